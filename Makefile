@@ -1,0 +1,76 @@
+# Python 3.11 with venv, and make, are all that a bare machine needs: `make demo` does the rest.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-from-lock
+OUT ?= out
+PYTEST_FLAGS ?=
+LOCK_FLAGS ?=
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint type startup lock wheel clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+	  while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+install: $(STAMP) ## make .venv with every extra at the pinned versions, and this package editable
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "lolvit: $(PYTHON) is not installed; install Python 3.11, or run: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "lolvit: $(PYTHON) is not Python 3.11, which requirements.lock is for" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "lolvit: $(PYTHON) lacks venv; on Debian, run: apt install python3.11-venv" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/uv: | $(BIN)/python
+	@test -x $(BIN)/pip || $(BIN)/python -m ensurepip >/dev/null # an interrupted venv lacks pip
+	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
+
+$(STAMP): requirements.lock pyproject.toml | $(BIN)/uv
+	uv pip install --requirements requirements.lock
+	uv pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## export LOLViT-X, verify it, measure it against MobileViT-XS, classify a photo
+	lolvit export lolvit_x --to onnx,tflite,coreml --precision fp32,fp16 --out $(OUT)
+	lolvit bench lolvit_x --against mobilevit_xs --runtime ort,litert --threads 1 --profile default --out $(OUT)/bench
+	lolvit report $(OUT)/bench/result.json --manifest $(OUT)/lolvit_x-256x256 --out $(OUT)/bench/report.html
+	lolvit predict $(OUT)/lolvit_x-256x256 $(VENV)/lib/python3.11/site-packages/skimage/data/coffee.png
+	@echo "Open $(CURDIR)/$(OUT)/bench/report.html"
+
+test: install lint type ## ruff, mypy --strict, and every test (what CI runs)
+	pytest $(PYTEST_FLAGS)
+
+test-fast: install ## the tests that take less than about ten seconds each
+	pytest -m "not slow" $(PYTEST_FLAGS)
+
+lint: install ## ruff: rules and formatting
+	ruff check .
+	ruff format --check .
+
+type: install ## mypy --strict
+	mypy
+
+startup: install ## time --help of lolvit and of each command: at most 0.3 s
+	python tests/architecture/startup_time.py
+
+lock: $(BIN)/uv ## fit requirements.lock to pyproject.toml (LOCK_FLAGS=--upgrade: newest in range)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet $(LOCK_FLAGS) \
+	  --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	@{ echo "# The tested set: Python 3.11, on Linux. Made by: make lock"; \
+	  sed -e "s/ ; python_full_version < '3.12' and sys_platform != 'win32'$$//" \
+	    -e "s/python_full_version < '3.12' and //g" requirements.lock; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+wheel: install ## build the wheel into dist/
+	python -m build --wheel --no-isolation
+
+clean: ## remove what building, testing and the demo made; .venv stays
+	rm -rf dist build out .pytest_cache .mypy_cache .ruff_cache .hypothesis

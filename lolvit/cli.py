@@ -1,0 +1,137 @@
+"""The command line: finds each command by string, imports it on use, and ends every run in an exit
+code and at most one line.
+
+Listing the commands imports none of them, so `lolvit --help` loads no torch. A command only raises;
+what a failure prints and which exit code it ends with is decided here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import click
+
+from lolvit import __version__
+from lolvit.commands import COMMANDS
+from lolvit.endings import EXIT_BROKEN_PIPE, explain, stop_on_signals
+from lolvit.errors import EXIT_BUG, EXIT_DONE, LolvitError
+from lolvit.output import document_only_stdout, document_printed, print_json
+from lolvit.registry import choose
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands as strings and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the table's order: the order of a user's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None when the table lacks it."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with a guess at what an unknown name was meant to be.
+
+        Raises:
+            UserError: no command has this name.
+        """
+        if not args[0].startswith("-"):
+            choose("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, no_args_is_help=False)
+@click.version_option(__version__, message="lolvit %(version)s")
+@click.pass_context
+def lolvit(ctx: click.Context) -> None:
+    """Take LOLViT from a PyTorch checkpoint to verified ONNX, Core ML and TFLite, and measure it.
+
+    Every command takes --json (one JSON document on standard output) and --help.
+
+    Exit codes: 0 done; 1 a gate failed; 2 wrong input or a missing extra; 3 a device or runtime
+    failed; 70 a bug of ours; 128 + N stopped by signal N (130 is Ctrl-C).
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line (default: the process's arguments) and return its exit code."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    as_json = _wants_json(arguments)
+    try:
+        with stop_on_signals(), document_only_stdout() if as_json else nullcontext():
+            code = _run(arguments, as_json)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader is gone. Python flushes standard output once more at exit: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_BROKEN_PIPE
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether `--json` was given: asked before parsing, which may be what fails."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _run(arguments: list[str], as_json: bool) -> int:
+    try:
+        return _invoke(arguments)
+    except (SystemExit, BrokenPipeError):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the outermost handler: every ending is told
+        failure = explain(error)
+        if failure is None:
+            traceback.print_exc()
+            failure = _bug(error)
+        if as_json and not document_printed():
+            print_json({"error": _as_dict(failure)})
+        print(f"lolvit: {failure.line()}", file=sys.stderr)
+        return failure.exit_code
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Run click without its own error printing, which takes several lines and other exit codes."""
+    try:
+        with lolvit.make_context("lolvit", arguments) as ctx:
+            lolvit.invoke(ctx)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    return EXIT_DONE
+
+
+def _bug(error: BaseException) -> LolvitError:
+    failure = LolvitError(
+        f"internal error, {type(error).__name__}: {error}",
+        remedy="this is a bug in lolvit: please report it with the traceback",
+    )
+    failure.exit_code = EXIT_BUG
+    return failure
+
+
+def _as_dict(failure: LolvitError) -> dict[str, str | int]:
+    return {
+        "what": failure.what,
+        "where": failure.where,
+        "remedy": failure.remedy,
+        "exit_code": failure.exit_code,
+    }

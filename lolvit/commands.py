@@ -1,0 +1,17 @@
+"""Which module holds each command: the command line looks here and imports on use."""
+
+from __future__ import annotations
+
+# name: (module:attribute of a click command, one-line help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "models": ("lolvit.models_command:models", "List the variants and their MobileViT twins."),
+    "export": ("lolvit_export.command:export", "Rewrite, lower and verify a model."),
+    "verify": ("lolvit_export.verify_command:verify", "Run artifacts on photos against eager."),
+    "lint": ("lolvit_export.lint_command:lint", "Name operations that leave an accelerator."),
+    "predict": ("lolvit_runtimes.predict_command:predict", "Classify photos with an artifact."),
+    "bench": ("lolvit_benchmarks.command:bench", "Measure a model against its twin."),
+    "report": ("lolvit_benchmarks.report_command:report", "Make a page from result files."),
+    "compare": ("lolvit_benchmarks.compare_command:compare", "Find regressions between results."),
+    "devices": ("lolvit_benchmarks.devices_command:devices", "List what can be measured here."),
+    "doctor": ("lolvit_runtimes.doctor_command:doctor", "Say what is missing and how to add it."),
+}

@@ -1,0 +1,91 @@
+"""How a run can end before it is done: a signal, a full disk, a missing package, a wrong option,
+each as one failure with one line. What is not explained here is a bug."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from lolvit.errors import DeviceError, LolvitError, UserError
+from lolvit.extras import missing_extra
+from lolvit.files import WRITE_ERRNOS
+
+EXIT_SIGNAL = 128  # plus the signal's number, as shells report it
+EXIT_BROKEN_PIPE = EXIT_SIGNAL + signal.SIGPIPE
+
+
+class StoppedError(LolvitError):
+    """A signal ended the run: exit code 128 plus its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}, nothing half-written is left")
+        self.exit_code = EXIT_SIGNAL + number
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP arrived; unwinds as Ctrl-C does, so that cleaning up takes place."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Raise `Terminated` inside the block on SIGTERM and SIGHUP, unless ignored (nohup)."""
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, _raise_terminated)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def explain(error: BaseException) -> LolvitError | None:
+    """Return what to tell the user about `error`, or None when it is a bug of ours."""
+    match error:
+        case LolvitError():
+            return error
+        case click.ClickException():
+            return _wrong_usage(error)
+        case Terminated():
+            return StoppedError(error.number)
+        case KeyboardInterrupt() | click.Abort():
+            return StoppedError(signal.SIGINT)
+        case MemoryError():
+            return DeviceError("out of memory", remedy="close other programs or use a smaller size")
+        case ModuleNotFoundError():
+            return missing_extra(error)
+        case OSError() if error.errno in WRITE_ERRNOS:
+            return _cannot_write(error.strerror or str(error), error.filename)
+    # Libraries report a full disk as exceptions of their own, with the system's words inside.
+    full = os.strerror(errno.ENOSPC)
+    return _cannot_write(full, None) if full in str(error) else None
+
+
+def _cannot_write(reason: str, path: object) -> UserError:
+    where = str(path) if path is not None else ""
+    return UserError(
+        f"cannot write: {reason}", where=where, remedy="free space or choose another folder"
+    )
+
+
+def _wrong_usage(error: click.ClickException) -> UserError:
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    remedy = f"see: {ctx.command_path if ctx else 'lolvit'} --help"
+    if isinstance(error, click.NoSuchOption):
+        near = f"did you mean '{error.possibilities[0]}'? " if error.possibilities else ""
+        return UserError(f"unknown option '{error.option_name}'", remedy=near + remedy)
+    return UserError(error.format_message().rstrip(". \n"), remedy=remedy)

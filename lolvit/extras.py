@@ -1,0 +1,39 @@
+"""Which extra of this distribution brings which module, so that a missing one names its remedy."""
+
+from __future__ import annotations
+
+from lolvit.errors import MissingExtraError
+
+# extra: the modules that it brings and that this toolkit imports
+MODULES: dict[str, tuple[str, ...]] = {
+    "ort": ("onnxruntime",),
+    "litert": ("ai_edge_litert", "flatbuffers"),
+    "openvino": ("openvino",),
+    "executorch": ("executorch",),
+    "export": (
+        "ai_edge_quantizer",
+        "coremltools",
+        "litert_torch",
+        "onnx",
+        "onnxscript",
+        "onnxsim",
+        "safetensors",
+        "skimage",
+        "tensorflow",
+        "timm",
+        "torch",
+        "torchvision",
+    ),
+    "bench": ("jinja2", "matplotlib", "platformdirs", "psutil"),
+    "train": ("huggingface_hub", "sklearn"),
+}
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """Return what to tell a user whose installation lacks the module of `error`, or None when no
+    extra brings it, so that the module's absence is our own bug."""
+    module = (error.name or "").partition(".")[0]
+    for extra, modules in MODULES.items():
+        if module in modules:
+            return MissingExtraError(extra, needed_for=f"this command (it uses {module})")
+    return None

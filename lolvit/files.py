@@ -1,0 +1,166 @@
+"""Writing so that a killed process leaves either the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lolvit.errors import UserError
+
+# What a full, read-only or forbidden place answers. Any other OSError that a block of work raises
+# is not about writing its result.
+WRITE_ERRNOS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+)
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` through a temporary neighbour and one rename.
+
+    Raises:
+        UserError: the folder is missing, read-only or full; what stood at `path` is untouched.
+    """
+    payload = data.encode() if isinstance(data, str) else data
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    reason = error.strerror or str(error)
+    return UserError(
+        f"cannot write: {reason}", where=str(path), remedy="free space or choose another folder"
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex digest of a file, or of a folder as its sorted relative names and contents."""
+    digest = hashlib.sha256()
+    for member in _members(path):
+        if path.is_dir():
+            digest.update(member.relative_to(path).as_posix().encode() + b"\0")
+        with member.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    return sum(member.stat().st_size for member in _members(path))
+
+
+def _members(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    yield from sorted(member for member in path.rglob("*") if member.is_file())
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Give a scratch folder beside `target` that replaces it whole, only if the block succeeds.
+
+    Until the last rename the previous `target` stands untouched; a killed process leaves at most a
+    hidden `.NAME.staging-PID-*` folder, which the next call for the same target removes.
+
+    Raises:
+        UserError: the parent folder cannot be created or written, the disk is full, or `target` is
+            not a folder.
+    """
+    target = Path(os.path.realpath(target))  # a link to a folder stays a link
+    if target.exists() and not target.is_dir():
+        raise UserError("is not a folder", where=str(target), remedy="choose another folder")
+    staging = _make_staging(target)
+    try:
+        yield staging
+        _swap(staging, target)
+    except OSError as error:
+        if error.errno not in WRITE_ERRNOS:
+            raise
+        raise _cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _make_staging(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(target)
+        prefix = f".{target.name}.staging-{os.getpid()}-"
+        staging = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+        os.chmod(staging, 0o755)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+    return staging
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove staging folders of processes that are gone; undo a swap that one left half done."""
+    for old in target.parent.glob(f".{target.name}.old-*"):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, target)
+    for staging in target.parent.glob(f".{target.name}.staging-*"):
+        pid = staging.name.split(".staging-", 1)[1].split("-")[0]
+        if not (pid.isdigit() and _alive(int(pid))):
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _swap(staging: Path, target: Path) -> None:
+    """Put `staging` in the place of `target`: one atomic exchange where the system has it."""
+    if not target.exists():
+        os.rename(staging, target)
+        return
+    if _exchange(staging, target):
+        return
+    old = target.parent / f".{target.name}.old-{os.getpid()}"
+    os.rename(target, old)
+    os.rename(staging, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths by Linux's renameat2(2); False where the system lacks it."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    paths = os.fsencode(first), os.fsencode(second)
+    return bool(rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)

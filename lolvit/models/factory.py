@@ -1,0 +1,133 @@
+"""Make a model by name: the variants, registered with timm, and timm's own models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lolvit.artifact import Preprocess
+from lolvit.errors import UserError
+from lolvit.models.backbone import Lolvit
+from lolvit.models.modes import evaluating
+from lolvit.models.names import resolve_name
+from lolvit.models.variants import VARIANTS
+
+# One mean and one standard deviation for all channels: Core ML's image input takes a single scale.
+default_cfgs = generate_default_cfgs(
+    {
+        name: {
+            "url": "",
+            "num_classes": 1000,
+            "input_size": (3, 256, 256),
+            "fixed_input_size": False,
+            "pool_size": (8, 8),
+            "crop_pct": 0.9,
+            "interpolation": "bicubic",
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.5, 0.5, 0.5),
+            "first_conv": "stem.conv",
+            "classifier": "head",
+        }
+        for name in VARIANTS
+    }
+)
+
+
+def _build(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
+    model: nn.Module = build_model_with_cfg(
+        Lolvit,
+        name,
+        pretrained,
+        model_cfg=VARIANTS[name],
+        feature_cfg={"out_indices": (0, 1, 2, 3), "flatten_sequential": True},
+        **kwargs,
+    )
+    return model
+
+
+@register_model
+def lolvit_xx(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """LOLViT-XX, the size of MobileViT-XXS."""
+    return _build("lolvit_xx", pretrained, **kwargs)
+
+
+@register_model
+def lolvit_x(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """LOLViT-X, the size of MobileViT-XS."""
+    return _build("lolvit_x", pretrained, **kwargs)
+
+
+@register_model
+def lolvit_s(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """LOLViT-S, the size of MobileViT-S."""
+    return _build("lolvit_s", pretrained, **kwargs)
+
+
+def create_model(
+    name: str,
+    num_classes: int | None = None,
+    in_chans: int = 3,
+    features_only: bool = False,
+    out_indices: tuple[int, ...] | None = None,
+    drop_path: float = 0.0,
+) -> nn.Module:
+    """Return a model with random weights: a variant, a twin (`mobilevit_xs`) or `timm/NAME`.
+
+    With `features_only` it returns a list of maps, strides 4, 8, 16, 32 (`out_indices` picks some).
+
+    Raises:
+        UserError: the name is unknown, or the model has no such option.
+    """
+    options: dict[str, Any] = {"in_chans": in_chans}
+    if num_classes is not None:
+        options["num_classes"] = num_classes
+    if features_only:
+        options["features_only"] = True
+    if out_indices is not None:
+        options["out_indices"] = out_indices
+    if drop_path:
+        options["drop_path_rate"] = drop_path
+    try:
+        model: nn.Module = timm.create_model(resolve_name(name), pretrained=False, **options)
+    except (TypeError, RuntimeError, AssertionError, ValueError, IndexError) as error:
+        raise UserError(
+            f"cannot be created: {error}", where=name, remedy="leave out the option it rejects"
+        ) from error
+    return model
+
+
+def preprocess_of(model: nn.Module, size: tuple[int, int]) -> Preprocess:
+    """Return how photos are prepared for `model`, at (height, width) `size`."""
+    config = resolve_model_data_config(model)
+    interpolation = config["interpolation"]
+    return Preprocess(
+        size=size,
+        crop_pct=config["crop_pct"],
+        interpolation=interpolation if interpolation in ("bicubic", "bilinear") else "bicubic",
+        mean=config["mean"],
+        std=config["std"],
+    )
+
+
+def parameters_of(model: nn.Module) -> int:
+    """Return the number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def macs_of(model: nn.Module, size: tuple[int, int] = (256, 256), in_chans: int = 3) -> int:
+    """Return multiply-adds of convolutions and matrix products for one image (1, in_chans, *size).
+
+    Attention is included: its fused CPU kernel is not counted, its plain product form is.
+    """
+    dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
+    image = torch.zeros(1, in_chans, *size, dtype=dtype)
+    plain = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
+    with evaluating(model), torch.no_grad(), plain, FlopCounterMode(display=False) as counter:
+        model(image)
+    return int(counter.get_total_flops() // 2)

@@ -1,0 +1,74 @@
+"""The variants, as a table.
+
+Each matches a MobileViT in parameters (within 3 %), with a classifier no larger than its twin's and
+at least 15 % of its multiply-adds, so that a speedup is never bought with less model.
+
+Shapes were chosen by measuring: latency follows multiply-adds, so most parameters sit in the last
+stage and in the keys and values, which few tokens use. Widths are multiples of 32 (16 in the
+smallest), which keeps both halves of a Ghost module at multiples of 16 floats, a vector register.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`depth` blocks at one stride; blocks have attention where `heads` is not 0."""
+
+    width: int
+    depth: int
+    expansion: float
+    heads: int = 0
+    head_dim: int = 32
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A LOLViT and the MobileViT of the same size (timm's name) that it is measured against."""
+
+    name: str
+    twin: str
+    stem: int
+    stages: tuple[Stage, ...]
+
+
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant(
+            name="lolvit_xx",
+            twin="mobilevit_xxs",
+            stem=16,
+            stages=(
+                Stage(width=16, depth=1, expansion=1),
+                Stage(width=32, depth=1, expansion=2),
+                Stage(width=64, depth=2, expansion=2, heads=2),
+                Stage(width=256, depth=2, expansion=2, heads=8),
+            ),
+        ),
+        Variant(
+            name="lolvit_x",
+            twin="mobilevit_xs",
+            stem=32,
+            stages=(
+                Stage(width=32, depth=1, expansion=1),
+                Stage(width=64, depth=1, expansion=2),
+                Stage(width=128, depth=2, expansion=2.5, heads=2),
+                Stage(width=288, depth=3, expansion=2, heads=9),
+            ),
+        ),
+        Variant(
+            name="lolvit_s",
+            twin="mobilevit_s",
+            stem=32,
+            stages=(
+                Stage(width=32, depth=1, expansion=1),
+                Stage(width=64, depth=1, expansion=2),
+                Stage(width=128, depth=2, expansion=2, heads=2),
+                Stage(width=480, depth=3, expansion=2, heads=15),
+            ),
+        ),
+    )
+}

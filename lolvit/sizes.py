@@ -1,0 +1,28 @@
+"""Image sizes as users write them: 256, or 192x320 for height x width."""
+
+from __future__ import annotations
+
+import re
+
+from lolvit.errors import UserError
+
+SMALLEST, LARGEST = 32, 4096
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (height, width) in pixels.
+
+    Raises:
+        UserError: not a number or two, or outside 32 to 4096 pixels.
+    """
+    match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text.strip(), re.ASCII)
+    if match is None:
+        raise UserError(f"'{text}' is no size", remedy="write 256, or 192x320 for height x width")
+    height = int(match[1])
+    width = int(match[2]) if match[2] else height
+    if not (min(height, width) >= SMALLEST and max(height, width) <= LARGEST):
+        raise UserError(
+            f"size {height}x{width} is out of range",
+            remedy=f"choose {SMALLEST} to {LARGEST} pixels a side",
+        )
+    return height, width

@@ -1,0 +1,74 @@
+"""The convolutional blocks: shapes and what they are made of."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from lolvit.models.attention import GlobalLocalFusion
+from lolvit.models.blocks import (
+    ConvNorm,
+    Downsample,
+    GhostBottleneck,
+    GhostModule,
+    RepDepthwise,
+    make_divisible,
+)
+
+
+def test_half_of_a_ghost_modules_output_is_a_pointwise_convolutions() -> None:
+    module = GhostModule(6, 8).eval()
+    x = torch.randn(1, 6, 5, 5)
+    result = module(x)
+    assert result.shape == (1, 8, 5, 5)
+    assert torch.equal(result[:, :4], module.primary(x))
+    assert torch.equal(result[:, 4:], module.cheap(module.primary(x)))
+
+
+def test_ghosts_come_from_a_depthwise_convolution() -> None:
+    module = GhostModule(6, 8)
+    assert module.primary.conv.kernel_size == (1, 1) and module.primary.conv.groups == 1
+    assert module.cheap.conv.groups == module.cheap.conv.in_channels == 4
+
+
+@pytest.mark.parametrize("act", [True, False])
+def test_only_an_activated_ghost_module_is_never_negative(act: bool) -> None:
+    torch.manual_seed(0)
+    result = GhostModule(6, 8, act=act).eval()(torch.randn(1, 6, 5, 5))
+    assert bool((result >= 0).all()) is act
+
+
+@pytest.mark.parametrize(
+    "block", [GhostBottleneck(32, 2), GlobalLocalFusion(32, 1, 16)], ids=lambda b: type(b).__name__
+)
+def test_a_block_whose_last_norm_is_zero_is_the_identity(block: nn.Module) -> None:
+    for name, parameter in block.named_parameters():
+        if name.startswith(("project", "mix")) and "norm" in name:
+            nn.init.zeros_(parameter)
+    x = torch.randn(1, 32, 7, 6)
+    assert torch.equal(block.eval()(x), x)
+
+
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_downsampling_rounds_odd_sizes_up(height: int, width: int) -> None:
+    result = Downsample(4, 6).eval()(torch.zeros(1, 4, height, width))
+    assert result.shape == (1, 6, (height + 1) // 2, (width + 1) // 2)
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_depthwise_branches_keep_the_map(height: int, width: int) -> None:
+    assert RepDepthwise(4).eval()(torch.zeros(1, 4, height, width)).shape == (1, 4, height, width)
+
+
+@given(st.floats(0.1, 5000))
+def test_widths_are_the_nearest_multiple_of_32(width: float) -> None:
+    rounded = make_divisible(width)
+    assert rounded % 32 == 0 and rounded >= 32
+    assert abs(rounded - width) <= 16 or rounded == 32
+
+
+def test_a_block_is_left_whole_by_timms_feature_extraction() -> None:
+    assert not isinstance(ConvNorm(3, 4), nn.Sequential)

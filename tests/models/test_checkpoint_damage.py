@@ -1,0 +1,186 @@
+"""Files that are no checkpoint, or no longer: one line, and nothing in them is executed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save as save_safetensors
+
+from lolvit.errors import UserError
+from lolvit.models.checkpoint import read_state
+
+STATE = {"stem.weight": torch.arange(12.0).reshape(4, 3), "count": torch.tensor(3)}
+FORMATS = ("safetensors", "torch-zip", "torch-legacy")
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+anywhere = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@cache
+def whole(kind: str) -> bytes:
+    if kind == "safetensors":
+        return save_safetensors(STATE, metadata={"lolvit": '{"model": "lolvit_xx"}'})
+    stream = io.BytesIO()
+    torch.save({"state_dict": STATE}, stream, _use_new_zipfile_serialization=kind == "torch-zip")
+    return stream.getvalue()
+
+
+def write(folder: Path, kind: str, data: bytes) -> Path:
+    path = folder / ("file.safetensors" if kind == "safetensors" else "file.pth")
+    path.write_bytes(data)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """Return the one line with which the file is refused."""
+    with pytest.raises(UserError) as caught:
+        read_state(path)
+    line = caught.value.line()
+    assert line.startswith(f"{path}: ") and "\n" not in line
+    return line
+
+
+def read_or_refuse(path: Path) -> None:
+    """Read the file; whatever is in it, either tensors or one line come out."""
+    try:
+        state, config = read_state(path)
+    except UserError as error:
+        assert "\n" not in error.line()
+    else:
+        assert all(isinstance(tensor, torch.Tensor) for tensor in state.values())
+        assert isinstance(config, dict)
+
+
+@anywhere
+@given(st.sampled_from(FORMATS), st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_short_is_refused(tmp_path: Path, kind: str, share: float) -> None:
+    data = whole(kind)
+    refusal(write(tmp_path, kind, data[: int(len(data) * share)]))
+
+
+@anywhere
+@given(
+    st.sampled_from(FORMATS),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
+)
+def test_overwritten_bytes_give_tensors_or_one_line(
+    tmp_path: Path, kind: str, changes: list[tuple[float, int]]
+) -> None:
+    data = bytearray(whole(kind))
+    for share, value in changes:
+        data[int(len(data) * share)] = value
+    read_or_refuse(write(tmp_path, kind, bytes(data)))
+
+
+@anywhere
+@given(st.sampled_from(FORMATS), st.binary(max_size=200))
+@example("torch-legacy", pickle.dumps(12, protocol=2))
+def test_arbitrary_bytes_are_refused(tmp_path: Path, kind: str, data: bytes) -> None:
+    refusal(write(tmp_path, kind, data))
+
+
+class Intruder:
+    """Unpickled carelessly, it creates the file that it names."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, (f"touch '{self.mark}'",))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_torch_file_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    mark, path = tmp_path / "executed", tmp_path / "evil.pth"
+    document = {"state_dict": STATE, "extra": Intruder(mark)}
+    torch.save(document, path, _use_new_zipfile_serialization=zipped)
+    assert "holds more than weights, or is damaged, and is not loaded" in refusal(path)
+    assert not mark.exists()
+    torch.load(path, weights_only=False)
+    assert mark.exists()  # the trap works: only its loading was restricted
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors"])
+def test_code_in_a_bare_pickle_is_not_run_either(tmp_path: Path, suffix: str) -> None:
+    mark, path = tmp_path / "executed", tmp_path / f"evil{suffix}"
+    path.write_bytes(pickle.dumps(Intruder(mark), protocol=2))
+    refusal(path)
+    assert not mark.exists()
+
+
+def test_a_whole_pickled_model_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
+    assert "save its state_dict() alone, best as safetensors" in refusal(tmp_path / "model.pth")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "none.pth").endswith("none.pth: no such checkpoint; check the path")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    assert "no such checkpoint" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("safetensors", ".pth"), ("torch-zip", ".safetensors")]
+)
+def test_a_wrong_suffix_is_refused(tmp_path: Path, kind: str, suffix: str) -> None:
+    path = tmp_path / f"file{suffix}"
+    path.write_bytes(whole(kind))
+    refusal(path)
+
+
+@pytest.mark.parametrize("document", [{}, [], 3, None, {"state_dict": {}}, {"epoch": 3}], ids=repr)
+def test_a_torch_file_without_tensors_is_refused(tmp_path: Path, document: object) -> None:
+    torch.save(document, tmp_path / "empty.pth")
+    assert "holds no tensors" in refusal(tmp_path / "empty.pth")
+
+
+def test_a_state_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    endless: dict[str, Any] = {}
+    endless["state_dict"] = endless
+    torch.save(endless, tmp_path / "endless.pth")
+    assert "holds no tensors" in refusal(tmp_path / "endless.pth")
+
+
+@pytest.mark.parametrize("config", ["[1]", "3", "null", "{", "[" * 100_000], ids=lambda c: c[:4])
+def test_a_configuration_that_is_no_table_is_refused(tmp_path: Path, config: str) -> None:
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(save_safetensors(STATE, metadata={"lolvit": config}))
+    assert "not a safetensors file, or cut short" in refusal(path)
+
+
+@pytest.mark.parametrize("offsets", [[0, 2**60], [2**62, 2**62 + 48], [48, 0], [-1, 47]], ids=str)
+def test_offsets_outside_a_safetensors_file_are_refused(tmp_path: Path, offsets: list[int]) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [4, 3], "data_offsets": offsets}}).encode()
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(48))
+    refusal(path)
+
+
+@pytest.mark.slow
+@settings(max_examples=5_000, deadline=None, parent=anywhere)
+@given(
+    st.sampled_from(FORMATS),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=40),
+    st.floats(0.5, 1),
+)
+def test_many_mutations_give_tensors_or_one_line(
+    tmp_path: Path, kind: str, changes: list[tuple[float, int]], share: float
+) -> None:
+    data = bytearray(whole(kind))
+    for place, value in changes:
+        data[int(len(data) * place)] = value
+    read_or_refuse(write(tmp_path, kind, bytes(data[: int(len(data) * share)])))

@@ -1,0 +1,48 @@
+"""What a model may be called."""
+
+from __future__ import annotations
+
+import pytest
+
+from lolvit.errors import UserError
+from lolvit.models import VARIANTS, create_model
+from lolvit.models.names import folder_name, resolve_name
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_and_their_twins_have_their_own_names(name: str) -> None:
+    assert resolve_name(name) == name
+    assert resolve_name(VARIANTS[name].twin) == VARIANTS[name].twin
+
+
+def test_mobilevit_x_is_read_as_xs() -> None:
+    assert resolve_name("mobilevit_x") == "mobilevit_xs"
+
+
+def test_timms_models_are_reached_by_prefix() -> None:
+    assert resolve_name("timm/ghostnet_100") == "ghostnet_100"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lolvit_xs", "unknown model 'lolvit_xs'; did you mean 'lolvit_x'?"),
+        ("ghostnet_100", "unknown model 'ghostnet_100'; for timm's, write timm/ghostnet_100"),
+        ("timm/ghostnet", "timm has no model 'ghostnet'; did you mean one of: ghostnet"),
+        ("timm/zzz", "timm has no model 'zzz'; see timm.list_models()"),
+        ("", "unknown model ''"),
+    ],
+)
+def test_an_unknown_name_is_a_user_error_with_a_hint(name: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve_name(name)
+    assert caught.value.line().startswith(said)
+
+
+def test_a_folder_is_named_after_model_and_size() -> None:
+    assert folder_name("mobilevit_x", (192, 320)) == "mobilevit_xs-192x320"
+
+
+@pytest.mark.parametrize("name", ["mobilevit_x", "timm/mobilevit_xs"])
+def test_a_twin_is_created_by_any_of_its_names(name: str) -> None:
+    assert create_model(name, num_classes=3).num_classes == 3

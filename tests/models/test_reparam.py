@@ -1,0 +1,135 @@
+"""Reparameterisation: equal outputs, nothing of training left, the original untouched."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from lolvit.models import VARIANTS, create_model
+from lolvit.models.blocks import ConvNorm, RepDepthwise
+from lolvit.reparam import fold_depthwise, reparameterize
+
+
+def lived_in(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Return the model with BatchNorm weights and statistics as after training, in eval mode."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight.data, module.running_var):
+                values.uniform_(0.5, 1.5, generator=generator)
+            for values in (module.bias.data, module.running_mean):
+                values.uniform_(-0.2, 0.2, generator=generator)
+    return model.eval()
+
+
+def relative_error(result: Tensor, expected: Tensor) -> float:
+    return float((result - expected).abs().max() / expected.abs().max())
+
+
+def batch_norms(model: nn.Module) -> int:
+    return sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=str
+)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_gives_equal_logits_without_batch_norm(
+    name: str, dtype: torch.dtype, bound: float
+) -> None:
+    torch.manual_seed(0)
+    model = lived_in(create_model(name)).to(dtype)
+    image = torch.rand(2, 3, 96, 64, dtype=dtype)
+    folded = reparameterize(model)
+    with torch.no_grad():
+        assert relative_error(folded(image), model(image)) <= bound
+    assert batch_norms(folded) == 0
+    assert not any(isinstance(m, RepDepthwise | ConvNorm) for m in folded.modules())
+
+
+def test_feature_maps_are_folded_whole() -> None:
+    model = lived_in(create_model("lolvit_xx", features_only=True)).double()
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    folded = reparameterize(model)
+    with torch.no_grad():
+        for result, expected in zip(folded(image), model(image), strict=True):
+            assert relative_error(result, expected) <= 1e-12
+    assert batch_norms(folded) == 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_original_is_untouched(training: bool) -> None:
+    model = lived_in(create_model("lolvit_xx")).train(training)
+    model.stem.eval()  # as when the stem is frozen
+    state, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
+    folded = reparameterize(model)
+    with torch.no_grad():
+        for parameter in folded.parameters():
+            parameter.zero_()
+    assert [m.training for m in model.modules()] == modes
+    assert model.state_dict().keys() == state.keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert not folded.training
+
+
+def test_a_model_in_training_mode_is_folded_as_in_eval_mode() -> None:
+    model = lived_in(create_model("lolvit_xx", drop_path=0.5)).double()
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        expected = model(image)
+        assert relative_error(reparameterize(model.train())(image), expected) <= 1e-12
+
+
+def test_frozen_weights_stay_frozen() -> None:
+    model = lived_in(create_model("lolvit_xx")).requires_grad_(False)
+    assert not any(p.requires_grad for p in reparameterize(model).parameters())
+
+
+def test_gradients_of_the_original_stay_its_own() -> None:
+    model = lived_in(create_model("lolvit_xx"))
+    model(torch.rand(1, 3, 64, 64)).sum().backward()
+    before = model.stem.conv.weight.grad.clone()
+    reparameterize(model)(torch.rand(1, 3, 64, 64)).sum().backward()
+    assert torch.equal(model.stem.conv.weight.grad, before)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_depthwise_branches_become_one_convolution(kernel_size: int) -> None:
+    block = lived_in(RepDepthwise(6, kernel_size)).double()
+    x = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    folded = fold_depthwise(block)
+    assert folded.kernel_size == (kernel_size, kernel_size) and folded.groups == 6
+    with torch.no_grad():
+        assert relative_error(folded(x), block(x)) <= 1e-12
+
+
+@pytest.mark.parametrize("act", [True, False])
+def test_a_block_by_itself_is_folded(act: bool) -> None:
+    block = lived_in(ConvNorm(3, 4, 3, act=act)).double()
+    x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    folded = reparameterize(block)
+    assert batch_norms(folded) == 0
+    with torch.no_grad():
+        assert relative_error(folded(x), block(x)) <= 1e-12
+
+
+def test_a_peer_with_branches_of_its_own_is_folded_by_timm() -> None:
+    model = lived_in(timm.create_model("mobileone_s0")).double()
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    folded = reparameterize(model)
+    assert batch_norms(model) > 0 and batch_norms(folded) == 0
+    with torch.no_grad():
+        assert relative_error(folded(image), model(image)) <= 1e-10
+
+
+def test_a_peer_without_branches_is_copied_as_it_is() -> None:
+    model = timm.create_model("mobilevit_xs").eval()
+    image = torch.rand(1, 3, 64, 64)
+    folded = reparameterize(model)
+    assert batch_norms(folded) == batch_norms(model)
+    with torch.no_grad():
+        assert torch.equal(folded(image), model(image))
