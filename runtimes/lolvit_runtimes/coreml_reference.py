@@ -1,0 +1,134 @@
+"""A reference interpreter of Core ML packages: what their programs compute, on any system.
+
+Core ML itself runs on a Mac only. Here the saved package is read back, weights included, and its
+main function is executed operation by operation with torch on the CPU, in the types that the
+program states. A value typed fp16 is computed in float32 from inputs rounded to fp16, and rounded
+to fp16 once: hardware that accumulates in fp16 loses more, hardware that fuses operations less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lolvit.artifact import Artifact
+from lolvit.errors import DeviceError
+from lolvit_runtimes.coreml_tools import coremltools
+from lolvit_runtimes.mil_operations.program import (
+    CONSTANTS,
+    prepare,
+    type_of,
+    unknown_operations,
+)
+from lolvit_runtimes.mil_package import ModelPackage, broken, printable, read_package
+from lolvit_runtimes.native import expect_image
+from lolvit_runtimes.session import FloatArray
+
+
+class CoreMLReferenceSession:
+    """A Core ML artifact, executed by the interpreter: for its numbers, not for its speed."""
+
+    runtime = "coreml-reference"
+    version: str = coremltools.__version__
+
+    def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
+        """Read the package and prepare its operations.
+
+        Raises:
+            DeviceError: the package is damaged, holds an operation that the interpreter lacks, or
+                is not what its manifest says.
+        """
+        package = read_package(path)
+        _refuse_unknown(package)
+        function = package.load_main()
+        _check_tensors(path, function, artifact)
+        self._precision, self._program = _precision(function), prepare(function)
+        self._spec, self._threads = artifact.input, threads
+
+    def run(self, image: FloatArray) -> FloatArray:
+        """Return logits of shape (1, classes) for one image of the artifact's input shape.
+
+        Where the artifact takes pixels, they are numbers from 0 to 255, which need not be whole.
+
+        Raises:
+            DeviceError: the input is not what the artifact takes, or an operation failed.
+        """
+        expect_image(image, self._spec)
+        with torch.inference_mode(), _torch_threads(self._threads):
+            logits: FloatArray = self._program.run(torch.tensor(image)).numpy()
+        return logits
+
+    def placement(self) -> dict[str, int]:
+        """Return how many operations the interpreter runs, constants not counted: all."""
+        return {"interpreter": len(self._program.steps)}
+
+    def options(self) -> dict[str, str]:
+        """Return the precision of the program, how sums are taken, and the number of threads."""
+        return {
+            "precision": self._precision,
+            "accumulation": "float32",
+            "threads": str(self._threads),
+        }
+
+    def close(self) -> None:
+        """Free the program and its weights."""
+        del self._program
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Run the block on that many threads. torch keeps one number for the whole process, so the
+    one before is put back afterwards."""
+    before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _refuse_unknown(package: ModelPackage) -> None:
+    """Check the types of all operations before coremltools interprets any.
+
+    Raises:
+        DeviceError: the interpreter lacks one; the message names each, and where it occurs.
+    """
+    names = {op.type: op.outputs[0].name if op.outputs else "" for op in package.operations()}
+    unknown = sorted(unknown_operations(names))
+    if unknown:
+        listed = ", ".join(f"{kind} '{names[kind]}'" for kind in unknown)
+        raise DeviceError(
+            f"operations that the reference interpreter lacks: {printable(listed)}",
+            where=str(package.path),
+            remedy="add them to lolvit_runtimes.mil_operations, or run it on a Mac with 'coreml'",
+        )
+
+
+def _check_tensors(path: Path, function: Any, artifact: Artifact) -> None:
+    """Check that the program takes and gives what its manifest says.
+
+    Raises:
+        DeviceError: it does not.
+    """
+    for what, spec, variables in (
+        ("input", artifact.input, function.inputs.values()),
+        ("output", artifact.output, function.outputs),
+    ):
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [spec.shape]:
+            found = ", ".join(map(str, shapes)) or "none"
+            raise broken(path, f"its {what} is {found}, its manifest says {spec.shape}")
+
+
+def _precision(function: Any) -> str:
+    """Return the least precise float type that the program computes in."""
+    computed = [op for op in function.operations if op.op_type not in CONSTANTS]
+    halves = any(type_of(variable) == "fp16" for op in computed for variable in op.outputs)
+    return "fp16" if halves else "fp32"

@@ -1,0 +1,80 @@
+"""`lolvit doctor`: what is here, what is missing, and the command that adds it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from lolvit import __version__
+from lolvit.output import console, print_json
+from lolvit_runtimes.probe import Extra, Status, extras, machine, runtime_status, tool_status
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def doctor(as_json: bool) -> None:
+    """Say what can run on this machine, what is missing, and the command that adds it."""
+    found, devices, host = extras(), [*runtime_status(), *tool_status()], machine()
+    if as_json:
+        print_json(_document(found, devices, host))
+        return
+    out = console()
+    out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
+    out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")
+    out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'not told'}")  # type: ignore[arg-type]
+    out.print(_extras_table(found))
+    out.print(_devices_table(devices))
+
+
+def _document(found: list[Extra], devices: list[Status], host: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "lolvit": __version__,
+        "python": platform.python_version(),
+        "machine": host,
+        "extras": [
+            {
+                "name": extra.name,
+                "ready": extra.ready,
+                "packages": extra.packages,
+                "command": extra.command,
+            }
+            for extra in found
+        ],
+        "devices": [asdict(device) for device in devices],
+    }
+
+
+def _extras_table(found: list[Extra]) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("extra", "installed", "missing", "added by", title="Extras")
+    for extra in found:
+        present = [f"{name} {number}" for name, number in extra.packages.items() if number]
+        missing = [name for name, number in extra.packages.items() if not number]
+        table.add_row(
+            extra.name,
+            _few(present),
+            ", ".join(missing) or "-",
+            "-" if extra.ready else escape(extra.command),
+        )
+    return table
+
+
+def _few(names: list[str], most: int = 4) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "-") + rest
+
+
+def _devices_table(devices: list[Status]) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("runtime or tool", "version", "ready", "what, or why not", title="Runtimes")
+    for device in devices:
+        ready = "[green]yes[/green]" if device.ready else "[red]no[/red]"
+        table.add_row(device.id, device.version or "-", ready, escape(device.reason))
+    return table

@@ -1,0 +1,151 @@
+"""Moving, joining and cutting: no value is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, refuse, tensor
+
+
+def reshape(x: Tensor, shape: Ints) -> Tensor:
+    """Reshape; -1 is what is left over, 0 keeps that axis as it is."""
+    sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(ints(shape))]
+    return x.reshape(sizes)
+
+
+def transpose(x: Tensor, perm: Ints) -> Tensor:
+    return x.permute(ints(perm))
+
+
+def expand_dims(x: Tensor, axes: Ints) -> Tensor:
+    """Insert axes of extent 1 at these places of the result."""
+    rank = x.dim() + len(ints(axes))
+    for axis in sorted(axis % rank for axis in ints(axes)):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def squeeze(x: Tensor, axes: Ints | None = None) -> Tensor:
+    """Remove axes of extent 1: these, or all of them."""
+    return x.squeeze() if axes is None else x.squeeze(tuple(ints(axes)))
+
+
+def concat(values: Sequence[Tensor], axis: int, interleave: bool = False) -> Tensor:
+    if interleave:
+        raise refuse("interleave", interleave)
+    return torch.cat(list(values), axis)
+
+
+def stack(values: Sequence[Tensor], axis: int) -> Tensor:
+    return torch.stack(list(values), axis)
+
+
+def split(
+    x: Tensor, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None
+) -> Sequence[Tensor]:
+    """Cut into `num_splits` equal parts, or parts of these sizes."""
+    if split_sizes is not None:
+        return _parts(x, ints(split_sizes), axis)
+    if not num_splits or x.shape[axis] % num_splits:
+        raise refuse("num_splits", num_splits)
+    return _parts(x, [x.shape[axis] // num_splits] * num_splits, axis)
+
+
+def _parts(x: Tensor, sizes: list[int], axis: int) -> list[Tensor]:
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    return [x.narrow(axis, start, size) for start, size in zip(starts, sizes, strict=True)]
+
+
+def slice_by_index(
+    x: Tensor,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None = None,
+    begin_mask: Ints | None = None,
+    end_mask: Ints | None = None,
+    squeeze_mask: Ints | None = None,
+) -> Tensor:
+    """x[begin:end:stride] on every axis; a mask drops its bound, or takes one index away."""
+    rank = x.dim()
+    steps = [1] * rank if stride is None else ints(stride)
+    no_begin, no_end, single = (
+        [0] * rank if mask is None else ints(mask) for mask in (begin_mask, end_mask, squeeze_mask)
+    )
+    for axis, (first, last) in enumerate(zip(ints(begin), ints(end), strict=True)):
+        extent = x.shape[axis]
+        if single[axis]:
+            x = x.narrow(axis, 0 if no_begin[axis] else first % extent, 1)
+            continue
+        bounds = slice(
+            None if no_begin[axis] else first, None if no_end[axis] else last, steps[axis]
+        )
+        x = _take(x, axis, range(*bounds.indices(extent)))
+    return x.squeeze(tuple(axis for axis in range(rank) if single[axis]))
+
+
+def _take(x: Tensor, axis: int, indices: range) -> Tensor:
+    """Return these elements of an axis, as a view where they ascend."""
+    if indices.step < 0:
+        return x.index_select(axis, torch.tensor(list(indices), dtype=torch.int64))
+    index = [slice(None)] * x.dim()
+    index[axis] = slice(indices.start, max(indices.start, indices.stop), indices.step)
+    return x[tuple(index)]
+
+
+def crop(x: Tensor, crop_height: Ints, crop_width: Ints) -> Tensor:
+    """Cut (before, after) off the last two axes."""
+    for axis, edges in ((-2, ints(crop_height)), (-1, ints(crop_width))):
+        x = x.narrow(axis, edges[0], x.shape[axis] - sum(edges))
+    return x
+
+
+def gather(
+    x: Tensor,
+    indices: Ints | int,
+    axis: int = 0,
+    batch_dims: int = 0,
+    validate_indices: bool = False,
+) -> Tensor:
+    """Take `indices` of any shape along an axis; negative ones count from its end."""
+    if batch_dims:
+        raise refuse("batch_dims", batch_dims)
+    axis %= x.dim()
+    wanted = tensor(indices).to(torch.int64)
+    wanted = torch.where(wanted < 0, wanted + x.shape[axis], wanted)
+    shape = (*x.shape[:axis], *wanted.shape, *x.shape[axis + 1 :])
+    return x.index_select(axis, wanted.reshape(-1)).reshape(shape)
+
+
+def tile(x: Tensor, reps: Ints) -> Tensor:
+    return x.tile(ints(reps))
+
+
+def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
+    """(n, C * r * r, H, W) to (n, C, H * r, W * r)."""
+    return F.pixel_shuffle(x, int(upscale_factor))
+
+
+def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
+    """(n, C, H * r, W * r) to (n, C * r * r, H, W)."""
+    return F.pixel_unshuffle(x, int(downscale_factor))
+
+
+LAYOUT: dict[str, Operation] = {
+    "reshape": reshape,
+    "transpose": transpose,
+    "expand_dims": expand_dims,
+    "squeeze": squeeze,
+    "concat": concat,
+    "stack": stack,
+    "split": split,
+    "slice_by_index": slice_by_index,
+    "crop": crop,
+    "gather": gather,
+    "tile": tile,
+    "pixel_shuffle": pixel_shuffle,
+    "pixel_unshuffle": pixel_unshuffle,
+}

@@ -1,0 +1,219 @@
+"""A program's main function, prepared once and executed many times.
+
+Every value has a slot in one list; constants fill theirs when the program is prepared. A value
+typed fp16 is held as float32 and rounded to fp16 whenever an operation gives one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lolvit.errors import DeviceError
+from lolvit_runtimes.mil_operations import OPERATIONS
+from lolvit_runtimes.mil_operations.arguments import Operation
+from lolvit_runtimes.native import reason
+
+# Weights stored compressed: coremltools expands them, they are constants as `const` is one.
+CONSTANTS = (
+    "const", "constexpr_affine_dequantize", "constexpr_cast", "constexpr_lut_to_dense",
+    "constexpr_sparse_to_dense",
+)  # fmt: skip
+
+Store = Callable[[Tensor], Tensor]
+Source = int | tuple[int, ...]  # a slot, or the slots of an operation's list of values
+
+_STORES: dict[str, Store] = {
+    "fp16": lambda value: value.half().float(),
+    "fp32": lambda value: value.float(),
+    "int32": lambda value: value.to(torch.int32),
+    "bool": lambda value: value.bool(),
+}
+# NotImplementedError, of what an operation refuses, is a RuntimeError.
+_FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation: where it reads, where it writes, and what its results must be."""
+
+    title: str
+    function: Operation
+    arguments: dict[str, Source]
+    outputs: tuple[int, ...]
+    stores: tuple[Store, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    finished: tuple[int, ...]  # slots that no later step reads
+
+    def run(self, slots: list[Any]) -> None:
+        """Execute the operation.
+
+        Raises:
+            DeviceError: it failed, or gave a shape that the program does not state.
+        """
+        arguments = {
+            name: slots[source] if isinstance(source, int) else [slots[slot] for slot in source]
+            for name, source in self.arguments.items()
+        }
+        try:
+            given = self.function(**arguments)
+            values = [given] if isinstance(given, Tensor) else list(given)
+            results = [store(value) for store, value in zip(self.stores, values, strict=True)]
+        except _FAILURES as error:
+            raise DeviceError(f"operation {self.title} failed: {reason(error)}") from error
+        shapes = tuple(tuple(value.shape) for value in results)
+        if shapes != self.shapes:
+            raise DeviceError(f"operation {self.title} gave {shapes}, not {self.shapes}")
+        for slot, value in zip(self.outputs, results, strict=True):
+            slots[slot] = value
+        for slot in self.finished:
+            slots[slot] = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function of one image and one output, ready to run."""
+
+    steps: tuple[Step, ...]
+    constants: tuple[Any, ...]  # one a slot; None where a step writes
+    image: int
+    store_image: Store
+    output: int
+
+    def run(self, image: Tensor) -> Tensor:
+        """Return the output for an image, as float32.
+
+        Raises:
+            DeviceError: an operation failed; the message names it.
+        """
+        slots = list(self.constants)
+        slots[self.image] = self.store_image(image)
+        for step in self.steps:
+            step.run(slots)
+        output: Tensor = slots[self.output]
+        return output.float()
+
+
+def unknown_operations(kinds: Iterable[str]) -> set[str]:
+    """Return those operation types that can't be executed."""
+    return set(kinds) - OPERATIONS.keys() - set(CONSTANTS)
+
+
+def type_of(variable: Any) -> str:
+    """Return the element type of a program's variable: "fp16", "fp32", "int32", "bool", ..."""
+    from coremltools.converters.mil.mil.types import builtin_to_string
+
+    return str(builtin_to_string(variable.dtype))
+
+
+@dataclass
+class _Slots:
+    """A slot for each variable, handed out as they are met."""
+
+    constants: list[Any] = field(default_factory=list)
+    of_variable: dict[int, int] = field(default_factory=dict)
+
+    def add(self, variable: Any, constant: Any = None) -> int:
+        self.of_variable[id(variable)] = len(self.constants)
+        self.constants.append(constant)
+        return len(self.constants) - 1
+
+    def find(self, variable: Any) -> int:
+        return self.of_variable[id(variable)]
+
+    def source(self, given: Any) -> Source:
+        if isinstance(given, (list, tuple)):
+            return tuple(self.find(variable) for variable in given)
+        return self.find(given)
+
+
+def prepare(function: Any) -> Program:
+    """Prepare a function that coremltools loaded: one input, one output, known operations.
+
+    Raises:
+        DeviceError: an operation has a parameter or a type that can't be executed.
+    """
+    slots = _Slots()
+    (image,), (output,) = function.inputs.values(), function.outputs
+    slots.add(image)
+    for operation in function.operations:
+        for variable in operation.outputs:
+            constant = _constant(operation) if operation.op_type in CONSTANTS else None
+            slots.add(variable, constant)
+    computed = [op for op in function.operations if op.op_type not in CONSTANTS]
+    finished = _finished(slots, computed, slots.find(output))
+    return Program(
+        steps=tuple(
+            _step(slots, operation, slots_left)
+            for operation, slots_left in zip(computed, finished, strict=True)
+        ),
+        constants=tuple(slots.constants),
+        image=slots.find(image),
+        store_image=_store("input", image),
+        output=slots.find(output),
+    )
+
+
+def _constant(operation: Any) -> Any:
+    """Return a constant as operations take it (see `mil_operations.arguments`)."""
+    compressed = operation.op_type != "const"
+    value = operation.materialized_val_inference() if compressed else operation.outputs[0].val
+    if isinstance(value, (str, bool)) or value is None:
+        return value
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return array.item()
+    if array.dtype.kind == "f":
+        return torch.from_numpy(array.astype(np.float32))
+    return tuple(array.tolist()) if array.ndim == 1 else torch.from_numpy(array.copy())
+
+
+def _sources(operation: Any) -> Iterator[Any]:
+    """Yield the variables that an operation reads."""
+    for given in operation.inputs.values():
+        yield from given if isinstance(given, (list, tuple)) else [given]
+
+
+def _finished(slots: _Slots, operations: list[Any], output: int) -> list[tuple[int, ...]]:
+    """Return, for each operation, the slots that it is the last to read."""
+    last: dict[int, int] = {}
+    for index, operation in enumerate(operations):
+        for variable in (*_sources(operation), *operation.outputs):
+            last[slots.find(variable)] = index
+    finished: list[list[int]] = [[] for _ in operations]
+    for slot, index in last.items():
+        if slot != output and slots.constants[slot] is None:
+            finished[index].append(slot)
+    return [tuple(group) for group in finished]
+
+
+def _step(slots: _Slots, operation: Any, finished: tuple[int, ...]) -> Step:
+    title = f"{operation.op_type} {operation.name!r}"
+    function = OPERATIONS[operation.op_type]
+    arguments = {name: slots.source(given) for name, given in operation.inputs.items()}
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        raise DeviceError(f"operation {title} can't be executed: {error}") from error
+    return Step(
+        title,
+        function,
+        arguments,
+        tuple(slots.find(variable) for variable in operation.outputs),
+        tuple(_store(title, variable) for variable in operation.outputs),
+        tuple(tuple(variable.shape) for variable in operation.outputs),
+        finished,
+    )
+
+
+def _store(title: str, variable: Any) -> Store:
+    kind = type_of(variable)
+    if kind not in _STORES:
+        raise DeviceError(f"{title} has type {kind}, which can't be executed")
+    return _STORES[kind]

@@ -1,0 +1,135 @@
+"""What is installed and what this machine has, found out without importing any of it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import platform
+import re
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from lolvit_runtimes.table import RUNTIMES
+
+DISTRIBUTION = "lolvit"
+_CPUINFO = Path("/proc/cpuinfo")
+# Of a CPU's flags, those that decide which kernels a runtime picks.
+_VECTOR_FLAGS = (
+    "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8",
+    "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Status:
+    """One thing that can be used from here, or why it can't."""
+
+    id: str
+    kind: str
+    ready: bool
+    reason: str
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Extra:
+    """One extra of the distribution: its packages with the versions that are installed."""
+
+    name: str
+    packages: dict[str, str | None]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of its packages are installed."""
+        return None not in self.packages.values()
+
+    @property
+    def command(self) -> str:
+        """The command that adds it."""
+        return f"pip install '{DISTRIBUTION}[{self.name}]'"
+
+
+def runtime_status() -> list[Status]:
+    """Return, for each entry of RUNTIMES in its order, whether it can open an artifact here."""
+    return [_runtime(name) for name in RUNTIMES]
+
+
+def _runtime(name: str) -> Status:
+    entry = RUNTIMES[name]
+    found = installed(entry.modules[0])
+    if missing := [module for module in entry.modules if not importlib.util.find_spec(module)]:
+        remedy = f"pip install '{DISTRIBUTION}[{entry.extra}]'"
+        return Status(name, "runtime", False, f"{missing[0]} is missing; run: {remedy}", found)
+    if name == "coreml" and platform.system() != "Darwin":
+        return Status(name, "runtime", False, "runs on a Mac only", found)
+    return Status(name, "runtime", True, entry.note, found)
+
+
+def tool_status() -> list[Status]:
+    """Return whether programs that reach other devices are on the PATH."""
+    path = shutil.which("adb")
+    reason = path or "not on the PATH: install the Android SDK platform tools to reach phones"
+    return [Status("adb", "tool", path is not None, reason)]
+
+
+@functools.cache  # extras share packages, and reading one's metadata takes a millisecond
+def installed(distribution: str) -> str | None:
+    """Return the installed version of a distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def extras() -> list[Extra]:
+    """Return the distribution's extras, as its own metadata lists them.
+
+    A program that runs from a folder that was never installed has no metadata, thus no extras.
+    """
+    try:
+        lines = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        return []
+    wanted: dict[str, list[str]] = {}
+    for line in lines:
+        if marker := re.search(r"""extra\s*==\s*["']([\w-]+)["']""", line):
+            wanted.setdefault(marker[1], []).append(line)
+    return [Extra(name, _packages(name, wanted)) for name in wanted]
+
+
+def _packages(extra: str, wanted: dict[str, list[str]]) -> dict[str, str | None]:
+    """Return what an extra requires, the extras that it includes among it, with versions."""
+    packages: dict[str, str | None] = {}
+    for line in wanted.get(extra, []):
+        name, included = re.match(r"([\w.-]+)(?:\[([^\]]*)\])?", line).groups()  # type: ignore[union-attr]
+        if name != DISTRIBUTION:
+            packages[name] = installed(name)
+        for other in (included or "").split(",") if name == DISTRIBUTION else ():
+            packages |= _packages(other.strip(), wanted)
+    return packages
+
+
+def machine() -> dict[str, str | int | list[str]]:
+    """Return the system, and the CPU with its cores and vector extensions where they are told."""
+    info = _cpuinfo()
+    flags = set((info.get("flags") or info.get("Features") or "").split())
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": info.get("model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "usable_cores": usable or 1,
+        "vector_extensions": [flag for flag in _VECTOR_FLAGS if flag in flags],
+    }
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return the entries of the first processor in /proc/cpuinfo; none where there is no such."""
+    if not _CPUINFO.exists():
+        return {}
+    first = _CPUINFO.read_text(errors="replace").split("\n\n", 1)[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,73 @@
+"""The one interface that every runtime has, and the way to open one.
+
+A runtime is one file with a class that follows `Session`, and one entry in `table.RUNTIMES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lolvit.artifact import Artifact
+from lolvit.errors import UserError
+from lolvit.registry import choose
+from lolvit_runtimes.table import RUNTIMES, RuntimeEntry, require_runtime
+
+__all__ = [
+    "RUNTIMES",
+    "FloatArray",
+    "RuntimeEntry",
+    "Session",
+    "open_session",
+    "require_runtime",
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class Session(Protocol):
+    """An artifact, loaded into one runtime with a fixed number of threads."""
+
+    runtime: str
+    version: str
+
+    def run(self, image: FloatArray) -> FloatArray:
+        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+
+        Raises:
+            DeviceError: the runtime failed.
+        """
+
+    def placement(self) -> dict[str, int]:
+        """Return how many operations run where, e.g. {"CPUExecutionProvider": 120}; empty when the
+        runtime can't tell."""
+
+    def options(self) -> dict[str, str]:
+        """Return the settings that the session was opened with, threads included."""
+
+    def close(self) -> None:
+        """Free the runtime's memory; the session can't be used afterwards."""
+
+
+def open_session(runtime: str, path: Path, artifact: Artifact, *, threads: int = 1) -> Session:
+    """Open an artifact whose file has been checked (`lolvit.artifact.check_artifact`).
+
+    Raises:
+        UserError: the runtime is unknown or does not open this format.
+        MissingExtraError: its package is not installed.
+        DeviceError: the runtime refused the artifact.
+    """
+    entry = RUNTIMES[choose("runtime", runtime, RUNTIMES)]
+    if entry.format != artifact.format:
+        raise UserError(
+            f"runtime '{runtime}' opens {entry.format}, not {artifact.format}", where=str(path)
+        )
+    require_runtime(runtime)
+    module, _, name = entry.session.partition(":")
+    session_class = getattr(importlib.import_module(module), name)
+    session: Session = session_class(path, artifact, threads=threads)
+    return session

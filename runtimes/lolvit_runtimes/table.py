@@ -1,0 +1,56 @@
+"""Which runtimes there are: data alone, so that `doctor` need not load numpy to list them."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+from lolvit.errors import MissingExtraError
+
+
+@dataclass(frozen=True)
+class RuntimeEntry:
+    """One runtime: the artifact format it opens, where its session class is, the modules that it
+    needs (the first is the runtime itself) and the extra that brings them."""
+
+    format: str
+    session: str
+    modules: tuple[str, ...]
+    extra: str
+    note: str
+
+
+# In the order in which a command that is not told takes one. Each session class is built as
+# Class(path, artifact, threads=N) and raises DeviceError on failure.
+RUNTIMES: dict[str, RuntimeEntry] = {
+    "ort": RuntimeEntry(
+        "onnx", "lolvit_runtimes.ort:OrtSession", ("onnxruntime",), "ort", "ONNX Runtime, CPU"
+    ),
+    "litert": RuntimeEntry(
+        "tflite", "lolvit_runtimes.litert:LiteRTSession", ("ai_edge_litert",), "litert",
+        "LiteRT CompiledModel, CPU (XNNPACK)",
+    ),
+    "coreml": RuntimeEntry(
+        "coreml", "lolvit_runtimes.coreml:CoreMLSession", ("coremltools",), "export",
+        "Core ML, on a Mac only",
+    ),
+    "coreml-reference": RuntimeEntry(
+        "coreml", "lolvit_runtimes.coreml_reference:CoreMLReferenceSession",
+        ("coremltools", "torch"), "export", "interpreter of a saved ML Program: numbers, not speed",
+    ),
+    "tf-reference": RuntimeEntry(
+        "tflite", "lolvit_runtimes.tf_reference:TfReferenceSession", ("tensorflow",), "export",
+        "TensorFlow Lite reference kernels: a second opinion, not for speed",
+    ),
+}  # fmt: skip
+
+
+def require_runtime(runtime: str) -> None:
+    """Check that the packages of a runtime in `RUNTIMES` are installed, without importing them.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    entry = RUNTIMES[runtime]
+    if not all(importlib.util.find_spec(module) for module in entry.modules):
+        raise MissingExtraError(entry.extra, needed_for=f"runtime '{runtime}'")

@@ -1,0 +1,181 @@
+"""MIL programs of one operation, written by hand: what no torch module is converted to.
+
+`PROGRAMS[name]` is (the operation on `x` of shape (1, 4, 6, 5), the same in torch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lolvit_runtimes.coreml_tools import coremltools as ct
+
+mb = ct.converters.mil.Builder
+SHAPE = (1, 4, 6, 5)
+Row = tuple[Callable[[Any], Any], Callable[[Tensor], Tensor]]
+
+_random = np.random.default_rng(7)
+WEIGHT = _random.standard_normal((3, 4, 3, 2)).astype(np.float32)
+GAMMA, BETA = (_random.standard_normal((4, 6)).astype(np.float32) for _ in range(2))
+MATRIX = _random.standard_normal((1, 5, 6, 3)).astype(np.float32)
+
+
+def weight() -> Tensor:
+    return torch.from_numpy(WEIGHT)
+
+
+def _normalize_rows(x: Tensor) -> Tensor:
+    """Normalise over the channels and the rows of each column."""
+    normal = (x - x.mean((1, 2), keepdim=True)) / (
+        x.var((1, 2), keepdim=True, unbiased=False) + 1e-3
+    ).sqrt()
+    shape = (1, 4, 6, 1)
+    return normal * torch.from_numpy(GAMMA).view(shape) + torch.from_numpy(BETA).view(shape)
+
+
+def _average_inside(x: Tensor, padding: tuple[int, ...], kernel: int, stride: int) -> Tensor:
+    sums = F.avg_pool2d(F.pad(x, padding), kernel, stride)
+    return sums / F.avg_pool2d(F.pad(torch.ones_like(x), padding), kernel, stride)
+
+
+def _slice(x: Any, begin: list[int], end: list[int], **masks: Any) -> Any:
+    return mb.slice_by_index(x=x, begin=begin, end=end, **masks)
+
+
+def _fp32(x: Any) -> Any:
+    return mb.cast(x=x, dtype="fp32")
+
+
+CONVOLUTIONS: dict[str, Row] = {
+    "conv_same": (
+        lambda x: mb.conv(x=x, weight=WEIGHT, strides=[2, 2], pad_type="same"),
+        lambda x: F.conv2d(F.pad(x, (0, 1, 0, 1)), weight(), stride=2),
+    ),
+    "conv_same_lower": (
+        lambda x: mb.conv(x=x, weight=WEIGHT, strides=[2, 2], pad_type="same_lower"),
+        lambda x: F.conv2d(F.pad(x, (1, 0, 1, 0)), weight(), stride=2),
+    ),
+    "conv_padded_unevenly": (
+        lambda x: mb.conv(x=x, weight=WEIGHT, pad_type="custom", pad=[2, 0, 1, 3]),
+        lambda x: F.conv2d(F.pad(x, (1, 3, 2, 0)), weight()),
+    ),
+    "einsum": (
+        lambda x: mb.einsum(values=(x, mb.const(val=MATRIX)), equation="nchw,nwhu->nchu"),
+        lambda x: torch.einsum("nchw,nwhu->nchu", x, torch.from_numpy(MATRIX)),
+    ),
+}
+
+POOLS: dict[str, Row] = {
+    "avg_pool_same": (
+        lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="same"),
+        lambda x: F.avg_pool2d(F.pad(x, (1, 1, 0, 1)), 3, 2),
+    ),
+    "avg_pool_same_lower_inside": (
+        lambda x: mb.avg_pool(
+            x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="same_lower",
+            exclude_padding_from_average=True,
+        ),
+        lambda x: _average_inside(x, (1, 1, 1, 0), 3, 2),
+    ),
+    "max_pool_padded_unevenly": (
+        lambda x: mb.max_pool(
+            x=mb.sub(x=x, y=9.0), kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom",
+            pad=[2, 0, 0, 1],
+        ),
+        lambda x: F.max_pool2d(F.pad(x - 9, (0, 1, 2, 0), value=-torch.inf), 3, 2),
+    ),
+}  # fmt: skip
+
+FUNCTIONS: dict[str, Row] = {
+    "inverse": (
+        lambda x: mb.inverse(x=mb.exp(x=x), epsilon=0.5), lambda x: 1 / (x.exp() + 0.5)
+    ),
+    "log_with_epsilon": (
+        lambda x: mb.log(x=mb.abs(x=x), epsilon=0.5), lambda x: (x.abs() + 0.5).log()
+    ),
+    "rsqrt_with_epsilon": (
+        lambda x: mb.rsqrt(x=mb.abs(x=x), epsilon=0.5), lambda x: (x.abs() + 0.5).rsqrt()
+    ),
+    "mod": (lambda x: mb.mod(x=x, y=0.7), lambda x: torch.remainder(x, 0.7)),
+    "gelu_tanh": (
+        lambda x: mb.gelu(x=x, mode="TANH_APPROXIMATION"),
+        lambda x: F.gelu(x, approximate="tanh"),
+    ),
+    "layer_norm_of_leading_axes": (
+        lambda x: mb.layer_norm(x=x, axes=[1, 2], gamma=GAMMA, beta=BETA, epsilon=1e-3),
+        _normalize_rows,
+    ),
+    "cumsum_exclusive": (
+        lambda x: mb.cumsum(x=x, axis=2, exclusive=True), lambda x: x.cumsum(2) - x
+    ),
+    "cumsum_reverse": (
+        lambda x: mb.cumsum(x=x, axis=3, reverse=True), lambda x: x.flip(3).cumsum(3).flip(3)
+    ),
+    "cumsum_exclusive_reverse": (
+        lambda x: mb.cumsum(x=x, axis=3, exclusive=True, reverse=True),
+        lambda x: x.flip(3).cumsum(3).flip(3) - x,
+    ),
+    "reduce_sum_of_all": (
+        lambda x: mb.reduce_sum(x=x, keep_dims=True), lambda x: x.sum().view(1, 1, 1, 1)
+    ),
+    "cast_to_bool": (
+        lambda x: _fp32(mb.cast(x=mb.relu(x=x), dtype="bool")), lambda x: (x > 0).float()
+    ),
+}  # fmt: skip
+
+MOVES: dict[str, Row] = {
+    "slice_with_masks": (
+        lambda x: _slice(
+            x, [0, 1, 3, 2], [9, 3, 2, 4],
+            begin_mask=[True, False, True, False], end_mask=[True, False, False, True],
+        ),
+        lambda x: x[:, 1:3, :2, 2:],
+    ),
+    "slice_backwards": (
+        lambda x: _slice(
+            x, [0, 0, 5, 0], [1, 4, 0, 5], stride=[1, 1, -2, -1],
+            begin_mask=[False, False, False, True], end_mask=[False, False, False, True],
+        ),
+        lambda x: x.flip(2)[:, :, 0:5:2].flip(3),
+    ),
+    "slice_of_one_index": (
+        lambda x: _slice(x, [0, -2, 0, 1], [1, 0, 6, 9], squeeze_mask=[False, True, False, False]),
+        lambda x: x[:, -2, :, 1:],
+    ),
+    "squeeze_of_all": (lambda x: mb.squeeze(x=x), lambda x: x.squeeze(0)),
+    "expand_dims_at_both_ends": (
+        lambda x: mb.expand_dims(x=mb.squeeze(x=x, axes=[0]), axes=[0, -1]),
+        lambda x: x.unsqueeze(-1),
+    ),
+    "reshape_keeping_an_axis": (
+        lambda x: mb.reshape(x=x, shape=[0, 0, 10, -1]), lambda x: x.reshape(1, 4, 10, 3)
+    ),
+    "gather_from_the_end": (
+        lambda x: mb.gather(x=x, indices=[[-1, 0], [2, -3]], axis=1),
+        lambda x: x[:, [[-1, 0], [2, -3]]],
+    ),
+    "gather_one": (lambda x: mb.gather(x=x, indices=2, axis=-1), lambda x: x[..., 2]),
+    "split_by_sizes": (
+        lambda x: mb.concat(values=mb.split(x=x, split_sizes=[1, 4, 1], axis=2)[::2], axis=3),
+        lambda x: torch.cat([x[:, :, :1], x[:, :, 5:]], 3),
+    ),
+    "tile": (lambda x: mb.tile(x=x, reps=[1, 2, 1, 3]), lambda x: x.tile(1, 2, 1, 3)),
+}  # fmt: skip
+
+PROGRAMS: dict[str, Row] = CONVOLUTIONS | POOLS | FUNCTIONS | MOVES
+
+
+def build(name: str) -> Any:
+    """Return a MIL program of one input `image` and one output `logits`."""
+    operation, _ = PROGRAMS[name]
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=SHAPE)], opset_version=ct.target.iOS16)
+    def program(image: Any) -> Any:
+        return mb.identity(x=operation(image), name="logits")
+
+    return program

@@ -1,0 +1,131 @@
+"""`lolvit doctor` says what is here and what is missing, and loads nothing heavy to find out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+
+from lolvit.cli import main
+from lolvit_runtimes import probe
+from lolvit_runtimes.table import RUNTIMES
+
+
+@pytest.fixture
+def fresh_versions():
+    probe.installed.cache_clear()
+    yield
+    probe.installed.cache_clear()
+
+
+def document(capfd) -> dict:
+    assert main(["doctor", "--json"]) == 0
+    return json.loads(capfd.readouterr().out)
+
+
+def test_every_runtime_is_listed_with_its_version(capfd):
+    devices = {device["id"]: device for device in document(capfd)["devices"]}
+    assert set(devices) == {*RUNTIMES, "adb"}
+    assert devices["ort"] == {
+        "id": "ort",
+        "kind": "runtime",
+        "ready": True,
+        "reason": "ONNX Runtime, CPU",
+        "version": version("onnxruntime"),
+    }
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_missing_runtime_names_the_command_that_adds_it(name, monkeypatch):
+    absent, real = RUNTIMES[name].modules[-1], importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda module: None if module == absent else real(module)
+    )
+    status = {status.id: status for status in probe.runtime_status()}[name]
+    assert not status.ready
+    assert (
+        status.reason == f"{absent} is missing; run: pip install 'lolvit[{RUNTIMES[name].extra}]'"
+    )
+
+
+def test_core_ml_itself_needs_a_mac(monkeypatch):
+    for system, ready in [("Linux", False), ("Darwin", True)]:
+        monkeypatch.setattr("platform.system", lambda system=system: system)
+        status = {status.id: status for status in probe.runtime_status()}["coreml"]
+        assert status.ready == ready
+        assert ("Mac" in status.reason) or ready
+
+
+METADATA = [
+    "numpy<3,>=2.0",
+    "onnxruntime<2,>=1.24; extra == 'ort'",
+    "lolvit[ort]; extra == 'bench'",
+    'psutil>=7.0; extra == "bench"',
+    "lolvit[bench,train]; extra == 'all'",
+    "torch<2.14,>=2.13; python_version >= '3.11' and extra == 'train'",
+]
+
+
+def test_extras_come_from_the_metadata_and_include_one_another(monkeypatch, fresh_versions):
+    def found(name: str) -> str:
+        if name == "torch":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(probe, "requires", lambda name: METADATA)
+    monkeypatch.setattr(probe, "version", found)
+    extras = {extra.name: extra for extra in probe.extras()}
+    assert list(extras) == ["ort", "bench", "all", "train"]
+    assert extras["bench"].packages == {"onnxruntime": "1.0", "psutil": "1.0"}
+    assert extras["all"].packages == {"onnxruntime": "1.0", "psutil": "1.0", "torch": None}
+    assert [extras[name].ready for name in extras] == [True, True, False, False]
+    assert extras["train"].command == "pip install 'lolvit[train]'"
+
+
+def test_the_distributions_own_extras_are_listed(capfd):
+    extras = {extra["name"]: extra for extra in document(capfd)["extras"]}
+    assert {"ort", "litert", "export", "bench", "all"} <= set(extras)
+    assert extras["ort"]["packages"] == {"onnxruntime": version("onnxruntime")}
+
+
+def test_a_missing_extra_is_shown_with_its_command(capfd, monkeypatch, fresh_versions):
+    monkeypatch.setattr(probe, "requires", lambda name: ["no-such-thing; extra == 'export'"])
+    assert main(["doctor"]) == 0
+    err = capfd.readouterr().err
+    assert "no-such-thing" in err
+    assert "pip install 'lolvit[export]'" in err
+
+
+def test_the_cpu_is_read_from_cpuinfo(tmp_path, monkeypatch):
+    path = tmp_path / "cpuinfo"
+    path.write_text(
+        "processor\t: 0\nmodel name\t: Fast One\nflags\t\t: fpu avx2 fma sse\n\nmodel name: B\n"
+    )
+    monkeypatch.setattr(probe, "_CPUINFO", path)
+    found = probe.machine()
+    assert found["cpu"] == "Fast One"
+    assert found["vector_extensions"] == ["avx2", "fma"]
+    path.write_text("processor : 0\nFeatures : fp asimd i8mm\n")
+    assert probe.machine()["vector_extensions"] == ["asimd", "i8mm"]
+
+
+def test_a_system_without_cpuinfo_is_described_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "_CPUINFO", tmp_path / "absent")
+    found = probe.machine()
+    assert found["cores"] >= found["usable_cores"] >= 1
+    assert found["vector_extensions"] == []
+
+
+def test_nothing_heavy_is_loaded():
+    code = (
+        "import sys; from lolvit.cli import main; main(['doctor', '--json']);"
+        "heavy = {'torch', 'numpy', 'pydantic', 'onnxruntime', 'tensorflow', 'coremltools'};"
+        "sys.exit(f'loaded: {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["devices"]

@@ -1,0 +1,163 @@
+"""Every runtime gives what eager PyTorch gives, says how it was opened, and refuses in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lolvit.artifact import Manifest
+from lolvit.errors import DeviceError, MissingExtraError, UserError
+from lolvit_runtimes import session
+from lolvit_runtimes.eager import EagerSession
+from lolvit_runtimes.litert import count_delegated
+from lolvit_runtimes.session import open_session
+
+FORMATS = {"ort": "onnx", "litert": "tflite", "tf-reference": "tflite"}
+PLACES = {"ort": "CPUExecutionProvider", "litert": "XNNPACK", "tf-reference": "reference"}
+
+
+def opened(runtime: str, folder: Path, manifest: Manifest, threads: int = 1) -> session.Session:
+    artifact = manifest.find(FORMATS[runtime], "fp32")
+    return open_session(runtime, folder / artifact.path, artifact, threads=threads)
+
+
+@pytest.mark.parametrize("runtime", FORMATS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_logits_equal_eager(runtime, threads, exported, manifest, image, tiny):
+    expected = EagerSession(tiny).run(image)
+    found = opened(runtime, exported, manifest, threads)
+    for scale in (1, 4, 0.25):  # the second and third run reuse the first one's buffers
+        logits = found.run(image * np.float32(scale))
+        expected = EagerSession(tiny).run(image * np.float32(scale))
+        assert logits.shape == (1, 10)
+        assert logits.dtype == np.float32
+        np.testing.assert_allclose(logits, expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_a_result_survives_the_next_run(runtime, exported, manifest, image):
+    found = opened(runtime, exported, manifest)
+    first = found.run(image)
+    kept = first.copy()
+    found.run(-image)
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_placement_counts_every_operation_in_its_place(runtime, exported, manifest):
+    placement = opened(runtime, exported, manifest).placement()
+    assert set(placement) == {PLACES[runtime]}
+    assert placement[PLACES[runtime]] >= 4
+
+
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_options_name_the_threads(runtime, exported, manifest):
+    assert opened(runtime, exported, manifest, threads=2).options()["threads"] == "2"
+
+
+COUNT_THREADS = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from lolvit.artifact import read_manifest
+from lolvit_runtimes.session import open_session
+runtime, format, folder = sys.argv[1:4]
+artifact = read_manifest(Path(folder)).find(format, "fp32")
+counts = []
+for threads in (1, 1, 3):  # the first session of a process may start threads of the runtime's own
+    before = len(os.listdir("/proc/self/task"))
+    session = open_session(runtime, Path(folder) / artifact.path, artifact, threads=threads)
+    session.run(np.zeros(artifact.input.shape, np.float32))
+    counts.append(len(os.listdir("/proc/self/task")) - before)
+print(*counts[1:])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+@pytest.mark.parametrize("runtime", ["ort", "litert"])
+def test_threads_are_those_of_the_setting(runtime, exported):
+    command = [sys.executable, "-c", COUNT_THREADS, runtime, FORMATS[runtime], str(exported)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "2"]  # the caller's thread is the first of each number
+    assert done.stderr == ""  # and native chatter stays off standard error
+
+
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_a_manifest_that_states_another_shape_is_refused(runtime, exported, manifest):
+    artifact = manifest.find(FORMATS[runtime], "fp32")
+    wrong = artifact.input.model_copy(update={"shape": (1, 3, 16, 16)})
+    forged = artifact.model_copy(update={"input": wrong})
+    with pytest.raises(DeviceError, match=r"its manifest says float32 \(1, 3, 16, 16\)"):
+        open_session(runtime, exported / artifact.path, forged)
+
+
+@pytest.mark.parametrize("runtime", FORMATS)
+@pytest.mark.parametrize("wrong", [np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 3, 32, 32))])
+def test_a_wrong_input_is_a_device_error_of_one_line(runtime, wrong, exported, manifest):
+    found = opened(runtime, exported, manifest)
+    with pytest.raises(DeviceError) as caught:
+        found.run(wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("runtime", ["ort", "tf-reference"])
+def test_a_refused_file_is_a_device_error_of_one_line(runtime, exported, manifest, tmp_path):
+    artifact = manifest.find(FORMATS[runtime], "fp32")
+    broken = tmp_path / artifact.path
+    broken.write_bytes((exported / artifact.path).read_bytes()[:64])
+    with pytest.raises(DeviceError, match="cannot open it") as caught:
+        open_session(runtime, broken, artifact)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_a_runtime_of_another_format_is_refused(exported, manifest):
+    artifact = manifest.find("onnx", "fp32")
+    with pytest.raises(UserError, match="runtime 'litert' opens tflite, not onnx"):
+        open_session("litert", exported / artifact.path, artifact)
+
+
+def test_a_missing_runtime_names_its_extra(exported, manifest, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    artifact = manifest.find("onnx", "fp32")
+    with pytest.raises(MissingExtraError, match=r"pip install 'lolvit\[ort\]'"):
+        open_session("ort", exported / artifact.path, artifact)
+
+
+def test_delegated_operations_lie_between_a_delegates_outputs_and_inputs():
+    def op(index, name, inputs, outputs):
+        return {"index": index, "op_name": name, "inputs": inputs, "outputs": outputs}
+
+    operations = [
+        op(0, "CONV_2D", [0, 10], [1]),
+        op(1, "RELU", [1, -1], [2]),
+        op(2, "CUMSUM", [2], [3]),
+        op(3, "CONV_2D", [3, 11], [4]),
+        op(4, "DELEGATE", [0, 10], [2]),
+        op(5, "DELEGATE", [3, 11], [4]),
+    ]
+    assert count_delegated(operations) == {"XNNPACK": 3, "LiteRT kernels": 1}
+    assert count_delegated(operations[:4]) == {"LiteRT kernels": 4}
+
+
+def test_eager_keeps_the_process_threads(tiny, image):
+    before = torch.get_num_threads()
+    found = EagerSession(tiny, threads=before + 1)
+    found.run(image)
+    assert torch.get_num_threads() == before + 1
+    found.close()
+    assert torch.get_num_threads() == before
+
+
+def test_eager_refuses_a_module_in_training_mode(tiny):
+    tiny.train()
+    try:
+        with pytest.raises(ValueError, match="eval"):
+            EagerSession(tiny)
+    finally:
+        tiny.eval()
