@@ -1,0 +1,150 @@
+"""`lolvit export`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lolvit.output import console, print_json
+from lolvit.registry import choose_many
+from lolvit.sizes import parse_size
+
+if TYPE_CHECKING:
+    from lolvit.artifact import Artifact, Manifest
+    from lolvit_export.pipeline import Progress
+
+UNTRAINED = (
+    "weights are untrained: the artifacts run and can be timed, their predictions mean nothing"
+)
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", "formats", default="onnx,tflite,coreml", show_default=True)
+@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or both.")
+@click.option("--size", default="256", show_default=True, help="256, or HEIGHTxWIDTH.")
+@click.option("--weights", type=_PATH, help="A safetensors or torch checkpoint.")
+@click.option("--calibrate", type=_PATH, help="Photos to calibrate BatchNorm on, untrained only.")
+@click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
+@click.option("--labels", type=_PATH, help="A text file, one label a line.")
+@click.option("--out", type=_PATH, default=Path("out"), show_default=True)
+@click.option("--no-rewrites", is_flag=True, help="Leave the graph as captured, to see the effect.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def export(
+    model: str,
+    formats: str,
+    precision: str,
+    size: str,
+    weights: Path | None,
+    calibrate: Path | None,
+    num_classes: int | None,
+    labels: Path | None,
+    out: Path,
+    no_rewrites: bool,
+    as_json: bool,
+) -> None:
+    """Rewrite MODEL, lower it, and compare every artifact with eager PyTorch on photos.
+
+    MODEL is a variant (lolvit_x), a twin (mobilevit_xs) or timm/NAME. A failed comparison ends
+    with exit code 1 and leaves nothing behind.
+    """
+    parsed_size = parse_size(size)
+    picked = choose_many("target", formats, ("onnx", "tflite", "coreml"))
+    precisions = choose_many("precision", precision, ("fp32", "fp16"))
+    if weights is not None and calibrate is not None:
+        raise click.UsageError("--calibrate is for untrained models: leave out one of the two")
+    with _progress() as progress:
+        progress("start")
+        from lolvit_export.pipeline import ExportRequest, export_model  # loads torch
+
+        request = ExportRequest(
+            model=model,
+            formats=tuple(picked),
+            precisions=tuple(precisions),
+            size=parsed_size,
+            out=out,
+            weights=weights,
+            calibrate=calibrate,
+            num_classes=num_classes,
+            labels=labels,
+            rewrites=not no_rewrites,
+        )
+        folder, manifest = export_model(request, progress)
+    if as_json:
+        print_json(as_document(folder, manifest))
+    else:
+        show(folder, manifest)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Say each step as it begins, with the seconds so far: a spinner on a terminal, else lines.
+
+    It writes to a copy of standard error, which converters' chatter is kept off meanwhile.
+    """
+    start = time.monotonic()
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
+        out = console(stream)
+        if not out.is_terminal:
+            yield lambda step: out.print(
+                f"[{time.monotonic() - start:5.1f} s] {step}", markup=False
+            )
+            return
+        with out.status("start") as status:
+            yield lambda step: status.update(f"{step} ({time.monotonic() - start:.0f} s)")
+
+
+def as_document(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return what `--json` prints: the manifest's artifacts and passes, and where they are."""
+    return {
+        "folder": str(folder),
+        "model": manifest.model,
+        "size": list(manifest.size),
+        "params": manifest.params,
+        "macs": manifest.macs,
+        "trained": manifest.weights.trained,
+        "artifacts": [artifact.model_dump(mode="json") for artifact in manifest.artifacts],
+        "passes": [record.model_dump(mode="json") for record in manifest.passes],
+    }
+
+
+def show(folder: Path, manifest: Manifest) -> None:
+    """Print artifacts with their gates, and what each rewrite did."""
+    out = console()
+    out.print(gate_table(manifest.artifacts))
+    for record in manifest.passes:
+        skipped = f", not at {len(record.skipped)}" if record.skipped else ""
+        out.print(f"rewrite {record.name}: fired at {record.fired}{skipped}", markup=False)
+        for reason in sorted({line.split(": ", 1)[-1] for line in record.skipped}):
+            out.print(f"    not: {reason}", markup=False)
+    if not manifest.weights.trained:
+        out.print(UNTRAINED, style="yellow")
+    out.print(f"written to {folder}", markup=False)
+
+
+def gate_table(artifacts: tuple[Artifact, ...]) -> Any:
+    """Return a table of each artifact's gates beside their floors."""
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("artifact", "MB", "gate", "value", "floor", ""):
+        table.add_column(
+            heading, justify="right" if heading in ("MB", "value", "floor") else "left"
+        )
+    for artifact in artifacts:
+        name, size = artifact.path, f"{artifact.bytes / 1e6:.2f}"
+        for gate in artifact.gates:
+            verdict = "passed" if gate.passed else "FAILED"
+            table.add_row(name, size, gate.name, f"{gate.value:.4g}", f"{gate.floor:g}", verdict)
+            name = size = ""
+        for figure, value in artifact.measured.items():
+            table.add_row("", "", figure, f"{value:.2e}", "", "")
+    return table

@@ -1,0 +1,104 @@
+"""Findings as tables and as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lolvit.artifact import Format
+from lolvit_export.lint.rules import Finding, Severity
+
+PLACES_SHOWN = 2
+
+
+@dataclass(frozen=True)
+class Linted:
+    """An artifact, the targets that it was linted for, and what was found."""
+
+    path: str
+    format: Format
+    operations: int
+    targets: tuple[str, ...]
+    found: tuple[Finding, ...]
+
+    def of(self, severity: Severity) -> list[Finding]:
+        """Return the findings, or the advice, alone."""
+        return [finding for finding in self.found if finding.severity == severity]
+
+
+def as_document(linted: Iterable[Linted]) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    artifacts = list(linted)
+    return {
+        "artifacts": [
+            {
+                "path": each.path,
+                "format": each.format,
+                "operations": each.operations,
+                "targets": list(each.targets),
+            }
+            for each in artifacts
+        ],
+        "findings": _rows(artifacts, "finding"),
+        "advice": _rows(artifacts, "advice"),
+    }
+
+
+def _rows(linted: Iterable[Linted], severity: Severity) -> list[dict[str, str]]:
+    rows = []
+    for each in linted:
+        for finding in each.of(severity):
+            row: dict[str, str] = {"artifact": each.path} | asdict(finding)
+            del row["severity"]
+            rows.append(row)
+    return rows
+
+
+def tables(linted: Iterable[Linted], severity: Severity) -> list[Table]:
+    """Return a table for each artifact with findings (or advice): a row for each rule that applies
+    to a kind of operation."""
+    title = {"finding": "findings", "advice": "advice"}[severity]
+    result = []
+    for each in linted:
+        groups = _groups(each.of(severity))
+        if groups:
+            result.append(_table(f"{each.path}: {title}", groups))
+    return result
+
+
+def _table(title: str, groups: Iterable[list[Finding]]) -> Table:
+    table = Table("target", "operation", "why", "what to do", title=escape(title))
+    for group in groups:
+        first = group[0]
+        count = f" ({len(group)})" if len(group) > 1 else ""
+        table.add_row(
+            first.target,
+            escape(f"{first.op}{count}: {_places(group)}"),
+            escape(first.reason),
+            escape(first.remedy),
+        )
+    return table
+
+
+def _groups(found: Iterable[Finding]) -> list[list[Finding]]:
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in found:
+        groups.setdefault((finding.target, finding.rule, finding.op), []).append(finding)
+    return list(groups.values())
+
+
+def _places(group: list[Finding]) -> str:
+    shown = [finding.place for finding in group[:PLACES_SHOWN]]
+    left = len(group) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left else "")
+
+
+def sources(linted: Iterable[Linted], severity: Severity) -> list[str]:
+    """Return a line for each rule that applied, with where it is from."""
+    found = [finding for each in linted for finding in each.of(severity)]
+    lines = {f"{f.target}/{f.rule}: {f.source}": None for f in found}
+    return list(lines)

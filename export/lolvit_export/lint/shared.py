@@ -1,0 +1,72 @@
+"""Questions that the rules of several targets ask, each with that target's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from lolvit_export.lint.graph import Graph, Operation, Shape, Tensor
+from lolvit_export.lint.rules import Look, Site, on
+
+
+def outside(supported: Collection[str], where: str) -> Look:
+    """Find operations whose kind is not in a target's list."""
+    return on(None, lambda op, _: None if op.kind in supported else f"{where} has no {op.kind}")
+
+
+def rank_above(most: int, kinds: Collection[str] | None = None) -> Look:
+    """Find operations that read or write a tensor of more axes than a target has."""
+
+    def check(operation: Operation, _: Graph) -> str | None:
+        worst = max(operation.tensors, key=lambda tensor: tensor.rank or 0, default=None)
+        if worst is None or worst.rank is None or worst.rank <= most:
+            return None
+        return f"a tensor of rank {worst.rank}, {shape_text(worst.shape)}; at most {most} here"
+
+    return on(kinds, check)
+
+
+def computed_parameter(parameters: Mapping[str, tuple[int, ...]]) -> Look:
+    """Find operations whose shape, axes or weights are computed and not stored in the file."""
+
+    def check(operation: Operation, graph: Graph) -> str | None:
+        for index in parameters[operation.kind]:
+            if not graph.is_static(operation.input(index)):
+                return f"its input {index} is computed at run time, it must be a constant"
+        return None
+
+    return on(parameters, check)
+
+
+def dynamic_sizes(graph: Graph) -> Iterator[Site]:
+    """Find inputs with a size that is known only at run time, or else the operations that are the
+    first to write such a tensor."""
+    for tensor in graph.inputs:
+        if is_dynamic(tensor):
+            yield Site("input", tensor.name, f"its shape {shape_text(tensor.shape)} is not fixed")
+    for operation in graph.operations:
+        if any(map(is_dynamic, operation.outputs)) and not any(map(is_dynamic, operation.given)):
+            shape = next(t.shape for t in operation.outputs if is_dynamic(t))
+            reason = f"the shape of its result, {shape_text(shape)}, depends on values"
+            yield Site(operation.kind, operation.place, reason)
+
+
+def is_dynamic(tensor: Tensor) -> bool:
+    """Whether a size of a tensor is known only at run time; a file may also leave a rank untold."""
+    return tensor.shape is not None and None in tensor.shape
+
+
+def element_type(refused: Collection[str], kinds: Collection[str] | None = None) -> Look:
+    """Find operations that read or write a tensor of a type that a target lacks."""
+
+    def check(operation: Operation, _: Graph) -> str | None:
+        found = sorted({tensor.dtype for tensor in operation.tensors} & set(refused))
+        return f"it has {' and '.join(found)} elements" if found else None
+
+    return on(kinds, check)
+
+
+def shape_text(shape: Shape | None) -> str:
+    """Return a shape as text, e.g. 1x3x?x256."""
+    if shape is None:
+        return "of unknown rank"
+    return "x".join("?" if size is None else str(size) for size in shape) or "scalar"

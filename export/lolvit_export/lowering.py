@@ -1,0 +1,50 @@
+"""What every lowering takes and gives, and the table that finds it.
+
+A lowering is one file with a function `lower(graph, request)` and one line in `LOWERINGS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.fx import GraphModule
+
+from lolvit.artifact import Preprocess, TensorSpec
+
+Lower = Callable[[GraphModule, "LoweringRequest"], "list[Lowered]"]
+
+
+@dataclass(frozen=True)
+class LoweringRequest:
+    """Where artifacts go and in which precisions; how their image is prepared."""
+
+    folder: Path
+    precisions: tuple[str, ...]
+    preprocess: Preprocess
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The file (or, for Core ML, the folder) that was written, and what it takes and gives."""
+
+    path: Path
+    precision: str
+    input: TensorSpec
+    output: TensorSpec
+
+
+# format: (module, the precisions it has)
+LOWERINGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "onnx": ("lolvit_export.onnx", ("fp32", "fp16")),
+    "tflite": ("lolvit_export.tflite", ("fp32", "fp16")),
+    "coreml": ("lolvit_export.coreml", ("fp32", "fp16")),
+}
+
+
+def find_lowering(format: str) -> Lower:
+    """Return the `lower` function of a format in `LOWERINGS`."""
+    lower: Lower = importlib.import_module(LOWERINGS[format][0]).lower
+    return lower

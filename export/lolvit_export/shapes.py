@@ -1,0 +1,28 @@
+"""The shape of every value of a captured graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+
+
+class _Shapes(FakeTensorProp):
+    """Weights are fake as well, so that what is written into one leaves the real one alone."""
+
+    def fetch_attr(self, target: str) -> Any:
+        value = super().fetch_attr(target)
+        return self._mode.from_tensor(value) if isinstance(value, Tensor) else value
+
+
+def refresh_shapes(module: GraphModule) -> None:
+    """Recompute `meta["val"]` of every node from the input's."""
+    placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")
+    image = placeholder.meta["val"]
+    _Shapes(module, FakeTensorMode(allow_non_fake_inputs=True)).propagate(
+        torch.empty(tuple(image.shape), dtype=image.dtype)
+    )

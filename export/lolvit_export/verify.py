@@ -1,0 +1,137 @@
+"""Run an artifact in its runtimes on photos and compare it with eager PyTorch in float64.
+
+Each runtime runs in a child process: a crash becomes one line, TensorFlow and PyTorch never meet in
+one process, and an artifact is verified while the next one is lowered.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from lolvit.artifact import Artifact, Gate, Preprocess
+from lolvit_runtimes.isolated import IsolatedSession
+from lolvit_runtimes.preprocess import Pixels, normalize, to_input
+
+Logits = npt.NDArray[np.float64]
+
+# Signal-to-noise floors in dB, by runtime and precision. Never defaulted: a pair that is not here
+# cannot be verified.
+SNR_FLOOR: dict[tuple[str, str], float] = {
+    ("ort", "fp32"): 100,
+    ("ort", "fp16"): 45,
+    ("litert", "fp32"): 100,
+    ("litert", "fp16"): 45,
+    ("tf-reference", "fp32"): 100,
+    ("tf-reference", "fp16"): 45,
+    ("coreml-reference", "fp32"): 90,
+    ("coreml-reference", "fp16"): 45,
+    ("coreml", "fp32"): 90,
+    ("coreml", "fp16"): 45,
+}
+# A child that is slow is not wrong: on a busy machine TensorFlow alone takes minutes to import, and
+# its reference kernels are plain loops.
+START_SECONDS, RUN_SECONDS = 900.0, 600.0
+# Share of photos with eager's top class. Half precision may turn one near tie in eight.
+TOP1_FLOOR = {"fp32": 1.0, "fp16": 0.875}
+
+
+def runtimes_for(format: str) -> tuple[str, ...]:
+    """Return the runtimes that an artifact of this format is run in on this machine."""
+    if format == "onnx":
+        return ("ort",)
+    if format == "tflite":
+        return ("litert", "tf-reference")
+    return ("coreml",) if platform.system() == "Darwin" else ("coreml-reference",)
+
+
+def eager_logits(
+    model: nn.Module, photos: Sequence[Pixels], preprocess: Preprocess
+) -> list[Logits]:
+    """Return eager PyTorch's logits (1, classes) in float64 for each photo (H, W, 3)."""
+    exact = copy.deepcopy(model).double().eval()
+    images = [torch.from_numpy(normalize(photo, preprocess)).double() for photo in photos]
+    with torch.no_grad():
+        return [exact(image).numpy() for image in images]
+
+
+def verify(
+    path: Path,
+    artifact: Artifact,
+    photos: Sequence[Pixels],
+    references: Sequence[Logits],
+    preprocess: Preprocess,
+) -> Artifact:
+    """Return the artifact with its gates: the worst photo's SNR and the top-1 agreement.
+
+    Raises:
+        DeviceError: a runtime refused the artifact.
+    """
+    gates: list[Gate] = []
+    measured: dict[str, float] = {}
+    for runtime in runtimes_for(artifact.format):
+        outputs = _run(runtime, path, artifact, photos, preprocess)
+        worst = min(snr_db(r, o) for r, o in zip(references, outputs, strict=True))
+        agreement = top1_agreement(references, outputs)
+        gates.append(_gate(f"{runtime}.snr_db", worst, SNR_FLOOR[runtime, artifact.precision]))
+        gates.append(_gate(f"{runtime}.top1", agreement, TOP1_FLOOR[artifact.precision]))
+        measured[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
+    return artifact.model_copy(update={"gates": tuple(gates), "measured": measured})
+
+
+def _run(
+    runtime: str,
+    path: Path,
+    artifact: Artifact,
+    photos: Sequence[Pixels],
+    preprocess: Preprocess,
+) -> list[Logits]:
+    session = IsolatedSession(
+        runtime, path, artifact, start_seconds=START_SECONDS, run_seconds=RUN_SECONDS
+    )
+    try:
+        inputs: list[Any] = [to_input(photo, preprocess, artifact.input) for photo in photos]
+        return [session.run(image).astype(np.float64) for image in inputs]
+    finally:
+        session.close()
+
+
+def _gate(name: str, value: float, floor: float) -> Gate:
+    return Gate(name=name, value=value, floor=floor, passed=value >= floor)
+
+
+def snr_db(reference: Logits, output: Logits) -> float:
+    """Return 10·log10(Σ reference² / Σ (reference - output)²), in dB, at most 300.
+
+    A result that is not finite has no signal: -300 dB.
+    """
+    if not np.isfinite(output).all():
+        return -300.0
+    noise = float(np.square(reference - output).sum())
+    signal = float(np.square(reference).sum())
+    if noise == 0:
+        return 300.0
+    return max(-300.0, min(300.0, 10 * math.log10(signal / noise))) if signal else -300.0
+
+
+def top1_agreement(references: Sequence[Logits], outputs: Sequence[Logits]) -> float:
+    """Return the share of photos on which both have the same top class."""
+    pairs = list(zip(references, outputs, strict=True))
+    return sum(int(r.argmax() == o.argmax()) for r, o in pairs) / len(pairs)
+
+
+def max_abs_error(references: Sequence[Logits], outputs: Sequence[Logits]) -> float:
+    """Return the largest absolute difference of any logit on any photo (infinite: 1e300)."""
+    worst = max(
+        float(np.abs(r - o).max(initial=0.0)) for r, o in zip(references, outputs, strict=True)
+    )
+    return worst if math.isfinite(worst) else 1e300

@@ -1,0 +1,121 @@
+"""`lolvit verify`: run what an export wrote, again and anywhere, against eager PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lolvit.errors import DeviceError, GateFailedError, UserError
+from lolvit.output import console, print_json
+from lolvit_export.command import UNTRAINED, as_document, gate_table
+
+if TYPE_CHECKING:
+    from lolvit.artifact import Artifact, Manifest
+
+_MANIFEST = "manifest.json"
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def verify(artifact: Path, as_json: bool) -> None:
+    """Compare ARTIFACT, or every artifact of an export folder, with eager PyTorch on photos.
+
+    The manifest and the weights beside it say what eager is. Exit code 1: a gate failed.
+    """
+    from lolvit.artifact import read_manifest  # pydantic: imported on use, --help stays fast
+
+    folder, wanted = _folder_and_name(artifact)
+    manifest = read_manifest(folder)
+    chosen = _chosen(manifest, wanted, folder)
+    out = console()
+    verified, failures = _verify_all(folder, manifest, chosen)
+    result = manifest.model_copy(update={"artifacts": tuple(verified)})
+    if as_json:
+        failed = [{"artifact": name, "error": error.line()} for name, error in failures]
+        print_json(as_document(folder, result) | {"failures": failed})
+    else:
+        out.print(gate_table(result.artifacts))
+        if not manifest.weights.trained:
+            out.print(UNTRAINED, style="yellow")
+    _raise_on_failure(result, folder, failures)
+
+
+def _folder_and_name(path: Path) -> tuple[Path, str | None]:
+    """Split an argument into its export folder and, for one artifact, the name in it."""
+    if not path.exists():
+        raise UserError("no such artifact", where=str(path), remedy="run: lolvit export")
+    if (path / _MANIFEST).exists():
+        return path, None
+    if path.is_dir() and path.suffix != ".mlpackage":
+        return path, None
+    if not (path.parent / _MANIFEST).exists():
+        raise UserError(
+            "has no manifest.json beside it, so nothing says what it should compute",
+            where=str(path),
+            remedy="give the folder that lolvit export wrote",
+        )
+    return path.parent, path.name
+
+
+def _chosen(manifest: Manifest, name: str | None, folder: Path) -> list[Artifact]:
+    chosen = [a for a in manifest.artifacts if name in (None, a.path)]
+    if not chosen:
+        raise UserError(
+            f"'{name}' is not in the manifest",
+            where=str(folder),
+            remedy=f"choose from: {', '.join(a.path for a in manifest.artifacts)}",
+        )
+    return chosen
+
+
+def _verify_all(
+    folder: Path, manifest: Manifest, chosen: list[Artifact]
+) -> tuple[list[Artifact], list[tuple[str, DeviceError]]]:
+    """Check every file before any is opened, then run each; one that crashes stops no other."""
+    from lolvit.artifact import check_artifact, check_file
+
+    for artifact in chosen:
+        check_artifact(folder, artifact)
+    weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
+    say = console().print
+    say("eager PyTorch on photos")
+    from lolvit.models.checkpoint import read_state  # loads torch
+    from lolvit_export.photos import verification_pixels
+    from lolvit_export.prepare import restore
+    from lolvit_export.verify import eager_logits
+    from lolvit_export.verify import verify as verify_one
+
+    state, _ = read_state(weights)
+    model = restore(manifest.model, manifest.num_classes, state, where=str(weights))
+    preprocess = manifest.preprocess
+    photos = verification_pixels(preprocess)
+    references = eager_logits(model, photos, preprocess)
+    verified: list[Artifact] = []
+    failures: list[tuple[str, DeviceError]] = []
+    for artifact in chosen:
+        say(f"verify {artifact.path}", markup=False)
+        path = folder / artifact.path
+        try:
+            verified.append(verify_one(path, artifact, photos, references, preprocess))
+        except DeviceError as error:
+            failures.append((artifact.path, error))
+    return verified, failures
+
+
+def _raise_on_failure(
+    manifest: Manifest, folder: Path, failures: list[tuple[str, DeviceError]]
+) -> None:
+    if failures:
+        raise DeviceError(
+            "; ".join(f"{name}: {error.what}" for name, error in failures), where=str(folder)
+        )
+    failed = manifest.failed_gates()
+    if failed:
+        raise GateFailedError(
+            f"verification failed: {'; '.join(failed)}",
+            where=str(folder),
+            remedy="do not ship it: export again",
+        )

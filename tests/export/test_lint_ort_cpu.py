@@ -1,0 +1,100 @@
+"""ONNX Runtime's CPU rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from lolvit_export.lint import TARGETS, lint, read
+from tests.export.lint_onnx import MAP, chain, one, onnx_file, pointwise, weights
+
+NORM = {
+    "scale": np.ones(16, np.float32), "bias": np.zeros(16, np.float32),
+    "mean": np.zeros(16, np.float32), "variance": np.ones(16, np.float32),
+}  # fmt: skip
+BATCH_NORM = ("BatchNormalization", NORM, {})
+RELU = ("Relu", {}, {})
+TO_CHANNELS_LAST = ("Transpose", {}, {"perm": [0, 2, 3, 1]})
+
+
+def branch() -> bytes:
+    """A condition with one ReLU on each side."""
+    sides = [
+        helper.make_graph(
+            [helper.make_node("Relu", ["x"], [name])], name, [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, MAP)],
+        )
+        for name in ("yes", "no")
+    ]  # fmt: skip
+    node = helper.make_node("If", ["c"], ["y"], then_branch=sides[0], else_branch=sides[1])
+    return onnx_file([node], {"x": MAP}, {"c": np.asarray(True)})
+
+
+def odd_conv(channels: int, made: int, group: int = 1) -> bytes:
+    constants = {"w": weights(made, channels // group, 1, 1)}
+    return one("Conv", (1, channels, 8, 8), constants, kernel_shape=[1, 1], group=group)
+
+
+# name: (file, the rule that it breaks, or None)
+CASES: dict[str, tuple[bytes, str | None]] = {
+    "conv": (chain(pointwise(), RELU), None),
+    "softmax": (one("Softmax", axis=-1), None),
+    "softmax_last_axis_by_number": (one("Softmax", axis=3), None),
+    "softmax_over_channels": (one("Softmax", axis=1), "softmax-axis"),
+    "norm_after_conv": (chain(pointwise(), BATCH_NORM), None),
+    "norm_after_relu": (chain(RELU, BATCH_NORM), "batch-norm"),
+    "condition": (branch(), "control-flow"),
+    "shape_of_a_fixed_size": (one("Shape"), None),
+    "nonzero": (one("NonZero"), "computed-shape"),
+    "foreign": (
+        onnx_file([helper.make_node("Foo", ["x"], ["y"], domain="com.example")], {"x": MAP}),
+        "foreign-operator",
+    ),
+}
+ADVICE: dict[str, tuple[bytes, str | None]] = {
+    "transpose_before_conv": (
+        chain(TO_CHANNELS_LAST, pointwise(8), shape=(1, 16, 8, 8)), "layout-swap",
+    ),
+    "transpose_before_matmul": (
+        chain(TO_CHANNELS_LAST, ("MatMul", {"w": weights(16, 8)}, {})), None,
+    ),
+    "odd_groups": (odd_conv(18, 18, 18), "channel-alignment"),
+    "odd_input": (odd_conv(18, 16), "channel-alignment"),
+    "photo": (odd_conv(3, 16), None),  # fewer channels than a block are read as they are
+    "even": (odd_conv(16, 18), None),
+    "size_chosen_at_run_time": (one("Relu", ("N", 16, 8, 8)), "dynamic-shape"),
+    "half_precision": (
+        one("MatMul", (4, 16), {"w": weights(16, 8).astype(np.float16)},
+            element=TensorProto.FLOAT16), "half-precision",
+    ),
+}  # fmt: skip
+
+
+def rules_of(content: bytes, folder: Path, severity: str) -> set[str]:
+    path = folder / "model.onnx"
+    path.write_bytes(content)
+    found = lint(read(path, "onnx"), TARGETS["ort-cpu"])
+    return {finding.rule for finding in found if finding.severity == severity}
+
+
+@pytest.mark.parametrize(("content", "rule"), CASES.values(), ids=list(CASES))
+def test_each_finding_has_its_case(content: bytes, rule: str | None, tmp_path: Path) -> None:
+    assert rules_of(content, tmp_path, "finding") == ({rule} if rule else set())
+
+
+@pytest.mark.parametrize(("content", "rule"), ADVICE.values(), ids=list(ADVICE))
+def test_each_advice_has_its_case(content: bytes, rule: str | None, tmp_path: Path) -> None:
+    assert rules_of(content, tmp_path, "advice") == ({rule} if rule else set())
+    assert rules_of(content, tmp_path, "finding") == set()
+
+
+def test_a_shape_that_depends_on_the_input_is_a_finding(tmp_path: Path) -> None:
+    assert "computed-shape" in rules_of(one("Shape", ("N", 16, 8, 8)), tmp_path, "finding")
+
+
+def test_every_rule_has_a_case() -> None:
+    covered = {rule for _, rule in (*CASES.values(), *ADVICE.values()) if rule}
+    assert covered == {rule.id for rule in TARGETS["ort-cpu"].rules}

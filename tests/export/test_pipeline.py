@@ -1,0 +1,220 @@
+"""An export is whole and verified, or it is not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import onnx
+import pytest
+
+from lolvit.artifact import Manifest, check_artifact, read_manifest
+from lolvit.errors import GateFailedError, UserError
+from lolvit.models import create_model
+from lolvit.models.checkpoint import save_checkpoint
+from lolvit_export import pipeline
+from lolvit_export import verify as verification
+from lolvit_export.pipeline import ExportRequest, export_model
+
+Exported = tuple[Path, Manifest]
+
+
+def silent(_step: str) -> None:
+    """Take progress and say nothing."""
+
+
+def onnx_request(out: Path, **changes: object) -> ExportRequest:
+    request = ExportRequest(
+        model="lolvit_xx", formats=("onnx",), precisions=("fp32",), size=(64, 64), out=out
+    )
+    return dataclasses.replace(request, **changes)  # type: ignore[arg-type]
+
+
+def test_every_artifact_passes_its_gates(exported: Exported) -> None:
+    _, manifest = exported
+    assert len(manifest.artifacts) == 6
+    for artifact in manifest.artifacts:
+        assert artifact.gates
+        assert all(gate.passed for gate in artifact.gates), artifact
+
+
+def test_tflite_has_a_second_opinion(exported: Exported) -> None:
+    artifact = exported[1].find("tflite", "fp32")
+    assert artifact is not None
+    assert {gate.name for gate in artifact.gates} >= {"litert.snr_db", "tf-reference.snr_db"}
+
+
+def test_files_match_their_manifest(exported: Exported) -> None:
+    folder, manifest = exported
+    for artifact in manifest.artifacts:
+        check_artifact(folder, artifact)
+
+
+def test_nothing_else_is_in_the_folder(exported: Exported) -> None:
+    folder, manifest = exported
+    known = {a.path for a in manifest.artifacts} | {"manifest.json", "weights.safetensors"}
+    assert {path.name for path in folder.iterdir()} == known
+
+
+def test_half_precision_halves_the_size(exported: Exported) -> None:
+    for format in ("onnx", "tflite", "coreml"):
+        single, half = (exported[1].find(format, p) for p in ("fp32", "fp16"))
+        assert single is not None and half is not None
+        assert half.bytes < 0.6 * single.bytes
+
+
+def test_onnx_takes_an_image_of_fixed_shape(exported: Exported) -> None:
+    model = onnx.load(exported[0] / "model-fp32.onnx")
+    (image,) = model.graph.input
+    assert image.name == "image"
+    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 3, 64, 96]
+    assert model.opset_import[0].version >= 18
+
+
+def test_rewrites_report_where_they_fired(exported: Exported) -> None:
+    fired = {record.name: record.fired for record in exported[1].passes}
+    assert fired["split_heads"] == fired["static_attention"] == 4  # an attention block each
+    assert fired["unstride_slices"] == 0
+
+
+def test_untrained_weights_are_said_to_be_so(exported: Exported) -> None:
+    assert not exported[1].weights.trained
+
+
+def test_checkpoint_is_exported_with_its_classes_and_labels(tmp_path: Path) -> None:
+    model = create_model("lolvit_xx", num_classes=3)
+    weights = tmp_path / "trained.safetensors"
+    save_checkpoint(model, weights, {"model": "lolvit_xx", "labels": ["a", "b", "c"]})
+    _, manifest = export_model(onnx_request(tmp_path / "out", weights=weights), silent)
+    assert manifest.weights.trained
+    assert (manifest.num_classes, manifest.labels) == (3, ("a", "b", "c"))
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    weights = tmp_path / "other.safetensors"
+    save_checkpoint(create_model("lolvit_x", num_classes=3), weights, {"model": "lolvit_x"})
+    with pytest.raises(UserError, match="checkpoint of lolvit_x"):
+        export_model(onnx_request(tmp_path / "out", weights=weights), silent)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_labels_must_be_as_many_as_classes(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("one\ntwo\n")
+    with pytest.raises(UserError, match="has 2 labels, the model 5 classes"):
+        export_model(onnx_request(tmp_path / "out", num_classes=5, labels=labels), silent)
+
+
+def test_naive_export_is_verified_too(tmp_path: Path) -> None:
+    _, manifest = export_model(onnx_request(tmp_path, rewrites=False), silent)
+    assert manifest.passes == ()
+    assert not manifest.rewrites
+    assert not manifest.failed_gates()
+
+
+def test_failed_gate_leaves_the_previous_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, before = export_model(onnx_request(tmp_path), silent)
+    monkeypatch.setitem(verification.SNR_FLOOR, ("ort", "fp32"), 299.0)
+    with pytest.raises(GateFailedError, match=r"ort\.snr_db .* < 299"):
+        export_model(onnx_request(tmp_path), silent)
+    assert read_manifest(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_failed_gate_leaves_nothing_where_nothing_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(verification.SNR_FLOOR, ("ort", "fp32"), 299.0)
+    with pytest.raises(GateFailedError):
+        export_model(onnx_request(tmp_path), silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "write_manifest", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_model(onnx_request(tmp_path), silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_that_is_no_export_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "lolvit_xx-64x64" / "thesis.tex"
+    mine.parent.mkdir()
+    mine.write_text("years of work")
+    with pytest.raises(UserError, match="is no export"):
+        export_model(onnx_request(tmp_path), silent)
+    assert mine.read_text() == "years of work"
+
+
+def test_size_that_the_model_cannot_take_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        export_model(onnx_request(tmp_path, model="timm/vit_tiny_patch16_224"), silent)
+    assert "\n" not in caught.value.line()
+
+
+@pytest.mark.slow
+def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(tmp_path: Path) -> None:
+    folder, before = export_model(onnx_request(tmp_path), silent)
+    command = [sys.executable, "-m", "lolvit", "export", "lolvit_xx", "--to", "onnx"]
+    with subprocess.Popen(
+        [*command, "--size", "64", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "lower to onnx" in line:
+                break
+        time.sleep(0.5)
+        os.kill(process.pid, signal.SIGKILL)
+    assert read_manifest(folder) == before
+    assert any(path.name.startswith(".") for path in tmp_path.iterdir()), "killed too late"
+    export_model(onnx_request(tmp_path), silent)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+@pytest.mark.slow
+def test_model_with_a_deviation_for_each_channel_keeps_it_in_core_ml(tmp_path: Path) -> None:
+    request = onnx_request(
+        tmp_path, model="timm/mobilenetv4_conv_small", formats=("coreml",), precisions=("fp32",)
+    )
+    _, manifest = export_model(request, silent)
+    assert len(set(manifest.preprocess.std)) == 3
+    assert not manifest.failed_gates()
+
+
+@pytest.mark.slow
+def test_mobilevit_goes_through_the_same_pipeline(tmp_path: Path) -> None:
+    request = onnx_request(
+        tmp_path,
+        model="mobilevit_xxs",
+        formats=("onnx", "tflite", "coreml"),
+        precisions=("fp32", "fp16"),
+        size=(128, 128),
+    )
+    _, manifest = export_model(request, silent)
+    assert not manifest.failed_gates()
+    assert {r.name for r in manifest.passes if r.fired} >= {"fold_batch_norm", "split_heads"}
+
+
+def test_export_command_prints_one_document(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from lolvit.cli import main
+
+    arguments = ["export", "lolvit_xx", "--to", "onnx", "--size", "64", "--out", str(tmp_path)]
+    assert main([*arguments, "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    (artifact,) = document["artifacts"]
+    assert set(artifact) >= {"path", "format", "precision", "sha256", "bytes", "gates"}
+    assert set(artifact["gates"][0]) == {"name", "value", "floor", "passed"}
+    assert set(document["passes"][0]) >= {"name", "fired", "skipped"}

@@ -1,0 +1,116 @@
+"""The figures of verification, and the command that verifies again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from lolvit.artifact import Manifest
+from lolvit.cli import main
+from lolvit_export.verify import SNR_FLOOR, max_abs_error, runtimes_for, snr_db, top1_agreement
+
+LOGITS = arrays.arrays(
+    np.float64, (1, 10), elements=st.floats(-1e3, 1e3, allow_nan=False, width=32)
+)
+
+
+def test_snr_of_a_tenth_of_the_signal_is_20_db() -> None:
+    signal = np.ones((1, 100))
+    assert snr_db(signal, signal * 1.1) == pytest.approx(20)
+
+
+@given(LOGITS, st.floats(1e-3, 1e3))
+def test_snr_does_not_depend_on_scale(logits: np.ndarray, scale: float) -> None:
+    noisy = logits + np.linspace(1e-3, 1e-2, 10)
+    if not logits.any():
+        return
+    assert snr_db(logits * scale, noisy * scale) == pytest.approx(snr_db(logits, noisy), abs=1e-6)
+
+
+@given(LOGITS)
+def test_equal_logits_agree_wholly(logits: np.ndarray) -> None:
+    assert snr_db(logits, logits.copy()) == 300
+    assert top1_agreement([logits], [logits.copy()]) == 1
+    assert max_abs_error([logits], [logits.copy()]) == 0
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_output_that_is_not_finite_fails_every_floor(broken: float) -> None:
+    output = np.ones((1, 10))
+    output[0, 3] = broken
+    assert snr_db(np.ones((1, 10)), output) < min(SNR_FLOOR.values())
+    assert np.isfinite(max_abs_error([np.ones((1, 10))], [output]))
+
+
+def test_every_runtime_has_a_floor_for_each_precision() -> None:
+    for format in ("onnx", "tflite", "coreml"):
+        for runtime in runtimes_for(format):
+            assert {(runtime, "fp32"), (runtime, "fp16")} <= set(SNR_FLOOR)
+
+
+@pytest.fixture
+def copied(exported: tuple[Path, Manifest], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported[0], tmp_path / "copy"))
+
+
+def test_verify_repeats_the_gates_of_the_export(
+    copied: Path, exported: tuple[Path, Manifest], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(copied / "model-fp32.onnx"), "--json"]) == 0
+    (again,) = json.loads(capfd.readouterr().out)["artifacts"]
+    first = exported[1].find("onnx", "fp32")
+    assert first is not None
+    for then, now in zip(first.gates, again["gates"], strict=True):
+        assert now["value"] == pytest.approx(then.value, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model-fp32.onnx", "model-fp32.tflite", "weights.safetensors"])
+def test_changed_file_is_refused_before_it_is_opened(
+    copied: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray((copied / name).read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (copied / name).write_bytes(data)
+    assert main(["verify", str(copied)]) == 2
+    message = capfd.readouterr().err.strip().splitlines()[-1]
+    assert name in message and "sha256" in message
+
+
+def test_truncated_file_is_refused(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = copied / "model-fp32.tflite"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert main(["verify", str(path)]) == 2
+    assert "has 1000 bytes" in capfd.readouterr().err
+
+
+def test_file_without_a_manifest_cannot_be_verified(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "manifest.json").unlink()
+    assert main(["verify", str(copied / "model-fp32.onnx")]) == 2
+    assert "no manifest.json beside it" in capfd.readouterr().err
+
+
+def test_weights_that_are_not_those_of_the_artifact_fail_the_gate(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from lolvit.files import sha256_of
+    from lolvit.models.checkpoint import read_state, save_checkpoint
+    from lolvit_export.prepare import restore
+
+    weights = copied / "weights.safetensors"
+    state, config = read_state(weights)
+    state["head.bias"] += 1
+    save_checkpoint(restore("lolvit_xx", 1000, state, "here"), weights, config)
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["weights"]["sha256"] = sha256_of(weights)
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["verify", str(copied / "model-fp32.onnx")]) == 1
+    assert "ort.snr_db" in capfd.readouterr().err
