@@ -1,0 +1,163 @@
+"""A run of `lolvit bench`: models prepared, every cell measured, results kept as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from lolvit.artifact import Precision
+from lolvit.errors import DeviceError
+from lolvit_benchmarks import result
+from lolvit_benchmarks.cell import Cell, Setting
+from lolvit_benchmarks.environment import Environment, read_environment
+from lolvit_benchmarks.inputs import Photo, open_photo
+from lolvit_benchmarks.prepare import Prepared, Wanted, prepare
+from lolvit_benchmarks.result_files import ensure_writable, save, save_latest
+from lolvit_benchmarks.schedule import PROFILES, Profile
+from lolvit_benchmarks.sysfs import Machine
+from lolvit_benchmarks.verdict import rule
+from lolvit_runtimes.table import RUNTIMES, require_runtime
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure: `models` are names or folders, the first one against each other one."""
+
+    models: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    threads: tuple[int, ...]
+    size: tuple[int, int]
+    profile: str
+    cache: Path
+    weights: Path | None = None
+    photo: Path | None = None
+    fresh: bool = False
+
+    def settings(self) -> list[Setting]:
+        """Return every cell to be measured, in order."""
+        return [
+            Setting(runtime, precision, threads)
+            for runtime in self.runtimes
+            for precision in self.precisions
+            for threads in self.threads
+        ]
+
+
+class Listener(Protocol):
+    """Who is told of a run as it goes."""
+
+    def say(self, line: str) -> None:
+        """Hear what is being done now."""
+
+    def progress(self, done: int, planned: int) -> None:
+        """Hear how many rounds of the present cell are done."""
+
+
+@dataclass
+class Run:
+    """The state of a run: what it has found so far."""
+
+    profile: Profile
+    photo: Photo
+    environment: Environment
+    results: list[result.Result] = field(default_factory=list)
+    failures: list[result.Failure] = field(default_factory=list)
+
+    def document(self, state: Literal["complete", "interrupted"]) -> result.Document:
+        """Return the results so far."""
+        return result.Document(
+            state=state,
+            profile=result.Plan(
+                name=self.profile.name,
+                seconds=self.profile.seconds,
+                cool_down_s=self.profile.cool_down_s,
+            ),
+            rule=rule(),
+            photo=result.Photo(name=self.photo.name, sha256=self.photo.sha256),
+            environment=self.environment,
+            results=tuple(self.results),
+            failures=tuple(self.failures),
+        )
+
+
+def run(request: Request, path: Path, listener: Listener) -> result.Document:
+    """Measure all that is requested; after each cell `path` holds the results so far, marked as
+    interrupted until all are there. A runtime that fails is noted, and the others are measured.
+
+    Raises:
+        UserError: a model, a runtime's package, the photo or an artifact is missing or wrong.
+        KeyboardInterrupt: interrupted; what was measured is in `path` and in `result.json` by it.
+    """
+    for runtime in request.runtimes:
+        require_runtime(runtime)
+    photo = open_photo(request.photo)
+    models = _prepared(request, listener)
+    ensure_writable(path.parent)
+    state = Run(PROFILES[request.profile], photo, read_environment())
+    for setting in request.settings():
+        _run_cell(setting, models, state, path, listener)
+    document = state.document("complete")
+    save_latest(document, path)
+    return document
+
+
+def _prepared(request: Request, listener: Listener) -> list[tuple[str, Prepared]]:
+    formats = tuple(dict.fromkeys(RUNTIMES[runtime].format for runtime in request.runtimes))
+    found = []
+    for number, model in enumerate(request.models):
+        weights = request.weights if number == 0 else None
+        wanted = Wanted(model, formats, request.precisions, request.size, weights)
+        found.append(prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say))
+    names = distinct([prepared.manifest.model for prepared in found])
+    return list(zip(names, found, strict=True))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with a number after those that occur for a second time and on."""
+    counts: dict[str, int] = {}
+    made = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        made.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return made
+
+
+def _run_cell(
+    setting: Setting,
+    models: list[tuple[str, Prepared]],
+    state: Run,
+    path: Path,
+    listener: Listener,
+) -> None:
+    cell = Cell(setting)
+    try:
+        cell.prepare(models, state.photo, listener.say)
+        listener.say(f"{setting.runtime} {setting.precision}, threads: {setting.threads}")
+        cell.measure(state.profile, Machine(), listener.progress)
+    except DeviceError as error:
+        state.failures.append(_failure(setting, error))
+    except KeyboardInterrupt:
+        state.results += cell.results()
+        _save_interrupted(state, path)
+        raise
+    else:
+        state.results += cell.results()
+    if state.results:
+        save(state.document("interrupted"), path)
+
+
+def _save_interrupted(state: Run, path: Path) -> None:
+    if state.results:
+        save_latest(state.document("interrupted"), path)
+
+
+def _failure(setting: Setting, error: DeviceError) -> result.Failure:
+    return result.Failure(
+        runtime=setting.runtime,
+        precision=setting.precision,
+        threads=setting.threads,
+        what=error.line(),
+    )

@@ -1,0 +1,208 @@
+"""`lolvit bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from lolvit.errors import DeviceError, GateFailedError, UserError
+from lolvit.output import console, print_json
+from lolvit.registry import choose_many
+from lolvit.sizes import parse_size
+from lolvit_benchmarks.devices_command import timed_runtimes
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from lolvit.artifact import Precision
+    from lolvit_benchmarks.bench import Request
+    from lolvit_benchmarks.result import Document, Result
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--against", required=True, help="One or more models or folders, comma-separated.")
+@click.option("--runtime", "runtimes", default="ort,litert", show_default=True)
+@click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or both.")
+@click.option("--size", default="256", show_default=True, help="256, or HEIGHTxWIDTH, for names.")
+@click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
+@click.option(
+    "--profile",
+    type=click.Choice(["quick", "default", "reference"]),
+    default="default",
+    show_default=True,
+    help="How long: 64 runs, at least 128 runs, or at least 1,024 runs and a minute.",
+)
+@click.option("--min-speedup", type=click.FloatRange(min=0, min_open=True), metavar="X",
+              help="Exit with 1 where a ratio is below X, or a result UNSTABLE.")  # fmt: skip
+@click.option("--photo", type=_PATH, help="What to run on; by default a photo of scikit-image.")
+@click.option("--fresh", is_flag=True, help="Export again, whatever the cache holds.")
+@click.option("--cache", type=_PATH, help="Where exports are kept; by default with your caches.")
+@click.option("--out", type=_PATH, default=Path("bench-results"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def bench(
+    model: str,
+    against: str,
+    runtimes: str,
+    threads: str,
+    precision: str,
+    size: str,
+    weights: Path | None,
+    profile: str,
+    min_speedup: float | None,
+    photo: Path | None,
+    fresh: bool,
+    cache: Path | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Time MODEL against others on this machine, interleaved in one process.
+
+    MODEL, and each of --against, is a variant (lolvit_x), a twin (mobilevit_xs), timm/NAME, or a
+    folder that holds a manifest.json. Names are exported first, and kept for the next time.
+    """
+    from lolvit_benchmarks.bench import Request, run
+    from lolvit_benchmarks.prepare import default_cache
+    from lolvit_benchmarks.result_files import LATEST_NAME, new_path
+
+    request = Request(
+        models=(model, *_names(against)),
+        runtimes=tuple(choose_many("runtime", runtimes, timed_runtimes())),
+        precisions=parse_precisions(precision),
+        threads=parse_threads(threads),
+        size=parse_size(size),
+        profile=profile,
+        cache=cache or default_cache(),
+        weights=weights,
+        photo=photo,
+        fresh=fresh,
+    )
+    path = new_path(out)
+    with _listener(_steps(request)) as listener:
+        document = run(request, path, listener)
+    _print(document, path, as_json)
+    console().print(f"written to {path} and {path.with_name(LATEST_NAME)}", markup=False)
+    raise_failures(document, min_speedup)
+
+
+def parse_precisions(text: str) -> tuple[Precision, ...]:
+    """Return precisions from text such as `fp32,fp16`.
+
+    Raises:
+        UserError: one is unknown.
+    """
+    from lolvit.artifact import Precision
+
+    known: dict[str, Precision] = {name: name for name in get_args(Precision)}
+    return tuple(known[name] for name in choose_many("precision", text, known))
+
+
+def parse_threads(text: str) -> tuple[int, ...]:
+    """Return numbers of threads from text such as `1,2` or `1,all`, repeats dropped.
+
+    Raises:
+        UserError: not numbers, or more than the cores that this process may use.
+    """
+    from lolvit_benchmarks.pinning import available_cores
+
+    cores = len(available_cores())
+    counts = []
+    for part in (part.strip() for part in text.split(",")):
+        number = cores if part == "all" else int(part) if part.isdecimal() else 0
+        if not 1 <= number <= cores:
+            raise UserError(
+                f"cannot use '{part}' threads", remedy=f"write 1 to {cores}, or all, or several"
+            )
+        counts.append(number)
+    return tuple(dict.fromkeys(counts))
+
+
+def _names(text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UserError("no model to compare with", remedy="give --against mobilevit_xs")
+    return names
+
+
+def _steps(request: Request) -> int:
+    return len(request.settings())
+
+
+class _Listener:
+    """Says each step as a line, and shows rounds on a terminal as a bar.
+
+    The bar is drawn between rounds alone: a thread that draws it would take time from the runs.
+    """
+
+    def __init__(self, out: Console, bar: Progress, cells: int) -> None:
+        self._out, self._bar, self._cells = out, bar, cells
+        self._task: TaskID = bar.add_task("measuring", total=cells, visible=False)
+        self._done_cells = 0
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        self._out.print(line, markup=False)
+
+    def progress(self, done: int, planned: int) -> None:
+        """Draw the bar."""
+        completed = self._done_cells + done / planned
+        self._bar.update(self._task, completed=completed, visible=True)
+        if self._out.is_terminal:
+            self._bar.refresh()
+        self._done_cells += done == planned
+
+
+@contextmanager
+def _listener(cells: int) -> Iterator[_Listener]:
+    from rich.progress import Progress
+
+    out = console()
+    with Progress(
+        console=out, auto_refresh=False, transient=True, disable=not out.is_terminal
+    ) as bar:
+        yield _Listener(out, bar, cells)
+
+
+def _print(document: Document, path: Path, as_json: bool) -> None:
+    from lolvit_benchmarks.table import show
+
+    show(document, console())
+    if as_json:
+        print_json({**document.model_dump(mode="json"), "path": str(path)})
+
+
+def raise_failures(document: Document, min_speedup: float | None) -> None:
+    """Raise what a finished run has to end with.
+
+    Raises:
+        DeviceError: a runtime gave no result.
+        GateFailedError: a ratio is below `min_speedup`, or a result is UNSTABLE where it is given.
+    """
+    if document.failures:
+        first, more = document.failures[0], len(document.failures) - 1
+        others = f" (and {more} more)" if more else ""
+        raise DeviceError(f"{first.runtime} gave no result{others}: {first.what}")
+    if min_speedup is None:
+        return
+    missed = [text for r in document.results if (text := _missed(r, min_speedup)) is not None]
+    if missed:
+        raise GateFailedError("; ".join(missed))
+
+
+def _missed(result: Result, min_speedup: float) -> str | None:
+    from lolvit_benchmarks.words import place
+
+    if result.verdict.state == "UNSTABLE":
+        reason = result.verdict.reasons[0].text
+        return f"{place(result)}: UNSTABLE, so that no speedup is shown ({reason})"
+    if result.speedup.ratio < min_speedup:
+        return f"{place(result)}: {result.speedup.ratio:.2f} times as fast, below {min_speedup:g}"
+    return None

@@ -1,0 +1,186 @@
+"""Plots of results as SVG text, to stand inside a page.
+
+They are drawn in placeholder colours, which become the page's own CSS variables, so that one plot
+reads on light and on dark; and at two widths, since text in a scaled drawing shrinks with it.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from lolvit_benchmarks import stats, words
+from lolvit_benchmarks.result import Result, Side
+
+WIDE, NARROW = 7.6, 3.5  # inches
+_INK, _FAINT, _A, _B, _PAGE = "#010203", "#010204", "#010205", "#010206", "#010207"
+_VARIABLES = {_INK: "--ink", _FAINT: "--line", _A: "--a", _B: "--b", _PAGE: "--page"}
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.5,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "grid.color": _FAINT,
+    "grid.linewidth": 0.7,
+}
+_NICE = (1, 1.5, 2, 3, 5, 7)
+
+
+def ratios(results: Sequence[Result], width: float) -> str:
+    """Return each result's ratio as a dot with its 95 % interval, against the line of equality."""
+    labels = _ratio_labels(results, width)
+    lines = max(label.count("\n") + 1 for label in labels)
+    with _figure(width, 0.6 + (0.34 + 0.18 * lines) * len(results)) as (figure, axes):
+        axes.axvline(1, color=_INK, linewidth=1, linestyle=(0, (3, 3)))
+        for row, (result, label) in enumerate(zip(results, labels, strict=True)):
+            speedup = result.speedup
+            axes.plot([speedup.low, speedup.high], [row, row], color=_A, linewidth=2.5)
+            axes.plot([speedup.ratio], [row], "o", color=_A, markersize=6)
+            axes.annotate(words.times(speedup.ratio), (speedup.high, row), xytext=(7, 0),
+                          textcoords="offset points", va="center", weight="bold")  # fmt: skip
+            axes.annotate(label, (0, row), xytext=(2, 9), textcoords="offset points",
+                          bbox={"facecolor": _PAGE, "edgecolor": "none", "pad": 1})  # fmt: skip
+        top = max(1.3, 1.22 * max(result.speedup.high for result in results))
+        axes.set(xlim=(0, top), ylim=(len(results) - 0.6, -0.5 - 0.25 * lines))
+        axes.set_xlabel("times as fast (dashed: equally fast)")
+        axes.yaxis.set_visible(False)
+        axes.grid(axis="x")
+        return _svg(figure, "ratio of medians with 95 % intervals")
+
+
+def _ratio_labels(results: Sequence[Result], width: float) -> list[str]:
+    several = len({result.b.model for result in results}) > 1
+    labels = [f"{r.b.model}, {_where(r)}" if several else _where(r) for r in results]
+    return ["\n".join(textwrap.wrap(label, round(11 * width))) for label in labels]
+
+
+def distribution(result: Result, width: float) -> str:
+    """Return every run of both sides as a dot over its latency, medians and p90 marked."""
+    with _figure(width, 1.9) as (figure, axes):
+        jitter = np.random.default_rng(0)
+        for row, side, color in ((1, result.a, _A), (0, result.b, _B)):
+            height = row + jitter.uniform(-0.16, 0.16, len(side.samples))
+            axes.plot(side.samples, height, ".", color=color, alpha=0.45, markersize=3.5)
+            axes.plot([side.median_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=2)
+            axes.plot([side.p90_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=1,
+                      linestyle=(0, (2, 2)))  # fmt: skip
+            label = f"{side.model}: median {words.milliseconds(side.median_ms)} ms"
+            axes.text(0, row + 0.42, label, va="center", transform=axes.get_yaxis_transform())
+        _logarithmic_ms(axes, [*result.a.samples, *result.b.samples])
+        axes.set(ylim=(-0.35, 1.62))
+        axes.yaxis.set_visible(False)
+        axes.grid(axis="x")
+        return _svg(figure, f"distribution of the runs, {words.place(result)}")
+
+
+def run_order(result: Result, width: float) -> str:
+    """Return every run over its place in the measurement, relative to its side's median. Runs above
+    the frame are drawn as triangles at its edge."""
+    with _figure(width, 2.1) as (figure, axes):
+        top = _frame_top((result.a, result.b))
+        lowest = 0.0
+        for side, color in ((result.a, _A), (result.b, _B)):
+            excess = np.asarray(side.samples) / side.median_ms - 1
+            lowest = min(lowest, float(excess.min()))
+            order, inside = np.asarray(side.sample_order), excess <= top
+            axes.plot(order[inside], excess[inside], ".", color=color, markersize=3.5,
+                      label=side.model)  # fmt: skip
+            axes.plot(order[~inside], np.full((~inside).sum(), top), "^", color=color, markersize=4)
+        for start in _block_starts(result.a, result.b):
+            axes.axvline(start - 0.5, color=_FAINT, linewidth=0.7)
+        axes.set(ylim=(1.1 * min(lowest, -top / 4), top * 1.06))
+        axes.set_xlabel("run (vertical lines: blocks)")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.grid(axis="y")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False,
+                    borderaxespad=0, markerscale=2.5, handletextpad=0.1)  # fmt: skip
+        return _svg(figure, f"latency over the order of runs, {words.place(result)}")
+
+
+def against_parameters(results: Sequence[Result], width: float) -> str:
+    """Return every model of one setting by its parameters and its median latency."""
+    sides = {side.model: side for result in results for side in (result.a, result.b)}
+    with _figure(width, 3.0) as (figure, axes):
+        for side in sides.values():
+            color = _A if side.model == results[0].a.model else _B
+            axes.plot([side.params / 1e6], [side.median_ms], "o", color=color)
+            axes.annotate(side.model, (side.params / 1e6, side.median_ms), xytext=(5, 5),
+                          textcoords="offset points")  # fmt: skip
+        axes.set(xlim=(0, 1.3 * max(side.params / 1e6 for side in sides.values())), ylim=(0, None))
+        axes.set_xlabel("parameters, millions")
+        axes.set_ylabel("median, ms")
+        axes.grid()
+        return _svg(figure, f"latency against parameters, {_where(results[0])}")
+
+
+def _where(result: Result) -> str:
+    name = words.runtime_name(result.runtime)
+    return f"{name}, {result.precision}, {words.threads(result.threads)}"
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        axes.tick_params(length=0)
+        axes.set_axisbelow(True)
+        yield figure, axes
+
+
+def _logarithmic_ms(axes: Axes, samples: Sequence[float]) -> None:
+    """Scale x by its logarithm, with plain numbers as ticks."""
+    low, high = min(samples) / 1.08, max(samples) * 1.08
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in _NICE]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    keep = max(1, -(-len(ticks) // 7))
+    axes.xaxis.set_major_locator(FixedLocator(ticks[::keep]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("milliseconds (bar: median, dashed: p90)")
+
+
+def _frame_top(sides: Sequence[Side]) -> float:
+    """Return the excess over the median that all but the slowest 2 % of the runs stay below."""
+    return max(0.1, *(1.15 * (stats.percentile(s.samples, 0.98) / s.median_ms - 1) for s in sides))
+
+
+def _block_starts(*sides: Side) -> list[int]:
+    first: dict[int, int] = {}
+    for side in sides:
+        for block, order in zip(side.sample_block, side.sample_order, strict=True):
+            first[block] = min(order, first.get(block, order))
+    return sorted(first.values())[1:]
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """Return a figure as an `svg` element in the page's colours; ids differ between figures."""
+    buffer = io.StringIO()
+    salt = f"{label} {figure.get_figwidth()}"
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg ") :]
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, f"var({variable})")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

@@ -1,0 +1,170 @@
+"""Models into folders of artifacts: a name is exported, in a child process and into a cache, so
+that only the manifest crosses to here; a folder is taken as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+import lolvit
+from lolvit.artifact import MANIFEST_NAME, Artifact, Manifest, check_artifact, read_manifest
+from lolvit.errors import UserError
+from lolvit.files import sha256_of
+from lolvit_benchmarks.child import run_module
+
+Say = Callable[[str], None]
+
+_STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model by name or folder, and what is needed of it; height and width for a name."""
+
+    model: str
+    formats: tuple[str, ...]
+    precisions: tuple[str, ...]
+    size: tuple[int, int]
+    weights: Path | None = None
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return every (format, precision) that is needed."""
+        return [(format, precision) for format in self.formats for precision in self.precisions]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folder of artifacts, its manifest read."""
+
+    folder: Path
+    manifest: Manifest
+
+    def artifact(self, format: str, precision: str) -> Artifact:
+        """Return an artifact whose file matches the manifest.
+
+        Raises:
+            UserError: there is none of that format and precision, or its file was changed.
+        """
+        artifact = self.manifest.find(format, precision)
+        if artifact is None:
+            have = ", ".join(f"{a.format} {a.precision}" for a in self.manifest.artifacts)
+            raise UserError(
+                f"holds no {format} artifact in {precision}, only {have or 'nothing'}",
+                where=str(self.folder),
+                remedy=f"export it again with --to {format} --precision {precision}",
+            )
+        check_artifact(self.folder, artifact)
+        return artifact
+
+
+def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
+    """Return a model's artifacts: of a folder that exists, else exported, or from the cache where
+    an earlier export of the same sources, size, precision and weights is whole.
+
+    Raises:
+        LolvitError: the model is unknown, its export failed, or its folder lacks an artifact.
+    """
+    path = Path(wanted.model)
+    if path.exists() or _looks_like_path(wanted.model):
+        prepared = _open_folder(path)
+    else:
+        prepared = _from_cache(wanted, cache, fresh=fresh, say=say)
+    for format, precision in wanted.pairs():
+        prepared.artifact(format, precision)
+    return prepared
+
+
+def default_cache() -> Path:
+    """Return the folder of exports that benchmarks made, for this user."""
+    return Path(platformdirs.user_cache_dir("lolvit")) / "exports"
+
+
+def _looks_like_path(model: str) -> bool:
+    return "/" in model and not model.startswith("timm/")
+
+
+def _open_folder(path: Path) -> Prepared:
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "no such folder"
+        raise UserError(what, where=str(path), remedy="give a folder that holds a manifest.json")
+    return Prepared(path, read_manifest(path))
+
+
+def _from_cache(wanted: Wanted, cache: Path, *, fresh: bool, say: Say) -> Prepared:
+    place = cache / _key(wanted)
+    formats = set(wanted.formats)
+    found = _whole(place)
+    if found is not None and not fresh:
+        have = {(a.format, a.precision) for a in found.manifest.artifacts}
+        if have.issuperset(wanted.pairs()):
+            return found
+        formats |= {a.format for a in found.manifest.artifacts}
+    return _export(wanted, sorted(formats), place, say)
+
+
+def _whole(place: Path) -> Prepared | None:
+    """Return the export in a cache folder if every file in it is as its manifest says."""
+    for manifest in place.glob(f"*/{MANIFEST_NAME}"):
+        try:
+            prepared = Prepared(manifest.parent, read_manifest(manifest.parent))
+            for artifact in prepared.manifest.artifacts:
+                check_artifact(prepared.folder, artifact)
+        except UserError:  # made by another lolvit, or damaged: to be exported again
+            continue
+        return prepared
+    return None
+
+
+def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepared:
+    say(f"exporting {wanted.model} to {', '.join(formats)} (kept for the next time)")
+    arguments = ["export", wanted.model, "--to", ",".join(formats)]
+    arguments += ["--precision", ",".join(wanted.precisions)]
+    arguments += ["--size", "x".join(map(str, wanted.size))]
+    arguments += ["--weights", str(wanted.weights)] if wanted.weights else []
+    document = run_module(
+        "lolvit",
+        [*arguments, "--out", str(place), "--json"],
+        what=f"export of {wanted.model}",
+        hear=lambda line: say(f"  {line}") if _STEP.match(line) else None,
+    )
+    return _open_folder(Path(document["folder"]))
+
+
+def _key(wanted: Wanted) -> str:
+    """Return what is the same for exports that would give the same artifacts."""
+    parts = {
+        "model": wanted.model,
+        "size": wanted.size,
+        "precisions": sorted(wanted.precisions),
+        "weights": sha256_of(_file(wanted.weights)) if wanted.weights else None,
+        "version": lolvit.__version__,
+        "sources": _sources(("lolvit", "lolvit_export")),
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{Path(wanted.model).name}-{digest[:16]}"
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError("no such file", where=str(path), remedy="give a checkpoint's path")
+    return path
+
+
+def _sources(packages: Iterable[str]) -> str:
+    """Return a digest of packages' Python files: in a work tree they change while the version does
+    not, and a stale export would be timed."""
+    digest = hashlib.sha256()
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            for path in sorted(Path(folder).rglob("*.py")):
+                digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+                digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,53 @@
+"""`lolvit report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lolvit.errors import UserError
+from lolvit.output import console, print_json
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("results", type=_PATH, nargs=-1, required=True)
+@click.option("--out", type=_PATH, help="Write a page here: one HTML file that opens offline.")
+@click.option("--markdown", type=_PATH, help="Write a table for a pull request here.")
+@click.option("--manifest", "folders", type=_PATH, multiple=True,
+              help="A folder whose artifacts' checks the page shows; may be repeated.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def report(
+    results: tuple[Path, ...],
+    out: Path | None,
+    markdown: Path | None,
+    folders: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Show RESULTS of lolvit bench: a table here, and a page or Markdown in files."""
+    from lolvit.artifact import read_manifest
+    from lolvit.files import write_atomic
+    from lolvit_benchmarks.result_files import read_result
+    from lolvit_benchmarks.table import as_markdown, show
+
+    documents = [read_result(path) for path in results]
+    manifests = [read_manifest(folder) for folder in folders]
+    if {path.resolve() for path in (out, markdown) if path} & {p.resolve() for p in results}:
+        raise UserError("would overwrite a result file", remedy="choose another --out")
+    for document in documents:
+        show(document, console())
+    written = []
+    if out is not None:
+        from lolvit_benchmarks.report import as_html  # loads matplotlib
+
+        write_atomic(out, as_html(documents, manifests))
+        written.append(out)
+    if markdown is not None:
+        write_atomic(markdown, as_markdown(documents))
+        written.append(markdown)
+    for path in written:
+        console().print(f"written to {path}", markup=False)
+    if as_json:
+        print_json({"written": [str(path) for path in written], "results": len(documents)})

@@ -1,0 +1,76 @@
+"""Results as a table for the terminal, and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from lolvit_benchmarks import words
+from lolvit_benchmarks.result import Document, Result
+
+_LEFT = ("runtime", "model", "against", "verdict")
+
+
+def show(document: Document, out: Console) -> None:
+    """Print a document's results, what makes them unstable, and what failed."""
+    if document.results:
+        out.print(_rich_table(document.results))
+    for result in document.results:
+        if result.verdict.reasons:
+            out.print(f"UNSTABLE: {words.place(result)}", markup=False, style="red")
+        for reason in result.verdict.reasons:
+            out.print(f"  {reason.text}", markup=False)
+    for note in words.all_notes(document.results):
+        out.print(note, markup=False, style="yellow")
+    for failure in document.failures:
+        out.print(f"FAILED: {failure.runtime}: {failure.what}", markup=False, style="red")
+    if document.state == "interrupted":
+        out.print("Interrupted: these are the results until then.", style="red")
+
+
+def _rich_table(results: Sequence[Result]) -> Table:
+    table = Table()
+    for heading in words.HEADINGS:
+        table.add_column(heading, justify="left" if heading in _LEFT else "right")
+    for result in results:
+        table.add_row(*words.row(result))
+    return table
+
+
+def as_markdown(documents: Sequence[Document]) -> str:
+    """Return the results of all documents as Markdown, with the conditions they hold under."""
+    results = [result for document in documents for result in document.results]
+    lines = ["### Latency", "", *_markdown_table(results), ""]
+    lines += [f"- {words.headline(result)}" for result in results]
+    lines += _warnings(documents)
+    lines += [
+        f"- Machine: {words.machine(document)}; profile {document.profile.name}, "
+        f"{document.environment.date}, lolvit {document.environment.lolvit_version}"
+        for document in documents
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(results: Sequence[Result]) -> list[str]:
+    rule = ("---" if heading in _LEFT else "---:" for heading in words.HEADINGS)
+    rows = [words.HEADINGS, tuple(rule), *(words.row(result) for result in results)]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+
+
+def _warnings(documents: Sequence[Document]) -> list[str]:
+    results = [result for document in documents for result in document.results]
+    lines = [
+        f"- **UNSTABLE** ({words.place(result)}): {reason.text}."
+        for result in results
+        for reason in result.verdict.reasons
+    ]
+    lines += [f"- **{note}**" for note in words.all_notes(results)]
+    for document in documents:
+        lines += [
+            f"- **Failed**: {failure.runtime}: {failure.what}" for failure in document.failures
+        ]
+        if document.state == "interrupted":
+            lines.append("- **Interrupted**: the run ended before all was measured.")
+    return lines

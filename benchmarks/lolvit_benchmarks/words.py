@@ -1,0 +1,96 @@
+"""Figures of a result in words, as the terminal, Markdown and the page all give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lolvit_benchmarks.result import Document, Result, Side, Speedup
+
+RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO",
+                 "executorch": "ExecuTorch", "coreml": "Core ML"}  # fmt: skip
+
+HEADINGS = ("runtime", "model", "median (p90) ms", "against", "median (p90) ms", "speedup",
+            "95 % interval", "verdict")  # fmt: skip
+
+
+def runtime_name(runtime: str) -> str:
+    """Return a runtime's name as its makers write it."""
+    return RUNTIME_NAMES.get(runtime, runtime)
+
+
+def milliseconds(value: float) -> str:
+    """Return a duration with three significant digits or more: 0.123, 3.21, 27.1, 271."""
+    return f"{value:.{3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio with its multiplication sign: 8.2x, 0.97x."""
+    return f"{ratio:.2f}x" if ratio < 2 else f"{ratio:.1f}x" if ratio < 100 else f"{ratio:.0f}x"
+
+
+def interval(speedup: Speedup) -> str:
+    """Return the bounds of the interval."""
+    return f"{times(speedup.low)} to {times(speedup.high)}"
+
+
+def megabytes(count: int | None) -> str:
+    """Return a number of bytes in MB (1,000,000), or a dash where it is not known."""
+    return f"{count / 1e6:.1f} MB" if count is not None else "–"
+
+
+def threads(count: int) -> str:
+    """Return a number of threads with its noun."""
+    return f"{count} thread" if count == 1 else f"{count} threads"
+
+
+def verdict(result: Result) -> str:
+    """Return the verdict in a word or three: the state, and that nobody has won."""
+    even = ", no winner" if result.verdict.winner is None else ""
+    return f"{result.verdict.state}{even}"
+
+
+def setting(result: Result) -> str:
+    """Return where was measured, in a few words."""
+    return f"{result.runtime} {result.precision}, {threads(result.threads)}"
+
+
+def row(result: Result) -> tuple[str, ...]:
+    """Return a result as a row under HEADINGS."""
+    return (
+        setting(result), *_cells(result.a), *_cells(result.b),
+        times(result.speedup.ratio), interval(result.speedup), verdict(result),
+    )  # fmt: skip
+
+
+def _cells(side: Side) -> tuple[str, str]:
+    return side.model, f"{milliseconds(side.median_ms)} ({milliseconds(side.p90_ms)})"
+
+
+def headline(result: Result) -> str:
+    """Return a result as a sentence."""
+    a, b, speedup = result.a, result.b, result.speedup
+    where = (
+        f"in {runtime_name(result.runtime)} with {threads(result.threads)}, {result.precision}: "
+        f"{milliseconds(a.median_ms)} ms against {milliseconds(b.median_ms)} ms"
+    )
+    bounds = f"95 % interval {interval(speedup)}"
+    if result.verdict.winner is None:
+        return f"{a.model} and {b.model} can't be told apart {where} ({bounds})."
+    return f"{a.model} is {times(speedup.ratio)} as fast as {b.model} {where} ({bounds})."
+
+
+def place(result: Result) -> str:
+    """Return what was measured against what, and where, in a few words."""
+    return f"{result.a.model} against {result.b.model}, {setting(result)}"
+
+
+def all_notes(results: Iterable[Result]) -> list[str]:
+    """Return the notes of all results, each once."""
+    return list(dict.fromkeys(note for result in results for note in result.notes))
+
+
+def machine(document: Document) -> str:
+    """Return the machine in a line."""
+    seen = document.environment
+    virtual = ", virtual machine" if seen.virtual else ""
+    return f"{seen.cpu or seen.architecture}, {seen.cores} cores{virtual}; {seen.system}"

@@ -1,0 +1,145 @@
+"""Result documents made of invented samples, for what only reads results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lolvit_benchmarks import stats, verdict
+from lolvit_benchmarks.environment import Environment
+from lolvit_benchmarks.result import (
+    Conditions,
+    Document,
+    Photo,
+    Placement,
+    Plan,
+    Reading,
+    Reason,
+    Result,
+    Side,
+    Speedup,
+    Verdict,
+)
+
+ROUNDS, EACH, BLOCKS = 20, 8, 5
+
+
+def document(*results: Result, **changes: Any) -> Document:
+    """Return a complete document of the given results (by default one stable result)."""
+    fields: dict[str, Any] = {
+        "state": "complete",
+        "profile": Plan(name="default", seconds=10.0, cool_down_s=0.0),
+        "rule": verdict.rule(),
+        "photo": Photo(name="astronaut.png", sha256="0" * 64),
+        "environment": environment(),
+        "results": results or (result(),),
+    }
+    return Document(**fields | changes)
+
+
+def result(
+    a_ms: float = 3.0,
+    b_ms: float = 24.0,
+    *,
+    model: str = "lolvit_x",
+    against: str = "mobilevit_xs",
+    spread: float = 0.01,
+    trained: bool = False,
+    **changes: Any,
+) -> Result:
+    """Return a result whose sides have these medians, about, and this spread."""
+    a, b = side(model, a_ms, spread, trained, seed=1), side(against, b_ms, spread, trained, seed=2)
+    interval = stats.ratio_of_medians(b.samples, a.samples, a.sample_round, resamples=200)
+    conditions = verdict.Conditions(cores=2, others_cores=0.01, stolen_share=0.0, probe_change=0.0)
+    found = verdict.reasons(
+        [verdict.Series(s.model, s.samples, s.sample_block) for s in (a, b)], conditions
+    )
+    fields: dict[str, Any] = {
+        "runtime": "ort",
+        "runtime_version": "1.0",
+        "device": "host",
+        "precision": "fp32",
+        "threads": 1,
+        "pinned_cores": (1,),
+        "placement": Placement(a={"CPU": 100}, b={"CPU": 200}),
+        "a": a,
+        "b": b,
+        "speedup": Speedup(ratio=interval.value, low=interval.low, high=interval.high),
+        "verdict": Verdict(
+            state=verdict.state_of(found),
+            reasons=tuple(Reason(code=reason.code, text=reason.text) for reason in found),
+            winner=verdict.winner(interval),
+        ),
+        "notes": () if trained else ("Weights are untrained.",),
+        "conditions": Conditions(**vars(conditions)),
+        "readings": (
+            Reading(at_s=0, probe_us=36, frequency_mhz=None, temperature_c=None,
+                    throttle_events=None),
+        ),
+    }  # fmt: skip
+    return Result(**fields | changes)
+
+
+def side(model: str, ms: float, spread: float, trained: bool, seed: int) -> Side:
+    """Return a side with normally distributed samples."""
+    count = ROUNDS * EACH
+    samples = ms * (1 + spread * np.random.default_rng(seed).standard_normal(count))
+    times = [float(value) for value in samples]
+    return Side(
+        model=model,
+        size=(256, 256),
+        params=2_300_000,
+        macs=155_000_000,
+        trained=trained,
+        weights_source="random",
+        artifact="model-fp32.onnx",
+        artifact_bytes=9_300_000,
+        artifact_sha256="1" * 64,
+        median_ms=stats.median(times),
+        p90_ms=stats.percentile(times, 0.9),
+        p99_ms=stats.percentile(times, 0.99),
+        throughput_per_s=1000 / ms,
+        variation=stats.variation(times),
+        variation_trimmed=stats.trimmed_variation(times),
+        drift=0.01,
+        block_medians_ms=(ms,) * BLOCKS,
+        load_ms=30.0,
+        first_ms=2 * ms,
+        preprocess_ms=4.0,
+        peak_memory_bytes=None,
+        denormal_share=0.0,
+        options={"threads": "1"},
+        samples=tuple(times),
+        sample_block=tuple(i // (count // BLOCKS) for i in range(count)),
+        sample_round=tuple(i // EACH for i in range(count)),
+        sample_order=tuple(2 * i + seed - 1 for i in range(count)),
+    )
+
+
+def environment(**changes: Any) -> Environment:
+    """Return a machine without sensors."""
+    fields: dict[str, Any] = {
+        "device": "host",
+        "cpu": "Some CPU",
+        "cpu_flags": ("avx2",),
+        "architecture": "x86_64",
+        "virtual": True,
+        "cores": 2,
+        "cores_available": 2,
+        "governor": None,
+        "frequency_mhz": None,
+        "highest_frequency_mhz": None,
+        "temperature_c": None,
+        "battery_percent": None,
+        "on_mains": None,
+        "load_average": (0.1, 0.1, 0.1),
+        "memory_bytes": 8_000_000_000,
+        "system": "Linux",
+        "python": "3.11.0",
+        "packages": {"onnxruntime": "1.0"},
+        "lolvit_version": "0.1.0",
+        "lolvit_commit": None,
+        "date": "2026-01-01T00:00:00+00:00",
+    }
+    return Environment(**fields | changes)

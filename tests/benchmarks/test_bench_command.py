@@ -1,0 +1,266 @@
+"""`lolvit bench`, whole, on small models."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lolvit.cli import main
+from lolvit.errors import DeviceError, GateFailedError, UserError
+from lolvit_benchmarks import command, stats
+from lolvit_benchmarks.bench import distinct
+from lolvit_benchmarks.cell import notes
+from lolvit_benchmarks.result import Document, Failure, Reason, Verdict
+from lolvit_benchmarks.result_files import read_result
+from tests.benchmarks import documents, tiny
+from tests.conftest import Run
+
+QUICK = ("--runtime", "ort", "--profile", "quick", "--json")
+
+
+@pytest.fixture(scope="module")
+def measured(fast: Path, slow: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The document of one run of a small model against a larger one, and where it lies."""
+    out = tmp_path_factory.mktemp("bench")
+    arguments = ["bench", fast, "--against", slow, *QUICK, "--out", out]
+    done = subprocess.run(
+        [sys.executable, "-m", "lolvit", *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return {"document": json.loads(done.stdout), "stderr": done.stderr, "out": out}
+
+
+def test_the_document_has_the_keys_that_others_rely_on(measured: dict[str, Any]) -> None:
+    (result,) = measured["document"]["results"]
+    assert (result["runtime"], result["device"], result["precision"]) == ("ort", "host", "fp32")
+    assert result["threads"] == 1
+    assert result["placement"]["a"]
+    assert result["verdict"]["state"] in ("STABLE", "UNSTABLE")
+    for side in ("a", "b"):
+        assert len(result[side]["samples"]) == 64
+        assert result[side]["median_ms"] == pytest.approx(stats.median(result[side]["samples"]))
+        assert result[side]["median_ms"] <= result[side]["p90_ms"] <= result[side]["p99_ms"]
+
+
+def test_the_ratio_is_that_of_the_medians_and_tells_the_faster(measured: dict[str, Any]) -> None:
+    (result,) = measured["document"]["results"]
+    speedup = result["speedup"]
+    expected = result["b"]["median_ms"] / result["a"]["median_ms"]
+    assert speedup["ratio"] == pytest.approx(expected)
+    assert speedup["low"] <= speedup["ratio"] <= speedup["high"]
+    assert expected > 2
+    assert result["verdict"]["winner"] == "a"
+
+
+def test_the_files_hold_what_was_printed(measured: dict[str, Any]) -> None:
+    document = dict(measured["document"])
+    path = Path(document.pop("path"))
+    for name in (path, measured["out"] / "result.json"):
+        assert read_result(name) == Document.model_validate(document)
+    assert sorted(p.name for p in measured["out"].iterdir()) == sorted([path.name, "result.json"])
+
+
+def test_untrained_weights_are_said_in_the_document_and_on_the_terminal(
+    measured: dict[str, Any],
+) -> None:
+    assert "untrained (fast, slow" in measured["document"]["results"][0]["notes"][0]
+    assert "untrained (fast, slow" in measured["stderr"]
+
+
+def test_every_result_of_a_run_is_judged(
+    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+) -> None:
+    """Three models: the first against each other one; --min-speedup beyond reach fails, with the
+    document printed all the same."""
+    done = run_lolvit("bench", fast, "--against", f"{slow},{fast}", *QUICK, "--out", tmp_path,
+                      "--min-speedup", "1000")  # fmt: skip
+    assert done.returncode == 1
+    results = json.loads(done.stdout)["results"]
+    assert [result["b"]["model"] for result in results] == ["slow", "fast (2)"]
+    last = done.stderr.strip().splitlines()[-1]
+    assert "fast against slow, ort fp32, 1 thread" in last
+    assert "fast against fast (2), ort fp32, 1 thread" in last
+
+
+def test_a_busy_neighbour_makes_a_result_unstable(
+    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+) -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        done = run_lolvit("bench", fast, "--against", slow, *QUICK, "--out", tmp_path,
+                          "--min-speedup", "0.001")  # fmt: skip
+    finally:
+        busy.kill()
+        busy.wait()
+    assert done.returncode == 1
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["verdict"]["state"] == "UNSTABLE"
+    assert "load" in [reason["code"] for reason in result["verdict"]["reasons"]]
+    assert "UNSTABLE" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_keeps_what_it_has_and_marks_it(
+    fast: Path, slow: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C arrives among the sixteen blocks of the reference profile."""
+    arguments = ["bench", fast, "--against", slow, "--runtime", "ort", "--precision", "fp32",
+                 "--profile", "reference", "--out", tmp_path]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lolvit", *map(str, arguments)],
+        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("ort fp32"):
+            break
+    time.sleep(9)  # warm-up takes 4 s, the first blocks and cool-downs some more
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait() == 130, said
+    document = read_result(tmp_path / "result.json")
+    assert document.state == "interrupted"
+    (result,) = document.results
+    assert "interrupted" in [reason.code for reason in result.verdict.reasons]
+    assert 0 < len(result.a.samples) == len(result.b.samples)
+
+
+def test_a_runtime_that_fails_is_told_and_the_rest_is_measured(
+    run_lolvit: Run, fast: Path, tmp_path: Path
+) -> None:
+    """The fp16 file can't be opened, the fp32 file is measured, in this order."""
+    folder = tiny.make_folder(tmp_path / "half", "half")
+    content = (fast / tiny.artifact_of(fast).path).read_bytes()
+    tiny.add_artifact(folder, "fp16", tiny.with_unknown_operation(content))
+    out = tmp_path / "out"
+    done = run_lolvit("bench", folder, "--against", folder, *QUICK, "--precision", "fp16,fp32",
+                      "--out", out)  # fmt: skip
+    assert done.returncode == 3
+    assert "ort gave no result" in done.stderr.splitlines()[-1]
+    document = read_result(out / "result.json")
+    assert document.state == "complete"
+    assert [result.precision for result in document.results] == ["fp32"]
+    (failure,) = document.failures
+    assert failure.precision == "fp16"
+    assert "NoSuchOperation" in failure.what
+
+
+def test_denormal_activations_are_refused_before_timing(
+    run_lolvit: Run, fast: Path, tmp_path: Path
+) -> None:
+    broken = tiny.make_folder(tmp_path / "broken", layers=3, scale=1e-14)
+    done = run_lolvit("bench", fast, "--against", broken, *QUICK, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "denormal" in json.loads(done.stdout)["error"]["what"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--runtime", "onnxruntime"), "unknown runtime 'onnxruntime'"),
+        (("--runtime", "tf-reference"), "unknown runtime 'tf-reference'"),
+        (("--precision", "int3"), "unknown precision 'int3'"),
+        (("--threads", "0"), "cannot use '0' threads"),
+        (("--threads", "many"), "cannot use 'many' threads"),
+        (("--threads", "9999"), "cannot use '9999' threads"),
+        (("--size", "huge"), "'huge' is no size"),
+        (("--profile", "forever"), "'forever' is not one of"),
+        (("--photo", "{fast}/none.jpg"), "no such photo"),
+        (("--photo", "{fast}/manifest.json"), "not a photo"),
+        (("--runtime", "litert"), "holds no tflite artifact in fp32"),
+        (("--against", " , "), "no model to compare with"),
+        (("--min-speedup", "0"), "0"),
+        (("--against", "{fast}/nothing"), "no such folder"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(
+    fast: Path,
+    slow: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, str],
+    message: str,
+) -> None:
+    option, value = arguments
+    given = {"--against": str(slow), "--runtime": "ort", "--out": str(tmp_path / "out")}
+    given[option] = value.format(fast=fast)
+    assert main(["bench", str(fast), *(part for pair in given.items() for part in pair)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_measuring(
+    fast: Path, slow: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"
+    arguments = ["bench", fast, "--against", slow, "--runtime", "ort", "--out", out]
+    assert main(list(map(str, arguments))) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot write" in line
+
+
+def test_threads_are_numbers_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lolvit_benchmarks.pinning.available_cores", lambda: [0, 1, 4, 5])
+    assert command.parse_threads("1,2,all,4") == (1, 2, 4)
+    with pytest.raises(UserError, match="write 1 to 4"):
+        command.parse_threads("5")
+
+
+def gate(document: Document, min_speedup: float | None) -> None:
+    command.raise_failures(document, min_speedup)
+
+
+def test_the_gate_passes_a_stable_result_that_is_fast_enough() -> None:
+    gate(documents.document(documents.result(3.0, 24.0)), 7.5)
+
+
+def test_the_gate_names_the_result_that_is_too_slow() -> None:
+    both = documents.document(
+        documents.result(3.0, 24.0), documents.result(3.0, 9.0, runtime="litert")
+    )
+    with pytest.raises(GateFailedError) as caught:
+        gate(both, 6)
+    assert caught.value.line().startswith(
+        "lolvit_x against mobilevit_xs, litert fp32, 1 thread: 3."
+    )
+    assert "ort" not in caught.value.line()
+
+
+def test_the_gate_fails_an_unstable_result_however_fast() -> None:
+    unstable = Verdict(
+        state="UNSTABLE", reasons=(Reason(code="load", text="a busy neighbour"),), winner="a"
+    )
+    document = documents.document(documents.result(3.0, 24.0, verdict=unstable))
+    gate(document, None)
+    with pytest.raises(GateFailedError, match=r"UNSTABLE, .*\(a busy neighbour\)"):
+        gate(document, 1)
+
+
+def test_a_runtime_without_result_ends_the_run_as_a_device_failure() -> None:
+    failure = Failure(runtime="litert", precision="fp32", threads=1, what="crashed with SIGSEGV")
+    with pytest.raises(DeviceError, match="litert gave no result: crashed with SIGSEGV"):
+        gate(documents.document(failures=(failure,)), None)
+
+
+def test_models_of_one_name_are_told_apart() -> None:
+    assert distinct(["x", "y", "x", "x"]) == ["x", "y", "x (2)", "x (3)"]
+
+
+def test_what_makes_models_unequal_is_noted() -> None:
+    result = documents.result(trained=True)
+    assert notes(result.a, result.b) == ()
+    smaller = result.b.model_copy(update={"params": 1_200_000, "size": (224, 224)})
+    size, params = notes(result.a, smaller)
+    assert "lolvit_x 256x256 and mobilevit_xs 224x224" in size
+    assert "lolvit_x has 2.30 M, mobilevit_xs 1.20 M" in params

@@ -1,0 +1,196 @@
+"""What is read of the machine, where it can be read and where it can't."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lolvit_benchmarks import environment, watch
+from lolvit_benchmarks.environment import read_environment
+from lolvit_benchmarks.pinning import pick_cores, pinned
+from lolvit_benchmarks.sysfs import Machine
+from lolvit_benchmarks.watch import Watch
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Machine:
+    """A machine that tells nothing."""
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Machine:
+    """Two fast cores of two threads each, one slow core, sensors, a battery."""
+    files = {
+        "proc/cpuinfo": "processor\t: 0\nmodel name\t: Fast One\nflags\t\t: fpu avx2 sse\n",
+        "sys/class/hwmon/hwmon0/name": "nvme",
+        "sys/class/hwmon/hwmon0/temp1_input": "90000",
+        "sys/class/hwmon/hwmon1/name": "coretemp",
+        "sys/class/hwmon/hwmon1/temp1_input": "51000",
+        "sys/class/hwmon/hwmon1/temp2_input": "54500",
+        "sys/class/power_supply/AC/type": "Mains",
+        "sys/class/power_supply/AC/online": "1",
+        "sys/class/power_supply/BAT0/type": "Battery",
+        "sys/class/power_supply/BAT0/capacity": "77",
+    }
+    siblings = {0: "0,2", 2: "0,2", 1: "1,3", 3: "1,3", 4: "4"}
+    for core, threads in siblings.items():
+        cpu = f"sys/devices/system/cpu/cpu{core}"
+        files |= {
+            f"{cpu}/topology/thread_siblings_list": threads,
+            f"{cpu}/cpufreq/scaling_governor": "powersave" if core == 4 else "performance",
+            f"{cpu}/cpufreq/scaling_cur_freq": str(1_000_000 + 100_000 * core),
+            f"{cpu}/cpufreq/cpuinfo_max_freq": "2000000" if core == 4 else "4000000",
+            f"{cpu}/thermal_throttle/core_throttle_count": str(core),
+        }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    return Machine(tmp_path)
+
+
+def test_sensors_are_read(laptop: Machine) -> None:
+    assert laptop.cpu_model() == "Fast One"
+    assert laptop.cpu_flags() == ("avx2", "fpu", "sse")
+    assert laptop.governor([0, 1]) == "performance"
+    assert laptop.governor([0, 4]) == "performance,powersave"
+    assert laptop.frequency_mhz([0, 2]) == 1100.0
+    assert laptop.highest_frequency_mhz([4]) == 2000.0
+    assert laptop.temperature_c() == 54.5  # the disk's 90 degrees are not the processor's
+    assert laptop.throttle_events([1, 3]) == 4
+    assert laptop.battery_percent() == 77
+    assert laptop.on_mains() is True
+
+
+def test_what_a_machine_does_not_tell_is_none(bare: Machine) -> None:
+    assert bare.cpu_model() is None
+    assert bare.cpu_flags() is None
+    assert bare.governor([0]) is None
+    assert bare.frequency_mhz([0]) is None
+    assert bare.temperature_c() is None
+    assert bare.throttle_events([0]) is None
+    assert bare.battery_percent() is None
+    assert bare.on_mains() is None
+
+
+def test_unreadable_numbers_are_none(laptop: Machine) -> None:
+    (laptop.root / "sys/class/power_supply/BAT0/capacity").write_text("unknown")
+    assert laptop.battery_percent() is None
+
+
+def test_threads_go_to_fast_cores_first_then_to_their_second_threads(laptop: Machine) -> None:
+    cores = [0, 1, 2, 3, 4]
+    assert pick_cores(1, cores, laptop) == [3]
+    assert pick_cores(2, cores, laptop) == [2, 3]
+    assert pick_cores(3, cores, laptop) == [2, 3, 4]
+    assert pick_cores(4, cores, laptop) == [1, 2, 3, 4]
+    assert pick_cores(5, cores, laptop) == cores
+
+
+def test_of_equal_cores_the_last_is_taken(bare: Machine) -> None:
+    assert pick_cores(1, [0, 1, 2], bare) == [2]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system can't pin")
+def test_pinning_holds_inside_the_block_alone(bare: Machine) -> None:
+    before = os.sched_getaffinity(0)
+    with pytest.raises(KeyError), pinned(1, bare) as cores:
+        assert os.sched_getaffinity(0) == set(cores or [])
+        assert len(cores or []) == 1
+        raise KeyError
+    assert os.sched_getaffinity(0) == before
+
+
+def test_the_environment_of_a_bare_machine_is_told_without_guessing(bare: Machine) -> None:
+    seen = read_environment(bare)
+    unknown = ("cpu", "cpu_flags", "governor", "frequency_mhz", "temperature_c", "virtual")
+    assert [getattr(seen, name) for name in unknown] == [None] * len(unknown)
+    assert seen.packages["numpy"]
+    assert seen.cores >= seen.cores_available >= 1
+
+
+def test_commit_is_that_of_the_work_tree_that_tracks_the_file(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True)
+
+    source, stray = tmp_path / "a.py", tmp_path / "b.py"
+    source.touch()
+    stray.touch()
+    assert environment._commit(source) is None
+    git("init", "-q")
+    git("add", "a.py")
+    git("commit", "-q", "-m", "first")
+    commit = environment._commit(source)
+    assert commit is not None
+    assert len(commit) == 40
+    assert environment._commit(stray) is None
+    source.write_text("changed")
+    assert environment._commit(source) == f"{commit}+changes"
+
+
+@pytest.fixture
+def neighbour() -> Iterator[None]:
+    """A process that computes without pause."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.2)
+        yield
+    finally:
+        busy.kill()
+        busy.wait()
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_a_busy_neighbour_is_seen() -> None:
+    machine = Watch(Machine(), [0])
+    time.sleep(1.0)
+    others = machine.conditions().others_cores
+    assert others is not None
+    assert others > 0.25
+
+
+def test_own_work_is_not_held_against_oneself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One second in which this process used 0.9 of a core, the machine 1.0, the hypervisor 0.1."""
+    used = iter([watch._Used(0.0, 5.0, 50.0, 1.0), watch._Used(1.0, 5.9, 51.0, 1.1)])
+    monkeypatch.setattr(watch, "_used", lambda: next(used))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    conditions = Watch(Machine(), [0]).conditions()
+    assert conditions.others_cores == pytest.approx(0.1)
+    assert conditions.stolen_share == pytest.approx(0.05)
+
+
+def test_a_change_of_frequency_and_of_throttling_is_seen(laptop: Machine) -> None:
+    cpu = laptop.root / "sys/devices/system/cpu/cpu0"
+    machine = Watch(laptop, [0])
+    machine.read()
+    (cpu / "cpufreq/scaling_cur_freq").write_text("800000")
+    (cpu / "thermal_throttle/core_throttle_count").write_text("3")
+    machine.read()
+    conditions = machine.conditions()
+    assert conditions.frequency_change == pytest.approx(0.25)
+    assert conditions.throttle_events == 3
+    assert [reading.temperature_c for reading in machine.readings] == [54.5, 54.5]
+
+
+def test_a_slower_clock_shows_in_the_fixed_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    durations = iter([36.0, 36.1, 43.2])
+    monkeypatch.setattr(watch, "_probe_us", lambda: next(durations))
+    machine = Watch(Machine(), [0])
+    for _ in range(3):
+        machine.read()
+    assert machine.conditions().probe_change == pytest.approx(0.2)
+
+
+def test_without_readings_nothing_is_claimed(bare: Machine) -> None:
+    conditions = Watch(bare, [0]).conditions()
+    assert conditions.frequency_change is None
+    assert conditions.probe_change is None
+    assert conditions.throttle_events is None

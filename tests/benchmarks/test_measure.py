@@ -1,0 +1,132 @@
+"""The measuring loop, with sides and a clock whose times are known."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from dataclasses import replace
+
+import pytest
+
+from lolvit_benchmarks import measure as timing
+from lolvit_benchmarks.measure import Recording, Side
+from lolvit_benchmarks.schedule import PROFILES, Profile
+from lolvit_benchmarks.sysfs import Machine
+from lolvit_benchmarks.watch import Watch
+
+PROFILE = Profile("quick", blocks=2, rounds=2, burst=3, seconds=1e6, warm_up_runs=2, warm_up_s=0)
+
+
+class Bench:
+    """Sides that take a known time by a clock of their own, and a log of their runs."""
+
+    def __init__(self, **microseconds: float) -> None:
+        self.now, self.log = 0, []
+        self.sides = [Side(name, self._runner(name, us)) for name, us in microseconds.items()]
+
+    def _runner(self, name: str, microseconds: float):
+        def run() -> None:
+            self.now += int(microseconds * 1000)
+            self.log.append(name)
+
+        return run
+
+    def measure(self, profile: Profile = PROFILE, recording: Recording | None = None) -> Recording:
+        recording = recording if recording is not None else Recording()
+        watch = Watch(Machine(), [0])
+        timing.measure(self.sides, profile, recording, watch, clock=lambda: self.now)
+        return recording
+
+
+def test_every_recorded_run_has_its_time_block_round_and_place() -> None:
+    samples = Bench(a=100.0, b=250.0).measure().samples("b")
+    assert samples.ms == [0.25] * 24
+    assert samples.block == [0] * 12 + [1] * 12
+    assert samples.round == [number for number in range(4) for _ in range(6)]
+    # ABBA BAAB ABBA BAAB in bursts of three
+    assert samples.order[:12] == [3, 4, 5, 6, 7, 8, 12, 13, 14, 21, 22, 23]
+
+
+def test_sides_share_the_places_without_gap_or_overlap() -> None:
+    recording = Bench(a=100.0, b=250.0, c=70.0).measure()
+    places = [place for name in "abc" for place in recording.samples(name).order]
+    assert sorted(places) == list(range(3 * 24))
+
+
+def test_slots_alternate_and_each_begins_with_runs_that_are_not_recorded() -> None:
+    """Three settling runs of a model of 1 ms, one of a model of 50 ms; bursts of three."""
+    bench = Bench(a=1_000.0, b=50_000.0)
+    bench.measure()
+    after_warm_up = "".join(bench.log[4:])
+    there, back = "aaaaaa" + "bbbb" * 2 + "aaaaaa", "bbbb" + "aaaaaa" * 2 + "bbbb"
+    assert after_warm_up == 2 * (there + back)
+
+
+def test_every_side_is_warmed_up_for_runs_and_time() -> None:
+    bench = Bench(a=100.0)
+    bench.measure(replace(PROFILE, warm_up_runs=3, warm_up_s=0.001))
+    assert len(bench.log) - 4 * 2 * (3 + 3) == 10  # a millisecond of runs of 0.1 ms
+
+
+def test_a_slow_model_gets_the_runs_that_its_time_allows() -> None:
+    recording = Bench(a=1_000_000.0, b=1_000_000.0).measure(PROFILES["quick"])
+    assert recording.plan is not None
+    assert recording.plan.runs == 8
+    assert recording.complete
+
+
+def test_an_interruption_leaves_whole_rounds_of_both_sides() -> None:
+    bench, runs = Bench(a=100.0, b=250.0), 0
+
+    def interrupted() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 30:
+            raise KeyboardInterrupt
+
+    bench.sides.append(Side("c", interrupted))
+    recording = Recording()
+    with pytest.raises(KeyboardInterrupt):
+        bench.measure(recording=recording)
+    counts = {name: len(recording.samples(name).ms) for name in "abc"}
+    assert counts == {"a": 12, "b": 12, "c": 12}  # two of four rounds
+    assert not recording.complete
+
+
+def test_garbage_is_not_collected_while_timing_and_is_again_afterwards() -> None:
+    states = []
+    side = Side("a", lambda: states.append(gc.isenabled()))
+    timing.measure([side], PROFILE, Recording(), Watch(Machine(), [0]))
+    assert states[PROFILE.warm_up_runs :].count(True) == 0
+    assert gc.isenabled()
+
+
+def test_garbage_collection_is_restored_after_a_failure() -> None:
+    def fail() -> None:
+        if not gc.isenabled():
+            raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011
+        timing.measure([Side("a", fail)], PROFILE, Recording(), Watch(Machine(), [0]))
+    assert gc.isenabled()
+
+
+def test_the_machine_is_read_around_every_block() -> None:
+    watch = Watch(Machine(), [0])
+    timing.measure([Side("a", lambda: None)], PROFILE, Recording(), watch)
+    assert len(watch.readings) == PROFILE.blocks + 1
+
+
+def test_two_sides_of_one_name_are_refused() -> None:
+    side = Side("a", lambda: None)
+    with pytest.raises(ValueError, match="one name"):
+        timing.measure([side, side], PROFILE, Recording(), Watch(Machine(), [0]))
+
+
+def test_measuring_loads_no_torch() -> None:
+    """The tests of other packages may have loaded it: what counts is that these modules do not."""
+    import subprocess
+
+    modules = "lolvit_benchmarks.bench, lolvit_benchmarks.report, lolvit_benchmarks.compare"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,174 @@
+"""Names become folders of artifacts, once; folders are taken as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lolvit.artifact import read_manifest
+from lolvit.errors import UserError
+from lolvit_benchmarks import prepare as subject
+from lolvit_benchmarks.prepare import Wanted, prepare
+from lolvit_export.command import export
+from tests.benchmarks import tiny
+
+WANTED = Wanted("lolvit_x", ("onnx",), ("fp32",), (192, 320))
+
+
+class Exporter:
+    """Stands in for `lolvit export`: keeps its arguments, and makes a small model."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def __call__(
+        self, module: str, arguments: list[str], *, what: str, hear: Callable[[str], None]
+    ) -> dict[str, Any]:
+        assert module == "lolvit"
+        self.calls.append(arguments)
+        hear("[  1.5 s] lower to onnx")
+        hear("SomeWarning: nothing for users")
+        out = Path(arguments[arguments.index("--out") + 1])
+        return {"folder": str(tiny.make_folder(out / f"export{len(self.calls)}"))}
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> Exporter:
+    made = Exporter()
+    monkeypatch.setattr(subject, "run_module", made)
+    return made
+
+
+def prepared(wanted: Wanted, cache: Path, *, fresh: bool = False) -> Path:
+    return prepare(wanted, cache=cache, fresh=fresh, say=lambda line: None).folder
+
+
+def test_a_folder_is_taken_as_it_is(fast: Path, exporter: Exporter, tmp_path: Path) -> None:
+    assert prepared(replace(WANTED, model=str(fast)), tmp_path) == fast
+    assert exporter.calls == []
+
+
+def test_a_name_is_exported_once(exporter: Exporter, tmp_path: Path) -> None:
+    first = prepared(WANTED, tmp_path)
+    assert prepared(WANTED, tmp_path) == first
+    assert len(exporter.calls) == 1
+    assert first.is_relative_to(tmp_path)
+
+
+def test_the_steps_of_an_export_are_passed_on(exporter: Exporter, tmp_path: Path) -> None:
+    said: list[str] = []
+    prepare(WANTED, cache=tmp_path, fresh=False, say=said.append)
+    assert said[0].startswith("exporting lolvit_x to onnx")
+    assert said[1:] == ["  [  1.5 s] lower to onnx"]
+
+
+def test_the_export_is_asked_for_in_words_that_it_knows(exporter: Exporter, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"x")
+    prepared(replace(WANTED, weights=weights), tmp_path)
+    (name, *arguments) = exporter.calls[0]
+    assert name == "export"
+    options = export.make_context("export", arguments).params
+    assert options["model"] == "lolvit_x"
+    assert (options["formats"], options["precision"], options["size"]) == (
+        "onnx", "fp32", "192x320"
+    )  # fmt: skip
+    assert options["weights"] == weights
+    assert options["as_json"] is True
+
+
+@pytest.mark.parametrize(
+    "changed", [{"model": "lolvit_s"}, {"size": (256, 256)}, {"model": "timm/lolvit_x"}]
+)
+def test_another_model_or_size_is_another_export(
+    exporter: Exporter, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    assert prepared(WANTED, tmp_path) != prepared(replace(WANTED, **changed), tmp_path)
+
+
+def test_other_weights_are_another_export(exporter: Exporter, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    folders = {prepared(WANTED, tmp_path)}
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        folders.add(prepared(replace(WANTED, weights=weights), tmp_path))
+    assert len(folders) == 3
+
+
+def test_changed_sources_are_another_export(
+    exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepared(WANTED, tmp_path)
+    monkeypatch.setattr(subject, "_sources", lambda packages: "other sources")
+    assert prepared(WANTED, tmp_path) != first
+
+
+def test_sources_are_told_apart_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("x = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = subject._sources(["some_package"])
+    assert subject._sources(["some_package"]) == before
+    (package / "__init__.py").write_text("x = 2")
+    assert subject._sources(["some_package"]) != before
+
+
+def test_fresh_exports_again(exporter: Exporter, tmp_path: Path) -> None:
+    prepared(WANTED, tmp_path)
+    prepared(WANTED, tmp_path, fresh=True)
+    assert len(exporter.calls) == 2
+
+
+@pytest.mark.parametrize("damage", ["artifact", "manifest"])
+def test_a_damaged_export_is_made_again(exporter: Exporter, tmp_path: Path, damage: str) -> None:
+    folder = prepared(WANTED, tmp_path)
+    name = "manifest.json" if damage == "manifest" else tiny.artifact_of(folder).path
+    (folder / name).write_bytes(b"{}")
+    assert prepared(WANTED, tmp_path) != folder
+    assert len(exporter.calls) == 2
+
+
+def test_a_format_more_is_exported_along_with_those_that_are_there(
+    exporter: Exporter, tmp_path: Path
+) -> None:
+    prepared(WANTED, tmp_path)
+    with pytest.raises(UserError, match="holds no tflite artifact"):  # the stand-in gives ONNX only
+        prepared(replace(WANTED, formats=("tflite",)), tmp_path)
+    assert exporter.calls[1][3] == "onnx,tflite"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("{fast}", "holds no onnx artifact in fp16, only onnx fp32; export it again with --to"),
+        ("{fast}/model-fp32.onnx", "is a file; give a folder"),
+        ("{fast}/nothing", "no such folder"),
+        ("{empty}", "no manifest.json here"),
+    ],
+)
+def test_a_wrong_folder_is_told_in_one_line(
+    fast: Path, tmp_path: Path, model: str, message: str
+) -> None:
+    path = model.format(fast=fast, empty=tmp_path)
+    with pytest.raises(UserError, match=message):
+        prepared(replace(WANTED, model=path, precisions=("fp16",)), tmp_path)
+
+
+def test_missing_weights_are_told_before_exporting(exporter: Exporter, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        prepared(replace(WANTED, weights=tmp_path / "none"), tmp_path)
+    assert exporter.calls == []
+
+
+def test_a_changed_artifact_in_a_folder_is_refused(tmp_path: Path) -> None:
+    folder = tiny.make_folder(tmp_path / "model")
+    path = folder / tiny.artifact_of(folder).path
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert read_manifest(folder).artifacts
+    with pytest.raises(UserError, match="does not match the sha256"):
+        prepared(replace(WANTED, model=str(folder)), tmp_path)

@@ -1,0 +1,202 @@
+"""The statistics, by the properties that they must have and by simulated experiments."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lolvit_benchmarks import stats
+
+durations = st.floats(min_value=1e-3, max_value=1e4)
+samples = st.lists(durations, min_size=1, max_size=60)
+factors = st.floats(min_value=1e-3, max_value=1e3)
+
+
+@st.composite
+def measurements(draw: st.DrawFn) -> tuple[list[float], list[float], list[int]]:
+    """Both sides' samples, and the round of each: rounds of equal sizes."""
+    rounds, each = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    side = st.lists(durations, min_size=rounds * each, max_size=rounds * each)
+    return draw(side), draw(side), [number for number in range(rounds) for _ in range(each)]
+
+
+def ratio(a: list[float], b: list[float], rounds: list[int]) -> stats.Interval:
+    return stats.ratio_of_medians(a, b, rounds, resamples=200)
+
+
+@given(measurements())
+def test_interval_holds_the_ratio_of_medians(case: tuple[list[float], ...]) -> None:
+    a, b, rounds = case
+    found = ratio(a, b, rounds)
+    assert found.value == pytest.approx(np.median(a) / np.median(b), rel=1e-12)
+    assert found.low <= found.value <= found.high
+
+
+@given(measurements())
+def test_exchanging_the_sides_gives_the_reciprocals(case: tuple[list[float], ...]) -> None:
+    a, b, rounds = case
+    there, back = ratio(a, b, rounds), ratio(b, a, rounds)
+    assert back.value == pytest.approx(1 / there.value, rel=1e-9)
+    assert back.low == pytest.approx(1 / there.high, rel=1e-9)
+    assert back.high == pytest.approx(1 / there.low, rel=1e-9)
+
+
+@given(measurements(), factors, factors)
+def test_scaling_the_sides_scales_ratio_and_interval(
+    case: tuple[list[float], ...], above: float, below: float
+) -> None:
+    a, b, rounds = case
+    plain = ratio(a, b, rounds)
+    scaled = ratio([above * t for t in a], [below * t for t in b], rounds)
+    for name in ("value", "low", "high"):
+        expected = getattr(plain, name) * above / below
+        assert getattr(scaled, name) == pytest.approx(expected, rel=1e-9)
+
+
+@given(measurements())
+def test_a_side_against_itself_is_exactly_one(case: tuple[list[float], ...]) -> None:
+    a, _, rounds = case
+    assert ratio(a, a, rounds) == stats.Interval(1.0, 1.0, 1.0)
+
+
+def test_interval_is_the_same_each_time() -> None:
+    generator = np.random.default_rng(1)
+    a, b = generator.lognormal(size=(2, 40)).tolist()
+    rounds = [i // 4 for i in range(40)]
+    assert stats.ratio_of_medians(a, b, rounds) == stats.ratio_of_medians(a, b, rounds)
+
+
+def test_portions_of_resamples_make_up_the_number_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stats, "_PORTION", 100)
+    side = stats._by_round([1.0, 2.0, 3.0, 4.0] * 5, [i // 4 for i in range(20)])
+    logs = stats._resampled_log_ratios(side, side, 23, np.random.default_rng(0))
+    assert logs.shape == (23,)
+
+
+@pytest.mark.parametrize("sizes", [((4, 2), 3), ((3, 3), 4)])
+def test_unequal_numbers_of_samples_are_refused(sizes: tuple[tuple[int, int], int]) -> None:
+    (first, second), labels = sizes
+    rounds = [0] * first + [1] * second
+    with pytest.raises(ValueError, match=r"unequal sizes|samples for"):
+        stats.ratio_of_medians([1.0] * len(rounds), [1.0] * (labels + 3), rounds)
+
+
+def test_interval_covers_the_truth_as_often_as_it_says() -> None:
+    """Noise of single runs, noise that a round shares, and a drift through both sides."""
+    generator = np.random.default_rng(7)
+    experiments, rounds, each, truth = 300, 20, 8, 4.0
+    labels = np.repeat(np.arange(rounds), each)
+    covered = 0
+    for _ in range(experiments):
+        shared = generator.normal(0, 0.03, rounds)[labels] + np.linspace(0, 0.1, labels.size)
+        own = generator.normal(0, 0.02, (2, rounds))[:, labels]
+        runs = generator.exponential(0.03, (2, labels.size))
+        a, b = np.exp(shared + own + runs) * np.array([[truth], [1.0]])
+        interval = stats.ratio_of_medians(a.tolist(), b.tolist(), labels.tolist(), resamples=300)
+        covered += interval.low <= truth <= interval.high
+    assert 0.90 <= covered / experiments <= 0.99
+
+
+def test_interval_ignores_what_disturbs_both_sides_of_a_round_alike() -> None:
+    labels = [i // 4 for i in range(80)]
+    shared = np.exp(np.random.default_rng(3).normal(0, 0.3, 20))[labels]
+    interval = stats.ratio_of_medians((3 * shared).tolist(), shared.tolist(), labels)
+    assert interval.high - interval.low < 1e-9
+
+
+def test_interval_narrows_as_samples_grow() -> None:
+    generator = np.random.default_rng(5)
+    widths = []
+    for rounds in (5, 80):
+        labels = [i // 4 for i in range(4 * rounds)]
+        a, b = generator.lognormal(sigma=0.1, size=(2, 4 * rounds)).tolist()
+        interval = stats.ratio_of_medians(a, b, labels)
+        widths.append(interval.high - interval.low)
+    assert widths[1] < widths[0] / 2
+
+
+@given(samples, factors)
+def test_spread_and_drift_do_not_depend_on_the_unit(times: list[float], factor: float) -> None:
+    groups = [i % 3 for i in range(len(times))]
+    scaled = [factor * t for t in times]
+    for name in ("variation", "trimmed_variation"):
+        spread = getattr(stats, name)
+        assert spread(scaled) == pytest.approx(spread(times), rel=1e-6, abs=1e-9)
+    expected = pytest.approx(stats.drift(times, groups), rel=1e-9, abs=1e-9)
+    assert stats.drift(scaled, groups) == expected
+
+
+@given(samples, st.floats(0, 1), st.floats(0, 1))
+def test_percentiles_rise_with_their_share_and_stay_among_the_samples(
+    times: list[float], one: float, other: float
+) -> None:
+    low, high = (stats.percentile(times, share) for share in sorted((one, other)))
+    assert min(times) <= low <= high <= max(times)
+
+
+@given(samples)
+def test_median_is_the_half_percentile(times: list[float]) -> None:
+    assert stats.median(times) == pytest.approx(stats.percentile(times, 0.5), rel=1e-12)
+
+
+def test_variation_is_the_standard_deviation_over_the_mean() -> None:
+    assert stats.variation([1.0, 3.0]) == pytest.approx(np.sqrt(2) / 2)
+    assert stats.variation([5.0]) == 0.0
+
+
+def test_trimming_drops_the_slowest_twentieth_and_no_more() -> None:
+    steady = [10.0] * 95
+    assert stats.trimmed_variation(steady + [100.0] * 5) == 0.0
+    assert stats.trimmed_variation(steady + [100.0] * 6) > 0.5
+    assert stats.variation(steady + [100.0] * 5) > 0.5
+
+
+def test_trimming_spares_the_fastest() -> None:
+    assert stats.trimmed_variation([10.0] * 99 + [1.0]) > 0.05
+
+
+def test_group_medians_follow_the_order_of_the_groups() -> None:
+    assert stats.group_medians([5.0, 1.0, 3.0, 2.0], [1, 0, 1, 0]) == [1.5, 4.0]
+
+
+@given(samples)
+def test_one_group_does_not_drift(times: list[float]) -> None:
+    assert stats.drift(times, [0] * len(times)) == 0.0
+
+
+def test_drift_is_the_range_of_group_medians_over_the_median() -> None:
+    assert stats.drift([9.0, 9.0, 10.0, 10.0, 10.0, 11.0], [0, 0, 1, 1, 1, 2]) == pytest.approx(0.2)
+
+
+@given(measurements(), measurements())
+def test_separate_measurements_may_differ_in_size_and_exchange_to_reciprocals(
+    one: tuple[list[float], ...], other: tuple[list[float], ...]
+) -> None:
+    a, _, a_rounds = one
+    b, _, b_rounds = other
+    there = stats.ratio_of_separate_medians(a, a_rounds, b, b_rounds, resamples=50)
+    assert there.value == pytest.approx(np.median(a) / np.median(b), rel=1e-12)
+    assert there.low <= there.value <= there.high
+
+
+def test_separate_measurements_do_not_cancel_what_they_share() -> None:
+    labels = [i // 4 for i in range(80)]
+    shared = np.exp(np.random.default_rng(3).normal(0, 0.3, 20))[labels].tolist()
+    paired = stats.ratio_of_medians(shared, shared, labels)
+    separate = stats.ratio_of_separate_medians(shared, labels, shared, labels)
+    assert paired.low == paired.high == 1
+    assert separate.low < 0.95 < 1.05 < separate.high
+
+
+def test_a_quotient_is_as_uncertain_as_both_its_figures() -> None:
+    sure, unsure = stats.Interval(8.0, 8.0, 8.0), stats.Interval(4.0, 2.0, 8.0)
+    assert stats.quotient(sure, unsure) == stats.Interval(2.0, 1.0, 4.0)
+    assert stats.quotient(unsure, sure) == stats.Interval(0.5, 0.25, 1.0)
+    both = stats.quotient(unsure, unsure)
+    assert both.value == 1.0
+    assert both.low == pytest.approx(2 ** -(2**0.5))
+    assert both.high == pytest.approx(2 ** (2**0.5))

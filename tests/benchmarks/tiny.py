@@ -1,0 +1,125 @@
+"""Small ONNX models in folders with a manifest, made without torch in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from lolvit.artifact import (
+    Artifact,
+    Manifest,
+    Precision,
+    Preprocess,
+    TensorSpec,
+    Weights,
+    read_manifest,
+    write_manifest,
+)
+from lolvit.files import sha256_of, size_of
+
+SIDE, CLASSES = 32, 10
+
+
+def make_folder(
+    folder: Path,
+    name: str = "tiny",
+    *,
+    layers: int = 2,
+    width: int = 16,
+    scale: float = 1.0,
+    trained: bool = False,
+) -> Path:
+    """Write a folder with one ONNX artifact: `layers` convolutions of `width` channels at 32x32,
+    each with weights times `scale`, then the mean and a linear layer."""
+    folder.mkdir(parents=True)
+    path = folder / "model-fp32.onnx"
+    onnx.save(_model(layers, width, scale), path)
+    weights = folder / "weights.safetensors"
+    weights.write_bytes(b"not read by benchmarks")
+    artifact = Artifact(
+        path=path.name,
+        format="onnx",
+        precision="fp32",
+        sha256=sha256_of(path),
+        bytes=size_of(path),
+        input=TensorSpec(
+            name="image", shape=(1, 3, SIDE, SIDE), layout="NCHW", values="normalized"
+        ),
+        output=TensorSpec(name="logits", shape=(1, CLASSES), layout="NC", values="logits"),
+    )
+    write_manifest(
+        folder,
+        Manifest(
+            model=name,
+            params=1_000_000,
+            macs=2_000_000 * layers,
+            num_classes=CLASSES,
+            size=(SIDE, SIDE),
+            weights=Weights(sha256=sha256_of(weights), trained=trained, source="random"),
+            preprocess=Preprocess(
+                size=(SIDE, SIDE), crop_pct=0.9, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+            ),
+            artifacts=(artifact,),
+            tools={"onnx": onnx.__version__},
+            created="2026-01-01T00:00:00Z",
+        ),
+    )
+    return folder
+
+
+def artifact_of(folder: Path) -> Artifact:
+    """Return the one artifact of a folder."""
+    return read_manifest(folder).artifacts[0]
+
+
+def add_artifact(folder: Path, precision: Precision, content: bytes) -> None:
+    """Put ONNX content of a precision into a folder, and into its manifest, in the place of what
+    was there of that precision."""
+    manifest = read_manifest(folder)
+    path = folder / f"model-{precision}.onnx"
+    path.write_bytes(content)
+    made = manifest.artifacts[0].model_copy(
+        update={
+            "path": path.name,
+            "precision": precision,
+            "sha256": sha256_of(path),
+            "bytes": size_of(path),
+        }
+    )
+    others = tuple(a for a in manifest.artifacts if a.precision != precision)
+    write_manifest(folder, manifest.model_copy(update={"artifacts": (*others, made)}))
+
+
+def with_unknown_operation(content: bytes) -> bytes:
+    """Return an ONNX model with an operation that no runtime has."""
+    model = onnx.load_from_string(content)
+    model.graph.node.append(helper.make_node("NoSuchOperation", ["image"], ["other"]))
+    return bytes(model.SerializeToString())
+
+
+def _model(layers: int, width: int, scale: float) -> onnx.ModelProto:
+    generator = np.random.default_rng(0)
+    nodes, weights, below, channels = [], [], "image", 3
+    for number in range(layers):
+        values = generator.standard_normal((width, channels, 3, 3)) * scale / np.sqrt(9 * channels)
+        weights.append(numpy_helper.from_array(values.astype(np.float32), f"w{number}"))
+        nodes.append(helper.make_node("Conv", [below, f"w{number}"], [f"c{number}"],
+                                      pads=[1, 1, 1, 1]))  # fmt: skip
+        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"]))
+        below, channels = f"r{number}", width
+    head = generator.standard_normal((width, CLASSES)).astype(np.float32)
+    weights.append(numpy_helper.from_array(head, "head"))
+    nodes.append(helper.make_node("GlobalAveragePool", [below], ["mean"]))
+    nodes.append(helper.make_node("Flatten", ["mean"], ["flat"]))
+    nodes.append(helper.make_node("MatMul", ["flat", "head"], ["logits"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, SIDE, SIDE))],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, (1, CLASSES))],
+        weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
