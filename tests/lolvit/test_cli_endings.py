@@ -1,0 +1,166 @@
+"""Every way a run can end: its exit code, one line on standard error, one document on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("failing_commands.py")
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROGRAM), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+ONE_LINE_ENDINGS = {
+    "user-error": (2, "lolvit: x.onnx: bad value; use another"),
+    "gate-failed": (1, "lolvit: 40 dB, floor 100 dB"),
+    "device-failed": (3, "lolvit: adb:1: no answer"),
+    "ctrl-c": (130, "lolvit: stopped by SIGINT, nothing half-written is left"),
+    "memory": (3, "lolvit: out of memory; close other programs or use a smaller size"),
+    "disk-full": (
+        2,
+        "lolvit: out/a.onnx: cannot write: No space left on device; "
+        "free space or choose another folder",
+    ),
+    "library-disk-full": (
+        2,
+        "lolvit: cannot write: No space left on device; free space or choose another folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONE_LINE_ENDINGS)
+def test_a_failure_is_one_line_and_its_exit_code(name: str) -> None:
+    code, line = ONE_LINE_ENDINGS[name]
+    done = run(name)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", line + "\n")
+
+
+@pytest.mark.parametrize("name", [*ONE_LINE_ENDINGS, "bug"])
+def test_a_failure_with_json_is_also_one_document(name: str) -> None:
+    done = run(name, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert set(error) == {"what", "where", "remedy", "exit_code"}
+    assert error["exit_code"] == done.returncode
+    assert done.stderr.splitlines()[-1].startswith("lolvit: ")
+
+
+@pytest.mark.parametrize("name", ["bug", "other-oserror", "missing-module"])
+def test_a_bug_keeps_its_traceback_and_asks_for_a_report(name: str) -> None:
+    done = run(name)
+    assert done.returncode == 70
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "please report it" in done.stderr.splitlines()[-1]
+
+
+def test_a_missing_extra_names_the_command_that_adds_it() -> None:
+    done = run("missing-extra")
+    assert done.returncode == 2
+    assert "run: pip install 'lolvit[bench]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_document_printed_before_a_failure_stays_the_only_one() -> None:
+    done = run("print-then-fail", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"gates": ["first"]}
+    assert done.stderr == "lolvit: gate 'first' failed\n"
+
+
+def test_with_json_whatever_libraries_print_goes_to_standard_error() -> None:
+    done = run("chatter", "--json")
+    assert json.loads(done.stdout) == {"answer": 42}
+    for words in ("python chatter", "native chatter", "child chatter"):
+        assert words in done.stderr
+
+
+def test_the_exit_code_of_sys_exit_is_kept() -> None:
+    assert run("sys-exit").returncode == 3
+
+
+WRONG_USAGE = {
+    ("gate-faild",): "unknown command 'gate-faild'; did you mean 'gate-failed'?",
+    ("memory", "--thread", "1"): "unknown option '--thread'; did you mean '--threads'?",
+    ("memory", "--threads", "x"): "Invalid value for '--threads'",
+    ("memory", "--threads"): "Option '--threads' requires an argument",
+    ("memory", "surplus"): "Got unexpected extra argument",
+    ("--jsn",): "unknown option '--jsn'",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG_USAGE, ids=" ".join)
+def test_wrong_usage_is_one_line_with_exit_code_2(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert WRONG_USAGE[arguments] in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_wrong_usage_with_json_is_a_document() -> None:
+    done = run("memory", "--threads", "x", "--json")
+    assert json.loads(done.stdout)["error"]["exit_code"] == done.returncode == 2
+
+
+def test_json_after_a_double_dash_is_no_option() -> None:
+    done = run("user-error", "--", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_reader_that_has_gone_ends_the_run_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, str(PROGRAM), "chatter", "--json"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_help_to_a_reader_that_has_gone_ends_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "lolvit", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_and_leaves_the_previous_folder(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "whole").write_text("previous")
+    command = [sys.executable, str(PROGRAM), "staging"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline() == "staged\n"
+        child.send_signal(number)
+        rest = child.stderr.read()
+    assert child.returncode == 128 + number
+    assert rest == f"lolvit: stopped by {number.name}, nothing half-written is left\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert (tmp_path / "target" / "whole").read_text() == "previous"
+
+
+def test_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
+    command = ["nohup", sys.executable, str(PROGRAM), "staging"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        while child.stderr.readline() not in ("staged\n", ""):
+            pass
+        child.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.5)
+        child.terminate()
+        child.communicate()
+    assert child.returncode == 128 + signal.SIGTERM
