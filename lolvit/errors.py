@@ -23,11 +23,12 @@ class LolvitError(Exception):
         super().__init__(self.line())
 
     def line(self) -> str:
-        """Return the message as one line, whatever line breaks its parts carry."""
+        """Return the message as one line, whatever line breaks or control codes its parts carry:
+        a file's name may hold any."""
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.remedy:
             text = f"{text}; {self.remedy}"
-        return " ".join(text.split())
+        return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 class UserError(LolvitError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lolvit.output import console, print_json
+from lolvit.output import print_json, results
 
 
 @click.command()
@@ -31,7 +31,7 @@ def models(as_json: bool) -> None:
             f"{row['twin_params']:,}",
             f"{row['twin_macs'] / 1e6:.0f}",
         )
-    console().print(table)
+    results().print(table)
 
 
 def _names() -> list[str]:

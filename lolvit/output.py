@@ -1,4 +1,5 @@
-"""What a command says, and where: a JSON document on stdout, all else on stderr."""
+"""What a command says, and where: its result on stdout (with `--json` one document, else tables and
+lines), messages and progress on stderr."""
 
 from __future__ import annotations
 
@@ -28,12 +29,21 @@ _channel = _Channel()
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """Return the console for messages, tables and progress: stderr (or a copy of it, `stream`),
-    plain off a terminal."""
+    """Return the console for messages and progress: stderr (or a copy of it, `stream`), plain off
+    a terminal."""
     from rich.console import Console  # imported on use: `--help` stays fast
 
     width = None if sys.stderr.isatty() else _PLAIN_WIDTH
     return Console(stderr=True, file=stream, highlight=False, width=width)
+
+
+def results() -> Console:
+    """Return the console for what a command was asked for, without `--json`: stdout, so that it can
+    be piped; plain off a terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+    return Console(highlight=False, width=width)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from lolvit.errors import DeviceError, GateFailedError, UserError
-from lolvit.output import console, print_json
+from lolvit.output import console, print_json, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
 from lolvit_benchmarks.devices_command import timed_runtimes
@@ -174,7 +174,7 @@ def _listener(cells: int) -> Iterator[_Listener]:
 def _print(document: Document, path: Path, as_json: bool) -> None:
     from lolvit_benchmarks.table import show
 
-    show(document, console())
+    show(document, results())
     if as_json:
         print_json({**document.model_dump(mode="json"), "path": str(path)})
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from lolvit.errors import GateFailedError, UserError
-from lolvit.output import console, print_json
+from lolvit.output import print_json, results
 from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def parse_threshold(text: str) -> float:
 
 
 def _show(found: Comparison) -> None:
-    out = console()
+    out = results()
     for change in found.changes:
         style = "red" if change.regressed else None
         out.print(_line(change), markup=False, style=style)

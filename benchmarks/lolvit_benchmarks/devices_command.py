@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lolvit.output import console, print_json
+from lolvit.output import print_json, results
 from lolvit_runtimes.probe import Status, runtime_status
 from lolvit_runtimes.table import RUNTIMES
 
@@ -25,7 +25,7 @@ def devices(as_json: bool) -> None:
     for status in (host, *runtimes):
         ready = "[green]yes[/green]" if status.ready else "[red]no[/red]"
         table.add_row(status.id, status.kind, ready, escape(status.reason))
-    console().print(table)
+    results().print(table)
 
 
 def timed_runtimes() -> list[str]:

@@ -83,8 +83,9 @@ def measure(
     progress: Progress = lambda done, planned: None,
     clock: Clock = time.perf_counter_ns,
 ) -> None:
-    """Warm up, then fill `recording` as the profile says; the watch reads before each block and
-    after the last. An exception leaves the whole rounds made so far in `recording`.
+    """Warm up, then fill `recording` as the profile says; the watch probes after each slot and
+    reads before each block and after the last. An exception leaves the whole rounds made so far in
+    `recording`.
 
     Raises:
         ValueError: two sides have one name.
@@ -103,7 +104,7 @@ def measure(
         with _no_garbage_collection():
             for _ in range(plan.rounds):
                 number = len(recording.rounds)
-                slots = _slots(sides, settling, plan.burst, number, clock)
+                slots = _slots(sides, settling, plan.burst, number, watch, clock)
                 recording.rounds.append(Round(block, slots))
                 progress(len(recording.rounds), plan.blocks * plan.rounds)
     watch.read()
@@ -119,7 +120,12 @@ def warm_up(side: Side, profile: Profile, clock: Clock) -> float:
 
 
 def _slots(
-    sides: Sequence[Side], settling: dict[str, int], burst: int, number: int, clock: Clock
+    sides: Sequence[Side],
+    settling: dict[str, int],
+    burst: int,
+    number: int,
+    watch: Watch,
+    clock: Clock,
 ) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Make one round; return each slot's side and the durations of its burst."""
     runs = {side.name: side.run for side in sides}
@@ -127,6 +133,7 @@ def _slots(
     for name in order_of(list(runs), number):
         _durations(runs[name], settling[name], clock)
         slots.append((name, tuple(_durations(runs[name], burst, clock))))
+        watch.probe()
     return tuple(slots)
 
 

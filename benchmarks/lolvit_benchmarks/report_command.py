@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from lolvit import output
 from lolvit.errors import UserError
-from lolvit.output import console, print_json
 
 _PATH = click.Path(path_type=Path)
 
@@ -37,7 +37,7 @@ def report(
     if {path.resolve() for path in (out, markdown) if path} & {p.resolve() for p in results}:
         raise UserError("would overwrite a result file", remedy="choose another --out")
     for document in documents:
-        show(document, console())
+        show(document, output.results())
     written = []
     if out is not None:
         from lolvit_benchmarks.report import as_html  # loads matplotlib
@@ -48,6 +48,6 @@ def report(
         write_atomic(markdown, as_markdown(documents))
         written.append(markdown)
     for path in written:
-        console().print(f"written to {path}", markup=False)
+        output.console().print(f"written to {path}", markup=False)
     if as_json:
-        print_json({"written": [str(path) for path in written], "results": len(documents)})
+        output.print_json({"written": [str(path) for path in written], "results": len(documents)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,10 @@ _PROBE_REPEATS = 24
 class Reading:
     """One look at the machine, between blocks; None where it can't be read.
 
-    `probe_us` is the fastest of a few repeats of the same arithmetic (a hash of 64 KiB): it needs
-    no sensor, and lengthens when the processor slows down or another guest shares its core.
+    `probe_us` is the time of a fixed piece of arithmetic (a hash of 64 KiB): it needs no sensor,
+    and lengthens when the processor slows down or another guest shares its core. It is the median
+    over the slots since the last reading: a processor's clock wanders by some percent within
+    milliseconds, so that one moment would not tell of a block.
     """
 
     at_s: float
@@ -49,16 +52,23 @@ class Watch:
     machine: Machine
     cores: Sequence[int]
     readings: list[Reading] = field(default_factory=list)
+    _probes: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._start = _used()
 
+    def probe(self) -> None:
+        """Time the fixed arithmetic once, for the next reading; takes about 1 ms."""
+        self._probes.append(_probe_us())
+
     def read(self) -> None:
         """Add a reading; takes about 2 ms."""
+        self.probe()  # first: it wakes the core whose frequency is read next
+        probes, self._probes = self._probes, []
         self.readings.append(
             Reading(
                 at_s=time.perf_counter() - self._start.at_s,
-                probe_us=_probe_us(),  # first: it wakes the core whose frequency is read next
+                probe_us=statistics.median(probes),
                 frequency_mhz=self.machine.frequency_mhz(self.cores),
                 temperature_c=self.machine.temperature_c(),
                 throttle_events=self.machine.throttle_events(self.cores),
@@ -76,7 +86,8 @@ class Watch:
             others_cores=max(0.0, busy - own) / wall,
             stolen_share=_stolen_share(self._start, end, wall * cores),
             frequency_change=_change([r.frequency_mhz for r in self.readings]),
-            probe_change=_change([r.probe_us for r in self.readings]),
+            # The first reading has no block before it, so it is of one moment alone.
+            probe_change=_change([r.probe_us for r in self.readings[1:]]),
             throttle_events=_rise([r.throttle_events for r in self.readings]),
             interrupted=interrupted,
         )

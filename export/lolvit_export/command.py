@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lolvit.output import console, print_json
+from lolvit.output import console, print_json, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
 
@@ -118,7 +118,7 @@ def as_document(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 def show(folder: Path, manifest: Manifest) -> None:
     """Print artifacts with their gates, and what each rewrite did."""
-    out = console()
+    out = results()
     out.print(gate_table(manifest.artifacts))
     for record in manifest.passes:
         skipped = f", not at {len(record.skipped)}" if record.skipped else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lolvit.errors import GateFailedError, UserError
-from lolvit.output import console, print_json
+from lolvit.output import print_json, results
 from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _lint(path: Path, format: Format, wanted: list[Target], given: Path) -> Lint
 def _print(linted: list[Linted]) -> None:
     from lolvit_export.lint.report import sources, tables
 
-    out = console()
+    out = results()
     for each in linted:
         targets = ", ".join(each.targets)
         out.print(f"{each.path}: {each.operations} operations, for {targets}", markup=False)

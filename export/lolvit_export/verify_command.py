@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lolvit.errors import DeviceError, GateFailedError, UserError
-from lolvit.output import console, print_json
+from lolvit.output import console, print_json, results
 from lolvit_export.command import UNTRAINED, as_document, gate_table
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def verify(artifact: Path, as_json: bool) -> None:
     folder, wanted = _folder_and_name(artifact)
     manifest = read_manifest(folder)
     chosen = _chosen(manifest, wanted, folder)
-    out = console()
+    out = results()
     verified, failures = _verify_all(folder, manifest, chosen)
     result = manifest.model_copy(update={"artifacts": tuple(verified)})
     if as_json:

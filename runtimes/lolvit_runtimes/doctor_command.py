@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lolvit import __version__
-from lolvit.output import console, print_json
+from lolvit.output import print_json, results
 from lolvit_runtimes.probe import Extra, Status, extras, machine, runtime_status, tool_status
 
 
@@ -21,7 +21,7 @@ def doctor(as_json: bool) -> None:
     if as_json:
         print_json(_document(found, devices, host))
         return
-    out = console()
+    out = results()
     out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
     out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")
     out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'not told'}")  # type: ignore[arg-type]

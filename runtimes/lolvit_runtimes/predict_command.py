@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lolvit.errors import EXIT_USER_ERROR, UserError
-from lolvit.output import console, print_json
+from lolvit.output import console, print_json, results
 
 if TYPE_CHECKING:
     from lolvit_runtimes.predict import Classifier, Ranked
@@ -116,7 +116,7 @@ def _show(classifier: Classifier, ranked: Rankings) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    out = console()
+    out = results()
     table = Table("image", "class", "label", "score")
     for image, top in ranked:
         for place, entry in enumerate(top):

@@ -181,11 +181,16 @@ def test_a_change_of_frequency_and_of_throttling_is_seen(laptop: Machine) -> Non
 
 
 def test_a_slower_clock_shows_in_the_fixed_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    durations = iter([36.0, 36.1, 43.2])
+    """Blocks of three probes each; one moment of another speed inside a block says nothing."""
+    durations = iter([40.0, 36.0, 43.2, 36.0, 43.2, 36.0, 43.2])
     monkeypatch.setattr(watch, "_probe_us", lambda: next(durations))
     machine = Watch(Machine(), [0])
-    for _ in range(3):
+    machine.read()
+    for _ in range(2):
+        machine.probe()
+        machine.probe()
         machine.read()
+    assert [reading.probe_us for reading in machine.readings] == [40.0, 36.0, 43.2]
     assert machine.conditions().probe_change == pytest.approx(0.2)
 
 

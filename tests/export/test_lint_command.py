@@ -133,20 +133,20 @@ def test_an_unknown_target_lists_the_targets(naive_onnx: Path, lint: Lint) -> No
         lint(naive_onnx, "--target", "htpp")
 
 
-def test_tables_name_operations_on_standard_error_alone(naive_onnx: Path) -> None:
+def test_tables_name_operations_on_standard_output_alone(naive_onnx: Path) -> None:
     result = CliRunner().invoke(lint_command.lint, [str(naive_onnx)])
     assert isinstance(result.exception, GateFailedError)
-    assert result.stdout == ""
-    assert "AveragePool: t1" in result.stderr
-    assert "htp/ceil-pool: measured with" in result.stderr
+    assert result.stderr == ""
+    assert "AveragePool: t1" in result.stdout
+    assert "htp/ceil-pool: measured with" in result.stdout
 
 
 def test_tables_are_plain_and_brackets_in_names_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "[red]model.tflite"
     path.write_bytes(reshape(MAP, (1, 8, 8, 2, 8)))
     result = CliRunner().invoke(lint_command.lint, [str(path)])
-    assert "[red]model.tflite: findings" in result.stderr
-    assert "\x1b[" not in result.stderr
+    assert "[red]model.tflite: findings" in result.stdout
+    assert "\x1b[" not in result.stdout
 
 
 def test_a_clean_file_says_so(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_clean_file_says_so(tmp_path: Path) -> None:
     path.write_bytes(unary("RELU"))
     result = CliRunner().invoke(lint_command.lint, [str(path)])
     assert result.exit_code == 0
-    assert result.stderr.splitlines()[-1] == "no finding"
+    assert result.stdout.splitlines()[-1] == "no finding"
 
 
 def test_the_exit_code_is_the_command_lines(

@@ -31,6 +31,12 @@ def test_line_breaks_of_the_parts_do_not_reach_the_line() -> None:
     assert UserError("a\n  b", where="c\nd", remedy="e\tf").line() == "c d: a b; e f"
 
 
+def test_control_codes_of_a_file_name_do_not_reach_the_terminal() -> None:
+    assert (
+        UserError("not an image", where="\x1b[2J\u202ea.png").line() == "?[2J?a.png: not an image"
+    )
+
+
 @pytest.mark.parametrize(("kind", "code"), [(GateFailedError, 1), (UserError, 2), (DeviceError, 3)])
 def test_exit_codes_are_the_contract_s(kind: type[LolvitError], code: int) -> None:
     assert kind("x").exit_code == code

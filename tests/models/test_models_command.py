@@ -44,9 +44,9 @@ def test_a_row_tells_the_sizes_of_the_variant_and_of_its_twin(
 
 def test_the_table_shows_what_the_json_holds(rows: dict[str, dict[str, object]]) -> None:
     result = CliRunner().invoke(models, [])
-    assert result.exit_code == 0 and result.stdout == ""
+    assert result.exit_code == 0 and result.stderr == ""
     for row in rows.values():
-        line = next(line for line in result.stderr.splitlines() if f" {row['name']} " in line)
+        line = next(line for line in result.stdout.splitlines() if f" {row['name']} " in line)
         assert f"{row['params']:,}" in line and f"{row['twin_params']:,}" in line
         assert str(row["twin"]) in line
 

@@ -28,7 +28,7 @@ def photo(photos, tmp_path) -> Path:
 
 @pytest.fixture
 def lolvit(capfd):
-    """Run a command in this process; give its exit code, JSON document (or None) and stderr."""
+    """Run a command in this process; give its exit code, JSON document (or None), the rest."""
 
     def run(*arguments: object):
         capfd.readouterr()
@@ -37,7 +37,8 @@ def lolvit(capfd):
         except SystemExit as ending:
             code = ending.code
         out, err = capfd.readouterr()
-        return code, json.loads(out) if out else None, err
+        document = json.loads(out) if "--json" in arguments and out else None
+        return code, document, err if document else out + err
 
     return run
 
