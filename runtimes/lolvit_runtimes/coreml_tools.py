@@ -11,31 +11,15 @@ reading packages back need none of them, so they are hidden while coremltools is
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+
+from lolvit_runtimes.hidden import hidden
 
 _UNUSED = (
     "executorch", "sklearn", "tensorflow", "torchao", "torchaudio", "torchvision", "transformers",
     "xgboost",
 )  # fmt: skip
-
-
-@contextmanager
-def _hidden(names: tuple[str, ...]) -> Iterator[None]:
-    """Make `import NAME` raise ModuleNotFoundError inside the block, whether loaded or not."""
-    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
-    loaded = {name: modules.get(name) for name in names}
-    modules.update(dict.fromkeys(names, None))
-    try:
-        yield
-    finally:
-        for name, module in loaded.items():
-            if module is None:
-                del modules[name]
-            else:
-                modules[name] = module
 
 
 @contextmanager
@@ -50,7 +34,7 @@ def _silent() -> Iterator[None]:
         logger.setLevel(level)
 
 
-with _hidden(_UNUSED), _silent():
+with hidden(_UNUSED), _silent():
     import coremltools
 
 __all__ = ["coremltools"]

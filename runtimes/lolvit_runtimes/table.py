@@ -30,6 +30,10 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "tflite", "lolvit_runtimes.litert:LiteRTSession", ("ai_edge_litert",), "litert",
         "LiteRT CompiledModel, CPU (XNNPACK)",
     ),
+    "openvino": RuntimeEntry(
+        "onnx", "lolvit_runtimes.openvino:OpenVinoSession", ("openvino",), "openvino",
+        "OpenVINO, CPU, in float32",
+    ),
     "coreml": RuntimeEntry(
         "coreml", "lolvit_runtimes.coreml:CoreMLSession", ("coremltools",), "export",
         "Core ML, on a Mac only",

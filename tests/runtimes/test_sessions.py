@@ -17,8 +17,13 @@ from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.litert import count_delegated
 from lolvit_runtimes.session import open_session
 
-FORMATS = {"ort": "onnx", "litert": "tflite", "tf-reference": "tflite"}
-PLACES = {"ort": "CPUExecutionProvider", "litert": "XNNPACK", "tf-reference": "reference"}
+FORMATS = {"ort": "onnx", "litert": "tflite", "openvino": "onnx", "tf-reference": "tflite"}
+PLACES = {
+    "ort": "CPUExecutionProvider",
+    "litert": "XNNPACK",
+    "openvino": "CPU f32",
+    "tf-reference": "reference",
+}
 
 
 def opened(runtime: str, folder: Path, manifest: Manifest, threads: int = 1) -> session.Session:
@@ -78,6 +83,38 @@ print(*counts[1:])
 """
 
 
+BUSY_CORES = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from lolvit.artifact import read_manifest
+from lolvit_runtimes.session import open_session
+artifact = read_manifest(Path(sys.argv[2])).find("onnx", "fp32")
+path = Path(sys.argv[2]) / artifact.path
+session = open_session(sys.argv[1], path, artifact, threads=int(sys.argv[3]))
+image = np.zeros(artifact.input.shape, np.float32)
+for _ in range(20):
+    session.run(image)
+wall, busy = time.perf_counter(), time.process_time()
+for _ in range(300):
+    session.run(image)
+print((time.process_time() - busy) / (time.perf_counter() - wall))
+"""
+
+
+def test_openvino_with_one_thread_keeps_at_most_one_core_busy(exported):
+    """Its pool of threads is started whatever the setting says, so they can't be counted."""
+    command = [sys.executable, "-c", BUSY_CORES, "openvino", str(exported), "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.05
+
+
+def test_openvino_is_opened_without_its_telemetry():
+    told = "import sys, lolvit_runtimes.openvino; print('openvino_telemetry' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 @pytest.mark.parametrize("runtime", ["ort", "litert"])
 def test_threads_are_those_of_the_setting(runtime, exported):
@@ -105,7 +142,7 @@ def test_a_wrong_input_is_a_device_error_of_one_line(runtime, wrong, exported, m
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("runtime", ["ort", "tf-reference"])
+@pytest.mark.parametrize("runtime", ["ort", "openvino", "tf-reference"])
 def test_a_refused_file_is_a_device_error_of_one_line(runtime, exported, manifest, tmp_path):
     artifact = manifest.find(FORMATS[runtime], "fp32")
     broken = tmp_path / artifact.path
