@@ -10,8 +10,10 @@ from torch.fx import GraphModule
 from lolvit.errors import UserError
 from lolvit.models.modes import evaluating
 from lolvit_export.functional import functional
+from lolvit_export.places import keep_places
 
 INPUT_NAME = "image"
+MODEL_PATH = "model"  # of the model in the module that is captured
 
 
 class _NamedInput(nn.Module):
@@ -57,10 +59,13 @@ def example_image(model: nn.Module, size: tuple[int, int], in_chans: int = 3) ->
 
 
 def recapture(module: GraphModule) -> ExportedProgram:
-    """Return a rewritten graph as an ExportedProgram, which checks it once more."""
+    """Return a rewritten graph as an ExportedProgram, which checks it once more; its nodes know the
+    modules that they come from."""
     value = next(node for node in module.graph.nodes if node.op == "placeholder").meta["val"]
     image = torch.rand(tuple(value.shape)).to(value.dtype)
-    return torch.export.export(module, (image,))
+    program = torch.export.export(module, (image,))
+    keep_places(module, program)
+    return program
 
 
 def output_classes(module: GraphModule) -> int:

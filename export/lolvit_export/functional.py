@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
+from lolvit_export.places import copy_place
 from lolvit_export.shapes import refresh_shapes
 
 aten = torch.ops.aten
@@ -116,6 +117,7 @@ def _restore_batch_norm(module: GraphModule) -> None:
                 aten.batch_norm.default,
                 (image, weight, bias, mean, variance, False, momentum, eps, False),
             )
+        copy_place(node, whole)
         for user in list(node.users):
             if user.target is operator.getitem and user.args[1] == 0:
                 user.replace_all_uses_with(whole)

@@ -13,8 +13,9 @@ from torch.fx import GraphModule
 
 from lolvit.artifact import TensorSpec
 from lolvit.files import write_atomic
-from lolvit_export.capture import INPUT_NAME, output_classes, recapture
+from lolvit_export.capture import INPUT_NAME, MODEL_PATH, output_classes, recapture
 from lolvit_export.lowering import Lowered, LoweringRequest
+from lolvit_export.onnx_names import name_added, name_by_place
 
 OPSET = 18
 # An explicit pad stays explicit: an average pool with pads of its own is wrong on Qualcomm's HTP.
@@ -56,7 +57,7 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_onnx(graph: GraphModule) -> onnx.ModelProto:
-    """Return a captured graph as a simplified fp32 ONNX model."""
+    """Return a captured graph as a simplified fp32 ONNX model, its operations named by module."""
     program = torch.onnx.export(
         recapture(graph),
         dynamo=True,
@@ -66,8 +67,11 @@ def to_onnx(graph: GraphModule) -> onnx.ModelProto:
         verbose=False,
     )
     assert program is not None
-    model, same = onnxsim.simplify(program.model_proto, skipped_optimizers=_SKIPPED)
+    named = program.model_proto
+    known = name_by_place(named, MODEL_PATH)
+    model, same = onnxsim.simplify(named, skipped_optimizers=_SKIPPED)
     if not same:
         raise AssertionError("onnxsim changed the model's result")
     simplified: onnx.ModelProto = model
+    name_added(simplified, known)
     return simplified

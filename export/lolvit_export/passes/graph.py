@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
+from lolvit_export.places import copy_place
+
 aten = torch.ops.aten
 RESHAPES = (aten.reshape.default, aten.view.default)
 TRANSPOSES = (aten.permute.default, aten.transpose.int)
@@ -86,12 +88,15 @@ def call(graph: Graph, target: Any, *args: Any, **kwargs: Any) -> Node:
 def with_weights(
     module: GraphModule, projection: Node, hint: str, weight: Tensor, bias: Tensor | None
 ) -> Node:
-    """Insert a projection like `projection`, all but its weight and bias the same."""
+    """Insert a projection like `projection`, all but its weight and bias the same; it stands for
+    that one, also where a rewrite replaces another node by it."""
     args = [*projection.args, None, None][: max(3, len(projection.args))]
     args[1] = add_constant(module, f"{hint}_weight", weight)
     args[2] = None if bias is None else add_constant(module, f"{hint}_bias", bias)
     others = {key: v for key, v in projection.kwargs.items() if key not in ("weight", "bias")}
-    return call(module.graph, projection.target, *args, **others)
+    made = call(module.graph, projection.target, *args, **others)
+    copy_place(projection, made)
+    return made
 
 
 def axis_order(node: Node) -> list[int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from torch.fx import GraphModule, Node
 
 from lolvit.artifact import PassRecord
+from lolvit_export.places import place_inserted
 from lolvit_export.shapes import refresh_shapes
 
 
@@ -57,8 +58,10 @@ def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, PassRecor
         if refusal is not None:
             refused.append(f"{node.name}: {refusal.reason}")
             continue
+        before = set(result.graph.nodes)
         with result.graph.inserting_before(node):
             rewrite.rewrite(result, node)
+        place_inserted(result.graph, before, node)
         result.graph.erase_node(node)  # dead code elimination keeps random ones such as dropout
         fired.append(node.name)
     if fired:
