@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from lolvit.artifact import Precision
-from lolvit.errors import DeviceError
+from lolvit.errors import DeviceError, GateFailedError, LolvitError
 from lolvit_benchmarks import result
-from lolvit_benchmarks.cell import Cell, Setting
+from lolvit_benchmarks.cell import COMPARISON, Cell, Setting
 from lolvit_benchmarks.environment import Environment, read_environment
 from lolvit_benchmarks.inputs import Photo, open_photo
 from lolvit_benchmarks.prepare import Prepared, Wanted, prepare
@@ -20,16 +21,20 @@ from lolvit_benchmarks.sysfs import Machine
 from lolvit_benchmarks.verdict import rule
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 
+Size = tuple[int, int] | None
+Models = list[tuple[str, Prepared]]
+
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure: `models` are names or folders, the first one against each other one."""
+    """What to measure: `models` are names or folders, the first one against each other one. A size
+    of None is each model's own."""
 
     models: tuple[str, ...]
     runtimes: tuple[str, ...]
     precisions: tuple[Precision, ...]
     threads: tuple[int, ...]
-    size: tuple[int, int]
+    sizes: tuple[Size, ...]
     profile: str
     cache: Path
     weights: Path | None = None
@@ -37,7 +42,7 @@ class Request:
     fresh: bool = False
 
     def settings(self) -> list[Setting]:
-        """Return every cell to be measured, in order."""
+        """Return every cell to be measured at one size, in order."""
         return [
             Setting(runtime, precision, threads)
             for runtime in self.runtimes
@@ -94,23 +99,36 @@ def run(request: Request, path: Path, listener: Listener) -> result.Document:
     for runtime in request.runtimes:
         require_runtime(runtime)
     photo = open_photo(request.photo)
-    models = _prepared(request, listener)
+    failures: list[result.Failure] = []
+    # All models before the first measurement: a name that is wrong is told at once.
+    prepared = [_prepared(request, size, failures, listener) for size in request.sizes]
     ensure_writable(path.parent)
-    state = Run(PROFILES[request.profile], photo, read_environment())
-    for setting in request.settings():
+    state = Run(PROFILES[request.profile], photo, read_environment(), failures=failures)
+    for models, setting in itertools.product(prepared, request.settings()):
         _run_cell(setting, models, state, path, listener)
     document = state.document("complete")
     save_latest(document, path)
     return document
 
 
-def _prepared(request: Request, listener: Listener) -> list[tuple[str, Prepared]]:
+def _prepared(
+    request: Request, size: Size, failures: list[result.Failure], listener: Listener
+) -> Models:
+    """Return the models at one size. Of several to compare with, one that can't be exported whole
+    is noted and left out."""
     formats = tuple(dict.fromkeys(RUNTIMES[runtime].format for runtime in request.runtimes))
     found = []
     for number, model in enumerate(request.models):
         weights = request.weights if number == 0 else None
-        wanted = Wanted(model, formats, request.precisions, request.size, weights)
-        found.append(prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say))
+        wanted = Wanted(model, formats, request.precisions, size, weights)
+        try:
+            made = prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say)
+        except (DeviceError, GateFailedError) as error:
+            if number == 0 or len(request.models) == COMPARISON:
+                raise
+            failures.append(result.Failure(model=model, what=error.line()))
+        else:
+            found.append(made)
     names = distinct([prepared.manifest.model for prepared in found])
     return list(zip(names, found, strict=True))
 
@@ -127,7 +145,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 def _run_cell(
     setting: Setting,
-    models: list[tuple[str, Prepared]],
+    models: Models,
     state: Run,
     path: Path,
     listener: Listener,
@@ -138,13 +156,14 @@ def _run_cell(
         listener.say(f"{setting.runtime} {setting.precision}, threads: {setting.threads}")
         cell.measure(state.profile, Machine(), listener.progress)
     except DeviceError as error:
-        state.failures.append(_failure(setting, error))
+        state.failures.append(_failure(setting, None, error))
     except KeyboardInterrupt:
         state.results += cell.results()
         _save_interrupted(state, path)
         raise
     else:
         state.results += cell.results()
+    state.failures += [_failure(setting, name, error) for name, error in cell.dropped]
     if state.results:
         save(state.document("interrupted"), path)
 
@@ -154,8 +173,9 @@ def _save_interrupted(state: Run, path: Path) -> None:
         save_latest(state.document("interrupted"), path)
 
 
-def _failure(setting: Setting, error: DeviceError) -> result.Failure:
+def _failure(setting: Setting, model: str | None, error: LolvitError) -> result.Failure:
     return result.Failure(
+        model=model,
         runtime=setting.runtime,
         precision=setting.precision,
         threads=setting.threads,

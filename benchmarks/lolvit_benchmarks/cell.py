@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 
 from lolvit.artifact import Artifact, Precision
+from lolvit.errors import DeviceError, LolvitError
 from lolvit_benchmarks import measure as timing
 from lolvit_benchmarks import result, stats, verdict
 from lolvit_benchmarks.denormals import refuse_denormals
@@ -22,6 +23,7 @@ from lolvit_benchmarks.watch import Watch
 from lolvit_runtimes.session import FloatArray, open_session
 from lolvit_runtimes.table import RUNTIMES
 
+COMPARISON = 2  # models: of more than these, one that fails is left out
 MATCHED_PARAMETERS = 0.03  # two models within this share of each other are of one size
 
 
@@ -53,6 +55,7 @@ class Cell:
 
     setting: Setting
     entrants: list[Entrant] = field(default_factory=list)
+    dropped: list[tuple[str, LolvitError]] = field(default_factory=list)
     recording: Recording = field(default_factory=Recording)
     cores: list[int] | None = None
     watch: Watch | None = None
@@ -61,15 +64,24 @@ class Cell:
     def prepare(
         self, models: Sequence[tuple[str, Prepared]], photo: Photo, say: Callable[[str], None]
     ) -> None:
-        """Look at every model's artifact in a process of its own.
+        """Look at every model's artifact in a process of its own. Of several to compare with, those
+        that fail are left out, in `dropped`.
 
         Raises:
             UserError: an artifact is missing or changed, or its activations are denormal.
             DeviceError: the runtime refused one or crashed on it.
         """
-        for name, prepared in models:
+        for number, (name, prepared) in enumerate(models):
             say(f"{self.setting.runtime}: looking at {name}")
-            self.entrants.append(_entrant(name, prepared, self.setting, photo))
+            try:
+                self.entrants.append(_entrant(name, prepared, self.setting, photo))
+            except LolvitError as error:
+                if number == 0 or len(models) <= COMPARISON:
+                    raise
+                self.dropped.append((name, error))
+        if len(self.entrants) < COMPARISON:
+            first, why = self.dropped[0]
+            raise DeviceError(f"no model is left to compare with; {first}: {why.line()}")
 
     def measure(self, profile: Profile, machine: Machine, progress: Progress) -> None:
         """Time all entrants against each other, interleaved.

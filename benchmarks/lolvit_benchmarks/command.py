@@ -32,7 +32,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--runtime", "runtimes", default="ort,litert", show_default=True)
 @click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or both.")
-@click.option("--size", default="256", show_default=True, help="256, or HEIGHTxWIDTH, for names.")
+@click.option("--size", help="Such as 256, 192x320, or 128,256,512: for names. By default each "
+              "model's own.")  # fmt: skip
 @click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
 @click.option(
     "--profile",
@@ -54,7 +55,7 @@ def bench(
     runtimes: str,
     threads: str,
     precision: str,
-    size: str,
+    size: str | None,
     weights: Path | None,
     profile: str,
     min_speedup: float | None,
@@ -78,7 +79,7 @@ def bench(
         runtimes=tuple(choose_many("runtime", runtimes, timed_runtimes())),
         precisions=parse_precisions(precision),
         threads=parse_threads(threads),
-        size=parse_size(size),
+        sizes=parse_sizes(size),
         profile=profile,
         cache=cache or default_cache(),
         weights=weights,
@@ -125,6 +126,18 @@ def parse_threads(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(counts))
 
 
+def parse_sizes(text: str | None) -> tuple[tuple[int, int] | None, ...]:
+    """Return (height, width) of each size in text such as `128,256`, repeats dropped; None, each
+    model's own, for no text.
+
+    Raises:
+        UserError: one is no size.
+    """
+    if text is None:
+        return (None,)
+    return tuple(dict.fromkeys(parse_size(part) for part in text.split(",")))
+
+
 def _names(text: str) -> list[str]:
     names = [part.strip() for part in text.split(",") if part.strip()]
     if not names:
@@ -133,7 +146,7 @@ def _names(text: str) -> list[str]:
 
 
 def _steps(request: Request) -> int:
-    return len(request.settings())
+    return len(request.sizes) * len(request.settings())
 
 
 class _Listener:
@@ -187,9 +200,11 @@ def raise_failures(document: Document, min_speedup: float | None) -> None:
         GateFailedError: a ratio is below `min_speedup`, or a result is UNSTABLE where it is given.
     """
     if document.failures:
+        from lolvit_benchmarks.words import failed
+
         first, more = document.failures[0], len(document.failures) - 1
         others = f" (and {more} more)" if more else ""
-        raise DeviceError(f"{first.runtime} gave no result{others}: {first.what}")
+        raise DeviceError(f"{failed(first)} gave no result{others}: {first.what}")
     if min_speedup is None:
         return
     missed = [text for r in document.results if (text := _missed(r, min_speedup)) is not None]

@@ -23,7 +23,6 @@ CONDITIONS: dict[str, Callable[[Document, Result], object]] = {
     "governor": lambda document, _: document.environment.governor,
     "mains": lambda document, _: document.environment.on_mains,
     "runtime-version": lambda _, result: result.runtime_version,
-    "size": lambda _, result: "x".join(map(str, result.a.size)),
     "pinning": lambda _, result: len(result.pinned_cores or ()),
 }
 
@@ -61,7 +60,8 @@ def compare(
     metric: Metric = "latency",
     ignore: Sequence[str] = (),
 ) -> Comparison:
-    """Compare the results that both documents have, by runtime, precision, threads and models.
+    """Compare the results that both documents have, by runtime, precision, threads, models and
+    size.
 
     Args:
         threshold: the share of the old figure by which the new one may be worse.
@@ -77,7 +77,7 @@ def compare(
     if not both:
         raise UserError(
             "the two files have no result in common",
-            remedy="compare the same models, runtimes, precision and threads",
+            remedy="compare the same models, sizes, runtimes, precision and threads",
         )
     for key in both:
         _refuse_unlike(before[key], after[key], ignore)
@@ -90,9 +90,12 @@ def compare(
 
 def _by_key(document: Document) -> dict[Key, Found]:
     return {
-        (r.runtime, r.device, r.precision, str(r.threads), r.a.model, r.b.model): (document, r)
+        (
+            r.runtime, r.device, r.precision, str(r.threads),
+            r.a.model, words.size(r.a), r.b.model, words.size(r.b),
+        ): (document, r)
         for r in document.results
-    }
+    }  # fmt: skip
 
 
 def _refuse_unlike(before: Found, after: Found, ignore: Sequence[str]) -> None:

@@ -132,7 +132,7 @@ def against_parameters(results: Sequence[Result], width: float) -> str:
 
 def _where(result: Result) -> str:
     name = words.runtime_name(result.runtime)
-    return f"{name}, {result.precision}, {words.threads(result.threads)}"
+    return f"{name}, {result.precision}, {words.threads(result.threads)}, {words.size(result.a)}"
 
 
 @contextmanager

@@ -26,12 +26,13 @@ _STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about
 
 @dataclass(frozen=True)
 class Wanted:
-    """A model by name or folder, and what is needed of it; height and width for a name."""
+    """A model by name or folder, and what is needed of it; height and width for a name, None for
+    the model's own."""
 
     model: str
     formats: tuple[str, ...]
     precisions: tuple[str, ...]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     weights: Path | None = None
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -74,6 +75,7 @@ def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
     path = Path(wanted.model)
     if path.exists() or _looks_like_path(wanted.model):
         prepared = _open_folder(path)
+        _refuse_other_size(prepared, wanted.size)
     else:
         prepared = _from_cache(wanted, cache, fresh=fresh, say=say)
     for format, precision in wanted.pairs():
@@ -95,6 +97,16 @@ def _open_folder(path: Path) -> Prepared:
         what = "is a file" if path.exists() else "no such folder"
         raise UserError(what, where=str(path), remedy="give a folder that holds a manifest.json")
     return Prepared(path, read_manifest(path))
+
+
+def _refuse_other_size(prepared: Prepared, size: tuple[int, int] | None) -> None:
+    if size is not None and prepared.manifest.size != size:
+        have, want = ("x".join(map(str, pair)) for pair in (prepared.manifest.size, size))
+        raise UserError(
+            f"is an export for {have}, not {want}",
+            where=str(prepared.folder),
+            remedy="leave out --size, or give the model's name",
+        )
 
 
 def _from_cache(wanted: Wanted, cache: Path, *, fresh: bool, say: Say) -> Prepared:
@@ -126,7 +138,7 @@ def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepar
     say(f"exporting {wanted.model} to {', '.join(formats)} (kept for the next time)")
     arguments = ["export", wanted.model, "--to", ",".join(formats)]
     arguments += ["--precision", ",".join(wanted.precisions)]
-    arguments += ["--size", "x".join(map(str, wanted.size))]
+    arguments += ["--size", "x".join(map(str, wanted.size))] if wanted.size else []
     arguments += ["--weights", str(wanted.weights)] if wanted.weights else []
     document = run_module(
         "lolvit",

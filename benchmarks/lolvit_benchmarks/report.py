@@ -51,7 +51,7 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
     }
 
 
-_FUNCTIONS = ("times", "interval", "threads", "runtime_name", "headline", "place")
+_FUNCTIONS = ("times", "interval", "threads", "size", "runtime_name", "headline", "place", "failed")
 
 
 def _each(values: Iterable[str]) -> list[str]:

@@ -162,11 +162,12 @@ class Photo(_Frozen):
 
 
 class Failure(_Frozen):
-    """A runtime that gave no result, and why."""
+    """What gave no result, and why: a model (null: all), in a runtime (null: its export failed)."""
 
-    runtime: str
-    precision: Precision
-    threads: int
+    model: str | None = None
+    runtime: str | None = None
+    precision: Precision | None = None
+    threads: int | None = None
     what: str
 
 

@@ -25,7 +25,7 @@ def show(document: Document, out: Console) -> None:
     for note in words.all_notes(document.results):
         out.print(note, markup=False, style="yellow")
     for failure in document.failures:
-        out.print(f"FAILED: {failure.runtime}: {failure.what}", markup=False, style="red")
+        out.print(f"FAILED: {words.failed(failure)}: {failure.what}", markup=False, style="red")
     if document.state == "interrupted":
         out.print("Interrupted: these are the results until then.", style="red")
 
@@ -69,7 +69,8 @@ def _warnings(documents: Sequence[Document]) -> list[str]:
     lines += [f"- **{note}**" for note in words.all_notes(results)]
     for document in documents:
         lines += [
-            f"- **Failed**: {failure.runtime}: {failure.what}" for failure in document.failures
+            f"- **Failed**: {words.failed(failure)}: {failure.what}"
+            for failure in document.failures
         ]
         if document.state == "interrupted":
             lines.append("- **Interrupted**: the run ended before all was measured.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lolvit_benchmarks.result import Document, Result, Side, Speedup
+from lolvit_benchmarks.result import Document, Failure, Result, Side, Speedup
 
 RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO",
                  "executorch": "ExecuTorch", "coreml": "Core ML"}  # fmt: skip
@@ -49,9 +49,15 @@ def verdict(result: Result) -> str:
     return f"{result.verdict.state}{even}"
 
 
+def size(side: Side) -> str:
+    """Return height x width of a side's input, in pixels."""
+    return f"{side.size[0]}x{side.size[1]}"
+
+
 def setting(result: Result) -> str:
-    """Return where was measured, in a few words."""
-    return f"{result.runtime} {result.precision}, {threads(result.threads)}"
+    """Return where was measured, in a few words. The size is model a's; a note says where b's is
+    another."""
+    return f"{result.runtime} {result.precision}, {threads(result.threads)}, {size(result.a)}"
 
 
 def row(result: Result) -> tuple[str, ...]:
@@ -70,7 +76,8 @@ def headline(result: Result) -> str:
     """Return a result as a sentence."""
     a, b, speedup = result.a, result.b, result.speedup
     where = (
-        f"in {runtime_name(result.runtime)} with {threads(result.threads)}, {result.precision}: "
+        f"in {runtime_name(result.runtime)} with {threads(result.threads)}, {result.precision}, "
+        f"{size(a)}: "
         f"{milliseconds(a.median_ms)} ms against {milliseconds(b.median_ms)} ms"
     )
     bounds = f"95 % interval {interval(speedup)}"
@@ -82,6 +89,14 @@ def headline(result: Result) -> str:
 def place(result: Result) -> str:
     """Return what was measured against what, and where, in a few words."""
     return f"{result.a.model} against {result.b.model}, {setting(result)}"
+
+
+def failed(failure: Failure) -> str:
+    """Return what gave no result, in a few words."""
+    if failure.runtime is None or failure.threads is None:
+        return f"export of {failure.model}"
+    where = f"{failure.runtime} {failure.precision}, {threads(failure.threads)}"
+    return f"{failure.model} in {where}" if failure.model else where
 
 
 def all_notes(results: Iterable[Result]) -> list[str]:

@@ -30,7 +30,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("model")
 @click.option("--to", "formats", default="onnx,tflite,coreml", show_default=True)
 @click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or both.")
-@click.option("--size", default="256", show_default=True, help="256, or HEIGHTxWIDTH.")
+@click.option("--size", help="256, or HEIGHTxWIDTH; by default the model's own.")
 @click.option("--weights", type=_PATH, help="A safetensors or torch checkpoint.")
 @click.option("--calibrate", type=_PATH, help="Photos to calibrate BatchNorm on, untrained only.")
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
@@ -42,7 +42,7 @@ def export(
     model: str,
     formats: str,
     precision: str,
-    size: str,
+    size: str | None,
     weights: Path | None,
     calibrate: Path | None,
     num_classes: int | None,
@@ -56,7 +56,7 @@ def export(
     MODEL is a variant (lolvit_x), a twin (mobilevit_xs) or timm/NAME. A failed comparison ends
     with exit code 1 and leaves nothing behind.
     """
-    parsed_size = parse_size(size)
+    parsed_size = parse_size(size) if size is not None else None
     picked = choose_many("target", formats, ("onnx", "tflite", "coreml"))
     precisions = choose_many("precision", precision, ("fp32", "fp16"))
     if weights is not None and calibrate is not None:

@@ -23,6 +23,7 @@ from lolvit.errors import GateFailedError, UserError
 from lolvit.files import sha256_of, size_of, staged_folder
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
+from lolvit.models.factory import default_size
 from lolvit.models.names import folder_name
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
@@ -63,7 +64,7 @@ class ExportRequest:
     model: str
     formats: tuple[str, ...]
     precisions: tuple[str, ...]
-    size: tuple[int, int]
+    size: tuple[int, int] | None  # None: the model's own
     out: Path
     weights: Path | None = None
     calibrate: Path | None = None
@@ -79,7 +80,8 @@ def export_model(request: ExportRequest, progress: Progress) -> tuple[Path, Mani
         UserError: the request cannot be met; GateFailedError: an artifact is not equal enough to
             eager. Either way a previous export in that place is untouched.
     """
-    target = request.out / folder_name(request.model, request.size)
+    size = request.size or default_size(request.model)
+    target = request.out / folder_name(request.model, size)
     if target.exists() and not (target / "manifest.json").exists():
         raise UserError(
             "exists and is no export", where=str(target), remedy="choose another --out folder"
@@ -93,7 +95,7 @@ def export_model(request: ExportRequest, progress: Progress) -> tuple[Path, Mani
         progress("model")
         prepared = prepare(
             request.model,
-            request.size,
+            size,
             request.weights,
             request.calibrate,
             request.num_classes,
@@ -184,9 +186,9 @@ def _manifest(
     return Manifest(
         model=prepared.name,
         params=parameters_of(prepared.model),
-        macs=macs_of(prepared.model, request.size),
+        macs=macs_of(prepared.model, prepared.preprocess.size),
         num_classes=prepared.num_classes,
-        size=request.size,
+        size=prepared.preprocess.size,
         rewrites=request.rewrites,
         weights=weights,
         preprocess=prepared.preprocess,

@@ -102,6 +102,18 @@ def create_model(
     return model
 
 
+def default_size(name: str) -> tuple[int, int]:
+    """Return (height, width) in pixels of the images that a model was designed for.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    config = timm.models.get_pretrained_cfg(resolve_name(name))
+    assert config is not None  # resolve_name knows only models that have one
+    _, height, width = config.input_size
+    return height, width
+
+
 def preprocess_of(model: nn.Module, size: tuple[int, int]) -> Preprocess:
     """Return how photos are prepared for `model`, at (height, width) `size`."""
     config = resolve_model_data_config(model)

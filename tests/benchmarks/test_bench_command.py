@@ -143,7 +143,7 @@ def test_a_runtime_that_fails_is_told_and_the_rest_is_measured(
     done = run_lolvit("bench", folder, "--against", folder, *QUICK, "--precision", "fp16,fp32",
                       "--out", out)  # fmt: skip
     assert done.returncode == 3
-    assert "ort gave no result" in done.stderr.splitlines()[-1]
+    assert "ort fp16, 1 thread gave no result" in done.stderr.splitlines()[-1]
     document = read_result(out / "result.json")
     assert document.state == "complete"
     assert [result.precision for result in document.results] == ["fp32"]
@@ -172,6 +172,8 @@ def test_denormal_activations_are_refused_before_timing(
         (("--threads", "many"), "cannot use 'many' threads"),
         (("--threads", "9999"), "cannot use '9999' threads"),
         (("--size", "huge"), "'huge' is no size"),
+        (("--size", "32,huge"), "'huge' is no size"),
+        (("--size", "64"), "is an export for 32x32, not 64x64"),
         (("--profile", "forever"), "'forever' is not one of"),
         (("--photo", "{fast}/none.jpg"), "no such photo"),
         (("--photo", "{fast}/manifest.json"), "not a photo"),
@@ -217,6 +219,11 @@ def test_threads_are_numbers_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
         command.parse_threads("5")
 
 
+def test_sizes_are_several_or_each_models_own() -> None:
+    assert command.parse_sizes("128, 192x320,128") == ((128, 128), (192, 320))
+    assert command.parse_sizes(None) == (None,)
+
+
 def gate(document: Document, min_speedup: float | None) -> None:
     command.raise_failures(document, min_speedup)
 
@@ -232,7 +239,7 @@ def test_the_gate_names_the_result_that_is_too_slow() -> None:
     with pytest.raises(GateFailedError) as caught:
         gate(both, 6)
     assert caught.value.line().startswith(
-        "lolvit_x against mobilevit_xs, litert fp32, 1 thread: 3."
+        "lolvit_x against mobilevit_xs, litert fp32, 1 thread, 256x256: 3."
     )
     assert "ort" not in caught.value.line()
 
@@ -249,7 +256,9 @@ def test_the_gate_fails_an_unstable_result_however_fast() -> None:
 
 def test_a_runtime_without_result_ends_the_run_as_a_device_failure() -> None:
     failure = Failure(runtime="litert", precision="fp32", threads=1, what="crashed with SIGSEGV")
-    with pytest.raises(DeviceError, match="litert gave no result: crashed with SIGSEGV"):
+    with pytest.raises(
+        DeviceError, match="litert fp32, 1 thread gave no result: crashed with SIGSEGV"
+    ):
         gate(documents.document(failures=(failure,)), None)
 
 
@@ -264,3 +273,32 @@ def test_what_makes_models_unequal_is_noted() -> None:
     size, params = notes(result.a, smaller)
     assert "lolvit_x 256x256 and mobilevit_xs 224x224" in size
     assert "lolvit_x has 2.30 M, mobilevit_xs 1.20 M" in params
+
+
+def test_of_several_models_one_that_a_runtime_refuses_is_left_out(
+    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+) -> None:
+    broken = tiny.make_folder(tmp_path / "broken", "broken")
+    content = tiny.with_unknown_operation((broken / tiny.artifact_of(broken).path).read_bytes())
+    tiny.add_artifact(broken, "fp32", content)
+    done = run_lolvit("bench", fast, "--against", f"{broken},{slow}", *QUICK, "--out", tmp_path)
+    assert done.returncode == 3
+    document = json.loads(done.stdout)
+    assert [(r["a"]["model"], r["b"]["model"]) for r in document["results"]] == [("fast", "slow")]
+    (failure,) = document["failures"]
+    assert (failure["model"], failure["runtime"]) == ("broken", "ort")
+    assert "broken in ort fp32, 1 thread gave no result" in done.stderr.splitlines()[-1]
+
+
+def test_one_model_against_a_refused_one_gives_no_result(
+    run_lolvit: Run, fast: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        folder = tiny.make_folder(tmp_path / name, name)
+        content = (folder / tiny.artifact_of(folder).path).read_bytes()
+        tiny.add_artifact(folder, "fp32", tiny.with_unknown_operation(content))
+    others = f"{tmp_path / 'one'},{tmp_path / 'two'}"
+    done = run_lolvit("bench", fast, "--against", others, *QUICK, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["results"] == []
+    assert "no model is left to compare with" in done.stderr.splitlines()[-1]

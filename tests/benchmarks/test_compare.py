@@ -88,10 +88,12 @@ def test_unlike_measurements_are_refused_by_name(name: str, changes: dict[str, A
         compare(of(3.0), of(3.0, **changes), threshold=0.05)
 
 
-def test_another_input_size_is_refused() -> None:
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_results_of_another_input_size_are_other_results(side: str) -> None:
     new = documents.result()
-    smaller = new.model_copy(update={"a": new.a.model_copy(update={"size": (224, 224)})})
-    with pytest.raises(UserError, match=r"size \(256x256 and 224x224\)"):
+    resized = getattr(new, side).model_copy(update={"size": (224, 224)})
+    smaller = new.model_copy(update={side: resized})
+    with pytest.raises(UserError, match="no result in common; compare the same models, sizes"):
         compare(of(3.0), documents.document(smaller), threshold=0.05)
 
 
@@ -106,7 +108,7 @@ def test_all_unlike_conditions_are_named_at_once() -> None:
 def test_results_of_one_document_alone_are_listed() -> None:
     ort, litert = documents.result(), documents.result(runtime="litert")
     found = compare(documents.document(ort, litert), documents.document(ort), threshold=0.05)
-    assert found.only_old == ("lolvit_x against mobilevit_xs, litert fp32, 1 thread",)
+    assert found.only_old == ("lolvit_x against mobilevit_xs, litert fp32, 1 thread, 256x256",)
     assert found.only_new == ()
     assert len(found.changes) == 1
 

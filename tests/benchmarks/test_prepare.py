@@ -17,6 +17,7 @@ from lolvit_export.command import export
 from tests.benchmarks import tiny
 
 WANTED = Wanted("lolvit_x", ("onnx",), ("fp32",), (192, 320))
+OWN_SIZE = replace(WANTED, size=None)
 
 
 class Exporter:
@@ -48,7 +49,7 @@ def prepared(wanted: Wanted, cache: Path, *, fresh: bool = False) -> Path:
 
 
 def test_a_folder_is_taken_as_it_is(fast: Path, exporter: Exporter, tmp_path: Path) -> None:
-    assert prepared(replace(WANTED, model=str(fast)), tmp_path) == fast
+    assert prepared(replace(OWN_SIZE, model=str(fast)), tmp_path) == fast
     assert exporter.calls == []
 
 
@@ -156,7 +157,7 @@ def test_a_wrong_folder_is_told_in_one_line(
 ) -> None:
     path = model.format(fast=fast, empty=tmp_path)
     with pytest.raises(UserError, match=message):
-        prepared(replace(WANTED, model=path, precisions=("fp16",)), tmp_path)
+        prepared(replace(OWN_SIZE, model=path, precisions=("fp16",)), tmp_path)
 
 
 def test_missing_weights_are_told_before_exporting(exporter: Exporter, tmp_path: Path) -> None:
@@ -171,4 +172,17 @@ def test_a_changed_artifact_in_a_folder_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     assert read_manifest(folder).artifacts
     with pytest.raises(UserError, match="does not match the sha256"):
-        prepared(replace(WANTED, model=str(folder)), tmp_path)
+        prepared(replace(OWN_SIZE, model=str(folder)), tmp_path)
+
+
+def test_a_folder_of_another_size_is_refused(fast: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is an export for 32x32, not 192x320; leave out --size"):
+        prepared(replace(WANTED, model=str(fast)), tmp_path)
+
+
+def test_a_model_at_its_own_size_is_exported_without_a_size(
+    exporter: Exporter, tmp_path: Path
+) -> None:
+    assert prepared(OWN_SIZE, tmp_path) != prepared(WANTED, tmp_path)
+    assert "--size" not in exporter.calls[0]
+    assert "--size" in exporter.calls[1]

@@ -141,7 +141,14 @@ def test_a_signal_unwinds_and_leaves_the_previous_folder(
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "whole").write_text("previous")
     command = [sys.executable, str(PROGRAM), "staging"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run under nohup would hand their ignored SIGHUP down.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as child:
         assert child.stderr is not None
         assert child.stderr.readline() == "staged\n"
         child.send_signal(number)
