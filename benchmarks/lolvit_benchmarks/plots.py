@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +18,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from lolvit_benchmarks import stats, words
 from lolvit_benchmarks.result import Result, Side
+from lolvit_benchmarks.scaling import Growth, pixels
 
 WIDE, NARROW = 7.6, 3.5  # inches
 _INK, _FAINT, _A, _B, _PAGE = "#010203", "#010204", "#010205", "#010206", "#010207"
@@ -130,6 +134,28 @@ def against_parameters(results: Sequence[Result], width: float) -> str:
         return _svg(figure, f"latency against parameters, {_where(results[0])}")
 
 
+def over_sizes(group: Sequence[Growth], width: float) -> str:
+    """Return the median of each model over the side of its input, both axes logarithmic."""
+    with _figure(width, 3.0) as (figure, axes):
+        for growth, color, marker in zip(group, itertools.cycle((_A, _B)), itertools.cycle("os^vD"),
+                                         strict=False):  # fmt: skip
+            sides = [math.sqrt(pixels(side)) for side in growth.sides]
+            medians = [side.median_ms for side in growth.sides]
+            axes.plot(sides, medians, marker=marker, color=color,
+                      label=f"{growth.model}: pixels^{growth.exponent:.2f}")  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        ticks = sorted({round(math.sqrt(pixels(side))) for g in group for side in g.sides})
+        _plain_ticks(axes.xaxis, ticks)
+        medians = [side.median_ms for growth in group for side in growth.sides]
+        _plain_ticks(axes.yaxis, _nice_between(min(medians), max(medians)))
+        axes.set_xlabel("side of the input, pixels (square root of height x width)")
+        axes.set_ylabel("median, ms")
+        axes.grid()
+        axes.legend(frameon=False)
+        return _svg(figure, "latency over input size")
+
+
 def _where(result: Result) -> str:
     name = words.runtime_name(result.runtime)
     return f"{name}, {result.precision}, {words.threads(result.threads)}, {words.size(result.a)}"
@@ -150,14 +176,22 @@ def _logarithmic_ms(axes: Axes, samples: Sequence[float]) -> None:
     low, high = min(samples) / 1.08, max(samples) * 1.08
     axes.set_xscale("log")
     axes.set_xlim(low, high)
+    _plain_ticks(axes.xaxis, _nice_between(low, high))
+    axes.set_xlabel("milliseconds (bar: median, dashed: p90)")
+
+
+def _nice_between(low: float, high: float) -> list[float]:
+    """Return at most seven round numbers between two bounds, evenly spaced by their logarithm."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in _NICE]
     ticks = [tick for tick in ticks if low <= tick <= high]
-    keep = max(1, -(-len(ticks) // 7))
-    axes.xaxis.set_major_locator(FixedLocator(ticks[::keep]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("milliseconds (bar: median, dashed: p90)")
+    return ticks[:: max(1, -(-len(ticks) // 7))]
+
+
+def _plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _frame_top(sides: Sequence[Side]) -> float:

@@ -10,8 +10,9 @@ import jinja2
 from markupsafe import Markup
 
 from lolvit.artifact import Manifest
-from lolvit_benchmarks import plots, words
+from lolvit_benchmarks import plots, scaling, words
 from lolvit_benchmarks.result import Conditions, Document, Result, Side
+from lolvit_benchmarks.table import grids
 
 _UNKNOWN = "can't be read here"
 _NAMED_IN_TITLE = 3
@@ -42,6 +43,11 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
         "interrupted": any(document.state == "interrupted" for document in documents),
         "ratio_plot": _both(partial(plots.ratios, results)) if results else None,
         "peer_plots": _peer_plots(results),
+        "size_plots": [
+            {"where": words.where(*setting), "figure": _both(partial(plots.over_sizes, group))}
+            for setting, group in scaling.growths(results).items()
+        ],
+        "grids": grids(results),
         "details": [_detail(result) for result in results],
         "gates": _gates(manifests),
         "conditions": [_conditions(document) for document in documents],

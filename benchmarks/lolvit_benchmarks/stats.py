@@ -160,6 +160,20 @@ def _log_ratios(above: Floats, below: Floats, size: int, generator: np.random.Ge
     return result
 
 
+def power(sizes: Sequence[float], times: Sequence[float]) -> float:
+    """Return the exponent e of the power law time ~ size ** e nearest to the points: the slope of
+    the least-squares line through their logarithms.
+
+    Raises:
+        ValueError: fewer than two different sizes.
+    """
+    if len(set(sizes)) < 2:
+        raise ValueError(f"no slope through sizes {sorted(set(sizes))}")
+    x, y = np.log(np.asarray(sizes, np.float64)), np.log(np.asarray(times, np.float64))
+    x -= x.mean()
+    return float((x * y).sum() / (x * x).sum())
+
+
 def quotient(above: Interval, below: Interval) -> Interval:
     """Return the quotient of two independent figures: the squares of their distances to their
     bounds, as logarithms, add up."""

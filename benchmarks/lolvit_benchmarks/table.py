@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from lolvit_benchmarks import words
+from lolvit_benchmarks import peers, scaling, words
+from lolvit_benchmarks.grid import Grid
 from lolvit_benchmarks.result import Document, Result
 
 _LEFT = ("runtime", "model", "against", "verdict")
@@ -17,6 +19,8 @@ def show(document: Document, out: Console) -> None:
     """Print a document's results, what makes them unstable, and what failed."""
     if document.results:
         out.print(_rich_table(document.results))
+    for grid in grids(document.results):
+        out.print(_rich_grid(grid))
     for result in document.results:
         if result.verdict.reasons:
             out.print(f"UNSTABLE: {words.place(result)}", markup=False, style="red")
@@ -28,6 +32,20 @@ def show(document: Document, out: Console) -> None:
         out.print(f"FAILED: {words.failed(failure)}: {failure.what}", markup=False, style="red")
     if document.state == "interrupted":
         out.print("Interrupted: these are the results until then.", style="red")
+
+
+def grids(results: Sequence[Result]) -> list[Grid]:
+    """Return the tables that several models or several sizes make."""
+    return [*peers.grids(results), *scaling.grids(results)]
+
+
+def _rich_grid(grid: Grid) -> Table:
+    table = Table(title=grid.title, caption=grid.note or None, title_justify="left")
+    for number, heading in enumerate(grid.headings):
+        table.add_column(escape(heading), justify="left" if number < grid.left else "right")
+    for row in grid.rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def _rich_table(results: Sequence[Result]) -> Table:
@@ -43,6 +61,8 @@ def as_markdown(documents: Sequence[Document]) -> str:
     """Return the results of all documents as Markdown, with the conditions they hold under."""
     results = [result for document in documents for result in document.results]
     lines = ["### Latency", "", *_markdown_table(results), ""]
+    for grid in grids(results):
+        lines += [f"### {grid.title}", "", *_markdown_grid(grid), "", grid.note, ""]
     lines += [f"- {words.headline(result)}" for result in results]
     lines += _warnings(documents)
     lines += [
@@ -55,7 +75,15 @@ def as_markdown(documents: Sequence[Document]) -> str:
 
 def _markdown_table(results: Sequence[Result]) -> list[str]:
     rule = ("---" if heading in _LEFT else "---:" for heading in words.HEADINGS)
-    rows = [words.HEADINGS, tuple(rule), *(words.row(result) for result in results)]
+    return _markdown_rows([words.HEADINGS, tuple(rule), *(words.row(r) for r in results)])
+
+
+def _markdown_grid(grid: Grid) -> list[str]:
+    rule = ("---" if number < grid.left else "---:" for number in range(len(grid.headings)))
+    return _markdown_rows([grid.headings, tuple(rule), *grid.rows])
+
+
+def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
 
 

@@ -54,10 +54,15 @@ def size(side: Side) -> str:
     return f"{side.size[0]}x{side.size[1]}"
 
 
+def where(runtime: str, precision: str, count: int) -> str:
+    """Return a runtime, a precision and a number of threads in a few words."""
+    return f"{runtime} {precision}, {threads(count)}"
+
+
 def setting(result: Result) -> str:
     """Return where was measured, in a few words. The size is model a's; a note says where b's is
     another."""
-    return f"{result.runtime} {result.precision}, {threads(result.threads)}, {size(result.a)}"
+    return f"{where(result.runtime, result.precision, result.threads)}, {size(result.a)}"
 
 
 def row(result: Result) -> tuple[str, ...]:
@@ -75,15 +80,15 @@ def _cells(side: Side) -> tuple[str, str]:
 def headline(result: Result) -> str:
     """Return a result as a sentence."""
     a, b, speedup = result.a, result.b, result.speedup
-    where = (
+    place = (
         f"in {runtime_name(result.runtime)} with {threads(result.threads)}, {result.precision}, "
         f"{size(a)}: "
         f"{milliseconds(a.median_ms)} ms against {milliseconds(b.median_ms)} ms"
     )
     bounds = f"95 % interval {interval(speedup)}"
     if result.verdict.winner is None:
-        return f"{a.model} and {b.model} can't be told apart {where} ({bounds})."
-    return f"{a.model} is {times(speedup.ratio)} as fast as {b.model} {where} ({bounds})."
+        return f"{a.model} and {b.model} can't be told apart {place} ({bounds})."
+    return f"{a.model} is {times(speedup.ratio)} as fast as {b.model} {place} ({bounds})."
 
 
 def place(result: Result) -> str:
@@ -95,8 +100,8 @@ def failed(failure: Failure) -> str:
     """Return what gave no result, in a few words."""
     if failure.runtime is None or failure.threads is None:
         return f"export of {failure.model}"
-    where = f"{failure.runtime} {failure.precision}, {threads(failure.threads)}"
-    return f"{failure.model} in {where}" if failure.model else where
+    place = where(failure.runtime, failure.precision or "", failure.threads)
+    return f"{failure.model} in {place}" if failure.model else place
 
 
 def all_notes(results: Iterable[Result]) -> list[str]:

@@ -46,10 +46,12 @@ def result(
     against: str = "mobilevit_xs",
     spread: float = 0.01,
     trained: bool = False,
+    size: tuple[int, int] = (256, 256),
     **changes: Any,
 ) -> Result:
     """Return a result whose sides have these medians, about, and this spread."""
-    a, b = side(model, a_ms, spread, trained, seed=1), side(against, b_ms, spread, trained, seed=2)
+    a = side(model, a_ms, spread, trained, seed=1, size=size)
+    b = side(against, b_ms, spread, trained, seed=2, size=size)
     interval = stats.ratio_of_medians(b.samples, a.samples, a.sample_round, resamples=200)
     conditions = verdict.Conditions(cores=2, others_cores=0.01, stolen_share=0.0, probe_change=0.0)
     found = verdict.reasons(
@@ -81,14 +83,21 @@ def result(
     return Result(**fields | changes)
 
 
-def side(model: str, ms: float, spread: float, trained: bool, seed: int) -> Side:
+def side(
+    model: str,
+    ms: float,
+    spread: float,
+    trained: bool,
+    seed: int,
+    size: tuple[int, int] = (256, 256),
+) -> Side:
     """Return a side with normally distributed samples."""
     count = ROUNDS * EACH
     samples = ms * (1 + spread * np.random.default_rng(seed).standard_normal(count))
     times = [float(value) for value in samples]
     return Side(
         model=model,
-        size=(256, 256),
+        size=size,
         params=2_300_000,
         macs=155_000_000,
         trained=trained,
