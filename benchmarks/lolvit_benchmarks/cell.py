@@ -17,6 +17,7 @@ from lolvit_benchmarks.measure import Progress, Recording, Samples
 from lolvit_benchmarks.pinning import available_cores, pinned
 from lolvit_benchmarks.preflight import Preflight, preflight
 from lolvit_benchmarks.prepare import Prepared
+from lolvit_benchmarks.profile_ops import Profiles, Subject, collect
 from lolvit_benchmarks.schedule import Profile
 from lolvit_benchmarks.sysfs import Machine
 from lolvit_benchmarks.watch import Watch
@@ -60,6 +61,7 @@ class Cell:
     cores: list[int] | None = None
     watch: Watch | None = None
     conditions: verdict.Conditions | None = None
+    profiles: Profiles = field(default_factory=Profiles)
 
     def prepare(
         self, models: Sequence[tuple[str, Prepared]], photo: Photo, say: Callable[[str], None]
@@ -97,6 +99,16 @@ class Cell:
                 interrupted = not self.recording.complete
                 self.conditions = self.watch.conditions(interrupted=interrupted)
 
+    def profile_operations(self, say: Callable[[str], None]) -> None:
+        """Find out where the time of each entrant goes, in sessions that aren't timed."""
+        subjects = [
+            Subject(
+                one.name, one.prepared.folder, one.artifact, one.image, one.prepared.manifest.macs
+            )
+            for one in self.entrants
+        ]
+        self.profiles = collect(self.setting.runtime, self.setting.threads, subjects, say)
+
     @contextmanager
     def _sides(self) -> Iterator[list[timing.Side]]:
         """Open a session for each entrant, and close all in the end."""
@@ -114,7 +126,9 @@ class Cell:
         """Return the first entrant against each other one; nothing where no round was finished."""
         if self.watch is None or self.conditions is None or not self.recording.rounds:
             return []
-        a, *others = [_side(one, self.recording.samples(one.name)) for one in self.entrants]
+        a, *others = [
+            _side(one, self.recording.samples(one.name), self.profiles) for one in self.entrants
+        ]
         return [self._result(a, b, self.conditions, self.watch) for b in others]
 
     def _result(
@@ -134,9 +148,10 @@ class Cell:
             b=b,
             speedup=result.Speedup(ratio=interval.value, low=interval.low, high=interval.high),
             verdict=_verdict(a, b, interval, conditions),
-            notes=notes(a, b),
+            notes=(*notes(a, b), *self.profiles.notes),
             conditions=result.Conditions(**asdict(conditions)),
             readings=tuple(result.Reading(**asdict(reading)) for reading in watch.readings),
+            roof=self.profiles.roof,
         )
 
 
@@ -150,8 +165,9 @@ def _entrant(name: str, prepared: Prepared, setting: Setting, photo: Photo) -> E
     return Entrant(name, prepared, artifact, image, took, seen)
 
 
-def _side(one: Entrant, samples: Samples) -> result.Side:
+def _side(one: Entrant, samples: Samples, profiles: Profiles) -> result.Side:
     manifest, ms = one.prepared.manifest, samples.ms
+    median_ms = stats.median(ms)
     return result.Side(
         model=one.name,
         size=manifest.size,
@@ -162,7 +178,7 @@ def _side(one: Entrant, samples: Samples) -> result.Side:
         artifact=one.artifact.path,
         artifact_bytes=one.artifact.bytes,
         artifact_sha256=one.artifact.sha256,
-        median_ms=stats.median(ms),
+        median_ms=median_ms,
         p90_ms=stats.percentile(ms, 0.90),
         p99_ms=stats.percentile(ms, 0.99),
         throughput_per_s=1000 * len(ms) / sum(ms),
@@ -176,6 +192,7 @@ def _side(one: Entrant, samples: Samples) -> result.Side:
         peak_memory_bytes=one.seen.peak_memory_bytes,
         denormal_share=one.seen.denormal_share,
         options=one.seen.options,
+        profile=profiles.of(one.name, median_ms),
         samples=tuple(ms),
         sample_block=tuple(samples.block),
         sample_round=tuple(samples.round),

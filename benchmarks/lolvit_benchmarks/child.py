@@ -1,5 +1,6 @@
 """Running a Python module in a child process that answers with one JSON document, so that what it
-loads stays out of this process, and a crash in it ends as one clear line here."""
+loads stays out of this process, and a crash in it ends as one clear line here; and the child's
+side of it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
-from lolvit.errors import EXIT_BUG, DeviceError, GateFailedError, LolvitError, UserError
+from lolvit.endings import explain
+from lolvit.errors import (
+    EXIT_BUG,
+    EXIT_DONE,
+    DeviceError,
+    GateFailedError,
+    LolvitError,
+    UserError,
+)
+from lolvit.output import document_only_stdout, print_json
 
 Hear = Callable[[str], None]
 
@@ -96,3 +106,20 @@ def _failure(
     failure = kind(f"{what} failed: {error['what']}", where=error["where"], remedy=error["remedy"])
     failure.exit_code = code
     return failure
+
+
+def answer(work: Callable[[], dict[str, Any]]) -> int:
+    """In the child: print the document that `work` returns, or its failure as one; return the exit
+    code. A bug of ours is raised."""
+    with document_only_stdout():
+        try:
+            document = work()
+        except Exception as error:
+            failure = explain(error)
+            if failure is None:
+                raise
+            keys = ("what", "where", "remedy", "exit_code")
+            print_json({"error": {key: getattr(failure, key) for key in keys}})
+            return failure.exit_code
+        print_json(document)
+        return EXIT_DONE

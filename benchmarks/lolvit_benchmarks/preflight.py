@@ -13,15 +13,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from lolvit.artifact import Artifact, check_artifact, read_manifest
-from lolvit.endings import explain
-from lolvit.errors import EXIT_DONE
-from lolvit.output import document_only_stdout, print_json
-from lolvit_benchmarks.child import run_module
+from lolvit_benchmarks.child import answer, run_module
 from lolvit_benchmarks.denormals import share_of_artifact
 from lolvit_benchmarks.pinning import pinned
 from lolvit_benchmarks.sysfs import Machine, read_text
@@ -129,23 +127,11 @@ def _memory(field: str) -> int | None:
     return None
 
 
-def main(arguments: list[str]) -> int:
-    """Print what was seen, or the failure, as one JSON document; return the exit code."""
+def _document(arguments: list[str]) -> dict[str, Any]:
     runtime, folder, name, threads, image = arguments
-    with document_only_stdout():
-        try:
-            artifact = next(a for a in read_manifest(Path(folder)).artifacts if a.path == name)
-            seen = look(runtime, Path(folder), artifact, int(threads), np.load(image))
-        except Exception as error:
-            failure = explain(error)
-            if failure is None:
-                raise
-            keys = ("what", "where", "remedy", "exit_code")
-            print_json({"error": {key: getattr(failure, key) for key in keys}})
-            return failure.exit_code
-        print_json(seen.model_dump())
-        return EXIT_DONE
+    artifact = next(a for a in read_manifest(Path(folder)).artifacts if a.path == name)
+    return look(runtime, Path(folder), artifact, int(threads), np.load(image)).model_dump()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(answer(lambda: _document(sys.argv[1:])))

@@ -16,6 +16,7 @@ from lolvit_benchmarks.table import grids
 
 _UNKNOWN = "can't be read here"
 _NAMED_IN_TITLE = 3
+_MOST_CARDS = 6
 
 
 def as_html(documents: Sequence[Document], manifests: Sequence[Manifest] = ()) -> str:
@@ -37,6 +38,7 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
         "dates": ", ".join(_each(d.environment.date[:10] for d in documents)),
         "rule": " ".join(_each(document.rule for document in documents)),
         "results": results,
+        "cards": _cards(results),
         "notes": words.all_notes(results),
         "unstable": [result for result in results if result.verdict.reasons],
         "failures": [failure for document in documents for failure in document.failures],
@@ -55,6 +57,14 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
         "ms": words.milliseconds,
         **{name: getattr(words, name) for name in _FUNCTIONS},
     }
+
+
+def _cards(results: Sequence[Result]) -> list[Result]:
+    """Return what is told in large figures: all results if few, else those against the model that
+    was named first; the others are in tables."""
+    if len(results) <= _MOST_CARDS:
+        return list(results)
+    return [result for result in results if result.b.model == results[0].b.model][:_MOST_CARDS]
 
 
 _FUNCTIONS = ("times", "interval", "threads", "size", "runtime_name", "headline", "place", "failed")

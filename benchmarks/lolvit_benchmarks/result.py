@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from lolvit.artifact import Precision, Sha256
 from lolvit_benchmarks.environment import Environment
+from lolvit_benchmarks.profile_result import OperationProfile, Roof
 
 SCHEMA_VERSION: Final = 1
 KIND: Final = "lolvit-bench"
@@ -60,6 +61,9 @@ class Side(_Frozen):
     peak_memory_bytes: int | None = Field(description="added by opening and running the artifact")
     denormal_share: float | None = Field(description="the largest of any intermediate tensor")
     options: dict[str, str] = Field(description="what the session was opened with")
+    profile: OperationProfile | None = Field(
+        default=None, description="where the time goes; null: not asked for, or not told"
+    )
 
     samples: Annotated[tuple[Positive, ...], AfterValidator(_some)]
     sample_block: tuple[int, ...]
@@ -144,6 +148,7 @@ class Result(_Frozen):
     notes: tuple[str, ...] = Field(description="what a reader has to know beside the figures")
     conditions: Conditions
     readings: tuple[Reading, ...]
+    roof: Roof | None = Field(default=None, description="null: no profile")
 
 
 class Plan(_Frozen):
