@@ -40,6 +40,8 @@ class Request:
     weights: Path | None = None
     photo: Path | None = None
     fresh: bool = False
+    sustain_s: float | None = None
+    profile_ops: bool = False
 
     def settings(self) -> list[Setting]:
         """Return every cell to be measured at one size, in order."""
@@ -68,8 +70,10 @@ class Run:
     profile: Profile
     photo: Photo
     environment: Environment
+    sustain_s: float | None = None
     results: list[result.Result] = field(default_factory=list)
     failures: list[result.Failure] = field(default_factory=list)
+    profile_ops: bool = False
 
     def document(self, state: Literal["complete", "interrupted"]) -> result.Document:
         """Return the results so far."""
@@ -103,7 +107,14 @@ def run(request: Request, path: Path, listener: Listener) -> result.Document:
     # All models before the first measurement: a name that is wrong is told at once.
     prepared = [_prepared(request, size, failures, listener) for size in request.sizes]
     ensure_writable(path.parent)
-    state = Run(PROFILES[request.profile], photo, read_environment(), failures=failures)
+    state = Run(
+        PROFILES[request.profile],
+        photo,
+        read_environment(),
+        sustain_s=request.sustain_s,
+        failures=failures,
+        profile_ops=request.profile_ops,
+    )
     for models, setting in itertools.product(prepared, request.settings()):
         _run_cell(setting, models, state, path, listener)
     document = state.document("complete")
@@ -154,7 +165,9 @@ def _run_cell(
     try:
         cell.prepare(models, state.photo, listener.say)
         listener.say(f"{setting.runtime} {setting.precision}, threads: {setting.threads}")
-        cell.measure(state.profile, Machine(), listener.progress)
+        cell.measure(state.profile, Machine(), listener.progress, state.sustain_s, listener.say)
+        if state.profile_ops:
+            cell.profile_operations(listener.say)
     except DeviceError as error:
         state.failures.append(_failure(setting, None, error))
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from lolvit_benchmarks.preflight import Preflight, preflight
 from lolvit_benchmarks.prepare import Prepared
 from lolvit_benchmarks.profile_ops import Profiles, Subject, collect
 from lolvit_benchmarks.schedule import Profile
+from lolvit_benchmarks.sustained import Curve, sustain
 from lolvit_benchmarks.sysfs import Machine
 from lolvit_benchmarks.watch import Watch
 from lolvit_runtimes.session import FloatArray, open_session
@@ -62,6 +63,7 @@ class Cell:
     watch: Watch | None = None
     conditions: verdict.Conditions | None = None
     profiles: Profiles = field(default_factory=Profiles)
+    curves: dict[str, Curve] = field(default_factory=dict)
 
     def prepare(
         self, models: Sequence[tuple[str, Prepared]], photo: Photo, say: Callable[[str], None]
@@ -85,8 +87,16 @@ class Cell:
             first, why = self.dropped[0]
             raise DeviceError(f"no model is left to compare with; {first}: {why.line()}")
 
-    def measure(self, profile: Profile, machine: Machine, progress: Progress) -> None:
-        """Time all entrants against each other, interleaved.
+    def measure(
+        self,
+        profile: Profile,
+        machine: Machine,
+        progress: Progress,
+        sustain_s: float | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Time all entrants against each other, interleaved; then, if `sustain_s` is given, run
+        each for as many seconds by itself.
 
         Raises:
             DeviceError: the runtime failed.
@@ -98,6 +108,9 @@ class Cell:
             finally:
                 interrupted = not self.recording.complete
                 self.conditions = self.watch.conditions(interrupted=interrupted)
+            for side in sides if sustain_s is not None else ():
+                say(f"{self.setting.runtime}: {side.name} without a pause for {sustain_s:g} s")
+                self.curves[side.name] = sustain(side.run, sustain_s or 0.0)
 
     def profile_operations(self, say: Callable[[str], None]) -> None:
         """Find out where the time of each entrant goes, in sessions that aren't timed."""
@@ -127,7 +140,8 @@ class Cell:
         if self.watch is None or self.conditions is None or not self.recording.rounds:
             return []
         a, *others = [
-            _side(one, self.recording.samples(one.name), self.profiles) for one in self.entrants
+            _side(one, self.recording.samples(one.name), self.profiles, self.curves.get(one.name))
+            for one in self.entrants
         ]
         return [self._result(a, b, self.conditions, self.watch) for b in others]
 
@@ -165,7 +179,7 @@ def _entrant(name: str, prepared: Prepared, setting: Setting, photo: Photo) -> E
     return Entrant(name, prepared, artifact, image, took, seen)
 
 
-def _side(one: Entrant, samples: Samples, profiles: Profiles) -> result.Side:
+def _side(one: Entrant, samples: Samples, profiles: Profiles, curve: Curve | None) -> result.Side:
     manifest, ms = one.prepared.manifest, samples.ms
     median_ms = stats.median(ms)
     return result.Side(
@@ -197,6 +211,7 @@ def _side(one: Entrant, samples: Samples, profiles: Profiles) -> result.Side:
         sample_block=tuple(samples.block),
         sample_round=tuple(samples.round),
         sample_order=tuple(samples.order),
+        sustained=result.Sustained(**asdict(curve)) if curve is not None else None,
     )
 
 

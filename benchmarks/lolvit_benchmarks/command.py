@@ -42,9 +42,13 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="How long: 64 runs, at least 128 runs, or at least 1,024 runs and a minute.",
 )
+@click.option("--sustain", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
+              help="Run each model without a pause for this long as well.")  # fmt: skip
 @click.option("--min-speedup", type=click.FloatRange(min=0, min_open=True), metavar="X",
               help="Exit with 1 where a ratio is below X, or a result UNSTABLE.")  # fmt: skip
 @click.option("--photo", type=_PATH, help="What to run on; by default a photo of scikit-image.")
+@click.option("--profile-ops", is_flag=True,
+              help="Also tell where the time goes, by stage and operation.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Export again, whatever the cache holds.")
 @click.option("--cache", type=_PATH, help="Where exports are kept; by default with your caches.")
 @click.option("--out", type=_PATH, default=Path("bench-results"), show_default=True)
@@ -58,8 +62,10 @@ def bench(
     size: str | None,
     weights: Path | None,
     profile: str,
+    sustain: float | None,
     min_speedup: float | None,
     photo: Path | None,
+    profile_ops: bool,
     fresh: bool,
     cache: Path | None,
     out: Path,
@@ -85,6 +91,8 @@ def bench(
         weights=weights,
         photo=photo,
         fresh=fresh,
+        sustain_s=60 * sustain if sustain is not None else None,
+        profile_ops=profile_ops,
     )
     path = new_path(out)
     with _listener(_steps(request)) as listener:

@@ -156,6 +156,23 @@ def over_sizes(group: Sequence[Growth], width: float) -> str:
         return _svg(figure, "latency over input size")
 
 
+def without_pause(result: Result, width: float) -> str:
+    """Return the sustained latency of both sides over time, relative to each one's burst."""
+    with _figure(width, 2.1) as (figure, axes):
+        for side, color in ((result.a, _A), (result.b, _B)):
+            if (curve := side.sustained) is not None:
+                slower = np.asarray(curve.median_ms) / curve.burst_ms - 1
+                axes.plot(curve.at_s, slower, color=color, label=side.model)
+        low, high = axes.get_ylim()
+        axes.set(ylim=(min(low, -0.05), max(high, 0.1)))
+        axes.axhline(0, color=_INK, linewidth=1, linestyle=(0, (3, 3)))
+        axes.set_xlabel("seconds without a pause (dashed: the burst)")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.grid(axis="y")
+        axes.legend(frameon=False, ncols=2)
+        return _svg(figure, f"latency without a pause, {words.place(result)}")
+
+
 def _where(result: Result) -> str:
     name = words.runtime_name(result.runtime)
     return f"{name}, {result.precision}, {words.threads(result.threads)}, {words.size(result.a)}"

@@ -105,6 +105,7 @@ def _detail(result: Result) -> dict[str, Any]:
     return {
         "result": result,
         "distribution": _both(partial(plots.distribution, result)),
+        "sustained": _both(partial(plots.without_pause, result)) if result.a.sustained else None,
         "order": _both(partial(plots.run_order, result)),
         "rows": [
             (name, show(result.a, result.placement.a), show(result.b, result.placement.b))

@@ -27,6 +27,17 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Sustained(_Frozen):
+    """A model run by itself without a pause: the median of each stretch of time, by the second at
+    which the stretch began, and the medians of the first tenth and the last three tenths."""
+
+    seconds: Positive
+    at_s: tuple[float, ...]
+    median_ms: tuple[Positive, ...]
+    burst_ms: Positive
+    plateau_ms: Positive
+
+
 class Side(_Frozen):
     """One of the two models of a result: what it is, and how long it took.
 
@@ -69,6 +80,7 @@ class Side(_Frozen):
     sample_block: tuple[int, ...]
     sample_round: tuple[int, ...]
     sample_order: tuple[int, ...]
+    sustained: Sustained | None = None
 
     @model_validator(mode="after")
     def _columns_match(self) -> Side:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lolvit_benchmarks import operations_table, peers, scaling, words
+from lolvit_benchmarks import operations_table, peers, scaling, sustained_grid, words
 from lolvit_benchmarks.grid import Grid
 from lolvit_benchmarks.result import Document, Result
 
@@ -35,8 +35,9 @@ def show(document: Document, out: Console) -> None:
 
 
 def grids(results: Sequence[Result]) -> list[Grid]:
-    """Return the tables that several models, several sizes or a profile make."""
-    return [*peers.grids(results), *scaling.grids(results), *operations_table.grids(results)]
+    """Return the tables that several models, several sizes, a long run or a profile make."""
+    makers = (peers, scaling, sustained_grid, operations_table)
+    return [grid for maker in makers for grid in maker.grids(results)]
 
 
 def _rich_grid(grid: Grid) -> Table:
