@@ -165,7 +165,7 @@ class Cell:
             notes=(*notes(a, b), *self.profiles.notes),
             conditions=result.Conditions(**asdict(conditions)),
             readings=tuple(result.Reading(**asdict(reading)) for reading in watch.readings),
-            roof=self.profiles.roof,
+            roof=self.profiles.roof if a.profile or b.profile else None,
         )
 
 

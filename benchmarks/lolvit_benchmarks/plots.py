@@ -173,6 +173,36 @@ def without_pause(result: Result, width: float) -> str:
         return _svg(figure, f"latency without a pause, {words.place(result)}")
 
 
+def stages(result: Result, width: float) -> str:
+    """Return the profiled time of both sides as bars of their stages, which are listed below."""
+    sides = [(side, color) for side, color in ((result.a, _A), (result.b, _B)) if side.profile]
+    lists = ["\n".join(textwrap.wrap(_stage_list(side), round(13 * width))) for side, _ in sides]
+    lines = [text.count("\n") + 1 for text in lists]
+    with _figure(width, 0.6 + sum(0.72 + 0.17 * count for count in lines)) as (figure, axes):
+        top = 0.0
+        for (side, color), text, count in zip(sides, lists, lines, strict=True):
+            _stage_bar(axes, side, top + 0.42, color)
+            axes.text(0, top + 0.1, side.model, va="center", weight="bold")
+            axes.text(0, top + 0.66, text, va="top")
+            top += 0.72 + 0.17 * count
+        axes.set(ylim=(top, -0.1), xlim=(0, None))
+        axes.set_xlabel("milliseconds in operations, profiled")
+        axes.yaxis.set_visible(False)
+        return _svg(figure, f"time by stage, {words.place(result)}")
+
+
+def _stage_bar(axes: Axes, side: Side, height: float, color: str) -> None:
+    start = 0.0
+    for number, stage in enumerate(side.profile.stages if side.profile else ()):
+        axes.barh(height, stage.ms, 0.36, start, color=color, alpha=0.9 - 0.45 * (number % 2))
+        start += stage.ms
+
+
+def _stage_list(side: Side) -> str:
+    times = side.profile.stages if side.profile else ()
+    return ", ".join(f"{time.stage} {words.milliseconds(time.ms)}" for time in times)
+
+
 def _where(result: Result) -> str:
     name = words.runtime_name(result.runtime)
     return f"{name}, {result.precision}, {words.threads(result.threads)}, {words.size(result.a)}"

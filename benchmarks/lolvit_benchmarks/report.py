@@ -107,6 +107,7 @@ def _detail(result: Result) -> dict[str, Any]:
         "distribution": _both(partial(plots.distribution, result)),
         "sustained": _both(partial(plots.without_pause, result)) if result.a.sustained else None,
         "order": _both(partial(plots.run_order, result)),
+        "stages": _both(partial(plots.stages, result)) if result.roof else None,
         "rows": [
             (name, show(result.a, result.placement.a), show(result.b, result.placement.b))
             for name, show in _ROWS

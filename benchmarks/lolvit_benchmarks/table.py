@@ -20,7 +20,7 @@ def show(document: Document, out: Console) -> None:
     if document.results:
         out.print(_rich_table(document.results))
     for grid in grids(document.results):
-        out.print(_rich_grid(grid))
+        _print_grid(grid, out)
     for result in document.results:
         if result.verdict.reasons:
             out.print(f"UNSTABLE: {words.place(result)}", markup=False, style="red")
@@ -40,13 +40,17 @@ def grids(results: Sequence[Result]) -> list[Grid]:
     return [grid for maker in makers for grid in maker.grids(results)]
 
 
-def _rich_grid(grid: Grid) -> Table:
-    table = Table(title=grid.title, caption=grid.note or None, title_justify="left")
+def _print_grid(grid: Grid, out: Console) -> None:
+    """Print title and note as lines of their own: rich would fold them to the table's width."""
+    table = Table()
     for number, heading in enumerate(grid.headings):
         table.add_column(escape(heading), justify="left" if number < grid.left else "right")
     for row in grid.rows:
         table.add_row(*map(escape, row))
-    return table
+    out.print(grid.title, markup=False, style="bold")
+    out.print(table)
+    if grid.note:
+        out.print(grid.note, markup=False, style="italic")
 
 
 def _rich_table(results: Sequence[Result]) -> Table:
