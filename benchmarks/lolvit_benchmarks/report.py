@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from lolvit.artifact import Manifest
-from lolvit_benchmarks import plots, scaling, words
+from lolvit_benchmarks import operations_table, plots, scaling, words
 from lolvit_benchmarks.result import Conditions, Document, Result, Side
 from lolvit_benchmarks.table import grids
 
@@ -50,6 +50,8 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
             for setting, group in scaling.growths(results).items()
         ],
         "grids": grids(results),
+        "profiles": operations_table.grids(results),
+        "stage_plots": _stage_plots(results),
         "details": [_detail(result) for result in results],
         "gates": _gates(manifests),
         "conditions": [_conditions(document) for document in documents],
@@ -101,13 +103,21 @@ def _peer_plots(results: Sequence[Result]) -> list[dict[str, Any]]:
     ]
 
 
+def _stage_plots(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return one plot for each result whose sides were profiled."""
+    return [
+        {"where": words.place(result), "figure": _both(partial(plots.stages, result))}
+        for result in results
+        if result.roof is not None
+    ]
+
+
 def _detail(result: Result) -> dict[str, Any]:
     return {
         "result": result,
         "distribution": _both(partial(plots.distribution, result)),
         "sustained": _both(partial(plots.without_pause, result)) if result.a.sustained else None,
         "order": _both(partial(plots.run_order, result)),
-        "stages": _both(partial(plots.stages, result)) if result.roof else None,
         "rows": [
             (name, show(result.a, result.placement.a), show(result.b, result.placement.b))
             for name, show in _ROWS

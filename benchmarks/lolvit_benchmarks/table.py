@@ -19,7 +19,7 @@ def show(document: Document, out: Console) -> None:
     """Print a document's results, what makes them unstable, and what failed."""
     if document.results:
         out.print(_rich_table(document.results))
-    for grid in grids(document.results):
+    for grid in (*grids(document.results), *operations_table.grids(document.results)):
         _print_grid(grid, out)
     for result in document.results:
         if result.verdict.reasons:
@@ -35,8 +35,8 @@ def show(document: Document, out: Console) -> None:
 
 
 def grids(results: Sequence[Result]) -> list[Grid]:
-    """Return the tables that several models, several sizes, a long run or a profile make."""
-    makers = (peers, scaling, sustained_grid, operations_table)
+    """Return the tables that several models, several sizes or a long run make."""
+    makers = (peers, scaling, sustained_grid)
     return [grid for maker in makers for grid in maker.grids(results)]
 
 
@@ -66,7 +66,7 @@ def as_markdown(documents: Sequence[Document]) -> str:
     """Return the results of all documents as Markdown, with the conditions they hold under."""
     results = [result for document in documents for result in document.results]
     lines = ["### Latency", "", *_markdown_table(results), ""]
-    for grid in grids(results):
+    for grid in (*grids(results), *operations_table.grids(results)):
         lines += [f"### {grid.title}", "", *_markdown_grid(grid), "", grid.note, ""]
     lines += [f"- {words.headline(result)}" for result in results]
     lines += _warnings(documents)
