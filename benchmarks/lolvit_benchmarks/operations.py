@@ -21,6 +21,9 @@ class Operation(BaseModel):
     ms: float = Field(ge=0, description="of one inference")
     path: str = Field(description="the part of the model that it belongs to, or empty")
     layers: tuple[str, ...] = Field(description="those of the artifact that it computes")
+    multiplies: bool = Field(
+        default=False, description="it does multiply-adds, of whatever layer they are"
+    )
 
 
 class Recorded(BaseModel):
@@ -41,7 +44,7 @@ def summarise(recorded: Recorded, median_ms: float, roof: float) -> OperationPro
     rows = list(zip(recorded.operations, placed, strict=True))
     total = sum(operation.ms for operation in recorded.operations)
     macs = sum(layer.macs for layer in recorded.layers)
-    without = sum(operation.ms for operation, layers in rows if not layers)
+    without = sum(one.ms for one, layers in rows if not layers and not one.multiplies)
     rate = macs / median_ms / 1e6
     return OperationProfile(
         runs=recorded.runs,

@@ -29,7 +29,10 @@ from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import require_runtime
 
 # runtime: the function (path, threads, image) -> Recorded that asks it
-PROFILERS = {"ort": "lolvit_benchmarks.profile_ort:profile"}
+PROFILERS = {
+    "ort": "lolvit_benchmarks.profile_ort:profile",
+    "openvino": "lolvit_benchmarks.profile_openvino:profile",
+}
 
 
 @dataclass

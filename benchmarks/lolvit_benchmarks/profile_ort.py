@@ -20,7 +20,7 @@ import onnxruntime
 from lolvit_benchmarks import stats
 from lolvit_benchmarks.onnx_layers import Layer, path_of, read_layers
 from lolvit_benchmarks.operations import Operation, Recorded
-from lolvit_benchmarks.profiling import repeat
+from lolvit_benchmarks.profiling import named, repeat, values_of
 from lolvit_runtimes.native import opening
 from lolvit_runtimes.ort import PROVIDER, REFUSALS, session_options
 from lolvit_runtimes.session import FloatArray
@@ -47,10 +47,10 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
         with opening("ONNX Runtime", path, REFUSALS):
             session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
             feed = {session.get_inputs()[0].name: image}
-            warm_up = repeat(lambda: session.run(None, feed))
+            times = repeat(lambda: session.run(None, feed))
         events = json.loads(Path(session.end_profiling()).read_text())
         graph = onnx.load(optimised).graph
-    return recorded(list(runs_of(events))[warm_up:], read_layers(path), list(graph.node))
+    return recorded(list(runs_of(events))[-len(times) :], read_layers(path), list(graph.node))
 
 
 Timed = tuple[float, dict[str, tuple[str, float]]]  # of a run: its ms; by name: kind and ms
@@ -74,7 +74,7 @@ def recorded(
     """Return each operation's mean over the faster half of the runs."""
     run_ms = stats.median([ms for ms, _ in runs])
     quiet = sorted(runs, key=lambda run: run[0])[: max(1, round(_QUIET_SHARE * len(runs)))]
-    by_value = {name: one for one in layers for name in (one.name, *one.values)}
+    by_value = values_of(layers)
     by_node = {node.name: node for node in nodes}
     return Recorded(
         runs=len(runs),
@@ -83,7 +83,7 @@ def recorded(
             _operation(
                 kind,
                 sum(times[name][1] for _, times in quiet) / len(quiet),
-                _named(name, by_value),
+                named(name, by_value),
                 _beside(by_node.get(name), by_value),
             )
             for name, (kind, _) in quiet[0][1].items()
@@ -100,16 +100,6 @@ def _operation(kind: str, ms: float, layer: Layer | None, beside: Layer | None) 
         path=path_of(place.name) if place is not None else "",
         layers=(layer.name,) if layer is not None else (),
     )
-
-
-def _named(name: str, by_value: dict[str, Layer]) -> Layer | None:
-    """Return the layer whose name, or a value's, is the longest that this name begins with; what
-    follows it is a suffix of ONNX Runtime's."""
-    for end in range(len(name), 0, -1):
-        layer = by_value.get(name[:end])
-        if layer is not None and (end == len(name) or name[end] in "_/"):
-            return layer
-    return None
 
 
 def _beside(node: onnx.NodeProto | None, by_value: dict[str, Layer]) -> Layer | None:

@@ -18,7 +18,7 @@ from lolvit_runtimes.native import expect_image, expect_spec, opening, reason
 from lolvit_runtimes.session import FloatArray
 
 with hidden(("openvino_telemetry",)):
-    import openvino
+    import openvino as openvino  # also for who profiles
 
 DEVICE = "CPU"
 REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
@@ -46,7 +46,7 @@ class OpenVinoSession:
         """
         self._spec = artifact.input
         with opening("OpenVINO", path, REFUSALS):
-            self._model = openvino.Core().compile_model(str(path), DEVICE, _settings(threads))
+            self._model = openvino.Core().compile_model(str(path), DEVICE, settings(threads))
             self._request = self._model.create_infer_request()
             image, logits = self._model.inputs[0], self._model.outputs[0]
             found = [
@@ -83,7 +83,7 @@ class OpenVinoSession:
 
     def options(self) -> dict[str, str]:
         """Return the settings that the plugin took, as it tells them."""
-        told = {name: self._model.get_property(name) for name in _settings(1)}
+        told = {name: self._model.get_property(name) for name in settings(1)}
         return {
             "device": DEVICE,
             "threads": str(told["INFERENCE_NUM_THREADS"]),
@@ -97,7 +97,7 @@ class OpenVinoSession:
         del self._request, self._model
 
 
-def _settings(threads: int) -> dict[str, str | int]:
+def settings(threads: int) -> dict[str, str | int]:
     """Return the settings that every session gets, the twin's included."""
     return {
         "INFERENCE_NUM_THREADS": threads,
