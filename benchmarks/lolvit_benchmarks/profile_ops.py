@@ -78,6 +78,9 @@ def collect(
         for one in subjects:
             say(f"{runtime}: profiling {one.name}")
             recorded = record(runtime, one.folder, one.artifact, threads, one.image)
+            if not any(operation.ms for operation in recorded.operations):
+                found.notes.append(f"No profile of {one.name}: too short for {runtime}'s clock.")
+                continue
             found.recorded[one.name] = recorded
             found.notes += macs_notes(one.name, recorded, one.macs)
     except LolvitError as error:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -43,8 +44,8 @@ class OperationProfile(_Frozen):
     operations_ms: Positive = Field(description="of run_ms, in operations")
     macs: int = Field(description="multiply-adds of the operations, counted in the artifact")
     without_macs_share: Share = Field(description="of the time: operations without multiply-adds")
-    gmacs_per_s: Positive = Field(description="macs over the median without profiling")
-    roof_share: Positive = Field(description="gmacs_per_s over the roof")
+    gmacs_per_s: Rate = Field(description="macs over the median without profiling")
+    roof_share: Rate = Field(description="gmacs_per_s over the roof")
     operations: tuple[KindTime, ...]
     stages: tuple[StageTime, ...]
 

@@ -33,7 +33,8 @@ def make_folder(
     trained: bool = False,
 ) -> Path:
     """Write a folder with one ONNX artifact: `layers` convolutions of `width` channels at 32x32,
-    each with weights times `scale`, then the mean and a linear layer."""
+    each with weights times `scale`, then the mean and a linear layer. Operations are named by
+    part, as an export names them: `stem`, `stages.0` and so on, `head`."""
     folder.mkdir(parents=True)
     path = folder / "model-fp32.onnx"
     onnx.save(_model(layers, width, scale), path)
@@ -106,15 +107,16 @@ def _model(layers: int, width: int, scale: float) -> onnx.ModelProto:
     for number in range(layers):
         values = generator.standard_normal((width, channels, 3, 3)) * scale / np.sqrt(9 * channels)
         weights.append(numpy_helper.from_array(values.astype(np.float32), f"w{number}"))
+        part = f"stages.{number - 1}.0" if number else "stem"
         nodes.append(helper.make_node("Conv", [below, f"w{number}"], [f"c{number}"],
-                                      pads=[1, 1, 1, 1]))  # fmt: skip
-        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"]))
+                                      name=f"{part}.conv/conv", pads=[1, 1, 1, 1]))  # fmt: skip
+        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"], name=f"{part}/relu"))
         below, channels = f"r{number}", width
     head = generator.standard_normal((width, CLASSES)).astype(np.float32)
     weights.append(numpy_helper.from_array(head, "head"))
-    nodes.append(helper.make_node("GlobalAveragePool", [below], ["mean"]))
-    nodes.append(helper.make_node("Flatten", ["mean"], ["flat"]))
-    nodes.append(helper.make_node("MatMul", ["flat", "head"], ["logits"]))
+    nodes.append(helper.make_node("GlobalAveragePool", [below], ["mean"], name="pool"))
+    nodes.append(helper.make_node("Flatten", ["mean"], ["flat"], name="head/flat"))
+    nodes.append(helper.make_node("MatMul", ["flat", "head"], ["logits"], name="head/fc"))
     graph = helper.make_graph(
         nodes,
         "tiny",

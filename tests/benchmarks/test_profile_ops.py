@@ -1,0 +1,252 @@
+"""Profiles of real sessions, the roof, and how both are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from rich.console import Console
+
+from lolvit.errors import DeviceError
+from lolvit_benchmarks import profile_ops
+from lolvit_benchmarks.onnx_layers import Layer
+from lolvit_benchmarks.operations import NO_STAGE, Recorded, summarise
+from lolvit_benchmarks.operations_table import grids, kind_rows
+from lolvit_benchmarks.profile_openvino import follow
+from lolvit_benchmarks.profile_ops import Subject, collect, record
+from lolvit_benchmarks.profile_ort import recorded, runs_of
+from lolvit_benchmarks.profile_result import KindTime, Load, OperationProfile, Roof, StageTime
+from lolvit_benchmarks.report import as_html
+from lolvit_benchmarks.result import Document, Result
+from lolvit_benchmarks.result_files import read_result, save
+from lolvit_benchmarks.roof import measure_roof
+from lolvit_benchmarks.table import as_markdown, show
+from tests.benchmarks import documents, tiny
+from tests.benchmarks.test_operations import layer, operation
+from tests.conftest import Run
+
+SIDE, WIDTH, LAYERS = tiny.SIDE, 48, 5  # of the fixture `slow`
+FIRST = SIDE**2 * WIDTH * 3 * 9
+OTHERS = SIDE**2 * WIDTH**2 * 9
+HEAD = WIDTH * tiny.CLASSES
+MACS = FIRST + (LAYERS - 1) * OTHERS + HEAD
+
+
+@pytest.fixture(scope="module", params=["ort", "openvino"])
+def told(request: pytest.FixtureRequest, slow: Path, image: np.ndarray) -> Recorded:
+    """What a runtime told of the larger small model."""
+    return record(request.param, slow, tiny.artifact_of(slow), 1, image)
+
+
+def test_a_real_profile_has_the_models_stages_and_all_its_multiply_adds(told: Recorded) -> None:
+    profile = summarise(told, median_ms=told.run_ms, roof=50)
+    macs = {time.stage: time.macs for time in profile.stages}
+    assert {stage: macs[stage] for stage in macs if stage != NO_STAGE} == {
+        "stem": FIRST,
+        **{f"stages.{n}": OTHERS for n in range(LAYERS - 1)},
+        "head": HEAD,
+    }
+    assert profile.macs == MACS
+    wide = next(time for time in profile.operations if time.kind.endswith(" 3x3"))
+    assert wide.calls == LAYERS and wide.macs == MACS - HEAD
+    assert wide.share > 0.5
+    assert profile.without_macs_share < 0.5
+
+
+def test_operations_take_no_longer_than_the_run_that_they_are_part_of(told: Recorded) -> None:
+    assert told.runs >= 20
+    assert 0 < sum(one.ms for one in told.operations) <= 1.05 * told.run_ms
+
+
+def event(name: str, us: int, kind: str = "Conv", cat: str = "Node") -> dict[str, object]:
+    return {"cat": cat, "name": name, "dur": us, "args": {"op_name": kind}}
+
+
+def test_events_are_parted_into_runs() -> None:
+    run = [event("a/conv_nchwc_kernel_time", 30), event("ReorderOutput_kernel_time", 5, "Reorder"),
+           event("SequentialExecutor::Execute", 40, cat="Session"),
+           event("model_run", 50, cat="Session")]  # fmt: skip
+    events = [event("model_loading_uri", 9, cat="Session"), *run, *run]
+    times = {"a/conv_nchwc": ("Conv", 0.03), "ReorderOutput": ("Reorder", 0.005)}
+    assert list(runs_of(events)) == [(0.05, times)] * 2
+
+
+def test_slow_runs_do_not_count_and_a_change_of_layout_is_placed_by_its_values() -> None:
+    def run(us: float) -> tuple[float, dict[str, tuple[str, float]]]:
+        times = {"a.b/conv_nchwc": ("Conv", us), "ReorderOutput_token_3": ("ReorderOutput", 1.0)}
+        return us + 2, times
+
+    layers = [layer("a.b/conv", 100)]
+    nodes = [helper.make_node("ReorderOutput", ["x"], ["a.b/conv"], name="ReorderOutput_token_3")]
+    told = recorded([run(10), run(400), run(20), run(900)], layers, nodes)
+    assert told.run_ms == pytest.approx((22 + 402) / 2)
+    assert [(one.kind, one.ms, one.path, one.layers) for one in told.operations] == [
+        ("Conv", 15, "a.b", ("a.b/conv",)),
+        ("ReorderOutput", 1, "a.b", ()),
+    ]
+
+
+def test_a_layer_of_openvinos_own_is_placed_with_the_one_before_it() -> None:
+    given = [operation(1), operation(1, "a/conv"), operation(1), operation(1, "own"), operation(1)]
+    assert [one.path for one in follow(given)] == ["a", "a", "a", "", ""]
+
+
+@pytest.fixture(scope="module")
+def roof() -> Roof:
+    """The roof of ONNX Runtime here."""
+    return measure_roof("ort", 1)
+
+
+def test_the_roof_is_the_larger_rate_of_two_loads(roof: Roof) -> None:
+    rates = {load.name: load.gmacs_per_s for load in roof.loads}
+    assert rates.keys() == {"matmul", "convolutions"}
+    assert roof.gmacs_per_s == rates[roof.by] == max(rates.values())
+    assert 0.5 < roof.gmacs_per_s < 1000
+    for load in roof.loads:
+        assert load.gmacs_per_s == pytest.approx(load.macs / load.median_ms / 1e6)
+
+
+def subject(folder: Path, image: np.ndarray) -> Subject:
+    return Subject("tiny", folder, tiny.artifact_of(folder), image, MACS)
+
+
+def test_a_runtime_that_does_not_tell_is_said_in_words(slow: Path, image: np.ndarray) -> None:
+    found = collect("litert", 1, [subject(slow, image)], say=lambda line: None)
+    assert found.notes == ["No profile: LiteRT does not tell the time of single operations here."]
+    assert found.roof is None and found.of("tiny", 1.0) is None
+
+
+def test_a_profile_that_fails_is_noted_and_what_was_measured_stands(
+    fast: Path, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roof: Roof
+) -> None:
+    monkeypatch.setattr(profile_ops, "measure_roof", lambda runtime, threads: roof)
+    folder = tiny.make_folder(tmp_path / "broken", "broken")
+    content = (fast / tiny.artifact_of(fast).path).read_bytes()
+    tiny.add_artifact(folder, "fp32", tiny.with_unknown_operation(content))
+    found = collect("ort", 1, [subject(folder, image)], say=lambda line: None)
+    (note,) = found.notes
+    assert note.startswith("No whole profile: ") and "NoSuchOperation" in note
+    assert found.of("tiny", 1.0) is None
+
+
+def test_a_roof_that_fails_is_noted(
+    slow: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(runtime: str, threads: int) -> Roof:
+        raise DeviceError("roof of ort crashed with SIGSEGV")
+
+    monkeypatch.setattr(profile_ops, "measure_roof", crash)
+    found = collect("ort", 1, [subject(slow, image)], say=lambda line: None)
+    assert found.notes == ["No whole profile: roof of ort crashed with SIGSEGV"]
+
+
+def test_bench_adds_profiles_to_its_document_and_says_what_does_not_fit(
+    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+) -> None:
+    """The small models' manifests state multiply-adds that are made up."""
+    done = run_lolvit("bench", fast, "--against", slow, "--runtime", "ort", "--profile", "quick",
+                      "--profile-ops", "--json", "--out", tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["b"]["profile"]["macs"] == MACS
+    assert [time["stage"] for time in result["a"]["profile"]["stages"]][:2] == ["stem", "stages.0"]
+    rate = MACS / result["b"]["median_ms"] / 1e6
+    assert result["b"]["profile"]["gmacs_per_s"] == pytest.approx(rate)
+    assert result["roof"]["by"] in ("matmul", "convolutions")
+    assert any("slow: " in note and "its manifest says 10.0 M" in note for note in result["notes"])
+    assert "slow by stage, ort fp32, 1 thread" in done.stderr
+    assert read_result(tmp_path / "result.json").results[0].a.profile is not None
+
+
+def profile(name: str) -> OperationProfile:
+    return OperationProfile(
+        runs=100, run_ms=4.0, operations_ms=3.0, macs=150_000_000, without_macs_share=0.25,
+        gmacs_per_s=50.0, roof_share=0.6,
+        operations=(
+            KindTime(kind=f"Conv of {name}", calls=30, ms=2.25, share=0.75, macs=150_000_000),
+            KindTime(kind="Concat", calls=8, ms=0.75, share=0.25, macs=0),
+        ),
+        stages=(
+            StageTime(stage="stem", ms=1.0, share=1 / 3, macs=0, gmacs_per_s=None),
+            StageTime(stage="stages.0", ms=2.0, share=2 / 3, macs=150_000_000, gmacs_per_s=75.0),
+        ),
+    )  # fmt: skip
+
+
+def profiled() -> Result:
+    result = documents.result()
+    load = Load(name="matmul", what="one product", macs=10, median_ms=1.0, gmacs_per_s=83.0)
+    return result.model_copy(
+        update={
+            "a": result.a.model_copy(update={"profile": profile("a")}),
+            "b": result.b.model_copy(update={"profile": profile("b")}),
+            "roof": Roof(gmacs_per_s=83.0, by="matmul", loads=(load,)),
+        }
+    )
+
+
+def terminal(document: Document) -> str:
+    out = Console(width=400, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    show(document, out)
+    return out.export_text()
+
+
+def test_terminal_markdown_and_page_all_tell_stages_rate_and_roof() -> None:
+    document = documents.document(profiled())
+    for text in (terminal(document), as_markdown([document]), as_html([document])):
+        assert "lolvit_x by stage, ort fp32, 1 thread" in text
+        assert "Conv of b" in text and "75.0" in text
+        assert "50 GMAC/s, 60% of the roof of 83 (one product: 83)" in text
+        assert "25% of the time goes to operations that are not multiply-adds" in text
+        assert "a run took 4.00 ms, of which 3.00 in operations" in text
+    page = as_html([document])
+    assert "Where the time goes" in page and 'aria-label="time by stage' in page
+
+
+def test_without_profiles_nothing_is_said_of_them() -> None:
+    document = documents.document()
+    assert grids(document.results) == []
+    for text in (terminal(document), as_markdown([document]), as_html([document])):
+        assert "by stage" not in text and "roof" not in text
+
+
+def test_two_results_that_share_a_model_tell_its_profile_once() -> None:
+    first = profiled()
+    other = first.model_copy(update={"b": first.b.model_copy(update={"model": "other"})})
+    titles = [grid.title.split(" by ")[0] for grid in grids([first, other])]
+    assert titles == ["lolvit_x", "lolvit_x", "mobilevit_xs", "mobilevit_xs", "other", "other"]
+
+
+def test_kinds_behind_the_twelfth_are_summed_up() -> None:
+    times = tuple(
+        KindTime(kind=f"k{n}", calls=n + 1, ms=20.0 - n, share=0.05, macs=n) for n in range(15)
+    )
+    rows = kind_rows(profile("a").model_copy(update={"operations": times}))
+    assert len(rows) == 13
+    assert rows[-1] == ("3 other kinds", "42", "21.000", "15.0%", "0.0")
+
+
+def test_a_document_from_before_profiles_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    save(documents.document(), path)
+    content = json.loads(path.read_text())
+    for result in content["results"]:
+        del result["roof"], result["a"]["profile"], result["b"]["profile"]
+    path.write_text(json.dumps(content))
+    (result,) = read_result(path).results
+    assert result.roof is None and result.a.profile is None
+
+
+def test_layers_of_a_file_know_who_reads_them(slow: Path) -> None:
+    from lolvit_benchmarks.onnx_layers import read_layers
+
+    layers = {one.name: one for one in read_layers(slow / "model-fp32.onnx")}
+    assert layers["stem.conv/conv"] == Layer(
+        name="stem.conv/conv", detail="3x3", macs=FIRST, values=("c0",), readers=("stem/relu",)
+    )
+    assert layers["head/fc"].readers == ()
+    assert onnx.load(slow / "model-fp32.onnx").graph.node[0].name == "stem.conv/conv"
