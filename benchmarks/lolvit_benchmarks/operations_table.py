@@ -9,6 +9,11 @@ from lolvit_benchmarks.grid import Grid
 from lolvit_benchmarks.profile_result import KindTime, OperationProfile, Roof
 from lolvit_benchmarks.result import Result, Side
 
+_MUCH_LONGER = 1.3  # than the median of the runs that were timed
+_DISTURBED = (
+    " That is much longer than when it was timed: the machine was busy while profiling, or the "
+    "operations are so short that the profiler is most of their time."
+)
 _SHOWN = 12  # kinds of operations; the JSON document holds all
 
 
@@ -50,6 +55,7 @@ def summary(side: Side, profile: OperationProfile, roof: Roof) -> str:
         f"{roof.gmacs_per_s:.0f} ({loads}). {profile.without_macs_share:.0%} of the time goes to "
         f"operations that are not multiply-adds. While profiled, a run took {ms(profile.run_ms)} "
         f"ms, of which {ms(profile.operations_ms)} in operations: shares are of these."
+        f"{_DISTURBED if profile.operations_ms > _MUCH_LONGER * side.median_ms else ''}"
     )
 
 

@@ -27,7 +27,7 @@ from lolvit_runtimes.session import FloatArray
 
 _SUFFIX = "_kernel_time"
 _RUN = "model_run"
-_QUIET_SHARE = 0.5  # of the runs: those that nothing has interrupted
+_QUIET_SHARE = 0.25  # of the runs: those that nothing has interrupted
 
 Event = dict[str, Any]
 
@@ -71,7 +71,7 @@ def runs_of(events: Sequence[Event]) -> Iterator[Timed]:
 def recorded(
     runs: Sequence[Timed], layers: Sequence[Layer], nodes: Sequence[onnx.NodeProto]
 ) -> Recorded:
-    """Return each operation's mean over the faster half of the runs."""
+    """Return each operation's mean over the fastest quarter of the runs."""
     run_ms = stats.median([ms for ms, _ in runs])
     quiet = sorted(runs, key=lambda run: run[0])[: max(1, round(_QUIET_SHARE * len(runs)))]
     by_value = values_of(layers)

@@ -82,8 +82,9 @@ def test_slow_runs_do_not_count_and_a_change_of_layout_is_placed_by_its_values()
 
     layers = [layer("a.b/conv", 100)]
     nodes = [helper.make_node("ReorderOutput", ["x"], ["a.b/conv"], name="ReorderOutput_token_3")]
-    told = recorded([run(10), run(400), run(20), run(900)], layers, nodes)
-    assert told.run_ms == pytest.approx((22 + 402) / 2)
+    runs = [run(us) for us in (10, 400, 20, 900, 800, 700, 600, 500)]
+    told = recorded(runs, layers, nodes)
+    assert told.run_ms == pytest.approx((502 + 602) / 2)
     assert [(one.kind, one.ms, one.path, one.layers) for one in told.operations] == [
         ("Conv", 15, "a.b", ("a.b/conv",)),
         ("ReorderOutput", 1, "a.b", ()),
@@ -212,6 +213,14 @@ def test_without_profiles_nothing_is_said_of_them() -> None:
     assert grids(document.results) == []
     for text in (terminal(document), as_markdown([document]), as_html([document])):
         assert "by stage" not in text and "roof" not in text
+
+
+def test_a_profile_that_took_much_longer_than_the_timed_runs_is_read_with_care() -> None:
+    result = profiled()
+    slow = profile("b").model_copy(update={"operations_ms": 40.0})
+    shown = [(result.b, "3.00"), (result.b.model_copy(update={"profile": slow}), "40.0")]
+    notes = [grids([result.model_copy(update={"b": side})])[2].note for side, _ in shown]
+    assert ["much longer than when it was timed" in note for note in notes] == [False, True]
 
 
 def test_two_results_that_share_a_model_tell_its_profile_once() -> None:
