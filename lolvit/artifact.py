@@ -18,7 +18,7 @@ from lolvit.files import sha256_of, size_of, write_atomic
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
 
-Format = Literal["onnx", "tflite", "coreml"]
+Format = Literal["onnx", "tflite", "coreml", "executorch", "torch"]
 Precision = Literal["fp32", "fp16"]
 Layout = Literal["NCHW", "NHWC", "NC"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

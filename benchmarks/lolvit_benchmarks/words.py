@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from lolvit_benchmarks.result import Document, Failure, Result, Side, Speedup
 
 RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO",
-                 "executorch": "ExecuTorch", "coreml": "Core ML"}  # fmt: skip
+                 "executorch": "ExecuTorch", "coreml": "Core ML", "eager": "eager PyTorch",
+                 "torch-compile": "torch.compile"}  # fmt: skip
 
 HEADINGS = ("runtime", "model", "median (p90) ms", "against", "median (p90) ms", "speedup",
             "95 % interval", "verdict")  # fmt: skip

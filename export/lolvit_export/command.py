@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 UNTRAINED = (
     "weights are untrained: the artifacts run and can be timed, their predictions mean nothing"
 )
+# All of LOWERINGS, which is not imported for their names: it loads torch.
+FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch")
 _PATH = click.Path(path_type=Path)
 
 
@@ -57,7 +59,7 @@ def export(
     with exit code 1 and leaves nothing behind.
     """
     parsed_size = parse_size(size) if size is not None else None
-    picked = choose_many("target", formats, ("onnx", "tflite", "coreml"))
+    picked = choose_many("target", formats, FORMATS)
     precisions = choose_many("precision", precision, ("fp32", "fp16"))
     if weights is not None and calibrate is not None:
         raise click.UsageError("--calibrate is for untrained models: leave out one of the two")

@@ -42,6 +42,13 @@ def lint(artifact: Path, targets: str, as_json: bool) -> None:
     _require_formats(wanted, sorted({format for _, format in found}), artifact)
     linted = [_lint(path, format, wanted, artifact) for path, format in found]
     linted = [each for each in linted if each.targets]
+    if not linted:
+        formats = " and ".join(sorted({format for _, format in found}))
+        raise UserError(
+            f"no target takes {formats}",
+            where=str(artifact),
+            remedy="run: lolvit export MODEL --to onnx,tflite,coreml",
+        )
     if as_json:
         print_json({"artifact": str(artifact)} | as_document(linted))
     else:

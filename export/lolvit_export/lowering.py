@@ -41,6 +41,8 @@ LOWERINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "onnx": ("lolvit_export.onnx", ("fp32", "fp16")),
     "tflite": ("lolvit_export.tflite", ("fp32", "fp16")),
     "coreml": ("lolvit_export.coreml", ("fp32", "fp16")),
+    "executorch": ("lolvit_export.executorch", ("fp32",)),
+    "torch": ("lolvit_export.torch_program", ("fp32",)),
 }
 
 

@@ -49,11 +49,12 @@ _TOOLS = (
     "ai-edge-litert",
     "ai-edge-quantizer",
     "tensorflow",
+    "executorch",
 )
 
 
 # TensorFlow takes longest to start in its child process, so what it verifies is lowered first.
-_SLOWEST_TO_VERIFY = ("tflite", "coreml", "onnx")
+_SLOWEST_TO_VERIFY = ("tflite", "coreml", "executorch", "torch", "onnx")
 _VERIFIERS = 2
 
 

@@ -19,6 +19,14 @@ class _Shapes(FakeTensorProp):
         return self._mode.from_tensor(value) if isinstance(value, Tensor) else value
 
 
+def ensure_shapes(module: GraphModule, image: tuple[int, ...]) -> None:
+    """Compute every node's `meta["val"]` where a graph has none: pickled, it loses them."""
+    placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")
+    if "val" not in placeholder.meta:
+        placeholder.meta["val"] = torch.empty(image)
+        refresh_shapes(module)
+
+
 def refresh_shapes(module: GraphModule) -> None:
     """Recompute `meta["val"]` of every node from the input's."""
     placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")

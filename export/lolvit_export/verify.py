@@ -37,6 +37,8 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("coreml-reference", "fp16"): 45,
     ("coreml", "fp32"): 90,
     ("coreml", "fp16"): 45,
+    ("executorch", "fp32"): 100,
+    ("eager", "fp32"): 100,
 }
 # A child that is slow is not wrong: on a busy machine TensorFlow alone takes minutes to import, and
 # its reference kernels are plain loops.
@@ -51,6 +53,8 @@ def runtimes_for(format: str) -> tuple[str, ...]:
         return ("ort",)
     if format == "tflite":
         return ("litert", "tf-reference")
+    if format in ("executorch", "torch"):
+        return ("executorch",) if format == "executorch" else ("eager",)
     return ("coreml",) if platform.system() == "Darwin" else ("coreml-reference",)
 
 

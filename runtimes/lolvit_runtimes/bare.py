@@ -1,7 +1,7 @@
 """Artifacts without a manifest: what can be checked and learnt about a file from itself.
 
-Apart from `format_of`, this runs in a child process (`isolated.py`): the checkers and runtimes
-called here are native code, and the file is not trusted.
+Apart from `format_of` and the checks written in Python, this runs in a child process
+(`isolated.py`): the checkers and runtimes called here are native code, and the file is not trusted.
 """
 
 from __future__ import annotations
@@ -10,15 +10,24 @@ import importlib
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from lolvit.artifact import Artifact, Format, Layout, TensorSpec
 from lolvit.errors import MissingExtraError, UserError
 from lolvit.files import sha256_of, size_of
 from lolvit_runtimes.native import reason
+from lolvit_runtimes.pte import check_pte
 from lolvit_runtimes.tflite_check import TensorInfo, check_tflite
 
-SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".tflite": "tflite", ".mlpackage": "coreml"}
+SUFFIXES: dict[str, Format] = {
+    ".onnx": "onnx",
+    ".tflite": "tflite",
+    ".mlpackage": "coreml",
+    ".pte": "executorch",
+    ".pt2": "torch",
+}
+# What `check` needs no native code for.
+CHECKED_IN_PYTHON: tuple[Format, ...] = ("tflite", "executorch", "torch")
 _COREML_TYPES = {65568: "float32", 65552: "float16"}  # ArrayFeatureType.ArrayDataType
 _RGB = 20  # ImageFeatureType.ColorSpace
 
@@ -54,6 +63,10 @@ def check(path: Path, format: Format) -> None:
         check_tflite(path)
     elif format == "coreml":
         _coreml_package(path)
+    elif format == "executorch":
+        check_pte(path)
+    elif format == "torch":
+        _refuse_torch(path)
 
 
 def describe(path: Path, format: Format) -> Artifact:
@@ -112,6 +125,19 @@ def _coreml_interface(path: Path) -> tuple[Tensors, Tensors]:
     return _coreml_tensors(description.input), _coreml_tensors(description.output)
 
 
+def _pte_interface(path: Path) -> tuple[Tensors, Tensors]:
+    found = check_pte(path)
+    return found.inputs, found.outputs
+
+
+def _refuse_torch(path: Path) -> NoReturn:
+    raise UserError(
+        "is not opened without its manifest: a torch.export program can hold code",
+        where=str(path),
+        remedy="give the folder that lolvit export wrote",
+    )
+
+
 def _coreml_package(path: Path) -> Any:
     if importlib.util.find_spec("coremltools") is None:
         raise MissingExtraError("export", needed_for="reading a Core ML package")
@@ -135,6 +161,8 @@ _INTERFACES = {
     "onnx": _onnx_interface,
     "tflite": _tflite_interface,
     "coreml": _coreml_interface,
+    "executorch": _pte_interface,
+    "torch": _refuse_torch,
 }
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from lolvit.artifact import Artifact, Format, TensorSpec
 from lolvit.errors import EXIT_BUG, DeviceError, LolvitError, UserError
-from lolvit_runtimes.bare import format_of
+from lolvit_runtimes.bare import CHECKED_IN_PYTHON, check, format_of
 from lolvit_runtimes.native import reason
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import RUNTIMES, require_runtime
@@ -38,8 +38,8 @@ def check_bare(path: Path) -> Format:
         DeviceError: the checker crashed or hung on it.
     """
     format = format_of(path)
-    if format == "tflite":
-        check_tflite(path)
+    if format in CHECKED_IN_PYTHON:
+        check(path, format)
     else:
         with Child(path) as child:
             child.ask({"do": "check", "path": str(path), "format": format}, START_SECONDS)
@@ -79,8 +79,8 @@ class IsolatedSession:
         format = artifact.format if artifact else format_of(path)
         if format != RUNTIMES[runtime].format:
             raise UserError(f"runtime '{runtime}' does not open {format}", where=str(path))
-        if artifact is None and format == "tflite":
-            check_tflite(path)  # here already, for it needs no child
+        if artifact is None and format in CHECKED_IN_PYTHON:
+            check(path, format)  # here already, for it needs no child
         self.runtime = runtime
         self.last_run_seconds = float("nan")
         self._seconds = run_seconds

@@ -34,9 +34,21 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "onnx", "lolvit_runtimes.openvino:OpenVinoSession", ("openvino",), "openvino",
         "OpenVINO, CPU, in float32",
     ),
+    "executorch": RuntimeEntry(
+        "executorch", "lolvit_runtimes.executorch:ExecuTorchSession", ("executorch", "torch"),
+        "executorch", "ExecuTorch, CPU (XNNPACK)",
+    ),
     "coreml": RuntimeEntry(
         "coreml", "lolvit_runtimes.coreml:CoreMLSession", ("coremltools",), "export",
         "Core ML, on a Mac only",
+    ),
+    "eager": RuntimeEntry(
+        "torch", "lolvit_runtimes.eager:EagerSession", ("torch",), "export",
+        "eager PyTorch, CPU, in float32: for reference",
+    ),
+    "torch-compile": RuntimeEntry(
+        "torch", "lolvit_runtimes.torch_compile:TorchCompileSession", ("torch",), "export",
+        "torch.compile, CPU: for reference; needs a C++ compiler",
     ),
     "coreml-reference": RuntimeEntry(
         "coreml", "lolvit_runtimes.coreml_reference:CoreMLReferenceSession",

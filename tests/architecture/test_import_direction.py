@@ -21,9 +21,12 @@ ALLOWED = {
 TORCH = {"torch", "torchvision", "timm", "litert_torch", "executorch", "torchao"}
 # The parts of `lolvit` that are the model itself.
 TORCH_IN_LOLVIT = ("lolvit.models", "lolvit.reparam")
-# The sessions that execute with torch.
+# The sessions that execute with torch, or hand it their tensors.
 TORCH_IN_RUNTIMES = (
     "lolvit_runtimes.eager",
+    "lolvit_runtimes.torch_compile",
+    "lolvit_runtimes.torch_program",
+    "lolvit_runtimes.executorch",  # its binding takes torch tensors; torch computes nothing there
     "lolvit_runtimes.coreml_reference",
     "lolvit_runtimes.mil_operations",
 )

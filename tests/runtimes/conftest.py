@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -131,3 +133,12 @@ def image() -> np.ndarray:
     """One input with normal statistics, NCHW."""
     generator = np.random.default_rng(0)
     return generator.standard_normal((1, 3, SIDE, SIDE)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def torch_exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small model as an ExecuTorch and as a torch.export program."""
+    folder = tmp_path_factory.mktemp("torch_exported")
+    command = [sys.executable, "-m", "tests.runtimes.torch_formats", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    return folder

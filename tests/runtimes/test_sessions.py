@@ -34,11 +34,11 @@ def opened(runtime: str, folder: Path, manifest: Manifest, threads: int = 1) -> 
 @pytest.mark.parametrize("runtime", FORMATS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_logits_equal_eager(runtime, threads, exported, manifest, image, tiny):
-    expected = EagerSession(tiny).run(image)
+    expected = EagerSession.of(tiny).run(image)
     found = opened(runtime, exported, manifest, threads)
     for scale in (1, 4, 0.25):  # the second and third run reuse the first one's buffers
         logits = found.run(image * np.float32(scale))
-        expected = EagerSession(tiny).run(image * np.float32(scale))
+        expected = EagerSession.of(tiny).run(image * np.float32(scale))
         assert logits.shape == (1, 10)
         assert logits.dtype == np.float32
         np.testing.assert_allclose(logits, expected, atol=2e-5, rtol=1e-5)
@@ -184,7 +184,7 @@ def test_delegated_operations_lie_between_a_delegates_outputs_and_inputs():
 
 def test_eager_keeps_the_process_threads(tiny, image):
     before = torch.get_num_threads()
-    found = EagerSession(tiny, threads=before + 1)
+    found = EagerSession.of(tiny, threads=before + 1)
     found.run(image)
     assert torch.get_num_threads() == before + 1
     found.close()
@@ -195,6 +195,6 @@ def test_eager_refuses_a_module_in_training_mode(tiny):
     tiny.train()
     try:
         with pytest.raises(ValueError, match="eval"):
-            EagerSession(tiny)
+            EagerSession.of(tiny)
     finally:
         tiny.eval()
