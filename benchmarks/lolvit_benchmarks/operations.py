@@ -32,7 +32,7 @@ class Recorded(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     runs: int
-    run_ms: float = Field(gt=0, description="median of whole inferences")
+    run_ms: float = Field(gt=0, description="of a whole inference, mean of the same runs")
     operations: tuple[Operation, ...]
     layers: tuple[Layer, ...]
 

@@ -17,10 +17,9 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from lolvit_benchmarks import stats
 from lolvit_benchmarks.onnx_layers import Layer, path_of, read_layers
 from lolvit_benchmarks.operations import Operation, Recorded
-from lolvit_benchmarks.profiling import named, repeat, values_of
+from lolvit_benchmarks.profiling import WARM_UP, named, repeat, values_of
 from lolvit_runtimes.native import opening
 from lolvit_runtimes.ort import PROVIDER, REFUSALS, session_options
 from lolvit_runtimes.session import FloatArray
@@ -47,10 +46,10 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
         with opening("ONNX Runtime", path, REFUSALS):
             session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
             feed = {session.get_inputs()[0].name: image}
-            times = repeat(lambda: session.run(None, feed))
+            repeat(lambda: session.run(None, feed))
         events = json.loads(Path(session.end_profiling()).read_text())
         graph = onnx.load(optimised).graph
-    return recorded(list(runs_of(events))[-len(times) :], read_layers(path), list(graph.node))
+    return recorded(list(runs_of(events))[WARM_UP:], read_layers(path), list(graph.node))
 
 
 Timed = tuple[float, dict[str, tuple[str, float]]]  # of a run: its ms; by name: kind and ms
@@ -72,13 +71,12 @@ def recorded(
     runs: Sequence[Timed], layers: Sequence[Layer], nodes: Sequence[onnx.NodeProto]
 ) -> Recorded:
     """Return each operation's mean over the fastest quarter of the runs."""
-    run_ms = stats.median([ms for ms, _ in runs])
     quiet = sorted(runs, key=lambda run: run[0])[: max(1, round(_QUIET_SHARE * len(runs)))]
     by_value = values_of(layers)
     by_node = {node.name: node for node in nodes}
     return Recorded(
         runs=len(runs),
-        run_ms=run_ms,
+        run_ms=sum(ms for ms, _ in quiet) / len(quiet),
         operations=tuple(
             _operation(
                 kind,

@@ -40,7 +40,7 @@ class OperationProfile(_Frozen):
     """Where a model's time goes, seen in a process of its own while the runtime profiled it."""
 
     runs: int
-    run_ms: Positive = Field(description="median of whole profiled inferences: profiling slows")
+    run_ms: Positive = Field(description="a whole profiled inference, mean: profiling slows")
     operations_ms: Positive = Field(description="of run_ms, in operations")
     macs: int = Field(description="multiply-adds of the operations, counted in the artifact")
     without_macs_share: Share = Field(description="of the time: operations without multiply-adds")

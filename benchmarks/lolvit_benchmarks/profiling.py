@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable
 
 from lolvit_benchmarks.onnx_layers import Layer
 
-_WARM_UP = 10
+WARM_UP = 10  # inferences
 _MS = 2000.0
 _FEWEST, _MOST = 20, 400
 
 
 def repeat(run: Callable[[], object]) -> list[float]:
-    """Make ten inferences that don't count, then as many as take about two seconds, 20 to 400;
-    return the milliseconds of the latter."""
-    each = sum(_ms(run) for _ in range(_WARM_UP)) / _WARM_UP
-    return [_ms(run) for _ in range(min(_MOST, max(_FEWEST, round(_MS / each))))]
+    """Make `WARM_UP` inferences, then as many as take about two seconds, 20 to 400; return the
+    milliseconds of all."""
+    times = [_ms(run) for _ in range(WARM_UP)]
+    each = sum(times) / WARM_UP
+    return times + [_ms(run) for _ in range(min(_MOST, max(_FEWEST, round(_MS / each))))]
 
 
 def _ms(run: Callable[[], object]) -> float:
