@@ -71,4 +71,5 @@ def recapture(module: GraphModule) -> ExportedProgram:
 def output_classes(module: GraphModule) -> int:
     """Return the width of the logits (1, classes) that a captured graph gives."""
     output = next(node for node in module.graph.nodes if node.op == "output")
-    return int(output.args[0][0].meta["val"].shape[1])
+    (logits,) = output.all_input_nodes
+    return int(logits.meta["val"].shape[1])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lolvit.errors import UserError
 from lolvit.output import console, print_json, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
@@ -61,9 +62,12 @@ def export(
     parsed_size = parse_size(size) if size is not None else None
     picked = choose_many("target", formats, FORMATS)
     precisions = choose_many("precision", precision, ("fp32", "fp16"))
+    _require_precisions(picked, precisions)
     if weights is not None and calibrate is not None:
         raise click.UsageError("--calibrate is for untrained models: leave out one of the two")
-    with _progress() as progress:
+    from lolvit_export.lowerers import Lowerers
+
+    with _progress() as progress, Lowerers(picked) as lowerers:
         progress("start")
         from lolvit_export.pipeline import ExportRequest, export_model  # loads torch
 
@@ -79,11 +83,24 @@ def export(
             labels=labels,
             rewrites=not no_rewrites,
         )
-        folder, manifest = export_model(request, progress)
+        folder, manifest = export_model(request, progress, lowerers)
     if as_json:
         print_json(as_document(folder, manifest))
     else:
         show(folder, manifest)
+
+
+def _require_precisions(formats: Sequence[str], precisions: Sequence[str]) -> None:
+    """Refuse a format that has none of the precisions before anything is loaded."""
+    from lolvit_export.lowering import LOWERINGS
+
+    for format in formats:
+        has = LOWERINGS[format][1]
+        if not set(has).intersection(precisions):
+            raise UserError(
+                f"{format} has no {' or '.join(precisions)} form",
+                remedy=f"add --precision {' or '.join(has)}",
+            )
 
 
 @contextmanager

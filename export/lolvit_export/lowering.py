@@ -9,12 +9,14 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch.fx import GraphModule
+from typing import TYPE_CHECKING
 
 from lolvit.artifact import Preprocess, TensorSpec
 
-Lower = Callable[[GraphModule, "LoweringRequest"], "list[Lowered]"]
+if TYPE_CHECKING:  # a process that only starts lowerings has no need to load torch for it
+    from torch.fx import GraphModule
+
+Lower = Callable[["GraphModule", "LoweringRequest"], "list[Lowered]"]
 
 
 @dataclass(frozen=True)

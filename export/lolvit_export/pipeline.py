@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
 from torch.fx import GraphModule
 
 from lolvit.artifact import (
@@ -27,12 +29,13 @@ from lolvit.models.factory import default_size
 from lolvit.models.names import folder_name
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
-from lolvit_export.lowering import LOWERINGS, Lower, Lowered, LoweringRequest, find_lowering
+from lolvit_export.lowerers import Lowerers
+from lolvit_export.lowering import LOWERINGS, Lowered, LoweringRequest
 from lolvit_export.passes import STATIC_REWRITE, apply_all
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import Prepared, prepare
 from lolvit_export.quiet import quiet
-from lolvit_export.verify import eager_logits, verify
+from lolvit_export.verify import Verifiers, eager_logits
 
 Progress = Callable[[str], None]
 
@@ -53,11 +56,6 @@ _TOOLS = (
 )
 
 
-# TensorFlow takes longest to start in its child process, so what it verifies is lowered first.
-_SLOWEST_TO_VERIFY = ("tflite", "coreml", "executorch", "torch", "onnx")
-_VERIFIERS = 2
-
-
 @dataclass(frozen=True)
 class ExportRequest:
     """What to export, and where to."""
@@ -74,8 +72,11 @@ class ExportRequest:
     rewrites: bool = True
 
 
-def export_model(request: ExportRequest, progress: Progress) -> tuple[Path, Manifest]:
-    """Write OUT/MODEL-HxW whole, after every artifact in it has passed its gates.
+def export_model(
+    request: ExportRequest, progress: Progress, lowerers: Lowerers | None = None
+) -> tuple[Path, Manifest]:
+    """Write OUT/MODEL-HxW whole, after every artifact in it has passed its gates. `lowerers` are
+    those of the request's formats, where the caller has started them already.
 
     Raises:
         UserError: the request cannot be met; GateFailedError: an artifact is not equal enough to
@@ -87,12 +88,17 @@ def export_model(request: ExportRequest, progress: Progress) -> tuple[Path, Mani
         raise UserError(
             "exists and is no export", where=str(target), remedy="choose another --out folder"
         )
-    with staged_folder(target) as folder:
+    with (
+        _leaving_cores(),
+        staged_folder(target) as folder,
+        Verifiers() as verifiers,
+        lowerers or Lowerers(request.formats) as lowering,
+    ):
         progress("load converters")
-        with (
-            quiet()
-        ):  # all before any thread starts: coremltools hides modules while it is imported
-            lowerings = {format: find_lowering(format) for format in request.formats}
+        with quiet():
+            lowering.load()
+        for format in request.formats:
+            verifiers.start(format)
         progress("model")
         prepared = prepare(
             request.model,
@@ -105,11 +111,25 @@ def export_model(request: ExportRequest, progress: Progress) -> tuple[Path, Mani
         progress("rewrite")
         with quiet():
             graph, passes = rewritten(prepared, rewrites=request.rewrites)
-        artifacts = _lower_and_verify(graph, prepared, request, lowerings, folder, progress)
+        job = _Job(graph, prepared, request, folder)
+        artifacts = _lower_and_verify(job, lowering, verifiers, progress)
         manifest = _manifest(prepared, request, artifacts, passes, _save_weights(prepared, folder))
         _refuse_failed_gates(manifest, target)
         write_manifest(folder, manifest)
     return target, manifest
+
+
+@contextmanager
+def _leaving_cores() -> Iterator[None]:
+    """Compute with half of the cores inside the block: child processes lower and verify meanwhile,
+    and torch's threads wait for each other by spinning. With more threads than free cores, what
+    takes 3 s by itself took 60."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def rewritten(prepared: Prepared, *, rewrites: bool) -> tuple[GraphModule, tuple[PassRecord, ...]]:
@@ -121,33 +141,52 @@ def rewritten(prepared: Prepared, *, rewrites: bool) -> tuple[GraphModule, tuple
     return apply_all(STATIC_REWRITE, graph)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is lowered, from where and to where."""
+
+    graph: GraphModule
+    prepared: Prepared
+    request: ExportRequest
+    folder: Path
+
+    def lowering(self, format: str) -> LoweringRequest:
+        wanted = tuple(p for p in self.request.precisions if p in LOWERINGS[format][1])
+        return LoweringRequest(self.folder, wanted, self.prepared.preprocess)
+
+
 def _lower_and_verify(
-    graph: GraphModule,
-    prepared: Prepared,
-    request: ExportRequest,
-    lowerings: dict[str, Lower],
-    folder: Path,
-    progress: Progress,
+    job: _Job, lowerers: Lowerers, verifiers: Verifiers, progress: Progress
 ) -> list[Artifact]:
     """Lower to each format; artifacts are verified in child processes meanwhile."""
-    photos = verification_pixels(prepared.preprocess)
-    references = eager_logits(prepared.model, photos, prepared.preprocess)
-    with ThreadPoolExecutor(_VERIFIERS) as verifiers:
-        pending: list[Future[Artifact]] = []
-        for format in sorted(request.formats, key=_SLOWEST_TO_VERIFY.index):
+    preprocess = job.prepared.preprocess
+    photos = verification_pixels(preprocess)
+    references = eager_logits(job.prepared.model, photos, preprocess)
+
+    def verified(lowered: list[Lowered], format: str) -> list[Artifact]:
+        described = [_describe(item, format) for item in lowered]
+        return [
+            verifiers.verify(job.folder / artifact.path, artifact, photos, references, preprocess)
+            for artifact in described
+        ]
+
+    def beside(format: str) -> list[Artifact]:
+        return verified(lowerers.lower_beside(job.graph, job.lowering(format)), format)
+
+    # Left in this order, the child is ended before its thread is waited for.
+    with ThreadPoolExecutor() as threads, lowerers:
+        pending: list[Future[list[Artifact]]] = []
+        if lowerers.beside is not None:
+            progress(f"lower to {lowerers.beside}")
+            pending.append(threads.submit(beside, lowerers.beside))
+        for format in lowerers.here:
             progress(f"lower to {format}")
-            wanted = tuple(p for p in request.precisions if p in LOWERINGS[format][1])
             with quiet():
-                lowered = lowerings[format](
-                    graph, LoweringRequest(folder, wanted, prepared.preprocess)
-                )
-            for artifact in (_describe(item, format) for item in lowered):
-                path = folder / artifact.path
-                arguments = (path, artifact, photos, references, prepared.preprocess)
-                pending.append(verifiers.submit(verify, *arguments))
+                lowered = lowerers.lower(format, job.graph, job.lowering(format))
+            pending.append(threads.submit(verified, lowered, format))
         progress("verify on photos")
-        verified = [future.result() for future in pending]
-    return sorted(verified, key=lambda a: request.formats.index(a.format))
+        artifacts = [artifact for future in pending for artifact in future.result()]
+    return sorted(artifacts, key=lambda a: job.request.formats.index(a.format))
 
 
 def _describe(lowered: Lowered, format: str) -> Artifact:

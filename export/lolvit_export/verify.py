@@ -9,7 +9,10 @@ from __future__ import annotations
 import copy
 import math
 import platform
+import threading
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ import torch
 from torch import nn
 
 from lolvit.artifact import Artifact, Gate, Preprocess
-from lolvit_runtimes.isolated import IsolatedSession
+from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.preprocess import Pixels, normalize, to_input
 
 Logits = npt.NDArray[np.float64]
@@ -68,45 +71,73 @@ def eager_logits(
         return [exact(image).numpy() for image in images]
 
 
-def verify(
-    path: Path,
-    artifact: Artifact,
-    photos: Sequence[Pixels],
-    references: Sequence[Logits],
-    preprocess: Preprocess,
-) -> Artifact:
-    """Return the artifact with its gates: the worst photo's SNR and the top-1 agreement.
+class Verifiers:
+    """The child processes that artifacts are verified in: one a runtime, for its artifacts one
+    after another. Several threads may verify at once."""
 
-    Raises:
-        DeviceError: a runtime refused the artifact.
-    """
-    gates: list[Gate] = []
-    measured: dict[str, float] = {}
-    for runtime in runtimes_for(artifact.format):
-        outputs = _run(runtime, path, artifact, photos, preprocess)
-        worst = min(snr_db(r, o) for r, o in zip(references, outputs, strict=True))
-        agreement = top1_agreement(references, outputs)
-        gates.append(_gate(f"{runtime}.snr_db", worst, SNR_FLOOR[runtime, artifact.precision]))
-        gates.append(_gate(f"{runtime}.top1", agreement, TOP1_FLOOR[artifact.precision]))
-        measured[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
-    return artifact.model_copy(update={"gates": tuple(gates), "measured": measured})
+    def __init__(self) -> None:
+        self._children: dict[str, Child] = {}
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
+    def __enter__(self) -> Verifiers:
+        return self
 
-def _run(
-    runtime: str,
-    path: Path,
-    artifact: Artifact,
-    photos: Sequence[Pixels],
-    preprocess: Preprocess,
-) -> list[Logits]:
-    session = IsolatedSession(
-        runtime, path, artifact, start_seconds=START_SECONDS, run_seconds=RUN_SECONDS
-    )
-    try:
-        inputs: list[Any] = [to_input(photo, preprocess, artifact.input) for photo in photos]
-        return [session.run(image).astype(np.float64) for image in inputs]
-    finally:
-        session.close()
+    def __exit__(self, *_: object) -> None:
+        for child in self._children.values():
+            child.close()
+
+    def start(self, format: str) -> None:
+        """Have the runtimes of a format imported, so that they are there when they are needed."""
+        for runtime in runtimes_for(format):
+            with self._turns[runtime]:
+                self._child(runtime, Path(format)).import_ahead(runtime)
+
+    def verify(
+        self,
+        path: Path,
+        artifact: Artifact,
+        photos: Sequence[Pixels],
+        references: Sequence[Logits],
+        preprocess: Preprocess,
+    ) -> Artifact:
+        """Return the artifact with its gates: the worst photo's SNR and the top-1 agreement.
+
+        Raises:
+            DeviceError: a runtime refused the artifact.
+        """
+        gates: list[Gate] = []
+        measured: dict[str, float] = {}
+        for runtime in runtimes_for(artifact.format):
+            inputs: list[Any] = [to_input(photo, preprocess, artifact.input) for photo in photos]
+            outputs = self._run(runtime, path, artifact, inputs)
+            worst = min(snr_db(r, o) for r, o in zip(references, outputs, strict=True))
+            agreement = top1_agreement(references, outputs)
+            gates.append(_gate(f"{runtime}.snr_db", worst, SNR_FLOOR[runtime, artifact.precision]))
+            gates.append(_gate(f"{runtime}.top1", agreement, TOP1_FLOOR[artifact.precision]))
+            measured[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
+        return artifact.model_copy(update={"gates": tuple(gates), "measured": measured})
+
+    def _run(
+        self, runtime: str, path: Path, artifact: Artifact, inputs: Sequence[Any]
+    ) -> list[Logits]:
+        with self._turns[runtime]:
+            session = IsolatedSession(
+                runtime,
+                path,
+                artifact,
+                start_seconds=START_SECONDS,
+                run_seconds=RUN_SECONDS,
+                child=self._child(runtime, path),
+            )
+            with closing(session):
+                return [session.run(image).astype(np.float64) for image in inputs]
+
+    def _child(self, runtime: str, path: Path) -> Child:
+        """Return the runtime's child: a new one if there is none, or it has ended."""
+        child = self._children.get(runtime)
+        if child is None or child.ended:
+            child = self._children[runtime] = Child(path)
+        return child
 
 
 def _gate(name: str, value: float, floor: float) -> Gate:

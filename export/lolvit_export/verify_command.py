@@ -85,8 +85,7 @@ def _verify_all(
     from lolvit.models.checkpoint import read_state  # loads torch
     from lolvit_export.photos import verification_pixels
     from lolvit_export.prepare import restore
-    from lolvit_export.verify import eager_logits
-    from lolvit_export.verify import verify as verify_one
+    from lolvit_export.verify import Verifiers, eager_logits
 
     state, _ = read_state(weights)
     model = restore(manifest.model, manifest.num_classes, state, where=str(weights))
@@ -95,13 +94,15 @@ def _verify_all(
     references = eager_logits(model, photos, preprocess)
     verified: list[Artifact] = []
     failures: list[tuple[str, DeviceError]] = []
-    for artifact in chosen:
-        say(f"verify {artifact.path}", markup=False)
-        path = folder / artifact.path
-        try:
-            verified.append(verify_one(path, artifact, photos, references, preprocess))
-        except DeviceError as error:
-            failures.append((artifact.path, error))
+    with Verifiers() as verifiers:
+        for artifact in chosen:
+            say(f"verify {artifact.path}", markup=False)
+            path = folder / artifact.path
+            try:
+                found = verifiers.verify(path, artifact, photos, references, preprocess)
+                verified.append(found)
+            except DeviceError as error:
+                failures.append((artifact.path, error))
     return verified, failures
 
 

@@ -19,9 +19,10 @@ import numpy as np
 from lolvit.artifact import Artifact
 from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, LolvitError
 from lolvit_runtimes import bare
-from lolvit_runtimes.session import Session, open_session
+from lolvit_runtimes.session import Session, import_runtime, open_session
 from lolvit_runtimes.wire import Array, Message, receive, send
 
+_NO_ROOM = "failed to map segment from shared object"
 Answer = tuple[Message, Array | None]
 
 
@@ -39,13 +40,19 @@ class Server:
             parts = {"what": error.what, "where": error.where, "remedy": error.remedy}
             return {"error": parts, "exit_code": error.exit_code}, None
         except MemoryError:
-            parts = {"what": "out of memory", "where": str(request.get("path", "")), "remedy": ""}
-            return {"error": parts, "exit_code": DeviceError.exit_code}, None
+            return _out_of_memory(request)
+        except ImportError as error:
+            if _NO_ROOM in str(error):  # what the dynamic linker says of a library it can't load
+                return _out_of_memory(request)
+            raise
 
     def _do(self, request: Message, array: Array | None) -> Answer:
         match request["do"]:
             case "limit":
                 limit_resources(request["bytes"])
+                return {}, None
+            case "import":
+                import_runtime(request["runtime"])
                 return {}, None
             case "check":
                 bare.check(Path(request["path"]), request["format"])
@@ -65,6 +72,7 @@ class Server:
             artifact = bare.describe(path, request["format"])
         else:
             artifact = Artifact.model_validate(stated)
+        self._close()
         self._session = open_session(request["runtime"], path, artifact, threads=request["threads"])
         return {
             "version": self._session.version,
@@ -72,6 +80,11 @@ class Server:
             "input": artifact.input.model_dump(),
             "output": artifact.output.model_dump(),
         }
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _run(self, image: Any) -> Answer:
         session = self._opened()
@@ -84,6 +97,11 @@ class Server:
         if self._session is None:
             raise ValueError("no session is open")
         return self._session
+
+
+def _out_of_memory(request: Message) -> Answer:
+    parts = {"what": "out of memory", "where": str(request.get("path", "")), "remedy": ""}
+    return {"error": parts, "exit_code": DeviceError.exit_code}, None
 
 
 def limit_resources(memory: int) -> None:

@@ -20,7 +20,6 @@ from lolvit_runtimes.bare import CHECKED_IN_PYTHON, check, format_of
 from lolvit_runtimes.native import reason
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import RUNTIMES, require_runtime
-from lolvit_runtimes.tflite_check import check_tflite
 from lolvit_runtimes.wire import Array, Message, WireError, receive, send
 
 START_SECONDS = 120.0  # TensorFlow or coremltools take ten to import on a busy machine
@@ -63,12 +62,15 @@ class IsolatedSession:
         start_seconds: float = START_SECONDS,
         run_seconds: float = RUN_SECONDS,
         memory: int | None = None,
+        child: Child | None = None,
     ) -> None:
         """Open an artifact in a child; without `artifact`, check the file and learn its tensors.
 
         Args:
             memory: bytes of address space the child may use (Linux); by default half of the
                 machine's memory, at least 8 GiB.
+            child: a child that is there already; it forgets what it had opened before, and
+                outlives this session.
 
         Raises:
             UserError: the file is not valid, or is not of this runtime's format.
@@ -84,7 +86,9 @@ class IsolatedSession:
         self.runtime = runtime
         self.last_run_seconds = float("nan")
         self._seconds = run_seconds
-        self._child = Child(path, memory)
+        self._own = child is None
+        self._child = child or Child(path, memory)
+        self._child.path = path
         request = {
             "do": "open",
             "path": str(path),
@@ -134,15 +138,17 @@ class IsolatedSession:
         return self._options | {"process": "child"}
 
     def close(self) -> None:
-        """End the child."""
-        self._child.close()
+        """End the child, if it was started for this session."""
+        if self._own:
+            self._child.close()
 
 
 class Child:
-    """The child process on one file: starts, is asked, and is ended whatever happens."""
+    """The child process on one file: starts, is asked, and is ended whatever happens. `path` is the
+    file that failures name."""
 
     def __init__(self, path: Path, memory: int | None = None) -> None:
-        self._path = path
+        self.path = path
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         self._process = subprocess.Popen(
             # -P: a module in the current folder must not stand in for one of ours
@@ -162,6 +168,15 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it can't be asked any more."""
+        return self._said.closed
+
+    def import_ahead(self, runtime: str) -> None:
+        """Have the child import a runtime, and don't wait for it: the next question does."""
+        self._talker.submit(self._exchange, {"do": "import", "runtime": runtime}, None)
+
     def ask(
         self, request: Message, seconds: float, array: Array | None = None
     ) -> tuple[Message, Array | None]:
@@ -172,13 +187,13 @@ class Child:
             DeviceError: it crashed, or gave no answer or a senseless one.
         """
         if self._process.returncode is not None:
-            raise DeviceError("its runtime's process has ended", where=str(self._path))
+            raise DeviceError("its runtime's process has ended", where=str(self.path))
         pending: Future[Any] = self._talker.submit(self._exchange, request, array)
         try:
             answer, result = pending.result(seconds)
         except NoAnswerError as error:
             self.close()
-            raise DeviceError(f"no answer in {seconds:g} s", where=str(self._path)) from error
+            raise DeviceError(f"no answer in {seconds:g} s", where=str(self.path)) from error
         except (EOFError, BrokenPipeError) as error:
             raise self._post_mortem() from error
         except WireError as error:
@@ -204,12 +219,12 @@ class Child:
         self.close()
         kind = UserError if answer.get("exit_code") == UserError.exit_code else DeviceError
         what, where, remedy = (str(parts.get(part, "")) for part in ("what", "where", "remedy"))
-        return kind(what, where=where or str(self._path), remedy=remedy)
+        return kind(what, where=where or str(self.path), remedy=remedy)
 
     def senseless(self) -> DeviceError:
         """End the child and return what to raise when its answer makes no sense."""
         self.close()
-        return DeviceError("its runtime's process gave a senseless answer", where=str(self._path))
+        return DeviceError("its runtime's process gave a senseless answer", where=str(self.path))
 
     def _post_mortem(self) -> LolvitError:
         """Return why the child is gone.
@@ -226,7 +241,7 @@ class Child:
         said = f": {reason(ValueError(last_line))}" if last_line else ""
         return DeviceError(
             f"the runtime {_ending(code)}{said}",
-            where=str(self._path),
+            where=str(self.path),
             remedy="the file is broken or the runtime can't handle it",
         )
 

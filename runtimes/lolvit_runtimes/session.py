@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,13 @@ class Session(Protocol):
         """Free the runtime's memory; the session can't be used afterwards."""
 
 
+def import_runtime(runtime: str) -> type[Session]:
+    """Import a runtime in `RUNTIMES`, and return its session class."""
+    module, _, name = RUNTIMES[runtime].session.partition(":")
+    session_class: type[Session] = getattr(importlib.import_module(module), name)
+    return session_class
+
+
 def open_session(runtime: str, path: Path, artifact: Artifact, *, threads: int = 1) -> Session:
     """Open an artifact whose file has been checked (`lolvit.artifact.check_artifact`).
 
@@ -67,7 +74,6 @@ def open_session(runtime: str, path: Path, artifact: Artifact, *, threads: int =
             f"runtime '{runtime}' opens {entry.format}, not {artifact.format}", where=str(path)
         )
     require_runtime(runtime)
-    module, _, name = entry.session.partition(":")
-    session_class = getattr(importlib.import_module(module), name)
+    session_class: Any = import_runtime(runtime)
     session: Session = session_class(path, artifact, threads=threads)
     return session

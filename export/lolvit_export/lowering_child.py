@@ -1,0 +1,68 @@
+"""Lower to one format in a process of its own, beside the others: converters are Python, so that
+threads would take turns.
+
+`python -m lolvit_export.lowering_child FORMAT` imports the format's converter, reads a pickled
+graph and request from its standard input, and answers with one JSON document. What is unpickled
+comes from the process that started this one (`lowerers.py`), through a pipe of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import sys
+import traceback
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from lolvit.errors import EXIT_BUG, EXIT_DONE, UserError
+from lolvit_export.lowering import Lowered, LoweringRequest, find_lowering
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+
+def _know_shapes(graph: GraphModule, request: LoweringRequest) -> None:
+    """Give the graph back what a pickle leaves out: the shapes of its values."""
+    import torch  # loaded with the converter by now
+
+    from lolvit_export.shapes import refresh_shapes
+
+    image = next(node for node in graph.graph.nodes if node.op == "placeholder")
+    image.meta["val"] = torch.empty(1, 3, *request.preprocess.size)
+    refresh_shapes(graph)
+
+
+def _written(item: Lowered) -> dict[str, Any]:
+    specs = {name: getattr(item, name).model_dump() for name in ("input", "output")}
+    return {**asdict(item), **specs, "path": str(item.path)}
+
+
+def main(format: str) -> int:
+    """Serve one request, and return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what converters print goes to standard error
+    try:
+        lower = find_lowering(format)
+        graph, request = pickle.load(sys.stdin.buffer)
+        _know_shapes(graph, request)
+        answer: dict[str, Any] = {"lowered": [_written(item) for item in lower(graph, request)]}
+    except EOFError:
+        return EXIT_DONE  # the parent is gone, or has no need of it any more
+    except UserError as error:
+        answer = {"error": {"what": error.what, "where": error.where, "remedy": error.remedy}}
+    except Exception:  # noqa: BLE001 - the outermost handler: the parent shows the traceback
+        traceback.print_exc()
+        return EXIT_BUG
+    answers.write(json.dumps(answer))
+    answers.flush()
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1])
+    sys.stderr.flush()
+    os._exit(code)  # native libraries may crash while they unload, which no longer matters
