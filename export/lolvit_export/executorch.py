@@ -1,4 +1,9 @@
-"""Lower to ExecuTorch: the whole graph in one XNNPACK delegate, in the forms that it takes."""
+"""Lower to ExecuTorch: the whole graph in one XNNPACK delegate, in the forms that it takes.
+
+Only fp32. Half precision works and gains nothing here: the exporter stores the weights of
+convolutions in float32 all the same (8.7 MB of 9.3), LOLViT-X agrees with eager to 47 dB, and one
+core of a Xeon with avx512_fp16 takes 4.2 ms for what takes 3.2 in float32.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,8 @@ OUTPUT_NAME = "logits"
 
 def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     """Write `model-fp32.pte`: float32 image (1, 3, H, W) in, float32 logits out."""
+    if "fp32" not in request.precisions:
+        return []
     shape = (1, 3, *request.preprocess.size)
     ensure_shapes(graph, shape)
     form, _ = apply_all(XNNPACK_FORM, graph)

@@ -22,6 +22,8 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
 
     Only fp32: it is there to compare runtimes with eager PyTorch, which is in float32.
     """
+    if "fp32" not in request.precisions:
+        return []
     shape = (1, 3, *request.preprocess.size)
     ensure_shapes(graph, shape)
     image = TensorSpec(name=INPUT_NAME, shape=shape, layout="NCHW", values="normalized")

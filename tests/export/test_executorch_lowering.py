@@ -1,0 +1,168 @@
+"""The forms that XNNPACK in ExecuTorch takes, and the program that comes out: one delegate."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from lolvit.cli import main
+from lolvit_export.lowering import LOWERINGS
+from lolvit_export.passes.flat_products import FlatProducts
+from lolvit_export.passes.kept_means import KeptMeans
+from lolvit_export.passes.plain_layer_norm import PlainLayerNorm
+from lolvit_export.passes.plain_softmax import PlainSoftmax
+from lolvit_export.passes.sums_as_products import SumsAsProducts
+from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
+
+sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+def heads(x: Any) -> Any:
+    """(1, 3, H, W) to (1, 3, H, W), as queries of width W, not symmetric in anything."""
+    return x * torch.linspace(0.5, 1.5, x.shape[-1], dtype=x.dtype)
+
+
+@some_shapes
+@given(sizes)
+def test_attention_without_a_mask_is_products_and_softmax(size: tuple[int, int]) -> None:
+    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x.sin()))
+    graph, record = rewritten(PlainSoftmax(), model, size)
+    assert record.fired == 1
+    assert operations(graph).count("matmul") == 2 and "softmax" in operations(graph)
+
+
+def test_attention_keeps_a_scale_of_its_own() -> None:
+    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x, scale=0.3))
+    assert rewritten(PlainSoftmax(), model)[1].fired == 1
+
+
+@pytest.mark.parametrize("options", [{"is_causal": True}, {"attn_mask": torch.ones(8, 8)}])
+def test_attention_with_a_mask_is_left(options: dict[str, Any]) -> None:
+    options = {k: v.double() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
+    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x, **options))
+    assert refusals(PlainSoftmax(), model) == ["it has a mask: a row may be empty"]
+
+
+@some_shapes
+@given(sizes, st.booleans(), st.booleans())
+def test_layer_norm_is_products(size: tuple[int, int], affine: bool, biased: bool) -> None:
+    norm = nn.LayerNorm(size[1], elementwise_affine=affine, bias=biased)
+    graph, record = rewritten(PlainLayerNorm(), Model(lambda m, x: m.norm(x), norm=norm), size)
+    assert record.fired == 1
+    assert "layer_norm" not in operations(graph)
+
+
+def test_layer_norm_over_two_axes_is_left() -> None:
+    model = Model(lambda m, x: m.norm(x), norm=nn.LayerNorm((8, 8)))
+    assert refusals(PlainLayerNorm(), model) == ["it normalises over 2 axes"]
+
+
+@some_shapes
+@given(sizes, st.sampled_from([-1, -2, 2, 3]))
+def test_a_kept_sum_is_a_product(size: tuple[int, int], axis: int) -> None:
+    model = Model(lambda m, x: x / (x.abs().sum(axis, keepdim=True) + 1))
+    graph, record = rewritten(SumsAsProducts(), model, size)
+    assert record.fired == 1
+    assert "sum" not in operations(graph)
+
+
+@pytest.mark.parametrize(
+    ("axes", "kept", "reason"),
+    [
+        (-1, False, "the axis is dropped, or the type changed"),
+        (1, True, "axes [1] of 4 are not one of the last two"),
+        ((2, 3), True, "axes [2, 3] of 4 are not one of the last two"),
+    ],
+)
+def test_other_sums_are_left(axes: Any, kept: bool, reason: str) -> None:
+    model = Model(lambda m, x: x.sum(axes, keepdim=kept))
+    assert refusals(SumsAsProducts(), model) == [reason]
+
+
+@some_shapes
+@given(sizes)
+def test_a_product_of_equal_batches_is_one_bmm(size: tuple[int, int]) -> None:
+    model = Model(lambda m, x: heads(x) @ x.transpose(-2, -1))
+    graph, record = rewritten(FlatProducts(), model, size)
+    assert record.fired == 1
+    assert "matmul" not in operations(graph) and operations(graph).count("bmm") == 1
+
+
+def test_a_broadcast_product_is_left() -> None:
+    model = Model(lambda m, x: x @ x[:, :1].transpose(-2, -1))
+    (reason,) = refusals(FlatProducts(), model)
+    assert "do not share their batch axes" in reason
+
+
+@some_shapes
+@given(sizes)
+def test_a_global_mean_keeps_its_axes_inside(size: tuple[int, int]) -> None:
+    for function in (
+        lambda m, x: x.mean((-2, -1)),
+        lambda m, x: x.mean((3, 2)),
+        lambda m, x: F.adaptive_avg_pool2d(x, 1),
+    ):
+        graph, record = rewritten(KeptMeans(), Model(function), size)
+        assert record.fired == 1
+        assert "adaptive_avg_pool2d" not in operations(graph)
+
+
+@pytest.mark.parametrize("axes", [1, (1, 2), -1])
+def test_other_means_are_left(axes: Any) -> None:
+    (reason,) = refusals(KeptMeans(), Model(lambda m, x: x.mean(axes)))
+    assert "are not height and width" in reason
+
+
+def test_a_pool_to_more_than_one_value_is_left() -> None:
+    model = Model(lambda m, x: F.adaptive_avg_pool2d(x, 2))
+    assert refusals(KeptMeans(), model) == ["it is not averaged to one value"]
+
+
+def test_the_command_knows_every_format() -> None:
+    from lolvit_export.command import FORMATS
+
+    assert set(FORMATS) == set(LOWERINGS)
+
+
+@pytest.mark.parametrize("format", ["executorch", "torch"])
+def test_a_precision_that_a_format_lacks_is_refused_at_once(
+    format: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", "lolvit_xx", "--to", format, "--precision", "fp16", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert f"{format} has no fp16 form; add --precision fp32" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+EXPORT = "import sys; from lolvit.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lolvit_xx", "mobilevit_xxs"])
+def test_the_whole_model_is_one_delegate_and_passes_its_gates(model: str, tmp_path: Path) -> None:
+    """In a process of its own: the exporter loads Triton, which TensorFlow does not bear."""
+    from lolvit_runtimes.pte import _plan, _program, placement_of
+
+    command = ["export", model, "--to", "executorch,torch", "--size", "64", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", EXPORT, *command, "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [each["path"] for each in document["artifacts"]] == ["model-fp32.pte", "model-fp32.pt2"]
+    assert all(gate["passed"] for each in document["artifacts"] for gate in each["gates"])
+    content = (Path(document["folder"]) / "model-fp32.pte").read_bytes()
+    assert set(placement_of(content)) == {"XNNPACK"}
+    assert len(_plan(_program(content)[0])["delegates"]) == 1
+    text = (Path(document["folder"]) / "model-fp32.pt2").read_bytes()
+    assert str(Path(__file__).parents[2]).encode() not in text
