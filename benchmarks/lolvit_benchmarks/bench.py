@@ -6,15 +6,17 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from lolvit.artifact import Precision
 from lolvit.errors import DeviceError, GateFailedError, LolvitError
 from lolvit_benchmarks import result
-from lolvit_benchmarks.cell import COMPARISON, Cell, Setting
+from lolvit_benchmarks.cell import COMPARISON, Cell
+from lolvit_benchmarks.entrants import Setting
 from lolvit_benchmarks.environment import Environment, read_environment
 from lolvit_benchmarks.inputs import Photo, open_photo
 from lolvit_benchmarks.prepare import Prepared, Wanted, prepare
+from lolvit_benchmarks.result import Best
 from lolvit_benchmarks.result_files import ensure_writable, save, save_latest
 from lolvit_benchmarks.schedule import PROFILES, Profile
 from lolvit_benchmarks.sysfs import Machine
@@ -32,7 +34,7 @@ class Request:
 
     models: tuple[str, ...]
     runtimes: tuple[str, ...]
-    precisions: tuple[Precision, ...]
+    precisions: tuple[Precision | Best, ...]
     threads: tuple[int, ...]
     sizes: tuple[Size, ...]
     profile: str
@@ -131,7 +133,7 @@ def _prepared(
     found = []
     for number, model in enumerate(request.models):
         weights = request.weights if number == 0 else None
-        wanted = Wanted(model, formats, request.precisions, size, weights)
+        wanted = Wanted(model, formats, *_wanted(request.precisions), size, weights)
         try:
             made = prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say)
         except (DeviceError, GateFailedError) as error:
@@ -142,6 +144,12 @@ def _prepared(
             found.append(made)
     names = distinct([prepared.manifest.model for prepared in found])
     return list(zip(names, found, strict=True))
+
+
+def _wanted(precisions: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the precisions that are needed, and those that are tried where a format has them."""
+    needed = tuple(precision for precision in precisions if precision != result.BEST)
+    return needed, get_args(Precision) if result.BEST in precisions else ()
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -7,47 +7,22 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
-from lolvit.artifact import Artifact, Precision
 from lolvit.errors import DeviceError, LolvitError
 from lolvit_benchmarks import measure as timing
 from lolvit_benchmarks import result, stats, verdict
-from lolvit_benchmarks.denormals import refuse_denormals
-from lolvit_benchmarks.inputs import Photo, prepare_input, preprocess_ms
-from lolvit_benchmarks.measure import Progress, Recording, Samples
+from lolvit_benchmarks.entrants import Entrant, Setting, entrants, notes, side_of
+from lolvit_benchmarks.inputs import Photo
+from lolvit_benchmarks.measure import Progress, Recording
 from lolvit_benchmarks.pinning import available_cores, pinned
-from lolvit_benchmarks.preflight import Preflight, preflight
 from lolvit_benchmarks.prepare import Prepared
 from lolvit_benchmarks.profile_ops import Profiles, Subject, collect
 from lolvit_benchmarks.schedule import Profile
 from lolvit_benchmarks.sustained import Curve, sustain
 from lolvit_benchmarks.sysfs import Machine
 from lolvit_benchmarks.watch import Watch
-from lolvit_runtimes.session import FloatArray, open_session
-from lolvit_runtimes.table import RUNTIMES
+from lolvit_runtimes.session import open_session
 
 COMPARISON = 2  # models: of more than these, one that fails is left out
-MATCHED_PARAMETERS = 0.03  # two models within this share of each other are of one size
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where a measurement runs."""
-
-    runtime: str
-    precision: Precision
-    threads: int
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """One model of a measurement, with all that is needed to time and describe it."""
-
-    name: str
-    prepared: Prepared
-    artifact: Artifact
-    image: FloatArray
-    preprocess_ms: float
-    seen: Preflight
 
 
 @dataclass
@@ -78,12 +53,12 @@ class Cell:
         for number, (name, prepared) in enumerate(models):
             say(f"{self.setting.runtime}: looking at {name}")
             try:
-                self.entrants.append(_entrant(name, prepared, self.setting, photo))
+                self.entrants += entrants(name, prepared, self.setting, photo)
             except LolvitError as error:
                 if number == 0 or len(models) <= COMPARISON:
                     raise
                 self.dropped.append((name, error))
-        if len(self.entrants) < COMPARISON:
+        if len({one.model for one in self.entrants}) < COMPARISON:
             first, why = self.dropped[0]
             raise DeviceError(f"no model is left to compare with; {first}: {why.line()}")
 
@@ -139,25 +114,39 @@ class Cell:
         """Return the first entrant against each other one; nothing where no round was finished."""
         if self.watch is None or self.conditions is None or not self.recording.rounds:
             return []
-        a, *others = [
-            _side(one, self.recording.samples(one.name), self.profiles, self.curves.get(one.name))
-            for one in self.entrants
-        ]
+        a, *others = self._fastest()
         return [self._result(a, b, self.conditions, self.watch) for b in others]
 
+    def _fastest(self) -> list[Entrant]:
+        """Return each model's entrant with the smallest median, models in their order."""
+        models: dict[str, list[Entrant]] = {}
+        for one in self.entrants:
+            models.setdefault(one.model, []).append(one)
+        return [min(several, key=self._median_ms) for several in models.values()]
+
+    def _median_ms(self, one: Entrant) -> float:
+        return stats.median(self.recording.samples(one.name).ms)
+
+    def _side(self, one: Entrant) -> result.Side:
+        samples, curve = self.recording.samples(one.name), self.curves.get(one.name)
+        side = side_of(one, samples, self.profiles, curve)
+        others = [other for other in self.entrants if other.model == one.model and other is not one]
+        slower = {other.artifact.precision: self._median_ms(other) for other in others}
+        return side.model_copy(update={"slower_precisions_ms": slower or None})
+
     def _result(
-        self, a: result.Side, b: result.Side, conditions: verdict.Conditions, watch: Watch
+        self, first: Entrant, other: Entrant, conditions: verdict.Conditions, watch: Watch
     ) -> result.Result:
-        seen = {one.name: one.seen for one in self.entrants}
+        a, b = self._side(first), self._side(other)
         interval = stats.ratio_of_medians(b.samples, a.samples, a.sample_round)
         return result.Result(
             runtime=self.setting.runtime,
-            runtime_version=seen[a.model].runtime_version,
+            runtime_version=first.seen.runtime_version,
             device="host",
             precision=self.setting.precision,
             threads=self.setting.threads,
             pinned_cores=tuple(self.cores) if self.cores is not None else None,
-            placement=result.Placement(a=seen[a.model].placement, b=seen[b.model].placement),
+            placement=result.Placement(a=first.seen.placement, b=other.seen.placement),
             a=a,
             b=b,
             speedup=result.Speedup(ratio=interval.value, low=interval.low, high=interval.high),
@@ -167,52 +156,6 @@ class Cell:
             readings=tuple(result.Reading(**asdict(reading)) for reading in watch.readings),
             roof=self.profiles.roof if a.profile or b.profile else None,
         )
-
-
-def _entrant(name: str, prepared: Prepared, setting: Setting, photo: Photo) -> Entrant:
-    artifact = prepared.artifact(RUNTIMES[setting.runtime].format, setting.precision)
-    preprocess = prepared.manifest.preprocess
-    image = prepare_input(photo, preprocess, artifact)
-    seen = preflight(setting.runtime, prepared.folder, artifact, setting.threads, image)
-    refuse_denormals(seen.denormal_share, where=str(prepared.folder / artifact.path))
-    took = preprocess_ms(photo, preprocess, artifact)
-    return Entrant(name, prepared, artifact, image, took, seen)
-
-
-def _side(one: Entrant, samples: Samples, profiles: Profiles, curve: Curve | None) -> result.Side:
-    manifest, ms = one.prepared.manifest, samples.ms
-    median_ms = stats.median(ms)
-    return result.Side(
-        model=one.name,
-        size=manifest.size,
-        params=manifest.params,
-        macs=manifest.macs,
-        trained=manifest.weights.trained,
-        weights_source=manifest.weights.source,
-        artifact=one.artifact.path,
-        artifact_bytes=one.artifact.bytes,
-        artifact_sha256=one.artifact.sha256,
-        median_ms=median_ms,
-        p90_ms=stats.percentile(ms, 0.90),
-        p99_ms=stats.percentile(ms, 0.99),
-        throughput_per_s=1000 * len(ms) / sum(ms),
-        variation=stats.variation(ms),
-        variation_trimmed=stats.trimmed_variation(ms),
-        drift=stats.drift(ms, samples.block),
-        block_medians_ms=tuple(stats.group_medians(ms, samples.block)),
-        load_ms=one.seen.load_ms,
-        first_ms=one.seen.first_ms,
-        preprocess_ms=one.preprocess_ms,
-        peak_memory_bytes=one.seen.peak_memory_bytes,
-        denormal_share=one.seen.denormal_share,
-        options=one.seen.options,
-        profile=profiles.of(one.name, median_ms),
-        samples=tuple(ms),
-        sample_block=tuple(samples.block),
-        sample_round=tuple(samples.round),
-        sample_order=tuple(samples.order),
-        sustained=result.Sustained(**asdict(curve)) if curve is not None else None,
-    )
 
 
 def _verdict(
@@ -225,23 +168,3 @@ def _verdict(
         reasons=tuple(result.Reason(code=reason.code, text=reason.text) for reason in found),
         winner=verdict.winner(interval),
     )
-
-
-def notes(a: result.Side, b: result.Side) -> tuple[str, ...]:
-    """Return what has to be said beside the figures of two models."""
-    untrained = [side.model for side in (a, b) if not side.trained]
-    found = []
-    if untrained:
-        found.append(
-            f"Weights are untrained ({', '.join(untrained)}; BatchNorm calibrated on photos): "
-            "these are times of the architecture, and say nothing of accuracy."
-        )
-    if a.size != b.size:
-        sizes = " and ".join(f"{side.model} {side.size[0]}x{side.size[1]}" for side in (a, b))
-        found.append(f"The models see images of different sizes: {sizes}.")
-    if abs(a.params / b.params - 1) > MATCHED_PARAMETERS:
-        found.append(
-            f"The models differ in parameters: {a.model} has {a.params / 1e6:.2f} M, "
-            f"{b.model} {b.params / 1e6:.2f} M."
-        )
-    return tuple(found)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lolvit.artifact import Precision
     from lolvit_benchmarks.bench import Request
-    from lolvit_benchmarks.result import Document, Result
+    from lolvit_benchmarks.result import Best, Document, Result
 
 _PATH = click.Path(path_type=Path)
 
@@ -31,7 +31,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--against", required=True, help="One or more models or folders, comma-separated.")
 @click.option("--runtime", "runtimes", default="ort,litert", show_default=True)
 @click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or both.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or several; "
+              "best: each model in the one that it is fastest in.")  # fmt: skip
 @click.option("--size", help="Such as 256, 192x320, or 128,256,512: for names. By default each "
               "model's own.")  # fmt: skip
 @click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
@@ -102,15 +103,17 @@ def bench(
     raise_failures(document, min_speedup)
 
 
-def parse_precisions(text: str) -> tuple[Precision, ...]:
-    """Return precisions from text such as `fp32,fp16`.
+def parse_precisions(text: str) -> tuple[Precision | Best, ...]:
+    """Return precisions from text such as `fp32,fp16` or `fp32,best`.
 
     Raises:
         UserError: one is unknown.
     """
     from lolvit.artifact import Precision
+    from lolvit_benchmarks.result import BEST
 
-    known: dict[str, Precision] = {name: name for name in get_args(Precision)}
+    known: dict[str, Precision | Best] = {name: name for name in get_args(Precision)}
+    known[BEST] = BEST
     return tuple(known[name] for name in choose_many("precision", text, known))
 
 

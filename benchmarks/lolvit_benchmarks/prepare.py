@@ -27,13 +27,19 @@ _STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about
 @dataclass(frozen=True)
 class Wanted:
     """A model by name or folder, and what is needed of it; height and width for a name, None for
-    the model's own."""
+    the model's own. Of `precisions` each is needed; those `tried` are exported as well, where the
+    format has them."""
 
     model: str
     formats: tuple[str, ...]
     precisions: tuple[str, ...]
+    tried: tuple[str, ...]
     size: tuple[int, int] | None
     weights: Path | None = None
+
+    def all_precisions(self) -> list[str]:
+        """Return every precision to export, each once."""
+        return list(dict.fromkeys((*self.precisions, *self.tried)))
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return every (format, precision) that is needed."""
@@ -46,6 +52,10 @@ class Prepared:
 
     folder: Path
     manifest: Manifest
+
+    def formats(self) -> set[str]:
+        """Return the formats that it has artifacts of."""
+        return {artifact.format for artifact in self.manifest.artifacts}
 
     def artifact(self, format: str, precision: str) -> Artifact:
         """Return an artifact whose file matches the manifest.
@@ -115,7 +125,7 @@ def _from_cache(wanted: Wanted, cache: Path, *, fresh: bool, say: Say) -> Prepar
     found = _whole(place)
     if found is not None and not fresh:
         have = {(a.format, a.precision) for a in found.manifest.artifacts}
-        if have.issuperset(wanted.pairs()):
+        if have.issuperset(wanted.pairs()) and found.formats().issuperset(wanted.formats):
             return found
         formats |= {a.format for a in found.manifest.artifacts}
     return _export(wanted, sorted(formats), place, say)
@@ -137,7 +147,7 @@ def _whole(place: Path) -> Prepared | None:
 def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepared:
     say(f"exporting {wanted.model} to {', '.join(formats)} (kept for the next time)")
     arguments = ["export", wanted.model, "--to", ",".join(formats)]
-    arguments += ["--precision", ",".join(wanted.precisions)]
+    arguments += ["--precision", ",".join(wanted.all_precisions())]
     arguments += ["--size", "x".join(map(str, wanted.size))] if wanted.size else []
     arguments += ["--weights", str(wanted.weights)] if wanted.weights else []
     document = run_module(
@@ -154,7 +164,7 @@ def _key(wanted: Wanted) -> str:
     parts = {
         "model": wanted.model,
         "size": wanted.size,
-        "precisions": sorted(wanted.precisions),
+        "precisions": sorted(wanted.all_precisions()),
         "weights": sha256_of(_file(wanted.weights)) if wanted.weights else None,
         "version": lolvit.__version__,
         "sources": _sources(("lolvit", "lolvit_export")),

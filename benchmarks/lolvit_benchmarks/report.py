@@ -138,6 +138,14 @@ _ROWS: tuple[tuple[str, Callable[[Side, dict[str, int]], str]], ...] = (
     ("coefficient of variation", lambda side, _: f"{side.variation_trimmed:.1%}"),
     ("the same, of all runs", lambda side, _: f"{side.variation:.1%}"),
     ("drift between blocks", lambda side, _: f"{side.drift:.1%}"),
+    ("precision", lambda side, _: side.precision or "not told"),
+    (
+        "its other precisions",
+        lambda side, _: (
+            ", ".join(f"{name} {_ms(ms)}" for name, ms in (side.slower_precisions_ms or {}).items())
+            or "not timed"
+        ),
+    ),
     ("load", lambda side, _: _ms(side.load_ms)),
     ("first run", lambda side, _: _ms(side.first_ms)),
     ("photo to input", lambda side, _: _ms(side.preprocess_ms)),

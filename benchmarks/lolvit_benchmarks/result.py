@@ -12,6 +12,8 @@ from lolvit_benchmarks.profile_result import OperationProfile, Roof
 
 SCHEMA_VERSION: Final = 1
 KIND: Final = "lolvit-bench"
+Best = Literal["best"]
+BEST: Final = "best"  # for a precision: each model in its own fastest one
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -51,6 +53,12 @@ class Side(_Frozen):
     macs: int = Field(description="multiply-adds of one inference")
     trained: bool = Field(description="false: random weights, BatchNorm calibrated on photos")
     weights_source: str
+    precision: Precision | None = Field(
+        default=None, description="of the artifact; null in documents of lolvit 0.1.0's first form"
+    )
+    slower_precisions_ms: dict[str, float] | None = Field(
+        default=None, description="medians of the model's other precisions in the same measurement"
+    )
     artifact: str = Field(description="file name")
     artifact_bytes: int
     artifact_sha256: Sha256
@@ -149,7 +157,7 @@ class Result(_Frozen):
     runtime: str
     runtime_version: str
     device: str
-    precision: Precision
+    precision: Precision | Best = Field(description="best: each side in its own fastest one")
     threads: int
     pinned_cores: tuple[int, ...] | None = Field(description="null: the system can't pin")
     placement: Placement
@@ -183,7 +191,7 @@ class Failure(_Frozen):
 
     model: str | None = None
     runtime: str | None = None
-    precision: Precision | None = None
+    precision: Precision | Best | None = None
     threads: int | None = None
     what: str
 

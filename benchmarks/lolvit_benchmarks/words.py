@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lolvit_benchmarks.result import Document, Failure, Result, Side, Speedup
+from lolvit_benchmarks.result import BEST, Document, Failure, Result, Side, Speedup
 
 RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO",
                  "executorch": "ExecuTorch", "coreml": "Core ML", "eager": "eager PyTorch",
@@ -69,18 +69,25 @@ def setting(result: Result) -> str:
 def row(result: Result) -> tuple[str, ...]:
     """Return a result as a row under HEADINGS."""
     return (
-        setting(result), *_cells(result.a), *_cells(result.b),
+        setting(result), *_cells(result, result.a), *_cells(result, result.b),
         times(result.speedup.ratio), interval(result.speedup), verdict(result),
     )  # fmt: skip
 
 
-def _cells(side: Side) -> tuple[str, str]:
-    return side.model, f"{milliseconds(side.median_ms)} ({milliseconds(side.p90_ms)})"
+def named(result: Result, side: Side) -> str:
+    """Return a side's model, with its precision where each side has its own."""
+    own = result.precision == BEST and side.precision is not None
+    return f"{side.model} ({side.precision})" if own else side.model
+
+
+def _cells(result: Result, side: Side) -> tuple[str, str]:
+    return named(result, side), f"{milliseconds(side.median_ms)} ({milliseconds(side.p90_ms)})"
 
 
 def headline(result: Result) -> str:
     """Return a result as a sentence."""
     a, b, speedup = result.a, result.b, result.speedup
+    one, other = named(result, a), named(result, b)
     place = (
         f"in {runtime_name(result.runtime)} with {threads(result.threads)}, {result.precision}, "
         f"{size(a)}: "
@@ -88,13 +95,14 @@ def headline(result: Result) -> str:
     )
     bounds = f"95 % interval {interval(speedup)}"
     if result.verdict.winner is None:
-        return f"{a.model} and {b.model} can't be told apart {place} ({bounds})."
-    return f"{a.model} is {times(speedup.ratio)} as fast as {b.model} {place} ({bounds})."
+        return f"{one} and {other} can't be told apart {place} ({bounds})."
+    return f"{one} is {times(speedup.ratio)} as fast as {other} {place} ({bounds})."
 
 
 def place(result: Result) -> str:
     """Return what was measured against what, and where, in a few words."""
-    return f"{result.a.model} against {result.b.model}, {setting(result)}"
+    sides = f"{named(result, result.a)} against {named(result, result.b)}"
+    return f"{sides}, {setting(result)}"
 
 
 def failed(failure: Failure) -> str:

@@ -16,7 +16,7 @@ from lolvit_benchmarks.prepare import Wanted, prepare
 from lolvit_export.command import export
 from tests.benchmarks import tiny
 
-WANTED = Wanted("lolvit_x", ("onnx",), ("fp32",), (192, 320))
+WANTED = Wanted("lolvit_x", ("onnx",), ("fp32",), (), (192, 320))
 OWN_SIZE = replace(WANTED, size=None)
 
 

@@ -1,0 +1,56 @@
+"""Each model in the precision that it is fastest in, as it would be deployed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lolvit_benchmarks import words
+from lolvit_benchmarks.command import parse_precisions
+from lolvit_benchmarks.prepare import Wanted
+from tests.benchmarks import documents, tiny
+from tests.conftest import Run
+
+
+def test_best_is_a_precision_among_others() -> None:
+    assert parse_precisions("fp32,best") == ("fp32", "best")
+
+
+def test_what_is_tried_is_exported_and_need_not_be_there() -> None:
+    wanted = Wanted("lolvit_x", ("onnx",), ("fp32",), ("fp32", "fp16"), None)
+    assert wanted.all_precisions() == ["fp32", "fp16"]
+    assert wanted.pairs() == [("onnx", "fp32")]
+
+
+def test_each_side_takes_its_fastest_artifact_and_tells_of_the_others(
+    run_lolvit: Run, tmp_path: Path
+) -> None:
+    """Model one has a small file in fp16 and a large one in fp32; model two the other way round."""
+    small = tiny.make_folder(tmp_path / "small", "small", layers=1, width=8)
+    large = tiny.make_folder(tmp_path / "large", "large", layers=6, width=64)
+    one = tiny.make_folder(tmp_path / "one", "one", layers=6, width=64)
+    tiny.add_artifact(one, "fp16", (small / tiny.artifact_of(small).path).read_bytes())
+    two = tiny.make_folder(tmp_path / "two", "two", layers=1, width=8)
+    tiny.add_artifact(two, "fp16", (large / tiny.artifact_of(large).path).read_bytes())
+    done = run_lolvit("bench", one, "--against", two, "--runtime", "ort", "--profile", "quick",
+                      "--precision", "best", "--json", "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["precision"], result["a"]["precision"], result["b"]["precision"]) == (
+        "best", "fp16", "fp32",
+    )  # fmt: skip
+    for side, other in (("a", "fp32"), ("b", "fp16")):
+        ((name, median),) = result[side]["slower_precisions_ms"].items()
+        assert name == other
+        assert median > result[side]["median_ms"]
+    assert "one (fp16)" in done.stderr and "two (fp32)" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["fp32", "best"])
+def test_a_headline_names_precisions_where_sides_have_their_own(precision: str) -> None:
+    result = documents.result(precision=precision)
+    a = result.a.model_copy(update={"precision": "fp16"})
+    text = words.headline(result.model_copy(update={"a": a}))
+    assert ("lolvit_x (fp16) is" in text) == (precision == "best")
