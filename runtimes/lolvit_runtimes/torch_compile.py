@@ -54,6 +54,10 @@ class TorchCompileSession(EagerSession):
         )
         return compiled
 
+    def placement(self) -> dict[str, int]:
+        """Return {}: what inductor made of the operations can't be counted."""
+        return {}
+
 
 def _require_compiler(path: Path) -> None:
     """Ask inductor for its compiler first: behind its own many lines the reason is hard to see.

@@ -85,6 +85,7 @@ def test_compiled_gives_what_eager_gives(program, artifact, image):
     np.testing.assert_allclose(there.run(image), here.run(image), atol=1e-5)
     options = there.options()
     assert (options["compiler"], options["threads"]) == ("inductor", "1")
+    assert there.placement() == {}
     there.close()
 
 
