@@ -21,7 +21,6 @@ from lolvit_export.passes.plain_layer_norm import PlainLayerNorm
 from lolvit_export.passes.plain_softmax import PlainSoftmax
 from lolvit_export.passes.rewrite import Rewrite, apply_all
 from lolvit_export.passes.sums_as_products import SumsAsProducts
-from lolvit_export.shapes import ensure_shapes
 
 # What XNNPACK takes in place of what it does not, so that no operation ends its delegate. LOLViT-X
 # goes from 17 delegates to one, MobileViT-XS from 40 to one and from 62 to 26 ms on one Xeon core.
@@ -40,7 +39,6 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     if "fp32" not in request.precisions:
         return []
     shape = (1, 3, *request.preprocess.size)
-    ensure_shapes(graph, shape)
     form, _ = apply_all(XNNPACK_FORM, graph)
     edge = to_edge_transform_and_lower(recapture(form), partitioner=[XnnpackPartitioner()])
     image = TensorSpec(name=INPUT_NAME, shape=shape, layout="NCHW", values="normalized")

@@ -15,24 +15,10 @@ import signal
 import sys
 import traceback
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lolvit.errors import EXIT_BUG, EXIT_DONE, UserError
-from lolvit_export.lowering import Lowered, LoweringRequest, find_lowering
-
-if TYPE_CHECKING:
-    from torch.fx import GraphModule
-
-
-def _know_shapes(graph: GraphModule, request: LoweringRequest) -> None:
-    """Give the graph back what a pickle leaves out: the shapes of its values."""
-    import torch  # loaded with the converter by now
-
-    from lolvit_export.shapes import refresh_shapes
-
-    image = next(node for node in graph.graph.nodes if node.op == "placeholder")
-    image.meta["val"] = torch.empty(1, 3, *request.preprocess.size)
-    refresh_shapes(graph)
+from lolvit_export.lowering import Lowered, find_lowering
 
 
 def _written(item: Lowered) -> dict[str, Any]:
@@ -48,7 +34,9 @@ def main(format: str) -> int:
     try:
         lower = find_lowering(format)
         graph, request = pickle.load(sys.stdin.buffer)
-        _know_shapes(graph, request)
+        from lolvit_export.shapes import ensure_shapes  # torch is loaded by now
+
+        ensure_shapes(graph, (1, 3, *request.preprocess.size))
         answer: dict[str, Any] = {"lowered": [_written(item) for item in lower(graph, request)]}
     except EOFError:
         return EXIT_DONE  # the parent is gone, or has no need of it any more

@@ -12,7 +12,6 @@ from lolvit.artifact import TensorSpec
 from lolvit.files import write_atomic
 from lolvit_export.capture import INPUT_NAME, output_classes, recapture
 from lolvit_export.lowering import Lowered, LoweringRequest
-from lolvit_export.shapes import ensure_shapes
 
 OUTPUT_NAME = "logits"
 
@@ -25,7 +24,6 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     if "fp32" not in request.precisions:
         return []
     shape = (1, 3, *request.preprocess.size)
-    ensure_shapes(graph, shape)
     image = TensorSpec(name=INPUT_NAME, shape=shape, layout="NCHW", values="normalized")
     logits = TensorSpec(
         name=OUTPUT_NAME, shape=(1, output_classes(graph)), layout="NC", values="logits"
