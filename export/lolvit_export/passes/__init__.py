@@ -11,6 +11,7 @@ from lolvit_export.passes.fold_batch_norm import FoldBatchNorm
 from lolvit_export.passes.plain_layouts import PlainLayouts
 from lolvit_export.passes.plain_products import PlainProducts
 from lolvit_export.passes.rewrite import Refusal, Rewrite, apply, apply_all
+from lolvit_export.passes.split_concats import SplitConcats
 from lolvit_export.passes.split_heads import SplitHeads
 from lolvit_export.passes.static_attention import StaticAttention
 from lolvit_export.passes.unstride_slices import UnstrideSlices
@@ -28,6 +29,7 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     SplitHeads(),  # gives the query a projection of its own, which the scale is folded into
     FoldAttentionScale(),  # leaves ReLU right behind the product, which the next one looks for
     StaticAttention(),  # adds transposes of its own
+    SplitConcats(),  # after the heads are split and the scale folded: both look for one convolution
     CancelTransposes(),  # again, last: the swaps around attention meet the ones inside and vanish
 )
 

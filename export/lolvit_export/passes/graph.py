@@ -86,11 +86,19 @@ def call(graph: Graph, target: Any, *args: Any, **kwargs: Any) -> Node:
 
 
 def with_weights(
-    module: GraphModule, projection: Node, hint: str, weight: Tensor, bias: Tensor | None
+    module: GraphModule,
+    projection: Node,
+    hint: str,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    source: Node | None = None,
 ) -> Node:
-    """Insert a projection like `projection`, all but its weight and bias the same; it stands for
-    that one, also where a rewrite replaces another node by it."""
+    """Insert a projection like `projection`, all but its weight and bias the same, and what it
+    reads if `source` is given; it stands for that one, also where a rewrite replaces another node
+    by it."""
     args = [*projection.args, None, None][: max(3, len(projection.args))]
+    args[0] = source or args[0]
     args[1] = add_constant(module, f"{hint}_weight", weight)
     args[2] = None if bias is None else add_constant(module, f"{hint}_bias", bias)
     others = {key: v for key, v in projection.kwargs.items() if key not in ("weight", "bias")}
