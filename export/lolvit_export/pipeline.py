@@ -91,7 +91,7 @@ def export_model(
     with (
         _leaving_cores(),
         staged_folder(target) as folder,
-        Verifiers() as verifiers,
+        Verifiers(own=True) as verifiers,
         lowerers or Lowerers(request.formats) as lowering,
     ):
         progress("load converters")

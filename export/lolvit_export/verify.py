@@ -24,6 +24,7 @@ from torch import nn
 from lolvit.artifact import Artifact, Gate, Preprocess
 from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.preprocess import Pixels, normalize, to_input
+from lolvit_runtimes.session import Session, open_session
 
 Logits = npt.NDArray[np.float64]
 
@@ -43,6 +44,7 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("executorch", "fp32"): 100,
     ("eager", "fp32"): 100,
 }
+_PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
 # A child that is slow is not wrong: on a busy machine TensorFlow alone takes minutes to import, and
 # its reference kernels are plain loops.
 START_SECONDS, RUN_SECONDS = 900.0, 600.0
@@ -73,9 +75,14 @@ def eager_logits(
 
 class Verifiers:
     """The child processes that artifacts are verified in: one a runtime, for its artifacts one
-    after another. Several threads may verify at once."""
+    after another. Several threads may verify at once.
 
-    def __init__(self) -> None:
+    With `own`, for artifacts that this process has just written, an interpreter in Python runs
+    here: it can't crash, and a process of its own would import torch once more.
+    """
+
+    def __init__(self, *, own: bool = False) -> None:
+        self._here = _PYTHON if own else frozenset[str]()
         self._children: dict[str, Child] = {}
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -88,7 +95,7 @@ class Verifiers:
 
     def start(self, format: str) -> None:
         """Have the runtimes of a format imported, so that they are there when they are needed."""
-        for runtime in runtimes_for(format):
+        for runtime in set(runtimes_for(format)) - self._here:
             with self._turns[runtime]:
                 self._child(runtime, Path(format)).import_ahead(runtime)
 
@@ -120,17 +127,20 @@ class Verifiers:
     def _run(
         self, runtime: str, path: Path, artifact: Artifact, inputs: Sequence[Any]
     ) -> list[Logits]:
-        with self._turns[runtime]:
-            session = IsolatedSession(
-                runtime,
-                path,
-                artifact,
-                start_seconds=START_SECONDS,
-                run_seconds=RUN_SECONDS,
-                child=self._child(runtime, path),
-            )
-            with closing(session):
-                return [session.run(image).astype(np.float64) for image in inputs]
+        with self._turns[runtime], closing(self._opened(runtime, path, artifact)) as session:
+            return [session.run(image).astype(np.float64) for image in inputs]
+
+    def _opened(self, runtime: str, path: Path, artifact: Artifact) -> Session:
+        if runtime in self._here:
+            return open_session(runtime, path, artifact)
+        return IsolatedSession(
+            runtime,
+            path,
+            artifact,
+            start_seconds=START_SECONDS,
+            run_seconds=RUN_SECONDS,
+            child=self._child(runtime, path),
+        )
 
     def _child(self, runtime: str, path: Path) -> Child:
         """Return the runtime's child: a new one if there is none, or it has ended."""

@@ -6,14 +6,21 @@ import os
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit_runtimes.hidden import hidden
 from lolvit_runtimes.native import expect_image, expect_spec, opening, quiet_stderr, reason
 from lolvit_runtimes.session import FloatArray
+
+# TensorFlow imports these where it finds them, for uses that are not its interpreter's: without
+# them its import takes 6 s instead of 12.
+_UNUSED = ("h5py", "jax", "keras", "pandas")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with quiet_stderr(), hidden(_UNUSED):  # it greets
+    import tensorflow
 
 REFUSALS: tuple[type[Exception], ...] = (ValueError, RuntimeError, MemoryError)
 
@@ -32,13 +39,12 @@ class TfReferenceSession:
             DeviceError: TensorFlow refused it, or its tensors are not what the manifest says.
         """
         self._threads, self._spec = threads, artifact.input
-        lite = _tensorflow_lite()
         with opening("TensorFlow", path, REFUSALS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tf.lite's notice that LiteRT is its successor
-            self._interpreter = lite.Interpreter(
+            self._interpreter = tensorflow.lite.Interpreter(
                 model_path=str(path),
                 num_threads=threads,
-                experimental_op_resolver_type=lite.experimental.OpResolverType.BUILTIN_REF,
+                experimental_op_resolver_type=tensorflow.lite.experimental.OpResolverType.BUILTIN_REF,
             )
             self._interpreter.allocate_tensors()
             image = self._interpreter.get_input_details()[0]
@@ -78,11 +84,3 @@ class TfReferenceSession:
     def close(self) -> None:
         """Free the interpreter."""
         del self._interpreter
-
-
-def _tensorflow_lite() -> Any:
-    """Import TensorFlow without its greetings."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet_stderr():
-        import tensorflow
-    return tensorflow.lite

@@ -49,6 +49,11 @@ class Rewrite(ABC):
 def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, PassRecord]:
     """Return a rewritten copy of `module`, and where the rewrite fired or refused."""
     result = copy.deepcopy(module)
+    return result, _apply_to(rewrite, result)
+
+
+def _apply_to(rewrite: Rewrite, result: GraphModule) -> PassRecord:
+    """Rewrite a graph that is the caller's own."""
     fired: list[str] = []
     refused: list[str] = []
     for node in [node for node in result.graph.nodes if rewrite.matches(node)]:
@@ -66,21 +71,17 @@ def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, PassRecor
         fired.append(node.name)
     if fired:
         _settle(result)
-    record = PassRecord(
+    return PassRecord(
         name=rewrite.name, fired=len(fired), sites=tuple(fired), skipped=tuple(refused)
     )
-    return result, record
 
 
 def apply_all(
     rewrites: Iterable[Rewrite], module: GraphModule
 ) -> tuple[GraphModule, tuple[PassRecord, ...]]:
     """Apply rewrites in their order; `module` is left as it is."""
-    records = []
-    for rewrite in rewrites:
-        module, record = apply(rewrite, module)
-        records.append(record)
-    return module, tuple(records)
+    result = copy.deepcopy(module)
+    return result, tuple(_apply_to(rewrite, result) for rewrite in rewrites)
 
 
 def _settle(module: GraphModule) -> None:
