@@ -41,7 +41,7 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
     found = [
         _operation(seen, made_of.get(seen.node_name, ""), by_value)
         for seen in request.profiling_info
-        if seen.status == openvino.ProfilingInfo.Status.EXECUTED
+        if _ran(seen)
     ]
     return Recorded(
         runs=len(times),
@@ -49,6 +49,12 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
         operations=tuple(follow(found)),
         layers=tuple(layers),
     )
+
+
+def _ran(seen: openvino.ProfilingInfo) -> bool:
+    """Whether a layer was run: one that takes less than a microsecond is told as not, like those
+    that are part of another one; a product is never part of another one."""
+    return seen.status == openvino.ProfilingInfo.Status.EXECUTED or seen.node_type in _MULTIPLYING
 
 
 def _operation(seen: openvino.ProfilingInfo, made_of: str, by_value: dict[str, Layer]) -> Operation:
