@@ -27,7 +27,7 @@ class Profile:
     """How long to measure.
 
     `blocks` x `rounds` x 2 x `burst` runs are recorded of each model. `seconds` is the most that
-    they may take, so that slow models get fewer; with `at_least`, it is the least, so that fast
+    two models may take, so that slow ones get fewer; with `at_least`, it is the least, so that fast
     ones get more.
     """
 
@@ -73,7 +73,8 @@ def round_s(burst: int, runs_s: Sequence[float]) -> float:
 def fitted(profile: Profile, runs_s: Sequence[float]) -> Profile:
     """Return the profile with the rounds and bursts that its time allows, or asks for, when one run
     of each model takes `runs_s` seconds. Never fewer than one round of bursts of one run in each
-    block."""
+    block. A profile's time is that of two models; several more get as much each."""
+    profile = replace(profile, seconds=profile.seconds * max(1.0, len(runs_s) / 2))
     if profile.at_least:
         return _lengthened(profile, runs_s)
     return _shortened(profile, runs_s)

@@ -79,6 +79,12 @@ def test_capped_profiles_use_their_time(name: str, runs_s: list[float]) -> None:
         assert longer > profile.seconds
 
 
+@pytest.mark.parametrize("name", ["quick", "default"])
+def test_a_model_among_many_gets_as_many_runs_as_one_of_two(name: str) -> None:
+    two, ten = (fitted(PROFILES[name], [0.01] * count) for count in (2, 10))
+    assert ten.runs >= two.runs > 30
+
+
 @given(st.sampled_from(["quick", "default"]), st.floats(0.5, 100))
 def test_slow_models_still_get_a_run_in_every_slot(name: str, run_s: float) -> None:
     profile = fitted(PROFILES[name], [run_s, run_s])
