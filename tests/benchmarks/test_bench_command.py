@@ -116,6 +116,8 @@ def test_an_interrupted_run_keeps_what_it_has_and_marks_it(
     process = subprocess.Popen(
         [sys.executable, "-m", "lolvit", *map(str, arguments)],
         stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        # A shell's background jobs, tests among them, hand an ignored SIGINT down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
