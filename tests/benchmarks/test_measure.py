@@ -54,18 +54,19 @@ def test_sides_share_the_places_without_gap_or_overlap() -> None:
 
 
 def test_slots_alternate_and_each_begins_with_runs_that_are_not_recorded() -> None:
-    """Three settling runs of a model of 1 ms, one of a model of 50 ms; bursts of three."""
-    bench = Bench(a=1_000.0, b=50_000.0)
+    """Five settling runs of a model of 10 ms, one of a model of 50 ms; bursts of three."""
+    bench = Bench(a=10_000.0, b=50_000.0)
     bench.measure()
     after_warm_up = "".join(bench.log[4:])
-    there, back = "aaaaaa" + "bbbb" * 2 + "aaaaaa", "bbbb" + "aaaaaa" * 2 + "bbbb"
+    a, b = 8 * "a", 4 * "b"
+    there, back = a + b + b + a, b + a + a + b
     assert after_warm_up == 2 * (there + back)
 
 
 def test_every_side_is_warmed_up_for_runs_and_time() -> None:
     bench = Bench(a=100.0)
     bench.measure(replace(PROFILE, warm_up_runs=3, warm_up_s=0.001))
-    assert len(bench.log) - 4 * 2 * (3 + 3) == 10  # a millisecond of runs of 0.1 ms
+    assert len(bench.log) - 4 * 2 * (20 + 3) == 10  # a millisecond of runs of 0.1 ms
 
 
 def test_a_slow_model_gets_the_runs_that_its_time_allows() -> None:
@@ -81,7 +82,7 @@ def test_an_interruption_leaves_whole_rounds_of_both_sides() -> None:
     def interrupted() -> None:
         nonlocal runs
         runs += 1
-        if runs == 30:
+        if runs == 100:  # each of its slots is of 23 runs
             raise KeyboardInterrupt
 
     bench.sides.append(Side("c", interrupted))
