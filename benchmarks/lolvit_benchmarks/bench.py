@@ -142,6 +142,8 @@ def _prepared(
             failures.append(result.Failure(model=model, what=error.line()))
         else:
             found.append(made)
+    if len(found) < COMPARISON:
+        raise DeviceError(f"no model is left to compare with; {failures[-1].what}")
     names = distinct([prepared.manifest.model for prepared in found])
     return list(zip(names, found, strict=True))
 

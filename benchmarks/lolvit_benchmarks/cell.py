@@ -83,9 +83,10 @@ class Cell:
             finally:
                 interrupted = not self.recording.complete
                 self.conditions = self.watch.conditions(interrupted=interrupted)
-            for side in sides if sustain_s is not None else ():
-                say(f"{self.setting.runtime}: {side.name} without a pause for {sustain_s:g} s")
-                self.curves[side.name] = sustain(side.run, sustain_s or 0.0)
+            if sustain_s is not None:
+                for side in sides:
+                    say(f"{self.setting.runtime}: {side.name} without a pause for {sustain_s:g} s")
+                    self.curves[side.name] = sustain(side.run, sustain_s)
 
     def profile_operations(self, say: Callable[[str], None]) -> None:
         """Find out where the time of each entrant goes, in sessions that aren't timed."""

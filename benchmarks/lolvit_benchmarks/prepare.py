@@ -90,6 +90,9 @@ def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
         prepared = _from_cache(wanted, cache, fresh=fresh, say=say)
     for format, precision in wanted.pairs():
         prepared.artifact(format, precision)
+    for format in wanted.formats:
+        if format not in prepared.formats():
+            prepared.artifact(format, wanted.all_precisions()[0])  # says what there is
     return prepared
 
 

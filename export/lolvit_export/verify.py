@@ -44,6 +44,13 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("executorch", "fp32"): 100,
     ("eager", "fp32"): 100,
 }
+# Core ML's depends on the machine.
+_RUNTIMES: dict[str, tuple[str, ...]] = {
+    "onnx": ("ort",),
+    "tflite": ("litert", "tf-reference"),
+    "executorch": ("executorch",),
+    "torch": ("eager",),
+}
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
 # A child that is slow is not wrong: on a busy machine TensorFlow alone takes minutes to import, and
 # its reference kernels are plain loops.
@@ -54,12 +61,8 @@ TOP1_FLOOR = {"fp32": 1.0, "fp16": 0.875}
 
 def runtimes_for(format: str) -> tuple[str, ...]:
     """Return the runtimes that an artifact of this format is run in on this machine."""
-    if format == "onnx":
-        return ("ort",)
-    if format == "tflite":
-        return ("litert", "tf-reference")
-    if format in ("executorch", "torch"):
-        return ("executorch",) if format == "executorch" else ("eager",)
+    if format in _RUNTIMES:
+        return _RUNTIMES[format]
     return ("coreml",) if platform.system() == "Darwin" else ("coreml-reference",)
 
 

@@ -54,3 +54,13 @@ def test_a_headline_names_precisions_where_sides_have_their_own(precision: str) 
     a = result.a.model_copy(update={"precision": "fp16"})
     text = words.headline(result.model_copy(update={"a": a}))
     assert ("lolvit_x (fp16) is" in text) == (precision == "best")
+
+
+def test_best_of_a_format_that_is_not_there_is_told_in_one_line(
+    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+) -> None:
+    done = run_lolvit("bench", fast, "--against", slow, "--runtime", "litert",
+                      "--precision", "best", "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 2
+    assert "holds no tflite artifact" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
