@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 UNTRAINED = (
     "weights are untrained: the artifacts run and can be timed, their predictions mean nothing"
 )
-# All of LOWERINGS, which is not imported for their names: it loads torch.
+# All of LOWERINGS, which is not imported for their names: it loads pydantic.
 FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch")
 _PATH = click.Path(path_type=Path)
 

@@ -14,21 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from lolvit.artifact import TensorSpec
 from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, UserError
-from lolvit_export.lowering import Lower, Lowered, LoweringRequest, find_lowering
+from lolvit_export.lowering import LOWERINGS, Lower, Lowered, LoweringRequest, find_lowering
 
 if TYPE_CHECKING:  # the child begins to load its converter while this process loads torch
     from torch.fx import GraphModule
-
-# Longest lowering and verification first. The first of several formats runs in its own process,
-# where it takes as long as the others together.
-_SLOWEST_FIRST = ("tflite", "coreml", "executorch", "torch", "onnx")
 
 
 class Lowerers:
     """The lowerings of some formats: `beside` (or none) in a child process, the others `here`."""
 
     def __init__(self, formats: Sequence[str]) -> None:
-        ordered = sorted(formats, key=_SLOWEST_FIRST.index)
+        ordered = sorted(formats, key=list(LOWERINGS).index)
         self.beside = ordered[0] if len(ordered) > 1 else None
         self.here = tuple(format for format in ordered if format != self.beside)
         self._child = LoweringChild(self.beside) if self.beside is not None else None

@@ -38,13 +38,14 @@ class Lowered:
     output: TensorSpec
 
 
-# format: (module, the precisions it has)
+# format: (module, the precisions it has). Longest lowering and verification first: the first of
+# several formats runs in its own process, where it takes as long as the others together.
 LOWERINGS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "onnx": ("lolvit_export.onnx", ("fp32", "fp16")),
     "tflite": ("lolvit_export.tflite", ("fp32", "fp16")),
     "coreml": ("lolvit_export.coreml", ("fp32", "fp16")),
     "executorch": ("lolvit_export.executorch", ("fp32",)),
     "torch": ("lolvit_export.torch_program", ("fp32",)),
+    "onnx": ("lolvit_export.onnx", ("fp32", "fp16")),
 }
 
 
