@@ -25,7 +25,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "torchvision",
     ),
     "bench": ("jinja2", "matplotlib", "platformdirs", "psutil"),
-    "train": ("huggingface_hub", "sklearn"),
+    "train": ("datasets", "huggingface_hub", "sklearn", "tensorboard"),
 }
 
 

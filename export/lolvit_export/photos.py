@@ -4,7 +4,6 @@ of untrained models on, others, never the same, to compare artifacts with eager 
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 
 from lolvit.artifact import Preprocess
 from lolvit.errors import MissingExtraError, UserError
+from lolvit_data.bundled import bundled_photo
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocess import Pixels, normalize, to_pixels
 from lolvit_runtimes.session import FloatArray
@@ -48,14 +48,9 @@ def calibration_images(preprocess: Preprocess, folder: Path | None = None) -> Fl
 
 def _bundled(name: str) -> Image.Image:
     try:
-        from skimage import data
+        return bundled_photo(name)
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", needed_for="verification on photos") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        photo = getattr(data, name)()
-    pixels = photo[0] if isinstance(photo, tuple) else photo  # a stereo pair: its left photo
-    return load_photo(Image.fromarray(np.asarray(pixels)))
 
 
 def _photos_in(folder: Path) -> list[Image.Image]:

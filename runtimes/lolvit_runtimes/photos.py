@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -35,22 +36,33 @@ def load_photo(source: Path | Image.Image) -> Image.Image:
         if not source.is_file():  # a pipe would block, a folder or a device is no photo
             what = "not a file" if source.exists() else "no such photo"
             raise UserError(what, where=str(source), remedy="give the path of a JPEG or PNG photo")
-        return _open(source)
+        return _open(source, str(source))
 
 
-def _open(path: Path) -> Image.Image:
+def load_encoded(data: bytes, where: str) -> Image.Image:
+    """As `load_photo`, from the bytes of a file that is named `where`.
+
+    Raises:
+        UserError: as `load_photo`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _open(io.BytesIO(data), where)
+
+
+def _open(source: Path | io.BytesIO, where: str) -> Image.Image:
     try:
-        with Image.open(path, formats=PHOTO_FORMATS) as opened:
-            return _decode(opened, where=str(path))
+        with Image.open(source, formats=PHOTO_FORMATS) as opened:
+            return _decode(opened, where)
     except UserError:
         raise
     except UnidentifiedImageError as error:
         known = ", ".join(PHOTO_FORMATS)
         raise UserError(
-            "not a photo that can be read", where=str(path), remedy=f"known are: {known}"
+            "not a photo that can be read", where=where, remedy=f"known are: {known}"
         ) from error
     except Exception as error:  # decoders raise many types at malformed headers
-        raise _unreadable(error, str(path)) from error
+        raise _unreadable(error, where) from error
 
 
 def _decode(opened: Image.Image, where: str) -> Image.Image:

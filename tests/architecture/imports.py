@@ -1,4 +1,4 @@
-"""Which modules each file of the four packages imports, and whether at import time or on use."""
+"""Which modules each file of the packages imports, and whether at import time or on use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "lolvit": ROOT / "lolvit",
+    "lolvit_data": ROOT / "data" / "lolvit_data",
+    "lolvit_training": ROOT / "training" / "lolvit_training",
     "lolvit_export": ROOT / "export" / "lolvit_export",
     "lolvit_runtimes": ROOT / "runtimes" / "lolvit_runtimes",
     "lolvit_benchmarks": ROOT / "benchmarks" / "lolvit_benchmarks",

@@ -1,5 +1,5 @@
-"""Imports point one way: lolvit <- lolvit_runtimes <- lolvit_export, lolvit_runtimes <-
-lolvit_benchmarks; and torch stays out of what runs without it."""
+"""Imports point one way: lolvit <- lolvit_runtimes <- lolvit_data <- lolvit_export and
+lolvit_training, lolvit_runtimes <- lolvit_benchmarks; torch stays out of what runs without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tests.architecture.imports import PACKAGES, Import, _of_file, imports_of
 ALLOWED = {
     "lolvit": {"lolvit"},
     "lolvit_runtimes": {"lolvit", "lolvit_runtimes"},
-    "lolvit_export": {"lolvit", "lolvit_runtimes", "lolvit_export"},
+    "lolvit_data": {"lolvit", "lolvit_runtimes", "lolvit_data"},
+    "lolvit_training": {"lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_training"},
+    "lolvit_export": {"lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_export"},
     "lolvit_benchmarks": {"lolvit", "lolvit_runtimes", "lolvit_benchmarks"},
 }
 # What brings torch with it when imported.
@@ -75,8 +77,9 @@ def test_runtimes_use_torch_only_where_they_execute_with_it() -> None:
     assert not offenders, report(offenders)
 
 
-def test_benchmarks_never_use_torch() -> None:
-    offenders = [entry for entry in imports_of("lolvit_benchmarks") if brings_torch(entry)]
+@pytest.mark.parametrize("package", ["lolvit_data", "lolvit_benchmarks"])
+def test_data_and_benchmarks_never_use_torch(package: str) -> None:
+    offenders = [entry for entry in imports_of(package) if brings_torch(entry)]
     assert not offenders, report(offenders)
 
 
@@ -84,7 +87,7 @@ def test_no_runtime_that_runs_without_torch_reaches_one_that_needs_it() -> None:
     """The sessions that execute with torch are found by string, and imported on use alone."""
     offenders = [
         entry
-        for package in ("lolvit", "lolvit_runtimes", "lolvit_benchmarks")
+        for package in ("lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_benchmarks")
         for entry in imports_of(package)
         if inside(entry.imported, TORCH_IN_RUNTIMES)
         and not inside(entry.importer, TORCH_IN_RUNTIMES)

@@ -1,0 +1,76 @@
+"""The one interface that every data set has, and how to take an even share of one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from PIL import Image
+
+Split = Literal["train", "test"]
+
+
+class Dataset(Protocol):
+    """Images with labels, at random access: any process may read any part in any order."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The class of each image, as an index into `classes`."""
+
+    def image(self, index: int) -> Image.Image:
+        """Return an image as 8-bit RGB.
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Images that are made, not read."""
+
+    name: str
+    classes: tuple[str, ...]
+    labels: tuple[int, ...]
+    images: tuple[Image.Image, ...]
+
+    def image(self, index: int) -> Image.Image:
+        """Return an image as 8-bit RGB."""
+        return self.images[index]
+
+
+def even_share(labels: Sequence[int], count: int) -> list[int]:
+    """Return the indices of about `count` images, as many of each class as possible, spread over
+    each class from its first image to its last; all of them where there are no more."""
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        members[label].append(index)
+    if len(labels) <= count:
+        return list(range(len(labels)))
+    # Every class in turn gives its next image, until it has none left.
+    queues = [_spread(indices) for _, indices in sorted(members.items())]
+    turns = [
+        queue[turn]
+        for turn in range(max(map(len, queues)))
+        for queue in queues
+        if turn < len(queue)
+    ]
+    return sorted(turns[:count])
+
+
+def _spread(indices: Sequence[int]) -> list[int]:
+    """Return `indices` in an order whose every beginning is spread over the whole: the van der
+    Corput sequence in base 2."""
+    bits = max(1, (len(indices) - 1).bit_length())
+    order = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return [indices[place] for place in order if place < len(indices)]

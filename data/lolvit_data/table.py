@@ -1,0 +1,38 @@
+"""Which data sets there are, and the way to open one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lolvit.errors import UserError
+from lolvit_data import crops, digits, folder, hugging_face, shards
+from lolvit_data.dataset import Dataset, Split
+
+# Those that an installed package carries; anything else is a folder or a reference.
+BUNDLED: dict[str, Callable[[Split], Dataset]] = {"digits": digits.load, "crops": crops.load}
+HUGGING_FACE = "hf:"
+
+
+def open_dataset(source: str, split: Split) -> Dataset:
+    """Return a split of `digits`, `crops`, `hf:OWNER/NAME`, a folder of class folders, or one of
+    WebDataset shards.
+
+    Raises:
+        UserError: there is no such data set, or it is not laid out as it has to be.
+        ModuleNotFoundError: a package that carries or reads it is not installed.
+    """
+    if source in BUNDLED:
+        return BUNDLED[source](split)
+    if source.startswith(HUGGING_FACE):
+        return hugging_face.load(source.removeprefix(HUGGING_FACE), split)
+    root = Path(source)
+    if not root.is_dir():
+        raise UserError(
+            "no such data set",
+            where=source,
+            remedy=f"give {', '.join(BUNDLED)}, a folder, or {HUGGING_FACE}OWNER/NAME",
+        )
+    if any(root.glob("*.tar")):
+        return shards.load(root, split)
+    return folder.load(root, split)

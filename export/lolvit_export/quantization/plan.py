@@ -1,0 +1,84 @@
+"""What stays in float and how ranges are found: searched for, saved beside the artifact, and read
+back where a user has edited it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lolvit.artifact import Format, Precision
+from lolvit.errors import UserError
+from lolvit.files import write_atomic
+
+Method = Literal["minmax", "percentile", "entropy", "mse"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LayerSensitivity(_Frozen):
+    """What one layer costs when it alone is quantized."""
+
+    layer: str
+    operation: str
+    snr_db: float = Field(description="of the logits on the tuning images, this layer quantized")
+    top1_agreement: float = Field(description="share of the tuning images with eager's top class")
+
+
+class Candidate(_Frozen):
+    """A set of kinds of operations to quantize, as it was tried."""
+
+    name: str
+    operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
+    snr_db: float
+    top1_agreement: float
+    times_fp32: float | None = Field(
+        description="speed against the fp32 artifact in the same runtime, interleaved; null: not"
+        " timed"
+    )
+
+
+class Plan(_Frozen):
+    """How one artifact is quantized. Edit `method`, `operations` or `float_layers`, and give the
+    file to `lolvit export --plan`."""
+
+    schema_version: Literal[1] = 1
+    format: Format
+    precision: Precision
+    method: Method
+    percentile: float | None = None
+    operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
+    float_layers: tuple[str, ...] = Field(description="layers of those kinds that stay in float")
+    candidates: tuple[Candidate, ...] = ()
+    sensitivity: tuple[LayerSensitivity, ...] = Field(
+        default=(), description="the costliest layer first"
+    )
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Write a plan atomically."""
+    write_atomic(path, plan.model_dump_json(indent=2) + "\n")
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and validate a plan.
+
+    Raises:
+        UserError: it is missing, not JSON, or a field is wrong.
+    """
+    try:
+        return Plan.model_validate(json.loads(path.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"field '{field}': {first['msg']}", where=str(path), remedy="mend it, or search again"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"not a plan: {error}", where=str(path), remedy="leave out --plan to search again"
+        ) from error

@@ -1,0 +1,37 @@
+"""The one interface that the quantizer of every format has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lolvit.artifact import Artifact
+from lolvit_export.quantization.plan import Plan
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operation that can be quantized: its name in the artifact, and its kind there (`Conv`,
+    `CONV_2D`, …)."""
+
+    name: str
+    operation: str
+
+
+class Quantizer(Protocol):
+    """Quantizes one fp32 artifact, as often as the search asks: calibration is done once."""
+
+    def layers(self) -> Sequence[Layer]:
+        """Return what can be quantized, in the order of execution."""
+
+    def recipes(self) -> dict[str, tuple[str, ...]]:
+        """Return named sets of kinds of operations that are worth trying, the largest first."""
+
+    def quantize(self, plan: Plan, path: Path) -> Artifact:
+        """Write the artifact that a plan describes to `path`, and describe it.
+
+        Raises:
+            UserError: the plan names a layer that does not exist.
+        """

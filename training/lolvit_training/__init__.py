@@ -1,0 +1,1 @@
+"""Training by timm's parts, and evaluation of checkpoints and artifacts."""
