@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm, refuse_denormals
-from lolvit.models.checkpoint import classes_in, load_weights, read_state
 from lolvit.models.factory import preprocess_of
+from lolvit.models.loading import load_checkpoint, number_of_classes
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
 
@@ -52,22 +50,18 @@ def prepare(
     """
     if weights is None:
         return _untrained(name, size, photos, num_classes, labels)
-    state, config = read_state(weights)
-    _check_model_name(name, config, weights)
-    model = _fitting_model(name, state, config, num_classes)
-    load_weights(model, state, where=str(weights))
-    model.eval()
-    preprocess = _preprocess(model, size, config)
+    loaded = load_checkpoint(name, weights, num_classes)
+    model, preprocess = loaded.model, loaded.preprocess(size)
     images = torch.from_numpy(calibration_images(preprocess)[:FEW])
     refuse_denormals(model, images, where=str(weights))
     return Prepared(
-        name=resolve_name(name),
+        name=loaded.name,
         model=model,
         preprocess=preprocess,
-        num_classes=_classes_of(model),
-        trained=bool(config.get("trained", True)),
+        num_classes=number_of_classes(model),
+        trained=bool(loaded.config.get("trained", True)),
         source=weights.name,
-        labels=read_labels(labels, _classes_of(model)) or _config_labels(config),
+        labels=read_labels(labels, number_of_classes(model)) or loaded.labels(),
     )
 
 
@@ -96,70 +90,11 @@ def _untrained(
         name=resolve_name(name),
         model=model,
         preprocess=preprocess,
-        num_classes=_classes_of(model),
+        num_classes=number_of_classes(model),
         trained=False,
         source=f"random (seed {SEED}), BatchNorm calibrated on photos",
-        labels=read_labels(labels, _classes_of(model)),
+        labels=read_labels(labels, number_of_classes(model)),
     )
-
-
-def restore(name: str, num_classes: int, state: Mapping[str, Tensor], where: str) -> nn.Module:
-    """Return the eager model that an export recorded, in eval mode.
-
-    Raises:
-        UserError: the state does not fit the model.
-    """
-    model = _named(name, num_classes)
-    load_weights(model, state, where=where)
-    return model.eval()
-
-
-def _named(name: str, num_classes: int | None) -> nn.Module:
-    """Create a model by a user's name or by timm's, which is what manifests record."""
-    try:
-        return create_model(name, num_classes=num_classes)
-    except UserError:
-        return create_model(f"timm/{name}", num_classes=num_classes)
-
-
-def _check_model_name(name: str, config: Mapping[str, Any], weights: Path) -> None:
-    recorded = config.get("model")
-    if recorded is not None and recorded != resolve_name(name):
-        raise UserError(
-            f"is a checkpoint of {recorded}, not of {name}",
-            where=str(weights),
-            remedy=f"export {recorded}",
-        )
-
-
-def _fitting_model(
-    name: str, state: Mapping[str, Tensor], config: Mapping[str, Any], num_classes: int | None
-) -> nn.Module:
-    """Create the model with as many classes as the checkpoint has."""
-    model = create_model(name)
-    classifier = getattr(model, "default_cfg", {}).get("classifier")
-    classes = num_classes or config.get("num_classes")
-    if classes is None and isinstance(classifier, str):
-        classes = classes_in(state, classifier)
-    return model if classes in (None, _classes_of(model)) else create_model(name, classes)
-
-
-def _preprocess(model: nn.Module, size: tuple[int, int], config: Mapping[str, Any]) -> Preprocess:
-    """Return what training recorded, at this export's size, or the model's own preprocessing."""
-    recorded = config.get("preprocess")
-    if recorded is None:
-        return preprocess_of(model, size)
-    return Preprocess.model_validate({**recorded, "size": size})
-
-
-def _classes_of(model: nn.Module) -> int:
-    classes: Any = model.num_classes
-    return int(classes)
-
-
-def _config_labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    labels = config.get("labels")
-    return tuple(str(label) for label in labels) if labels else None
 
 
 def read_labels(path: Path | None, classes: int) -> tuple[str, ...] | None:

@@ -83,8 +83,8 @@ def _verify_all(
     say = console().print
     say("eager PyTorch on photos")
     from lolvit.models.checkpoint import read_state  # loads torch
+    from lolvit.models.loading import restore
     from lolvit_export.photos import verification_pixels
-    from lolvit_export.prepare import restore
     from lolvit_export.verify import Verifiers, eager_logits
 
     state, _ = read_state(weights)

@@ -103,7 +103,7 @@ def test_weights_that_are_not_those_of_the_artifact_fail_the_gate(
 ) -> None:
     from lolvit.files import sha256_of
     from lolvit.models.checkpoint import read_state, save_checkpoint
-    from lolvit_export.prepare import restore
+    from lolvit.models.loading import restore
 
     weights = copied / "weights.safetensors"
     state, config = read_state(weights)

@@ -1,0 +1,114 @@
+"""A checkpoint into the model that it is of: what it records about itself is used and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from lolvit.artifact import Preprocess
+from lolvit.errors import UserError
+from lolvit.models.checkpoint import classes_in, load_weights, read_state
+from lolvit.models.factory import create_model, preprocess_of
+from lolvit.models.names import resolve_name
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with a checkpoint's weights, in eval mode, and what the file says of itself."""
+
+    name: str
+    model: nn.Module
+    config: Mapping[str, Any]
+
+    def preprocess(self, size: tuple[int, int] | None = None) -> Preprocess:
+        """Return what training recorded, or else the model's own; at `size` where it is given."""
+        recorded = self.config.get("preprocess")
+        if recorded is not None:
+            found = Preprocess.model_validate(recorded)
+            return found if size is None else found.model_copy(update={"size": size})
+        if size is None:
+            _, height, width = self.model.default_cfg["input_size"]  # type: ignore[index]
+            size = (height, width)
+        return preprocess_of(self.model, size)
+
+    def labels(self) -> tuple[str, ...] | None:
+        """Return the names of the classes, where the file has them."""
+        labels = self.config.get("labels")
+        return tuple(str(label) for label in labels) if labels else None
+
+
+def load_checkpoint(name: str | None, path: Path, num_classes: int | None = None) -> Loaded:
+    """Build the model that a checkpoint is of, and load all of it. `name` may be left out where the
+    checkpoint records it.
+
+    Raises:
+        UserError: the file can't be read, does not fit, or says it is of another model.
+    """
+    state, config = read_state(path)
+    name = _name(name, config, path)
+    model = _fitting_model(name, state, config, num_classes)
+    load_weights(model, state, where=str(path))
+    return Loaded(resolve_name(name), model.eval(), config)
+
+
+def restore(name: str, num_classes: int, state: Mapping[str, Tensor], where: str) -> nn.Module:
+    """Return the eager model that an export recorded, in eval mode.
+
+    Raises:
+        UserError: the state does not fit the model.
+    """
+    model = _named(name, num_classes)
+    load_weights(model, state, where=where)
+    return model.eval()
+
+
+def number_of_classes(model: nn.Module) -> int:
+    """Return the width of a model's logits."""
+    classes: Any = model.num_classes
+    return int(classes)
+
+
+def _name(name: str | None, config: Mapping[str, Any], path: Path) -> str:
+    recorded = config.get("model")
+    if name is None:
+        if recorded is None:
+            raise UserError(
+                "does not say which model it is of", where=str(path), remedy="name the model"
+            )
+        return str(recorded) if _known(str(recorded)) else f"timm/{recorded}"
+    if recorded is not None and recorded != resolve_name(name):
+        raise UserError(
+            f"is a checkpoint of {recorded}, not of {name}",
+            where=str(path),
+            remedy=f"name {recorded}",
+        )
+    return name
+
+
+def _known(name: str) -> bool:
+    try:
+        resolve_name(name)
+    except UserError:
+        return False
+    return True
+
+
+def _named(name: str, num_classes: int | None) -> nn.Module:
+    """Create a model by a user's name or by timm's, which is what manifests record."""
+    return create_model(name if _known(name) else f"timm/{name}", num_classes=num_classes)
+
+
+def _fitting_model(
+    name: str, state: Mapping[str, Tensor], config: Mapping[str, Any], num_classes: int | None
+) -> nn.Module:
+    """Create the model with as many classes as the checkpoint has."""
+    model = create_model(name)
+    classifier = getattr(model, "default_cfg", {}).get("classifier")
+    classes = num_classes or config.get("num_classes")
+    if classes is None and isinstance(classifier, str):
+        classes = classes_in(state, classifier)
+    return model if classes in (None, number_of_classes(model)) else create_model(name, classes)
