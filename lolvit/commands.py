@@ -6,6 +6,7 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("lolvit.models_command:models", "List the variants and their MobileViT twins."),
     "export": ("lolvit_export.command:export", "Rewrite, lower and verify a model."),
+    "train": ("lolvit_training.train_command:train", "Train a model, alone or by torchrun."),
     "verify": ("lolvit_export.verify_command:verify", "Run artifacts on photos against eager."),
     "lint": ("lolvit_export.lint_command:lint", "Name operations that leave an accelerator."),
     "predict": ("lolvit_runtimes.predict_command:predict", "Classify photos with an artifact."),

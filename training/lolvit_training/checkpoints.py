@@ -1,0 +1,77 @@
+"""What a run leaves behind: `last.pt` to go on from, `model.safetensors` to use."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lolvit.errors import UserError
+from lolvit.files import write_atomic
+
+LAST = "last.pt"
+MODEL = "model.safetensors"
+
+
+def save_last(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state of a run, atomically: tensors and plain values alone.
+
+    Raises:
+        UserError: it can't be written, a full disk for instance; the previous one stands.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomic(folder / LAST, buffer.getvalue())
+
+
+def load_last(folder: Path) -> dict[str, Any]:
+    """Read the state of a run; nothing in the file is executed.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = folder / LAST
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(
+            "holds no run to resume", where=str(folder), remedy="leave out --resume"
+        ) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise UserError(
+            "is damaged and can't be resumed",
+            where=str(path),
+            remedy="start again in another --out",
+        ) from error
+    if not isinstance(state, dict) or "conditions" not in state:
+        raise UserError("is no run of lolvit", where=str(path), remedy="choose another --out")
+    return state
+
+
+def refuse_other_run(saved: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Check that a saved run is the one that is to be resumed.
+
+    Raises:
+        UserError: its model, data or recipe differ; the message says in what.
+    """
+    before, now = flattened(saved), flattened(wanted)
+    different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    if different:
+        shown = ", ".join(f"{k} {before.get(k)} instead of {now.get(k)}" for k in different[:3])
+        raise UserError(
+            f"holds another run: {shown}", where=str(folder), remedy="choose another --out"
+        )
+
+
+def flattened(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Return a nested table's values by dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found |= flattened(value, f"{before}{key}.")
+        else:
+            found[f"{before}{key}"] = value
+    return found

@@ -1,0 +1,77 @@
+"""The loss of a recipe: cross-entropy with smoothed, mixed or a teacher's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lolvit.artifact import Preprocess
+from lolvit.errors import UserError
+from lolvit.models.loading import load_checkpoint, number_of_classes
+from lolvit_training.recipe import Distillation, Recipe
+
+# (images (B, 3, H, W), logits (B, classes), labels (B,) or (B, classes)) -> loss
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def loss_of(recipe: Recipe, classes: int, preprocess: Preprocess, device: torch.device) -> Loss:
+    """Return the recipe's loss.
+
+    Raises:
+        UserError: the teacher can't be loaded or has another number of classes.
+    """
+    augmentation = recipe.augmentation
+    plain: nn.Module
+    if augmentation.mixes:
+        plain = SoftTargetCrossEntropy()
+    else:
+        plain = LabelSmoothingCrossEntropy(augmentation.smoothing)
+    if recipe.distillation is None:
+        return lambda _images, logits, labels: plain(logits, labels)
+    return _distilled(plain, recipe.distillation, classes, preprocess, device)
+
+
+def _distilled(
+    plain: nn.Module,
+    wanted: Distillation,
+    classes: int,
+    preprocess: Preprocess,
+    device: torch.device,
+) -> Loss:
+    loaded = load_checkpoint(wanted.teacher, Path(wanted.weights))
+    if number_of_classes(loaded.model) != classes:
+        raise UserError(
+            f"the teacher has {number_of_classes(loaded.model)} classes, the data {classes}",
+            where=wanted.weights,
+            remedy="train the teacher on the same data",
+        )
+    teacher = loaded.model.to(device).requires_grad_(False)
+    scale, shift = _renormalisation(preprocess, loaded.preprocess(), device)
+    alpha, temperature = wanted.alpha, wanted.temperature
+
+    def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            soft = F.log_softmax(teacher(images * scale + shift) / temperature, dim=-1)
+        own = F.log_softmax(logits / temperature, dim=-1)  # (B, classes)
+        distance = F.kl_div(own, soft, reduction="batchmean", log_target=True)
+        result: Tensor = (1 - alpha) * plain(logits, labels) + alpha * temperature**2 * distance
+        return result
+
+    return loss
+
+
+def _renormalisation(
+    own: Preprocess, teachers: Preprocess, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return scale and shift, (1, 3, 1, 1) each, from the student's normalisation to the
+    teacher's."""
+    mean, std, t_mean, t_std = (
+        torch.tensor(values, device=device).reshape(1, 3, 1, 1)
+        for values in (own.mean, own.std, teachers.mean, teachers.std)
+    )
+    return std / t_std, (mean - t_mean) / t_std

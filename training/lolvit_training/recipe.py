@@ -1,0 +1,148 @@
+"""How a model is trained, as a small typed file that the checkpoint records."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lolvit.errors import UserError
+from lolvit.registry import choose
+
+_SUFFIX = ".toml"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Optimizer(_Frozen):
+    """What `timm.optim.create_optimizer_v2` takes; norms and biases are not decayed."""
+
+    name: str = "adamw"
+    lr: float = Field(gt=0, description="for the whole batch, at the end of the warm-up")
+    weight_decay: float = Field(default=0.05, ge=0)
+    clip_grad: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+
+
+class Schedule(_Frozen):
+    """What `timm.scheduler.create_scheduler_v2` takes, stepped with every update."""
+
+    name: Literal["cosine", "step", "poly", "tanh"] = "cosine"
+    warmup_epochs: int = Field(default=5, ge=0)
+    warmup_lr: float = Field(default=1e-6, ge=0)
+    min_lr: float = Field(default=1e-6, ge=0)
+
+
+class Augmentation(_Frozen):
+    """What `timm.data.create_transform` and `timm.data.Mixup` take."""
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (0.75, 4 / 3)
+    hflip: float = Field(default=0.5, ge=0, le=1)
+    color_jitter: float = Field(default=0.0, ge=0)
+    auto_augment: str | None = Field(default=None, description="such as rand-m9-mstd0.5-inc1")
+    random_erasing: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+    smoothing: float = Field(default=0.1, ge=0, lt=1)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images of a batch are mixed, and labels with them."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+class Distillation(_Frozen):
+    """Soft labels of a teacher: alpha · T² · KL(teacher ‖ student) beside (1 - alpha) of the loss
+    (Hinton et al., arXiv:1503.02531)."""
+
+    teacher: str
+    weights: str
+    alpha: float = Field(default=0.5, gt=0, le=1)
+    temperature: float = Field(default=2.0, gt=0)
+
+
+class Progressive(_Frozen):
+    """The first share of the epochs sees smaller images, which costs less (as in EfficientNetV2,
+    arXiv:2104.00298)."""
+
+    size: int = Field(ge=32, description="side in pixels")
+    share: float = Field(gt=0, lt=1)
+
+
+class Recipe(_Frozen):
+    """All that decides a training run beside the model, the data and the number of processes."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1, description="of all processes together")
+    accumulation: int = Field(default=1, ge=1, description="parts that a batch is computed in")
+    size: int = Field(ge=32, description="side of the images in pixels")
+    crop_pct: float = Field(gt=0, le=1)
+    progressive: Progressive | None = None
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    augmentation: Augmentation = Augmentation()
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0: no moving average")
+    amp: Literal["none", "bf16", "fp16"] = "none"
+    distillation: Distillation | None = None
+    seed: int = Field(default=0, ge=0)
+
+    def size_at(self, epoch: int) -> int:
+        """Return the side of the training images, in pixels, in an epoch counted from 0."""
+        if self.progressive is None or self.progressive.size >= self.size:
+            return self.size
+        return self.progressive.size if epoch < self.epochs * self.progressive.share else self.size
+
+
+def recipe_names() -> list[str]:
+    """Return the recipes that the package carries."""
+    folder = resources.files("lolvit_training") / "recipes"
+    return sorted(
+        entry.name.removesuffix(_SUFFIX)
+        for entry in folder.iterdir()
+        if entry.name.endswith(_SUFFIX)
+    )
+
+
+def read_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
+    """Return a recipe of the package, or of a TOML file, with `changes` made to it; their keys may
+    be dotted (`optimizer.lr`).
+
+    Raises:
+        UserError: there is no such recipe, or a field is wrong.
+    """
+    document = _document(name)
+    for key, value in changes.items():
+        *tables, field = key.split(".")
+        table = document
+        for part in tables:
+            table = table.setdefault(part, {})
+        table[field] = value
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"field '{field}': {first['msg']}", where=f"recipe {name}", remedy="mend it"
+        ) from error
+
+
+def _document(name: str) -> dict[str, Any]:
+    if name.endswith(_SUFFIX):
+        path = Path(name)
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"not a recipe: {error}", where=name, remedy="write it as TOML"
+            ) from error
+    choose("recipe", name, recipe_names())
+    entry = resources.files("lolvit_training") / "recipes" / f"{name}{_SUFFIX}"
+    return tomllib.loads(entry.read_text(encoding="utf-8"))

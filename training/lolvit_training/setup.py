@@ -1,0 +1,167 @@
+"""Everything that a run needs before its first step, checked before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.scheduler.scheduler import Scheduler
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lolvit.artifact import Preprocess
+from lolvit.errors import UserError
+from lolvit.models import create_model
+from lolvit.models.checkpoint import load_weights, read_state
+from lolvit.models.factory import preprocess_of
+from lolvit.models.names import resolve_name
+from lolvit_data.dataset import Dataset
+from lolvit_data.table import open_dataset
+from lolvit_training.processes import Processes
+from lolvit_training.randomness import SETUP, seed_everything
+from lolvit_training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, how, and where to."""
+
+    model: str
+    data: str
+    recipe: Recipe
+    out: Path
+    weights: Path | None = None
+    resume: bool = False
+    workers: int = 0
+    checkpoint_steps: int | None = None
+
+    def conditions(self) -> dict[str, Any]:
+        """Return what has to be the same where a run is resumed."""
+        return {
+            "model": resolve_name(self.model),
+            "data": self.data,
+            "weights": self.weights.name if self.weights else None,
+            "recipe": self.recipe.model_dump(mode="json"),
+        }
+
+
+@dataclass
+class Run:
+    """The parts of a run. `model` is the plain one, `trained` what is called: with several
+    processes it averages their gradients."""
+
+    model: nn.Module
+    trained: nn.Module
+    train_set: Dataset
+    test_set: Dataset
+    preprocess: Preprocess
+    optimizer: torch.optim.Optimizer
+    schedule: Scheduler
+    ema: ModelEmaV3 | None
+    scaler: torch.amp.GradScaler
+    steps: int
+
+    def result(self) -> nn.Module:
+        """Return the model that the run is for: the moving average where there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+
+def set_up(job: Job, processes: Processes) -> Run:
+    """Build the parts of a run, alike in every process.
+
+    Raises:
+        UserError: the data, the model, the weights or the batch size do not fit each other.
+    """
+    recipe = job.recipe
+    train_set, test_set = open_dataset(job.data, "train"), open_dataset(job.data, "test")
+    _check_classes(train_set, test_set)
+    _check_batches(recipe, len(train_set.labels), processes)
+    seed_everything(SETUP, recipe.seed)
+    model = create_model(job.model, len(train_set.classes), drop_path=recipe.drop_path)
+    if job.weights is not None:
+        _load_body(model, job.weights)
+    model.to(processes.device)
+    steps = len(train_set.labels) // recipe.batch_size
+    optimizer = create_optimizer_v2(
+        model,
+        opt=recipe.optimizer.name,
+        lr=recipe.optimizer.lr,
+        weight_decay=recipe.optimizer.weight_decay,
+    )
+    preprocess = preprocess_of(model, (recipe.size, recipe.size))
+    return Run(
+        model=model,
+        trained=DistributedDataParallel(model) if processes.count > 1 else model,
+        train_set=train_set,
+        test_set=test_set,
+        preprocess=preprocess.model_copy(update={"crop_pct": recipe.crop_pct}),
+        optimizer=optimizer,
+        schedule=_schedule(recipe, optimizer, steps),
+        ema=ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True)
+        if recipe.ema_decay
+        else None,
+        scaler=torch.amp.GradScaler(processes.device.type, enabled=recipe.amp == "fp16"),
+        steps=steps,
+    )
+
+
+def _check_classes(train_set: Dataset, test_set: Dataset) -> None:
+    if train_set.classes != test_set.classes:
+        only = set(train_set.classes) ^ set(test_set.classes)
+        raise UserError(
+            f"its splits have different classes: {', '.join(sorted(only)[:4]) or 'another order'}",
+            where=train_set.name,
+            remedy="give both splits the same class folders",
+        )
+
+
+def _check_batches(recipe: Recipe, images: int, processes: Processes) -> None:
+    size, parts = recipe.batch_size, processes.count * recipe.accumulation
+    if size % parts:
+        raise UserError(
+            f"a batch of {size} can't be shared by {processes.count} processes in "
+            f"{recipe.accumulation} parts",
+            remedy=f"give --batch-size a multiple of {parts}",
+        )
+    if recipe.augmentation.mixes and (size // parts) % 2:
+        raise UserError(
+            f"mixing needs an even number of images in each part, not {size // parts}",
+            remedy=f"give --batch-size a multiple of {2 * parts}",
+        )
+    if images < size:
+        raise UserError(
+            f"{images} training images are fewer than a batch of {size}",
+            remedy=f"give --batch-size {max(1, images // parts) * parts} or less",
+        )
+
+
+def _load_body(model: nn.Module, path: Path) -> None:
+    """Start from a checkpoint; a classifier of another number of classes starts anew."""
+    state, _ = read_state(path)
+    own = model.state_dict()
+    classifier = getattr(model, "default_cfg", {}).get("classifier")
+    head = [f"{classifier}.{part}" for part in ("weight", "bias")]
+    if all(name in state and name in own and state[name].shape != own[name].shape for name in head):
+        state |= {name: own[name] for name in head}
+    load_weights(model, state, where=str(path))
+
+
+def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> Scheduler:
+    schedule: Scheduler | None
+    schedule, _ = create_scheduler_v2(
+        optimizer,
+        sched=recipe.schedule.name,
+        num_epochs=recipe.epochs,
+        warmup_epochs=min(recipe.schedule.warmup_epochs, recipe.epochs - 1),
+        warmup_lr=recipe.schedule.warmup_lr,
+        min_lr=recipe.schedule.min_lr,
+        step_on_epochs=False,
+        updates_per_epoch=steps,
+    )
+    assert schedule is not None
+    return schedule

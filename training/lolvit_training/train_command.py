@@ -1,0 +1,161 @@
+"""`lolvit train`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lolvit.output import console, print_json, results
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lolvit_training.loop import Listener, Outcome
+    from lolvit_training.setup import Job
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--data", required=True, help="digits, crops, a folder with train/CLASS/… and "
+              "test/CLASS/…, one of WebDataset shards, or hf:OWNER/NAME.")  # fmt: skip
+@click.option("--model", required=True, help="A variant, a twin, or timm/NAME.")
+@click.option("--recipe", default="small", show_default=True,
+              help="small, imagenet, or a TOML file.")  # fmt: skip
+@click.option("--out", type=_PATH, required=True, help="The folder of this run.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--size", type=click.IntRange(32), help="Side of the images in pixels.")
+@click.option("--batch-size", type=click.IntRange(1), help="Of all processes together.")
+@click.option("--accumulation", type=click.IntRange(1), help="Parts that a batch is computed in.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="The highest learning rate.")
+@click.option("--amp", type=click.Choice(["none", "bf16", "fp16"]), help="Autocast to.")
+@click.option("--seed", type=click.IntRange(0))
+@click.option("--teacher", help="A model to distil from; needs --teacher-weights.")
+@click.option("--teacher-weights", type=_PATH, help="The teacher's checkpoint.")
+@click.option("--weights", type=_PATH, help="A checkpoint to start from.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--checkpoint-steps", type=click.IntRange(1),
+              help="Save each N steps too; by default with each epoch.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(0), help="Processes that load images.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def train(data: str, model: str, recipe: str, out: Path, as_json: bool, **options: Any) -> None:
+    """Train a model, alone or in each process of torchrun.
+
+    torchrun --nproc-per-node N -m lolvit train … shares each batch between N processes. A run that
+    was killed goes on from its last checkpoint with --resume, or by itself when torchrun restarts
+    it, with the same curve.
+    """
+    if (options["teacher"] is None) != (options["teacher_weights"] is None):
+        raise click.UsageError("--teacher and --teacher-weights go together")
+    from lolvit_training.loop import train as run_training  # loads torch
+    from lolvit_training.processes import joined_processes
+    from lolvit_training.results import as_document, write_results
+
+    with joined_processes() as processes:
+        job = _job(data, model, recipe, out, options, processes.count)
+        with _listener(processes.first) as listener:
+            outcome = run_training(job, processes, listener)
+        if not processes.first:
+            return
+        path = write_results(job, outcome, processes.count)
+    if as_json:
+        print_json(as_document(job, outcome, path))
+    else:
+        _show(outcome, path)
+
+
+def _job(
+    data: str, model: str, recipe: str, out: Path, options: dict[str, Any], processes: int
+) -> Job:
+    from lolvit.models.names import resolve_name
+    from lolvit_training.recipe import read_recipe
+    from lolvit_training.setup import Job
+
+    resolve_name(model)
+    workers = options["workers"]
+    return Job(
+        model=model,
+        data=data,
+        recipe=read_recipe(recipe, _changes(options)),
+        out=out,
+        weights=options["weights"],
+        resume=options["resume"],
+        workers=_default_workers(processes) if workers is None else workers,
+        checkpoint_steps=options["checkpoint_steps"],
+    )
+
+
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options change of the recipe."""
+    direct = ("epochs", "size", "batch_size", "accumulation", "amp", "seed")
+    changes = {name: options[name] for name in direct if options[name] is not None}
+    if options["lr"] is not None:
+        changes["optimizer.lr"] = options["lr"]
+    if options["teacher"] is not None:
+        changes["distillation.teacher"] = options["teacher"]
+        changes["distillation.weights"] = str(options["teacher_weights"])
+    return changes
+
+
+def _default_workers(processes: int) -> int:
+    """Return how many processes load images: what cores are left beside one for computing, at most
+    eight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(0, min(8, (cores or 1) // processes - 2))
+
+
+class _Listener:
+    """Prints a line an epoch, and shows steps on a terminal as a bar."""
+
+    def __init__(self, out: Console, bar: Progress) -> None:
+        self._out, self._bar = out, bar
+        self._task = bar.add_task("training", total=1)
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        self._out.print(line, markup=False)
+
+    def progress(self, done: int, planned: int) -> None:
+        """Draw the bar."""
+        self._bar.update(self._task, completed=done, total=planned)
+
+
+class _Silent:
+    """Of several processes only the first one talks."""
+
+    def say(self, line: str) -> None:
+        """Print nothing."""
+
+    def progress(self, done: int, planned: int) -> None:
+        """Draw nothing."""
+
+
+@contextmanager
+def _listener(first: bool) -> Iterator[Listener]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    if not first:
+        yield _Silent()
+        return
+    out = console()
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        yield _Listener(out, bar)
+
+
+def _show(outcome: Outcome, path: Path) -> None:
+    score = outcome.score
+    figures = asdict(score)
+    top5 = f", top-5 {score.top5:.2%}" if score.top5 is not None else ""
+    out = results()
+    out.print(
+        f"top-1 {score.top1:.2%}{top5}, loss {figures['loss']:.4f} on {score.images} test images"
+    )
+    out.print(f"written to {path}", markup=False)
