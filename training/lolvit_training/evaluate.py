@@ -1,0 +1,200 @@
+"""Count what a checkpoint, or every artifact of an export, makes of a data set's images."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lolvit.artifact import Artifact, Manifest, Preprocess, check_artifact, check_file
+from lolvit.errors import DeviceError, UserError
+from lolvit_data.dataset import Dataset, even_share
+from lolvit_runtimes.isolated import IsolatedSession
+from lolvit_runtimes.preprocess import to_input, to_pixels
+from lolvit_runtimes.probe import runtime_status
+from lolvit_runtimes.table import RUNTIMES
+from lolvit_training.metrics import Counts, Score
+
+Say = Callable[[str], None]
+Logits = npt.NDArray[np.float32]
+EAGER = "eager"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The score of one model in one runtime; agreement is the share of images on which it answers
+    as eager PyTorch does, and SNR compares all logits; null where there is no eager model."""
+
+    target: str
+    runtime: str
+    precision: str
+    score: Score
+    agreement: float | None = None
+    snr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An artifact that a runtime failed on."""
+
+    target: str
+    runtime: str
+    error: DeviceError
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images to count on, and how they are prepared."""
+
+    dataset: Dataset
+    indices: Sequence[int]
+
+    @classmethod
+    def of(cls, dataset: Dataset, limit: int | None) -> Images:
+        """Take all images, or about `limit` of them, evenly from all classes."""
+        count = len(dataset.labels) if limit is None else limit
+        return cls(dataset, even_share(dataset.labels, count))
+
+    def score(self, logits: Logits) -> Score:
+        """Return the score of logits (B, classes), a row an image."""
+        counts = Counts(len(self.dataset.classes))
+        counts.add(logits, [self.dataset.labels[index] for index in self.indices])
+        return counts.score(self.dataset.classes)
+
+
+def check_classes(dataset: Dataset, classes: int, labels: Sequence[str] | None, where: str) -> None:
+    """Check that a model answers in the classes of a data set.
+
+    Raises:
+        UserError: it has another number of them, or other names.
+    """
+    if classes != len(dataset.classes):
+        raise UserError(
+            f"has {classes} classes, {dataset.name} {len(dataset.classes)}",
+            where=where,
+            remedy="evaluate on the data that it was trained on",
+        )
+    if labels is not None and tuple(labels) != tuple(dataset.classes):
+        pairs = zip(labels, dataset.classes, strict=True)
+        own, other = next(pair for pair in pairs if pair[0] != pair[1])
+        raise UserError(
+            f"its labels are not those of {dataset.name}: '{own}' stands where '{other}' does",
+            where=where,
+            remedy="evaluate on the data that it was trained on",
+        )
+
+
+def eager_logits(folder: Path, manifest: Manifest, images: Images) -> Logits | None:
+    """Return eager PyTorch's logits (B, classes) in float32 of an export's weights; None where
+    torch is not installed.
+
+    Raises:
+        UserError: the weights are missing or were changed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+
+    from lolvit.models.checkpoint import read_state
+    from lolvit.models.loading import restore
+    from lolvit_training.scoring import logits_of
+
+    weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
+    state, _ = read_state(weights)
+    model = restore(manifest.model, manifest.num_classes, state, where=str(weights))
+    found = logits_of(
+        model, images.dataset, images.indices, manifest.preprocess, device=torch.device("cpu")
+    )
+    return np.concatenate([logits for _, logits in found])
+
+
+def evaluate_export(
+    folder: Path,
+    manifest: Manifest,
+    images: Images,
+    runtimes: Sequence[str] | None,
+    say: Say,
+) -> tuple[list[Evaluated], list[Failure]]:
+    """Evaluate eager PyTorch and every artifact in each of its runtimes; one that fails stops no
+    other.
+
+    Raises:
+        UserError: a file is not what the manifest says, or no runtime opens any.
+    """
+    pairs = _pairs(manifest, runtimes, folder)
+    for artifact, _ in pairs:
+        check_artifact(folder, artifact)
+    say(f"{EAGER} on {len(images.indices)} images")
+    reference = eager_logits(folder, manifest, images)
+    found = []
+    if reference is not None:
+        score = images.score(reference)
+        found.append(Evaluated(manifest.weights.path, EAGER, "fp32", score, 1.0))
+    failures = []
+    for artifact, runtime in pairs:
+        say(f"{artifact.path} in {runtime}")
+        try:
+            logits = _run(folder / artifact.path, artifact, runtime, manifest.preprocess, images)
+        except DeviceError as error:
+            failures.append(Failure(artifact.path, runtime, error))
+            continue
+        found.append(_compared(artifact, runtime, images.score(logits), logits, reference))
+    return found, failures
+
+
+def _compared(
+    artifact: Artifact, runtime: str, score: Score, logits: Logits, reference: Logits | None
+) -> Evaluated:
+    if reference is None:
+        return Evaluated(artifact.path, runtime, artifact.precision, score)
+    agreement = float((logits.argmax(1) == reference.argmax(1)).mean())
+    snr = snr_db(reference, logits)
+    return Evaluated(artifact.path, runtime, artifact.precision, score, agreement, snr)
+
+
+def snr_db(reference: Logits, output: Logits) -> float:
+    """Return 10·log10(Σ reference² / Σ (reference - output)²) in dB, at most 300."""
+    wanted = reference.astype(np.float64)
+    noise = float(np.square(wanted - output).sum())
+    signal = float(np.square(wanted).sum())
+    return min(300.0, 10 * float(np.log10(signal / noise))) if noise else 300.0
+
+
+def _run(
+    path: Path, artifact: Artifact, runtime: str, preprocess: Preprocess, images: Images
+) -> Logits:
+    rows = []
+    with closing(IsolatedSession(runtime, path, artifact)) as session:
+        for index in images.indices:
+            pixels = to_pixels(images.dataset.image(index), preprocess)
+            image: Any = to_input(pixels, preprocess, artifact.input)
+            rows.append(session.run(image)[0])
+    logits = np.stack(rows).astype(np.float32)  # (B, classes)
+    if not np.isfinite(logits).all():
+        raise DeviceError("its logits are not finite", where=str(path))
+    return logits
+
+
+def _pairs(
+    manifest: Manifest, runtimes: Sequence[str] | None, folder: Path
+) -> list[tuple[Artifact, str]]:
+    """Return each artifact with the runtimes to run it in: those that are asked for, or else the
+    first ready one that opens it."""
+    ready = [status.id for status in runtime_status() if status.ready]
+    pairs = []
+    for artifact in manifest.artifacts:
+        opens = [r for r in runtimes or ready if RUNTIMES[r].format == artifact.format]
+        pairs += [(artifact, runtime) for runtime in (opens if runtimes else opens[:1])]
+    if not pairs:
+        formats = ", ".join(sorted({artifact.format for artifact in manifest.artifacts}))
+        asked = f"{', '.join(runtimes)} opens" if runtimes else "no installed runtime opens"
+        raise UserError(
+            f"{asked} none of: {formats}", where=str(folder), remedy="run: lolvit doctor"
+        )
+    return pairs

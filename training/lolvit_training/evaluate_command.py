@@ -1,0 +1,202 @@
+"""`lolvit evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lolvit.errors import DeviceError, UserError
+from lolvit.output import console, print_json, results
+
+if TYPE_CHECKING:
+    from lolvit_data.dataset import Dataset
+    from lolvit_training.evaluate import Evaluated, Failure
+
+_MANIFEST = "manifest.json"
+_UNTRAINED = "weights are untrained: the figures are those of chance"
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--data", help="As for train; by default what the checkpoint was trained on.")
+@click.option("--model", help="Where the checkpoint does not record which model it is of.")
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--runtime", "runtimes", help="Such as ort,litert; by default the first ready one "
+              "of each format.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(2), help="About N images, evenly of all classes.")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that load images.")
+@click.option("--per-class", is_flag=True, help="Show each class too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def evaluate(
+    target: Path,
+    data: str | None,
+    model: str | None,
+    split: Any,
+    runtimes: str | None,
+    limit: int | None,
+    workers: int,
+    per_class: bool,
+    as_json: bool,
+) -> None:
+    """Count the accuracy of TARGET: a checkpoint, or an export folder with all its artifacts.
+
+    A checkpoint runs in eager PyTorch, and may be shared between processes by torchrun: the figure
+    is the same to the image. Artifacts run in their runtimes, each in a process of its own.
+    """
+    if (target / _MANIFEST).exists():
+        if model is not None:
+            raise click.UsageError("--model is for a checkpoint: a manifest says what it is of")
+        dataset, found, failures = _export(target, data, split, runtimes, limit)
+    else:
+        if runtimes is not None or limit is not None:
+            raise click.UsageError("--runtime and --limit are for an export folder")
+        dataset, found, failures = *_checkpoint(target, data, model, split, workers), []
+    if not found and not failures:
+        return  # another process tells
+    if as_json:
+        print_json(_document(dataset, split, found, failures))
+    else:
+        _show(found, per_class)
+    if failures:
+        raise DeviceError("; ".join(f"{f.target} in {f.runtime}: {f.error.what}" for f in failures))
+
+
+def _export(
+    folder: Path, data: str | None, split: Any, runtimes: str | None, limit: int | None
+) -> tuple[Dataset, list[Evaluated], list[Failure]]:
+    from lolvit.artifact import read_manifest
+    from lolvit.registry import choose_many
+    from lolvit_data.table import open_dataset
+    from lolvit_runtimes.table import RUNTIMES
+    from lolvit_training.evaluate import Images, check_classes, evaluate_export
+
+    manifest = read_manifest(folder)
+    chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
+    dataset = open_dataset(data or _recorded_data(folder / manifest.weights.path), split)
+    check_classes(dataset, manifest.num_classes, manifest.labels, str(folder))
+    say = console().print
+    if not manifest.weights.trained:
+        say(_UNTRAINED, style="yellow")
+    found, failures = evaluate_export(
+        folder,
+        manifest,
+        Images.of(dataset, limit),
+        chosen,
+        lambda line: say(line, markup=False),
+    )
+    return dataset, found, failures
+
+
+def _checkpoint(
+    path: Path, data: str | None, model: str | None, split: Any, workers: int
+) -> tuple[Dataset, list[Evaluated]]:
+    from lolvit.models.loading import load_checkpoint, number_of_classes
+    from lolvit_data.table import open_dataset
+    from lolvit_training.evaluate import EAGER, Evaluated, check_classes
+    from lolvit_training.processes import joined_processes
+    from lolvit_training.scoring import score_eager
+
+    loaded = load_checkpoint(model, path)
+    dataset = open_dataset(data or _data_of(loaded.config, path), split)
+    check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
+    with joined_processes() as processes:
+        loaded.model.to(processes.device)
+        score = score_eager(loaded.model, dataset, loaded.preprocess(), processes, workers=workers)
+        if not processes.first:
+            return dataset, []
+    return dataset, [Evaluated(path.name, EAGER, "fp32", score, 1.0)]
+
+
+def _recorded_data(weights: Path) -> str:
+    """Return the data that an export's weights were trained on, without loading torch."""
+    import json
+
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="np") as file:
+            config = json.loads((file.metadata() or {}).get("lolvit", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"not a safetensors file: {error}", where=str(weights), remedy="export again"
+        ) from error
+    return _data_of(config, weights)
+
+
+def _data_of(config: Mapping[str, Any], path: Path) -> str:
+    data = config.get("data")
+    if not isinstance(data, str):
+        raise UserError(
+            "does not say what it was trained on", where=str(path), remedy="give --data"
+        )
+    return data
+
+
+def _document(
+    dataset: Dataset, split: str, found: list[Evaluated], failures: list[Failure]
+) -> dict[str, Any]:
+    return {
+        "data": dataset.name,
+        "split": split,
+        "classes": list(dataset.classes),
+        "results": [_flat(entry) for entry in found],
+        "failures": [
+            {"target": f.target, "runtime": f.runtime, "error": f.error.line()} for f in failures
+        ],
+    }
+
+
+def _flat(entry: Evaluated) -> dict[str, Any]:
+    document = asdict(entry)
+    return document | {"metrics": document.pop("score")}
+
+
+def _show(found: list[Evaluated], per_class: bool) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("what", "runtime", "precision", "images", "top-1", "top-5", "loss",
+                    "as eager", "dB"):  # fmt: skip
+        table.add_column(heading, justify="left" if heading in ("what", "runtime") else "right")
+    for entry in found:
+        score = entry.score
+        table.add_row(
+            entry.target,
+            entry.runtime,
+            entry.precision,
+            str(score.images),
+            f"{score.top1:.2%}",
+            _or_dash(score.top5, "{:.2%}"),
+            f"{score.loss:.4f}",
+            _or_dash(entry.agreement, "{:.2%}"),
+            _or_dash(entry.snr_db, "{:.1f}"),
+        )
+    out = results()
+    out.print(table)
+    if per_class:
+        for entry in found:
+            out.print(_class_table(entry))
+
+
+def _class_table(entry: Evaluated) -> Any:
+    from rich.table import Table
+
+    table = Table(title=f"{entry.target} in {entry.runtime}")
+    for heading in ("class", "images", "recall", "precision"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for one in entry.score.per_class:
+        table.add_row(
+            one.name,
+            str(one.images),
+            _or_dash(one.recall, "{:.1%}"),
+            _or_dash(one.precision, "{:.1%}"),
+        )
+    return table
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
