@@ -1,0 +1,160 @@
+"""Quantize an ONNX artifact statically: uint8 or uint16 activations, int8 weights per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import onnx
+from onnx import version_converter
+
+from lolvit.artifact import Artifact, Precision, Preprocess
+from lolvit.errors import UserError
+from lolvit.files import sha256_of, size_of, write_atomic
+from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph
+from lolvit_export.quantization.onnx_joins import joined
+from lolvit_export.quantization.onnx_qdq import marked, quantized_model
+from lolvit_export.quantization.onnx_ranges import histograms
+from lolvit_export.quantization.plan import Plan
+from lolvit_export.quantization.quantizer import Layer
+from lolvit_export.quantization.ranges import Histogram, Range, fitted
+from lolvit_runtimes.preprocess import normalize
+
+# The first opset whose QuantizeLinear knows 16 bits.
+_OPSET_16_BIT = 21
+_ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
+_CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
+# From the widest to the narrowest. Pools and scalings of a few values are slower as integers in
+# ONNX Runtime; a product of two activations is in int8 a matter of both time and accuracy.
+_RECIPES: dict[str, tuple[str, ...]] = {
+    "everything": tuple(sorted(KINDS)),
+    "convolutions, sums, joins and activations": (
+        *_CONVOLUTIONS, "Add", "Concat", "Sigmoid", "Mul", "AveragePool",
+    ),
+    "convolutions, sums, joins and products": (*_CONVOLUTIONS, "Add", "Concat", PRODUCT),
+    "convolutions, sums and joins": (*_CONVOLUTIONS, "Add", "Concat"),
+    "convolutions and sums": (*_CONVOLUTIONS, "Add"),
+    "convolutions": _CONVOLUTIONS,
+}  # fmt: skip
+
+
+class OnnxQuantizer:
+    """Quantizes one fp32 ONNX artifact, as often as asked: activations are looked at once."""
+
+    def __init__(
+        self,
+        fp32_path: Path,
+        fp32: Artifact,
+        images: Images,
+        preprocess: Preprocess,
+        precision: Precision,
+    ) -> None:
+        model = onnx.load(str(fp32_path))
+        if precision == "w8a16":
+            model = version_converter.convert_version(model, _OPSET_16_BIT)
+        self._graph = Graph(joined(model))
+        self._fp32, self._precision = fp32, precision
+        self._bits = _ACTIVATION_BITS[precision]
+        self._images, self._preprocess = images, preprocess
+        self._seen: dict[str, Histogram] | None = None
+        self._ranges: dict[tuple[str, float | None], dict[str, Range]] = {}
+
+    def layers(self) -> Sequence[Layer]:
+        """Return what can be quantized, in the order of execution."""
+        return [
+            Layer(node.name, kind)
+            for node in self._graph.nodes
+            if (kind := self._graph.kind(node)) in KINDS
+            and self._graph.activations(node)
+            and not self._graph.divides(node)
+        ]
+
+    def recipes(self) -> dict[str, tuple[str, ...]]:
+        """Return named sets of kinds of operations that are worth trying, the largest first; of
+        sets that are the same in this model the narrowest."""
+        there = {layer.operation for layer in self.layers()}
+        present = {
+            name: tuple(kind for kind in kinds if kind in there) for name, kinds in _RECIPES.items()
+        }
+        last = {frozenset(kinds): name for name, kinds in present.items()}
+        return {name: kinds for name, kinds in present.items() if last[frozenset(kinds)] == name}
+
+    def quantize(self, plan: Plan, path: Path) -> Artifact:
+        """Write the artifact that a plan describes to `path`, and describe it.
+
+        Raises:
+            UserError: the plan names a layer or a kind of operation that does not exist.
+        """
+        chosen = self._chosen(plan)
+        ranges = shared_ranges(self._graph, chosen, self._ranges_by(plan))
+        model = quantized_model(self._graph, chosen, ranges, self._bits)
+        onnx.checker.check_model(model, full_check=True)
+        write_atomic(path, model.SerializeToString())
+        described = {
+            "path": path.name,
+            "precision": self._precision,
+            "sha256": sha256_of(path),
+            "bytes": size_of(path),
+            "gates": (),
+            "measured": {},
+        }
+        return self._fp32.model_copy(update=described)
+
+    def _chosen(self, plan: Plan) -> frozenset[str]:
+        layers = self.layers()
+        unknown = sorted(set(plan.float_layers) - {layer.name for layer in layers})
+        if unknown:
+            raise UserError(
+                f"no layer '{unknown[0]}'",
+                where="the plan's float_layers",
+                remedy="take names from the plan's sensitivity",
+            )
+        strange = sorted(set(plan.operations) - KINDS)
+        if strange:
+            raise UserError(
+                f"no operation '{strange[0]}' can be quantized",
+                where="the plan's operations",
+                remedy=f"choose from: {', '.join(sorted(KINDS))}",
+            )
+        kept = frozenset(plan.float_layers)
+        return frozenset(
+            layer.name
+            for layer in layers
+            if layer.operation in plan.operations and layer.name not in kept
+        )
+
+    def _ranges_by(self, plan: Plan) -> Mapping[str, Range]:
+        key = plan.method, plan.percentile
+        if key not in self._ranges:
+            self._ranges[key] = {
+                name: fitted(histogram, plan.method, plan.percentile, 2**self._bits)
+                for name, histogram in self._histograms().items()
+            }
+        return self._ranges[key]
+
+    def _histograms(self) -> Mapping[str, Histogram]:
+        if self._seen is None:
+            names = [layer.name for layer in self.layers()]
+            images = [normalize(crop, self._preprocess) for crop in self._images.calibration]
+            self._seen = histograms(self._graph.model, marked(self._graph, names), images)
+        return self._seen
+
+
+def shared_ranges(
+    graph: Graph, chosen: Collection[str], ranges: Mapping[str, Range]
+) -> dict[str, Range]:
+    """Return ranges in which what a quantized Concat joins has the range of the result: joining is
+    then copying. Where one input comes from a ReLU and another is signed it isn't done: the ReLU
+    would have to stay an operation of its own, and take its convolution with it into float."""
+    result = dict(ranges)
+    for node in reversed(graph.nodes):
+        if node.op_type != "Concat" or node.name not in chosen:
+            continue
+        tensors = [*graph.activations(node), graph.end(node)]
+        low = min(result[name][0] for name in tensors)
+        high = max(result[name][1] for name in tensors)
+        signs = {result[name][0] < 0 for name in graph.activations(node)}
+        if len(signs) == 1:
+            result.update(dict.fromkeys(tensors, (low, high)))
+    return result

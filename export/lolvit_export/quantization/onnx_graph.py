@@ -1,0 +1,85 @@
+"""What an ONNX graph holds that can be quantized, and the ways between its operations."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+# A MatMul of two activations: attention's own, as against a layer with weights.
+PRODUCT = "Product"
+# Kinds that ONNX Runtime has an integer kernel for, and the inputs of each that are activations.
+WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+KINDS = frozenset(
+    {*WEIGHTED, PRODUCT, "Add", "Mul", "Sigmoid", "Concat", "AveragePool", "GlobalAveragePool"}
+)
+# Kinds that move values and change none: in between two quantized operations they move integers.
+CARRIERS = frozenset({"Reshape", "Transpose", "Pad", "Split", "Slice", "Flatten", "Squeeze"})
+# Kinds that are folded into the rounding of what they read.
+CLAMPS = frozenset({"Relu", "Clip"})
+
+
+@dataclass
+class Graph:
+    """An ONNX model, with its tensors' makers and readers, and its weights as arrays."""
+
+    model: onnx.ModelProto
+
+    def __post_init__(self) -> None:
+        graph = self.model.graph
+        self.nodes = list(graph.node)
+        self.weights = {i.name: i for i in graph.initializer}
+        self.outputs = {value.name for value in graph.output}
+        self.maker = {name: node for node in self.nodes for name in node.output if name}
+        self.readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                self.readers[name].append(node)
+
+    def array(self, name: str) -> npt.NDArray[np.float32]:
+        """Return a weight."""
+        return numpy_helper.to_array(self.weights[name])
+
+    def kind(self, node: onnx.NodeProto) -> str:
+        """Return the kind of an operation: its type, or `Product`."""
+        weighted = node.op_type != "MatMul" or node.input[1] in self.weights
+        return str(node.op_type) if weighted else PRODUCT
+
+    def divides(self, node: onnx.NodeProto) -> bool:
+        """Whether an operation gives a divisor: a small one, rounded, would change the quotient
+        beyond measure."""
+        return any(
+            reader.op_type == "Div" and reader.input[1] == node.output[0]
+            for reader in self.readers[node.output[0]]
+        )
+
+    def end(self, node: onnx.NodeProto) -> str:
+        """Return the tensor that an operation gives once the clamp behind it is folded in."""
+        given = node.output[0]
+        readers = self.readers[given]
+        if len(readers) == 1 and readers[0].op_type in CLAMPS and given not in self.outputs:
+            return str(readers[0].output[0])
+        return str(given)
+
+    def begin(self, tensor: str) -> onnx.NodeProto | None:
+        """Return the operation whose `end` a tensor is, or None for the image."""
+        maker = self.maker.get(tensor)
+        if maker is not None and maker.op_type in CLAMPS:
+            source = self.maker.get(maker.input[0])
+            if source is not None and self.end(source) == tensor:
+                return source
+        return maker
+
+    def activations(self, node: onnx.NodeProto) -> list[str]:
+        """Return the inputs of an operation that are computed, not constant."""
+        names = node.input[:1] if node.op_type in CARRIERS else node.input
+        return [str(name) for name in names if name and name not in self.weights]
+
+
+def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    """Return an integer attribute."""
+    return next((int(a.i) for a in node.attribute if a.name == name), default)
