@@ -1,0 +1,74 @@
+"""The ranges of all activations of a model: one run over the calibration images gives what minmax
+needs, a second, only where a method asks for it, the histograms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from lolvit.errors import UserError
+from lolvit_export.quantization.plan import Method
+from lolvit_export.quantization.ranges import BINS, Histogram, Range, Values, counted, fitted
+
+# Gives each activation's name and values, image after image. The values are only looked at before
+# the next are asked for.
+Replay = Callable[[], Iterator[tuple[str, Values]]]
+
+
+class ActivationRanges:
+    """Ranges of activations by name, fitted by any method; the model runs twice at most."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._extents: dict[str, Range] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._fitted: dict[tuple[Method, float | None, int], Mapping[str, Range]] = {}
+
+    def fit(
+        self, method: Method, percentile: float | None = None, levels: int = 256
+    ) -> Mapping[str, Range]:
+        """Return the range that a method finds for each activation, on a grid of `levels` values.
+
+        Raises:
+            UserError: an activation overflows on an image, or the percentile is not one.
+        """
+        if percentile is not None and not 50 < percentile <= 100:
+            raise UserError(f"percentile {percentile:g} is not above 50 and at most 100")
+        key = (method, percentile, levels)
+        if key not in self._fitted:
+            self._fitted[key] = self._fit(method, percentile, levels)
+        return self._fitted[key]
+
+    def _fit(self, method: Method, percentile: float | None, levels: int) -> dict[str, Range]:
+        extents = self._measured_extents()
+        if method == "minmax":
+            return dict(extents)
+        histograms = self._counted_histograms(extents)
+        return {
+            name: fitted(histogram, method, percentile, levels)
+            for name, histogram in histograms.items()
+        }
+
+    def _measured_extents(self) -> Mapping[str, Range]:
+        for name, values in self._replay() if not self._extents else ():
+            low, high = float(values.min()), float(values.max())
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise UserError(
+                    f"activation '{name}' overflows on a calibration image",
+                    remedy="calibrate with photos like those that the model was trained on",
+                )
+            before = self._extents.get(name, (low, high))
+            self._extents[name] = min(before[0], low), max(before[1], high)
+        return self._extents
+
+    def _counted_histograms(self, extents: Mapping[str, Range]) -> Mapping[str, Histogram]:
+        if not self._histograms:
+            counts = {name: np.zeros(BINS, np.int64) for name in extents}
+            for name, values in self._replay():
+                counts[name] += counted(values, extents[name])
+            self._histograms = {
+                name: Histogram(*extents[name], each) for name, each in counts.items()
+            }
+        return self._histograms
