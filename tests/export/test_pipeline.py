@@ -199,7 +199,7 @@ def test_mobilevit_goes_through_the_same_pipeline(tmp_path: Path) -> None:
         model="mobilevit_xxs",
         formats=("onnx", "tflite", "coreml"),
         precisions=("fp32", "fp16"),
-        size=(128, 128),
+        size=(192, 192),
     )
     _, manifest = export_model(request, silent)
     assert not manifest.failed_gates()
