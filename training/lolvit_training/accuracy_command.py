@@ -1,0 +1,77 @@
+"""`lolvit accuracy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lolvit.errors import UserError
+from lolvit.output import console, print_json, results
+
+if TYPE_CHECKING:
+    from lolvit_training.accuracy import Row
+
+
+@click.command()
+@click.argument("model")
+@click.option("--against", required=True, help="Other models, comma-separated.")
+@click.option("--data", default="digits,crops", show_default=True, help="Data sets, as for train.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Runs of each.")
+@click.option("--recipe", default="small", show_default=True, help="As for train.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--size", type=click.IntRange(32), help="Side of the images in pixels.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder of runs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def accuracy(
+    model: str,
+    against: str,
+    data: str,
+    seeds: int,
+    recipe: str,
+    epochs: int | None,
+    size: int | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Train MODEL and others from scratch by one recipe, with several seeds, and compare them.
+
+    What was interrupted goes on when the same command is run again.
+    """
+    from lolvit.models.names import resolve_name
+    from lolvit_training.accuracy import Wanted, as_document, train_all
+
+    models = tuple(dict.fromkeys((model, *_names(against))))
+    for name in models:
+        resolve_name(name)
+    options = ["--recipe", recipe]
+    options += ["--epochs", str(epochs)] if epochs is not None else []
+    options += ["--size", str(size)] if size is not None else []
+    wanted = Wanted(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
+    say = console().print
+    rows = train_all(wanted, lambda line: say(line, markup=False))
+    if as_json:
+        print_json(as_document(wanted, rows))
+    else:
+        _show(rows)
+
+
+def _names(text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UserError("an empty list", remedy="write names with commas between them")
+    return names
+
+
+def _show(rows: list[Row]) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("data", "model", "mean top-1", "± between seeds", "each seed"):
+        table.add_column(heading, justify="left" if heading in ("data", "model") else "right")
+    for row in rows:
+        spread = "–" if row.deviation is None else f"{100 * row.deviation:.2f} points"
+        each = ", ".join(f"{100 * value:.1f}" for value in row.top1)
+        table.add_row(row.data, row.model, f"{row.mean:.2%}", spread, each)
+    results().print(table)
