@@ -12,6 +12,9 @@ from lolvit.errors import UserError
 from lolvit_export.quantization.plan import Method
 from lolvit_export.quantization.ranges import BINS, Histogram, Range, Values, counted, fitted
 
+# An activation that is zero on every image has no step of its own, and one that is all but zero
+# a step so small that the bias of what reads it, in steps of its input, leaves 32 bits.
+_NEGLIGIBLE = 2.0**-20
 # Gives each activation's name and values, image after image. The values are only looked at before
 # the next are asked for.
 Replay = Callable[[], Iterator[tuple[str, Values]]]
@@ -44,11 +47,10 @@ class ActivationRanges:
     def _fit(self, method: Method, percentile: float | None, levels: int) -> dict[str, Range]:
         extents = self._measured_extents()
         if method == "minmax":
-            return dict(extents)
-        histograms = self._counted_histograms(extents)
+            return {name: _wide_enough(limits) for name, limits in extents.items()}
         return {
-            name: fitted(histogram, method, percentile, levels)
-            for name, histogram in histograms.items()
+            name: _wide_enough(fitted(histogram, method, percentile, levels))
+            for name, histogram in self._counted_histograms(extents).items()
         }
 
     def _measured_extents(self) -> Mapping[str, Range]:
@@ -72,3 +74,9 @@ class ActivationRanges:
                 name: Histogram(*extents[name], each) for name, each in counts.items()
             }
         return self._histograms
+
+
+def _wide_enough(limits: Range) -> Range:
+    """Return a range that holds zero, which padding and clamps need to be exact, and has a step."""
+    low, high = min(limits[0], 0.0), max(limits[1], 0.0)
+    return (low, high) if high - low > _NEGLIGIBLE else (0.0, 1.0)

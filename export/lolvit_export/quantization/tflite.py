@@ -4,6 +4,7 @@ weights per channel, float32 image in and float32 logits out."""
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,13 +123,21 @@ class TfliteQuantizer:
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         """Yield all activations of the fp32 artifact, image after image."""
-        interpreter: Any = Interpreter(
-            str(self._path), num_threads=1, experimental_preserve_all_tensors=True
-        )
-        interpreter.allocate_tensors()
+        interpreter = _showing_all(self._path)
         image = interpreter.get_input_details()[0]["index"]
         for crop in self._images.calibration:
             interpreter.set_tensor(image, to_input(crop, self._preprocess, self._fp32.input))
             interpreter.invoke()
             for index in self._graph.activations:
                 yield self._graph.tensors[index], interpreter.get_tensor(index)
+
+
+def _showing_all(path: Path) -> Any:
+    """Return an interpreter whose activations can be read after a run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this takes memory
+        interpreter: Any = Interpreter(
+            str(path), num_threads=1, experimental_preserve_all_tensors=True
+        )
+    interpreter.allocate_tensors()
+    return interpreter

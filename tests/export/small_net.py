@@ -1,0 +1,107 @@
+"""A small network with what quantization meets in LOLViT, trained on digits in a few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lolvit.artifact import Artifact, Preprocess
+from lolvit.files import sha256_of, size_of
+from lolvit_data.dataset import even_share
+from lolvit_data.table import open_dataset
+from lolvit_export.capture import capture
+from lolvit_export.lowering import LoweringRequest, find_lowering
+from lolvit_export.quantization.images import Images
+from lolvit_runtimes.preprocess import Pixels, normalize, to_pixels
+
+SIDE = 32
+PREPROCESS = Preprocess(
+    size=(SIDE, SIDE), crop_pct=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+FORMATS = {"tflite": "model-fp32.tflite", "coreml": "model-fp32.mlpackage"}
+
+
+class SmallNet(nn.Module):
+    """Convolutions, a depthwise one, a concatenation, and ReLU attention over four keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 4, 4), nn.BatchNorm2d(16))
+        self.depthwise = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1, groups=16), nn.BatchNorm2d(16))
+        self.query, self.key, self.value = (nn.Conv2d(32, 16, 1) for _ in range(3))
+        self.mixed = nn.Conv2d(16, 32, 1)
+        self.last = nn.Sequential(nn.Conv2d(32, 32, 3, 2, 1), nn.BatchNorm2d(32))
+        self.classifier = nn.Linear(32, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem(image).relu()  # (1, 16, 8, 8)
+        x = torch.cat([x, self.depthwise(x).relu()], 1)  # (1, 32, 8, 8)
+        x = (x + self.mixed(self.attend(x))).relu()
+        logits: Tensor = self.classifier(self.last(x).relu().mean((2, 3)))
+        return logits
+
+    def attend(self, x: Tensor) -> Tensor:
+        few = nn.functional.avg_pool2d(x, 4)  # (1, 32, 2, 2)
+        query = self.query(x).relu().flatten(2)  # (1, 16, 64)
+        key = self.key(few).relu().flatten(2)  # (1, 16, 4)
+        value = self.value(few).flatten(2)  # (1, 16, 4)
+        weights = (key.transpose(1, 2) @ query).relu()  # (1, 4, 64)
+        weights = weights / (weights.sum(1, keepdim=True) + 1e-3)
+        return (value @ weights).reshape(x.shape[0], 16, *x.shape[2:])
+
+
+def digits(count: int, split: str, skip: int = 0) -> tuple[tuple[Pixels, ...], tuple[int, ...]]:
+    """Return crops (SIDE, SIDE, 3) of a split of the digits, and their labels."""
+    dataset = open_dataset("digits", "train" if split == "train" else "test")
+    places = even_share(dataset.labels, count + skip)[skip:]
+    crops = tuple(to_pixels(dataset.image(place), PREPROCESS) for place in places)
+    return crops, tuple(dataset.labels[place] for place in places)
+
+
+def images() -> Images:
+    """Return 64 digits to calibrate with, 16 others, and 100 test digits with their labels."""
+    crops, _ = digits(80, "train")
+    held_out, labels = digits(100, "test")
+    return Images("digits", crops[:64], crops[64:], held_out, labels)
+
+
+def trained() -> SmallNet:
+    """Return the network after a few seconds of training."""
+    torch.manual_seed(0)
+    crops, labels = digits(1200, "train")
+    inputs = torch.from_numpy(np.concatenate([normalize(crop, PREPROCESS) for crop in crops]))
+    model, target = SmallNet(), torch.tensor(labels)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(6):
+        for batch in torch.randperm(len(labels)).split(50):
+            loss = nn.functional.cross_entropy(model(inputs[batch]), target[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return model.eval()
+
+
+def lower(model: nn.Module, format: str, folder: Path) -> Artifact:
+    """Write the network's fp32 artifact of a format into `folder`."""
+    request = LoweringRequest(folder, ("fp32",), PREPROCESS)
+    (lowered,) = find_lowering(format)(capture(model, (SIDE, SIDE)), request)
+    assert lowered.path.name == FORMATS[format]
+    return Artifact(
+        path=lowered.path.name,
+        format=format,  # type: ignore[arg-type]
+        precision="fp32",
+        sha256=sha256_of(lowered.path),
+        bytes=size_of(lowered.path),
+        input=lowered.input,
+        output=lowered.output,
+    )
+
+
+def snr_db(reference: Sequence[np.ndarray], output: Sequence[np.ndarray]) -> float:
+    """Return the signal-to-noise ratio over all images together, in dB."""
+    exact, found = np.concatenate(reference), np.concatenate(output)
+    return float(10 * np.log10(np.square(exact).sum() / np.square(exact - found).sum()))
