@@ -96,6 +96,13 @@ class PassRecord(_Frozen):
     skipped: tuple[str, ...] = ()
 
 
+class Quantization(_Frozen):
+    """How an artifact was quantized. Its gates are measured on the source's held-out images."""
+
+    plan: RelativePath = Field(description="the plan, to be read, edited and used again")
+    images: str | None = Field(description="the data set or folder; null: the bundled photos")
+
+
 class Artifact(_Frozen):
     """One file (or, for Core ML, one folder) that a runtime opens."""
 
@@ -110,6 +117,17 @@ class Artifact(_Frozen):
     measured: dict[str, float] = Field(
         default={}, description="figures without a floor, such as the largest absolute error"
     )
+    quantization: Quantization | None = Field(
+        default=None, description="of quantized artifacts: what was decided, and on what"
+    )
+
+    def failed_gates(self) -> list[str]:
+        """Return one short line for each gate that is below its floor."""
+        return [
+            f"{self.path} {gate.name} {gate.value:.4g} < {gate.floor:g}"
+            for gate in self.gates
+            if not gate.passed
+        ]
 
 
 class Weights(_Frozen):
@@ -136,17 +154,16 @@ class Manifest(_Frozen):
     labels: tuple[str, ...] | None = None
     artifacts: tuple[Artifact, ...]
     passes: tuple[PassRecord, ...] = ()
+    recommended: dict[str, RelativePath] = Field(
+        default={},
+        description="the fastest artifact of a runtime, as measured on the exporting machine",
+    )
     tools: dict[str, str]
     created: str
 
     def failed_gates(self) -> list[str]:
         """Return one short line for each gate that is below its floor."""
-        return [
-            f"{artifact.path} {gate.name} {gate.value:.4g} < {gate.floor:g}"
-            for artifact in self.artifacts
-            for gate in artifact.gates
-            if not gate.passed
-        ]
+        return [line for artifact in self.artifacts for line in artifact.failed_gates()]
 
     def find(self, format: str, precision: str) -> Artifact | None:
         """Return the artifact of that format and precision, or None."""

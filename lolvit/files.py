@@ -79,6 +79,14 @@ def _members(path: Path) -> Iterator[Path]:
     yield from sorted(member for member in path.rglob("*") if member.is_file())
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all below it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
     """Give a scratch folder beside `target` that replaces it whole, only if the block succeeds.

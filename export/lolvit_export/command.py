@@ -26,16 +26,32 @@ UNTRAINED = (
 )
 # All of LOWERINGS, which is not imported for their names: it loads pydantic.
 FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch")
+QUANTIZED = ("int8", "w8a16")
+PRECISIONS = ("fp32", "fp16", *QUANTIZED)
 _PATH = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("model")
 @click.option("--to", "formats", default="onnx,tflite,coreml", show_default=True)
-@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or both.")
+@click.option(
+    "--precision", default="fp32", show_default=True, help="Some of fp32, fp16, int8, w8a16."
+)
 @click.option("--size", help="256, or HEIGHTxWIDTH; by default the model's own.")
 @click.option("--weights", type=_PATH, help="A safetensors or torch checkpoint.")
-@click.option("--calibrate", type=_PATH, help="Photos to calibrate BatchNorm on, untrained only.")
+@click.option(
+    "--calibrate",
+    metavar="SOURCE",
+    help="Images to quantize with, or to calibrate untrained BatchNorm on: digits, crops, a folder"
+    " or hf:OWNER/NAME; by default what the checkpoint was trained on, or bundled photos.",
+)
+@click.option(
+    "--plan",
+    "plans",
+    type=_PATH,
+    multiple=True,
+    help="Quantize as this plan says, without a search; once for each artifact.",
+)
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")
 @click.option("--out", type=_PATH, default=Path("out"), show_default=True)
@@ -47,7 +63,8 @@ def export(
     precision: str,
     size: str | None,
     weights: Path | None,
-    calibrate: Path | None,
+    calibrate: str | None,
+    plans: tuple[Path, ...],
     num_classes: int | None,
     labels: Path | None,
     out: Path,
@@ -61,10 +78,13 @@ def export(
     """
     parsed_size = parse_size(size) if size is not None else None
     picked = choose_many("target", formats, FORMATS)
-    precisions = choose_many("precision", precision, ("fp32", "fp16"))
+    precisions = choose_many("precision", precision, PRECISIONS)
     _require_precisions(picked, precisions)
-    if weights is not None and calibrate is not None:
-        raise click.UsageError("--calibrate is for untrained models: leave out one of the two")
+    if weights is not None and calibrate is not None and not set(QUANTIZED) & set(precisions):
+        raise click.UsageError(
+            "--calibrate is for untrained models and for quantizing: leave it out, or add"
+            " --precision int8"
+        )
     from lolvit_export.lowerers import Lowerers
 
     with _progress() as progress, Lowerers(picked) as lowerers:
@@ -82,6 +102,7 @@ def export(
             num_classes=num_classes,
             labels=labels,
             rewrites=not no_rewrites,
+            plans=plans,
         )
         folder, manifest = export_model(request, progress, lowerers)
     if as_json:
@@ -93,9 +114,10 @@ def export(
 def _require_precisions(formats: Sequence[str], precisions: Sequence[str]) -> None:
     """Refuse a format that has none of the precisions before anything is loaded."""
     from lolvit_export.lowering import LOWERINGS
+    from lolvit_export.quantization.precisions import QUANTIZERS
 
     for format in formats:
-        has = LOWERINGS[format][1]
+        has = LOWERINGS[format][1] + (QUANTIZERS[format][1] if format in QUANTIZERS else ())
         if not set(has).intersection(precisions):
             raise UserError(
                 f"{format} has no {' or '.join(precisions)} form",
@@ -132,11 +154,14 @@ def as_document(folder: Path, manifest: Manifest) -> dict[str, Any]:
         "trained": manifest.weights.trained,
         "artifacts": [artifact.model_dump(mode="json") for artifact in manifest.artifacts],
         "passes": [record.model_dump(mode="json") for record in manifest.passes],
+        "recommended": manifest.recommended,
     }
 
 
 def show(folder: Path, manifest: Manifest) -> None:
     """Print artifacts with their gates, and what each rewrite did."""
+    from lolvit_export.quantization.recommend import slower_than_float
+
     out = results()
     out.print(gate_table(manifest.artifacts))
     for record in manifest.passes:
@@ -146,6 +171,10 @@ def show(folder: Path, manifest: Manifest) -> None:
             out.print(f"    not: {reason}", markup=False)
     if not manifest.weights.trained:
         out.print(UNTRAINED, style="yellow")
+    for runtime, path in manifest.recommended.items():
+        out.print(f"fastest in {runtime} on this machine: {path}", markup=False)
+    for line in slower_than_float(manifest.artifacts):
+        out.print(line, style="yellow", markup=False)
     out.print(f"written to {folder}", markup=False)
 
 
@@ -165,5 +194,5 @@ def gate_table(artifacts: tuple[Artifact, ...]) -> Any:
             table.add_row(name, size, gate.name, f"{gate.value:.4g}", f"{gate.floor:g}", verdict)
             name = size = ""
         for figure, value in artifact.measured.items():
-            table.add_row("", "", figure, f"{value:.2e}", "", "")
+            table.add_row("", "", figure, f"{value:.4g}", "", "")
     return table

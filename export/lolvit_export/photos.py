@@ -4,6 +4,7 @@ of untrained models on, others, never the same, to compare artifacts with eager 
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from lolvit.artifact import Preprocess
 from lolvit.errors import MissingExtraError, UserError
 from lolvit_data.bundled import bundled_photo
+from lolvit_data.dataset import even_share
+from lolvit_data.table import BUNDLED, HUGGING_FACE, open_dataset
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocess import Pixels, normalize, to_pixels
 from lolvit_runtimes.session import FloatArray
@@ -27,6 +30,7 @@ CALIBRATION = (
     "grass",
     "gravel",
 )
+_MOST = 512  # photos that BatchNorm is calibrated on
 
 
 def verification_pixels(preprocess: Preprocess) -> list[Pixels]:
@@ -34,13 +38,14 @@ def verification_pixels(preprocess: Preprocess) -> list[Pixels]:
     return [to_pixels(_bundled(name), preprocess) for name in VERIFICATION]
 
 
-def calibration_images(preprocess: Preprocess, folder: Path | None = None) -> FloatArray:
-    """Return normalised images (B, 3, H, W) of the bundled photos, or of those in `folder`.
+def calibration_images(preprocess: Preprocess, source: str | None = None) -> FloatArray:
+    """Return normalised images (B, 3, H, W) of the bundled photos, or of `source`: a folder of
+    photos, or a data set's training images.
 
     Raises:
-        UserError: the folder is missing or holds fewer than two photos.
+        UserError: there is no such source, or it has fewer than two photos.
     """
-    photos = [_bundled(name) for name in CALIBRATION] if folder is None else _photos_in(folder)
+    photos = [_bundled(name) for name in CALIBRATION] if source is None else _photos_of(source)
     images = [normalize(to_pixels(photo, preprocess), preprocess) for photo in photos]
     mirrored = [image[..., ::-1] for image in images]
     return np.concatenate([*images, *mirrored])
@@ -53,12 +58,46 @@ def _bundled(name: str) -> Image.Image:
         raise MissingExtraError("export", needed_for="verification on photos") from error
 
 
-def _photos_in(folder: Path) -> list[Image.Image]:
-    if not folder.is_dir():
-        raise UserError("no such folder", where=str(folder), remedy="name a folder of photos")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+def _photos_of(source: str) -> list[Image.Image]:
+    files = flat_folder(source)
+    if files is None:
+        dataset = open_dataset(source, "train")
+        return [dataset.image(i) for i in even_share(dataset.labels, _MOST)]
     if len(files) < 2:
+        raise UserError(f"holds {len(files)} photos", where=source, remedy="give at least two")
+    return [load_photo(path) for path in files[:_MOST]]
+
+
+def flat_folder(source: str) -> list[Path] | None:
+    """Return the files right in a folder of photos, or None where `source` is a data set: one by
+    name, or a folder with folders of its own, or of shards.
+
+    Raises:
+        UserError: a path, but no folder.
+    """
+    if source in BUNDLED or source.startswith(HUGGING_FACE):
+        return None
+    folder = Path(source)
+    if not folder.is_dir():
         raise UserError(
-            f"holds {len(files)} photos", where=str(folder), remedy="calibrate on at least two"
+            "no such folder",
+            where=source,
+            remedy=f"name a folder of photos, {', '.join(BUNDLED)} or {HUGGING_FACE}OWNER/NAME",
         )
-    return [load_photo(path) for path in files[:512]]
+    visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    files = [path for path in visible if path.is_file()]
+    structured = len(files) < len(visible) or any(path.suffix == ".tar" for path in files)
+    return None if structured else files
+
+
+def crops_of(name: str, count: int, preprocess: Preprocess) -> list[Pixels]:
+    """Return `count` crops (H, W, 3) of a bundled photo, each of half to all of its shorter side,
+    every other one mirrored; the same ones every time."""
+    photo, draw = _bundled(name), random.Random(name)
+    crops = []
+    for number in range(count):
+        side = draw.randint(min(photo.size) // 2, min(photo.size))
+        left, top = draw.randint(0, photo.width - side), draw.randint(0, photo.height - side)
+        pixels = to_pixels(photo.crop((left, top, left + side, top + side)), preprocess)
+        crops.append(pixels[:, ::-1].copy() if number % 2 else pixels)
+    return crops

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +18,12 @@ from lolvit.artifact import (
     Artifact,
     Manifest,
     PassRecord,
+    Precision,
     Weights,
     write_manifest,
 )
 from lolvit.errors import GateFailedError, UserError
-from lolvit.files import sha256_of, size_of, staged_folder
+from lolvit.files import remove, sha256_of, size_of, staged_folder
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import default_size
@@ -34,10 +35,20 @@ from lolvit_export.lowering import LOWERINGS, Lowered, LoweringRequest
 from lolvit_export.passes import STATIC_REWRITE, apply_all
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import Prepared, prepare
+from lolvit_export.quantization.images import Images, open_images
+from lolvit_export.quantization.job import QuantizationJob, quantized_precisions, read_plans
+from lolvit_export.quantization.plan import Plan
+from lolvit_export.quantization.precisions import QUANTIZED
+from lolvit_export.quantization.recommend import recommended
 from lolvit_export.quiet import quiet
 from lolvit_export.verify import Verifiers, eager_logits
 
 Progress = Callable[[str], None]
+
+_AFTER_QUANTIZING = (
+    "nothing was written: quantize trained weights (--weights), calibrated on the images that they"
+    " were trained on (--calibrate)"
+)
 
 _TOOLS = (
     "lolvit",
@@ -66,10 +77,21 @@ class ExportRequest:
     size: tuple[int, int] | None  # None: the model's own
     out: Path
     weights: Path | None = None
-    calibrate: Path | None = None
+    calibrate: str | None = None  # a data set or a folder of photos
     num_classes: int | None = None
     labels: Path | None = None
     rewrites: bool = True
+    plans: tuple[Path, ...] = ()  # of quantized artifacts: what to do instead of a search
+
+    def quantized(self, format: str) -> list[Precision]:
+        """Return the precisions that a format is quantized to."""
+        return quantized_precisions(format, self.precisions)
+
+    def lowered(self, format: str) -> tuple[str, ...]:
+        """Return the precisions that a format is lowered to: fp32 too where it is quantized."""
+        base = {"fp32"} if self.quantized(format) else set[str]()
+        wanted = base.union(self.precisions)
+        return tuple(p for p in LOWERINGS[format][1] if p in wanted)
 
 
 def export_model(
@@ -82,6 +104,7 @@ def export_model(
         UserError: the request cannot be met; GateFailedError: an artifact is not equal enough to
             eager. Either way a previous export in that place is untouched.
     """
+    plans = read_plans(request.plans, request.formats, request.precisions)
     size = request.size or default_size(request.model)
     target = request.out / folder_name(request.model, size)
     if target.exists() and not (target / "manifest.json").exists():
@@ -108,13 +131,17 @@ def export_model(
             request.num_classes,
             request.labels,
         )
+        images = _images(request, prepared)
         progress("rewrite")
         with quiet():
             graph, passes = rewritten(prepared, rewrites=request.rewrites)
         job = _Job(graph, prepared, request, folder)
         artifacts = _lower_and_verify(job, lowering, verifiers, progress)
+        if images is not None:
+            _refuse_failed_gates(artifacts, target)
+            artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         manifest = _manifest(prepared, request, artifacts, passes, _save_weights(prepared, folder))
-        _refuse_failed_gates(manifest, target)
+        _refuse_failed_gates(manifest.artifacts, target)
         write_manifest(folder, manifest)
     return target, manifest
 
@@ -151,7 +178,7 @@ class _Job:
     folder: Path
 
     def lowering(self, format: str) -> LoweringRequest:
-        wanted = tuple(p for p in self.request.precisions if p in LOWERINGS[format][1])
+        wanted = self.request.lowered(format)
         return LoweringRequest(self.folder, wanted, self.prepared.preprocess)
 
 
@@ -211,6 +238,7 @@ def _save_weights(prepared: Prepared, folder: Path) -> Weights:
         "trained": prepared.trained,
         "preprocess": prepared.preprocess.model_dump(),
         "labels": prepared.labels,
+        "data": prepared.data,
     }
     save_checkpoint(prepared.model, path, config)
     return Weights(sha256=sha256_of(path), trained=prepared.trained, source=prepared.source)
@@ -235,19 +263,64 @@ def _manifest(
         labels=prepared.labels,
         artifacts=tuple(artifacts),
         passes=passes,
+        recommended=recommended(artifacts),
         tools=tool_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _refuse_failed_gates(manifest: Manifest, target: Path) -> None:
-    failed = manifest.failed_gates()
-    if failed:
-        raise GateFailedError(
-            f"verification failed: {'; '.join(failed)}",
-            where=str(target),
-            remedy="nothing was written",
-        )
+def _images(request: ExportRequest, prepared: Prepared) -> Images | None:
+    """Return what quantization is decided on, or None where nothing is quantized."""
+    if not any(request.quantized(format) for format in request.formats):
+        return None
+    source = request.calibrate or prepared.data
+    return open_images(source, prepared.preprocess, prepared.labels)
+
+
+def _quantize(
+    job: _Job,
+    artifacts: Sequence[Artifact],
+    images: Images,
+    plans: Sequence[Plan],
+    verifiers: Verifiers,
+    progress: Progress,
+) -> list[Artifact]:
+    """Return the artifacts with the quantized ones, in the order of the request, and without the
+    fp32 ones that nobody asked for; their files go too."""
+    preprocess, model = job.prepared.preprocess, job.prepared.model
+    progress(f"eager PyTorch on {len(images.tuning) + len(images.held_out)} images")
+    quantization = QuantizationJob(
+        folder=job.folder,
+        images=images,
+        preprocess=preprocess,
+        tuning=eager_logits(model, images.tuning, preprocess),
+        held_out=eager_logits(model, images.held_out, preprocess),
+        plans=plans,
+        verifiers=verifiers,
+    )
+    result: list[Artifact] = []
+    for format in job.request.formats:
+        floats = [artifact for artifact in artifacts if artifact.format == format]
+        base = next((artifact for artifact in floats if artifact.precision == "fp32"), None)
+        result += [artifact for artifact in floats if artifact.precision in job.request.precisions]
+        for precision in job.request.quantized(format):
+            assert base is not None
+            result.append(quantization.quantize(base, precision, progress))
+        if base is not None and base not in result:
+            remove(job.folder / base.path)
+    return result
+
+
+def _refuse_failed_gates(artifacts: Sequence[Artifact], target: Path) -> None:
+    failed = [line for artifact in artifacts for line in artifact.failed_gates()]
+    if not failed:
+        return
+    quantized = any(a.precision in QUANTIZED and a.failed_gates() for a in artifacts)
+    raise GateFailedError(
+        f"verification failed: {'; '.join(failed)}",
+        where=str(target),
+        remedy=_AFTER_QUANTIZING if quantized else "nothing was written",
+    )
 
 
 def tool_versions() -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,24 +34,26 @@ class Prepared:
     trained: bool
     source: str
     labels: tuple[str, ...] | None
+    data: str | None = None  # what it was trained on, where its checkpoint says so
 
 
 def prepare(
     name: str,
     size: tuple[int, int],
     weights: Path | None = None,
-    photos: Path | None = None,
+    calibrate: str | None = None,
     num_classes: int | None = None,
     labels: Path | None = None,
 ) -> Prepared:
-    """Build the model; load `weights`, or calibrate it on photos (bundled ones, or a folder's).
+    """Build the model; load `weights`, or calibrate it on photos (bundled ones, or those of
+    `calibrate`: a folder or a data set).
 
     Raises:
         UserError: the name is unknown, the weights do not fit, the labels are too many or few,
             or the model gives denormal or infinite outputs on photos.
     """
     if weights is None:
-        return _untrained(name, size, photos, num_classes, labels)
+        return _untrained(name, size, calibrate, num_classes, labels)
     loaded = load_checkpoint(name, weights, num_classes)
     model, preprocess = loaded.model, loaded.preprocess(size)
     images = torch.from_numpy(calibration_images(preprocess)[:FEW])
@@ -62,13 +66,19 @@ def prepare(
         trained=bool(loaded.config.get("trained", True)),
         source=weights.name,
         labels=read_labels(labels, number_of_classes(model)) or loaded.labels(),
+        data=_recorded_data(loaded.config),
     )
+
+
+def _recorded_data(config: Mapping[str, Any]) -> str | None:
+    recorded = config.get("data")
+    return recorded if isinstance(recorded, str) else None
 
 
 def _untrained(
     name: str,
     size: tuple[int, int],
-    photos: Path | None,
+    calibrate: str | None,
     num_classes: int | None,
     labels: Path | None,
 ) -> Prepared:
@@ -76,7 +86,7 @@ def _untrained(
         torch.manual_seed(SEED)
         model = create_model(name, num_classes=num_classes)
     preprocess = preprocess_of(model, size)
-    images = torch.from_numpy(calibration_images(preprocess, photos))
+    images = torch.from_numpy(calibration_images(preprocess, calibrate))
     try:
         calibrate_batch_norm(model, images)
     except (RuntimeError, ValueError, AssertionError) as error:

@@ -3,9 +3,23 @@ same, to judge the result by."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from lolvit_runtimes.preprocess import Pixels
+from lolvit.artifact import Preprocess
+from lolvit.errors import UserError
+from lolvit_data.dataset import Dataset, even_share
+from lolvit_data.table import open_dataset
+from lolvit_export.photos import CALIBRATION, VERIFICATION, crops_of, flat_folder
+from lolvit_runtimes.photos import load_photo
+from lolvit_runtimes.preprocess import Pixels, to_pixels
+
+CALIBRATION_COUNT, TUNING_COUNT, HELD_OUT_COUNT = 256, 64, 512
+LEAST = 10  # images in all: with fewer, ranges are a matter of luck
+_CROPS = 10  # of each bundled photo
+# Of a folder without splits, every so many-th image is held out, and of the rest tunes.
+_EVERY = 5
 
 
 @dataclass(frozen=True)
@@ -17,8 +31,84 @@ class Images:
     measured on. `labels` are those of `held_out`, None where nothing is known of the images.
     """
 
-    source: str
+    source: str | None  # None: the bundled photos
     calibration: tuple[Pixels, ...]
     tuning: tuple[Pixels, ...]
     held_out: tuple[Pixels, ...]
     labels: tuple[int, ...] | None
+
+
+def open_images(
+    source: str | None, preprocess: Preprocess, classes: Sequence[str] | None
+) -> Images:
+    """Return the images of a data set (`lolvit_data.table.open_dataset`), of a folder of photos
+    without labels, or, if `source` is None, crops of the bundled photos.
+
+    `classes` are the model's own, in order: a data set of other classes has images, no labels.
+
+    Raises:
+        UserError: there is no such data set, an image can't be read, or there are fewer than ten.
+    """
+    if source is None:
+        return _bundled(preprocess)
+    folder = flat_folder(source)
+    if folder is not None:
+        return _unlabelled(source, folder, preprocess)
+    train, test = open_dataset(source, "train"), open_dataset(source, "test")
+    known = classes is not None and tuple(classes) == tuple(train.classes) == tuple(test.classes)
+    share = even_share(train.labels, CALIBRATION_COUNT + TUNING_COUNT)
+    tuning = _every(share, _EVERY)[:TUNING_COUNT]
+    calibration = sorted(set(share) - set(tuning))[:CALIBRATION_COUNT]
+    _require(source, "training", len(share))
+    held_out = even_share(test.labels, HELD_OUT_COUNT)
+    return Images(
+        source=source,
+        calibration=_crops(train, calibration, preprocess),
+        tuning=_crops(train, tuning, preprocess),
+        held_out=_crops(test, held_out, preprocess),
+        labels=tuple(test.labels[i] for i in held_out) if known else None,
+    )
+
+
+def _every(indices: Sequence[int], step: int) -> list[int]:
+    return [index for place, index in enumerate(indices) if place % step == step - 1]
+
+
+def _crops(dataset: Dataset, indices: Sequence[int], preprocess: Preprocess) -> tuple[Pixels, ...]:
+    return tuple(to_pixels(dataset.image(i), preprocess) for i in indices)
+
+
+def _unlabelled(source: str, files: Sequence[Path], preprocess: Preprocess) -> Images:
+    """Split a folder: of each five photos one is held out; of each five others one tunes."""
+    _require(source, "in it", len(files))
+    held_out = _every(range(len(files)), _EVERY)
+    others = [i for i in range(len(files)) if i not in set(held_out)]
+    tuning = _every(others, _EVERY)[:TUNING_COUNT]
+    calibration = [i for i in others if i not in set(tuning)][:CALIBRATION_COUNT]
+
+    def crops(indices: Sequence[int]) -> tuple[Pixels, ...]:
+        return tuple(to_pixels(load_photo(files[i]), preprocess) for i in indices)
+
+    return Images(source, crops(calibration), crops(tuning), crops(held_out[:HELD_OUT_COUNT]), None)
+
+
+def _bundled(preprocess: Preprocess) -> Images:
+    fitted = [crop for name in CALIBRATION for crop in crops_of(name, _CROPS, preprocess)]
+    tuning = _every(range(len(fitted)), _EVERY)
+    held_out = [crop for name in VERIFICATION for crop in crops_of(name, _CROPS, preprocess)]
+    return Images(
+        source=None,
+        calibration=tuple(crop for i, crop in enumerate(fitted) if i not in set(tuning)),
+        tuning=tuple(fitted[i] for i in tuning),
+        held_out=tuple(held_out),
+        labels=None,
+    )
+
+
+def _require(source: str, which: str, count: int) -> None:
+    if count < LEAST:
+        raise UserError(
+            f"has {count} {'image' if count == 1 else 'images'} {which}",
+            where=source,
+            remedy=f"calibrate on at least {LEAST}, better on {CALIBRATION_COUNT}",
+        )

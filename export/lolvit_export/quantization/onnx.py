@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
 from onnx import version_converter
 
 from lolvit.artifact import Artifact, Precision, Preprocess
-from lolvit.errors import UserError
 from lolvit.files import sha256_of, size_of, write_atomic
+from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph
 from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.quantization.onnx_qdq import marked, quantized_model
-from lolvit_export.quantization.onnx_ranges import histograms
+from lolvit_export.quantization.onnx_values import activations
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer
-from lolvit_export.quantization.ranges import Histogram, Range, fitted
+from lolvit_export.quantization.ranges import Range, Values
+from lolvit_export.quantization.selection import chosen_layers, present_recipes
 from lolvit_runtimes.preprocess import normalize
 
 # The first opset whose QuantizeLinear knows 16 bits.
@@ -57,8 +58,7 @@ class OnnxQuantizer:
         self._fp32, self._precision = fp32, precision
         self._bits = _ACTIVATION_BITS[precision]
         self._images, self._preprocess = images, preprocess
-        self._seen: dict[str, Histogram] | None = None
-        self._ranges: dict[tuple[str, float | None], dict[str, Range]] = {}
+        self._ranges = ActivationRanges(self._replay)
 
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution."""
@@ -71,23 +71,19 @@ class OnnxQuantizer:
         ]
 
     def recipes(self) -> dict[str, tuple[str, ...]]:
-        """Return named sets of kinds of operations that are worth trying, the largest first; of
-        sets that are the same in this model the narrowest."""
-        there = {layer.operation for layer in self.layers()}
-        present = {
-            name: tuple(kind for kind in kinds if kind in there) for name, kinds in _RECIPES.items()
-        }
-        last = {frozenset(kinds): name for name, kinds in present.items()}
-        return {name: kinds for name, kinds in present.items() if last[frozenset(kinds)] == name}
+        """Return named sets of kinds of operations that are worth trying, the largest first."""
+        return present_recipes(_RECIPES, self.layers())
 
     def quantize(self, plan: Plan, path: Path) -> Artifact:
         """Write the artifact that a plan describes to `path`, and describe it.
 
         Raises:
-            UserError: the plan names a layer or a kind of operation that does not exist.
+            UserError: the plan names a layer or a kind of operation that does not exist, or an
+                activation overflows on a calibration image.
         """
-        chosen = self._chosen(plan)
-        ranges = shared_ranges(self._graph, chosen, self._ranges_by(plan))
+        chosen = chosen_layers(plan, self.layers(), sorted(KINDS))
+        fitted = self._ranges.fit(plan.method, plan.percentile, 2**self._bits)
+        ranges = shared_ranges(self._graph, chosen, fitted)
         model = quantized_model(self._graph, chosen, ranges, self._bits)
         onnx.checker.check_model(model, full_check=True)
         write_atomic(path, model.SerializeToString())
@@ -101,44 +97,10 @@ class OnnxQuantizer:
         }
         return self._fp32.model_copy(update=described)
 
-    def _chosen(self, plan: Plan) -> frozenset[str]:
-        layers = self.layers()
-        unknown = sorted(set(plan.float_layers) - {layer.name for layer in layers})
-        if unknown:
-            raise UserError(
-                f"no layer '{unknown[0]}'",
-                where="the plan's float_layers",
-                remedy="take names from the plan's sensitivity",
-            )
-        strange = sorted(set(plan.operations) - KINDS)
-        if strange:
-            raise UserError(
-                f"no operation '{strange[0]}' can be quantized",
-                where="the plan's operations",
-                remedy=f"choose from: {', '.join(sorted(KINDS))}",
-            )
-        kept = frozenset(plan.float_layers)
-        return frozenset(
-            layer.name
-            for layer in layers
-            if layer.operation in plan.operations and layer.name not in kept
-        )
-
-    def _ranges_by(self, plan: Plan) -> Mapping[str, Range]:
-        key = plan.method, plan.percentile
-        if key not in self._ranges:
-            self._ranges[key] = {
-                name: fitted(histogram, plan.method, plan.percentile, 2**self._bits)
-                for name, histogram in self._histograms().items()
-            }
-        return self._ranges[key]
-
-    def _histograms(self) -> Mapping[str, Histogram]:
-        if self._seen is None:
-            names = [layer.name for layer in self.layers()]
-            images = [normalize(crop, self._preprocess) for crop in self._images.calibration]
-            self._seen = histograms(self._graph.model, marked(self._graph, names), images)
-        return self._seen
+    def _replay(self) -> Iterator[tuple[str, Values]]:
+        names = [layer.name for layer in self.layers()]
+        images = (normalize(crop, self._preprocess) for crop in self._images.calibration)
+        return activations(self._graph.model, marked(self._graph, names), images)
 
 
 def shared_ranges(

@@ -67,9 +67,9 @@ class Graph:
 
     def begin(self, tensor: str) -> onnx.NodeProto | None:
         """Return the operation whose `end` a tensor is, or None for the image."""
-        maker = self.maker.get(tensor)
+        maker: onnx.NodeProto | None = self.maker.get(tensor)
         if maker is not None and maker.op_type in CLAMPS:
-            source = self.maker.get(maker.input[0])
+            source: onnx.NodeProto | None = self.maker.get(maker.input[0])
             if source is not None and self.end(source) == tensor:
                 return source
         return maker

@@ -180,14 +180,14 @@ class _Writer:
         return self._dequantized(name, codes, parameters, axis=axis)
 
     def _dequantized(
-        self, name: str, codes: npt.NDArray[np.generic], parameters: tuple[str, str], **axis: int
+        self, name: str, codes: npt.NDArray[np.generic], parameters: tuple[str, str], axis: int = 1
     ) -> str:
         """Add integer constants and the operation that gives their values; return its output."""
         back = f"{name}/dequantized"
         if f"{name}/quantized" not in self.constants:
             stored = self._constant(f"{name}/quantized", codes)
             node = helper.make_node(
-                "DequantizeLinear", [stored, *parameters], [back], f"{name}/dequantize", **axis
+                "DequantizeLinear", [stored, *parameters], [back], f"{name}/dequantize", axis=axis
             )
             self.nodes.append(node)
         return back

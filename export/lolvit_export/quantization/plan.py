@@ -30,10 +30,14 @@ class LayerSensitivity(_Frozen):
 
 
 class Candidate(_Frozen):
-    """A set of kinds of operations to quantize, as it was tried."""
+    """A way to quantize, as it was tried on the tuning images."""
 
     name: str
     operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
+    method: Method = "minmax"
+    float_layers: tuple[str, ...] = Field(
+        default=(), description="layers of those kinds that stayed in float"
+    )
     snr_db: float
     top1_agreement: float
     times_fp32: float | None = Field(

@@ -11,7 +11,6 @@ All but minmax give up rare large values for finer steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +52,7 @@ class Histogram:
     def centers(self) -> _Floats:
         """The middle of each bin, (BINS,)."""
         width = (self.high - self.low) / BINS
-        result: _Floats = self.low + width * (np.arange(BINS) + 0.5)
-        return result
-
-
-def extent(values: Iterable[Values]) -> Range:
-    """Return the smallest and the largest of all values."""
-    pairs = [(float(array.min()), float(array.max())) for array in values]
-    return min(low for low, _ in pairs), max(high for _, high in pairs)
+        return np.asarray(self.low + width * (np.arange(BINS) + 0.5), np.float64)
 
 
 def counted(values: Values, extent: Range) -> npt.NDArray[np.int64]:

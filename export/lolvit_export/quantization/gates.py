@@ -1,0 +1,86 @@
+"""What a quantized artifact has to reach on held-out images, in every runtime that runs it here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lolvit.artifact import Artifact, Gate, Preprocess
+from lolvit_export.verify import (
+    SNR_FLOOR,
+    TOP1_FLOOR,
+    Logits,
+    Verifiers,
+    gate,
+    max_abs_error,
+    runtimes_for,
+    snr_db,
+    top1_agreement,
+)
+from lolvit_runtimes.preprocess import Pixels
+
+# Points of top-1 accuracy that quantization may cost.
+TOP1_CHANGE_FLOOR = -1.0
+# With fewer labelled images than this one image is more than a point.
+_LEAST_LABELLED = 100
+# Second opinions take a second and more for an image: plain loops, or an interpreter in Python.
+_MOST_IMAGES = {"tf-reference": 8, "coreml-reference": 64}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Held-out images, eager's logits for each, and their classes where they are known."""
+
+    photos: Sequence[Pixels]
+    references: Sequence[Logits]
+    labels: Sequence[int] | None
+
+
+def verify_quantized(
+    verifiers: Verifiers, path: Path, artifact: Artifact, evidence: Evidence, preprocess: Preprocess
+) -> Artifact:
+    """Return the artifact with its gates; what has been measured of it before stays.
+
+    Raises:
+        DeviceError: a runtime refused the artifact.
+    """
+    gates: list[Gate] = []
+    measured = dict(artifact.measured)
+    for runtime in runtimes_for(artifact.format):
+        count = _MOST_IMAGES.get(runtime, len(evidence.photos))
+        references = evidence.references[:count]
+        outputs = verifiers.outputs(runtime, path, artifact, evidence.photos[:count], preprocess)
+        gates += _gates(runtime, artifact.precision, references, outputs)
+        measured[f"{runtime}.worst_snr_db"] = min(
+            snr_db(r, o) for r, o in zip(references, outputs, strict=True)
+        )
+        measured[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
+        if evidence.labels is not None and len(references) >= _LEAST_LABELLED:
+            labels = evidence.labels[:count]
+            eager, kept = accuracy(references, labels), accuracy(outputs, labels)
+            gates.append(gate(f"{runtime}.top1_change", kept - eager, TOP1_CHANGE_FLOOR))
+            measured[f"{runtime}.top1_accuracy"] = kept
+            measured["eager.top1_accuracy"] = eager
+    return artifact.model_copy(update={"gates": tuple(gates), "measured": measured})
+
+
+def _gates(
+    runtime: str, precision: str, references: Sequence[Logits], outputs: Sequence[Logits]
+) -> list[Gate]:
+    """Rounding to 8 bits errs at random: an image with small logits tells little, so that the SNR
+    is that of all images' logits together. The worst image's is reported beside it."""
+    together = snr_db(np.concatenate(references), np.concatenate(outputs))
+    agreement = top1_agreement(references, outputs)
+    return [
+        gate(f"{runtime}.snr_db", together, SNR_FLOOR[runtime, precision]),
+        gate(f"{runtime}.top1", agreement, TOP1_FLOOR[precision]),
+    ]
+
+
+def accuracy(outputs: Sequence[Logits], labels: Sequence[int]) -> float:
+    """Return the top-1 accuracy in per cent."""
+    right = sum(int(o.argmax()) == label for o, label in zip(outputs, labels, strict=True))
+    return 100 * right / len(labels)

@@ -1,0 +1,16 @@
+"""Which formats can be quantized, to which precisions, and by what: data alone, that loads nothing.
+
+A quantizer is one file with a class that follows `Quantizer`, and one line here.
+"""
+
+from __future__ import annotations
+
+# int8: weights and activations of 8 bits. w8a16: weights of 8 bits; activations of 16, which in
+# Core ML are half-precision floats.
+QUANTIZED = ("int8", "w8a16")
+# format: (where its quantizer is, the precisions it has).
+QUANTIZERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "tflite": ("lolvit_export.quantization.tflite:TfliteQuantizer", QUANTIZED),
+    "coreml": ("lolvit_export.quantization.coreml:CoremlQuantizer", QUANTIZED),
+    "onnx": ("lolvit_export.quantization.onnx:OnnxQuantizer", QUANTIZED),
+}

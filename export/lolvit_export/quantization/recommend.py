@@ -1,0 +1,53 @@
+"""Which artifact of a runtime to ship: the fastest, as measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lolvit.artifact import Artifact
+
+_KEY = ".times_fp32"
+
+
+def recommended(artifacts: Sequence[Artifact]) -> dict[str, str]:
+    """Return for each runtime in which quantized artifacts were timed the path of the fastest one
+    of its format, fp32 included where it is among the artifacts."""
+    best: dict[str, tuple[float, str]] = {}
+    for artifact in artifacts:
+        for runtime, speed in _speeds(artifact).items():
+            rivals = [(1.0, a.path) for a in artifacts if _is_base(a, artifact)]
+            so_far = best.get(runtime, (0.0, ""))
+            best[runtime] = max([so_far, (speed, artifact.path), *rivals], key=lambda x: x[0])
+    return {runtime: path for runtime, (_, path) in best.items()}
+
+
+def slower_than_float(artifacts: Sequence[Artifact]) -> list[str]:
+    """Return one line for each quantized artifact that is slower than its own fp32."""
+    shipped = {a.format for a in artifacts if a.precision == "fp32"}
+    return [
+        f"{a.path} is slower than fp32 in {runtime} on this machine ({speed:.2f} times its speed):"
+        f" {_advice(a, a.format in shipped)}"
+        for a in artifacts
+        for runtime, speed in _speeds(a).items()
+        if speed < 1
+    ]
+
+
+def _advice(artifact: Artifact, has_fp32: bool) -> str:
+    if has_fp32:
+        return "ship fp32 for speed, this one for size"
+    megabytes = artifact.bytes / 1e6
+    return f"add --precision fp32 for speed, ship this one for its {megabytes:.1f} MB"
+
+
+def _speeds(artifact: Artifact) -> dict[str, float]:
+    """Return the speeds against fp32, by runtime."""
+    return {
+        name.removesuffix(_KEY): value
+        for name, value in artifact.measured.items()
+        if name.endswith(_KEY)
+    }
+
+
+def _is_base(candidate: Artifact, artifact: Artifact) -> bool:
+    return candidate.format == artifact.format and candidate.precision == "fp32"

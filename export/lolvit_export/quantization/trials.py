@@ -1,0 +1,79 @@
+"""One try at a time: quantize as a plan says, into a scratch file, and judge it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lolvit.artifact import Artifact, Format, Precision
+from lolvit_export.quantization.judge import Judge, Score
+from lolvit_export.quantization.plan import Candidate, Method, Plan
+from lolvit_export.quantization.quantizer import Layer, Quantizer
+from lolvit_export.quiet import quiet
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Quantizes and judges one fp32 artifact; `path` is what the result will be named."""
+
+    quantizer: Quantizer
+    judge: Judge
+    format: Format
+    precision: Precision
+    path: Path
+
+    def layers(self, operations: Sequence[str]) -> list[Layer]:
+        """Return the layers of these kinds, in the order of execution."""
+        return [layer for layer in self.quantizer.layers() if layer.operation in operations]
+
+    def score(self, plan: Plan, count: int | None = None) -> Score:
+        """Judge the logits of what a plan gives on the first `count` tuning images, or on all."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path, artifact = self._quantized(plan, Path(scratch))
+            return self.judge.score(path, artifact, count)
+
+    def candidate(
+        self,
+        name: str,
+        operations: Sequence[str],
+        method: Method = "minmax",
+        float_layers: Sequence[str] = (),
+        *,
+        timed: bool = True,
+    ) -> Candidate:
+        """Try one way to quantize."""
+        plan = self.plan(operations, method, float_layers)
+        with tempfile.TemporaryDirectory() as scratch:
+            path, artifact = self._quantized(plan, Path(scratch))
+            score = self.judge.score(path, artifact)
+            speed = self.judge.speed(path, artifact) if timed else None
+        return Candidate(
+            name=name,
+            operations=tuple(operations),
+            method=method,
+            float_layers=tuple(float_layers),
+            snr_db=score.snr_db,
+            top1_agreement=score.top1_agreement,
+            times_fp32=speed,
+        )
+
+    def plan(self, operations: Sequence[str], method: Method, float_layers: Sequence[str]) -> Plan:
+        """Return a plan without a history."""
+        return Plan(
+            format=self.format,
+            precision=self.precision,
+            method=method,
+            operations=tuple(operations),
+            float_layers=tuple(float_layers),
+        )
+
+    def write(self, plan: Plan, path: Path) -> Artifact:
+        """Write the artifact that a plan describes to its own place."""
+        with quiet():
+            return self.quantizer.quantize(plan, path)
+
+    def _quantized(self, plan: Plan, scratch: Path) -> tuple[Path, Artifact]:
+        path = scratch / self.path.name
+        return path, self.write(plan, path)
