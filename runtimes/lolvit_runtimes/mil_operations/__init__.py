@@ -1,7 +1,8 @@
 """The MIL operations that image classifiers become, executed with torch on the CPU.
 
 One function an operation, with MIL's parameter names and defaults; each file ends with its table.
-What an operation does is coremltools' documentation of the MIL operator set up to iOS 16.
+What an operation does is coremltools' documentation of the MIL operator set up to iOS 16, and of
+iOS 17's quantization.
 """
 
 from __future__ import annotations
@@ -14,10 +15,19 @@ from lolvit_runtimes.mil_operations.layout import LAYOUT
 from lolvit_runtimes.mil_operations.normalization import NORMALIZATION
 from lolvit_runtimes.mil_operations.padding import PADDING
 from lolvit_runtimes.mil_operations.pooling import POOLING
+from lolvit_runtimes.mil_operations.quantization import QUANTIZATION
 from lolvit_runtimes.mil_operations.reduction import REDUCTION
 
 OPERATIONS: dict[str, Operation] = (
-    ELEMENTWISE | ACTIVATION | CONVOLUTION | NORMALIZATION | PADDING | POOLING | REDUCTION | LAYOUT
+    ELEMENTWISE
+    | ACTIVATION
+    | CONVOLUTION
+    | NORMALIZATION
+    | PADDING
+    | POOLING
+    | QUANTIZATION
+    | REDUCTION
+    | LAYOUT
 )
 
 __all__ = ["OPERATIONS", "Operation", "Result"]

@@ -22,17 +22,20 @@ from lolvit_runtimes.native import reason
 
 # Weights stored compressed: coremltools expands them, they are constants as `const` is one.
 CONSTANTS = (
-    "const", "constexpr_affine_dequantize", "constexpr_cast", "constexpr_lut_to_dense",
-    "constexpr_sparse_to_dense",
+    "const", "constexpr_affine_dequantize", "constexpr_blockwise_shift_scale", "constexpr_cast",
+    "constexpr_lut_to_dense", "constexpr_sparse_to_dense",
 )  # fmt: skip
 
 Store = Callable[[Tensor], Tensor]
+Observe = Callable[[str, Tensor], None]  # is told each value's name, and the value
 Source = int | tuple[int, ...]  # a slot, or the slots of an operation's list of values
 
 _STORES: dict[str, Store] = {
     "fp16": lambda value: value.half().float(),
     "fp32": lambda value: value.float(),
     "int32": lambda value: value.to(torch.int32),
+    "int8": lambda value: value.to(torch.int8),
+    "uint8": lambda value: value.to(torch.uint8),
     "bool": lambda value: value.bool(),
 }
 # NotImplementedError, of what an operation refuses, is a RuntimeError.
@@ -47,12 +50,13 @@ class Step:
     function: Operation
     arguments: dict[str, Source]
     outputs: tuple[int, ...]
+    names: tuple[str, ...]  # of the outputs
     stores: tuple[Store, ...]
     shapes: tuple[tuple[int, ...], ...]
     finished: tuple[int, ...]  # slots that no later step reads
 
-    def run(self, slots: list[Any]) -> None:
-        """Execute the operation.
+    def run(self, slots: list[Any], observe: Observe | None = None) -> None:
+        """Execute the operation, and show its results to `observe`.
 
         Raises:
             DeviceError: it failed, or gave a shape that the program does not state.
@@ -70,8 +74,10 @@ class Step:
         shapes = tuple(tuple(value.shape) for value in results)
         if shapes != self.shapes:
             raise DeviceError(f"operation {self.title} gave {shapes}, not {self.shapes}")
-        for slot, value in zip(self.outputs, results, strict=True):
+        for slot, name, value in zip(self.outputs, self.names, results, strict=True):
             slots[slot] = value
+            if observe is not None:
+                observe(name, value)
         for slot in self.finished:
             slots[slot] = None
 
@@ -83,19 +89,22 @@ class Program:
     steps: tuple[Step, ...]
     constants: tuple[Any, ...]  # one a slot; None where a step writes
     image: int
+    image_name: str
     store_image: Store
     output: int
 
-    def run(self, image: Tensor) -> Tensor:
-        """Return the output for an image, as float32.
+    def run(self, image: Tensor, observe: Observe | None = None) -> Tensor:
+        """Return the output for an image, as float32; `observe` sees all values on the way.
 
         Raises:
             DeviceError: an operation failed; the message names it.
         """
         slots = list(self.constants)
         slots[self.image] = self.store_image(image)
+        if observe is not None:
+            observe(self.image_name, slots[self.image])
         for step in self.steps:
-            step.run(slots)
+            step.run(slots, observe)
         output: Tensor = slots[self.output]
         return output.float()
 
@@ -155,6 +164,7 @@ def prepare(function: Any) -> Program:
         ),
         constants=tuple(slots.constants),
         image=slots.find(image),
+        image_name=image.name,
         store_image=_store("input", image),
         output=slots.find(output),
     )
@@ -206,6 +216,7 @@ def _step(slots: _Slots, operation: Any, finished: tuple[int, ...]) -> Step:
         function,
         arguments,
         tuple(slots.find(variable) for variable in operation.outputs),
+        tuple(variable.name for variable in operation.outputs),
         tuple(_store(title, variable) for variable in operation.outputs),
         tuple(tuple(variable.shape) for variable in operation.outputs),
         finished,
