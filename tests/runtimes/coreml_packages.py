@@ -43,14 +43,16 @@ def capture(module: nn.Module, shape: Shape) -> ExportedProgram:
     return program
 
 
-def save(source: Any, precision: str, path: Path, **options: Any) -> Path:
+def save(
+    source: Any, precision: str, path: Path, target: Any = ct.target.iOS16, **options: Any
+) -> Path:
     """Convert a captured or a MIL program and save it."""
     gc.freeze()  # conversion ends with a full collection; without it that is most of its time
     try:
         model = ct.convert(
             source,
             convert_to="mlprogram",
-            minimum_deployment_target=ct.target.iOS16,
+            minimum_deployment_target=target,
             compute_precision=PRECISIONS[precision],
             skip_model_load=True,
             **options,

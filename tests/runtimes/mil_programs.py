@@ -23,6 +23,7 @@ _random = np.random.default_rng(7)
 WEIGHT = _random.standard_normal((3, 4, 3, 2)).astype(np.float32)
 GAMMA, BETA = (_random.standard_normal((4, 6)).astype(np.float32) for _ in range(2))
 MATRIX = _random.standard_normal((1, 5, 6, 3)).astype(np.float32)
+SCALES = np.array([0.01, 0.02, 0.05, 0.03], np.float32)
 
 
 def weight() -> Tensor:
@@ -49,6 +50,17 @@ def _slice(x: Any, begin: list[int], end: list[int], **masks: Any) -> Any:
 
 def _fp32(x: Any) -> Any:
     return mb.cast(x=x, dtype="fp32")
+
+
+def _steps(x: Any, output_dtype: str = "int8", **options: Any) -> Any:
+    """Round to 8 bits and back."""
+    steps = mb.quantize(input=x, output_dtype=output_dtype, **options)
+    return mb.dequantize(input=steps, **options)
+
+
+def _on_grid(x: Tensor, scale: Any, zero_point: Any, low: int = -128) -> Tensor:
+    """Round to a grid of 256 values."""
+    return ((x / scale).round() + zero_point).clamp(low, low + 255).sub(zero_point).mul(scale)
 
 
 CONVOLUTIONS: dict[str, Row] = {
@@ -167,14 +179,43 @@ MOVES: dict[str, Row] = {
     "tile": (lambda x: mb.tile(x=x, reps=[1, 2, 1, 3]), lambda x: x.tile(1, 2, 1, 3)),
 }  # fmt: skip
 
-PROGRAMS: dict[str, Row] = CONVOLUTIONS | POOLS | FUNCTIONS | MOVES
+# What iOS 17 added.
+INTEGERS: dict[str, Row] = {
+    "quantize_by_channel": (
+        lambda x: _steps(x, scale=SCALES, zero_point=np.array([0, -3, 7, 100], np.int8), axis=1),
+        lambda x: _on_grid(
+            x,
+            torch.from_numpy(SCALES).view(1, 4, 1, 1),
+            torch.tensor([0, -3, 7, 100.0]).view(1, 4, 1, 1),
+        ),
+    ),
+    "quantize_without_sign": (
+        lambda x: _steps(x, scale=np.float32(0.05), zero_point=np.uint8(30), output_dtype="uint8"),
+        lambda x: _on_grid(x, 0.05, 30.0, 0),
+    ),
+    "quantize_halves_to_even": (
+        lambda x: _steps(mb.floor(x=mb.mul(x=x, y=3.0)), scale=np.float32(2)),
+        lambda x: 2 * ((x * 3).floor() / 2).round(),
+    ),
+    "quantize_beyond_the_range": (
+        lambda x: _steps(x, scale=np.float32(0.004)),
+        lambda x: 0.004 * (x / 0.004).round().clamp(-128, 127),
+    ),
+}
+
+PROGRAMS: dict[str, Row] = CONVOLUTIONS | POOLS | FUNCTIONS | MOVES | INTEGERS
+
+
+def target(name: str) -> Any:
+    """Return the first system that has a program's operations, of those that are written for."""
+    return ct.target.iOS17 if name in INTEGERS else ct.target.iOS16
 
 
 def build(name: str) -> Any:
     """Return a MIL program of one input `image` and one output `logits`."""
     operation, _ = PROGRAMS[name]
 
-    @mb.program(input_specs=[mb.TensorSpec(shape=SHAPE)], opset_version=ct.target.iOS16)
+    @mb.program(input_specs=[mb.TensorSpec(shape=SHAPE)], opset_version=target(name))
     def program(image: Any) -> Any:
         return mb.identity(x=operation(image), name="logits")
 

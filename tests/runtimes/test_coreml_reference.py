@@ -138,16 +138,23 @@ def test_fp16_convolution_sums_in_float32_and_rounds_once(tmp_path):
     assert (np.abs(found - exact.numpy()) <= 0.501 * unit).all()
 
 
-@pytest.mark.parametrize("scheme", ["affine_dequantize", "lut_to_dense", "sparse_to_dense"])
+@pytest.mark.parametrize(
+    "scheme", ["affine_dequantize", "blockwise_shift_scale", "lut_to_dense", "sparse_to_dense"]
+)
 def test_compressed_weights_are_expanded(scheme, hybrid, pixels, tmp_path):
     compress = ct.optimize.coreml
     configure = {
         "affine_dequantize": (compress.linear_quantize_weights, compress.OpLinearQuantizerConfig),
+        "blockwise_shift_scale": (
+            compress.linear_quantize_weights,
+            compress.OpLinearQuantizerConfig,
+        ),
         "lut_to_dense": (compress.palettize_weights, compress.OpPalettizerConfig),
         "sparse_to_dense": (compress.prune_weights, compress.OpThresholdPrunerConfig),
     }
     settings = {
         "affine_dequantize": {"weight_threshold": 0},
+        "blockwise_shift_scale": {"weight_threshold": 0, "dtype": "int4"},
         "lut_to_dense": {"mode": "uniform", "nbits": 4, "weight_threshold": 0},
         "sparse_to_dense": {"threshold": 0.1, "weight_threshold": 0},
     }
@@ -155,7 +162,7 @@ def test_compressed_weights_are_expanded(scheme, hybrid, pixels, tmp_path):
     options = image_input(SIDE, SCALE, BIAS)
     model = ct.convert(
         capture(hybrid, (1, 3, SIDE, SIDE)),
-        minimum_deployment_target=ct.target.iOS16,
+        minimum_deployment_target=ct.target.iOS18 if "blockwise" in scheme else ct.target.iOS16,
         skip_model_load=True,
         **options,
     )

@@ -46,7 +46,8 @@ def test_parameter_that_torch_never_sets_equals_its_formula(name, tmp_path):
     generator = np.random.default_rng(0)
     image = generator.standard_normal(mil_programs.SHAPE).astype(np.float32)
     expected = mil_programs.PROGRAMS[name][1](torch.from_numpy(image)).numpy()
-    path = save(mil_programs.build(name), "fp32", tmp_path / "program.mlpackage")
+    program, target = mil_programs.build(name), mil_programs.target(name)
+    path = save(program, "fp32", tmp_path / "program.mlpackage", target)
     found = run(path, image, expected.shape)
     assert np.abs(found - expected).max() <= TOLERANCE["fp32"] * np.abs(expected).max()
 

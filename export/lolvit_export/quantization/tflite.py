@@ -31,18 +31,24 @@ _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _JOINS = ("ADD", "CONCATENATION", "PAD")
 _MOVES = ("MEAN", "RESHAPE", "TRANSPOSE")
-# From the widest to the narrowest. XNNPACK has no product of two 8-bit activations and no 8-bit
-# ReLU by itself: each is an island among its operations.
-_RECIPES: dict[str, tuple[str, ...]] = {
-    "everything": KINDS,
-    "convolutions, joins, moves and activations": (
-        *_CONVOLUTIONS, *_JOINS, *_MOVES, "LOGISTIC", "MUL", "AVERAGE_POOL_2D",
-    ),
-    "convolutions, joins and activations": (*_CONVOLUTIONS, *_JOINS, "LOGISTIC", "MUL"),
-    "convolutions, joins and moves": (*_CONVOLUTIONS, *_JOINS, *_MOVES),
-    "convolutions, joins and means": (*_CONVOLUTIONS, *_JOINS, "MEAN"),
-    "convolutions and joins": (*_CONVOLUTIONS, *_JOINS),
-    "convolutions": _CONVOLUTIONS,
+# By precision, from the widest to the narrowest. XNNPACK has no product of two 8-bit activations and
+# no 8-bit ReLU by itself: each is an island among its operations. In 16 bits it has nothing at all,
+# and LiteRT's own kernels run: that precision is for accelerators, which want few islands.
+_RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
+    "int8": {
+        "everything": KINDS,
+        "convolutions, joins, moves and activations": (
+            *_CONVOLUTIONS, *_JOINS, *_MOVES, "LOGISTIC", "MUL", "AVERAGE_POOL_2D",
+        ),
+        "convolutions, joins and activations": (*_CONVOLUTIONS, *_JOINS, "LOGISTIC", "MUL"),
+        "convolutions, joins and moves": (*_CONVOLUTIONS, *_JOINS, *_MOVES),
+        "convolutions and joins": (*_CONVOLUTIONS, *_JOINS),
+        "convolutions": _CONVOLUTIONS,
+    },
+    "w8a16": {
+        "everything": KINDS,
+        "convolutions, joins and moves": (*_CONVOLUTIONS, *_JOINS, *_MOVES),
+    },
 }  # fmt: skip
 
 
@@ -70,7 +76,7 @@ class TfliteQuantizer:
 
     def recipes(self) -> dict[str, tuple[str, ...]]:
         """Return named sets of kinds of operations that are worth trying, the largest first."""
-        return present_recipes(_RECIPES, self.layers())
+        return present_recipes(_RECIPES[self._precision], self.layers())
 
     def quantize(self, plan: Plan, path: Path) -> Artifact:
         """Write the artifact that a plan describes to `path`, and describe it.
