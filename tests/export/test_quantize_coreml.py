@@ -182,7 +182,7 @@ def test_weights_equal_those_of_coremltools(folder, w8a16, fp32, images) -> None
     assert len(ours) == len(reference) == 8
     for our, their in zip(ours, reference, strict=True):
         steps = np.abs(our.astype(int) - their.astype(int))
-        assert steps.max() <= 1 and (steps > 0).mean() < 0.05  # our scales are rounded to fp16 first
+        assert steps.max() <= 1 and (steps > 0).mean() < 0.05  # our scales are fp16 first
 
 
 @pytest.mark.parametrize(("precision", "version"), [("int8", 8), ("w8a16", 7)])

@@ -31,8 +31,8 @@ _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _JOINS = ("ADD", "CONCATENATION", "PAD")
 _MOVES = ("MEAN", "RESHAPE", "TRANSPOSE")
-# By precision, from the widest to the narrowest. XNNPACK has no product of two 8-bit activations and
-# no 8-bit ReLU by itself: each is an island among its operations. In 16 bits it has nothing at all,
+# By precision, from the widest to the narrowest. XNNPACK has no product of two 8-bit activations,
+# nor an 8-bit ReLU by itself: each is an island among its operations. In 16 bits it has nothing at all,
 # and LiteRT's own kernels run: that precision is for accelerators, which want few islands.
 _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
     "int8": {
