@@ -32,8 +32,8 @@ _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _JOINS = ("ADD", "CONCATENATION", "PAD")
 _MOVES = ("MEAN", "RESHAPE", "TRANSPOSE")
 # By precision, from the widest to the narrowest. XNNPACK has no product of two 8-bit activations,
-# nor an 8-bit ReLU by itself: each is an island among its operations. In 16 bits it has nothing at all,
-# and LiteRT's own kernels run: that precision is for accelerators, which want few islands.
+# nor an 8-bit ReLU by itself: each is an island among its operations. In 16 bits it has nothing at
+# all, and LiteRT's own kernels run: that precision is for accelerators, which want few islands.
 _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
     "int8": {
         "everything": KINDS,
