@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from lolvit.errors import DeviceError
 
@@ -53,21 +55,41 @@ def joined_processes() -> Iterator[Processes]:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     gpu = torch.cuda.is_available()
     device = torch.device("cuda", local) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
     if count > 1:
         try:
-            dist.init_process_group("nccl" if gpu else "gloo")
+            store = PrefixStore(f"restart-{_restarts()}", next(rendezvous("env://"))[0])
+            dist.init_process_group(
+                "nccl" if gpu else "gloo", store=store, rank=rank, world_size=count
+            )
         except (RuntimeError, ValueError) as error:
             raise DeviceError(
                 f"process {rank} of {count} finds no others: {error}",
                 remedy="start all of them by torchrun",
             ) from error
     try:
-        yield Processes(rank, count, device, restarted)
+        yield Processes(rank, count, device, restarted=_restarts() > 0)
+    except RuntimeError as error:
+        if count > 1 and _is_of_transport(error):
+            raise DeviceError(
+                f"process {rank} of {count} lost another one: {error}",
+                remedy="see what that one said; torchrun --max-restarts N starts all again",
+            ) from error
+        raise
     finally:
         if count > 1:
             dist.destroy_process_group()
+
+
+def _restarts() -> int:
+    """Return how often torchrun has restarted the processes. Its store outlives a restart, with the
+    addresses of the processes that are gone: each attempt needs names of its own in it."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def _is_of_transport(error: RuntimeError) -> bool:
+    """Whether gloo or nccl says that a process is gone; gloo has no type of its own for it."""
+    return isinstance(error, dist.DistBackendError) or "gloo" in str(error).lower()

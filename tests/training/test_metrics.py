@@ -1,0 +1,71 @@
+"""Counts against scikit-learn's figures, and their sums over processes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
+
+from lolvit_training.metrics import Counts
+from lolvit_training.processes import Processes
+
+CLASSES = 7
+
+
+def sample(seed: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.arange(images) % CLASSES)
+    return generator.normal(size=(images, CLASSES)) * 3, labels
+
+
+@given(st.integers(0, 1000), st.integers(20, 90))
+def test_figures_are_those_of_scikit_learn(seed: int, images: int) -> None:
+    logits, labels = sample(seed, images)
+    counts = Counts(CLASSES)
+    counts.add(logits, labels)
+    score = counts.score(tuple("abcdefg"))
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    names = list(range(CLASSES))
+    assert score.images == images
+    assert score.top1 == pytest.approx(accuracy_score(labels, logits.argmax(1)), abs=1e-12)
+    top5 = top_k_accuracy_score(labels, logits, k=5, labels=names)
+    assert score.top5 == pytest.approx(top5, abs=1e-12)
+    assert score.loss == pytest.approx(log_loss(labels, chances, labels=names), rel=1e-9)
+    recalls = recall_score(labels, logits.argmax(1), labels=names, average=None)
+    assert [entry.recall for entry in score.per_class] == pytest.approx(list(recalls))
+
+
+@given(st.integers(0, 1000), st.integers(1, 5))
+def test_counts_of_shares_add_up_to_the_whole(seed: int, processes: int) -> None:
+    import torch
+
+    logits, labels = sample(seed, 40)
+    whole = Counts(CLASSES)
+    whole.add(logits, labels)
+    sums = np.zeros_like(whole.as_array())
+    seen: list[int] = []
+    for rank in range(processes):
+        share = Processes(rank, processes, torch.device("cpu"), False).share(list(range(40)))
+        seen += share
+        part = Counts(CLASSES)
+        part.add(logits[share], labels[share])
+        sums += part.as_array()
+    assert sorted(seen) == list(range(40))
+    together, alone = Counts.of_array(sums), whole
+    assert np.array_equal(together.confusion, alone.confusion)
+    assert together.top5 == alone.top5 and together.loss == pytest.approx(alone.loss, rel=1e-12)
+
+
+def test_top5_of_five_classes_or_fewer_is_not_a_figure() -> None:
+    counts = Counts(5)
+    counts.add(np.eye(5), np.arange(5))
+    assert counts.score(tuple("abcde")).top5 is None
+
+
+def test_equal_logits_find_nothing_in_the_top_five() -> None:
+    counts = Counts(CLASSES)
+    counts.add(np.zeros((4, CLASSES)), np.array([3, 4, 5, 6]))
+    score = counts.score(tuple("abcdefg"))
+    assert (score.top1, score.top5) == (0, 0)

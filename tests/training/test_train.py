@@ -1,0 +1,239 @@
+"""Training runs, short ones on real images: what they leave, how they go on, how they stop."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lolvit.errors import LolvitError, UserError
+from lolvit_training.checkpoints import LAST, load_last
+from lolvit_training.loop import Outcome, train
+from lolvit_training.processes import Processes
+from lolvit_training.recipe import read_recipe
+from lolvit_training.results import write_results
+from lolvit_training.setup import Job
+
+ALONE = Processes(0, 1, torch.device("cpu"), False)
+
+
+class Silent:
+    """Listens, and stops the run at a step where it is asked to."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def progress(self, done: int, planned: int) -> None:
+        if done == self.stop_at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order: curves are compared bit by bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def job(data: Path, recipe: Path, out: Path, resume: bool = False, **changes: Any) -> Job:
+    """Return a run of LOLViT-XX; what is no field of a `Job` changes the recipe (a__b is a.b)."""
+    own = {name: changes.pop(name) for name in ("workers", "checkpoint_steps") if name in changes}
+    fields = {name.replace("__", "."): value for name, value in changes.items()}
+    return Job("lolvit_xx", str(data), read_recipe(str(recipe), fields), out, resume=resume, **own)
+
+
+def weights(outcome: Outcome) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in outcome.run.result().state_dict().items()}
+
+
+def test_a_run_leaves_a_checkpoint_a_log_and_a_plot(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    wanted = job(few_digits, recipe_file, tmp_path / "run")
+    outcome = train(wanted, ALONE, Silent())
+    path = write_results(wanted, outcome, 1)
+    assert [entry.epoch for entry in outcome.history] == [1, 2, 3]
+    saved = load_file(path)
+    for name, tensor in weights(outcome).items():
+        assert torch.equal(saved[name], tensor)
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    logged = [event.value for event in events.Scalars("loss")]
+    assert logged == pytest.approx([entry.loss for entry in outcome.history], rel=1e-6)
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_stopped_run_goes_on_with_the_same_curve(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    whole = train(job(few_digits, recipe_file, tmp_path / "whole"), ALONE, Silent())
+    out = tmp_path / "parts"
+    steps = 48 // 8
+    for stop_at in (2, steps + 3, 2 * steps):  # before a checkpoint, between two, at an epoch's end
+        with pytest.raises(KeyboardInterrupt):
+            resume = (out / LAST).exists()
+            part = job(few_digits, recipe_file, out, resume=resume, checkpoint_steps=2)
+            train(part, ALONE, Silent(stop_at))
+    last = train(job(few_digits, recipe_file, out, resume=True), ALONE, Silent())
+    assert [e.loss for e in last.history] == pytest.approx(
+        [e.loss for e in whole.history], rel=1e-12
+    )
+    assert [e.test_loss for e in last.history] == [e.test_loss for e in whole.history]
+    expected = weights(whole)
+    for name, tensor in weights(last).items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_the_number_of_loader_workers_changes_nothing(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    alone = train(job(few_digits, recipe_file, tmp_path / "a", epochs=1), ALONE, Silent())
+    helped = train(
+        job(few_digits, recipe_file, tmp_path / "b", epochs=1, workers=2), ALONE, Silent()
+    )
+    assert helped.history[0].loss == alone.history[0].loss
+
+
+def test_parts_of_a_batch_give_nearly_the_gradient_of_the_whole(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """BatchNorm's statistics are those of a part, so that they differ a little."""
+    recipe = tmp_path / "plain.toml"
+    recipe.write_text(
+        "epochs = 1\nbatch_size = 16\nsize = 64\ncrop_pct = 1.0\n[optimizer]\nlr = 1e-4\n"
+    )
+    whole = train(job(few_digits, recipe, tmp_path / "a"), ALONE, Silent())
+    parts = train(job(few_digits, recipe, tmp_path / "b", accumulation=2), ALONE, Silent())
+    assert parts.history[0].loss == pytest.approx(whole.history[0].loss, rel=0.1)
+
+
+def test_bf16_trains_to_nearly_the_same_loss(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    exact = train(job(few_digits, recipe_file, tmp_path / "a", epochs=1), ALONE, Silent())
+    half = train(
+        job(few_digits, recipe_file, tmp_path / "b", epochs=1, amp="bf16"), ALONE, Silent()
+    )
+    assert half.history[0].loss == pytest.approx(exact.history[0].loss, rel=0.02)
+    assert half.history[0].loss != exact.history[0].loss
+
+
+def test_a_teacher_of_the_same_classes_is_followed(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    first = job(few_digits, recipe_file, tmp_path / "teacher", epochs=1)
+    path = write_results(first, train(first, ALONE, Silent()), 1)
+    taught = job(
+        few_digits, recipe_file, tmp_path / "student", epochs=1,
+        distillation__teacher="lolvit_xx", distillation__weights=str(path),
+    )  # fmt: skip
+    plain = train(job(few_digits, recipe_file, tmp_path / "plain", epochs=1), ALONE, Silent())
+    assert train(taught, ALONE, Silent()).history[0].loss != plain.history[0].loss
+
+
+def test_a_run_that_is_there_is_not_overwritten(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    wanted = job(few_digits, recipe_file, tmp_path / "run", epochs=1)
+    train(wanted, ALONE, Silent())
+    before = (tmp_path / "run" / LAST).read_bytes()
+    with pytest.raises(UserError, match="holds a run; give --resume"):
+        train(wanted, ALONE, Silent())
+    other = job(few_digits, recipe_file, tmp_path / "run", epochs=2, resume=True)
+    with pytest.raises(UserError, match=r"holds another run: recipe\.epochs 1 instead of 2"):
+        train(other, ALONE, Silent())
+    assert (tmp_path / "run" / LAST).read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_told(few_digits: Path, recipe_file: Path, tmp_path: Path) -> None:
+    wanted = job(few_digits, recipe_file, tmp_path / "run", epochs=1, resume=True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LAST).write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(UserError, match="is damaged and can't be resumed"):
+        train(wanted, ALONE, Silent())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "wild.toml"
+    recipe.write_text(
+        "epochs = 9\nbatch_size = 16\nsize = 64\ncrop_pct = 1.0\n"
+        '[optimizer]\nname = "sgd"\nlr = 1e18\n[schedule]\nwarmup_epochs = 0\n'
+    )
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at epoch \d, step \d") as caught:
+        train(job(few_digits, recipe, tmp_path / "run", checkpoint_steps=1), ALONE, Silent())
+    if (tmp_path / "run" / LAST).exists():
+        assert str(tmp_path / "run" / LAST) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 64}, "48 training images are fewer than a batch of 64"),
+        ({"batch_size": 6, "accumulation": 4}, "can't be shared by 1 processes in 4 parts"),
+        ({"batch_size": 3}, "mixing needs an even number"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_one_line(
+    few_digits: Path, recipe_file: Path, tmp_path: Path, changes: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train(job(few_digits, recipe_file, tmp_path / "run", **changes), ALONE, Silent())
+
+
+def test_splits_of_different_classes_are_refused(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(few_digits, data)
+    (data / "test" / "2").rename(data / "test" / "3")
+    with pytest.raises(UserError, match="splits have different classes: 2, 3"):
+        train(job(data, recipe_file, tmp_path / "run"), ALONE, Silent())
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(
+    few_digits: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from lolvit import files
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(job(few_digits, recipe_file, out, checkpoint_steps=2), ALONE, Silent(3))
+    before = (out / LAST).read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(LolvitError, match="No space left"):
+        patch.setattr(files.os, "fsync", full)
+        train(job(few_digits, recipe_file, out, resume=True), ALONE, Silent())
+    assert (out / LAST).read_bytes() == before
+    assert [path.name for path in out.iterdir()] == [LAST]
+    done = train(job(few_digits, recipe_file, out, resume=True), ALONE, Silent())
+    assert len(done.history) == 3 and math.isfinite(done.score.loss)
+
+
+def test_the_saved_state_holds_plain_values_and_tensors(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    train(job(few_digits, recipe_file, tmp_path / "run", epochs=1), ALONE, Silent())
+    state = load_last(tmp_path / "run")
+    assert json.loads(json.dumps(state["conditions"])) == state["conditions"]
