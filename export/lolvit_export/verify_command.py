@@ -84,23 +84,19 @@ def _verify_all(
     say("eager PyTorch on photos")
     from lolvit.models.checkpoint import read_state  # loads torch
     from lolvit.models.loading import restore
-    from lolvit_export.photos import verification_pixels
-    from lolvit_export.verify import Verifiers, eager_logits
+    from lolvit_export.verification import Verification
+    from lolvit_export.verify import Verifiers
 
     state, _ = read_state(weights)
     model = restore(manifest.model, manifest.num_classes, state, where=str(weights))
-    preprocess = manifest.preprocess
-    photos = verification_pixels(preprocess)
-    references = eager_logits(model, photos, preprocess)
     verified: list[Artifact] = []
     failures: list[tuple[str, DeviceError]] = []
     with Verifiers() as verifiers:
+        verification = Verification(model, manifest.preprocess, manifest.labels, verifiers)
         for artifact in chosen:
             say(f"verify {artifact.path}", markup=False)
-            path = folder / artifact.path
             try:
-                found = verifiers.verify(path, artifact, photos, references, preprocess)
-                verified.append(found)
+                verified.append(verification.verify(folder / artifact.path, artifact))
             except DeviceError as error:
                 failures.append((artifact.path, error))
     return verified, failures

@@ -22,7 +22,11 @@ SIDE = 32
 PREPROCESS = Preprocess(
     size=(SIDE, SIDE), crop_pct=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
 )
-FORMATS = {"tflite": "model-fp32.tflite", "coreml": "model-fp32.mlpackage"}
+FORMATS = {
+    "onnx": "model-fp32.onnx",
+    "tflite": "model-fp32.tflite",
+    "coreml": "model-fp32.mlpackage",
+}
 
 
 class SmallNet(nn.Module):

@@ -3,10 +3,10 @@ enough, by measurement.
 
     1. kinds of operations   each of the quantizer's recipes; the fastest that meets the floors
     2. method of ranges      the others, with that recipe: the most accurate
-    3. first layers          few channels on large maps are slow as integers: as many of them in
+    3. costly layers         only where the floors are not met: the fewest in float, from the top of
+                             the ranking by sensitivity
+    4. first layers          few channels on large maps are slow as integers: as many of them in
                              float as makes the whole faster
-    4. costly layers         only where the floors are still not met: the fewest in float, from the
-                             top of the ranking by sensitivity
 
 Where speed can't be measured on this machine, the recipe that quantizes most is taken.
 """
@@ -57,10 +57,11 @@ class _Search:
         for name, operations in self.trials.quantizer.recipes().items():
             self.try_out(name, operations)
         best = self._best_method(self.choice(self.tried))
-        best = self._best_lead(best)
         sensitivity = ranked(self.trials, best.operations, best.method, self._say_ranked)
         if not self.floors.met(best):
             best = self._best_repair(best, sensitivity)
+        if self.floors.met(best):
+            best = self._best_lead(best)
         plan = self.trials.plan(best.operations, best.method, best.float_layers)
         return plan.model_copy(update={"candidates": tuple(self.tried), "sensitivity": sensitivity})
 
@@ -116,14 +117,13 @@ class _Search:
     def _best_repair(self, best: Candidate, sensitivity: Sequence[LayerSensitivity]) -> Candidate:
         """Return the candidate with the fewest layers in float that meets the floors: bisection, as
         each layer more in float makes the rest no worse. `best` where none does."""
-        order = [s.layer for s in sensitivity if s.layer not in best.float_layers]
+        order = [each.layer for each in sensitivity]
         low, high = 0, int(len(order) * _LARGEST_FLOAT_SHARE)
         found: Candidate | None = None
         count = high  # if all that may stay in float is not enough, nothing is
         while low < high:
             name = f"{best.name}, the {count} costliest layers in float"
-            kept = (*best.float_layers, *order[:count])
-            candidate = self.try_out(name, best.operations, best.method, kept, timed=False)
+            candidate = self.try_out(name, best.operations, best.method, order[:count])
             if self.floors.met(candidate):
                 found, high = candidate, count
             elif found is None:

@@ -15,12 +15,14 @@ def times_as_fast(
     against: Callable[[], object],
     *,
     seconds: float = 1.0,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.process_time,
 ) -> float:
-    """Return the time of `against` over that of `run`.
+    """Return the time of `against` over that of `run`, both of which compute with one thread.
 
-    Rounds of one burst of each, in turns first, for about `seconds`. What interrupts a run only
-    ever makes it longer, so a side's time is the quickest quarter's slowest run.
+    Rounds of one burst of each, in turns first, until `seconds` of `clock` have passed. It is
+    processor time that counts: on a busy machine the clock on the wall tells who was interrupted.
+    A neighbour on the same core only ever makes a run longer, so that a side's time is the slowest
+    run of its quickest quarter.
     """
     for side in (run, against):
         _burst(side, clock)  # caches and clocks settle

@@ -1,0 +1,54 @@
+"""Verify artifacts of one model as each is to be: floats on photos, quantized ones on held-out
+images of the data that they were quantized with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from lolvit.artifact import Artifact, Preprocess
+from lolvit_export.photos import verification_pixels
+from lolvit_export.quantization.gates import Evidence, verify_quantized
+from lolvit_export.quantization.images import open_images
+from lolvit_export.verify import Logits, Verifiers, eager_logits
+from lolvit_runtimes.preprocess import Pixels
+
+
+class Verification:
+    """What artifacts of one model are compared with; eager runs once on each set of images."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: Preprocess,
+        labels: Sequence[str] | None,
+        verifiers: Verifiers,
+    ) -> None:
+        self._model, self._preprocess, self._labels = model, preprocess, labels
+        self._verifiers = verifiers
+        self._photos: tuple[list[Pixels], list[Logits]] | None = None
+        self._evidence: dict[str | None, Evidence] = {}
+
+    def verify(self, path: Path, artifact: Artifact) -> Artifact:
+        """Return the artifact with its gates as they are found now.
+
+        Raises:
+            UserError: the images that it was quantized with are not there.
+            DeviceError: a runtime refused the artifact.
+        """
+        if artifact.quantization is not None:
+            evidence = self._held_out(artifact.quantization.images)
+            return verify_quantized(self._verifiers, path, artifact, evidence, self._preprocess)
+        if self._photos is None:
+            photos = verification_pixels(self._preprocess)
+            self._photos = photos, eager_logits(self._model, photos, self._preprocess)
+        return self._verifiers.verify(path, artifact, *self._photos, self._preprocess)
+
+    def _held_out(self, source: str | None) -> Evidence:
+        if source not in self._evidence:
+            images = open_images(source, self._preprocess, self._labels)
+            references = eager_logits(self._model, images.held_out, self._preprocess)
+            self._evidence[source] = Evidence(images.held_out, references, images.labels)
+        return self._evidence[source]

@@ -1,0 +1,205 @@
+"""An export in 8 bits from end to end: what was decided is recorded, and can be given back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from lolvit.artifact import Artifact, Manifest, Quantization, read_manifest
+from lolvit.errors import GateFailedError, UserError
+from lolvit.models import create_model
+from lolvit.models.checkpoint import save_checkpoint
+from lolvit.models.factory import preprocess_of
+from lolvit_data.table import open_dataset
+from lolvit_export.pipeline import ExportRequest, export_model
+from lolvit_export.quantization.plan import read_plan, write_plan
+from lolvit_export.quantization.recommend import recommended, slower_than_float
+from lolvit_runtimes.preprocess import normalize, to_pixels
+from tests.export.test_quantize_search import ARTIFACT
+
+SIZE = (32, 32)
+Export = Callable[..., tuple[Path, Manifest]]
+
+
+def quiet(_step: str) -> None:
+    """Take progress and say nothing."""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LOLViT-XX after a few seconds of training on digits; it records what it was trained on."""
+    torch.manual_seed(0)
+    dataset = open_dataset("digits", "train")
+    model = create_model("lolvit_xx", num_classes=len(dataset.classes))
+    preprocess = preprocess_of(model, SIZE).model_copy(update={"crop_pct": 1.0})
+    crops = [to_pixels(dataset.image(i), preprocess) for i in range(len(dataset.labels))]
+    images = torch.from_numpy(np.concatenate([normalize(crop, preprocess) for crop in crops]))
+    labels = torch.tensor(dataset.labels)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(2):
+        for batch in torch.randperm(len(labels)).split(48):
+            loss = cross_entropy(model(images[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    path = tmp_path_factory.mktemp("trained") / "digits.safetensors"
+    config = {
+        "model": "lolvit_xx",
+        "num_classes": 10,
+        "trained": True,
+        "data": "digits",
+        "labels": list(dataset.classes),
+        "preprocess": preprocess.model_dump(),
+    }
+    save_checkpoint(model.eval(), path, config)
+    return path
+
+
+def request(checkpoint: Path | None, out: Path, **changes: object) -> ExportRequest:
+    given: dict[str, object] = {
+        "model": "lolvit_xx",
+        "formats": ("onnx",),
+        "precisions": ("int8",),
+        "size": SIZE,
+        "out": out,
+        "weights": checkpoint,
+    }
+    return ExportRequest(**given | changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def searched(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
+    return export_model(request(checkpoint, tmp_path_factory.mktemp("searched")), quiet)
+
+
+@pytest.mark.slow
+def test_a_trained_model_passes_and_is_small(searched: tuple[Path, Manifest]) -> None:
+    folder, manifest = searched
+    assert read_manifest(folder) == manifest
+    (artifact,) = manifest.artifacts
+    assert {gate.name for gate in artifact.gates} == {"ort.snr_db", "ort.top1", "ort.top1_change"}
+    assert all(gate.passed for gate in artifact.gates)
+    assert artifact.measured["size_fp32"] < 0.4
+    assert artifact.measured["ort.times_fp32"] > 0
+    assert artifact.quantization == Quantization(plan="model-int8.onnx.plan.json", images="digits")
+
+
+@pytest.mark.slow
+def test_fp32_that_nobody_asked_for_is_not_left_behind(searched: tuple[Path, Manifest]) -> None:
+    names = {path.name for path in searched[0].iterdir()}
+    assert names == {
+        "manifest.json",
+        "model-int8.onnx",
+        "model-int8.onnx.plan.json",
+        "weights.safetensors",
+    }
+
+
+@pytest.mark.slow
+def test_the_plan_tells_what_was_tried_and_every_layer_s_cost(
+    searched: tuple[Path, Manifest],
+) -> None:
+    plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
+    assert {"minmax", "percentile", "mse", "entropy"} == {c.method for c in plan.candidates}
+    assert any(candidate.times_fp32 for candidate in plan.candidates)
+    assert len(plan.sensitivity) > 40
+    assert list(plan.sensitivity) == sorted(
+        plan.sensitivity, key=lambda each: (each.top1_agreement, each.snr_db)
+    )
+
+
+@pytest.mark.slow
+def test_an_edited_plan_is_followed_without_a_search(
+    checkpoint: Path, searched: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
+    edited = plan.model_copy(
+        update={"operations": ("Conv",), "method": "mse", "float_layers": ("stem.0/conv2d",)}
+    )
+    write_plan(tmp_path / "edited.json", edited)
+    said: list[str] = []
+    folder, _ = export_model(
+        request(checkpoint, tmp_path / "out", plans=(tmp_path / "edited.json",)), said.append
+    )
+    assert read_plan(folder / "model-int8.onnx.plan.json") == edited
+    assert not any("sensitivity" in line for line in said)
+
+
+@pytest.mark.slow
+def test_verify_measures_the_same_again(searched: tuple[Path, Manifest], run_lolvit) -> None:  # type: ignore[no-untyped-def]
+    done = run_lolvit("verify", searched[0], "--json")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["artifacts"]
+    assert found["gates"] == [g.model_dump() for g in searched[1].artifacts[0].gates]
+
+
+@pytest.mark.slow
+def test_untrained_weights_fail_their_gates_and_leave_nothing(
+    searched: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
+    write_plan(tmp_path / "p.json", plan.model_copy(update={"method": "entropy"}))
+    with pytest.raises(GateFailedError, match="quantize trained weights"):
+        export_model(request(None, tmp_path / "out", plans=(tmp_path / "p.json",)), quiet)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_plan_for_what_is_not_exported_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(
+        json.dumps(
+            {
+                "format": "tflite",
+                "precision": "int8",
+                "method": "minmax",
+                "operations": ["CONV_2D"],
+                "float_layers": [],
+            }
+        )
+    )
+    with pytest.raises(UserError, match="plan for tflite in int8, which is not exported"):
+        export_model(request(None, tmp_path / "out", plans=(tmp_path / "p.json",)), quiet)
+    twice = (tmp_path / "p.json", shutil.copy(tmp_path / "p.json", tmp_path / "q.json"))
+    with pytest.raises(UserError, match="second plan"):
+        export_model(request(None, tmp_path / "out", formats=("tflite",), plans=twice), quiet)
+
+
+def test_a_format_without_the_precision_is_refused(run_lolvit, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = run_lolvit("export", "lolvit_xx", "--to", "executorch", "--precision", "int8")
+    assert done.returncode == 2
+    assert "executorch has no int8 form; add --precision fp32" in done.stderr
+
+
+def artifact(precision: str, speed: float | None = None, format: str = "onnx") -> Artifact:
+    measured = {} if speed is None else {"ort.times_fp32": speed}
+    changes = {
+        "path": f"model-{precision}.{format}",
+        "precision": precision,
+        "format": format,
+        "measured": measured,
+    }
+    return ARTIFACT.model_copy(update=changes)
+
+
+def test_the_fastest_artifact_of_a_runtime_is_recommended() -> None:
+    fp32, slow, fast = artifact("fp32"), artifact("w8a16", 0.5), artifact("int8", 1.9)
+    assert recommended([fp32, slow, fast]) == {"ort": "model-int8.onnx"}
+    assert recommended([fp32, slow]) == {"ort": "model-fp32.onnx"}
+    assert recommended([slow]) == {"ort": "model-w8a16.onnx"}
+    assert recommended([fp32]) == {}
+    assert recommended([artifact("fp32", format="tflite"), slow]) == {"ort": "model-w8a16.onnx"}
+
+
+def test_what_is_slower_than_float_is_said_with_the_remedy() -> None:
+    slow, fast = artifact("w8a16", 0.5), artifact("int8", 1.9)
+    (line,) = slower_than_float([slow, fast])
+    assert "model-w8a16.onnx is slower than fp32 in ort" in line
+    assert "add --precision fp32" in line
+    (line,) = slower_than_float([artifact("fp32"), slow])
+    assert "ship fp32" in line

@@ -1,0 +1,98 @@
+"""Quantization is judged on images that it was not calibrated with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lolvit.artifact import Preprocess
+from lolvit.errors import UserError
+from lolvit_data.bundled import bundled_photo
+from lolvit_data.table import open_dataset
+from lolvit_export.quantization.images import Images, open_images
+
+PREPROCESS = Preprocess(size=(32, 48), crop_pct=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+DIGITS = tuple(str(digit) for digit in range(10))
+
+
+def write_photos(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    photo = bundled_photo("coffee")
+    for number in range(count):
+        crop = photo.crop((number * 7, number * 3, number * 7 + 200, number * 3 + 150))
+        crop.save(folder / f"{number:03}.png")
+
+
+def keys(crops: tuple[np.ndarray, ...]) -> set[bytes]:
+    return {crop.tobytes() for crop in crops}
+
+
+def assert_apart(images: Images) -> None:
+    parts = [keys(images.calibration), keys(images.tuning), keys(images.held_out)]
+    assert all(parts)
+    assert len(set.union(*parts)) == sum(map(len, parts))
+
+
+def test_a_data_set_gives_its_own_splits() -> None:
+    images = open_images("digits", PREPROCESS, DIGITS)
+    assert (len(images.calibration), len(images.tuning)) == (256, 64)
+    test = open_dataset("digits", "test")
+    assert images.labels == tuple(test.labels)
+    assert len(images.held_out) == len(test.labels)
+    assert_apart(images)
+    assert all(crop.shape == (32, 48, 3) for crop in images.calibration)
+
+
+def test_labels_of_other_classes_are_not_used() -> None:
+    assert open_images("digits", PREPROCESS, ("cat", "dog")).labels is None
+    assert open_images("digits", PREPROCESS, None).labels is None
+
+
+def test_bundled_photos_are_many_crops_of_photos_that_do_not_verify() -> None:
+    images = open_images(None, PREPROCESS, None)
+    assert len(images.calibration) == 64 and len(images.tuning) == 16
+    assert images.labels is None and images.source is None
+    assert_apart(images)
+
+
+def test_a_folder_of_photos_is_split(tmp_path: Path) -> None:
+    write_photos(tmp_path, 30)
+    images = open_images(str(tmp_path), PREPROCESS, DIGITS)
+    assert [len(part) for part in (images.calibration, images.tuning, images.held_out)] == [
+        20,
+        4,
+        6,
+    ]
+    assert images.labels is None
+    assert_apart(images)
+
+
+@pytest.mark.parametrize(("count", "line"), [(0, "has 0 images"), (1, "has 1 image in it")])
+def test_too_few_photos_are_one_line(tmp_path: Path, count: int, line: str) -> None:
+    write_photos(tmp_path / "few", count)
+    with pytest.raises(UserError, match=f"{line}.*calibrate on at least 10"):
+        open_images(str(tmp_path / "few"), PREPROCESS, None)
+
+
+def test_a_broken_photo_is_named(tmp_path: Path) -> None:
+    write_photos(tmp_path, 12)
+    (tmp_path / "011.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    with pytest.raises(UserError, match=r"011\.png"):
+        open_images(str(tmp_path), PREPROCESS, None)
+
+
+def test_a_place_that_is_no_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        open_images(str(tmp_path / "nowhere"), PREPROCESS, None)
+
+
+def test_a_small_data_set_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("one", "two"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / split / name / "a.png")
+    with pytest.raises(UserError, match="has 2 images training"):
+        open_images(str(tmp_path), PREPROCESS, None)

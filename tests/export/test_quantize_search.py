@@ -1,0 +1,189 @@
+"""The search takes the fastest of what is good enough, and keeps little in float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lolvit.artifact import Artifact, TensorSpec
+from lolvit.errors import UserError
+from lolvit_export.quantization.judge import Score
+from lolvit_export.quantization.plan import Plan, read_plan, write_plan
+from lolvit_export.quantization.quantizer import Layer
+from lolvit_export.quantization.search import Floors, search
+from lolvit_export.quantization.sensitivity import ranked
+from lolvit_export.quantization.timing import times_as_fast
+from lolvit_export.quantization.trials import Trials
+
+IMAGE = TensorSpec(name="image", shape=(1, 3, 8, 8), layout="NCHW", values="normalized")
+LOGITS = TensorSpec(name="logits", shape=(1, 2), layout="NC", values="logits")
+ARTIFACT = Artifact(
+    path="model-int8.onnx",
+    format="onnx",
+    precision="int8",
+    sha256="0" * 64,
+    bytes=1,
+    input=IMAGE,
+    output=LOGITS,
+)
+LAYERS = [Layer(f"conv{i}", "Conv") for i in range(20)] + [Layer("product", "Product")]
+FLOORS = Floors(snr_db=20, top1_agreement=0.9)
+
+
+@dataclass
+class Model:
+    """A made-up model: each quantized layer adds noise, and takes time off."""
+
+    noise: dict[str, float] = field(default_factory=dict)
+    gain: dict[str, float] = field(default_factory=dict)
+    method_db: dict[str, float] = field(default_factory=dict)
+    timed: bool = True
+    now: Plan | None = None
+
+    def layers(self) -> Sequence[Layer]:
+        return LAYERS
+
+    def recipes(self) -> dict[str, tuple[str, ...]]:
+        return {"everything": ("Conv", "Product"), "convolutions": ("Conv",)}
+
+    def quantize(self, plan: Plan, path: Path) -> Artifact:
+        if plan.method == "entropy":
+            raise UserError("no such method")
+        self.now = plan
+        return ARTIFACT
+
+    def quantized(self) -> list[str]:
+        assert self.now is not None
+        kept = self.now.float_layers
+        return [x.name for x in LAYERS if x.operation in self.now.operations and x.name not in kept]
+
+    def score(self, path: Path, artifact: Artifact, count: int | None = None) -> Score:
+        assert self.now is not None
+        loss = sum(self.noise.get(name, 0.5) for name in self.quantized())
+        return Score(40 - loss + self.method_db.get(self.now.method, 0), 1.0)
+
+    def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
+        gained = sum(self.gain.get(name, 0.05) for name in self.quantized())
+        return 1 + gained if self.timed else None
+
+
+def trials(model: Model) -> Trials:
+    return Trials(model, model, "onnx", "int8", Path(ARTIFACT.path))  # type: ignore[arg-type]
+
+
+def found(model: Model, floors: Floors = FLOORS) -> Plan:
+    return search(trials(model), floors, lambda line: None)
+
+
+def test_the_fastest_recipe_above_the_floors_is_taken() -> None:
+    assert found(Model(gain={"product": 0.3})).operations == ("Conv", "Product")
+    assert found(Model(gain={"product": -0.3})).operations == ("Conv",)
+
+
+def test_a_fast_recipe_below_the_floors_is_not() -> None:
+    plan = found(Model(gain={"product": 0.3}, noise={"product": 15}))
+    assert plan.operations == ("Conv",)
+
+
+def test_among_equals_in_speed_the_more_accurate_is_taken() -> None:
+    assert found(Model(gain={"product": 0.001})).operations == ("Conv",)
+
+
+def test_where_nothing_is_timed_the_widest_recipe_is_taken() -> None:
+    plan = found(Model(timed=False))
+    assert plan.operations == ("Conv", "Product") and plan.float_layers == ()
+    assert all(candidate.times_fp32 is None for candidate in plan.candidates)
+
+
+def test_the_most_accurate_method_is_taken_and_missing_ones_are_passed_over() -> None:
+    plan = found(Model(method_db={"mse": 2, "entropy": 9}))
+    assert plan.method == "mse"
+    assert "entropy" not in {candidate.method for candidate in plan.candidates}
+
+
+def test_first_layers_that_are_slow_as_integers_stay_in_float() -> None:
+    slow = {f"conv{i}": -0.1 for i in range(3)}
+    assert set(found(Model(gain=slow)).float_layers) == set(slow)
+
+
+def test_the_fewest_costly_layers_stay_in_float() -> None:
+    costly = {"conv7": 8.0, "conv11": 6.0, "conv15": 1.0}
+    plan = found(Model(noise=costly))  # 40 - 8 - 6 - 1 - 17.5 or - 18: below 20 dB
+    assert plan.float_layers == ("conv7",)
+
+
+def test_the_ranking_has_every_layer_the_costliest_first() -> None:
+    plan = found(Model(noise={"conv7": 8.0, "conv11": 6.0}, gain={"product": 1}))
+    names = [each.layer for each in plan.sensitivity]
+    assert names[:2] == ["conv7", "conv11"]
+    assert sorted(names) == sorted(x.name for x in LAYERS if x.operation in plan.operations)
+
+
+def test_a_model_that_no_plan_helps_keeps_nothing_in_float() -> None:
+    assert found(Model(noise={layer.name: 10.0 for layer in LAYERS})).float_layers == ()
+
+
+def test_neighbours_share_a_trial_where_time_is_short() -> None:
+    ticks = iter(range(1000))
+    seen: list[int] = []
+    result = ranked(
+        trials(Model(noise={"conv3": 9.0})),
+        ("Conv",),
+        "minmax",
+        lambda done, planned: seen.append(done),
+        budget_s=8,
+        clock=lambda: float(next(ticks)),
+    )
+    assert len(result) == 20
+    assert len(seen) < 12
+    assert result[0].snr_db == min(each.snr_db for each in result)
+
+
+def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    plan = found(Model())
+    write_plan(tmp_path / "plan.json", plan)
+    assert read_plan(tmp_path / "plan.json") == plan
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "onnx"}', "\x00"])
+def test_a_broken_plan_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(UserError, match=r"plan\.json"):
+        read_plan(tmp_path / "plan.json")
+
+
+class Clock:
+    """Time that passes only where it is made to."""
+
+    def __init__(self) -> None:
+        self.now, self.runs = 0.0, 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def takes(self, *seconds: float) -> None:
+        self.now += seconds[self.runs % len(seconds)]
+        self.runs += 1
+
+
+def test_the_ratio_is_that_of_the_durations() -> None:
+    clock = Clock()
+    ratio = times_as_fast(
+        lambda: clock.takes(0.002), lambda: clock.takes(0.005), seconds=1, clock=clock
+    )
+    assert ratio == pytest.approx(2.5)
+
+
+def test_a_neighbour_on_the_core_does_not_count() -> None:
+    clock, other = Clock(), Clock()
+
+    def disturbed() -> None:
+        before = other.now
+        other.takes(0.002, 0.009, 0.002)
+        clock.now += other.now - before
+
+    ratio = times_as_fast(disturbed, lambda: clock.takes(0.004), seconds=1, clock=clock)
+    assert ratio == pytest.approx(2)
