@@ -11,10 +11,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("lolvit_export.lint_command:lint", "Name operations that leave an accelerator."),
     "predict": ("lolvit_runtimes.predict_command:predict", "Classify photos with an artifact."),
     "evaluate": ("lolvit_training.evaluate_command:evaluate", "Count accuracy, of artifacts too."),
-    "accuracy": (
-        "lolvit_training.accuracy_command:accuracy",
-        "Train several models by one recipe.",
-    ),
+    "accuracy": ("lolvit_training.accuracy_command:accuracy", "Train several models alike."),
+    "save": ("lolvit_training.save_command:save", "Write weights, configuration, model card."),
+    "push": ("lolvit_training.save_command:push", "Upload a saved folder to Hugging Face."),
     "bench": ("lolvit_benchmarks.command:bench", "Measure a model against its twin."),
     "report": ("lolvit_benchmarks.report_command:report", "Make a page from result files."),
     "compare": ("lolvit_benchmarks.compare_command:compare", "Find regressions between results."),

@@ -17,6 +17,7 @@ import lolvit
 from lolvit.artifact import MANIFEST_NAME, Artifact, Manifest, check_artifact, read_manifest
 from lolvit.errors import UserError
 from lolvit.files import sha256_of
+from lolvit.weights import find_weights
 from lolvit_benchmarks.child import run_module
 
 Say = Callable[[str], None]
@@ -168,18 +169,12 @@ def _key(wanted: Wanted) -> str:
         "model": wanted.model,
         "size": wanted.size,
         "precisions": sorted(wanted.all_precisions()),
-        "weights": sha256_of(_file(wanted.weights)) if wanted.weights else None,
+        "weights": sha256_of(find_weights(wanted.weights)) if wanted.weights else None,
         "version": lolvit.__version__,
-        "sources": _sources(("lolvit", "lolvit_export")),
+        "sources": _sources(("lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_export")),
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return f"{Path(wanted.model).name}-{digest[:16]}"
-
-
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError("no such file", where=str(path), remedy="give a checkpoint's path")
-    return path
 
 
 def _sources(packages: Iterable[str]) -> str:

@@ -13,7 +13,9 @@ from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
 from lolvit.models.checkpoint import classes_in, load_weights, read_state
 from lolvit.models.factory import create_model, preprocess_of
+from lolvit.models.hub import read_timm_config
 from lolvit.models.names import resolve_name
+from lolvit.weights import find_weights, hub_config
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,16 @@ class Loaded:
 
 
 def load_checkpoint(name: str | None, path: Path, num_classes: int | None = None) -> Loaded:
-    """Build the model that a checkpoint is of, and load all of it. `name` may be left out where the
-    checkpoint records it.
+    """Build the model that a checkpoint is of, and load all of it. `path` may be any reference that
+    `lolvit.weights` knows; `name` may be left out where the checkpoint records it.
 
     Raises:
-        UserError: the file can't be read, does not fit, or says it is of another model.
+        UserError: the file can't be had or read, does not fit, or says it is of another model.
     """
-    state, config = read_state(path)
+    state, config = read_state(find_weights(path))
+    beside = hub_config(path)
+    if beside is not None and not config:
+        config = read_timm_config(beside)
     name = _name(name, config, path)
     model = _fitting_model(name, state, config, num_classes)
     load_weights(model, state, where=str(path))

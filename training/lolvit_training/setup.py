@@ -20,6 +20,7 @@ from lolvit.models import create_model
 from lolvit.models.checkpoint import load_weights, read_state
 from lolvit.models.factory import preprocess_of
 from lolvit.models.names import resolve_name
+from lolvit.weights import find_weights
 from lolvit_data.dataset import Dataset
 from lolvit_data.table import open_dataset
 from lolvit_training.processes import Processes
@@ -142,7 +143,7 @@ def _check_batches(recipe: Recipe, images: int, processes: Processes) -> None:
 
 def _load_body(model: nn.Module, path: Path) -> None:
     """Start from a checkpoint; a classifier of another number of classes starts anew."""
-    state, _ = read_state(path)
+    state, _ = read_state(find_weights(path))
     own = model.state_dict()
     classifier = getattr(model, "default_cfg", {}).get("classifier")
     head = [f"{classifier}.{part}" for part in ("weight", "bias")]

@@ -1,0 +1,59 @@
+"""The `config.json` that timm writes beside weights on Hugging Face's hub, read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lolvit.artifact import Preprocess
+from lolvit.errors import UserError
+
+
+def read_timm_config(path: Path) -> dict[str, Any]:
+    """Return what a timm configuration says, as a checkpoint of ours records it.
+
+    Raises:
+        UserError: it is no timm configuration.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        config = {"model": document["architecture"], "num_classes": document["num_classes"]}
+        data = document.get("pretrained_cfg", {})
+        if "label_names" in document:
+            config["labels"] = list(document["label_names"])
+        if {"input_size", "mean", "std"} <= set(data):
+            config["preprocess"] = Preprocess(
+                size=tuple(data["input_size"][1:]),
+                crop_pct=data.get("crop_pct", 0.875),
+                interpolation=data.get("interpolation", "bicubic"),
+                mean=tuple(data["mean"]),
+                std=tuple(data["std"]),
+            ).model_dump()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"not a timm configuration: {error}", where=str(path), remedy="give the file itself"
+        ) from error
+    return config
+
+
+def timm_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return timm's configuration of a checkpoint of ours, which `timm.create_model` reads from a
+    folder or the hub."""
+    preprocess = Preprocess.model_validate(config["preprocess"])
+    document: dict[str, Any] = {
+        "architecture": config["model"],
+        "num_classes": config["num_classes"],
+        "pretrained_cfg": {
+            "input_size": [3, *preprocess.size],
+            "crop_pct": preprocess.crop_pct,
+            "interpolation": preprocess.interpolation,
+            "mean": list(preprocess.mean),
+            "std": list(preprocess.std),
+            "num_classes": config["num_classes"],
+        },
+    }
+    if config.get("labels"):
+        document["label_names"] = list(config["labels"])
+    return document

@@ -1,0 +1,68 @@
+"""Where weights are: a file, a checkpoint of this package, or one on Hugging Face's hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lolvit.errors import UserError
+
+# Checkpoints in the package, named as timm names them: MODEL.TAG
+FOLDER = Path(__file__).parent / "models" / "pretrained"
+HUB = "hf-hub:"
+_SUFFIX = ".safetensors"
+_FILE, _CONFIG = "model.safetensors", "config.json"
+
+
+def bundled_weights() -> list[str]:
+    """Return the names of the checkpoints that the package carries, such as lolvit_xx.digits."""
+    return sorted(path.name.removesuffix(_SUFFIX) for path in FOLDER.glob(f"*{_SUFFIX}"))
+
+
+def find_weights(reference: Path | str) -> Path:
+    """Return the file of a path, of a checkpoint of the package (`lolvit_xx.digits`), or of a model
+    on the hub (`hf-hub:OWNER/NAME`), which is downloaded into the hub's own cache.
+
+    Raises:
+        UserError: it is on the hub and can't be had, or there is no such file.
+        ModuleNotFoundError: the hub's library is not installed.
+    """
+    text = str(reference)
+    if text.startswith(HUB):
+        return _download(text, _FILE)
+    path = Path(text)
+    if path.is_file():
+        return path
+    if text in bundled_weights():
+        return FOLDER / f"{text}{_SUFFIX}"
+    raise UserError(
+        "no such checkpoint",
+        where=text,
+        remedy=f"give a file, {HUB}OWNER/NAME, or one of: {', '.join(bundled_weights())}",
+    )
+
+
+def hub_config(reference: Path | str) -> Path | None:
+    """Return the configuration beside weights on the hub; None where the weights are not there.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    text = str(reference)
+    return _download(text, _CONFIG) if text.startswith(HUB) else None
+
+
+def _download(reference: str, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()  # each retry is a warning of several lines
+    repository, _, revision = reference.removeprefix(HUB).partition("@")
+    try:
+        return Path(hf_hub_download(repository, name, revision=revision or None))
+    except Exception as error:  # the library and what it uses raise many types
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no answer")
+        raise UserError(
+            f"can't be had from the hub: {reason}",
+            where=reference,
+            remedy="check the name and the network, or give a file",
+        ) from error

@@ -1,0 +1,89 @@
+"""A folder to publish: weights, timm's configuration, and a card that says how they were made."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lolvit.errors import UserError
+from lolvit.files import staged_folder
+from lolvit.models.checkpoint import save_checkpoint
+from lolvit.models.factory import macs_of, parameters_of
+from lolvit.models.hub import timm_config
+from lolvit.models.loading import Loaded
+
+_NEEDED = ("data", "recipe", "metrics", "preprocess")
+
+
+def save_folder(loaded: Loaded, folder: Path, *, licence: str, half: bool) -> None:
+    """Write `model.safetensors`, `config.json` and `README.md`, all or nothing.
+
+    Raises:
+        UserError: the checkpoint does not record how it was made, or the folder can't be written.
+    """
+    missing = [name for name in _NEEDED if name not in loaded.config]
+    if missing:
+        raise UserError(
+            f"does not record its {', '.join(missing)}, so that no card can be written",
+            where=loaded.name,
+            remedy="save a checkpoint that lolvit train wrote",
+        )
+    with staged_folder(folder) as place:
+        model = copy.deepcopy(loaded.model).half() if half else loaded.model
+        save_checkpoint(model, place / "model.safetensors", loaded.config)
+        config = json.dumps(timm_config(loaded.config), indent=2) + "\n"
+        (place / "config.json").write_text(config, encoding="utf-8")
+        (place / "README.md").write_text(card(loaded, licence), encoding="utf-8")
+
+
+def card(loaded: Loaded, licence: str) -> str:
+    """Return a model card in Markdown, with the metadata that the hub reads."""
+    config, size = loaded.config, loaded.preprocess().size
+    metrics: Mapping[str, Any] = config["metrics"]
+    top5 = f", top-5 {metrics['top5']:.2%}" if metrics.get("top5") is not None else ""
+    recipe = "\n".join(_lines(config["recipe"]))
+    classes = ", ".join(loaded.labels() or ()) or f"{config['num_classes']}"
+    return f"""---
+license: {licence}
+library_name: timm
+tags: [image-classification, lolvit]
+---
+# {loaded.name}, trained on {config["data"]}
+
+Image classifier: {parameters_of(loaded.model) / 1e6:.2f} M parameters, \
+{macs_of(loaded.model, size) / 1e6:.0f} M multiply-adds at {size[0]}x{size[1]}.
+
+- Classes: {classes}
+- Data: {config["data"]}, its training split
+- Result: top-1 {metrics["top1"]:.2%}{top5} on {metrics["images"]} images of the test split, \
+in eager PyTorch in fp32, at the end of training
+- Processes: {config.get("processes", 1)}; lolvit {config.get("lolvit", "")}
+
+```sh
+lolvit train --data {config["data"]} --model {loaded.name} --recipe recipe.toml --out run
+```
+
+`recipe.toml`:
+
+```toml
+{recipe}
+```
+"""
+
+
+def _lines(recipe: Mapping[str, Any]) -> list[str]:
+    """Return a recipe as TOML: values first, then tables; what is not set is left out."""
+    plain = {name: value for name, value in recipe.items() if not isinstance(value, dict)}
+    lines = [f"{name} = {_toml(value)}" for name, value in plain.items() if value is not None]
+    for name, table in recipe.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{name}]", *_lines(table)]
+    return lines
+
+
+def _toml(value: Any) -> str:
+    """Return a number, text or a list of them as TOML, which writes them as JSON does."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
