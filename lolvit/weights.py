@@ -55,7 +55,7 @@ def _download(reference: str, name: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # each retry is a warning of several lines
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call] # each retry is a warning of several lines
     repository, _, revision = reference.removeprefix(HUB).partition("@")
     try:
         return Path(hf_hub_download(repository, name, revision=revision or None))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lolvit.accuracy import Evaluated, Failed, Score
 from lolvit.artifact import Artifact, Manifest, Preprocess, check_artifact, check_file
 from lolvit.errors import DeviceError, UserError
 from lolvit_data.dataset import Dataset, even_share
@@ -19,33 +20,11 @@ from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.preprocess import to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import RUNTIMES
-from lolvit_training.metrics import Counts, Score
+from lolvit_training.metrics import Counts
 
 Say = Callable[[str], None]
 Logits = npt.NDArray[np.float32]
 EAGER = "eager"
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """The score of one model in one runtime; agreement is the share of images on which it answers
-    as eager PyTorch does, and SNR compares all logits; null where there is no eager model."""
-
-    target: str
-    runtime: str
-    precision: str
-    score: Score
-    agreement: float | None = None
-    snr_db: float | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An artifact that a runtime failed on."""
-
-    target: str
-    runtime: str
-    error: DeviceError
 
 
 @dataclass(frozen=True)
@@ -120,7 +99,7 @@ def evaluate_export(
     images: Images,
     runtimes: Sequence[str] | None,
     say: Say,
-) -> tuple[list[Evaluated], list[Failure]]:
+) -> tuple[list[Evaluated], list[Failed]]:
     """Evaluate eager PyTorch and every artifact in each of its runtimes; one that fails stops no
     other.
 
@@ -134,28 +113,44 @@ def evaluate_export(
     reference = eager_logits(folder, manifest, images)
     found = []
     if reference is not None:
-        score = images.score(reference)
-        found.append(Evaluated(manifest.weights.path, EAGER, "fp32", score, 1.0))
+        found.append(
+            Evaluated(
+                model=manifest.model,
+                target=manifest.weights.path,
+                sha256=manifest.weights.sha256,
+                runtime=EAGER,
+                precision="fp32",
+                metrics=images.score(reference),
+                agreement=1.0,
+            )
+        )
     failures = []
     for artifact, runtime in pairs:
         say(f"{artifact.path} in {runtime}")
         try:
             logits = _run(folder / artifact.path, artifact, runtime, manifest.preprocess, images)
         except DeviceError as error:
-            failures.append(Failure(artifact.path, runtime, error))
+            failures.append(Failed(target=artifact.path, runtime=runtime, error=error.line()))
             continue
-        found.append(_compared(artifact, runtime, images.score(logits), logits, reference))
+        found.append(
+            Evaluated(
+                model=manifest.model,
+                target=artifact.path,
+                sha256=artifact.sha256,
+                runtime=runtime,
+                precision=artifact.precision,
+                metrics=images.score(logits),
+                **_compared(logits, reference),
+            )
+        )
     return found, failures
 
 
-def _compared(
-    artifact: Artifact, runtime: str, score: Score, logits: Logits, reference: Logits | None
-) -> Evaluated:
+def _compared(logits: Logits, reference: Logits | None) -> dict[str, float]:
     if reference is None:
-        return Evaluated(artifact.path, runtime, artifact.precision, score)
+        return {}
     agreement = float((logits.argmax(1) == reference.argmax(1)).mean())
-    snr = snr_db(reference, logits)
-    return Evaluated(artifact.path, runtime, artifact.precision, score, agreement, snr)
+    return {"agreement": agreement, "snr_db": snr_db(reference, logits)}
 
 
 def snr_db(reference: Logits, output: Logits) -> float:

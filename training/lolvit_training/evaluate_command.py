@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,7 @@ from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, results
 
 if TYPE_CHECKING:
-    from lolvit_data.dataset import Dataset
-    from lolvit_training.evaluate import Evaluated, Failure
+    from lolvit.accuracy import AccuracyDocument, Evaluated
 
 _MANIFEST = "manifest.json"
 _UNTRAINED = "weights are untrained: the figures are those of chance"
@@ -50,24 +48,25 @@ def evaluate(
     if (target / _MANIFEST).exists():
         if model is not None:
             raise click.UsageError("--model is for a checkpoint: a manifest says what it is of")
-        dataset, found, failures = _export(target, data, split, runtimes, limit)
+        document: AccuracyDocument | None = _export(target, data, split, runtimes, limit)
     else:
         if runtimes is not None or limit is not None:
             raise click.UsageError("--runtime and --limit are for an export folder")
-        dataset, found, failures = *_checkpoint(target, data, model, split, workers), []
-    if not found and not failures:
+        document = _checkpoint(target, data, model, split, workers)
+    if document is None:
         return  # another process tells
     if as_json:
-        print_json(_document(dataset, split, found, failures))
+        print_json(document.model_dump(mode="json"))
     else:
-        _show(found, per_class)
-    if failures:
-        raise DeviceError("; ".join(f"{f.target} in {f.runtime}: {f.error.what}" for f in failures))
+        _show(document.results, per_class)
+    if document.failures:
+        raise DeviceError("; ".join(failed.error for failed in document.failures))
 
 
 def _export(
     folder: Path, data: str | None, split: Any, runtimes: str | None, limit: int | None
-) -> tuple[Dataset, list[Evaluated], list[Failure]]:
+) -> AccuracyDocument:
+    from lolvit.accuracy import AccuracyDocument
     from lolvit.artifact import read_manifest
     from lolvit.registry import choose_many
     from lolvit_data.table import open_dataset
@@ -88,15 +87,25 @@ def _export(
         chosen,
         lambda line: say(line, markup=False),
     )
-    return dataset, found, failures
+    return AccuracyDocument(
+        data=dataset.name,
+        split=split,
+        classes=dataset.classes,
+        trained=manifest.weights.trained,
+        results=tuple(found),
+        failures=tuple(failures),
+    )
 
 
 def _checkpoint(
     path: Path, data: str | None, model: str | None, split: Any, workers: int
-) -> tuple[Dataset, list[Evaluated]]:
+) -> AccuracyDocument | None:
+    from lolvit.accuracy import AccuracyDocument, Evaluated
+    from lolvit.files import sha256_of
     from lolvit.models.loading import load_checkpoint, number_of_classes
+    from lolvit.weights import find_weights
     from lolvit_data.table import open_dataset
-    from lolvit_training.evaluate import EAGER, Evaluated, check_classes
+    from lolvit_training.evaluate import EAGER, check_classes
     from lolvit_training.processes import joined_processes
     from lolvit_training.scoring import score_eager
 
@@ -107,8 +116,23 @@ def _checkpoint(
         loaded.model.to(processes.device)
         score = score_eager(loaded.model, dataset, loaded.preprocess(), processes, workers=workers)
         if not processes.first:
-            return dataset, []
-    return dataset, [Evaluated(path.name, EAGER, "fp32", score, 1.0)]
+            return None
+    found = Evaluated(
+        model=loaded.name,
+        target=path.name,
+        sha256=sha256_of(find_weights(path)),
+        runtime=EAGER,
+        precision="fp32",
+        metrics=score,
+        agreement=1.0,
+    )
+    return AccuracyDocument(
+        data=dataset.name,
+        split=split,
+        classes=dataset.classes,
+        trained=bool(loaded.config.get("trained", True)),
+        results=(found,),
+    )
 
 
 def _recorded_data(weights: Path) -> str:
@@ -136,26 +160,7 @@ def _data_of(config: Mapping[str, Any], path: Path) -> str:
     return data
 
 
-def _document(
-    dataset: Dataset, split: str, found: list[Evaluated], failures: list[Failure]
-) -> dict[str, Any]:
-    return {
-        "data": dataset.name,
-        "split": split,
-        "classes": list(dataset.classes),
-        "results": [_flat(entry) for entry in found],
-        "failures": [
-            {"target": f.target, "runtime": f.runtime, "error": f.error.line()} for f in failures
-        ],
-    }
-
-
-def _flat(entry: Evaluated) -> dict[str, Any]:
-    document = asdict(entry)
-    return document | {"metrics": document.pop("score")}
-
-
-def _show(found: list[Evaluated], per_class: bool) -> None:
+def _show(found: Sequence[Evaluated], per_class: bool) -> None:
     from rich.table import Table
 
     table = Table()
@@ -163,7 +168,7 @@ def _show(found: list[Evaluated], per_class: bool) -> None:
                     "as eager", "dB"):  # fmt: skip
         table.add_column(heading, justify="left" if heading in ("what", "runtime") else "right")
     for entry in found:
-        score = entry.score
+        score = entry.metrics
         table.add_row(
             entry.target,
             entry.runtime,
@@ -188,7 +193,7 @@ def _class_table(entry: Evaluated) -> Any:
     table = Table(title=f"{entry.target} in {entry.runtime}")
     for heading in ("class", "images", "recall", "precision"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
-    for one in entry.score.per_class:
+    for one in entry.metrics.per_class:
         table.add_row(
             one.name,
             str(one.images),

@@ -15,12 +15,12 @@ from timm.data import Mixup
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from lolvit.accuracy import Score
 from lolvit.errors import UserError
 from lolvit_training.batches import EpochBatches, epoch_loader, mixing
 from lolvit_training.checkpoints import LAST, load_last, refuse_other_run, save_last
 from lolvit_training.history import Epoch
 from lolvit_training.losses import Loss, loss_of
-from lolvit_training.metrics import Score
 from lolvit_training.processes import Processes
 from lolvit_training.randomness import STEP, seed_everything
 from lolvit_training.scoring import score_eager

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from lolvit.accuracy import ClassScore, Score
+
 Array = npt.NDArray[np.float64]
 TOP = 5
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a model made of some images; top-5 is null for five classes or fewer."""
-
-    images: int
-    top1: float
-    top5: float | None
-    loss: float
-    per_class: tuple[ClassScore, ...]
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class: how many images it has, how many of them were found (recall), and which share of
-    what was taken for it was right (precision; null where nothing was)."""
-
-    name: str
-    images: int
-    recall: float | None
-    precision: float | None
 
 
 class Counts:
@@ -82,8 +60,8 @@ class Counts:
         here, answered = self.confusion[index].sum(), self.confusion[:, index].sum()
         right = self.confusion[index, index]
         return ClassScore(
-            name,
-            int(here),
-            float(right / here) if here else None,
-            float(right / answered) if answered else None,
+            name=name,
+            images=int(here),
+            recall=float(right / here) if here else None,
+            precision=float(right / answered) if answered else None,
         )

@@ -44,8 +44,7 @@ def _config(job: Job, outcome: Outcome, processes: int) -> dict[str, Any]:
 
 def metrics(outcome: Outcome) -> dict[str, Any]:
     """Return the figures of the result on the test split."""
-    score = asdict(outcome.score)
-    return {name: score[name] for name in ("images", "top1", "top5", "loss")}
+    return outcome.score.model_dump(include={"images", "top1", "top5", "loss"})
 
 
 def as_document(job: Job, outcome: Outcome, path: Path) -> dict[str, Any]:
@@ -54,6 +53,6 @@ def as_document(job: Job, outcome: Outcome, path: Path) -> dict[str, Any]:
         **job.conditions(),
         "path": str(path),
         "metrics": metrics(outcome),
-        "per_class": [asdict(entry) for entry in outcome.score.per_class],
+        "per_class": [entry.model_dump() for entry in outcome.score.per_class],
         "history": [asdict(entry) for entry in outcome.history],
     }

@@ -11,11 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from lolvit.accuracy import Score
 from lolvit.artifact import Preprocess
 from lolvit.models.modes import evaluating
 from lolvit_data.dataset import Dataset
 from lolvit_runtimes.preprocess import normalize, to_pixels
-from lolvit_training.metrics import Counts, Score
+from lolvit_training.metrics import Counts
 from lolvit_training.processes import Processes
 
 Logits = npt.NDArray[np.float32]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,10 +151,7 @@ def _listener(first: bool) -> Iterator[Listener]:
 
 def _show(outcome: Outcome, path: Path) -> None:
     score = outcome.score
-    figures = asdict(score)
     top5 = f", top-5 {score.top5:.2%}" if score.top5 is not None else ""
     out = results()
-    out.print(
-        f"top-1 {score.top1:.2%}{top5}, loss {figures['loss']:.4f} on {score.images} test images"
-    )
+    out.print(f"top-1 {score.top1:.2%}{top5}, loss {score.loss:.4f} on {score.images} test images")
     out.print(f"written to {path}", markup=False)
