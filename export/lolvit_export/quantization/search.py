@@ -103,11 +103,13 @@ class _Search:
         return found.model_copy(update={"times_fp32": best.times_fp32})
 
     def _best_lead(self, best: Candidate) -> Candidate:
-        """Return the candidate with as many of the first layers in float as is fastest."""
+        """Return the candidate with as many of the first layers in float as is fastest; none is
+        timed once more, as the machine may have become faster or slower since."""
         if best.times_fp32 is None:
             return best
         names = [layer.name for layer in self.trials.layers(best.operations)]
-        candidates = [best]
+        kept = best.float_layers
+        candidates = [self.try_out(best.name, best.operations, best.method, kept)]
         for count in _LEADING:
             if count <= len(names) * _LARGEST_FLOAT_SHARE:
                 name = f"{best.name}, {count} first layers in float"
