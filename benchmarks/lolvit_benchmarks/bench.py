@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 from lolvit.artifact import Precision
 from lolvit.errors import DeviceError, GateFailedError, LolvitError
@@ -133,7 +133,8 @@ def _prepared(
     found = []
     for number, model in enumerate(request.models):
         weights = request.weights if number == 0 else None
-        wanted = Wanted(model, formats, *_wanted(request.precisions), size, weights)
+        precisions = _wanted(request.precisions, trained=weights is not None)
+        wanted = Wanted(model, formats, *precisions, size, weights)
         try:
             made = prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say)
         except (DeviceError, GateFailedError) as error:
@@ -148,10 +149,13 @@ def _prepared(
     return list(zip(names, found, strict=True))
 
 
-def _wanted(precisions: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the precisions that are needed, and those that are tried where a format has them."""
+def _wanted(precisions: Sequence[str], *, trained: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the precisions that are needed, and those that are tried where a format has them:
+    random weights don't bear int8."""
     needed = tuple(precision for precision in precisions if precision != result.BEST)
-    return needed, get_args(Precision) if result.BEST in precisions else ()
+    if result.BEST not in precisions:
+        return needed, ()
+    return needed, ("fp32", "fp16", "int8") if trained else ("fp32", "fp16")
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -31,8 +31,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--against", required=True, help="One or more models or folders, comma-separated.")
 @click.option("--runtime", "runtimes", default="ort,litert", show_default=True)
 @click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, or several; "
-              "best: each model in the one that it is fastest in.")  # fmt: skip
+@click.option("--precision", help="fp32 (the default), fp16, int8, or several; best: each model "
+              "in the one that it is fastest in. An artifact has its own.")  # fmt: skip
 @click.option("--size", help="Such as 256, 192x320, or 128,256,512: for names. By default each "
               "model's own.")  # fmt: skip
 @click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
@@ -59,7 +59,7 @@ def bench(
     against: str,
     runtimes: str,
     threads: str,
-    precision: str,
+    precision: str | None,
     size: str | None,
     weights: Path | None,
     profile: str,
@@ -74,15 +74,19 @@ def bench(
 ) -> None:
     """Time MODEL against others on this machine, interleaved in one process.
 
-    MODEL, and each of --against, is a variant (lolvit_x), a twin (mobilevit_xs), timm/NAME, or a
-    folder that holds a manifest.json. Names are exported first, and kept for the next time.
+    MODEL, and each of --against, is a variant (lolvit_x), a twin (mobilevit_xs), timm/NAME, a
+    folder that holds a manifest.json, or one artifact in it. Names are exported first, and kept for
+    the next time.
     """
     from lolvit_benchmarks.bench import Request, run
-    from lolvit_benchmarks.prepare import default_cache
+    from lolvit_benchmarks.prepare import default_cache, is_artifact
     from lolvit_benchmarks.result_files import LATEST_NAME, new_path
 
+    models = (model, *_names(against))
+    if precision is None:
+        precision = "best" if any(map(is_artifact, models)) else "fp32"
     request = Request(
-        models=(model, *_names(against)),
+        models=models,
         runtimes=tuple(choose_many("runtime", runtimes, timed_runtimes())),
         precisions=parse_precisions(precision),
         threads=parse_threads(threads),

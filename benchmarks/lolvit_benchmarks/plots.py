@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from lolvit_benchmarks import stats, words
+from lolvit_benchmarks.accuracies import Point
 from lolvit_benchmarks.result import Result, Side
 from lolvit_benchmarks.scaling import Growth, pixels
 
@@ -132,6 +133,29 @@ def against_parameters(results: Sequence[Result], width: float) -> str:
         axes.set_ylabel("median, ms")
         axes.grid()
         return _svg(figure, f"latency against parameters, {_where(results[0])}")
+
+
+def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
+    """Return top-1 over the median latency of every artifact in every runtime: up and to the left
+    is better."""
+    markers = dict(zip(dict.fromkeys(p.runtime for p in points), itertools.cycle("os^vD")))
+    with _figure(width, 3.4) as (figure, axes):
+        for point in points:
+            axes.plot([point.ms], [100 * point.top1], markers[point.runtime], markersize=6,
+                      color=_A if point.model == points[0].model else _B)  # fmt: skip
+            axes.annotate(point.precision, (point.ms, 100 * point.top1), xytext=(4, 4),
+                          textcoords="offset points", fontsize=8)  # fmt: skip
+        for runtime, marker in markers.items():
+            axes.plot([], [], marker, color=_INK, label=runtime)
+        axes.set_xscale("log")
+        times = [point.ms for point in points]
+        _plain_ticks(axes.xaxis, _nice_between(min(times), max(times)))
+        axes.set_xlabel("median, ms")
+        axes.set_ylabel("top-1, %")
+        axes.margins(0.12)
+        axes.grid()
+        axes.legend(frameon=False)
+        return _svg(figure, "accuracy over latency")
 
 
 def over_sizes(group: Sequence[Growth], width: float) -> str:

@@ -106,10 +106,26 @@ def _looks_like_path(model: str) -> bool:
     return "/" in model and not model.startswith("timm/")
 
 
+def is_artifact(model: str) -> bool:
+    """Whether a model is given as one artifact of an export folder."""
+    path = Path(model)
+    return path.exists() and (path.is_file() or path.suffix == ".mlpackage")
+
+
 def _open_folder(path: Path) -> Prepared:
+    """Open an export folder, or one artifact in it: a folder that holds no other."""
+    if is_artifact(str(path)):
+        manifest = read_manifest(path.parent)
+        own = tuple(a for a in manifest.artifacts if a.path == path.name)
+        if not own:
+            raise UserError(
+                "is not in the manifest beside it", where=str(path), remedy="export again"
+            )
+        return Prepared(path.parent, manifest.model_copy(update={"artifacts": own}))
     if not path.is_dir():
-        what = "is a file" if path.exists() else "no such folder"
-        raise UserError(what, where=str(path), remedy="give a folder that holds a manifest.json")
+        raise UserError(
+            "no such folder", where=str(path), remedy="give a folder that holds a manifest.json"
+        )
     return Prepared(path, read_manifest(path))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from lolvit.accuracy import AccuracyDocument
 from lolvit.artifact import Manifest
-from lolvit_benchmarks import operations_table, plots, scaling, words
+from lolvit_benchmarks import accuracies, operations_table, plots, scaling, words
 from lolvit_benchmarks.result import Conditions, Document, Result, Side
 from lolvit_benchmarks.table import grids
 
@@ -19,15 +20,22 @@ _NAMED_IN_TITLE = 3
 _MOST_CARDS = 6
 
 
-def as_html(documents: Sequence[Document], manifests: Sequence[Manifest] = ()) -> str:
-    """Return the page; manifests add the gates that their artifacts have passed."""
+def as_html(
+    documents: Sequence[Document],
+    manifests: Sequence[Manifest] = (),
+    counted: Sequence[AccuracyDocument] = (),
+) -> str:
+    """Return the page; manifests add the gates that their artifacts have passed, and accuracies a
+    plot of them over latency."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lolvit_benchmarks"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(_context(documents, manifests))
+    return environment.get_template("report.html.j2").render(
+        _context(documents, manifests) | _accuracy(documents, counted)
+    )
 
 
 def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> dict[str, Any]:
@@ -58,6 +66,16 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
         "quiet": _quiet(results),
         "ms": words.milliseconds,
         **{name: getattr(words, name) for name in _FUNCTIONS},
+    }
+
+
+def _accuracy(documents: Sequence[Document], counted: Sequence[AccuracyDocument]) -> dict[str, Any]:
+    found = accuracies.points([r for document in documents for r in document.results], counted)
+    if not found:
+        return {"accuracy_plot": None, "accuracy_grid": None}
+    return {
+        "accuracy_plot": _both(partial(plots.accuracy_over_latency, found)),
+        "accuracy_grid": accuracies.grid(found),
     }
 
 

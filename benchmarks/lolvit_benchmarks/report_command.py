@@ -18,15 +18,19 @@ _PATH = click.Path(path_type=Path)
 @click.option("--markdown", type=_PATH, help="Write a table for a pull request here.")
 @click.option("--manifest", "folders", type=_PATH, multiple=True,
               help="A folder whose artifacts' checks the page shows; may be repeated.")  # fmt: skip
+@click.option("--accuracy", "counted", type=_PATH, multiple=True,
+              help="What lolvit evaluate --json printed; may be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def report(
     results: tuple[Path, ...],
     out: Path | None,
     markdown: Path | None,
     folders: tuple[Path, ...],
+    counted: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Show RESULTS of lolvit bench: a table here, and a page or Markdown in files."""
+    from lolvit.accuracy import read_accuracy
     from lolvit.artifact import read_manifest
     from lolvit.files import write_atomic
     from lolvit_benchmarks.result_files import read_result
@@ -34,6 +38,7 @@ def report(
 
     documents = [read_result(path) for path in results]
     manifests = [read_manifest(folder) for folder in folders]
+    accuracies = [read_accuracy(path) for path in counted]
     if {path.resolve() for path in (out, markdown) if path} & {p.resolve() for p in results}:
         raise UserError("would overwrite a result file", remedy="choose another --out")
     for document in documents:
@@ -42,7 +47,7 @@ def report(
     if out is not None:
         from lolvit_benchmarks.report import as_html  # loads matplotlib
 
-        write_atomic(out, as_html(documents, manifests))
+        write_atomic(out, as_html(documents, manifests, accuracies))
         written.append(out)
     if markdown is not None:
         write_atomic(markdown, as_markdown(documents))
