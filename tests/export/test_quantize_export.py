@@ -191,9 +191,10 @@ def test_the_fastest_artifact_of_a_runtime_is_recommended() -> None:
     fp32, slow, fast = artifact("fp32"), artifact("w8a16", 0.5), artifact("int8", 1.9)
     assert recommended([fp32, slow, fast]) == {"ort": "model-int8.onnx"}
     assert recommended([fp32, slow]) == {"ort": "model-fp32.onnx"}
-    assert recommended([slow]) == {"ort": "model-w8a16.onnx"}
+    assert recommended([slow]) == {}
+    assert recommended([fast, slow]) == {"ort": "model-int8.onnx"}
     assert recommended([fp32]) == {}
-    assert recommended([artifact("fp32", format="tflite"), slow]) == {"ort": "model-w8a16.onnx"}
+    assert recommended([artifact("fp32", format="tflite"), fast]) == {"ort": "model-int8.onnx"}
 
 
 def test_what_is_slower_than_float_is_said_with_the_remedy() -> None:

@@ -11,14 +11,15 @@ _KEY = ".times_fp32"
 
 def recommended(artifacts: Sequence[Artifact]) -> dict[str, str]:
     """Return for each runtime in which quantized artifacts were timed the path of the fastest one
-    of its format, fp32 included where it is among the artifacts."""
-    best: dict[str, tuple[float, str]] = {}
+    of its format, fp32 included. Where that is fp32, and it is not among the artifacts, nothing is
+    recommended."""
+    bases = {a.format: a.path for a in artifacts if a.precision == "fp32"}
+    best: dict[str, tuple[float, str | None]] = {}
     for artifact in artifacts:
         for runtime, speed in _speeds(artifact).items():
-            rivals = [(1.0, a.path) for a in artifacts if _is_base(a, artifact)]
-            so_far = best.get(runtime, (0.0, ""))
-            best[runtime] = max([so_far, (speed, artifact.path), *rivals], key=lambda x: x[0])
-    return {runtime: path for runtime, (_, path) in best.items()}
+            so_far = best.get(runtime, (1.0, bases.get(artifact.format)))
+            best[runtime] = (speed, artifact.path) if speed > so_far[0] else so_far
+    return {runtime: path for runtime, (_, path) in best.items() if path is not None}
 
 
 def slower_than_float(artifacts: Sequence[Artifact]) -> list[str]:
@@ -47,7 +48,3 @@ def _speeds(artifact: Artifact) -> dict[str, float]:
         for name, value in artifact.measured.items()
         if name.endswith(_KEY)
     }
-
-
-def _is_base(candidate: Artifact, artifact: Artifact) -> bool:
-    return candidate.format == artifact.format and candidate.precision == "fp32"
