@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lolvit.artifact import read_manifest
 from lolvit_benchmarks import words
 from lolvit_benchmarks.command import parse_precisions
 from lolvit_benchmarks.prepare import Wanted
@@ -64,3 +65,16 @@ def test_best_of_a_format_that_is_not_there_is_told_in_one_line(
     assert done.returncode == 2
     assert "holds no tflite artifact" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_two_artifacts_of_one_folder_are_compared(run_lolvit: Run, tmp_path: Path) -> None:
+    large = tiny.make_folder(tmp_path / "large", "large", layers=6, width=64)
+    folder = tiny.make_folder(tmp_path / "one", "one", layers=1, width=8)
+    tiny.add_artifact(folder, "fp16", (large / tiny.artifact_of(large).path).read_bytes())
+    artifacts = {a.precision: folder / a.path for a in read_manifest(folder).artifacts}
+    done = run_lolvit("bench", artifacts["fp32"], "--against", artifacts["fp16"], "--runtime",
+                      "ort", "--profile", "quick", "--json", "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["a"]["precision"], result["b"]["precision"]) == ("fp32", "fp16")
+    assert result["speedup"]["ratio"] > 1

@@ -147,7 +147,8 @@ def test_a_format_more_is_exported_along_with_those_that_are_there(
     ("model", "message"),
     [
         ("{fast}", "holds no onnx artifact in fp16, only onnx fp32; export it again with --to"),
-        ("{fast}/model-fp32.onnx", "is a file; give a folder"),
+        ("{fast}/model-fp32.onnx", "holds no onnx artifact in fp16, only onnx fp32"),
+        ("{fast}/manifest.json", "is not in the manifest beside it"),
         ("{fast}/nothing", "no such folder"),
         ("{empty}", "no manifest.json here"),
     ],
@@ -161,7 +162,7 @@ def test_a_wrong_folder_is_told_in_one_line(
 
 
 def test_missing_weights_are_told_before_exporting(exporter: Exporter, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="no such checkpoint; give a file, hf-hub:OWNER/NAME"):
         prepared(replace(WANTED, weights=tmp_path / "none"), tmp_path)
     assert exporter.calls == []
 

@@ -1,0 +1,70 @@
+"""Accuracy beside latency: joined by the file that was timed and counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lolvit.accuracy import AccuracyDocument, Evaluated, Score, read_accuracy
+from lolvit.errors import UserError
+from lolvit_benchmarks.accuracies import points
+from lolvit_benchmarks.report import as_html
+from lolvit_benchmarks.result import Result
+from tests.benchmarks import documents
+
+
+def measured(**changes: str) -> Result:
+    """Return a result whose sides are different files."""
+    result = documents.result(**changes)
+    other = result.b.model_copy(update={"artifact_sha256": "b" * 64})
+    return result.model_copy(update={"b": other})
+
+
+def counted(result: Result, **top1: float) -> AccuracyDocument:
+    """Return a document that counts side a in some runtimes."""
+    return AccuracyDocument(
+        data="digits",
+        split="test",
+        classes=("0", "1"),
+        trained=True,
+        results=tuple(
+            Evaluated(
+                model="lolvit_x",
+                target=result.a.artifact,
+                sha256=result.a.artifact_sha256,
+                runtime=runtime,
+                precision="int8",
+                metrics=Score(images=10, top1=share, top5=None, loss=0.1, per_class=()),
+            )
+            for runtime, share in top1.items()
+        ),
+    )
+
+
+def test_the_runtime_that_was_timed_is_taken_before_another() -> None:
+    result = measured(runtime="litert")
+    (point,) = points([result], [counted(result, ort=0.5, litert=0.9)])
+    assert (point.top1, point.ms, point.runtime) == (0.9, result.a.median_ms, "litert")
+    (other,) = points([result], [counted(result, ort=0.5)])
+    assert other.top1 == 0.5
+
+
+def test_a_file_that_was_changed_since_is_not_joined() -> None:
+    result = measured()
+    changed = result.a.model_copy(update={"artifact_sha256": "f" * 64})
+    assert points([result.model_copy(update={"a": changed})], [counted(result, ort=0.5)]) == []
+
+
+def test_the_page_shows_accuracy_only_where_it_was_counted() -> None:
+    result = measured()
+    with_it = as_html([documents.document(result)], counted=[counted(result, ort=0.975)])
+    assert "Accuracy and speed" in with_it and "97.50%" in with_it
+    assert "Accuracy and speed" not in as_html([documents.document(result)])
+
+
+def test_a_document_of_another_kind_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("{}")
+    with pytest.raises(UserError, match=r"field 'data': .*lolvit evaluate --json"):
+        read_accuracy(path)
