@@ -15,7 +15,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lolvit.models.blocks import ConvNorm, GhostBottleneck, RepDepthwise
+from lolvit.models.blocks import ConvNorm, GhostBottleneck, RepDepthwise, start_at_zero
 
 
 def window_size(length: int) -> int:
@@ -93,6 +93,7 @@ class GlobalLocalFusion(nn.Module):
         self.attention = FastWindowAttention(channels, heads, head_dim)
         self.mix = ConvNorm(channels + heads * head_dim, channels)
         self.drop_path = DropPath(drop_path)
+        start_at_zero(self.mix.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         near = torch.relu(self.local(x))  # (B, C, H, W)

@@ -17,6 +17,7 @@ from lolvit.models import create_model
 from lolvit_export.capture import INPUT_NAME, capture, output_classes, recapture
 from lolvit_export.passes import STATIC_REWRITE, apply_all
 from tests.export.rewriting import Model, image_like, nodes, operations, relative_error
+from tests.lived_in import lived_in
 
 Forward = Callable[[Any, Tensor], Tensor]
 
@@ -144,7 +145,7 @@ def test_in_place_activations_are_renamed_without_another_trace() -> None:
 @pytest.mark.parametrize("name", ["lolvit_xx", "mobilevit_xxs"])
 def test_a_whole_model_is_captured_as_it_is(name: str) -> None:
     torch.manual_seed(0)
-    model = create_model(name, num_classes=7).double().eval()
+    model = lived_in(create_model(name, num_classes=7).double())
     graph = capture(model, (64, 96))
     with torch.no_grad():
         image = image_like(graph)
@@ -203,7 +204,7 @@ def test_a_size_that_the_model_can_not_take_is_a_user_error() -> None:
 
 
 def test_a_rewritten_graph_is_captured_again() -> None:
-    model = create_model("lolvit_xx").double().eval()
+    model = lived_in(create_model("lolvit_xx").double())
     graph, _ = apply_all(STATIC_REWRITE, capture(model, (64, 64)))
     image = image_like(graph)
     with torch.no_grad():

@@ -31,6 +31,7 @@ from tests.export.rewriting import (
     rewritten,
     some_shapes,
 )
+from tests.lived_in import lived_in
 
 REWRITE = SplitConcats()
 channels = st.lists(st.integers(1, 7), min_size=2, max_size=5)
@@ -159,7 +160,7 @@ def test_a_convolution_of_something_else_is_not_reported(forward: Any) -> None:
 
 def test_lolvit_keeps_only_the_concats_that_a_residual_reads() -> None:
     torch.manual_seed(0)
-    model = create_model("lolvit_xx").double().eval()
+    model = lived_in(create_model("lolvit_xx").double())
     before = capture(reparameterize(model), (64, 64))
     after, records = apply_all(STATIC_REWRITE, before)
     image = image_like(before)

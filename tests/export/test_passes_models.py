@@ -18,6 +18,7 @@ from lolvit_export.passes import STATIC_REWRITE, apply_all
 from lolvit_export.static_form import violations
 from tests.export.other_formulation import OtherLolvit
 from tests.export.rewriting import BOUND, image_like, operations, relative_error
+from tests.lived_in import lived_in
 
 slow = pytest.mark.slow
 Size = tuple[int, int]
@@ -29,18 +30,10 @@ WHOLE: list[object] = [("lolvit_xx", (64, 64))] + [
 ]
 
 
-def lived_in(name: str) -> nn.Module:
+def trained(name: str) -> nn.Module:
     """Return a model in float64 whose BatchNorms are as after training."""
     torch.manual_seed(0)
-    model = create_model(name).double().eval()
-    generator = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for values in (module.weight.data, module.running_var):
-                values.uniform_(0.5, 1.5, generator=generator)
-            for values in (module.bias.data, module.running_mean):
-                values.uniform_(-0.2, 0.2, generator=generator)
-    return model
+    return lived_in(create_model(name).double())
 
 
 def rewrite_whole(
@@ -67,7 +60,7 @@ def without_coverage(operations: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(("name", "size"), WHOLE, ids=str)
 def test_a_reparameterized_variant_takes_static_form(name: str, size: Size) -> None:
-    broken, records, left = rewrite_whole(lived_in(name), size)
+    broken, records, left = rewrite_whole(trained(name), size)
     modules = create_model(name).modules()
     blocks = sum(isinstance(module, FastWindowAttention) for module in modules)
     assert broken == []
@@ -80,7 +73,7 @@ def test_a_reparameterized_variant_takes_static_form(name: str, size: Size) -> N
 
 @pytest.mark.parametrize("name", ["lolvit_xx", pytest.param("lolvit_x", marks=slow)])
 def test_a_variant_as_it_was_trained_takes_static_form_too(name: str) -> None:
-    broken, records, left = rewrite_whole(lived_in(name), (64, 96), lambda model: model)
+    broken, records, left = rewrite_whole(trained(name), (64, 96), lambda model: model)
     assert broken == [] and "batch_norm" not in left
     assert records["fold_batch_norm"].fired > 40
 
@@ -105,7 +98,7 @@ def test_another_formulation_takes_static_form(size: Size) -> None:
     ],
 )
 def test_the_twin_is_rewritten_where_the_rewrites_apply(name: str, size: Size) -> None:
-    broken, records, left = rewrite_whole(lived_in(name), size)
+    broken, records, left = rewrite_whole(trained(name), size)
     assert records["split_heads"].fired == 9 and records["fold_batch_norm"].fired == 32
     assert not {"unbind", "batch_norm", "dropout"} & {*left}
     for rewrite in ("static_attention", "fold_attention_scale", "exact_windows"):
@@ -114,7 +107,7 @@ def test_the_twin_is_rewritten_where_the_rewrites_apply(name: str, size: Size) -
 
 
 def test_the_graph_works_in_single_precision_as_export_has_it() -> None:
-    model = lived_in("lolvit_xx").float()
+    model = trained("lolvit_xx").float()
     graph, _ = apply_all(STATIC_REWRITE, capture(reparameterize(model), (64, 64)))
     image = image_like(graph)
     with torch.no_grad():

@@ -21,6 +21,7 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit_export import pipeline
 from lolvit_export import verify as verification
 from lolvit_export.pipeline import ExportRequest, export_model
+from tests.lived_in import lived_in
 
 Exported = tuple[Path, Manifest]
 
@@ -88,7 +89,7 @@ def test_untrained_weights_are_said_to_be_so(exported: Exported) -> None:
 
 
 def test_checkpoint_is_exported_with_its_classes_and_labels(tmp_path: Path) -> None:
-    model = create_model("lolvit_xx", num_classes=3)
+    model = lived_in(create_model("lolvit_xx", num_classes=3))
     weights = tmp_path / "trained.safetensors"
     save_checkpoint(model, weights, {"model": "lolvit_xx", "labels": ["a", "b", "c"]})
     _, manifest = export_model(onnx_request(tmp_path / "out", weights=weights), silent)

@@ -12,6 +12,7 @@ from torch import nn
 from lolvit.errors import UserError
 from lolvit.models import VARIANTS, create_model, macs_of
 from lolvit.models.attention import FastWindowAttention
+from tests.lived_in import lived_in
 
 SMALLEST = "lolvit_xx"
 slow = pytest.mark.slow
@@ -30,7 +31,7 @@ SIZES = [
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_training_step_reaches_every_parameter(name: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    model = create_model(name, num_classes=5).train()
+    model = lived_in(create_model(name, num_classes=5)).train()  # none starts as nothing
     logits = model(torch.rand(2, 3, *size))
     assert logits.shape == (2, 5)
     nn.functional.cross_entropy(logits, torch.tensor([1, 4])).backward()
@@ -115,7 +116,7 @@ def test_reset_classifier_replaces_the_last_layer(classes: int, width: int) -> N
 
 def test_drop_path_grows_with_depth_and_rests_in_eval_mode() -> None:
     torch.manual_seed(0)
-    model = create_model(SMALLEST, drop_path=0.3)
+    model = lived_in(create_model(SMALLEST, drop_path=0.3))
     rates = [m.drop_prob for n, m in model.named_modules() if n.endswith("ghost.drop_path")]
     assert rates == sorted(rates) and rates[-1] == pytest.approx(0.3)
     image = torch.rand(4, 3, 64, 64)
@@ -124,14 +125,14 @@ def test_drop_path_grows_with_depth_and_rests_in_eval_mode() -> None:
 
 
 def test_drop_path_is_off_unless_asked_for() -> None:
-    model = create_model(SMALLEST).train()
+    model = lived_in(create_model(SMALLEST)).train()
     image = torch.rand(4, 3, 64, 64)
     assert torch.equal(model(image), model(image))
 
 
 def test_a_batch_gives_what_its_images_give_alone() -> None:
     torch.manual_seed(0)
-    model = create_model(SMALLEST).double().eval()
+    model = lived_in(create_model(SMALLEST).double())
     images = torch.rand(3, 3, 96, 64, dtype=torch.float64)
     with torch.no_grad():
         alone = torch.cat([model(image[None]) for image in images])

@@ -44,12 +44,16 @@ def test_only_an_activated_ghost_module_is_never_negative(act: bool) -> None:
 @pytest.mark.parametrize(
     "block", [GhostBottleneck(32, 2), GlobalLocalFusion(32, 1, 16)], ids=lambda b: type(b).__name__
 )
-def test_a_block_whose_last_norm_is_zero_is_the_identity(block: nn.Module) -> None:
-    for name, parameter in block.named_parameters():
-        if name.startswith(("project", "mix")) and "norm" in name:
-            nn.init.zeros_(parameter)
-    x = torch.randn(1, 32, 7, 6)
+def test_a_residual_block_starts_as_the_identity_and_learns(block: nn.Module) -> None:
+    x = torch.randn(2, 32, 7, 6)
     assert torch.equal(block.eval()(x), x)
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    for _ in range(2):
+        block.train()(x).square().mean().backward()
+        optimizer.step()
+    moved = block.eval()(x)
+    assert not torch.equal(moved, x)
+    assert all(parameter.grad is not None for parameter in block.parameters())
 
 
 @given(st.integers(1, 20), st.integers(1, 20))

@@ -12,18 +12,7 @@ from torch import Tensor, nn
 from lolvit.models import VARIANTS, create_model
 from lolvit.models.blocks import ConvNorm, RepDepthwise
 from lolvit.reparam import fold_depthwise, reparameterize
-
-
-def lived_in(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Return the model with BatchNorm weights and statistics as after training, in eval mode."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for values in (module.weight.data, module.running_var):
-                values.uniform_(0.5, 1.5, generator=generator)
-            for values in (module.bias.data, module.running_mean):
-                values.uniform_(-0.2, 0.2, generator=generator)
-    return model.eval()
+from tests.lived_in import lived_in
 
 
 def relative_error(result: Tensor, expected: Tensor) -> float:

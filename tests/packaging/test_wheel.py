@@ -15,7 +15,14 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"lolvit", "lolvit_export", "lolvit_runtimes", "lolvit_benchmarks"}
+PACKAGES = {
+    "lolvit",
+    "lolvit_data",
+    "lolvit_training",
+    "lolvit_export",
+    "lolvit_runtimes",
+    "lolvit_benchmarks",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def metadata(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(name).decode())
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in members(wheel)}
     assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
 
@@ -48,6 +55,8 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None
     ("package", "folder"),
     [
         ("lolvit", "lolvit"),
+        ("lolvit_data", "data/lolvit_data"),
+        ("lolvit_training", "training/lolvit_training"),
         ("lolvit_export", "export/lolvit_export"),
         ("lolvit_runtimes", "runtimes/lolvit_runtimes"),
         ("lolvit_benchmarks", "benchmarks/lolvit_benchmarks"),
