@@ -81,7 +81,7 @@ def train(job: Job, processes: Processes, listener: Listener) -> Outcome:
     while position.epoch < job.recipe.epochs:
         score = loop.run_epoch(position)
     if score is None:  # it was finished before
-        score = loop.score()
+        score = loop.score(job.recipe.size)
     return Outcome(run, tuple(position.history), score)
 
 
@@ -136,7 +136,7 @@ class _Loop:
             )
             if self._is_due(step):
                 self._save(position, position.loss_sum)
-        score = self.score()
+        score = self.score(self.job.recipe.size_at(position.epoch))
         self._refuse_not_finite(score.loss, position.epoch, self.run.steps)
         entry = self._entry(position, score, before + time.monotonic() - start)
         position.history.append(entry)
@@ -146,12 +146,13 @@ class _Loop:
         self.listener.say(entry.line(self.job.recipe.epochs))
         return score
 
-    def score(self) -> Score:
-        """Return the score of the run's result on the test split."""
+    def score(self, side: int) -> Score:
+        """Return the score of the run's result on the test split, at `side` pixels: early epochs
+        know no larger images."""
         return score_eager(
             self.run.result(),
             self.run.test_set,
-            self.run.preprocess,
+            self.run.preprocess.model_copy(update={"size": (side, side)}),
             self.processes,
             workers=self.job.workers,
         )
