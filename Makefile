@@ -38,11 +38,13 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/uv
 	uv pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## export LOLViT-X, verify it, measure it against MobileViT-XS, classify a photo
+demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, count it
 	lolvit export lolvit_x --to onnx,tflite,coreml --precision fp32,fp16 --out $(OUT)
 	lolvit bench lolvit_x --against mobilevit_xs --runtime ort,litert --threads 1 --profile default --out $(OUT)/bench
 	lolvit report $(OUT)/bench/result.json --manifest $(OUT)/lolvit_x-256x256 --out $(OUT)/bench/report.html
 	lolvit predict $(OUT)/lolvit_x-256x256 $(VENV)/lib/python3.11/site-packages/skimage/data/coffee.png
+	lolvit export lolvit_xx --weights lolvit_xx.digits --to onnx --precision fp32,int8 --out $(OUT)
+	lolvit evaluate $(OUT)/lolvit_xx-256x256
 	@echo "Open $(CURDIR)/$(OUT)/bench/report.html"
 
 test: install lint type ## ruff, mypy --strict, and every test (what CI runs)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from lolvit.artifact import Sha256
-from lolvit.errors import UserError
+from lolvit.documents import read_document
 
 ACCURACY_SCHEMA: Final = 1
 
@@ -79,19 +78,9 @@ def read_accuracy(path: Path) -> AccuracyDocument:
     Raises:
         UserError: it is missing, or no such document.
     """
-    try:
-        return AccuracyDocument.model_validate(json.loads(path.read_bytes()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"field '{field}': {first['msg']}",
-            where=str(path),
-            remedy="give what lolvit evaluate --json printed",
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"not an accuracy document: {error}",
-            where=str(path),
-            remedy="give what lolvit evaluate --json printed",
-        ) from error
+    return read_document(
+        path,
+        AccuracyDocument,
+        kind="document of accuracies",
+        remedy="give what lolvit evaluate --json printed",
+    )

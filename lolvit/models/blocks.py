@@ -104,8 +104,7 @@ class Downsample(nn.Sequential):
 
 def start_at_zero(*norms: nn.BatchNorm2d) -> None:
     """Let a residual branch begin as nothing, as timm's MobileViT does: its last BatchNorms weigh
-    zero (Goyal et al., arXiv:1706.02677). From scratch on small crops of photos this gave 81 % where
-    weights of one gave 76 %."""
+    zero (Goyal et al., arXiv:1706.02677)."""
     for norm in norms:
         nn.init.zeros_(norm.weight)
 

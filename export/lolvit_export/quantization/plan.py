@@ -3,14 +3,13 @@ back where a user has edited it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from lolvit.artifact import Format, Precision
-from lolvit.errors import UserError
+from lolvit.documents import read_document
 from lolvit.files import write_atomic
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
@@ -74,15 +73,6 @@ def read_plan(path: Path) -> Plan:
     Raises:
         UserError: it is missing, not JSON, or a field is wrong.
     """
-    try:
-        return Plan.model_validate(json.loads(path.read_bytes()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"field '{field}': {first['msg']}", where=str(path), remedy="mend it, or search again"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"not a plan: {error}", where=str(path), remedy="leave out --plan to search again"
-        ) from error
+    return read_document(
+        path, Plan, kind="plan", remedy="mend it, or leave out --plan to search again"
+    )
