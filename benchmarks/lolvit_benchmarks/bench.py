@@ -182,7 +182,8 @@ def _run_cell(
         cell.measure(state.profile, Machine(), listener.progress, state.sustain_s, listener.say)
         if state.profile_ops:
             cell.profile_operations(listener.say)
-    except DeviceError as error:
+    except DeviceError as error:  # what was measured before it is kept
+        state.results += cell.results()
         state.failures.append(_failure(setting, None, error))
     except KeyboardInterrupt:
         state.results += cell.results()

@@ -79,10 +79,7 @@ class LoweringChild:
             DeviceError: the process was killed, for instance for want of memory.
             RuntimeError: a bug of ours or the converter's, with the process's traceback.
         """
-        try:
-            answer, _ = self._process.communicate(pickle.dumps((_plain(graph), request)))
-        except BrokenPipeError:
-            answer = b""
+        answer, _ = self._process.communicate(pickle.dumps((_plain(graph), request)))
         if self._process.returncode == EXIT_BUG:
             raise RuntimeError(f"lowering to {self._format} failed:\n{self._traceback()}")
         if self._process.returncode != EXIT_DONE or not answer:

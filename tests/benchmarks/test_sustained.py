@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lolvit.cli import main
+from lolvit.errors import DeviceError
 from lolvit_benchmarks import sustained_grid
 from lolvit_benchmarks.report import as_html
 from lolvit_benchmarks.result import Sustained
@@ -108,3 +110,20 @@ def test_bench_runs_each_model_by_itself_for_as_long(
         assert 0.6 <= side["sustained"]["seconds"] < 1.2
     assert "fast without a pause for 0.6 s" in done.stderr
     assert "Without a pause" in done.stderr
+
+
+def test_a_runtime_that_fails_without_a_pause_loses_nothing_of_what_was_measured(
+    fast: Path, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def fails(*_: object) -> None:
+        raise DeviceError("the delegate gave up")
+
+    monkeypatch.setattr("lolvit_benchmarks.cell.sustain", fails)
+    arguments = [str(fast), "--against", str(slow), "--runtime", "ort", "--profile", "quick"]
+    code = main(["bench", *arguments, "--sustain", "0.01", "--json", "--out", str(tmp_path)])
+    document = json.loads(capfd.readouterr().out)
+    assert code == 3
+    (result,) = document["results"]
+    assert len(result["a"]["samples"]) > 0 and result["a"]["sustained"] is None
+    assert [failure["what"] for failure in document["failures"]] == ["the delegate gave up"]
