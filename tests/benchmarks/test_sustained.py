@@ -113,17 +113,15 @@ def test_bench_runs_each_model_by_itself_for_as_long(
 
 
 def test_a_runtime_that_fails_without_a_pause_loses_nothing_of_what_was_measured(
-    fast: Path, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    fast: Path, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object) -> None:
         raise DeviceError("the delegate gave up")
 
     monkeypatch.setattr("lolvit_benchmarks.cell.sustain", fails)
     arguments = [str(fast), "--against", str(slow), "--runtime", "ort", "--profile", "quick"]
-    code = main(["bench", *arguments, "--sustain", "0.01", "--json", "--out", str(tmp_path)])
-    document = json.loads(capfd.readouterr().out)
-    assert code == 3
+    assert main(["bench", *arguments, "--sustain", "0.01", "--out", str(tmp_path)]) == 3
+    document = json.loads((tmp_path / "result.json").read_text())
     (result,) = document["results"]
     assert len(result["a"]["samples"]) > 0 and result["a"]["sustained"] is None
     assert [failure["what"] for failure in document["failures"]] == ["the delegate gave up"]
