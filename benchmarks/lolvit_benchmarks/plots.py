@@ -153,6 +153,7 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
         axes.set_xlabel("median, ms")
         axes.set_ylabel("top-1, %")
         axes.margins(0.12)
+        axes.set_ylim(axes.get_ylim()[0], min(axes.get_ylim()[1], 100.5))
         axes.grid()
         axes.legend(frameon=False)
         return _svg(figure, "accuracy over latency")
