@@ -20,6 +20,13 @@ EXIT_SIGNAL = 128  # plus the signal's number, as shells report it
 EXIT_BROKEN_PIPE = EXIT_SIGNAL + signal.SIGPIPE
 
 
+_OUT_OF_MEMORY = DeviceError(
+    "out of memory", remedy="close other programs, or use a smaller size or batch"
+)
+# torch has a type of its own for a GPU's memory alone.
+_TORCH_OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")
+
+
 class StoppedError(LolvitError):
     """A signal ended the run: exit code 128 plus its number."""
 
@@ -65,7 +72,9 @@ def explain(error: BaseException) -> LolvitError | None:
         case KeyboardInterrupt() | click.Abort():
             return StoppedError(signal.SIGINT)
         case MemoryError():
-            return DeviceError("out of memory", remedy="close other programs or use a smaller size")
+            return _OUT_OF_MEMORY
+        case RuntimeError() if any(words in str(error) for words in _TORCH_OUT_OF_MEMORY):
+            return _OUT_OF_MEMORY
         case ModuleNotFoundError():
             return missing_extra(error)
         case OSError() if error.errno in WRITE_ERRNOS:

@@ -24,7 +24,7 @@ ONE_LINE_ENDINGS = {
     "gate-failed": (1, "lolvit: 40 dB, floor 100 dB"),
     "device-failed": (3, "lolvit: adb:1: no answer"),
     "ctrl-c": (130, "lolvit: stopped by SIGINT, nothing half-written is left"),
-    "memory": (3, "lolvit: out of memory; close other programs or use a smaller size"),
+    "memory": (3, "lolvit: out of memory; close other programs, or use a smaller size or batch"),
     "disk-full": (
         2,
         "lolvit: out/a.onnx: cannot write: No space left on device; "
@@ -171,3 +171,15 @@ def test_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
         child.terminate()
         child.communicate()
     assert child.returncode == 128 + signal.SIGTERM
+
+
+def test_what_torch_says_of_memory_is_no_bug_of_ours() -> None:
+    import torch
+
+    from lolvit.endings import explain
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60)
+    failure = explain(caught.value)
+    assert failure is not None and failure.exit_code == 3
+    assert failure.line().startswith("out of memory; close other programs")
