@@ -37,8 +37,14 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--precision", default="fp32", show_default=True, help="Some of fp32, fp16, int8, w8a16."
 )
-@click.option("--size", help="256, or HEIGHTxWIDTH; by default the model's own.")
-@click.option("--weights", type=_PATH, help="A safetensors or torch checkpoint.")
+@click.option(
+    "--size", help="256, or HEIGHTxWIDTH; by default the checkpoint's, or the model's own."
+)
+@click.option(
+    "--weights",
+    type=_PATH,
+    help="A safetensors or torch file, lolvit_xx.digits, or hf-hub:OWNER/NAME.",
+)
 @click.option(
     "--calibrate",
     metavar="SOURCE",

@@ -27,6 +27,7 @@ from lolvit.files import remove, sha256_of, size_of, staged_folder
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import default_size
+from lolvit.models.loading import recorded_size
 from lolvit.models.names import folder_name
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
@@ -74,7 +75,7 @@ class ExportRequest:
     model: str
     formats: tuple[str, ...]
     precisions: tuple[str, ...]
-    size: tuple[int, int] | None  # None: the model's own
+    size: tuple[int, int] | None  # None: the checkpoint's, or else the model's own
     out: Path
     weights: Path | None = None
     calibrate: str | None = None  # a data set or a folder of photos
@@ -105,7 +106,7 @@ def export_model(
             eager. Either way a previous export in that place is untouched.
     """
     plans = read_plans(request.plans, request.formats, request.precisions)
-    size = request.size or default_size(request.model)
+    size = request.size or _own_size(request)
     target = request.out / folder_name(request.model, size)
     if target.exists() and not (target / "manifest.json").exists():
         raise UserError(
@@ -144,6 +145,12 @@ def export_model(
         _refuse_failed_gates(manifest.artifacts, target)
         write_manifest(folder, manifest)
     return target, manifest
+
+
+def _own_size(request: ExportRequest) -> tuple[int, int]:
+    """Return the size that the checkpoint was trained for, or else the model was designed for."""
+    size = recorded_size(request.weights) if request.weights is not None else None
+    return size or default_size(request.model)
 
 
 @contextmanager

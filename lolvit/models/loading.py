@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lolvit.artifact import Preprocess
@@ -28,9 +29,8 @@ class Loaded:
 
     def preprocess(self, size: tuple[int, int] | None = None) -> Preprocess:
         """Return what training recorded, or else the model's own; at `size` where it is given."""
-        recorded = self.config.get("preprocess")
-        if recorded is not None:
-            found = Preprocess.model_validate(recorded)
+        found = _preprocess(self.config, self.name)
+        if found is not None:
             return found if size is None else found.model_copy(update={"size": size})
         if size is None:
             _, height, width = self.model.default_cfg["input_size"]  # type: ignore[index]
@@ -50,14 +50,45 @@ def load_checkpoint(name: str | None, path: Path, num_classes: int | None = None
     Raises:
         UserError: the file can't be had or read, does not fit, or says it is of another model.
     """
-    state, config = read_state(find_weights(path))
-    beside = hub_config(path)
-    if beside is not None and not config:
-        config = read_timm_config(beside)
+    state, config = _read(path)
     name = _name(name, config, path)
     model = _fitting_model(name, state, config, num_classes)
     load_weights(model, state, where=str(path))
     return Loaded(resolve_name(name), model.eval(), config)
+
+
+def recorded_size(path: Path) -> tuple[int, int] | None:
+    """Return (height, width) in pixels of the images that a checkpoint was trained for; None where
+    it does not say.
+
+    Raises:
+        UserError: the file can't be had or read.
+    """
+    found = _preprocess(_read(path)[1], str(path))
+    return None if found is None else found.size
+
+
+def _preprocess(config: Mapping[str, Any], where: str) -> Preprocess | None:
+    recorded = config.get("preprocess")
+    if recorded is None:
+        return None
+    try:
+        return Preprocess.model_validate(recorded)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in ("preprocess", *first["loc"]))
+        raise UserError(
+            f"field '{field}' of its configuration: {first['msg']}",
+            where=where,
+            remedy="save the checkpoint again",
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a checkpoint's tensors and what it, or the file beside it on the hub, says of it."""
+    state, config = read_state(find_weights(path))
+    beside = hub_config(path)
+    return state, config or ({} if beside is None else read_timm_config(beside))
 
 
 def restore(name: str, num_classes: int, state: Mapping[str, Tensor], where: str) -> nn.Module:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -95,6 +96,24 @@ def test_checkpoint_is_exported_with_its_classes_and_labels(tmp_path: Path) -> N
     _, manifest = export_model(onnx_request(tmp_path / "out", weights=weights), silent)
     assert manifest.weights.trained
     assert (manifest.num_classes, manifest.labels) == (3, ("a", "b", "c"))
+
+
+def test_a_checkpoint_is_exported_at_the_size_that_it_was_trained_for(tmp_path: Path) -> None:
+    weights = tmp_path / "trained.safetensors"
+    preprocess = {"size": [96, 64], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3}
+    model = lived_in(create_model("lolvit_xx", num_classes=3))
+    save_checkpoint(model, weights, {"model": "lolvit_xx", "preprocess": preprocess})
+    request = replace(onnx_request(tmp_path / "out", weights=weights), size=None)
+    folder, manifest = export_model(request, silent)
+    assert folder.name == "lolvit_xx-96x64" and manifest.preprocess.crop_pct == 1.0
+
+
+def test_a_checkpoint_with_a_wrong_preprocessing_is_one_line(tmp_path: Path) -> None:
+    weights = tmp_path / "trained.safetensors"
+    config = {"model": "lolvit_xx", "preprocess": {"size": "large"}}
+    save_checkpoint(create_model("lolvit_xx", num_classes=3), weights, config)
+    with pytest.raises(UserError, match=r"field 'preprocess\.size' of its configuration"):
+        export_model(onnx_request(tmp_path / "out", weights=weights), silent)
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
