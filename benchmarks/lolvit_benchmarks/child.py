@@ -11,8 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
+from lolvit.artifact import Artifact
 from lolvit.endings import explain
 from lolvit.errors import (
     EXIT_BUG,
@@ -23,6 +27,7 @@ from lolvit.errors import (
     UserError,
 )
 from lolvit.output import document_only_stdout, print_json
+from lolvit_runtimes.session import FloatArray
 
 Hear = Callable[[str], None]
 
@@ -50,6 +55,29 @@ def run_module(
     if code == 0 and document is not None:
         return document
     raise _failure(document, code, said, what)
+
+
+def run_on_image(
+    module: str,
+    runtime: str,
+    folder: Path,
+    artifact: Artifact,
+    threads: int,
+    image: FloatArray,
+    *,
+    what: str,
+) -> dict[str, Any]:
+    """As `run_module`, for one artifact and an input in its own layout: the child is called with
+    RUNTIME FOLDER NAME THREADS FILE, where the file holds the image as numpy saves it.
+
+    Raises:
+        LolvitError, RuntimeError: as `run_module`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "image.npy"
+        np.save(path, image)
+        arguments = [runtime, str(folder), artifact.path, str(threads), str(path)]
+        return run_module(module, arguments, what=what)
 
 
 def _run(

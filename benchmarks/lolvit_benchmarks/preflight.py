@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from lolvit.artifact import Artifact, check_artifact, read_manifest
-from lolvit_benchmarks.child import answer, run_module
+from lolvit_benchmarks.child import answer, run_on_image
 from lolvit_benchmarks.denormals import share_of_artifact
 from lolvit_benchmarks.pinning import pinned
 from lolvit_benchmarks.sysfs import Machine, read_text
@@ -56,13 +55,15 @@ def preflight(
         LolvitError: the child failed, with its own line and exit code.
         DeviceError: the runtime crashed.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "image.npy"
-        np.save(path, image)
-        arguments = [runtime, str(folder), artifact.path, str(threads), str(path)]
-        document = run_module(
-            "lolvit_benchmarks.preflight", arguments, what=f"{runtime} with {artifact.path}"
-        )
+    document = run_on_image(
+        "lolvit_benchmarks.preflight",
+        runtime,
+        folder,
+        artifact,
+        threads,
+        image,
+        what=f"{runtime} with {artifact.path}",
+    )
     return Preflight.model_validate(document)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from lolvit.artifact import Artifact, check_artifact, read_manifest
 from lolvit.errors import LolvitError
 from lolvit_benchmarks import words
-from lolvit_benchmarks.child import answer, run_module
+from lolvit_benchmarks.child import answer, run_on_image
 from lolvit_benchmarks.operations import Recorded, macs_notes, summarise
 from lolvit_benchmarks.pinning import pinned
 from lolvit_benchmarks.profile_result import OperationProfile, Roof
@@ -97,15 +96,15 @@ def record(
         LolvitError: the child failed, with its own line and exit code.
         DeviceError: the runtime crashed.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "image.npy"
-        np.save(path, image)
-        arguments = [runtime, str(folder), artifact.path, str(threads), str(path)]
-        document = run_module(
-            "lolvit_benchmarks.profile_ops",
-            arguments,
-            what=f"profile of {artifact.path} in {runtime}",
-        )
+    document = run_on_image(
+        "lolvit_benchmarks.profile_ops",
+        runtime,
+        folder,
+        artifact,
+        threads,
+        image,
+        what=f"profile of {artifact.path} in {runtime}",
+    )
     return Recorded.model_validate(document)
 
 
