@@ -48,7 +48,7 @@ class Trials:
         with tempfile.TemporaryDirectory() as scratch:
             path, artifact = self._quantized(plan, Path(scratch))
             score = self.judge.score(path, artifact)
-            speed = self.judge.speed(path, artifact) if timed else None
+            speed = self.judge.speed(path, artifact) if timed and self._is_for_here() else None
         return Candidate(
             name=name,
             operations=tuple(operations),
@@ -58,6 +58,11 @@ class Trials:
             top1_agreement=score.top1_agreement,
             times_fp32=speed,
         )
+
+    def _is_for_here(self) -> bool:
+        """Whether speed on this processor may decide: 16-bit activations are for accelerators, and
+        no processor has kernels for them."""
+        return self.precision != "w8a16"
 
     def plan(self, operations: Sequence[str], method: Method, float_layers: Sequence[str]) -> Plan:
         """Return a plan without a history."""
