@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from lolvit.artifact import Artifact, Gate, Preprocess
+from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.preprocess import Pixels, normalize, to_input
 from lolvit_runtimes.session import Session, open_session
@@ -177,20 +178,6 @@ class Verifiers:
 def gate(name: str, value: float, floor: float) -> Gate:
     """Return a gate that has passed if the value reaches the floor."""
     return Gate(name=name, value=value, floor=floor, passed=value >= floor)
-
-
-def snr_db(reference: Logits, output: Logits) -> float:
-    """Return 10·log10(Σ reference² / Σ (reference - output)²), in dB, at most 300.
-
-    A result that is not finite has no signal: -300 dB.
-    """
-    if not np.isfinite(output).all():
-        return -300.0
-    noise = float(np.square(reference - output).sum())
-    signal = float(np.square(reference).sum())
-    if noise == 0:
-        return 300.0
-    return max(-300.0, min(300.0, 10 * math.log10(signal / noise))) if signal else -300.0
 
 
 def top1_agreement(references: Sequence[Logits], outputs: Sequence[Logits]) -> float:

@@ -16,6 +16,7 @@ from lolvit.accuracy import Evaluated, Failed, Score
 from lolvit.artifact import Artifact, Manifest, Preprocess, check_artifact, check_file
 from lolvit.errors import DeviceError, UserError
 from lolvit_data.dataset import Dataset, even_share
+from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.preprocess import to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
@@ -150,15 +151,7 @@ def _compared(logits: Logits, reference: Logits | None) -> dict[str, float]:
     if reference is None:
         return {}
     agreement = float((logits.argmax(1) == reference.argmax(1)).mean())
-    return {"agreement": agreement, "snr_db": snr_db(reference, logits)}
-
-
-def snr_db(reference: Logits, output: Logits) -> float:
-    """Return 10·log10(Σ reference² / Σ (reference - output)²) in dB, at most 300."""
-    wanted = reference.astype(np.float64)
-    noise = float(np.square(wanted - output).sum())
-    signal = float(np.square(wanted).sum())
-    return min(300.0, 10 * float(np.log10(signal / noise))) if noise else 300.0
+    return {"agreement": agreement, "snr_db": snr_db(reference.astype(np.float64), logits)}
 
 
 def _run(

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from lolvit.artifact import Artifact, Precision, Preprocess
 from lolvit.errors import UserError
-from lolvit.files import sha256_of, size_of
 from lolvit_export.quantization import coreml_graph as graph
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.coreml_integers import (
@@ -26,7 +25,7 @@ from lolvit_export.quantization.coreml_integers import (
 )
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
-from lolvit_export.quantization.quantizer import Layer
+from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import chosen_layers, present_recipes
 from lolvit_runtimes.coreml_tools import coremltools as ct
@@ -101,15 +100,7 @@ class CoremlQuantizer:
             )
         quantize_weights(function, chosen)
         graph.save(program, self._half, self._target, path)
-        described = {
-            "path": path.name,
-            "precision": self._precision,
-            "sha256": sha256_of(path),
-            "bytes": size_of(path),
-            "gates": (),
-            "measured": {},
-        }
-        return self._fp32.model_copy(update=described)
+        return quantized_artifact(self._fp32, self._precision, path)
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         """Yield all that any plan may quantize, image after image."""

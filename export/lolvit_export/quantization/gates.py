@@ -17,9 +17,9 @@ from lolvit_export.verify import (
     gate,
     max_abs_error,
     runtimes_for,
-    snr_db,
     top1_agreement,
 )
+from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.preprocess import Pixels
 
 # Points of top-1 accuracy that quantization may cost.

@@ -9,7 +9,7 @@ import onnx
 from onnx import version_converter
 
 from lolvit.artifact import Artifact, Precision, Preprocess
-from lolvit.files import sha256_of, size_of, write_atomic
+from lolvit.files import write_atomic
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph
@@ -17,7 +17,7 @@ from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.quantization.onnx_qdq import marked, quantized_model
 from lolvit_export.quantization.onnx_values import activations
 from lolvit_export.quantization.plan import Plan
-from lolvit_export.quantization.quantizer import Layer
+from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Range, Values
 from lolvit_export.quantization.selection import chosen_layers, present_recipes
 from lolvit_runtimes.preprocess import normalize
@@ -87,15 +87,7 @@ class OnnxQuantizer:
         model = quantized_model(self._graph, chosen, ranges, self._bits)
         onnx.checker.check_model(model, full_check=True)
         write_atomic(path, model.SerializeToString())
-        described = {
-            "path": path.name,
-            "precision": self._precision,
-            "sha256": sha256_of(path),
-            "bytes": size_of(path),
-            "gates": (),
-            "measured": {},
-        }
-        return self._fp32.model_copy(update=described)
+        return quantized_artifact(self._fp32, self._precision, path)
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         names = [layer.name for layer in self.layers()]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lolvit.artifact import Artifact
+from lolvit.artifact import Artifact, Precision
+from lolvit.files import sha256_of, size_of
 from lolvit_export.quantization.plan import Plan
 
 
@@ -35,3 +36,17 @@ class Quantizer(Protocol):
         Raises:
             UserError: the plan names a layer that does not exist.
         """
+
+
+def quantized_artifact(fp32: Artifact, precision: Precision, path: Path) -> Artifact:
+    """Describe what was quantized from `fp32` and written to `path`; nothing of it is measured
+    yet."""
+    described = {
+        "path": path.name,
+        "precision": precision,
+        "sha256": sha256_of(path),
+        "bytes": size_of(path),
+        "gates": (),
+        "measured": {},
+    }
+    return fp32.model_copy(update=described)

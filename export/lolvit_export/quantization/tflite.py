@@ -15,11 +15,11 @@ from ai_edge_quantizer.quantizer import AlgorithmName
 from ai_edge_quantizer.quantizer import Quantizer as EdgeQuantizer
 
 from lolvit.artifact import Artifact, Precision, Preprocess
-from lolvit.files import sha256_of, size_of, write_atomic
+from lolvit.files import write_atomic
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
-from lolvit_export.quantization.quantizer import Layer
+from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import chosen_layers, present_recipes
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
@@ -91,15 +91,7 @@ class TfliteQuantizer:
             self._statistics(plan), enable_progress_bar=False, enable_progress_report=False
         )
         write_atomic(path, bytes(quantized.quantized_model))
-        described = {
-            "path": path.name,
-            "precision": self._precision,
-            "sha256": sha256_of(path),
-            "bytes": size_of(path),
-            "gates": (),
-            "measured": {},
-        }
-        return self._fp32.model_copy(update=described)
+        return quantized_artifact(self._fp32, self._precision, path)
 
     def _add_recipe(self, quantizer: EdgeQuantizer, plan: Plan) -> None:
         """Name the plan's kinds, and after them each operation of those kinds that stays in float:

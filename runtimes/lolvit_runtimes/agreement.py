@@ -1,0 +1,22 @@
+"""How near a runtime's logits are to a reference's: numpy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+
+def snr_db(reference: npt.NDArray[np.float64], output: npt.NDArray[np.floating]) -> float:
+    """Return 10·log10(Σ reference² / Σ (reference - output)²), in dB, at most 300.
+
+    A result that is not finite has no signal: -300 dB.
+    """
+    if not np.isfinite(output).all():
+        return -300.0
+    noise = float(np.square(reference - output).sum())
+    signal = float(np.square(reference).sum())
+    if noise == 0:
+        return 300.0
+    return max(-300.0, min(300.0, 10 * math.log10(signal / noise))) if signal else -300.0
