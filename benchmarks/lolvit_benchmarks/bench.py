@@ -1,30 +1,30 @@
-"""A run of `lolvit bench`: models prepared, every cell measured, results kept as they come."""
+"""A run of `lolvit bench`: models prepared, compared on every device, results kept as they come."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from lolvit.artifact import Precision
-from lolvit.errors import DeviceError, GateFailedError, LolvitError
+from lolvit.errors import DeviceError, GateFailedError
 from lolvit_benchmarks import result
-from lolvit_benchmarks.cell import COMPARISON, Cell
-from lolvit_benchmarks.entrants import Setting
+from lolvit_benchmarks.devices.device import Device, Job, Listener, Models
+from lolvit_benchmarks.devices.options import DeviceOptions
+from lolvit_benchmarks.devices.table import Chosen
+from lolvit_benchmarks.entrants import COMPARISON, Setting
 from lolvit_benchmarks.environment import Environment, read_environment
 from lolvit_benchmarks.inputs import Photo, open_photo
-from lolvit_benchmarks.prepare import Prepared, Wanted, prepare
+from lolvit_benchmarks.prepare import Wanted, prepare
 from lolvit_benchmarks.result import Best
+from lolvit_benchmarks.result_device import Estimate
 from lolvit_benchmarks.result_files import ensure_writable, save, save_latest
 from lolvit_benchmarks.schedule import PROFILES, Profile
-from lolvit_benchmarks.sysfs import Machine
 from lolvit_benchmarks.verdict import rule
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 
 Size = tuple[int, int] | None
-Models = list[tuple[str, Prepared]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Request:
     of None is each model's own."""
 
     models: tuple[str, ...]
-    runtimes: tuple[str, ...]
+    devices: tuple[Chosen, ...]
     precisions: tuple[Precision | Best, ...]
     threads: tuple[int, ...]
     sizes: tuple[Size, ...]
@@ -44,41 +44,62 @@ class Request:
     fresh: bool = False
     sustain_s: float | None = None
     profile_ops: bool = False
+    device_options: DeviceOptions = field(default_factory=DeviceOptions)
 
-    def settings(self) -> list[Setting]:
-        """Return every cell to be measured at one size, in order."""
-        return [
+    def settings(self, device: Chosen) -> tuple[Setting, ...]:
+        """Return all that a device measures at one size, in order."""
+        return tuple(
             Setting(runtime, precision, threads)
-            for runtime in self.runtimes
+            for runtime in device.runtimes
             for precision in self.precisions
             for threads in self.threads
-        ]
+        )
 
-
-class Listener(Protocol):
-    """Who is told of a run as it goes."""
-
-    def say(self, line: str) -> None:
-        """Hear what is being done now."""
-
-    def progress(self, done: int, planned: int) -> None:
-        """Hear how many rounds of the present cell are done."""
+    def job(self, device: Chosen, groups: Sequence[Models], photo: Photo) -> Job:
+        """Return what a device is to compare."""
+        return Job(
+            groups=tuple(groups),
+            settings=self.settings(device),
+            profile=PROFILES[self.profile],
+            photo=photo,
+            sustain_s=self.sustain_s,
+            profile_ops=self.profile_ops,
+        )
 
 
 @dataclass
-class Run:
-    """The state of a run: what it has found so far."""
+class Findings:
+    """What a run has found so far: after each addition `path` holds it, marked as interrupted."""
 
+    path: Path
     profile: Profile
     photo: Photo
     environment: Environment
-    sustain_s: float | None = None
     results: list[result.Result] = field(default_factory=list)
+    estimates: list[Estimate] = field(default_factory=list)
     failures: list[result.Failure] = field(default_factory=list)
-    profile_ops: bool = False
+
+    def keep(
+        self,
+        *,
+        results: Sequence[result.Result] = (),
+        estimates: Sequence[Estimate] = (),
+        failures: Sequence[result.Failure] = (),
+    ) -> None:
+        """As `Keeper.keep`."""
+        self.results += results
+        self.estimates += estimates
+        self.failures += failures
+        if self.found:
+            save(self.document("interrupted"), self.path)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a figure to keep."""
+        return bool(self.results or self.estimates)
 
     def document(self, state: Literal["complete", "interrupted"]) -> result.Document:
-        """Return the results so far."""
+        """Return the findings so far."""
         return result.Document(
             state=state,
             profile=result.Plan(
@@ -90,46 +111,57 @@ class Run:
             photo=result.Photo(name=self.photo.name, sha256=self.photo.sha256),
             environment=self.environment,
             results=tuple(self.results),
+            estimates=tuple(self.estimates),
             failures=tuple(self.failures),
         )
 
 
 def run(request: Request, path: Path, listener: Listener) -> result.Document:
-    """Measure all that is requested; after each cell `path` holds the results so far, marked as
-    interrupted until all are there. A runtime that fails is noted, and the others are measured.
+    """Measure all that is requested; a runtime or a device that fails is noted, and the others are
+    measured.
 
     Raises:
         UserError: a model, a runtime's package, the photo or an artifact is missing or wrong.
         KeyboardInterrupt: interrupted; what was measured is in `path` and in `result.json` by it.
     """
-    for runtime in request.runtimes:
-        require_runtime(runtime)
+    for chosen in request.devices:
+        for runtime in chosen.runtimes:
+            if runtime in RUNTIMES:
+                require_runtime(runtime)
+    devices = [(chosen, chosen.open(request.device_options)) for chosen in request.devices]
     photo = open_photo(request.photo)
     failures: list[result.Failure] = []
     # All models before the first measurement: a name that is wrong is told at once.
-    prepared = [_prepared(request, size, failures, listener) for size in request.sizes]
+    groups = [_group(request, size, failures, listener) for size in request.sizes]
     ensure_writable(path.parent)
-    state = Run(
-        PROFILES[request.profile],
-        photo,
-        read_environment(),
-        sustain_s=request.sustain_s,
-        failures=failures,
-        profile_ops=request.profile_ops,
+    findings = Findings(
+        path, PROFILES[request.profile], photo, read_environment(), failures=failures
     )
-    for models, setting in itertools.product(prepared, request.settings()):
-        _run_cell(setting, models, state, path, listener)
-    document = state.document("complete")
+    try:
+        for chosen, device in devices:
+            _compare(device, request.job(chosen, groups, photo), findings, listener)
+    except KeyboardInterrupt:
+        if findings.found:
+            save_latest(findings.document("interrupted"), path)
+        raise
+    document = findings.document("complete")
     save_latest(document, path)
     return document
 
 
-def _prepared(
+def _compare(device: Device, job: Job, findings: Findings, listener: Listener) -> None:
+    try:
+        device.compare(job, findings, listener)
+    except DeviceError as error:
+        findings.keep(failures=[result.Failure(device=device.id, what=error.line())])
+
+
+def _group(
     request: Request, size: Size, failures: list[result.Failure], listener: Listener
 ) -> Models:
     """Return the models at one size. Of several to compare with, one that can't be exported whole
     is noted and left out."""
-    formats = tuple(dict.fromkeys(RUNTIMES[runtime].format for runtime in request.runtimes))
+    formats = tuple(dict.fromkeys(f for device in request.devices for f in device.formats))
     found = []
     for number, model in enumerate(request.models):
         weights = request.weights if number == 0 else None
@@ -166,46 +198,3 @@ def distinct(names: Sequence[str]) -> list[str]:
         counts[name] = counts.get(name, 0) + 1
         made.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
     return made
-
-
-def _run_cell(
-    setting: Setting,
-    models: Models,
-    state: Run,
-    path: Path,
-    listener: Listener,
-) -> None:
-    cell = Cell(setting)
-    try:
-        cell.prepare(models, state.photo, listener.say)
-        listener.say(f"{setting.runtime} {setting.precision}, threads: {setting.threads}")
-        cell.measure(state.profile, Machine(), listener.progress, state.sustain_s, listener.say)
-        if state.profile_ops:
-            cell.profile_operations(listener.say)
-    except DeviceError as error:  # what was measured before it is kept
-        state.results += cell.results()
-        state.failures.append(_failure(setting, None, error))
-    except KeyboardInterrupt:
-        state.results += cell.results()
-        _save_interrupted(state, path)
-        raise
-    else:
-        state.results += cell.results()
-    state.failures += [_failure(setting, name, error) for name, error in cell.dropped]
-    if state.results:
-        save(state.document("interrupted"), path)
-
-
-def _save_interrupted(state: Run, path: Path) -> None:
-    if state.results:
-        save_latest(state.document("interrupted"), path)
-
-
-def _failure(setting: Setting, model: str | None, error: LolvitError) -> result.Failure:
-    return result.Failure(
-        model=model,
-        runtime=setting.runtime,
-        precision=setting.precision,
-        threads=setting.threads,
-        what=error.line(),
-    )

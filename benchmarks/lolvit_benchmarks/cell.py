@@ -9,10 +9,11 @@ from functools import partial
 
 from lolvit.errors import DeviceError, LolvitError
 from lolvit_benchmarks import measure as timing
-from lolvit_benchmarks import result, stats, verdict
-from lolvit_benchmarks.entrants import Entrant, Setting, entrants, notes, side_of
+from lolvit_benchmarks import result, verdict
+from lolvit_benchmarks.entrants import COMPARISON, Entrant, Setting, entrants
 from lolvit_benchmarks.inputs import Photo
 from lolvit_benchmarks.measure import Progress, Recording
+from lolvit_benchmarks.outcome import Outcome
 from lolvit_benchmarks.pinning import available_cores, pinned
 from lolvit_benchmarks.prepare import Prepared
 from lolvit_benchmarks.profile_ops import Profiles, Subject, collect
@@ -21,8 +22,6 @@ from lolvit_benchmarks.sustained import Curve, sustain
 from lolvit_benchmarks.sysfs import Machine
 from lolvit_benchmarks.watch import Watch
 from lolvit_runtimes.session import open_session
-
-COMPARISON = 2  # models: of more than these, one that fails is left out
 
 
 @dataclass
@@ -113,59 +112,15 @@ class Cell:
 
     def results(self) -> list[result.Result]:
         """Return the first entrant against each other one; nothing where no round was finished."""
-        if self.watch is None or self.conditions is None or not self.recording.rounds:
+        if self.watch is None or self.conditions is None:
             return []
-        a, *others = self._fastest()
-        return [self._result(a, b, self.conditions, self.watch) for b in others]
-
-    def _fastest(self) -> list[Entrant]:
-        """Return each model's entrant with the smallest median, models in their order."""
-        models: dict[str, list[Entrant]] = {}
-        for one in self.entrants:
-            models.setdefault(one.model, []).append(one)
-        return [min(several, key=self._median_ms) for several in models.values()]
-
-    def _median_ms(self, one: Entrant) -> float:
-        return stats.median(self.recording.samples(one.name).ms)
-
-    def _side(self, one: Entrant) -> result.Side:
-        samples, curve = self.recording.samples(one.name), self.curves.get(one.name)
-        side = side_of(one, samples, self.profiles, curve)
-        others = [other for other in self.entrants if other.model == one.model and other is not one]
-        slower = {other.artifact.precision: self._median_ms(other) for other in others}
-        return side.model_copy(update={"slower_precisions_ms": slower or None})
-
-    def _result(
-        self, first: Entrant, other: Entrant, conditions: verdict.Conditions, watch: Watch
-    ) -> result.Result:
-        a, b = self._side(first), self._side(other)
-        interval = stats.ratio_of_medians(b.samples, a.samples, a.sample_round)
-        return result.Result(
-            runtime=self.setting.runtime,
-            runtime_version=first.seen.runtime_version,
-            device="host",
-            precision=self.setting.precision,
-            threads=self.setting.threads,
-            pinned_cores=tuple(self.cores) if self.cores is not None else None,
-            placement=result.Placement(a=first.seen.placement, b=other.seen.placement),
-            a=a,
-            b=b,
-            speedup=result.Speedup(ratio=interval.value, low=interval.low, high=interval.high),
-            verdict=_verdict(a, b, interval, conditions),
-            notes=(*notes(a, b), *self.profiles.notes),
-            conditions=result.Conditions(**asdict(conditions)),
-            readings=tuple(result.Reading(**asdict(reading)) for reading in watch.readings),
-            roof=self.profiles.roof if a.profile or b.profile else None,
-        )
-
-
-def _verdict(
-    a: result.Side, b: result.Side, interval: stats.Interval, conditions: verdict.Conditions
-) -> result.Verdict:
-    sides = [verdict.Series(side.model, side.samples, side.sample_block) for side in (a, b)]
-    found = verdict.reasons(sides, conditions)
-    return result.Verdict(
-        state=verdict.state_of(found),
-        reasons=tuple(result.Reason(code=reason.code, text=reason.text) for reason in found),
-        winner=verdict.winner(interval),
-    )
+        return Outcome(
+            self.setting,
+            self.entrants,
+            self.recording,
+            self.conditions,
+            readings=[result.Reading(**asdict(reading)) for reading in self.watch.readings],
+            cores=self.cores,
+            profiles=self.profiles,
+            curves=self.curves,
+        ).results()

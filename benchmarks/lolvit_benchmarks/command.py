@@ -13,7 +13,8 @@ from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
-from lolvit_benchmarks.devices_command import timed_runtimes
+from lolvit_benchmarks.devices.options import DeviceOptions, device_options
+from lolvit_benchmarks.devices.table import Chosen, choose_devices
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from lolvit_benchmarks.result import Best, Document, Result
 
 _PATH = click.Path(path_type=Path)
+MOST_THREADS_ELSEWHERE = 64  # another device's cores are its own to check
 
 
 @click.command()
 @click.argument("model")
 @click.option("--against", required=True, help="One or more models or folders, comma-separated.")
-@click.option("--runtime", "runtimes", default="ort,litert", show_default=True)
+@click.option("--device", "devices", default="host", show_default=True,
+              help="Where: one or more of those that lolvit devices lists.")  # fmt: skip
+@click.option("--runtime", "runtimes", help="By default the device's own; host: ort,litert.")
 @click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
 @click.option("--precision", help="fp32 (the default), fp16, int8, or several; best: each model "
               "in the one that it is fastest in. An artifact has its own.")  # fmt: skip
@@ -54,10 +58,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--cache", type=_PATH, help="Where exports are kept; by default with your caches.")
 @click.option("--out", type=_PATH, default=Path("bench-results"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+@device_options
 def bench(
     model: str,
     against: str,
-    runtimes: str,
+    devices: str,
+    runtimes: str | None,
     threads: str,
     precision: str | None,
     size: str | None,
@@ -71,8 +77,9 @@ def bench(
     cache: Path | None,
     out: Path,
     as_json: bool,
+    device_options: DeviceOptions,
 ) -> None:
-    """Time MODEL against others on this machine, interleaved in one process.
+    """Time MODEL against others, interleaved in one process: on this machine or on --device.
 
     MODEL, and each of --against, is a variant (lolvit_x), a twin (mobilevit_xs), timm/NAME, a
     folder that holds a manifest.json, or one artifact in it. Names are exported first, and kept for
@@ -82,14 +89,15 @@ def bench(
     from lolvit_benchmarks.prepare import default_cache, is_artifact
     from lolvit_benchmarks.result_files import LATEST_NAME, new_path
 
+    chosen = choose_devices(devices, runtimes)
     models = (model, *_names(against))
     if precision is None:
         precision = "best" if any(map(is_artifact, models)) else "fp32"
     request = Request(
         models=models,
-        runtimes=tuple(choose_many("runtime", runtimes, timed_runtimes())),
+        devices=chosen,
         precisions=parse_precisions(precision),
-        threads=parse_threads(threads),
+        threads=parse_threads(threads, most=_most_threads(chosen)),
         sizes=parse_sizes(size),
         profile=profile,
         cache=cache or default_cache(),
@@ -98,6 +106,7 @@ def bench(
         fresh=fresh,
         sustain_s=60 * sustain if sustain is not None else None,
         profile_ops=profile_ops,
+        device_options=device_options,
     )
     path = new_path(out)
     with _listener(_steps(request)) as listener:
@@ -121,21 +130,26 @@ def parse_precisions(text: str) -> tuple[Precision | Best, ...]:
     return tuple(known[name] for name in choose_many("precision", text, known))
 
 
-def parse_threads(text: str) -> tuple[int, ...]:
+def _most_threads(devices: tuple[Chosen, ...]) -> int:
+    """Return the threads that a run may use: this machine's cores, where it takes part."""
+    from lolvit_benchmarks.pinning import available_cores
+
+    here = any(device.name == "host" for device in devices)
+    return len(available_cores()) if here else MOST_THREADS_ELSEWHERE
+
+
+def parse_threads(text: str, *, most: int) -> tuple[int, ...]:
     """Return numbers of threads from text such as `1,2` or `1,all`, repeats dropped.
 
     Raises:
-        UserError: not numbers, or more than the cores that this process may use.
+        UserError: not numbers, or more than `most`.
     """
-    from lolvit_benchmarks.pinning import available_cores
-
-    cores = len(available_cores())
     counts = []
     for part in (part.strip() for part in text.split(",")):
-        number = cores if part == "all" else int(part) if part.isdecimal() else 0
-        if not 1 <= number <= cores:
+        number = most if part == "all" else int(part) if part.isdecimal() else 0
+        if not 1 <= number <= most:
             raise UserError(
-                f"cannot use '{part}' threads", remedy=f"write 1 to {cores}, or all, or several"
+                f"cannot use '{part}' threads", remedy=f"write 1 to {most}, or all, or several"
             )
         counts.append(number)
     return tuple(dict.fromkeys(counts))
@@ -161,7 +175,7 @@ def _names(text: str) -> list[str]:
 
 
 def _steps(request: Request) -> int:
-    return len(request.sizes) * len(request.settings())
+    return len(request.sizes) * sum(len(request.settings(one)) for one in request.devices)
 
 
 class _Listener:

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from lolvit.output import print_json, results
+from lolvit_benchmarks.devices.table import DEVICES, DeviceStatus, list_devices
 from lolvit_runtimes.probe import Status, runtime_status
-from lolvit_runtimes.table import RUNTIMES
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def devices(as_json: bool) -> None:
     """List what lolvit bench can measure on from here, and with which runtimes."""
-    runtimes = [status for status in runtime_status() if status.id in timed_runtimes()]
-    host = host_status(runtimes)
+    found, host = list_devices(), DEVICES["host"].runtimes
+    runtimes = [status for status in runtime_status() if status.id in host]
     if as_json:
-        print_json({"devices": [_row(host)], "runtimes": [_row(status) for status in runtimes]})
+        print_json({"devices": list(map(asdict, found)), "runtimes": list(map(_row, runtimes))})
         return
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("device or runtime", "kind", "ready", "what, or why not")
-    for status in (host, *runtimes):
+    rows: list[DeviceStatus | Status] = [*found, *runtimes]
+    for status in rows:
         ready = "[green]yes[/green]" if status.ready else "[red]no[/red]"
-        table.add_row(status.id, status.kind, ready, escape(status.reason))
+        table.add_row(status.id, status.kind, ready, escape(_what(status)))
     results().print(table)
 
 
-def timed_runtimes() -> list[str]:
-    """Return the runtimes whose speed means something: references are for numbers."""
-    return [name for name in RUNTIMES if not name.endswith("-reference")]
-
-
-def host_status(runtimes: list[Status]) -> Status:
-    """Return this machine as a device: ready if any of its runtimes is."""
-    ready = [f"{status.id} {status.version}" for status in runtimes if status.ready]
-    if ready:
-        return Status("host", "cpu", True, f"this machine, with {', '.join(ready)}")
-    missing = "no runtime is installed; run: pip install 'lolvit[bench]'"
-    return Status("host", "cpu", False, missing)
+def _what(status: DeviceStatus | Status) -> str:
+    """Return what a device is, what it can tell and what it can't."""
+    lines = [status.reason]
+    if isinstance(status, DeviceStatus):
+        lines += [f"tells: {', '.join(status.tells)}"] if status.tells else []
+        lines += [f"can't tell: {', '.join(status.silent)}"] if status.silent else []
+    return "\n".join(lines)
 
 
 def _row(status: Status) -> dict[str, str | bool]:

@@ -18,6 +18,7 @@ from lolvit_benchmarks.sustained import Curve
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import RUNTIMES
 
+COMPARISON = 2  # models: of more than these, one that fails is left out
 MATCHED_PARAMETERS = 0.03  # two models within this share of each other are of one size
 
 
@@ -53,16 +54,25 @@ def entrants(model: str, prepared: Prepared, setting: Setting, photo: Photo) -> 
         DeviceError: the runtime refused one or crashed on it.
     """
     format = RUNTIMES[setting.runtime].format
-    named: dict[str, str]
-    if setting.precision != BEST:
-        named = {model: setting.precision}
-    else:
-        found = [a.precision for a in prepared.manifest.artifacts if a.format == format]
-        named = {f"{model} {precision}": precision for precision in found}
     return [
-        _entrant(name, model, prepared, prepared.artifact(format, precision), setting, photo)
-        for name, precision in named.items()
+        _entrant(name, model, prepared, artifact, setting, photo)
+        for name, artifact in chosen_artifacts(model, prepared, format, setting.precision)
     ]
+
+
+def chosen_artifacts(
+    model: str, prepared: Prepared, format: str, precision: Precision | Best
+) -> list[tuple[str, Artifact]]:
+    """Return a model's artifacts of a format that take part, each with its name: the one in the
+    precision, or all for `best`.
+
+    Raises:
+        UserError: one is missing or changed.
+    """
+    if precision != BEST:
+        return [(model, prepared.artifact(format, precision))]
+    found = [a.precision for a in prepared.manifest.artifacts if a.format == format]
+    return [(f"{model} {each}", prepared.artifact(format, each)) for each in found]
 
 
 def _entrant(

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from lolvit.artifact import Precision, Sha256
 from lolvit_benchmarks.environment import Environment
 from lolvit_benchmarks.profile_result import OperationProfile, Roof
+from lolvit_benchmarks.result_device import DeviceInfo, Estimate
 
 SCHEMA_VERSION: Final = 1
 KIND: Final = "lolvit-bench"
@@ -145,10 +146,11 @@ class Reading(_Frozen):
     """One look at the machine between blocks."""
 
     at_s: float
-    probe_us: Positive
+    probe_us: Positive | None = Field(description="null: not this machine's processor")
     frequency_mhz: float | None
     temperature_c: float | None
     throttle_events: int | None
+    battery_percent: float | None = None
 
 
 class Result(_Frozen):
@@ -157,6 +159,9 @@ class Result(_Frozen):
     runtime: str
     runtime_version: str
     device: str
+    device_info: DeviceInfo | None = Field(
+        default=None, description="null: this machine, which `environment` describes"
+    )
     precision: Precision | Best = Field(description="best: each side in its own fastest one")
     threads: int
     pinned_cores: tuple[int, ...] | None = Field(description="null: the system can't pin")
@@ -190,6 +195,7 @@ class Failure(_Frozen):
     """What gave no result, and why: a model (null: all), in a runtime (null: its export failed)."""
 
     model: str | None = None
+    device: str | None = None
     runtime: str | None = None
     precision: Precision | Best | None = None
     threads: int | None = None
@@ -207,4 +213,7 @@ class Document(_Frozen):
     photo: Photo
     environment: Environment
     results: tuple[Result, ...]
+    estimates: tuple[Estimate, ...] = Field(
+        default=(), description="not measured: what vendors' tools say that it would take"
+    )
     failures: tuple[Failure, ...] = ()

@@ -8,9 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lolvit_benchmarks import operations_table, peers, scaling, sustained_grid, words
+from lolvit_benchmarks import (
+    estimates_grid,
+    operations_table,
+    peers,
+    scaling,
+    sustained_grid,
+    words,
+)
 from lolvit_benchmarks.grid import Grid
 from lolvit_benchmarks.result import Document, Result
+from lolvit_benchmarks.result_device import Estimate
 
 _LEFT = ("runtime", "model", "against", "verdict")
 
@@ -19,14 +27,14 @@ def show(document: Document, out: Console) -> None:
     """Print a document's results, what makes them unstable, and what failed."""
     if document.results:
         out.print(_rich_table(document.results))
-    for grid in (*grids(document.results), *operations_table.grids(document.results)):
+    for grid in _all_grids(document.results, document.estimates):
         _print_grid(grid, out)
     for result in document.results:
         if result.verdict.reasons:
             out.print(f"UNSTABLE: {words.place(result)}", markup=False, style="red")
         for reason in result.verdict.reasons:
             out.print(f"  {reason.text}", markup=False)
-    for note in words.all_notes(document.results):
+    for note in words.all_notes((*document.results, *document.estimates)):
         out.print(note, markup=False, style="yellow")
     for failure in document.failures:
         out.print(f"FAILED: {words.failed(failure)}: {failure.what}", markup=False, style="red")
@@ -38,6 +46,10 @@ def grids(results: Sequence[Result]) -> list[Grid]:
     """Return the tables that several models, several sizes or a long run make."""
     makers = (peers, scaling, sustained_grid)
     return [grid for maker in makers for grid in maker.grids(results)]
+
+
+def _all_grids(results: Sequence[Result], estimates: Sequence[Estimate]) -> list[Grid]:
+    return [*grids(results), *estimates_grid.grids(estimates), *operations_table.grids(results)]
 
 
 def _print_grid(grid: Grid, out: Console) -> None:
@@ -65,8 +77,9 @@ def _rich_table(results: Sequence[Result]) -> Table:
 def as_markdown(documents: Sequence[Document]) -> str:
     """Return the results of all documents as Markdown, with the conditions they hold under."""
     results = [result for document in documents for result in document.results]
-    lines = ["### Latency", "", *_markdown_table(results), ""]
-    for grid in (*grids(results), *operations_table.grids(results)):
+    lines = ["### Latency", "", *_markdown_table(results), ""] if results else []
+    estimates = [estimate for document in documents for estimate in document.estimates]
+    for grid in _all_grids(results, estimates):
         lines += [f"### {grid.title}", "", *_markdown_grid(grid), "", grid.note, ""]
     lines += [f"- {words.headline(result)}" for result in results]
     lines += _warnings(documents)
@@ -94,12 +107,13 @@ def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _warnings(documents: Sequence[Document]) -> list[str]:
     results = [result for document in documents for result in document.results]
+    estimates = [estimate for document in documents for estimate in document.estimates]
     lines = [
         f"- **UNSTABLE** ({words.place(result)}): {reason.text}."
         for result in results
         for reason in result.verdict.reasons
     ]
-    lines += [f"- **{note}**" for note in words.all_notes(results)]
+    lines += [f"- **{note}**" for note in words.all_notes((*results, *estimates))]
     for document in documents:
         lines += [
             f"- **Failed**: {words.failed(failure)}: {failure.what}"

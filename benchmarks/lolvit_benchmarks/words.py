@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lolvit_benchmarks.result import BEST, Document, Failure, Result, Side, Speedup
+from lolvit_benchmarks.result_device import Estimate
 
 RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO",
                  "executorch": "ExecuTorch", "coreml": "Core ML", "eager": "eager PyTorch",
                  "torch-compile": "torch.compile"}  # fmt: skip
+
+HOST = "host"
 
 HEADINGS = ("runtime", "model", "median (p90) ms", "against", "median (p90) ms", "speedup",
             "95 % interval", "verdict")  # fmt: skip
@@ -63,7 +66,8 @@ def where(runtime: str, precision: str, count: int) -> str:
 def setting(result: Result) -> str:
     """Return where was measured, in a few words. The size is model a's; a note says where b's is
     another."""
-    return f"{where(result.runtime, result.precision, result.threads)}, {size(result.a)}"
+    place = f"{where(result.runtime, result.precision, result.threads)}, {size(result.a)}"
+    return place if result.device == HOST else f"{result.device}: {place}"
 
 
 def row(result: Result) -> tuple[str, ...]:
@@ -88,9 +92,10 @@ def headline(result: Result) -> str:
     """Return a result as a sentence."""
     a, b, speedup = result.a, result.b, result.speedup
     one, other = named(result, a), named(result, b)
+    device = "" if result.device == HOST else f"on {result.device} "
     place = (
-        f"in {runtime_name(result.runtime)} with {threads(result.threads)}, {result.precision}, "
-        f"{size(a)}: "
+        f"{device}in {runtime_name(result.runtime)} with {threads(result.threads)}, "
+        f"{result.precision}, {size(a)}: "
         f"{milliseconds(a.median_ms)} ms against {milliseconds(b.median_ms)} ms"
     )
     bounds = f"95 % interval {interval(speedup)}"
@@ -107,13 +112,16 @@ def place(result: Result) -> str:
 
 def failed(failure: Failure) -> str:
     """Return what gave no result, in a few words."""
+    if failure.runtime is None and failure.device is not None:
+        return failure.device
     if failure.runtime is None or failure.threads is None:
         return f"export of {failure.model}"
     place = where(failure.runtime, failure.precision or "", failure.threads)
-    return f"{failure.model} in {place}" if failure.model else place
+    elsewhere = f" on {failure.device}" if failure.device not in (None, HOST) else ""
+    return f"{failure.model} in {place}{elsewhere}" if failure.model else f"{place}{elsewhere}"
 
 
-def all_notes(results: Iterable[Result]) -> list[str]:
+def all_notes(results: Iterable[Result | Estimate]) -> list[str]:
     """Return the notes of all results, each once."""
     return list(dict.fromkeys(note for result in results for note in result.notes))
 

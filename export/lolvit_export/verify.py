@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import platform
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,10 +21,12 @@ import torch
 from torch import nn
 
 from lolvit.artifact import Artifact, Gate, Preprocess
+from lolvit_export.verify_devices import HOST, runtimes_for
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.preprocess import Pixels, normalize, to_input
 from lolvit_runtimes.session import Session, open_session
+from lolvit_runtimes.table import RUNTIMES
 
 Logits = npt.NDArray[np.float64]
 
@@ -55,13 +56,6 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("coreml", "int8"): 20,
     ("coreml", "w8a16"): 28,
 }
-# Core ML's depends on the machine.
-_RUNTIMES: dict[str, tuple[str, ...]] = {
-    "onnx": ("ort",),
-    "tflite": ("litert", "tf-reference"),
-    "executorch": ("executorch",),
-    "torch": ("eager",),
-}
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
 # A child that is slow is not wrong: on a busy machine TensorFlow alone takes minutes to import, and
 # its reference kernels are plain loops.
@@ -69,13 +63,6 @@ START_SECONDS, RUN_SECONDS = 900.0, 600.0
 # Share of photos with eager's top class. Half precision may turn one near tie in eight. Accuracy on
 # labelled images is a gate of its own of quantized artifacts.
 TOP1_FLOOR = {"fp32": 1.0, "fp16": 0.875, "int8": 0.9, "w8a16": 0.95}
-
-
-def runtimes_for(format: str) -> tuple[str, ...]:
-    """Return the runtimes that an artifact of this format is run in on this machine."""
-    if format in _RUNTIMES:
-        return _RUNTIMES[format]
-    return ("coreml",) if platform.system() == "Darwin" else ("coreml-reference",)
 
 
 def eager_logits(
@@ -92,11 +79,13 @@ class Verifiers:
     """The child processes that artifacts are verified in: one a runtime, for its artifacts one
     after another. Several threads may verify at once.
 
-    With `own`, for artifacts that this process has just written, an interpreter in Python runs
-    here: it can't crash, and a process of its own would import torch once more.
+    `device` is where: one of `VERIFY_DEVICES`. With `own`, for artifacts that this process has just
+    written, an interpreter in Python runs here: it can't crash, and a process of its own would
+    import torch once more.
     """
 
-    def __init__(self, *, own: bool = False) -> None:
+    def __init__(self, *, own: bool = False, device: str = HOST) -> None:
+        self.device = device
         self._here = _PYTHON if own else frozenset[str]()
         self._children: dict[str, Child] = {}
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -110,9 +99,13 @@ class Verifiers:
 
     def start(self, format: str) -> None:
         """Have the runtimes of a format imported, so that they are there when they are needed."""
-        for runtime in set(runtimes_for(format)) - self._here:
+        for runtime in set(self.runtimes(format)) - self._here:
             with self._turns[runtime]:
                 self._child(runtime, Path(format)).import_ahead(runtime)
+
+    def runtimes(self, format: str) -> tuple[str, ...]:
+        """Return the runtimes that an artifact of this format is run in."""
+        return runtimes_for(format, self.device)
 
     def verify(
         self,
@@ -129,12 +122,13 @@ class Verifiers:
         """
         gates: list[Gate] = []
         measured: dict[str, float] = {}
-        for runtime in runtimes_for(artifact.format):
-            outputs = self.outputs(runtime, path, artifact, photos, preprocess)
+        for runtime in self.runtimes(artifact.format):
+            outputs, placement = self.outputs(runtime, path, artifact, photos, preprocess)
             worst = min(snr_db(r, o) for r, o in zip(references, outputs, strict=True))
             agreement = top1_agreement(references, outputs)
             gates.append(gate(f"{runtime}.snr_db", worst, SNR_FLOOR[runtime, artifact.precision]))
             gates.append(gate(f"{runtime}.top1", agreement, TOP1_FLOOR[artifact.precision]))
+            gates += placement_gates(runtime, placement)
             measured[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
         return artifact.model_copy(update={"gates": tuple(gates), "measured": measured})
 
@@ -145,15 +139,18 @@ class Verifiers:
         artifact: Artifact,
         photos: Sequence[Pixels],
         preprocess: Preprocess,
-    ) -> list[Logits]:
-        """Return a runtime's logits (1, classes) for each photo (H, W, 3).
+    ) -> tuple[list[Logits], dict[str, int]]:
+        """Return a runtime's logits (1, classes) for each photo (H, W, 3), and its operations by
+        where they ran if it has an accelerator.
 
         Raises:
             DeviceError: the runtime refused the artifact.
         """
         inputs: list[Any] = [to_input(photo, preprocess, artifact.input) for photo in photos]
         with self._turns[runtime], closing(self._opened(runtime, path, artifact)) as session:
-            return [session.run(image).astype(np.float64) for image in inputs]
+            outputs = [session.run(image).astype(np.float64) for image in inputs]
+            accelerated = RUNTIMES[runtime].accelerator is not None
+            return outputs, session.placement() if accelerated else {}
 
     def _opened(self, runtime: str, path: Path, artifact: Artifact) -> Session:
         if runtime in self._here:
@@ -178,6 +175,15 @@ class Verifiers:
 def gate(name: str, value: float, floor: float) -> Gate:
     """Return a gate that has passed if the value reaches the floor."""
     return Gate(name=name, value=value, floor=floor, passed=value >= floor)
+
+
+def placement_gates(runtime: str, placement: dict[str, int]) -> list[Gate]:
+    """Return the gate that all operations ran on the runtime's accelerator, where it has one."""
+    accelerator = RUNTIMES[runtime].accelerator
+    if accelerator is None:
+        return []
+    share = placement.get(accelerator, 0) / max(1, sum(placement.values()))
+    return [gate(f"{runtime}.on_{accelerator.lower()}", share, 1.0)]
 
 
 def top1_agreement(references: Sequence[Logits], outputs: Sequence[Logits]) -> float:

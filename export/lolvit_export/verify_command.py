@@ -10,17 +10,20 @@ import click
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
 from lolvit_export.command import UNTRAINED, as_document, gate_table
+from lolvit_export.verify_devices import HOST, VERIFY_DEVICES, runtimes_for
 
 if TYPE_CHECKING:
     from lolvit.artifact import Artifact, Manifest
 
 _MANIFEST = "manifest.json"
+_DEVICES = ", ".join(VERIFY_DEVICES)
 
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--device", default=HOST, show_default=True, help=f"One of {_DEVICES}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def verify(artifact: Path, as_json: bool) -> None:
+def verify(artifact: Path, device: str, as_json: bool) -> None:
     """Compare ARTIFACT, or every artifact of an export folder, with eager PyTorch on photos.
 
     The manifest and the weights beside it say what eager is. Exit code 1: a gate failed.
@@ -29,13 +32,13 @@ def verify(artifact: Path, as_json: bool) -> None:
 
     folder, wanted = _folder_and_name(artifact)
     manifest = read_manifest(folder)
-    chosen = _chosen(manifest, wanted, folder)
+    chosen = _taken(_chosen(manifest, wanted, folder), device, folder)
     out = results()
-    verified, failures = _verify_all(folder, manifest, chosen)
+    verified, failures = _verify_all(folder, manifest, chosen, device)
     result = manifest.model_copy(update={"artifacts": tuple(verified)})
     if as_json:
         failed = [{"artifact": name, "error": error.line()} for name, error in failures]
-        print_json(as_document(folder, result) | {"failures": failed})
+        print_json(as_document(folder, result) | {"device": device, "failures": failed})
     else:
         out.print(gate_table(result.artifacts))
         if not manifest.weights.trained:
@@ -71,8 +74,24 @@ def _chosen(manifest: Manifest, name: str | None, folder: Path) -> list[Artifact
     return chosen
 
 
+def _taken(chosen: list[Artifact], device: str, folder: Path) -> list[Artifact]:
+    """Return the artifacts that the device takes, saying which it doesn't."""
+    taken = [artifact for artifact in chosen if runtimes_for(artifact.format, device)]
+    if not taken:
+        formats = ", ".join(VERIFY_DEVICES[device])
+        raise UserError(
+            f"holds nothing that '{device}' runs",
+            where=str(folder),
+            remedy=f"export with --to {formats.replace(', ', ' or ')}",
+        )
+    for artifact in chosen:
+        if artifact not in taken:
+            console().print(f"{artifact.path}: not for {device}", markup=False)
+    return taken
+
+
 def _verify_all(
-    folder: Path, manifest: Manifest, chosen: list[Artifact]
+    folder: Path, manifest: Manifest, chosen: list[Artifact], device: str
 ) -> tuple[list[Artifact], list[tuple[str, DeviceError]]]:
     """Check every file before any is opened, then run each; one that crashes stops no other."""
     from lolvit.artifact import check_artifact, check_file
@@ -91,7 +110,7 @@ def _verify_all(
     model = restore(manifest.model, manifest.num_classes, state, where=str(weights))
     verified: list[Artifact] = []
     failures: list[tuple[str, DeviceError]] = []
-    with Verifiers() as verifiers:
+    with Verifiers(device=device) as verifiers:
         verification = Verification(model, manifest.preprocess, manifest.labels, verifiers)
         for artifact in chosen:
             say(f"verify {artifact.path}", markup=False)

@@ -11,13 +11,19 @@ from lolvit.errors import MissingExtraError
 @dataclass(frozen=True)
 class RuntimeEntry:
     """One runtime: the artifact format it opens, where its session class is, the modules that it
-    needs (the first is the runtime itself) and the extra that brings them."""
+    needs (the first is the runtime itself) and the extra that brings them.
+
+    `timed`: its speed on this machine means something. `accelerator`: what its `placement` calls
+    the place where every operation is to run, if it is no processor.
+    """
 
     format: str
     session: str
     modules: tuple[str, ...]
     extra: str
     note: str
+    timed: bool = True
+    accelerator: str | None = None
 
 
 # In the order in which a command that is not told takes one. Each session class is built as
@@ -53,10 +59,12 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     "coreml-reference": RuntimeEntry(
         "coreml", "lolvit_runtimes.coreml_reference:CoreMLReferenceSession",
         ("coremltools", "torch"), "export", "interpreter of a saved ML Program: numbers, not speed",
+        timed=False,
     ),
     "tf-reference": RuntimeEntry(
         "tflite", "lolvit_runtimes.tf_reference:TfReferenceSession", ("tensorflow",), "export",
         "TensorFlow Lite reference kernels: a second opinion, not for speed",
+        timed=False,
     ),
 }  # fmt: skip
 

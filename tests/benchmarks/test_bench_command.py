@@ -16,7 +16,7 @@ from lolvit.cli import main
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit_benchmarks import command, stats
 from lolvit_benchmarks.bench import distinct
-from lolvit_benchmarks.cell import notes
+from lolvit_benchmarks.entrants import notes
 from lolvit_benchmarks.result import Document, Failure, Reason, Verdict
 from lolvit_benchmarks.result_files import read_result
 from tests.benchmarks import documents, tiny
@@ -216,9 +216,9 @@ def test_a_folder_that_cannot_be_written_is_told_before_measuring(
 
 def test_threads_are_numbers_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lolvit_benchmarks.pinning.available_cores", lambda: [0, 1, 4, 5])
-    assert command.parse_threads("1,2,all,4") == (1, 2, 4)
+    assert command.parse_threads("1,2,all,4", most=4) == (1, 2, 4)
     with pytest.raises(UserError, match="write 1 to 4"):
-        command.parse_threads("5")
+        command.parse_threads("5", most=4)
 
 
 def test_sizes_are_several_or_each_models_own() -> None:

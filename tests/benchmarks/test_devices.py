@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
-from lolvit_benchmarks.devices_command import host_status, timed_runtimes
+import pytest
+
+from lolvit.errors import UserError
+from lolvit_benchmarks.devices.host import status_of
+from lolvit_benchmarks.devices.table import DEVICES, choose_devices
 from lolvit_benchmarks.result_schema import PATH, schema_text
 from lolvit_runtimes.probe import Status
 from lolvit_runtimes.table import RUNTIMES
@@ -15,20 +19,43 @@ def test_the_command_lists_the_host_and_its_runtimes(run_lolvit: Run) -> None:
     done = run_lolvit("devices", "--json")
     assert done.returncode == 0
     document = json.loads(done.stdout)
-    (host,) = document["devices"]
-    assert set(host) == {"id", "kind", "ready", "reason"}
+    host = document["devices"][0]
+    assert set(host) == {"id", "kind", "ready", "reason", "tells", "silent"}
     assert (host["id"], host["ready"]) == ("host", True)
-    assert [runtime["id"] for runtime in document["runtimes"]] == timed_runtimes()
+    assert [runtime["id"] for runtime in document["runtimes"]] == list(DEVICES["host"].runtimes)
 
 
 def test_references_are_not_timed() -> None:
-    left_out = set(RUNTIMES) - set(timed_runtimes())
-    assert left_out == {name for name in RUNTIMES if "reference" in name}
-    assert {"ort", "litert"} <= set(timed_runtimes())
+    left_out = set(RUNTIMES) - set(DEVICES["host"].runtimes)
+    assert left_out >= {name for name in RUNTIMES if "reference" in name}
+    assert {"ort", "litert"} <= set(DEVICES["host"].runtimes)
+
+
+def test_a_device_takes_its_own_runtimes_and_its_defaults_where_none_is_named() -> None:
+    (host,) = choose_devices("host", None)
+    assert (host.runtimes, host.formats) == (("ort", "litert"), ("onnx", "tflite"))
+    (host,) = choose_devices("host,host", "openvino")
+    assert (host.id, host.runtimes) == ("host", ("openvino",))
+
+
+@pytest.mark.parametrize(
+    ("text", "runtimes", "line"),
+    [
+        ("hots", None, "unknown device 'hots'"),
+        ("host:1", None, "takes nothing after a colon"),
+        (",", None, "no device given"),
+        ("host", "tf-reference", "unknown runtime 'tf-reference'"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_in_one_line(
+    text: str, runtimes: str | None, line: str
+) -> None:
+    with pytest.raises(UserError, match=line):
+        choose_devices(text, runtimes)
 
 
 def test_a_host_without_runtimes_is_not_ready_and_says_what_adds_one() -> None:
-    host = host_status([Status("ort", "runtime", False, "missing")])
+    host = status_of([Status("ort", "runtime", False, "missing")])
     assert not host.ready
     assert "pip install" in host.reason
 

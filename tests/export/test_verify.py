@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 
 from lolvit.artifact import Manifest
 from lolvit.cli import main
-from lolvit_export.verify import SNR_FLOOR, max_abs_error, runtimes_for, top1_agreement
+from lolvit_export.verify import SNR_FLOOR, max_abs_error, top1_agreement
+from lolvit_export.verify_devices import runtimes_for
 from lolvit_runtimes.agreement import snr_db
 
 LOGITS = arrays.arrays(

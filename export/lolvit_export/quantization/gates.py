@@ -16,7 +16,7 @@ from lolvit_export.verify import (
     Verifiers,
     gate,
     max_abs_error,
-    runtimes_for,
+    placement_gates,
     top1_agreement,
 )
 from lolvit_runtimes.agreement import snr_db
@@ -49,11 +49,14 @@ def verify_quantized(
     """
     gates: list[Gate] = []
     measured = dict(artifact.measured)
-    for runtime in runtimes_for(artifact.format):
+    for runtime in verifiers.runtimes(artifact.format):
         count = _MOST_IMAGES.get(runtime, len(evidence.photos))
         references = evidence.references[:count]
-        outputs = verifiers.outputs(runtime, path, artifact, evidence.photos[:count], preprocess)
+        outputs, placement = verifiers.outputs(
+            runtime, path, artifact, evidence.photos[:count], preprocess
+        )
         gates += _gates(runtime, artifact.precision, references, outputs)
+        gates += placement_gates(runtime, placement)
         measured[f"{runtime}.worst_snr_db"] = min(
             snr_db(r, o) for r, o in zip(references, outputs, strict=True)
         )

@@ -19,7 +19,8 @@ from lolvit_export.quantization.search import Floors, search
 from lolvit_export.quantization.table import open_quantizer
 from lolvit_export.quantization.trials import Trials
 from lolvit_export.quiet import quiet
-from lolvit_export.verify import SNR_FLOOR, TOP1_FLOOR, Logits, Verifiers, runtimes_for
+from lolvit_export.verify import SNR_FLOOR, TOP1_FLOOR, Logits, Verifiers
+from lolvit_export.verify_devices import runtimes_for
 
 # Above the floors of the gates, which other images decide than the search does.
 _SNR_MARGIN_DB, _TOP1_MARGIN = 1.0, 0.02

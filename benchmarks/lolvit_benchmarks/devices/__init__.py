@@ -1,0 +1,1 @@
+"""Where models are compared: one file a device, behind the interface in `device.py`."""

@@ -1,0 +1,133 @@
+"""Which devices there are: data alone, so that `lolvit devices` loads only what it lists."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lolvit.errors import UserError
+from lolvit.registry import choose, choose_many
+from lolvit_runtimes.table import RUNTIMES
+
+if TYPE_CHECKING:
+    from lolvit_benchmarks.devices.device import Device
+    from lolvit_benchmarks.devices.options import DeviceOptions
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """One device as `lolvit devices` lists it: what it can and what it can't tell."""
+
+    id: str
+    kind: str
+    ready: bool
+    reason: str
+    tells: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeviceEntry:
+    """One kind of device: the module that has its `list_devices` and `open_device`, what is written
+    after its name and a colon, and its runtimes with the formats that they open. Those named in
+    `defaults` are used where the user names none."""
+
+    module: str
+    runtimes: Mapping[str, str]
+    defaults: tuple[str, ...]
+    argument: str | None = None
+
+
+def _host_runtimes() -> dict[str, str]:
+    """Return the runtimes whose speed on this machine means something: references are for
+    numbers."""
+    return {name: entry.format for name, entry in RUNTIMES.items() if entry.timed}
+
+
+# In the order in which they are listed.
+DEVICES: dict[str, DeviceEntry] = {
+    "host": DeviceEntry(
+        "lolvit_benchmarks.devices.host", _host_runtimes(), defaults=("ort", "litert")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A device that the user named, with those of its runtimes that are wanted."""
+
+    id: str
+    name: str
+    argument: str | None
+    runtimes: tuple[str, ...]
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats of artifacts that the runtimes open."""
+        known = DEVICES[self.name].runtimes
+        return tuple(dict.fromkeys(known[runtime] for runtime in self.runtimes))
+
+    def open(self, options: DeviceOptions) -> Device:
+        """Open the device.
+
+        Raises:
+            UserError, DeviceError: it is not there, or not ready.
+        """
+        device: Device = _module(self.name).open_device(self.argument, options)
+        return device
+
+
+def choose_devices(text: str, runtimes: str | None) -> tuple[Chosen, ...]:
+    """Return the devices of text such as `host,browser` or `adb:1234,adb:5678`. What follows a
+    comma and is no device belongs to the one before it: `qnn-estimate:52,57`.
+
+    `runtimes` names some of theirs, comma-separated; a device of which it names none, or no text,
+    means a device's defaults.
+
+    Raises:
+        UserError: a device or a runtime is unknown, or what stands after a colon is missing or
+            not wanted.
+    """
+    entries = [_split(entry) for entry in _joined(text)]
+    known = [runtime for name, _ in entries for runtime in DEVICES[name].runtimes]
+    wanted = choose_many("runtime", runtimes, dict.fromkeys(known)) if runtimes is not None else []
+    return tuple(_chosen(name, argument, wanted) for name, argument in dict.fromkeys(entries))
+
+
+def list_devices() -> list[DeviceStatus]:
+    """Return every device that can be seen from here, ready or not."""
+    return [status for name in DEVICES for status in _module(name).list_devices()]
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(DEVICES[name].module)
+
+
+def _joined(text: str) -> list[str]:
+    joined: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if joined and ":" in joined[-1] and part.partition(":")[0] not in DEVICES:
+            joined[-1] += f",{part}"
+        elif part:
+            joined.append(part)
+    if not joined:
+        raise UserError("no device given", remedy=f"choose from: {', '.join(DEVICES)}")
+    return joined
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    name, colon, argument = text.partition(":")
+    wanted = DEVICES[choose("device", name, DEVICES)].argument
+    if colon and wanted is None:
+        raise UserError(f"device '{name}' takes nothing after a colon", remedy=f"write {name}")
+    if wanted is not None and not argument:
+        raise UserError(f"device '{name}' needs more", remedy=f"write {name}:{wanted}")
+    return name, argument or None
+
+
+def _chosen(name: str, argument: str | None, wanted: Sequence[str]) -> Chosen:
+    entry = DEVICES[name]
+    own = tuple(runtime for runtime in wanted if runtime in entry.runtimes) or entry.defaults
+    return Chosen(name if argument is None else f"{name}:{argument}", name, argument, own)

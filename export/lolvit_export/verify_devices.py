@@ -1,0 +1,31 @@
+"""Where `lolvit verify` can run artifacts: data alone. A device is, for each format that it takes,
+the runtimes that stand for it; a runtime is an entry of `lolvit_runtimes.table.RUNTIMES`."""
+
+from __future__ import annotations
+
+import platform
+
+from lolvit.registry import choose
+
+HOST = "host"
+_CORE_ML = "coreml" if platform.system() == "Darwin" else "coreml-reference"
+
+VERIFY_DEVICES: dict[str, dict[str, tuple[str, ...]]] = {
+    HOST: {
+        "onnx": ("ort",),
+        "tflite": ("litert", "tf-reference"),
+        "coreml": (_CORE_ML,),
+        "executorch": ("executorch",),
+        "torch": ("eager",),
+    },
+}
+
+
+def runtimes_for(format: str, device: str = HOST) -> tuple[str, ...]:
+    """Return the runtimes that an artifact of this format is run in on a device; none where the
+    device does not take the format.
+
+    Raises:
+        UserError: the device is unknown.
+    """
+    return VERIFY_DEVICES[choose("device", device, VERIFY_DEVICES)].get(format, ())
