@@ -41,7 +41,7 @@ class Entrant:
     prepared: Prepared
     artifact: Artifact
     image: FloatArray
-    preprocess_ms: float
+    preprocess_ms: float | None
     seen: Preflight
 
 

@@ -34,8 +34,8 @@ class Preflight(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     runtime_version: str
-    load_ms: float = Field(description="opening the artifact, its library already imported")
-    first_ms: float = Field(description="the first inference after that")
+    load_ms: float | None = Field(description="opening the artifact, its library already imported")
+    first_ms: float | None = Field(description="the first inference after that")
     peak_memory_bytes: int | None = Field(
         description="by how much opening and the first inferences raised the process's memory"
     )

@@ -143,8 +143,8 @@ def _detail(result: Result) -> dict[str, Any]:
     }
 
 
-def _ms(value: float) -> str:
-    return f"{words.milliseconds(value)} ms"
+def _ms(value: float | None) -> str:
+    return f"{words.milliseconds(value)} ms" if value is not None else "not told"
 
 
 _ROWS: tuple[tuple[str, Callable[[Side, dict[str, int]], str]], ...] = (

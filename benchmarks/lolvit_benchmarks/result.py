@@ -73,11 +73,12 @@ class Side(_Frozen):
     drift: Share = Field(description="range of the blocks' medians over the median: judged")
     block_medians_ms: tuple[Positive, ...]
 
-    load_ms: Positive = Field(
-        description="opening the artifact in a fresh process; with LiteRT, one inference included"
+    load_ms: Positive | None = Field(
+        description="opening the artifact in a fresh process; with LiteRT, one inference included; "
+        "null, as with the next two: not told by the device"
     )
-    first_ms: Positive = Field(description="the first inference after that")
-    preprocess_ms: Positive = Field(description="from the decoded photo to the input")
+    first_ms: Positive | None = Field(description="the first inference after that")
+    preprocess_ms: Positive | None = Field(description="from the decoded photo to the input")
     peak_memory_bytes: int | None = Field(description="added by opening and running the artifact")
     denormal_share: float | None = Field(description="the largest of any intermediate tensor")
     options: dict[str, str] = Field(description="what the session was opened with")

@@ -42,7 +42,7 @@ class Seen:
     """What the device told of one contestant, its placement in `look`."""
 
     look: Preflight
-    preprocess_ms: float
+    preprocess_ms: float | None
 
 
 @dataclass(frozen=True)
