@@ -140,6 +140,9 @@ class Conditions(_Frozen):
     frequency_change: float | None = Field(description="largest over smallest, less 1")
     probe_change: float | None = Field(description="the same of a fixed piece of arithmetic's time")
     throttle_events: int | None
+    too_hot_c: float | None = Field(
+        default=None, description="the highest temperature, where it was over the device's limit"
+    )
     interrupted: bool
 
 

@@ -40,7 +40,8 @@ def rule(limits: Limits = DEFAULT_LIMITS) -> str:
         f"cores (or {limits.others_share_of_machine:.0%} of the machine, if that is more) "
         f"meanwhile; when the hypervisor took over {limits.stolen_share:.0%} of the processor "
         "time; when the processor's frequency, or its time for a fixed piece of arithmetic, "
-        f"changed by over {limits.speed_change:.0%} between blocks; when it throttled for heat; "
+        f"changed by over {limits.speed_change:.0%} between blocks; when it throttled for heat, or "
+        "became hotter than it may; "
         "or when the measurement was interrupted. A winner is named only if the 95 % interval of "
         "the ratio excludes 1."
     )
@@ -73,6 +74,7 @@ class Conditions:
     frequency_change: float | None = None
     probe_change: float | None = None
     throttle_events: int | None = None
+    too_hot_c: float | None = None
     interrupted: bool = False
 
 
@@ -133,6 +135,10 @@ def _of_machine(conditions: Conditions, limits: Limits) -> Iterator[Reason]:
         yield Reason("speed", f"{text}, limit {limits.speed_change:.0%}")
     if conditions.throttle_events:
         yield Reason("thermal", f"the CPU throttled for heat {conditions.throttle_events} times")
+    if conditions.too_hot_c is not None:
+        yield Reason(
+            "temperature", f"the device reached {conditions.too_hot_c:g} °C, over its limit"
+        )
     if conditions.interrupted:
         yield Reason("interrupted", "interrupted before all runs were made")
 

@@ -5,15 +5,41 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
+
+import click
 
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """What a user asked of devices; a field is an option's name and default."""
+    """What a user asked of devices; a field is an option's name and default, but for `folder`:
+    where the run's files go."""
+
+    folder: Path = Path("bench-results")
+
+    # adb
+    max_temperature: float = 37.0
+    cool_down_limit: float = 600.0
+    binary: Path | None = None
+    binary_args: str | None = None
+    binary_output: str | None = None
 
 
-_OPTIONS: tuple[Callable[..., Any], ...] = ()
+_OPTIONS: tuple[Callable[..., Any], ...] = (
+    # adb
+    click.option("--max-temperature", type=click.FloatRange(0, 100), default=37.0, metavar="C",
+                 help="adb: measure on no phone that is hotter, in degrees Celsius; 37."),
+    click.option("--cool-down-limit", type=click.FloatRange(0), default=600.0, metavar="SECONDS",
+                 help="adb: how long to wait for one to cool down; 600, and 0 refuses at once."),
+    click.option("--binary", type=click.Path(path_type=Path), metavar="FILE",
+                 help="adb: measure by a program built for the phone, not by the app."),
+    click.option("--binary-args", metavar="TEMPLATE",
+                 help="adb: its arguments, with {artifact}, {threads}, {runs}, {warmup}."),
+    click.option("--binary-output", metavar="HOW",
+                 help="adb: a program whose output is known, regex:UNIT:PATTERN, or "
+                      "json:UNIT:KEY.KEY."),
+)  # fmt: skip
 
 
 def device_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -21,8 +47,10 @@ def device_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def gather(**arguments: Any) -> None:
-        own = {field.name: arguments.pop(field.name) for field in fields(DeviceOptions)}
-        command(**arguments, device_options=DeviceOptions(**own))
+        names = [field.name for field in fields(DeviceOptions) if field.name != "folder"]
+        own = {name: arguments.pop(name) for name in names}
+        options = DeviceOptions(folder=arguments["out"], **own)
+        command(**arguments, device_options=options)
 
     for option in reversed(_OPTIONS):
         gather = option(gather)

@@ -32,12 +32,14 @@ class DeviceStatus:
 class DeviceEntry:
     """One kind of device: the module that has its `list_devices` and `open_device`, what is written
     after its name and a colon, and its runtimes with the formats that they open. Those named in
-    `defaults` are used where the user names none."""
+    `defaults` are used where the user names none. Several of a kind that is measured `together` are
+    opened as one device."""
 
     module: str
     runtimes: Mapping[str, str]
     defaults: tuple[str, ...]
     argument: str | None = None
+    together: bool = False
 
 
 def _host_runtimes() -> dict[str, str]:
@@ -50,6 +52,10 @@ def _host_runtimes() -> dict[str, str]:
 DEVICES: dict[str, DeviceEntry] = {
     "host": DeviceEntry(
         "lolvit_benchmarks.devices.host", _host_runtimes(), defaults=("ort", "litert")
+    ),
+    "adb": DeviceEntry(
+        "lolvit_benchmarks.devices.adb", {"litert": "tflite", "ort": "onnx"},
+        defaults=("litert",), argument="SERIAL", together=True,
     ),
 }
 
@@ -93,7 +99,7 @@ def choose_devices(text: str, runtimes: str | None) -> tuple[Chosen, ...]:
     entries = [_split(entry) for entry in _joined(text)]
     known = [runtime for name, _ in entries for runtime in DEVICES[name].runtimes]
     wanted = choose_many("runtime", runtimes, dict.fromkeys(known)) if runtimes is not None else []
-    return tuple(_chosen(name, argument, wanted) for name, argument in dict.fromkeys(entries))
+    return tuple(_chosen(name, argument, wanted) for name, argument in _together(entries))
 
 
 def list_devices() -> list[DeviceStatus]:
@@ -125,6 +131,18 @@ def _split(text: str) -> tuple[str, str | None]:
     if wanted is not None and not argument:
         raise UserError(f"device '{name}' needs more", remedy=f"write {name}:{wanted}")
     return name, argument or None
+
+
+def _together(entries: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    """Return each device once, those that are measured together as one."""
+    found: dict[tuple[str, str | None], list[str | None]] = {}
+    for name, argument in entries:
+        key = (name, None if DEVICES[name].together else argument)
+        found.setdefault(key, []).append(argument)
+    return [
+        (name, ",".join(filter(None, dict.fromkeys(arguments))) or None)
+        for (name, _), arguments in found.items()
+    ]
 
 
 def _chosen(name: str, argument: str | None, wanted: Sequence[str]) -> Chosen:

@@ -1,0 +1,117 @@
+"""The app's side of docs/android-benchmark.md, played on this machine: what is pushed is really
+opened, run and timed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lolvit.artifact import Artifact, TensorSpec
+from lolvit_benchmarks.devices.adb_contract import PACKAGE
+from lolvit_runtimes.session import Session, open_session
+
+if TYPE_CHECKING:
+    from tests.benchmarks.adb_daemon.phone import Phone
+
+FOLDER = f"/storage/emulated/0/Android/data/{PACKAGE}/files/bench"
+VERSION = "1.0-test"
+
+
+def digest(path: Path) -> str:
+    """Return a file's sha256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def instrument(phone: Phone, extras: dict[str, str], out: Callable[[str], None]) -> dict[str, str]:
+    """Do what the entry point is asked, and return its results."""
+    folder = phone.path(FOLDER)
+    if extras["action"] == "prepare":
+        (folder / "files").mkdir(parents=True, exist_ok=True)
+        facts = {
+            "schema_version": 1, "kind": "lolvit-device-facts", "app_version": VERSION,
+            "folder": FOLDER, "runtimes": {"ort": "1", "litert": "2"},
+        }  # fmt: skip
+        return {"facts": json.dumps(facts)}
+    data = (folder / f"{extras['run']}.request.json").read_bytes()
+    recording = b"\x00garbage{"
+    if not phone.faults.garbage:
+        recording = _measured(json.loads(data), data, out, folder)
+    (folder / f"{extras['run']}.recording.json").write_bytes(recording)
+    return {"recording": f"{extras['run']}.recording.json"}
+
+
+def _measured(
+    request: dict[str, Any], data: bytes, out: Callable[[str], None], folder: Path
+) -> bytes:
+    with ExitStack() as stack:
+        entrants, runs = [], {}
+        for asked in request["entrants"]:
+            seen, session, image = _open(asked, request, folder / "files")
+            stack.enter_context(closing(session))
+            runs[asked["name"]] = lambda session=session, image=image: session.run(image)
+            entrants.append(seen)
+        slots = []
+        for number, slot in enumerate(request["slots"]):
+            run = runs[slot["entrant"]]
+            for _ in range(slot["settling"]):
+                run()
+            times = [_nanoseconds(run) for _ in range(slot["burst"])]
+            slots.append({"entrant": slot["entrant"], "durations_ns": times})
+            out(f"INSTRUMENTATION_STATUS: slots={number + 1}\nINSTRUMENTATION_STATUS_CODE: 1\n")
+    recording = {
+        "schema_version": 1, "kind": "lolvit-device-recording",
+        "request_sha256": hashlib.sha256(data).hexdigest(),
+        "runtime_version": "1", "app_version": VERSION, "cpuset": "/top-app",
+        "entrants": entrants, "slots": slots,
+    }  # fmt: skip
+    return json.dumps(recording).encode()
+
+
+def _open(
+    asked: dict[str, Any], request: dict[str, Any], files: Path
+) -> tuple[dict[str, Any], Session, np.ndarray]:
+    path = files / asked["artifact"]["name"]
+    for file in (asked["artifact"], asked["input"]):
+        if digest(files / file["name"]) != file["sha256"]:
+            raise ValueError(f"{file['name']} is not what was asked for")
+    image = np.fromfile(files / asked["input"]["name"], asked["dtype"]).reshape(asked["shape"])
+    start = time.perf_counter()
+    session = open_session(
+        request["runtime"], path, _artifact(asked, path), threads=request["threads"]
+    )
+    loaded = time.perf_counter()
+    logits = session.run(image)
+    first = time.perf_counter()
+    times = [_nanoseconds(lambda: session.run(image)) for _ in range(request["warm_up_runs"])]
+    seen = {
+        "name": asked["name"], "artifact_sha256": digest(path),
+        "load_ms": (loaded - start) * 1e3, "first_ms": (first - loaded) * 1e3,
+        "run_ms": float(np.median(times)) / 1e6,
+        "placement": session.placement(), "options": session.options(),
+        "logits": [float(value) for value in np.ravel(logits)],
+    }  # fmt: skip
+    return seen, session, image
+
+
+def _artifact(asked: dict[str, Any], path: Path) -> Artifact:
+    """Return what the runtimes of this machine want to know; of shapes they read the file's."""
+    spec = {"shape": asked["shape"], "dtype": asked["dtype"]}
+    return Artifact(
+        path=path.name, format=asked["format"], precision="fp32",
+        sha256=asked["artifact"]["sha256"], bytes=asked["artifact"]["bytes"],
+        input=TensorSpec(name="image", layout="NCHW", values="normalized", **spec),
+        output=TensorSpec(name="logits", shape=(1, 10), layout="NC", values="logits"),
+    )  # fmt: skip
+
+
+def _nanoseconds(run: Callable[[], object]) -> int:
+    start = time.perf_counter_ns()
+    run()
+    return time.perf_counter_ns() - start
