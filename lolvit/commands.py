@@ -18,5 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("lolvit_benchmarks.report_command:report", "Make a page from result files."),
     "compare": ("lolvit_benchmarks.compare_command:compare", "Find regressions between results."),
     "devices": ("lolvit_benchmarks.devices_command:devices", "List what can be measured here."),
+    "browse": ("lolvit_benchmarks.browser.command:browse", "Try artifacts in a browser."),
+    "browser-setup": (
+        "lolvit_benchmarks.browser.setup_command:browser_setup",
+        "Install what browsers need to run artifacts.",
+    ),
     "doctor": ("lolvit_runtimes.doctor_command:doctor", "Say what is missing and how to add it."),
 }

@@ -24,7 +24,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "torch",
         "torchvision",
     ),
-    "bench": ("jinja2", "matplotlib", "platformdirs", "psutil"),
+    "bench": ("jinja2", "matplotlib", "platformdirs", "psutil", "segno"),
     "train": ("datasets", "huggingface_hub", "sklearn", "tensorboard"),
 }
 

@@ -85,7 +85,7 @@ def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
     """
     path = Path(wanted.model)
     if path.exists() or _looks_like_path(wanted.model):
-        prepared = _open_folder(path)
+        prepared = open_folder(path)
         _refuse_other_size(prepared, wanted.size)
     else:
         prepared = _from_cache(wanted, cache, fresh=fresh, say=say)
@@ -112,8 +112,12 @@ def is_artifact(model: str) -> bool:
     return path.exists() and (path.is_file() or path.suffix == ".mlpackage")
 
 
-def _open_folder(path: Path) -> Prepared:
-    """Open an export folder, or one artifact in it: a folder that holds no other."""
+def open_folder(path: Path) -> Prepared:
+    """Open an export folder, or one artifact in it: a folder that holds no other.
+
+    Raises:
+        UserError: there is none, or its manifest can't be read or lacks the artifact.
+    """
     if is_artifact(str(path)):
         manifest = read_manifest(path.parent)
         own = tuple(a for a in manifest.artifacts if a.path == path.name)
@@ -176,7 +180,7 @@ def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepar
         what=f"export of {wanted.model}",
         hear=lambda line: say(f"  {line}") if _STEP.match(line) else None,
     )
-    return _open_folder(Path(document["folder"]))
+    return open_folder(Path(document["folder"]))
 
 
 def _key(wanted: Wanted) -> str:

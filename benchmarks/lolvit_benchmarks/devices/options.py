@@ -18,6 +18,12 @@ class DeviceOptions:
 
     folder: Path = Path("bench-results")
 
+    # browser
+    lan: bool = False
+    headless: bool | None = None
+    open_page: bool = False
+    port: int = 0
+    certificate: Path | None = None
     # adb
     max_temperature: float = 37.0
     cool_down_limit: float = 600.0
@@ -27,6 +33,17 @@ class DeviceOptions:
 
 
 _OPTIONS: tuple[Callable[..., Any], ...] = (
+    # browser
+    click.option("--lan", is_flag=True,
+                 help="browser: let other machines of this network open the page."),
+    click.option("--headless/--window", default=None,
+                 help="browser: start a Chromium without a window, or wait for a browser of yours. "
+                      "By default the former where nobody could see one."),
+    click.option("--open", "open_page", is_flag=True, help="browser: open the page here."),
+    click.option("--port", type=click.IntRange(0, 65535), default=0,
+                 help="browser: where to listen; by default any port that is free."),
+    click.option("--certificate", type=click.Path(path_type=Path),
+                 help="browser: a PEM file with certificate and key, for https."),
     # adb
     click.option("--max-temperature", type=click.FloatRange(0, 100), default=37.0, metavar="C",
                  help="adb: measure on no phone that is hotter, in degrees Celsius; 37."),

@@ -53,6 +53,12 @@ DEVICES: dict[str, DeviceEntry] = {
     "host": DeviceEntry(
         "lolvit_benchmarks.devices.host", _host_runtimes(), defaults=("ort", "litert")
     ),
+    "browser": DeviceEntry(
+        "lolvit_benchmarks.devices.browser",
+        {"ort-web-wasm": "onnx", "ort-web-webgpu": "onnx",
+         "litert-web-wasm": "tflite", "litert-web-webgpu": "tflite"},
+        defaults=("ort-web-wasm", "litert-web-wasm"),
+    ),
     "adb": DeviceEntry(
         "lolvit_benchmarks.devices.adb", {"litert": "tflite", "ort": "onnx"},
         defaults=("litert",), argument="SERIAL", together=True,

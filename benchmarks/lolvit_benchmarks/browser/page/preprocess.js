@@ -1,0 +1,139 @@
+// A photo into an input, as the manifest's `preprocess` says, to the same pixels as Pillow:
+// its coefficients have 22 bits after the point, it resizes rows first, and rounds to 8 bits
+// between the two directions.
+const BITS = 22;
+const HALF = 1 << (BITS - 1);
+const LARGEST_RESIZED = 64e6; // pixels, as in Python
+
+const FILTERS = {
+  bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
+  bicubic: {
+    support: 2,
+    weight(x) {
+      const a = -0.5;
+      const d = Math.abs(x);
+      if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+      return d < 2 ? (((d - 5) * d + 8) * d - 4) * a : 0;
+    },
+  },
+};
+
+// { width, height, rgb: Uint8Array of height * width * 3 } -> the crop, in the same form.
+export function toPixels(photo, preprocess) {
+  const [height, width] = resizedSize([photo.height, photo.width], preprocess);
+  if (height * width > LARGEST_RESIZED) throw new Error("the photo is too elongated: crop it first");
+  const [cropHeight, cropWidth] = preprocess.size;
+  const top = roundHalfEven((height - cropHeight) / 2);
+  const left = roundHalfEven((width - cropWidth) / 2);
+  const filter = FILTERS[preprocess.interpolation];
+  if (!filter) throw new Error(`interpolation '${preprocess.interpolation}' is not known`);
+  // Only the columns and rows of the crop are made: the others would be cut off.
+  const columns = coefficients(photo.width, width, left, cropWidth, filter);
+  const rows = coefficients(photo.height, height, top, cropHeight, filter);
+  return resizeRows(resizeColumns(photo, columns, cropWidth), rows, cropHeight);
+}
+
+export function resizedSize([height, width], { size, crop_pct }) {
+  const [boxHeight, boxWidth] = size.map((side) => Math.floor(side / crop_pct));
+  if (boxHeight === boxWidth) {
+    const long = Math.floor((boxHeight * Math.max(height, width)) / Math.min(height, width));
+    return height <= width ? [boxHeight, long] : [long, boxHeight];
+  }
+  const ratio = Math.min(height / boxHeight, width / boxWidth);
+  return [roundHalfEven(height / ratio), roundHalfEven(width / ratio)];
+}
+
+function roundHalfEven(value) {
+  const below = Math.floor(value);
+  const rest = value - below;
+  if (rest !== 0.5) return rest < 0.5 ? below : below + 1;
+  return below % 2 === 0 ? below : below + 1;
+}
+
+// For each of `count` outputs from `first` on: its first input, and its weights. Null where the
+// extents are equal, for then Pillow leaves the pixels as they are. Outputs beyond the photo (a
+// crop larger than it) are black, as Pillow's.
+function coefficients(from, to, first, count, { support: reach, weight }) {
+  const scale = from / to;
+  const widened = Math.max(scale, 1);
+  const support = reach * widened;
+  return Array.from({ length: count }, (_, number) => {
+    const output = first + number;
+    if (output < 0 || output >= to) return { start: 0, weights: new Int32Array(0) };
+    if (from === to) return { start: output, weights: Int32Array.of(1 << BITS) };
+    const centre = (output + 0.5) * scale;
+    const start = Math.max(Math.trunc(centre - support + 0.5), 0);
+    const end = Math.min(Math.trunc(centre + support + 0.5), from);
+    const plain = Array.from({ length: end - start }, (_, i) =>
+      weight((i + start - centre + 0.5) * (1 / widened)),
+    );
+    const sum = plain.reduce((total, value) => total + value, 0);
+    const fixed = plain.map((value) => {
+      const scaled = (sum === 0 ? value : value / sum) * (1 << BITS);
+      return Math.trunc(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    });
+    return { start, weights: Int32Array.from(fixed) };
+  });
+}
+
+function toByte(sum) {
+  const value = sum >> BITS;
+  return value < 0 ? 0 : value > 255 ? 255 : value;
+}
+
+function resizeColumns({ width, height, rgb }, columns, newWidth) {
+  const made = new Uint8Array(height * newWidth * 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < newWidth; x++) {
+      const { start, weights } = columns[x];
+      let [red, green, blue] = [HALF, HALF, HALF];
+      let at = (y * width + start) * 3;
+      for (let i = 0; i < weights.length; i++, at += 3) {
+        red += rgb[at] * weights[i];
+        green += rgb[at + 1] * weights[i];
+        blue += rgb[at + 2] * weights[i];
+      }
+      const to = (y * newWidth + x) * 3;
+      made[to] = toByte(red);
+      made[to + 1] = toByte(green);
+      made[to + 2] = toByte(blue);
+    }
+  }
+  return { width: newWidth, height, rgb: made };
+}
+
+function resizeRows({ width, rgb }, rows, newHeight) {
+  const stride = width * 3;
+  const made = new Uint8Array(newHeight * stride);
+  for (let y = 0; y < newHeight; y++) {
+    const { start, weights } = rows[y];
+    for (let x = 0; x < stride; x++) {
+      let sum = HALF;
+      for (let i = 0; i < weights.length; i++) sum += rgb[(start + i) * stride + x] * weights[i];
+      made[y * stride + x] = toByte(sum);
+    }
+  }
+  return { width, height: newHeight, rgb: made };
+}
+
+// (pixel / 255 - mean) / std in float32, in the layout of the artifact's input.
+export function toInput({ width, height, rgb }, { mean, std }, { layout, values, dtype }) {
+  if (values !== "normalized" || dtype !== "float32") {
+    throw new Error(`the input asks for ${values} as ${dtype}, which this page can't give`);
+  }
+  const area = width * height;
+  const made = new Float32Array(3 * area);
+  for (let channel = 0; channel < 3; channel++) {
+    const table = Float32Array.from({ length: 256 }, (_, pixel) =>
+      normalized(pixel, Math.fround(mean[channel]), Math.fround(std[channel])),
+    );
+    for (let i = 0; i < area; i++) {
+      made[layout === "NHWC" ? i * 3 + channel : channel * area + i] = table[rgb[i * 3 + channel]];
+    }
+  }
+  return made;
+}
+
+function normalized(pixel, mean, std) {
+  return Math.fround(Math.fround(Math.fround(pixel / 255) - mean) / std);
+}

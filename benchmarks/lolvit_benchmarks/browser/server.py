@@ -1,0 +1,234 @@
+"""The server that the page comes from: the files of one table, and one place to post to.
+
+Every path begins with a token drawn for this run; nothing is looked up on disk by what a request
+names, so no path can leave the table. A request has to name this server as its host, which a page
+of another site can't make a browser do (DNS rebinding), and one that posts has to come from it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from lolvit.errors import UserError
+
+LARGEST_BODY = 1 << 20
+_MOST_CONNECTIONS = 64  # a browser opens six, and workers some more
+_IDLE_S = 30.0
+
+Answer = Callable[[bytes], tuple[HTTPStatus, dict[str, Any]]]
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json", ".wasm": "application/wasm", ".png": "image/png",
+}  # fmt: skip
+
+_HEADERS = {
+    # Together these two let a page have threads and a fine clock.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # The runtimes compile WASM, and start threads from blobs; nothing else comes from elsewhere.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' blob:; worker-src 'self' blob:; "
+        "connect-src 'self' blob:; img-src 'self' blob: data:; media-src 'self' blob:; "
+        "style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",  # it would carry the token
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is served: each file by its path after the token, on disk or in memory, and what
+    answers a posted message."""
+
+    files: Mapping[str, Path | bytes]
+    answer: Answer
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; port 0 is any that is free. `certificate` is a PEM file with a certificate
+    and its key, for https."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: Path | None = None
+
+
+@contextmanager
+def serving(site: Site, address: Address) -> Iterator[str]:
+    """Serve a site while the block runs; give the address of its page, token included.
+
+    Raises:
+        UserError: the address or port can't be used, or the certificate can't be read.
+    """
+    try:
+        server = _Server((address.host, address.port), _Handler)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {address.host}:{address.port}: {error.strerror or error}",
+            remedy="choose another --port",
+        ) from error
+    with server:
+        _encrypt(server, address.certificate)
+        port = server.server_address[1]
+        server.site = site
+        names = {address.host} | ({"localhost"} if address.host == "127.0.0.1" else set())
+        server.hosts = frozenset(f"{name}:{port}" for name in names)
+        server.scheme = "https" if address.certificate else "http"
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield f"{server.scheme}://{address.host}:{port}/{site.token}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def lan_address() -> str:
+    """Return this machine's address in its local network.
+
+    Raises:
+        UserError: it has none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # for documentation only; a datagram socket sends none
+            found = str(probe.getsockname()[0])
+        except OSError as error:
+            raise UserError(
+                "this machine is in no network", remedy="connect it, or leave out --lan"
+            ) from error
+    return found
+
+
+def _encrypt(server: _Server, certificate: Path | None) -> None:
+    if certificate is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(
+            f"no certificate with its key: {error}",
+            where=str(certificate),
+            remedy="give one PEM file with both",
+        ) from error
+    # The handshake is made by the thread of the connection: a silent client holds up no other.
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    site: Site
+    hosts: frozenset[str]
+    scheme: str
+
+    def __init__(self, *arguments: Any) -> None:
+        self._slots = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._slots.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that breaks off is the client's affair."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "lolvit", ""
+    timeout = _IDLE_S
+    server: _Server
+
+    def do_GET(self) -> None:
+        path = self._path()
+        if path is None:
+            return
+        content = self.server.site.files.get(path or "index.html")
+        if content is None:
+            self._refuse(HTTPStatus.NOT_FOUND, "nothing here")
+            return
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        suffix = Path(path or "index.html").suffix
+        self._send(HTTPStatus.OK, data, _TYPES.get(suffix, "application/octet-stream"))
+
+    def do_POST(self) -> None:
+        path = self._path()
+        if path is None:
+            return
+        if path != "api":
+            self._refuse(HTTPStatus.NOT_FOUND, "nothing here")
+        elif self.headers.get("Origin") != f"{self.server.scheme}://{self.headers['Host']}":
+            self._refuse(HTTPStatus.FORBIDDEN, "from another page")
+        elif (body := self._body()) is not None:
+            status, answer = self.server.site.answer(body)
+            self._send(status, json.dumps(answer).encode(), "application/json")
+
+    def _path(self) -> str | None:
+        """Return what follows the token; None, once it is refused, for a request that lacks it."""
+        if self.headers.get("Host", "").lower() not in self.server.hosts:
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "not this server's name")
+            return None
+        token, slash, path = self.path.partition("?")[0].removeprefix("/").partition("/")
+        own = self.server.site.token
+        if not slash or not secrets.compare_digest(token.encode(), own.encode()):
+            self._refuse(HTTPStatus.NOT_FOUND, "nothing here")
+            return None
+        return path
+
+    def _body(self) -> bytes | None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or "Transfer-Encoding" in self.headers:
+            self._refuse(HTTPStatus.LENGTH_REQUIRED, "give a Content-Length")
+            return None
+        if len(length) > len(str(LARGEST_BODY)) or int(length) > LARGEST_BODY:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too much")
+            return None
+        return self.rfile.read(int(length))
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self.close_connection = True  # what follows of the request is not read
+        self._send(status, why.encode(), "text/plain; charset=utf-8")
+
+    def _send(self, status: HTTPStatus, data: bytes, type: str) -> None:
+        self.send_response(status)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", type)
+        self.send_header("Content-Length", str(len(data)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Say nothing: the command line tells what happens, and a log would hold the token."""
