@@ -19,7 +19,6 @@ MODULES: dict[str, tuple[str, ...]] = {
         "onnxsim",
         "safetensors",
         "skimage",
-        "tensorflow",
         "timm",
         "torch",
         "torchvision",

@@ -63,7 +63,6 @@ _TOOLS = (
     "litert-torch",
     "ai-edge-litert",
     "ai-edge-quantizer",
-    "tensorflow",
     "executorch",
 )
 

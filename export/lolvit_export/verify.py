@@ -1,7 +1,6 @@
 """Run an artifact in its runtimes on photos and compare it with eager PyTorch in float64.
 
-Each runtime runs in a child process: a crash becomes one line, TensorFlow and PyTorch never meet in
-one process, and an artifact is verified while the next one is lowered.
+Each runtime runs in a child process: a crash becomes one line, and an artifact is verified while the next one is lowered.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("ort", "fp16"): 45,
     ("litert", "fp32"): 100,
     ("litert", "fp16"): 45,
-    ("tf-reference", "fp32"): 100,
-    ("tf-reference", "fp16"): 45,
+    ("litert-reference", "fp32"): 100,
+    ("litert-reference", "fp16"): 45,
     ("coreml-reference", "fp32"): 90,
     ("coreml-reference", "fp16"): 45,
     ("coreml", "fp32"): 90,
@@ -49,16 +48,16 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("ort", "w8a16"): 28,
     ("litert", "int8"): 20,
     ("litert", "w8a16"): 28,
-    ("tf-reference", "int8"): 20,
-    ("tf-reference", "w8a16"): 28,
+    ("litert-reference", "int8"): 20,
+    ("litert-reference", "w8a16"): 28,
     ("coreml-reference", "int8"): 20,
     ("coreml-reference", "w8a16"): 28,
     ("coreml", "int8"): 20,
     ("coreml", "w8a16"): 28,
 }
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
-# A child that is slow is not wrong: on a busy machine TensorFlow alone takes minutes to import, and
-# its reference kernels are plain loops.
+# A child that is slow is not wrong: on a busy machine imports take minutes, and
+# reference kernels are plain loops.
 START_SECONDS, RUN_SECONDS = 900.0, 600.0
 # Share of photos with eager's top class. Half precision may turn one near tie in eight. Accuracy on
 # labelled images is a gate of its own of quantized artifacts.

@@ -13,7 +13,7 @@ _CORE_ML = "coreml" if platform.system() == "Darwin" else "coreml-reference"
 VERIFY_DEVICES: dict[str, dict[str, tuple[str, ...]]] = {
     HOST: {
         "onnx": ("ort",),
-        "tflite": ("litert", "tf-reference"),
+        "tflite": ("litert", "litert-reference"),
         "coreml": (_CORE_ML,),
         "executorch": ("executorch",),
         "torch": ("eager",),

@@ -22,7 +22,7 @@ from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 from lolvit_runtimes.wire import Array, Message, WireError, receive, send
 
-START_SECONDS = 120.0  # TensorFlow or coremltools take ten to import on a busy machine
+START_SECONDS = 120.0  # coremltools takes ten to import on a busy machine
 RUN_SECONDS = 60.0
 LEAST_MEMORY = 8 << 30
 

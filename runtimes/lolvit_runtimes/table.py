@@ -61,9 +61,9 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         ("coremltools", "torch"), "export", "interpreter of a saved ML Program: numbers, not speed",
         timed=False,
     ),
-    "tf-reference": RuntimeEntry(
-        "tflite", "lolvit_runtimes.tf_reference:TfReferenceSession", ("tensorflow",), "export",
-        "TensorFlow Lite reference kernels: a second opinion, not for speed",
+    "litert-reference": RuntimeEntry(
+        "tflite", "lolvit_runtimes.litert_reference:LiteRTReferenceSession", ("ai_edge_litert",),
+        "litert", "LiteRT's reference kernels: a second opinion, not for speed",
         timed=False,
     ),
 }  # fmt: skip

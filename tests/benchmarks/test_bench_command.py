@@ -168,7 +168,7 @@ def test_denormal_activations_are_refused_before_timing(
     ("arguments", "message"),
     [
         (("--runtime", "onnxruntime"), "unknown runtime 'onnxruntime'"),
-        (("--runtime", "tf-reference"), "unknown runtime 'tf-reference'"),
+        (("--runtime", "litert-reference"), "unknown runtime 'litert-reference'"),
         (("--precision", "int3"), "unknown precision 'int3'"),
         (("--threads", "0"), "cannot use '0' threads"),
         (("--threads", "many"), "cannot use 'many' threads"),

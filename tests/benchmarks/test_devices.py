@@ -44,7 +44,7 @@ def test_a_device_takes_its_own_runtimes_and_its_defaults_where_none_is_named() 
         ("hots", None, "unknown device 'hots'"),
         ("host:1", None, "takes nothing after a colon"),
         (",", None, "no device given"),
-        ("host", "tf-reference", "unknown runtime 'tf-reference'"),
+        ("host", "litert-reference", "unknown runtime 'litert-reference'"),
     ],
 )
 def test_a_device_that_is_not_there_is_told_in_one_line(

@@ -150,7 +150,7 @@ EXPORT = "import sys; from lolvit.cli import main; sys.exit(main(sys.argv[1:]))"
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["lolvit_xx", "mobilevit_xxs"])
 def test_the_whole_model_is_one_delegate_and_passes_its_gates(model: str, tmp_path: Path) -> None:
-    """In a process of its own: the exporter loads Triton, which TensorFlow does not bear."""
+    """As a user runs it."""
     from lolvit_runtimes.pte import _plan, _program, placement_of
 
     command = ["export", model, "--to", "executorch,torch", "--size", "64", "--out", str(tmp_path)]

@@ -132,7 +132,7 @@ def test_help_runs_from_the_wheel(environment: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["torch", "timm", "tensorflow", "coremltools", "onnx"])
+@pytest.mark.parametrize("module", ["torch", "timm", "coremltools", "onnx"])
 def test_the_base_with_one_runtime_brings_no_training_or_conversion(
     environment: Path, module: str
 ) -> None:

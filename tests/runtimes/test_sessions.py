@@ -17,12 +17,12 @@ from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.litert import count_delegated
 from lolvit_runtimes.session import open_session
 
-FORMATS = {"ort": "onnx", "litert": "tflite", "openvino": "onnx", "tf-reference": "tflite"}
+FORMATS = {"ort": "onnx", "litert": "tflite", "openvino": "onnx", "litert-reference": "tflite"}
 PLACES = {
     "ort": "CPUExecutionProvider",
     "litert": "XNNPACK",
     "openvino": "CPU f32",
-    "tf-reference": "reference",
+    "litert-reference": "reference",
 }
 
 
@@ -142,7 +142,7 @@ def test_a_wrong_input_is_a_device_error_of_one_line(runtime, wrong, exported, m
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("runtime", ["ort", "openvino", "tf-reference"])
+@pytest.mark.parametrize("runtime", ["ort", "openvino", "litert-reference"])
 def test_a_refused_file_is_a_device_error_of_one_line(runtime, exported, manifest, tmp_path):
     artifact = manifest.find(FORMATS[runtime], "fp32")
     broken = tmp_path / artifact.path

@@ -79,7 +79,7 @@ def test_eager_computes_with_its_threads_and_gives_them_back(program, artifact, 
 
 @pytest.mark.slow
 def test_compiled_gives_what_eager_gives(program, artifact, image):
-    """In a child: inductor loads Triton, which ends a process that has TensorFlow."""
+    """In a child: inductor loads Triton, which not every library bears."""
     there = IsolatedSession("torch-compile", program, artifact, start_seconds=300)
     here = open_session("eager", program, artifact)
     np.testing.assert_allclose(there.run(image), here.run(image), atol=1e-5)

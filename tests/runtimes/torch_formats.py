@@ -1,6 +1,7 @@
 """Export the small model to ExecuTorch and torch.export: `python -m tests.runtimes.torch_formats`.
 
-In a process of its own: the exporter loads Triton, which ends a process that has TensorFlow.
+In a process of its own: the exporter loads Triton, which ends a process that has loaded TensorFlow
+(transformers does, where it is installed).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ TOP1_CHANGE_FLOOR = -1.0
 # With fewer labelled images than this one image is more than a point.
 _LEAST_LABELLED = 100
 # Second opinions take a second and more for an image: plain loops, or an interpreter in Python.
-_MOST_IMAGES = {"tf-reference": 8, "coreml-reference": 64}
+_MOST_IMAGES = {"litert-reference": 8, "coreml-reference": 64}
 
 
 @dataclass(frozen=True)

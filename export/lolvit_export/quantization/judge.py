@@ -18,7 +18,7 @@ from lolvit_runtimes.preprocess import Pixels, to_input
 from lolvit_runtimes.session import Session, open_session
 
 # Interpreters in Python tell numbers, not speed.
-UNTIMED = frozenset({"coreml-reference", "tf-reference", "eager"})
+UNTIMED = frozenset({"coreml-reference", "litert-reference", "eager"})
 
 
 @dataclass(frozen=True)

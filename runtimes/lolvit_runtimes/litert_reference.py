@@ -1,50 +1,40 @@
-"""TensorFlow's own TFLite interpreter with its reference kernels: a second opinion."""
+"""LiteRT's interpreter with its reference kernels: a second opinion."""
 
 from __future__ import annotations
 
-import os
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
-from lolvit_runtimes.hidden import hidden
-from lolvit_runtimes.native import expect_image, expect_spec, opening, quiet_stderr, reason
+from lolvit_runtimes.native import expect_image, expect_spec, opening, reason
 from lolvit_runtimes.session import FloatArray
-
-# TensorFlow imports these where it finds them, for uses that are not its interpreter's: without
-# them its import takes 6 s instead of 12.
-_UNUSED = ("h5py", "jax", "keras", "pandas")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with quiet_stderr(), hidden(_UNUSED):  # it greets
-    import tensorflow
 
 REFUSALS: tuple[type[Exception], ...] = (ValueError, RuntimeError, MemoryError)
 
 
-class TfReferenceSession:
-    """A TFLite artifact in tf.lite.Interpreter, BUILTIN_REF kernels and no delegate: plain loops,
+class LiteRTReferenceSession:
+    """A TFLite artifact in LiteRT's Interpreter, BUILTIN_REF kernels and no delegate: plain loops,
     written apart from XNNPACK, so that the two agree only where both are right. Slow."""
 
-    runtime = "tf-reference"
-    version = version("tensorflow")
+    runtime = "litert-reference"
+    version = version("ai-edge-litert")
 
     def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
         """Load the artifact.
 
         Raises:
-            DeviceError: TensorFlow refused it, or its tensors are not what the manifest says.
+            DeviceError: LiteRT refused it, or its tensors are not what the manifest says.
         """
         self._threads, self._spec = threads, artifact.input
-        with opening("TensorFlow", path, REFUSALS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tf.lite's notice that LiteRT is its successor
-            self._interpreter = tensorflow.lite.Interpreter(
+        with opening("LiteRT", path, REFUSALS):
+            self._interpreter = Interpreter(
                 model_path=str(path),
                 num_threads=threads,
-                experimental_op_resolver_type=tensorflow.lite.experimental.OpResolverType.BUILTIN_REF,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
             )
             self._interpreter.allocate_tensors()
             image = self._interpreter.get_input_details()[0]
@@ -62,7 +52,7 @@ class TfReferenceSession:
         """Return logits of shape (1, classes) for one image in the artifact's own layout.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or TensorFlow failed.
+            DeviceError: the input is not what the artifact takes, or LiteRT failed.
         """
         expect_image(image, self._spec)
         try:
@@ -70,7 +60,7 @@ class TfReferenceSession:
             self._interpreter.invoke()
             logits: FloatArray = self._interpreter.get_tensor(self._logits)
         except REFUSALS as error:
-            raise DeviceError(f"TensorFlow failed: {reason(error)}") from error
+            raise DeviceError(f"LiteRT failed: {reason(error)}") from error
         return logits.astype(np.float32, copy=False)
 
     def placement(self) -> dict[str, int]:
