@@ -9,6 +9,9 @@ import pytest
 
 from lolvit_benchmarks.result import Document
 from tests.benchmarks import documents, tiny
+from tests.benchmarks.adb_daemon.fixtures import adb_server, attach
+
+__all__ = ["adb_server", "attach"]
 
 
 @pytest.fixture(scope="session")

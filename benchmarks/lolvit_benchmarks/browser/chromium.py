@@ -74,10 +74,10 @@ def opened(url: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            _end(process)
+            end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End Chromium and all processes of its group."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -53,12 +53,18 @@ def browse(
 def _site(folders: tuple[Path, ...]) -> Site:
     from lolvit_benchmarks.browser.exchange import nothing_to_measure
     from lolvit_benchmarks.browser.server import Site
-    from lolvit_benchmarks.browser.site import Models, job_files, page_files, require_artifacts
+    from lolvit_benchmarks.browser.site import (
+        Models,
+        job_files,
+        page_files,
+        require_artifacts,
+        runtime_files,
+    )
     from lolvit_benchmarks.prepare import open_folder
 
     prepared = [open_folder(folder) for folder in folders]
     for one in prepared:
         require_artifacts(one)
     models = Models((one.manifest.model, one) for one in prepared)
-    files = page_files() | models.files() | job_files(models, [], None, None)
+    files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
     return Site(files, nothing_to_measure)

@@ -167,7 +167,8 @@ class Exchange:
             raise _RefusedError(HTTPStatus.CONFLICT, "another page is measuring")
         self._heard = self._clock()
         if isinstance(event, Alive):
-            self.happened.put(Progressed(event.done, event.planned))
+            if event.done < event.planned:  # that all are done is told by the last block
+                self.happened.put(Progressed(event.done, event.planned))
             return {}
         if isinstance(event, Bye):
             self._client = None

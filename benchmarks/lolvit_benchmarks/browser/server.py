@@ -138,6 +138,7 @@ def _encrypt(server: _Server, certificate: Path | None) -> None:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 2 * _MOST_CONNECTIONS  # beyond it systems drop, and clients wait seconds
     block_on_close = False
     site: Site
     hosts: frozenset[str]

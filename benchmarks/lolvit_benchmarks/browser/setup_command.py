@@ -13,7 +13,7 @@ def browser_setup(as_json: bool) -> None:
     """Install what --device browser needs: onnxruntime-web and LiteRT.js, at pinned versions.
 
     Downloads 45 MB from npm's registry (or the one that npm_config_registry or npm's own
-    configuration names) into your cache, where they take 74 MB; afterwards nothing is fetched.
+    configuration names) into your cache, where they take 70 MB; afterwards nothing is fetched.
     """
     from lolvit_benchmarks.browser.install import install, registry
     from lolvit_benchmarks.browser.packages import archive_bytes, versions

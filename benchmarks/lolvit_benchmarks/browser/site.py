@@ -27,14 +27,17 @@ Files = dict[str, Path | bytes]
 
 
 def page_files() -> Files:
-    """Return the page's own files and its runtimes'.
+    """Return the page's own files."""
+    return {path.name: path for path in PAGE.iterdir() if path.is_file()}
+
+
+def runtime_files() -> Files:
+    """Return the files of the page's runtimes.
 
     Raises:
-        UserError: the runtimes are not installed.
+        UserError: they are not installed.
     """
-    own = {path.name: path for path in PAGE.iterdir() if path.is_file()}
-    libraries = {f"lib/{name}": path for name, path in packages.installed().items()}
-    return {**own, **libraries}
+    return {f"lib/{name}": path for name, path in packages.installed().items()}
 
 
 class Models:

@@ -61,7 +61,7 @@ class Browser:
         from lolvit_benchmarks.browser.cells import prepared_cells
         from lolvit_benchmarks.browser.exchange import Exchange
         from lolvit_benchmarks.browser.server import Site, serving
-        from lolvit_benchmarks.browser.site import Models, job_files, page_files
+        from lolvit_benchmarks.browser.site import Models, job_files, page_files, runtime_files
 
         _refuse(job)
         cells, failures = prepared_cells(job, listener.say)
@@ -69,7 +69,7 @@ class Browser:
         if not cells:
             return
         models = Models((name, prepared) for group in job.groups for name, prepared in group)
-        files = page_files() | models.files()
+        files = page_files() | runtime_files() | models.files()
         files |= job_files(models, cells, job.profile, job.photo.image)
         exchange = Exchange(cells, job.profile)
         with (
@@ -127,7 +127,8 @@ def _follow(
                 waited += _LOOK_S
                 _look_after(exchange, process, waited)
     except BaseException:
-        _keep(exchange, exchange.position, keeper)  # of the cell that was being measured
+        exchange.close()
+        _keep_rest(exchange, keeper, listener)
         raise
     finally:
         exchange.close()
@@ -143,8 +144,8 @@ def _tell(exchange: Exchange, happening: Happening, keeper: Keeper, listener: Li
     elif isinstance(happening, told.Started):
         setting = exchange.cells[happening.cell].setting
         listener.say(f"{setting.runtime} {setting.precision}, threads: {setting.threads}")
-    elif isinstance(happening, told.Progressed) and happening.planned:
-        listener.progress(min(happening.done, happening.planned), happening.planned)
+    elif isinstance(happening, told.Progressed):
+        listener.progress(happening.done, happening.planned)
     elif isinstance(happening, told.Left):
         listener.say("the page was closed; open it again to go on, or press Ctrl-C")
     elif isinstance(happening, told.Ended):
@@ -153,6 +154,13 @@ def _tell(exchange: Exchange, happening: Happening, keeper: Keeper, listener: Li
             setting = exchange.cells[happening.cell].setting
             listener.say(f"{setting.runtime} gave no result: {happening.why}")
             keeper.keep(failures=[failure(setting, DeviceError(happening.why))])
+
+
+def _keep_rest(exchange: Exchange, keeper: Keeper, listener: Listener) -> None:
+    """Hand on what has come since the last look, and the blocks of the cell that was measured."""
+    while not exchange.happened.empty():
+        _tell(exchange, exchange.happened.get(), keeper, listener)
+    _keep(exchange, exchange.position, keeper)
 
 
 def _keep(exchange: Exchange, number: int, keeper: Keeper) -> None:

@@ -179,6 +179,9 @@ class Phone:
     def _input(self, arguments: list[str], out: Say, err: Say) -> None:
         self.awake = {"224": True, "223": False}[arguments[-1]]
 
+    def _pkill(self, arguments: list[str], out: Say, err: Say) -> int:
+        return 1
+
     def _pm(self, arguments: list[str], out: Say, err: Say) -> int:
         return 0 if self.installed else 1
 

@@ -1,0 +1,128 @@
+"""A page in a headless Chromium, driven by DevTools through a pipe: no driver is needed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from lolvit_benchmarks.browser import chromium, packages
+
+needs_chromium = pytest.mark.skipif(
+    chromium.find() is None, reason=f"no Chromium found; {chromium.INSTALL_HINT}"
+)
+needs_runtimes = pytest.mark.skipif(
+    not packages.is_installed(),
+    reason=f"the browser's runtimes are not installed; run: {packages.SETUP_COMMAND}",
+)
+
+
+class Page:
+    """One tab. `Runtime.evaluate` runs JavaScript in it, awaits what it promises and gives JSON."""
+
+    def __init__(self, write: IO[bytes], read: IO[bytes]) -> None:
+        self._write, self._read, self._number, self._session = write, read, 0, ""
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        self.send("Page.enable")
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its result."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._write.write(json.dumps(message).encode() + b"\0")
+        self._write.flush()
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer["error"]
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    def _receive(self) -> dict[str, Any]:
+        parts = bytearray()
+        while (byte := self._read.read(1)) != b"\0":
+            assert byte, "Chromium has ended"
+            parts += byte
+        answer: dict[str, Any] = json.loads(parts)
+        return answer
+
+    def open(self, url: str) -> None:
+        """Open an address, and wait until the page has begun."""
+        self.send("Page.navigate", url=url)
+        self.until("document.readyState === 'complete' && 'lolvit' in window")
+
+    def evaluate(self, script: str) -> Any:
+        """Return what an expression, or the promise that it gives, comes to."""
+        answer = self.send(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def until(self, condition: str, seconds: int = 60) -> None:
+        """Wait until an expression is true."""
+        loop = (
+            f"(async () => {{ for (let i = 0; i < {seconds * 20}; i++) {{ if ({condition}) return "
+            "true; await new Promise((r) => setTimeout(r, 50)); } return false; })()"
+        )
+        for _ in range(100):  # a page that is navigating forgets what it was asked
+            try:
+                assert self.evaluate(loop), f"not in {seconds} s: {condition}"
+            except AssertionError as error:
+                if "navigat" not in str(error) and "context" not in str(error).lower():
+                    raise
+            else:
+                return
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        for type in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=type, key=key, code=key)
+
+    def resize(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Give the page a size in pixels, and a colour scheme."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=1, mobile=False)  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+
+    def screenshot(self) -> bytes:
+        """Return what is seen, as PNG."""
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+
+
+@contextmanager
+def opened_page(*flags: str) -> Iterator[Page]:
+    """Give a page of a Chromium of its own."""
+    program = chromium.find()
+    assert program is not None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        own, theirs = os.pipe(), os.pipe()
+        command = chromium.command(program, Path(folder), "about:blank")
+        command[1:1] = ["--remote-debugging-pipe", *flags]
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {shlex.join(command)} 3<&{own[0]} 4>&{theirs[1]}"],
+            pass_fds=(own[0], theirs[1]),
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        os.close(own[0])
+        os.close(theirs[1])
+        try:
+            with os.fdopen(own[1], "wb") as write, os.fdopen(theirs[0], "rb") as read:
+                yield Page(write, read)
+        finally:
+            chromium.end(process)

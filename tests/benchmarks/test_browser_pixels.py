@@ -1,0 +1,188 @@
+"""Photos in the browser against the same photos in Python, pixel by pixel."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lolvit.artifact import Preprocess, TensorSpec
+from lolvit_benchmarks.browser.exchange import nothing_to_measure
+from lolvit_benchmarks.browser.server import Address, Site, serving
+from lolvit_benchmarks.browser.site import Models, job_files, page_files
+from lolvit_benchmarks.inputs import default_photo
+from lolvit_benchmarks.prepare import open_folder
+from lolvit_runtimes.photos import load_encoded
+from lolvit_runtimes.preprocess import resized_size, to_input, to_pixels
+from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
+
+pytestmark = needs_chromium
+
+ORIENTATION = 274
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+PREPROCESSES = {
+    "square": Preprocess(size=(256, 256), crop_pct=1.0, **_IMAGENET),
+    "wide": Preprocess(size=(192, 320), crop_pct=0.9, **_IMAGENET),
+    "bilinear": Preprocess(size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET),
+}
+
+
+def _encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def _turned(image: Image.Image, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return _encoded(image, "JPEG", quality=92, exif=exif.tobytes())
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """Give every pixel a random transparency: zero too, where a canvas forgets the colour."""
+    alpha = np.random.default_rng(0).integers(0, 256, (image.height, image.width), np.uint8)
+    alpha[:50] = 0
+    made = image.copy()
+    made.putalpha(Image.fromarray(alpha))
+    return made
+
+
+def _photos() -> dict[str, bytes]:
+    data = default_photo().parent
+    photo = Image.open(data / "astronaut.png").convert("RGB")
+    noise = np.random.default_rng(1).integers(0, 256, (203, 311, 3), np.uint8)
+    return {
+        "astronaut.png": (data / "astronaut.png").read_bytes(),
+        "coffee.png": (data / "coffee.png").read_bytes(),
+        "rocket.jpg": (data / "rocket.jpg").read_bytes(),
+        "odd sizes, 4:4:4": _encoded(
+            photo.crop((3, 5, 340, 298)), "JPEG", quality=95, subsampling=0
+        ),
+        "odd sizes, 4:2:0": _encoded(
+            photo.crop((3, 5, 340, 298)), "JPEG", quality=75, subsampling=2
+        ),
+        "grey JPEG": _encoded(photo.convert("L").resize((77, 131)), "JPEG", quality=90),
+        "grey PNG": _encoded(photo.convert("L"), "PNG"),
+        "palette": _encoded(photo.convert("P"), "PNG"),
+        "smaller than the crop": _encoded(photo.resize((31, 17)), "PNG"),
+        "noise": _encoded(Image.fromarray(noise), "PNG"),
+        "transparent": _encoded(_with_alpha(photo), "PNG"),
+        "transparent grey": _encoded(_with_alpha(photo.convert("L")), "PNG"),
+        "WebP": _encoded(photo.crop((0, 0, 301, 200)), "WEBP", quality=80),
+    } | {f"EXIF {o}": _turned(photo.crop((0, 0, 400, 300)), o) for o in range(2, 9)}
+
+
+PHOTOS = _photos()
+
+
+@pytest.fixture(scope="module")
+def page(fast: Path) -> Iterator[Page]:
+    """The page, with the photos beside it."""
+    models = Models([("fast", open_folder(fast))])
+    files = page_files() | models.files() | job_files(models, [], None, None)
+    files |= {f"photos/{number}": data for number, data in enumerate(PHOTOS.values())}
+    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+        page.open(url)
+        yield page
+
+
+def seen_by(page: Page, name: str, preprocess: Preprocess) -> np.ndarray:
+    """Return the crop that the page makes: uint8 of shape (H, W, 3)."""
+    number = list(PHOTOS).index(name)
+    height, width, data = page.evaluate(
+        f"""(async () => {{
+          const [{{ decode }}, {{ toPixels }}] =
+            await Promise.all([import("./decode.js"), import("./preprocess.js")]);
+          const photo = await decode(await (await fetch("photos/{number}")).blob());
+          const {{ height, width, rgb }} = toPixels(photo, {preprocess.model_dump_json()});
+          let text = "";
+          for (const value of rgb) text += String.fromCharCode(value);
+          return [height, width, btoa(text)];
+        }})()"""
+    )
+    return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 3)
+
+
+@pytest.mark.parametrize("preprocess", PREPROCESSES)
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_photo_has_the_pixels_that_python_gives_it(
+    page: Page, name: str, preprocess: str
+) -> None:
+    expected = to_pixels(load_encoded(PHOTOS[name], name), PREPROCESSES[preprocess])
+    found = seen_by(page, name, PREPROCESSES[preprocess])
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_resizing_itself_is_exact(page: Page) -> None:
+    """Decoders may round otherwise; of the same decoded pixels, every one is Pillow's."""
+    for preprocess in PREPROCESSES.values():
+        expected = to_pixels(load_encoded(PHOTOS["noise"], "noise"), preprocess)
+        assert (seen_by(page, "noise", preprocess) == expected).all()
+
+
+def test_sizes_are_those_of_python_for_any_photo(page: Page) -> None:
+    generator = np.random.default_rng(2)
+    photos = [*generator.integers(1, 5000, (300, 2)).tolist(), [1, 5000], [5000, 1], [256, 256]]
+    for preprocess in PREPROCESSES.values():
+        found = page.evaluate(
+            f"""import("./preprocess.js").then(({{ resizedSize }}) =>
+              {photos}.map((photo) => resizedSize(photo, {preprocess.model_dump_json()})))"""
+        )
+        assert found == [list(resized_size((h, w), preprocess)) for h, w in photos]
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str) -> None:
+    preprocess = PREPROCESSES["square"]
+    shape = (1, 3, 256, 256) if layout == "NCHW" else (1, 256, 256, 3)
+    spec = TensorSpec(name="image", shape=shape, layout=layout, values="normalized")  # type: ignore[arg-type]
+    pixels = np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8)
+    found = page.evaluate(
+        f"""import("./preprocess.js").then(({{ toInput }}) => {{
+          const bytes = atob("{base64.b64encode(pixels.tobytes()).decode()}");
+          const rgb = Uint8Array.from(bytes, (c) => c.charCodeAt(0));
+          const values = toInput({{ height: 256, width: 256, rgb }},
+            {preprocess.model_dump_json()}, {spec.model_dump_json()});
+          let text = "";
+          for (const value of new Uint8Array(values.buffer)) text += String.fromCharCode(value);
+          return btoa(text);
+        }})"""
+    )
+    expected = to_input(pixels, preprocess, spec)
+    assert np.frombuffer(base64.b64decode(found), np.float32).tobytes() == expected.tobytes()
+
+
+REFUSED = {
+    "the photo is too elongated": "toPixels({width: 300000, height: 1, rgb: []}, P)",
+    "interpolation 'lanczos' is not known": (
+        "toPixels({width: 9, height: 9, rgb: []}, {...P, interpolation: 'lanczos'})"
+    ),
+    "asks for pixels as uint8": "toInput({}, P, {values: 'pixels', dtype: 'uint8'})",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_the_page_cannot_give_is_told(page: Page, line: str) -> None:
+    told = page.evaluate(
+        f"""import("./preprocess.js").then(({{ toPixels, toInput }}) => {{
+          const P = {PREPROCESSES["square"].model_dump_json()};
+          try {{ {REFUSED[line]}; return "nothing"; }} catch (error) {{ return error.message; }}
+        }})"""
+    )
+    assert line in told
+
+
+def test_a_file_that_is_no_photo_is_told(page: Page) -> None:
+    told = page.evaluate(
+        """import("./decode.js").then(({ decode }) =>
+          decode(new Blob(["no photo"])).then(() => "nothing", (error) => error.message))"""
+    )
+    assert told == "this browser can't decode that photo"
