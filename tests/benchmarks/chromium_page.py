@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ class Page:
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        self.send("Page.enable")
+        self.send("Page.bringToFront")  # keys go to a page that is in front
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command and return its result."""
@@ -72,20 +73,15 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, condition: str, seconds: int = 60) -> None:
+    def until(self, condition: str, seconds: float = 60) -> None:
         """Wait until an expression is true."""
-        loop = (
-            f"(async () => {{ for (let i = 0; i < {seconds * 20}; i++) {{ if ({condition}) return "
-            "true; await new Promise((r) => setTimeout(r, 50)); } return false; })()"
-        )
-        for _ in range(100):  # a page that is navigating forgets what it was asked
-            try:
-                assert self.evaluate(loop), f"not in {seconds} s: {condition}"
-            except AssertionError as error:
-                if "navigat" not in str(error) and "context" not in str(error).lower():
-                    raise
-            else:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            # A page that is navigating forgets what it was asked: ask for now alone.
+            if self.evaluate(f"Boolean({condition})"):
                 return
+            time.sleep(0.05)
+        raise AssertionError(f"not in {seconds:g} s: {condition}")
 
     def press(self, key: str) -> None:
         """Press and release a key."""

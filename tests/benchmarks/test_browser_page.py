@@ -1,0 +1,151 @@
+"""The page itself, as people and their screen readers meet it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lolvit_benchmarks.browser.exchange import nothing_to_measure
+from lolvit_benchmarks.browser.server import Address, Site, serving
+from lolvit_benchmarks.browser.site import (
+    PAGE,
+    Models,
+    job_files,
+    page_files,
+    runtime_files,
+)
+from lolvit_benchmarks.inputs import default_photo
+from lolvit_benchmarks.prepare import open_folder
+from lolvit_runtimes.predict import Wish, open_classifier
+from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
+
+SMALLEST_CONTRAST = 4.5  # WCAG 2.2, level AA, text
+
+
+@pytest.fixture(scope="module")
+def page(fast: Path) -> Iterator[Page]:
+    """The page without a measurement, with one model and a photo; no runtime is needed to look."""
+    models = Models([("fast", open_folder(fast))])
+    files = page_files() | models.files() | job_files(models, [], None, None)
+    files["photo.png"] = default_photo()
+    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+        page.open(url)
+        yield page
+
+
+def themes() -> list[dict[str, str]]:
+    """Return the colours of the light theme, and those of the dark one."""
+    blocks = re.findall(r":root \{(.*?)\}", (PAGE / "style.css").read_text(), re.DOTALL)
+    return [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks]
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG 2.2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_has_enough_contrast(theme: int) -> None:
+    colours = themes()[theme]
+    pairs = [*product(("ink", "quiet", "accent", "middle"), ("paper", "panel"))]
+    for front, behind in [*pairs, ("on-accent", "accent")]:
+        lighter, darker = sorted((luminance(colours[front]), luminance(colours[behind])))[::-1]
+        assert (lighter + 0.05) / (darker + 0.05) >= SMALLEST_CONTRAST, (front, behind)
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [320, 360, 1280])
+def test_nothing_sticks_out_of_the_window(page: Page, width: int, dark: bool) -> None:
+    page.resize(width, 740, dark=dark)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@needs_chromium
+def test_dark_is_dark(page: Page) -> None:
+    for dark, colour in ((False, "rgb(255, 255, 255)"), (True, "rgb(15, 19, 24)")):
+        page.resize(360, 740, dark=dark)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == colour
+
+
+@needs_chromium
+def test_every_control_has_a_name_and_results_are_announced(page: Page) -> None:
+    page.send("Accessibility.enable")
+    nodes = page.send("Accessibility.getFullAXTree")["nodes"]
+    controls = {"button", "combobox", "tab", "textbox", "checkbox"}
+    found = [node for node in nodes if node["role"]["value"] in controls and not node["ignored"]]
+    assert len(found) >= 5
+    assert all(node["name"]["value"] for node in found)
+    assert any(node["role"]["value"] == "status" for node in nodes)
+
+
+@needs_chromium
+def test_the_tabs_are_walked_with_the_arrows(fast: Path) -> None:
+    """With a measurement to wait for, both tabs are there."""
+    models = Models([("fast", open_folder(fast))])
+    files = page_files() | models.files() | job_files(models, [], None, None)
+    files["job.json"] = files["job.json"].replace(b'"cells": []', b'"cells": [{}]')  # type: ignore[union-attr]
+    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+        page.open(url)
+        page.until("!document.getElementById('start').hidden")
+        page.evaluate("document.getElementById('tab-bench').focus()")
+        for key, seen in (("ArrowRight", "classify"), ("ArrowLeft", "bench")):
+            page.press(key)
+            assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == seen
+            shown = "[...document.querySelectorAll('[role=tabpanel]')].filter((p) => !p.hidden)"
+            assert page.evaluate(f"{shown}.map((p) => p.id)") == [seen]
+        # A measurement that the server doesn't know ends in a line on the page.
+        page.evaluate("document.getElementById('start').click()")
+        page.until("document.getElementById('status').textContent.startsWith('Stopped:')")
+
+
+@needs_chromium
+@needs_runtimes
+def test_a_photo_gets_the_classes_that_python_finds(fast: Path) -> None:
+    """Through the page's own controls, in onnxruntime-web."""
+    models = Models([("fast", open_folder(fast))])
+    files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
+    files["photo.png"] = default_photo()
+    expected = open_classifier(fast, Wish(runtime="ort")).rank(default_photo(), 5)
+    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+        page.open(url)
+        page.evaluate(
+            """(async () => {
+              const input = document.getElementById("photo");
+              const chosen = new DataTransfer();
+              chosen.items.add(new File([await (await fetch("photo.png")).blob()], "photo.png"));
+              input.files = chosen.files;
+              input.dispatchEvent(new Event("change"));
+            })()"""
+        )
+        page.until("!document.getElementById('ranking-place').hidden")
+        rows = page.evaluate(
+            "[...document.querySelectorAll('#ranking tr')].map((r) => r.innerText)"
+        )
+        status = page.evaluate("document.getElementById('classify-status').textContent")
+    assert [row.split("\t") for row in rows] == [
+        [f"class {one.index}", f"{100 * one.score:.1f} %"] for one in expected
+    ]
+    assert status.startswith(f"class {expected[0].index}: {100 * expected[0].score:.1f} %.")
+
+
+@needs_chromium
+def test_a_file_that_is_no_photo_is_told_on_the_page(page: Page) -> None:
+    page.evaluate(
+        """(() => {
+          const input = document.getElementById("photo");
+          const chosen = new DataTransfer();
+          chosen.items.add(new File(["text"], "letter.txt"));
+          input.files = chosen.files;
+          input.dispatchEvent(new Event("change"));
+        })()"""
+    )
+    said = "document.getElementById('classify-status').textContent"
+    page.until(f'{said} === "letter.txt: this browser can\'t decode that photo"')
