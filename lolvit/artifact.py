@@ -18,7 +18,7 @@ from lolvit.files import sha256_of, size_of, write_atomic
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
 
-Format = Literal["onnx", "tflite", "coreml", "executorch", "torch"]
+Format = Literal["onnx", "tflite", "coreml", "executorch", "torch", "qnn"]
 Precision = Literal["fp32", "fp16", "int8", "w8a16"]
 Layout = Literal["NCHW", "NHWC", "NC"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -103,6 +103,16 @@ class Quantization(_Frozen):
     images: str | None = Field(description="the data set or folder; null: the bundled photos")
 
 
+class HtpTarget(_Frozen):
+    """What a `qnn` artifact runs on: the Hexagon tensor processor of one Qualcomm chip, or any."""
+
+    hexagon: int = Field(description="the first Hexagon version with the arithmetic that it needs")
+    soc: str | None = Field(
+        default=None, description="the chip that it is compiled for; null: compiled on the device"
+    )
+    soc_model: int | None = Field(default=None, description="the chip's number in Qualcomm's SDK")
+
+
 class Artifact(_Frozen):
     """One file (or, for Core ML, one folder) that a runtime opens."""
 
@@ -120,6 +130,7 @@ class Artifact(_Frozen):
     quantization: Quantization | None = Field(
         default=None, description="of quantized artifacts: what was decided, and on what"
     )
+    htp: HtpTarget | None = Field(default=None, description="of qnn artifacts: what they need")
 
     def failed_gates(self) -> list[str]:
         """Return one short line for each gate that is below its floor."""

@@ -10,6 +10,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "flatbuffers"),
     "openvino": ("openvino",),
     "executorch": ("executorch",),
+    "qnn": ("onnxruntime_qnn",),
     "export": (
         "ai_edge_quantizer",
         "coremltools",

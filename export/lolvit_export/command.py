@@ -20,12 +20,13 @@ from lolvit.sizes import parse_size
 if TYPE_CHECKING:
     from lolvit.artifact import Artifact, Manifest
     from lolvit_export.pipeline import Progress
+    from lolvit_runtimes.qnn_socs import Soc
 
 UNTRAINED = (
     "weights are untrained: the artifacts run and can be timed, their predictions mean nothing"
 )
 # All of LOWERINGS, which is not imported for their names: it loads pydantic.
-FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch")
+FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch", "qnn")
 QUANTIZED = ("int8", "w8a16")
 PRECISIONS = ("fp32", "fp16", *QUANTIZED)
 _PATH = click.Path(path_type=Path)
@@ -58,6 +59,17 @@ _PATH = click.Path(path_type=Path)
     multiple=True,
     help="Quantize as this plan says, without a search; once for each artifact.",
 )
+@click.option(
+    "--soc",
+    metavar="LIST",
+    help="What to compile qnn artifacts for, such as sm8650,sm8750; by default sm8650. none: they"
+    " are compiled on the device.",
+)
+@click.option(
+    "--for-timing",
+    is_flag=True,
+    help="Keep quantized artifacts of untrained weights whatever their gates say.",
+)
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")
 @click.option("--out", type=_PATH, default=Path("out"), show_default=True)
@@ -71,6 +83,8 @@ def export(
     weights: Path | None,
     calibrate: str | None,
     plans: tuple[Path, ...],
+    soc: str | None,
+    for_timing: bool,
     num_classes: int | None,
     labels: Path | None,
     out: Path,
@@ -86,6 +100,9 @@ def export(
     picked = choose_many("target", formats, FORMATS)
     precisions = choose_many("precision", precision, PRECISIONS)
     _require_precisions(picked, precisions)
+    socs = _socs(soc, picked, precisions)
+    if for_timing and weights is not None:
+        raise click.UsageError("--for-timing is for untrained weights: leave out --weights")
     if weights is not None and calibrate is not None and not set(QUANTIZED) & set(precisions):
         raise click.UsageError(
             "--calibrate is for untrained models and for quantizing: leave it out, or add"
@@ -109,6 +126,8 @@ def export(
             labels=labels,
             rewrites=not no_rewrites,
             plans=plans,
+            socs=socs,
+            for_timing=for_timing,
         )
         folder, manifest = export_model(request, progress, lowerers)
     if as_json:
@@ -129,6 +148,25 @@ def _require_precisions(formats: Sequence[str], precisions: Sequence[str]) -> No
                 f"{format} has no {' or '.join(precisions)} form",
                 remedy=f"add --precision {' or '.join(has)}",
             )
+
+
+def _socs(text: str | None, formats: Sequence[str], precisions: Sequence[str]) -> tuple[Soc, ...]:
+    """Return the chips to compile for, once each is known to compute in each precision."""
+    from lolvit_runtimes.qnn_socs import DEFAULT_SOC, find_socs, why_not
+    from lolvit_runtimes.table import require_runtime
+
+    if "qnn" not in formats:
+        if text is not None:
+            raise click.UsageError("--soc is for --to qnn")
+        return ()
+    require_runtime("qnn")
+    found = find_socs(text if text is not None else DEFAULT_SOC)
+    for soc in found:
+        for precision in precisions:
+            reason = why_not(soc, precision) if precision != "fp32" else None
+            if reason is not None:
+                raise UserError(reason, where=f"--soc {soc.id}", remedy="leave out one of the two")
+    return found
 
 
 @contextmanager

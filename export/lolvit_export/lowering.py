@@ -45,6 +45,7 @@ LOWERINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "coreml": ("lolvit_export.coreml", ("fp32", "fp16")),
     "executorch": ("lolvit_export.executorch", ("fp32",)),
     "torch": ("lolvit_export.torch_program", ("fp32",)),
+    "qnn": ("lolvit_export.qnn", ("fp16",)),
     "onnx": ("lolvit_export.onnx", ("fp32", "fp16")),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import onnx
 import onnxsim
@@ -56,8 +57,9 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def to_onnx(graph: GraphModule) -> onnx.ModelProto:
-    """Return a captured graph as a simplified fp32 ONNX model, its operations named by module."""
+def to_onnx(graph: GraphModule, *, unfused: Sequence[str] = ()) -> onnx.ModelProto:
+    """Return a captured graph as a simplified fp32 ONNX model, its operations named by module.
+    `unfused` are fusions of onnxsim that are left out."""
     program = torch.onnx.export(
         recapture(graph),
         dynamo=True,
@@ -69,7 +71,7 @@ def to_onnx(graph: GraphModule) -> onnx.ModelProto:
     assert program is not None
     named = program.model_proto
     known = name_by_place(named, MODEL_PATH)
-    model, same = onnxsim.simplify(named, skipped_optimizers=_SKIPPED)
+    model, same = onnxsim.simplify(named, skipped_optimizers=[*_SKIPPED, *unfused])
     if not same:
         raise AssertionError("onnxsim changed the model's result")
     simplified: onnx.ModelProto = model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from lolvit.models.loading import recorded_size
 from lolvit.models.names import folder_name
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
-from lolvit_export.lowerers import Lowerers
+from lolvit_export.lowerers import Lowerers, packed
 from lolvit_export.lowering import LOWERINGS, Lowered, LoweringRequest
 from lolvit_export.passes import STATIC_REWRITE, apply_all
 from lolvit_export.photos import verification_pixels
@@ -39,12 +40,15 @@ from lolvit_export.prepare import Prepared, prepare
 from lolvit_export.quantization.images import Images, open_images
 from lolvit_export.quantization.job import QuantizationJob, quantized_precisions, read_plans
 from lolvit_export.quantization.plan import Plan
-from lolvit_export.quantization.precisions import QUANTIZED
+from lolvit_export.quantization.precisions import QUANTIZED, base_precision
 from lolvit_export.quantization.recommend import recommended
 from lolvit_export.quiet import quiet
-from lolvit_export.verify import Verifiers, eager_logits
+from lolvit_export.verify import Logits, Verifiers, eager_logits
+from lolvit_runtimes.preprocess import Pixels
+from lolvit_runtimes.qnn_socs import Soc
 
 Progress = Callable[[str], None]
+Verify = Callable[[Path, Artifact], Artifact]
 
 _AFTER_QUANTIZING = (
     "nothing was written: quantize trained weights (--weights), calibrated on the images that they"
@@ -64,6 +68,7 @@ _TOOLS = (
     "ai-edge-litert",
     "ai-edge-quantizer",
     "executorch",
+    "onnxruntime-qnn",
 )
 
 
@@ -82,14 +87,17 @@ class ExportRequest:
     labels: Path | None = None
     rewrites: bool = True
     plans: tuple[Path, ...] = ()  # of quantized artifacts: what to do instead of a search
+    socs: tuple[Soc, ...] = ()  # what qnn artifacts are compiled for
+    for_timing: bool = False  # of untrained weights: quantized artifacts whatever their gates say
 
     def quantized(self, format: str) -> list[Precision]:
         """Return the precisions that a format is quantized to."""
         return quantized_precisions(format, self.precisions)
 
     def lowered(self, format: str) -> tuple[str, ...]:
-        """Return the precisions that a format is lowered to: fp32 too where it is quantized."""
-        base = {"fp32"} if self.quantized(format) else set[str]()
+        """Return the precisions that a format is lowered to, the one that it is quantized from
+        among them."""
+        base = {base_precision(format)} if self.quantized(format) else set[str]()
         wanted = base.union(self.precisions)
         return tuple(p for p in LOWERINGS[format][1] if p in wanted)
 
@@ -117,11 +125,6 @@ def export_model(
         Verifiers(own=True) as verifiers,
         lowerers or Lowerers(request.formats) as lowering,
     ):
-        progress("load converters")
-        with quiet():
-            lowering.load()
-        for format in request.formats:
-            verifiers.start(format)
         progress("model")
         prepared = prepare(
             request.model,
@@ -141,7 +144,8 @@ def export_model(
             _refuse_failed_gates(artifacts, target)
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         manifest = _manifest(prepared, request, artifacts, passes, _save_weights(prepared, folder))
-        _refuse_failed_gates(manifest.artifacts, target)
+        gated = [a for a in artifacts if not (request.for_timing and a.precision in QUANTIZED)]
+        _refuse_failed_gates(gated, target)
         write_manifest(folder, manifest)
     return target, manifest
 
@@ -187,31 +191,51 @@ class _Job:
         wanted = self.request.lowered(format)
         return LoweringRequest(self.folder, wanted, self.prepared.preprocess)
 
+    def socs(self, precision: str) -> tuple[Soc, ...]:
+        """Return the chips to compile for in a precision: none where it is lowered only to be
+        quantized."""
+        return self.request.socs if precision in self.request.precisions else ()
+
 
 def _lower_and_verify(
     job: _Job, lowerers: Lowerers, verifiers: Verifiers, progress: Progress
 ) -> list[Artifact]:
     """Lower to each format; artifacts are verified in child processes meanwhile."""
     preprocess = job.prepared.preprocess
-    photos = verification_pixels(preprocess)
-    references = eager_logits(job.prepared.model, photos, preprocess)
+    photos: list[Pixels] = []
+    references: list[Logits] = []
+    ready = threading.Event()
 
     def verified(lowered: list[Lowered], format: str) -> list[Artifact]:
-        described = [_describe(item, format) for item in lowered]
-        return [
-            verifiers.verify(job.folder / artifact.path, artifact, photos, references, preprocess)
-            for artifact in described
-        ]
+        def verify(path: Path, artifact: Artifact) -> Artifact:
+            return verifiers.verify(path, artifact, photos, references, preprocess)
 
-    def beside(format: str) -> list[Artifact]:
-        return verified(lowerers.lower_beside(job.graph, job.lowering(format)), format)
+        described = [_describe(item, format) for item in lowered]
+        return [made for artifact in described for made in _all_forms(artifact, job, verify)]
+
+    def beside(format: str, message: bytes) -> list[Artifact]:
+        lowered = lowerers.lower_beside(message)
+        ready.wait()
+        return verified(lowered, format)
 
     # Left in this order, the child is ended before its thread is waited for.
     with ThreadPoolExecutor() as threads, lowerers:
         pending: list[Future[list[Artifact]]] = []
         if lowerers.beside is not None:
             progress(f"lower to {lowerers.beside}")
-            pending.append(threads.submit(beside, lowerers.beside))
+            message = packed(job.graph, job.lowering(lowerers.beside))
+            pending.append(threads.submit(beside, lowerers.beside, message))
+        # The child is the slowest: all that it doesn't wait for comes after it has begun.
+        try:
+            progress("load converters")
+            with quiet():
+                lowerers.load()
+            for format in job.request.formats:
+                verifiers.start(format)
+            photos += verification_pixels(preprocess)
+            references += eager_logits(job.prepared.model, photos, preprocess)
+        finally:  # its thread must not wait for ever
+            ready.set()
         for format in lowerers.here:
             progress(f"lower to {format}")
             with quiet():
@@ -220,6 +244,17 @@ def _lower_and_verify(
         progress("verify on photos")
         artifacts = [artifact for future in pending for artifact in future.result()]
     return sorted(artifacts, key=lambda a: job.request.formats.index(a.format))
+
+
+def _all_forms(artifact: Artifact, job: _Job, verify: Verify) -> list[Artifact]:
+    """Return an artifact, verified, and what it is compiled to ahead of time, verified too."""
+    if artifact.format != "qnn":
+        return [verify(job.folder / artifact.path, artifact)]
+    from lolvit_export.qnn_contexts import compile_for, portable  # Qualcomm's compiler
+
+    source = portable(artifact)
+    compiled = [compile_for(soc, job.folder, source) for soc in job.socs(artifact.precision)]
+    return [verify(job.folder / each.path, each) for each in (source, *compiled)]
 
 
 def _describe(lowered: Lowered, format: str) -> Artifact:
@@ -307,14 +342,26 @@ def _quantize(
     result: list[Artifact] = []
     for format in job.request.formats:
         floats = [artifact for artifact in artifacts if artifact.format == format]
-        base = next((artifact for artifact in floats if artifact.precision == "fp32"), None)
+        wanted = base_precision(format)
+        base = next((artifact for artifact in floats if artifact.precision == wanted), None)
         result += [artifact for artifact in floats if artifact.precision in job.request.precisions]
         for precision in job.request.quantized(format):
             assert base is not None
-            result.append(quantization.quantize(base, precision, progress))
+            made = quantization.quantize(base, precision, progress)
+            result += [made, *_compiled(made, job, quantization)]
         if base is not None and base not in result:
             remove(job.folder / base.path)
     return result
+
+
+def _compiled(made: Artifact, job: _Job, quantization: QuantizationJob) -> list[Artifact]:
+    """Return what a quantized artifact is compiled to ahead of time, verified."""
+    if made.format != "qnn":
+        return []
+    from lolvit_export.qnn_contexts import compile_for  # Qualcomm's compiler
+
+    compiled = [compile_for(soc, job.folder, made) for soc in job.request.socs]
+    return [quantization.verify(job.folder / each.path, each) for each in compiled]
 
 
 def _refuse_failed_gates(artifacts: Sequence[Artifact], target: Path) -> None:

@@ -54,6 +54,9 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("coreml-reference", "w8a16"): 28,
     ("coreml", "int8"): 20,
     ("coreml", "w8a16"): 28,
+    ("qnn", "fp16"): 45,
+    ("qnn", "int8"): 20,
+    ("qnn", "w8a16"): 28,
 }
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
 # A child that is slow is not wrong: on a busy machine imports take minutes, and

@@ -17,7 +17,9 @@ VERIFY_DEVICES: dict[str, dict[str, tuple[str, ...]]] = {
         "coreml": (_CORE_ML,),
         "executorch": ("executorch",),
         "torch": ("eager",),
+        "qnn": ("qnn",),
     },
+    "qnn-emulator": {"qnn": ("qnn",)},
 }
 
 

@@ -66,6 +66,10 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "litert", "LiteRT's reference kernels: a second opinion, not for speed",
         timed=False,
     ),
+    "qnn": RuntimeEntry(
+        "qnn", "lolvit_runtimes.qnn:QnnSession", ("onnxruntime_qnn", "onnxruntime"), "qnn",
+        "Qualcomm's HTP, emulated: numbers, not speed", timed=False, accelerator="HTP",
+    ),
 }  # fmt: skip
 
 

@@ -26,8 +26,8 @@ from lolvit_runtimes.preprocess import Pixels
 TOP1_CHANGE_FLOOR = -1.0
 # With fewer labelled images than this one image is more than a point.
 _LEAST_LABELLED = 100
-# Second opinions take a second and more for an image: plain loops, or an interpreter in Python.
-_MOST_IMAGES = {"litert-reference": 8, "coreml-reference": 64}
+# These take a second and more for an image: plain loops, an interpreter in Python, an emulator.
+_MOST_IMAGES = {"litert-reference": 8, "coreml-reference": 64, "qnn": 16}
 
 
 @dataclass(frozen=True)

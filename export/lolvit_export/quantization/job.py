@@ -15,7 +15,7 @@ from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.judge import Judge
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.precisions import QUANTIZED, QUANTIZERS
-from lolvit_export.quantization.search import Floors, search
+from lolvit_export.quantization.search import Floors, search, search_ranges
 from lolvit_export.quantization.table import open_quantizer
 from lolvit_export.quantization.trials import Trials
 from lolvit_export.quiet import quiet
@@ -25,7 +25,9 @@ from lolvit_export.verify_devices import runtimes_for
 # Above the floors of the gates, which other images decide than the search does.
 _SNR_MARGIN_DB, _TOP1_MARGIN = 1.0, 0.02
 TIMED_S = 3.0  # for the figure that the manifest has
-_SUFFIX = {"onnx": ".onnx", "tflite": ".tflite", "coreml": ".mlpackage"}
+_SUFFIX = {"onnx": ".onnx", "tflite": ".tflite", "coreml": ".mlpackage", "qnn": "-htp.onnx"}
+# Formats that nothing may stay in float of: there the ranges are all that there is to search for.
+_WHOLE = frozenset({"qnn"})
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class QuantizationJob:
         )
         with closing(judge):
             trials = Trials(quantizer, judge, fp32.format, precision, path)
-            plan = self._given(trials) or search(
-                trials, _floors(fp32, precision), lambda step: say(f"{path.name}: {step}")
+            plan = self._given(trials) or self._searched(
+                trials, fp32, lambda step: say(f"{path.name}: {step}")
             )
             artifact = trials.write(plan, path)
             measured = {"size_fp32": artifact.bytes / fp32.bytes}
@@ -73,8 +75,21 @@ class QuantizationJob:
         write_plan(plan_path, plan)
         recorded = Quantization(plan=plan_path.name, images=self.images.source)
         artifact = artifact.model_copy(update={"measured": measured, "quantization": recorded})
+        return self.verify(path, artifact)
+
+    def verify(self, path: Path, artifact: Artifact) -> Artifact:
+        """Return a quantized artifact with its gates on the held-out images.
+
+        Raises:
+            DeviceError: a runtime refused it.
+        """
         evidence = Evidence(self.images.held_out, self.held_out, self.images.labels)
         return verify_quantized(self.verifiers, path, artifact, evidence, self.preprocess)
+
+    def _searched(self, trials: Trials, base: Artifact, say: Callable[[str], None]) -> Plan:
+        if base.format in _WHOLE:
+            return search_ranges(trials, say)
+        return search(trials, _floors(base, trials.precision), say)
 
     def _given(self, trials: Trials) -> Plan | None:
         """Return the user's plan for this format and precision, or None."""

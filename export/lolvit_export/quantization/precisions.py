@@ -13,4 +13,12 @@ QUANTIZERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tflite": ("lolvit_export.quantization.tflite:TfliteQuantizer", QUANTIZED),
     "coreml": ("lolvit_export.quantization.coreml:CoremlQuantizer", QUANTIZED),
     "onnx": ("lolvit_export.quantization.onnx:OnnxQuantizer", QUANTIZED),
+    "qnn": ("lolvit_export.quantization.qnn:QnnQuantizer", QUANTIZED),
 }
+# What a format is quantized from, where it is not fp32: HTP has no such arithmetic.
+_BASES = {"qnn": "fp16"}
+
+
+def base_precision(format: str) -> str:
+    """Return the precision of the artifact that a format's quantizer starts from."""
+    return _BASES.get(format, "fp32")

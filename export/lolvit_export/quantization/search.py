@@ -48,6 +48,19 @@ def search(trials: Trials, floors: Floors, say: Say) -> Plan:
     return _Search(trials, floors, say).run()
 
 
+def search_ranges(trials: Trials, say: Say) -> Plan:
+    """Return the plan that quantizes everything with the most accurate method of ranges."""
+    ((name, operations),) = trials.quantizer.recipes().items()
+    tried: list[Candidate] = []
+    methods: tuple[Method, ...] = ("minmax", *METHODS)
+    for method in methods:
+        tried.append(trials.candidate(name, operations, method, timed=False))
+        say(f"{name}, {method}: {tried[-1].snr_db:.1f} dB")
+    best = max(tried, key=lambda each: each.snr_db)
+    plan = trials.plan(best.operations, best.method, ())
+    return plan.model_copy(update={"candidates": tuple(tried)})
+
+
 class _Search:
     def __init__(self, trials: Trials, floors: Floors, say: Say) -> None:
         self.trials, self.floors, self._say = trials, floors, say

@@ -1,0 +1,46 @@
+"""Lower to what Qualcomm's HTP compiles: an ONNX model whose every operation it takes.
+
+The file holds float32 weights, and HTP computes them in half precision. It opens on any Snapdragon
+with ONNX Runtime's QNN provider, which compiles it there; `qnn_contexts.py` compiles it ahead of
+time.
+"""
+
+from __future__ import annotations
+
+import onnx
+from torch.fx import GraphModule
+
+from lolvit.artifact import TensorSpec
+from lolvit.files import write_atomic
+from lolvit_export.capture import INPUT_NAME, output_classes
+from lolvit_export.lowering import Lowered, LoweringRequest
+from lolvit_export.onnx import OUTPUT_NAME, to_onnx
+from lolvit_export.passes.masked_heads import MaskedHeads
+from lolvit_export.passes.pools_as_products import PoolsAsProducts
+from lolvit_export.passes.rewrite import Rewrite, apply_all
+from lolvit_export.quantization.onnx_joins import joined
+from lolvit_export.shapes import ensure_shapes
+
+# What HTP needs beyond the static rewrite. The order does not matter: they share no operation.
+HTP_REWRITE: tuple[Rewrite, ...] = (
+    PoolsAsProducts(),  # windows of 3x3 are estimated at 0.7 ms each
+    MaskedHeads(),  # splitting channels into heads moves all of them, twice a block
+)
+# It makes one operation of attention that the provider has no kernel for.
+_UNFUSED = ("fuse_attention", "fuse_qkv")
+
+
+def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
+    """Write `model-fp16-htp.onnx`: float32 image (1, 3, H, W) in, float32 logits out."""
+    size = request.preprocess.size
+    ensure_shapes(graph, (1, 3, *size))
+    rewritten, _ = apply_all(HTP_REWRITE, graph)
+    model = joined(to_onnx(rewritten, unfused=_UNFUSED))
+    onnx.checker.check_model(model, full_check=True)
+    path = request.folder / "model-fp16-htp.onnx"
+    write_atomic(path, model.SerializeToString())
+    image = TensorSpec(name=INPUT_NAME, shape=(1, 3, *size), layout="NCHW", values="normalized")
+    logits = TensorSpec(
+        name=OUTPUT_NAME, shape=(1, output_classes(graph)), layout="NC", values="logits"
+    )
+    return [Lowered(path, precision, image, logits) for precision in request.precisions]

@@ -1,0 +1,85 @@
+"""Quantize for Qualcomm's HTP: everything, to uint8 or uint16 activations and int8 weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import onnx
+
+from lolvit.artifact import Artifact, HtpTarget, Precision, Preprocess
+from lolvit.errors import UserError
+from lolvit.files import write_atomic
+from lolvit_export.quantization.activation_ranges import ActivationRanges
+from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.onnx_graph import Graph
+from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.plan import Plan
+from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
+from lolvit_export.quantization.quantizer import Layer, quantized_artifact
+from lolvit_export.quantization.ranges import Values
+from lolvit_export.quantization.selection import chosen_layers
+from lolvit_runtimes.preprocess import normalize
+from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON
+
+_ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
+
+
+class QnnQuantizer:
+    """Quantizes one artifact for HTP, as often as asked: activations are looked at once. Nothing
+    stays in float there, so that a plan chooses the method of ranges alone."""
+
+    def __init__(
+        self,
+        float_path: Path,
+        artifact: Artifact,
+        images: Images,
+        preprocess: Preprocess,
+        precision: Precision,
+    ) -> None:
+        self._graph = Graph(_named(onnx.load(str(float_path))))
+        self._artifact, self._precision = artifact, precision
+        self._images, self._preprocess = images, preprocess
+        self._ranges = ActivationRanges(self._replay)
+
+    def layers(self) -> Sequence[Layer]:
+        """Return every operation, in the order of execution."""
+        return [Layer(node.name, node.op_type) for node in self._graph.nodes]
+
+    def recipes(self) -> dict[str, tuple[str, ...]]:
+        """Return the one recipe: everything."""
+        return {"everything": tuple(sorted({node.op_type for node in self._graph.nodes}))}
+
+    def quantize(self, plan: Plan, path: Path) -> Artifact:
+        """Write the artifact that a plan describes to `path`, and describe it.
+
+        Raises:
+            UserError: the plan leaves a layer in float, names one that does not exist, or an
+                activation overflows on a calibration image.
+        """
+        layers, kinds = self.layers(), self.recipes()["everything"]
+        if len(chosen_layers(plan, layers, kinds)) < len(layers):
+            raise UserError(
+                "leaves layers in float, which HTP is slow at",
+                where="the plan",
+                remedy="name all operations and no float_layers",
+            )
+        bits = _ACTIVATION_BITS[self._precision]
+        ranges = self._ranges.fit(plan.method, plan.percentile, 2**bits)
+        model = quantized_model(self._graph, ranges, bits)
+        onnx.checker.check_model(model)
+        write_atomic(path, model.SerializeToString())
+        target = HtpTarget(hexagon=NEEDED_HEXAGON[self._precision])
+        described = quantized_artifact(self._artifact, self._precision, path)
+        return described.model_copy(update={"htp": target})
+
+    def _replay(self) -> Iterator[tuple[str, Values]]:
+        images = (normalize(crop, self._preprocess) for crop in self._images.calibration)
+        return activations(self._graph.model, quantized_tensors(self._graph), images)
+
+
+def _named(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model whose every operation has a name."""
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    return model

@@ -1,0 +1,254 @@
+"""Write a float ONNX graph with every tensor quantized, as Qualcomm's HTP wants it.
+
+    x ─ Q ─ DQ ─ Conv(DQ(int8 weight), DQ(int32 bias)) ─ Q ─ DQ ─ ...
+
+On a processor an operation that is left in float costs little. HTP computes floats in units of its
+own, and changes type on the way there and back: so everything is quantized, the changes of layout
+too. Those keep the grid of what they read, a Relu is the lower end of its own grid, and what a
+Concat joins has one grid.
+
+Divisors and what they divide are of 16 bits always: a small divisor, rounded to 8 bits, changes the
+quotient beyond measure.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from lolvit_export.quantization.onnx_graph import Graph
+from lolvit_export.quantization.onnx_qdq import grid
+from lolvit_export.quantization.ranges import Range
+
+# Kinds that move values and change none.
+CARRIERS = frozenset({"Reshape", "Transpose", "Split", "Slice", "Flatten", "Squeeze", "Unsqueeze"})
+_PER_CHANNEL = frozenset({"Conv", "ConvTranspose"})
+_INT8_MAX = 127
+_SMALLEST_SCALE = 1e-12
+_NEGLIGIBLE = 1e-4  # a channel of nothing has no step of its own
+_WIDE = 16
+_DOMAIN = "com.microsoft"  # its Q and DQ know 16 bits at every opset
+
+
+def quantized_tensors(graph: Graph) -> list[str]:
+    """Return the activations that have a grid of their own or share one, in execution order."""
+    names = [value.name for value in graph.model.graph.input]
+    for node in graph.nodes:
+        names += [name for name in node.output if name and not _absorbed(graph, node)]
+    return names
+
+
+def _absorbed(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a Relu alone reads what a node gives: the two are one kernel."""
+    readers = graph.readers[node.output[0]]
+    return len(readers) == 1 and readers[0].op_type == "Relu" and node.op_type != "Relu"
+
+
+def wide_tensors(graph: Graph) -> set[str]:
+    """Return the activations that are of 16 bits whatever the others are."""
+    wide: set[str] = set()
+    for node in graph.nodes:
+        if node.op_type == "Div":
+            wide.update(name for name in node.input if name not in graph.weights)
+            divisor = graph.maker.get(node.input[1])
+            if divisor is not None and divisor.op_type == "Add":
+                wide.update(name for name in divisor.input if name not in graph.weights)
+    return wide
+
+
+def quantized_model(graph: Graph, ranges: Mapping[str, Range], bits: int) -> onnx.ModelProto:
+    """Return a copy of the model in which everything is quantized. `ranges` holds the range of each
+    of `quantized_tensors`; `bits` (8 or 16) are an activation's. Weights are int8, of convolutions
+    one scale an output channel; biases int32."""
+    return _Writer(graph, ranges, bits).write()
+
+
+class _Writer:
+    def __init__(self, graph: Graph, ranges: Mapping[str, Range], bits: int) -> None:
+        self.graph = graph
+        wide = wide_tensors(graph)
+        self.bits = {name: _WIDE if name in wide else bits for name in ranges}
+        self.ranges = _shared(graph, ranges)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self.renamed: dict[str, str] = {}
+
+    def write(self) -> onnx.ModelProto:
+        for value in self.graph.model.graph.input:
+            self._round(value.name)
+        for node in self.graph.nodes:
+            self._write(node)
+        self._return_floats()
+        return self._model()
+
+    def _write(self, node: onnx.NodeProto) -> None:
+        source = self.graph.maker.get(node.input[0])
+        if node.op_type == "Relu" and source is not None and _absorbed(self.graph, source):
+            self.nodes[-1].output[0] = node.output[0]  # its grid begins at zero
+            self._round(node.output[0])
+            return
+        written = copy.deepcopy(node)
+        for place, name in enumerate(node.input):
+            if name in self.renamed:
+                written.input[place] = self.renamed[name]
+            elif name in self.graph.weights and _is_float(self.graph.weights[name]):
+                written.input[place] = self._constant_operand(node, place, name)
+        self.nodes.append(written)
+        if not _absorbed(self.graph, node):
+            for name in node.output:
+                self._round(name)
+
+    def _round(self, tensor: str) -> None:
+        bits = self.bits[tensor]
+        chosen = grid(self.ranges[tensor], 2**bits)
+        scale, zero = self._grid_constants(tensor, chosen.scale, chosen.zero, _unsigned(bits))
+        codes, back = f"{tensor}/quantized", f"{tensor}/dequantized"
+        self._node("QuantizeLinear", [tensor, scale, zero], codes)
+        self._node("DequantizeLinear", [codes, scale, zero], back)
+        self.renamed[tensor] = back
+
+    def _constant_operand(self, node: onnx.NodeProto, place: int, name: str) -> str:
+        weighted = node.op_type in ("Conv", "Gemm", "MatMul", "LayerNormalization")
+        if weighted and place == 2:
+            return self._bias(node, name)
+        if node.op_type in _PER_CHANNEL:
+            return self._weight(node, name)
+        wide = node.op_type in ("Add", "Mul", "Sub", "Div")
+        bits = max((self.bits.get(n, 8) for n in node.input), default=8) if wide else 8
+        return self._tensor(name, bits)
+
+    def _tensor(self, name: str, bits: int) -> str:
+        values = self.graph.array(name)
+        chosen = grid((float(values.min()), float(values.max())), 2**bits)
+        codes = np.clip(np.rint(values / chosen.scale) + chosen.zero, 0, 2**bits - 1)
+        dtype = _unsigned(bits)
+        label = f"{name}/{bits}"
+        parameters = self._grid_constants(label, chosen.scale, chosen.zero, dtype)
+        return self._dequantized(label, codes.astype(dtype), parameters)
+
+    def _weight(self, node: onnx.NodeProto, name: str) -> str:
+        values = self.graph.array(name)
+        scales = self._weight_scales(node, name)
+        spread = scales.reshape([-1] + [1] * (values.ndim - 1))
+        codes = np.clip(np.rint(values / spread), -_INT8_MAX, _INT8_MAX).astype(np.int8)
+        label = f"{node.name}/weight"
+        return self._dequantized(label, codes, self._arrays(label, scales, np.int8), axis=0)
+
+    def _weight_scales(self, node: onnx.NodeProto, name: str) -> npt.NDArray[np.float32]:
+        """Return one scale an output channel of a convolution, one in all of what else there is."""
+        values = self.graph.array(name)
+        if node.op_type not in _PER_CHANNEL:
+            chosen = grid((float(values.min()), float(values.max())), 256)
+            return np.asarray([chosen.scale], np.float32)
+        most = np.abs(values).max(axis=tuple(range(1, values.ndim)))
+        least = max(float(most.max()) * _NEGLIGIBLE, _SMALLEST_SCALE)
+        return np.asarray(np.maximum(most / _INT8_MAX, least), np.float32)
+
+    def _bias(self, node: onnx.NodeProto, name: str) -> str:
+        values = self.graph.array(name).reshape(-1).astype(np.float64)
+        source = node.input[0]
+        step = grid(self.ranges[source], 2 ** self.bits[source]).scale
+        scales = (self._weight_scales(node, node.input[1]) * step).astype(np.float32)
+        codes = np.clip(np.rint(values / scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1)
+        label = f"{node.name}/bias"
+        if scales.size == 1:
+            parameters = self._grid_constants(label, scales[0], 0, np.dtype(np.int32))
+            return self._dequantized(label, codes.astype(np.int32), parameters)
+        return self._dequantized(
+            label, codes.astype(np.int32), self._arrays(label, scales, np.int32), axis=0
+        )
+
+    def _return_floats(self) -> None:
+        for value in self.graph.model.graph.output:
+            back = self.renamed[value.name]
+            rounded = f"{value.name}/before"
+            for node in self.nodes:
+                for place, name in enumerate(node.output):
+                    if name == value.name:
+                        node.output[place] = rounded
+                    elif name == back:
+                        node.output[place] = value.name
+                for place, name in enumerate(node.input):
+                    if name == value.name:
+                        node.input[place] = rounded
+
+    def _grid_constants(
+        self, label: str, scale: np.float32, zero: int, dtype: np.dtype[np.generic]
+    ) -> list[str]:
+        return [
+            self._constant(f"{label}/scale", np.asarray(scale, np.float32)),
+            self._constant(f"{label}/zero_point", np.asarray(zero, dtype)),
+        ]
+
+    def _arrays(self, label: str, scales: npt.NDArray[np.float32], dtype: type) -> list[str]:
+        return [
+            self._constant(f"{label}/scale", scales),
+            self._constant(f"{label}/zero_point", np.zeros(scales.shape, dtype)),
+        ]
+
+    def _dequantized(
+        self,
+        label: str,
+        codes: npt.NDArray[np.generic],
+        parameters: list[str],
+        axis: int | None = None,
+    ) -> str:
+        back = f"{label}/dequantized"
+        if f"{label}/quantized" not in self.constants:
+            stored = self._constant(f"{label}/quantized", codes)
+            self._node("DequantizeLinear", [stored, *parameters], back, axis=axis)
+        return back
+
+    def _node(self, kind: str, inputs: list[str], output: str, axis: int | None = None) -> None:
+        made = helper.make_node(kind, inputs, [output], output, domain=_DOMAIN)
+        if axis is not None:
+            made.attribute.append(helper.make_attribute("axis", axis))
+        self.nodes.append(made)
+
+    def _constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
+        self.constants[name] = numpy_helper.from_array(values, name)
+        return name
+
+    def _model(self) -> onnx.ModelProto:
+        model = onnx.ModelProto()
+        model.CopyFrom(self.graph.model)
+        graph = model.graph
+        del graph.node[:]
+        graph.node.extend(self.nodes)
+        del graph.value_info[:]
+        read = {name for node in self.nodes for name in node.input}
+        kept = [i for i in graph.initializer if i.name in read]
+        del graph.initializer[:]
+        graph.initializer.extend([*kept, *self.constants.values()])
+        if all(opset.domain != _DOMAIN for opset in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+        return model
+
+
+def _shared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Return ranges in which what moves values keeps its input's, and what is joined has one."""
+    result = dict(ranges)
+    for node in reversed(graph.nodes):
+        if node.op_type == "Concat":
+            names = [*node.input, node.output[0]]
+            joined = min(result[n][0] for n in names), max(result[n][1] for n in names)
+            result.update(dict.fromkeys(names, joined))
+    for node in graph.nodes:
+        if node.op_type in CARRIERS:
+            result.update(dict.fromkeys(node.output, result[node.input[0]]))
+        if node.op_type == "Relu" and node.output[0] in result:
+            result[node.output[0]] = 0.0, max(result[node.output[0]][1], _SMALLEST_SCALE)
+    return result
+
+
+def _is_float(tensor: onnx.TensorProto) -> bool:
+    return bool(tensor.data_type == onnx.TensorProto.FLOAT)
+
+
+def _unsigned(bits: int) -> np.dtype[np.generic]:
+    return np.dtype(np.uint8 if bits == 8 else np.uint16)
