@@ -38,22 +38,22 @@ class Lowerers:
             self._child.close()
 
     def load(self) -> None:
-        """Import the converters of this process, before any thread starts: coremltools hides
-        modules while it is imported."""
+        """Import the converters of this process, while no other thread imports: coremltools hides
+        modules meanwhile."""
         self._loaded = {format: find_lowering(format) for format in self.here}
 
     def lower(self, format: str, graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
         """Lower to one of the formats that are lowered `here`."""
         return self._loaded[format](graph, request)
 
-    def lower_beside(self, graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
-        """Lower to the format that is lowered `beside`, and wait for it.
+    def lower_beside(self, message: bytes) -> list[Lowered]:
+        """Lower what was `packed` to the format that is lowered `beside`, and wait for it.
 
         Raises:
             UserError, DeviceError, RuntimeError: as `LoweringChild.lower`.
         """
         assert self._child is not None
-        return self._child.lower(graph, request)
+        return self._child.lower(message)
 
 
 class LoweringChild:
@@ -71,15 +71,15 @@ class LoweringChild:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
-    def lower(self, graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
-        """Lower, and return what was written. The process then ends.
+    def lower(self, message: bytes) -> list[Lowered]:
+        """Lower what was `packed`, and return what was written. The process then ends.
 
         Raises:
             UserError: as the converter says.
             DeviceError: the process was killed, for instance for want of memory.
             RuntimeError: a bug of ours or the converter's, with the process's traceback.
         """
-        answer, _ = self._process.communicate(pickle.dumps((_plain(graph), request)))
+        answer, _ = self._process.communicate(message)
         if self._process.returncode == EXIT_BUG:
             raise RuntimeError(f"lowering to {self._format} failed:\n{self._traceback()}")
         if self._process.returncode != EXIT_DONE or not answer:
@@ -104,6 +104,11 @@ class LoweringChild:
         for stream in (self._process.stdin, self._process.stdout, self._said):
             if stream is not None and not stream.closed:
                 stream.close()
+
+
+def packed(graph: GraphModule, request: LoweringRequest) -> bytes:
+    """Return a graph and a request as the message to a lowering process."""
+    return pickle.dumps((_plain(graph), request))
 
 
 def _plain(graph: GraphModule) -> GraphModule:

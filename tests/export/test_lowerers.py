@@ -16,7 +16,7 @@ from torch import nn
 from lolvit.artifact import Preprocess
 from lolvit.errors import DeviceError, UserError
 from lolvit_export.capture import capture
-from lolvit_export.lowerers import Lowerers, LoweringChild
+from lolvit_export.lowerers import Lowerers, LoweringChild, packed
 from lolvit_export.lowering import LoweringRequest
 from lolvit_export.passes import STATIC_REWRITE, apply_all
 from lolvit_runtimes.bare import describe
@@ -60,7 +60,7 @@ def test_the_slowest_of_several_runs_beside_the_others(
 def test_a_child_writes_what_this_process_would(
     child: LoweringChild, graph: torch.fx.GraphModule, tmp_path: Path
 ) -> None:
-    (lowered,) = child.lower(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS))
+    (lowered,) = child.lower(packed(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS)))
     assert lowered.path == tmp_path / "model-fp32.onnx"
     assert lowered.input.shape == (1, 3, 32, 48)
     assert lowered.output.shape == (1, 5)
@@ -79,7 +79,7 @@ def test_a_converter_that_fails_is_a_bug_with_its_traceback(
         eigenvalues = graph.graph.call_function(torch.ops.aten.linalg_eigvals.default, (image,))
     image.replace_all_uses_with(eigenvalues, lambda user: user is not eigenvalues)
     with pytest.raises(RuntimeError, match="lowering to onnx failed:\nTraceback"):
-        child.lower(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS))
+        child.lower(packed(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS)))
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_written_is_the_users_to_mend(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
-        child.lower(graph, LoweringRequest(tmp_path / "file", ("fp32",), PREPROCESS))
+        child.lower(packed(graph, LoweringRequest(tmp_path / "file", ("fp32",), PREPROCESS)))
 
 
 def test_a_killed_child_is_told_in_one_line(
@@ -96,7 +96,7 @@ def test_a_killed_child_is_told_in_one_line(
 ) -> None:
     child._process.kill()
     with pytest.raises(DeviceError, match="lowering to onnx was killed") as caught:
-        child.lower(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS))
+        child.lower(packed(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS)))
     assert "free memory" in caught.value.line()
 
 
