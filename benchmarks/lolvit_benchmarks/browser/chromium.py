@@ -32,6 +32,18 @@ def find() -> Path | None:
     return next((Path(path) for path in _MAC if not named and Path(path).exists()), None)
 
 
+def require() -> Path:
+    """Return the Chromium to start.
+
+    Raises:
+        DeviceError: none is installed.
+    """
+    program = find()
+    if program is None:
+        raise DeviceError("no Chromium found", remedy=INSTALL_HINT)
+    return program
+
+
 def has_gpu() -> bool:
     """Whether this machine has a GPU that Chromium may use; where it can't be told, yes."""
     return sys.platform != "linux" or any(Path("/dev/dri").glob("renderD*"))
@@ -57,9 +69,7 @@ def opened(url: str) -> Iterator[subprocess.Popen[bytes]]:
     Raises:
         DeviceError: none is installed.
     """
-    program = find()
-    if program is None:
-        raise DeviceError("no Chromium found", remedy=INSTALL_HINT)
+    program = require()
     # Chromium may still write into its profile for a moment after its end.
     with tempfile.TemporaryDirectory(
         prefix="lolvit-browser-", ignore_cleanup_errors=True

@@ -43,8 +43,11 @@ def open_device(argument: str | None, options: DeviceOptions) -> Browser:
 
     Raises:
         UserError: its runtimes are not installed.
+        DeviceError: a Chromium is to be started, and there is none.
     """
     packages.installed()
+    if wants_headless(options):
+        chromium.require()
     return Browser(options)
 
 
