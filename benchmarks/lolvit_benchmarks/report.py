@@ -11,8 +11,10 @@ from markupsafe import Markup
 
 from lolvit.accuracy import AccuracyDocument
 from lolvit.artifact import Manifest
-from lolvit_benchmarks import accuracies, operations_table, plots, scaling, words
+from lolvit.verification import VerificationDocument
+from lolvit_benchmarks import accuracies, matrix, operations_table, plots, scaling, words
 from lolvit_benchmarks.result import Conditions, Document, Result, Side
+from lolvit_benchmarks.result_device import Estimate
 from lolvit_benchmarks.table import grids
 
 _UNKNOWN = "can't be read here"
@@ -24,9 +26,10 @@ def as_html(
     documents: Sequence[Document],
     manifests: Sequence[Manifest] = (),
     counted: Sequence[AccuracyDocument] = (),
+    verified: Sequence[VerificationDocument] = (),
 ) -> str:
-    """Return the page; manifests add the gates that their artifacts have passed, and accuracies a
-    plot of them over latency."""
+    """Return the page; manifests add the gates that their artifacts have passed, accuracies a plot
+    of them over latency, and verifications the devices where nothing is timed."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lolvit_benchmarks"),
         autoescape=True,
@@ -34,20 +37,23 @@ def as_html(
         trim_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
-        _context(documents, manifests) | _accuracy(documents, counted)
+        _context(documents, manifests)
+        | _accuracy(documents, counted)
+        | {"matrix": matrix.grid(documents, verified)}
     )
 
 
 def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> dict[str, Any]:
     results = [result for document in documents for result in document.results]
+    estimates = [estimate for document in documents for estimate in document.estimates]
     return {
-        "title": _title(results),
+        "title": _title([*results, *estimates]),
         "versions": ", ".join(_each(d.environment.lolvit_version for d in documents)),
         "dates": ", ".join(_each(d.environment.date[:10] for d in documents)),
         "rule": " ".join(_each(document.rule for document in documents)),
         "results": results,
         "cards": _cards(results),
-        "notes": words.all_notes(results),
+        "notes": words.all_notes((*results, *estimates)),
         "unstable": [result for result in results if result.verdict.reasons],
         "failures": [failure for document in documents for failure in document.failures],
         "interrupted": any(document.state == "interrupted" for document in documents),
@@ -95,7 +101,7 @@ def _each(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _title(results: Sequence[Result]) -> str:
+def _title(results: Sequence[Result | Estimate]) -> str:
     if not results:
         return "No results"
     subjects = " and ".join(_each(result.a.model for result in results))

@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lolvit.verification import VerificationDocument
 from lolvit_benchmarks import (
     estimates_grid,
+    matrix,
     operations_table,
     peers,
     scaling,
@@ -74,12 +76,16 @@ def _rich_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def as_markdown(documents: Sequence[Document]) -> str:
-    """Return the results of all documents as Markdown, with the conditions they hold under."""
+def as_markdown(
+    documents: Sequence[Document], verified: Sequence[VerificationDocument] = ()
+) -> str:
+    """Return the results of all documents as Markdown, with the conditions they hold under, and
+    what was verified on devices where nothing is timed."""
     results = [result for document in documents for result in document.results]
     lines = ["### Latency", "", *_markdown_table(results), ""] if results else []
     estimates = [estimate for document in documents for estimate in document.estimates]
-    for grid in _all_grids(results, estimates):
+    everywhere = matrix.grid(documents, verified)
+    for grid in ([everywhere] if everywhere else []) + _all_grids(results, estimates):
         lines += [f"### {grid.title}", "", *_markdown_grid(grid), "", grid.note, ""]
     lines += [f"- {words.headline(result)}" for result in results]
     lines += _warnings(documents)

@@ -1,7 +1,7 @@
 """Run an artifact in its runtimes on photos and compare it with eager PyTorch in float64.
 
-Each runtime runs in a child process: a crash becomes one line, and an artifact is verified while the
-next one is lowered.
+Each runtime runs in a child process: a crash becomes one line, and an artifact is verified while
+the next one is lowered.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from lolvit_export.verify_devices import HOST, VERIFY_DEVICES, runtimes_for
 
 if TYPE_CHECKING:
     from lolvit.artifact import Artifact, Manifest
+    from lolvit.verification import VerificationDocument
 
 _MANIFEST = "manifest.json"
 _DEVICES = ", ".join(VERIFY_DEVICES)
@@ -37,13 +38,23 @@ def verify(artifact: Path, device: str, as_json: bool) -> None:
     verified, failures = _verify_all(folder, manifest, chosen, device)
     result = manifest.model_copy(update={"artifacts": tuple(verified)})
     if as_json:
-        failed = [{"artifact": name, "error": error.line()} for name, error in failures]
-        print_json(as_document(folder, result) | {"device": device, "failures": failed})
+        print_json(_document(folder, result, device, failures).model_dump(mode="json"))
     else:
         out.print(gate_table(result.artifacts))
         if not manifest.weights.trained:
             out.print(UNTRAINED, style="yellow")
     _raise_on_failure(result, folder, failures)
+
+
+def _document(
+    folder: Path, manifest: Manifest, device: str, failures: list[tuple[str, DeviceError]]
+) -> VerificationDocument:
+    from lolvit.verification import Refused, VerificationDocument
+
+    refused = tuple(Refused(artifact=name, error=error.line()) for name, error in failures)
+    return VerificationDocument.model_validate(
+        as_document(folder, manifest) | {"device": device, "failures": refused}
+    )
 
 
 def _folder_and_name(path: Path) -> tuple[Path, str | None]:

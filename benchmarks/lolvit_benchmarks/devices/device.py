@@ -59,7 +59,9 @@ class Keeper(Protocol):
 class Device(Protocol):
     """Somewhere that models are compared."""
 
-    id: str
+    @property
+    def id(self) -> str:
+        """What --device calls it."""
 
     def compare(self, job: Job, keeper: Keeper, listener: Listener) -> None:
         """Compare, handing findings on as they come. A setting that fails is handed on as a

@@ -58,7 +58,9 @@ class Telemetry:
 class Measuring(Protocol):
     """A device that measures by itself. `restore` is called whatever happened before."""
 
-    id: str
+    @property
+    def id(self) -> str:
+        """What --device calls it."""
 
     def prepare(self, say: Say) -> None:
         """Look whether the device can be measured on, note its state, and set what has to be set.
