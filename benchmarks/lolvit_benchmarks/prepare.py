@@ -174,6 +174,8 @@ def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepar
     arguments += ["--precision", ",".join(wanted.all_precisions())]
     arguments += ["--size", "x".join(map(str, wanted.size))] if wanted.size else []
     arguments += ["--weights", str(wanted.weights)] if wanted.weights else []
+    if "qnn" in formats:  # its devices compile for their own chips
+        arguments += ["--soc", "none", *([] if wanted.weights else ["--for-timing"])]
     document = run_module(
         "lolvit",
         [*arguments, "--out", str(place), "--json"],

@@ -59,6 +59,10 @@ DEVICES: dict[str, DeviceEntry] = {
          "litert-web-wasm": "tflite", "litert-web-webgpu": "tflite"},
         defaults=("ort-web-wasm", "litert-web-wasm"),
     ),
+    "qnn-estimate": DeviceEntry(
+        "lolvit_benchmarks.devices.qnn_estimate", {"qnn": "qnn"}, defaults=("qnn",),
+        argument="all, or SOC[,SOC]",
+    ),
     "adb": DeviceEntry(
         "lolvit_benchmarks.devices.adb", {"litert": "tflite", "ort": "onnx"},
         defaults=("litert",), argument="SERIAL", together=True,
