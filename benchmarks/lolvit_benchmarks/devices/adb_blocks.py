@@ -40,13 +40,13 @@ class Slot(_Frozen):
 
 class Block(_Frozen):
     """One block: its slots in their order, what was seen of each entrant, and how the phone was
-    before it."""
+    before and after it."""
 
     slots: tuple[Slot, ...]
     seen: dict[str, Seen]
     runtime_version: str
     details: dict[str, str] = {}
-    reading: result.Reading | None = None
+    readings: tuple[result.Reading, ...] = ()
 
 
 class Plan(_Frozen):

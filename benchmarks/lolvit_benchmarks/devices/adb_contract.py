@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lolvit.artifact import Format, Sha256
+from lolvit.artifact import Sha256
 from lolvit.files import write_atomic
 
 VERSION: Final = 1
@@ -54,7 +54,7 @@ class RequestEntrant(_Frozen):
 
     name: str = Field(description="tells it from the others")
     artifact: RequestFile
-    format: Format
+    format: Literal["onnx", "tflite"]
     input: RequestFile
     shape: tuple[int, ...]
     dtype: Literal["float32", "float16", "uint8", "int8"]

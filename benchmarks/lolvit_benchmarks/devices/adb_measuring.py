@@ -14,23 +14,21 @@ from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit_benchmarks.devices import adb_phone, adb_restore
 from lolvit_benchmarks.devices.adb_app import App, prepare_app
 from lolvit_benchmarks.devices.adb_app_runs import AppRuns
-from lolvit_benchmarks.devices.adb_blocks import Block, Measurer, Seen, recording_of
+from lolvit_benchmarks.devices.adb_blocks import Measurer, recording_of
 from lolvit_benchmarks.devices.adb_client import Adb, StoppedError
-from lolvit_benchmarks.devices.adb_contract import RequestEntrant, RequestFile
 from lolvit_benchmarks.devices.adb_parts import Parts, PartsFile
-from lolvit_benchmarks.devices.adb_phone import Facts, Reading
+from lolvit_benchmarks.devices.adb_phone import Facts, Reading, described, recorded
 from lolvit_benchmarks.devices.adb_program import Program, ProgramRuns
 from lolvit_benchmarks.devices.adb_push import Load, push_missing
 from lolvit_benchmarks.devices.adb_reference import References
 from lolvit_benchmarks.devices.adb_restore import SHELL_FOLDER, Journal
+from lolvit_benchmarks.devices.adb_summary import preflight_of, request_of, telemetry_of
 from lolvit_benchmarks.devices.adb_thermal import Cooling, wait_until_cool
 from lolvit_benchmarks.devices.measured import Contestant, Say, Telemetry
 from lolvit_benchmarks.devices.measured import Seen as SeenOnDevice
 from lolvit_benchmarks.entrants import Setting
 from lolvit_benchmarks.measure import Progress, Recording
-from lolvit_benchmarks.preflight import Preflight
 from lolvit_benchmarks.schedule import Profile
-from lolvit_benchmarks.verdict import Conditions
 
 RECONNECT_S = 15.0
 
@@ -128,24 +126,23 @@ class Phone:
         for one in contestants:
             self._denormal[one.name] = self._references.check(setting.runtime, one)
         cell = self._cell = _Cell(setting, contestants)
-        measurer = cell.measurer = self._measurer(cell, profile)
+        measurer = cell.measurer = self._measurer(cell, profile, progress)
         file = self._parts_file(cell, profile)
         cell.parts = file.read() or self._look(cell, measurer, profile)
+        self._agree(cell)
         if cell.parts.blocks:
             done, planned = len(cell.parts.blocks), cell.parts.plan.blocks
             self._say(f"{self.id}: {done} of {planned} blocks are there from an earlier run")
-        self._agree(cell)
+            self._record(cell, profile, recording, progress)
         for number in range(len(cell.parts.blocks), cell.parts.plan.blocks):
-            reading = cell.last = self._cool()
+            before = recorded(self._cool(), cell.since)
             block = measurer.block(cell.parts.plan, number)
-            seen = adb_phone.recorded(reading, cell.since)
-            block = block.model_copy(update={"reading": seen})
+            after = recorded(self._read(), cell.since)
+            block = block.model_copy(update={"readings": (before, after)})
             blocks = (*cell.parts.blocks, block)
             cell.parts = cell.parts.model_copy(update={"blocks": blocks})
             file.write(cell.parts)
             self._record(cell, profile, recording, progress)
-        self._record(cell, profile, recording, progress)
-        cell.last = self._read()
 
     def seen(self) -> Mapping[str, SeenOnDevice]:
         """As `Measuring.seen`."""
@@ -159,30 +156,18 @@ class Phone:
         cell, facts, before = self._cell, self._facts, self._before
         if cell is None or cell.parts is None or facts is None or before is None:
             raise RuntimeError("telemetry before a measurement")
-        readings = [block.reading for block in cell.parts.blocks if block.reading is not None]
         last = cell.last or before
-        readings.append(adb_phone.recorded(last, cell.since))
-        more = {f"SNR of {name}": f"{db:.1f} dB" for name, db in cell.agreement.items()}
+        details = {f"SNR of {name}": f"{db:.1f} dB" for name, db in cell.agreement.items()}
         for block in cell.parts.blocks:
-            more |= block.details
-        celsius = [r.temperature_c for r in readings if r.temperature_c is not None]
-        limit = self._manner.cooling.max_c
-        mhz = [r.frequency_mhz for r in readings if r.frequency_mhz is not None]
-        events = [r.throttle_events for r in readings if r.throttle_events is not None]
-        notes = cell.measurer.notes() if cell.measurer is not None else ()
-        if not celsius:
-            notes = (*notes, "The phone tells no temperature: its heat was not watched.")
-        return Telemetry(
-            info=adb_phone.described(facts, before, last, more),
-            conditions=Conditions(
-                cores=len(facts.cores) or 1,
-                frequency_change=max(mhz) / min(mhz) - 1 if mhz else None,
-                throttle_events=sum(events) if events else None,
-                too_hot_c=max(celsius) if celsius and max(celsius) > limit else None,
-                interrupted=interrupted,
-            ),
-            readings=readings,
-            notes=notes,
+            details |= block.details
+        readings = [reading for block in cell.parts.blocks for reading in block.readings]
+        return telemetry_of(
+            facts,
+            described(facts, before, last, details),
+            readings,
+            limit_c=self._manner.cooling.max_c,
+            interrupted=interrupted,
+            notes=cell.measurer.notes() if cell.measurer is not None else (),
         )
 
     def restore(self, say: Say) -> None:
@@ -210,7 +195,10 @@ class Phone:
 
     def _read(self) -> Reading:
         assert self._facts is not None
-        return adb_phone.read_now(self._adb, self._facts)
+        reading = adb_phone.read_now(self._adb, self._facts)
+        if self._cell is not None:
+            self._cell.last = reading
+        return reading
 
     def _cool(self) -> Reading:
         return wait_until_cool(self._read, self._manner.cooling, self._pause, self._say, self.id)
@@ -232,14 +220,19 @@ class Phone:
         remote = f"{SHELL_FOLDER}/{one.artifact.sha256}{artifact.suffix}"
         return Load(artifact, one.artifact.sha256, remote), Load(image, digest, "")
 
-    def _measurer(self, cell: _Cell, profile: Profile) -> Measurer:
+    def _measurer(self, cell: _Cell, profile: Profile, progress: Progress) -> Measurer:
         setting = cell.setting
+
+        def hear(slots: int) -> None:
+            if cell.parts is not None:
+                progress(*cell.parts.rounds_at(slots))
+
         if self._app is not None:
-            entrants = tuple(_request(one, *self._remote[one.name]) for one in cell.contestants)
-            return AppRuns(self._app, setting.runtime, setting.threads, entrants, profile)
+            entrants = tuple(request_of(one, *self._remote[one.name]) for one in cell.contestants)
+            return AppRuns(self._app, setting.runtime, setting.threads, entrants, profile, hear)
         assert self._manner.program is not None
         artifacts = {name: artifact.remote for name, (artifact, _) in self._remote.items()}
-        return ProgramRuns(self._adb, self._manner.program, artifacts, setting.threads)
+        return ProgramRuns(self._adb, self._manner.program, artifacts, setting.threads, hear)
 
     def _look(self, cell: _Cell, measurer: Measurer, profile: Profile) -> Parts:
         names = [one.name for one in cell.contestants]
@@ -278,38 +271,7 @@ class Phone:
         progress(len(made.rounds), cell.parts.plan.blocks * cell.parts.plan.rounds)
 
     def _seen(self, name: str, parts: Parts) -> SeenOnDevice:
-        first, later = parts.look.seen[name], [block.seen[name] for block in parts.blocks]
-        return SeenOnDevice(_preflight(first, later, parts.look, self._denormal.get(name)), None)
-
-
-def _preflight(
-    first: Seen, later: Sequence[Seen], look: Block, denormal: float | None
-) -> Preflight:
-    memory = [one.peak_memory_bytes for one in (first, *later) if one.peak_memory_bytes is not None]
-    return Preflight(
-        runtime_version=look.runtime_version,
-        load_ms=first.load_ms,
-        first_ms=first.first_ms,
-        peak_memory_bytes=max(memory) if memory else None,
-        placement=first.placement,
-        options=first.options,
-        denormal_share=denormal,
-    )
-
-
-def _request(one: Contestant, artifact: Load, image: Load) -> RequestEntrant:
-    return RequestEntrant(
-        name=one.name,
-        artifact=_file(artifact),
-        format=one.artifact.format,
-        input=_file(image),
-        shape=one.image.shape,
-        dtype=one.artifact.input.dtype,
-    )
-
-
-def _file(load: Load) -> RequestFile:
-    return RequestFile(name=Path(load.remote).name, sha256=load.sha256, bytes=load.bytes)
+        return SeenOnDevice(preflight_of(name, parts, self._denormal.get(name)), None)
 
 
 def _refuse_battery_saver(adb: Adb) -> None:

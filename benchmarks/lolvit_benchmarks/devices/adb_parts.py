@@ -16,6 +16,7 @@ from lolvit.documents import read_document
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit_benchmarks.devices.adb_blocks import Block, Plan
+from lolvit_benchmarks.schedule import SLOTS
 
 # Older ones were measured under conditions that nobody remembers.
 OLDEST_S = 24 * 3600.0
@@ -30,6 +31,13 @@ class Parts(BaseModel):
     plan: Plan
     look: Block
     blocks: tuple[Block, ...] = ()
+
+    def rounds_at(self, slots: int) -> tuple[int, int]:
+        """Return the whole rounds made when `slots` slots of the next block are done, the last
+        round of the block left out, and those planned."""
+        each = SLOTS * len(self.plan.settling)
+        done = len(self.blocks) * self.plan.rounds + max(0, slots - 1) // each
+        return done, self.plan.blocks * self.plan.rounds
 
 
 class PartsFile:

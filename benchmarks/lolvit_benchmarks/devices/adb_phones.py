@@ -75,17 +75,19 @@ def _run_all(workers: Sequence[_Worker], stop: threading.Event) -> None:
     for worker in workers:
         worker.start()
     try:
-        _join(workers)
+        _wait(workers)
     except KeyboardInterrupt:
         stop.set()
-        _join(workers)
+        _wait(workers)
         raise
 
 
-def _join(workers: Sequence[_Worker]) -> None:
-    while any(worker.is_alive() for worker in workers):
-        for worker in workers:
-            worker.join(_LOOK_S)
+def _wait(workers: Sequence[_Worker]) -> None:
+    """Wait for their ends. A join that Ctrl-C interrupts would take its thread for ended, in
+    Python 3.11, though it still runs."""
+    for worker in workers:
+        while not worker.ended.wait(_LOOK_S):
+            pass
 
 
 class _Worker(threading.Thread):
@@ -99,9 +101,16 @@ class _Worker(threading.Thread):
         wanted = frozenset(setting.runtime for setting in job.settings)
         self._phone = Phone(adb, _with_runtimes(manner, wanted), references)
         self.error: BaseException | None = None
+        self.ended = threading.Event()
 
     def run(self) -> None:
         """Measure; a phone that fails is handed on as a failure."""
+        try:
+            self._measure()
+        finally:
+            self.ended.set()
+
+    def _measure(self) -> None:
         kept = _Failures(self._shared)
         try:
             measured.compare(self._phone, RUNTIMES, self._job, kept, self._shared)

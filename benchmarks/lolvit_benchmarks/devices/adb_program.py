@@ -177,7 +177,8 @@ class ProgramRuns:
         values = {"artifact": self.artifacts[name], "threads": str(self.threads),
                   "runs": str(runs), "warmup": str(warmup)}  # fmt: skip
         words = [word.format(**values) for word in self.program.arguments]
-        done = self.adb.shell([self.program.remote, *words], _CALL_S + 2.0 * (runs + warmup))
+        timeout_s = _CALL_S + 2.0 * (runs + warmup)
+        done = self.adb.follow([self.program.remote, *words], lambda line: None, timeout_s)
         if done.code != 0:
             said = (done.errors or done.output).strip().splitlines()
             raise self._failed(f"ended with exit code {done.code}: {said[-1] if said else ''}")

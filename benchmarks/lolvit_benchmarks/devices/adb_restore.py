@@ -122,6 +122,8 @@ def put_back(adb: Adb, journal: Journal) -> None:
     changes = journal.read()
     if changes.app:
         _do(adb, ["am", "force-stop", PACKAGE])
+    if SHELL_FOLDER in changes.folders:  # a program may still run; there is none most times
+        adb.shell(["pkill", "-f", f"^{SHELL_FOLDER}/"])
     for folder in changes.folders:
         _do(adb, ["rm", "-rf", folder])
     if changes.stay_on == _UNSET:

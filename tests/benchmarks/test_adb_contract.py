@@ -1,0 +1,102 @@
+"""The contract with the app: published, and answers that break it are refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from lolvit_benchmarks.devices import adb_contract as contract
+from lolvit_benchmarks.devices.adb_contract import (
+    DeviceRecording,
+    DeviceRequest,
+    Facts,
+    RequestEntrant,
+    RequestFile,
+    RequestSlot,
+    why_not_answer,
+)
+from lolvit_benchmarks.devices.adb_restore import SHELL_FOLDER, Changes
+
+DIGEST = "d" * 64
+APP_FOLDER = "/storage/emulated/0/Android/data/org.lolvit.demo/files/bench"
+
+
+def _request() -> DeviceRequest:
+    file = RequestFile(name=f"{DIGEST}.onnx", sha256=DIGEST, bytes=1)
+    entrant = RequestEntrant(name="a", artifact=file, format="onnx", input=file, shape=(1, 2),
+                             dtype="float32")  # fmt: skip
+    slot = RequestSlot(entrant="a", settling=1, burst=2)
+    return DeviceRequest(runtime="ort", threads=1, entrants=(entrant,), warm_up_runs=1,
+                         warm_up_s=0, slots=(slot, slot))  # fmt: skip
+
+
+def _answer(**changes: Any) -> DeviceRecording:
+    entrant = {"name": "a", "artifact_sha256": DIGEST, "load_ms": 1, "first_ms": 1, "run_ms": 1,
+               "logits": [0.5]}  # fmt: skip
+    slot = {"entrant": "a", "durations_ns": [5, 6]}
+    fields = {"schema_version": 1, "kind": "lolvit-device-recording", "request_sha256": DIGEST,
+              "runtime_version": "1", "app_version": "1", "entrants": [entrant],
+              "slots": [slot, slot]}  # fmt: skip
+    return DeviceRecording.model_validate(fields | changes)
+
+
+def test_the_published_schemas_are_those_of_the_types() -> None:
+    for path, model in contract.PUBLISHED.items():
+        assert path.read_text() == contract.schema_text(model), (
+            "run: python -m lolvit_benchmarks.devices.adb_contract"
+        )
+
+
+def test_an_answer_that_fits_is_taken() -> None:
+    assert why_not_answer(_answer(), _request(), DIGEST) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"request_sha256": "e" * 64}, "another request"),
+        ({"entrants": []}, "other artifacts"),
+        ({"slots": []}, "other runs"),
+        ({"slots": [{"entrant": "a", "durations_ns": [5]}] * 2}, "other runs"),
+        ({"slots": [{"entrant": "b", "durations_ns": [5, 6]}] * 2}, "other runs"),
+    ],
+)
+def test_an_answer_to_something_else_is_not_taken(changes: dict[str, Any], why: str) -> None:
+    assert why in (why_not_answer(_answer(**changes), _request(), DIGEST) or "")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"slots": [{"entrant": "a", "durations_ns": [0]}]},
+        {"schema_version": 2},
+        {"surprise": 1},
+        {"entrants": [{"name": "a"}]},
+    ],
+)
+def test_an_answer_of_another_form_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        _answer(**changes)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["/", "/sdcard", "/storage/emulated/0/Android/data/org.lolvit.demo/files",
+     "/storage/../Android/data/org.lolvit.demo/files/bench", f"{APP_FOLDER}/..",
+     "/storage/emulated/0/Android/data/com.other/files/bench", f"{APP_FOLDER}\n/sdcard"],
+)  # fmt: skip
+def test_a_folder_that_is_not_the_apps_own_is_neither_used_nor_removed(folder: str) -> None:
+    facts = {"schema_version": 1, "kind": "lolvit-device-facts", "app_version": "1",
+             "folder": folder, "runtimes": {}}  # fmt: skip
+    with pytest.raises(ValidationError):
+        Facts.model_validate(facts)
+    with pytest.raises(ValidationError):
+        Changes.model_validate({"folders": [folder]})
+
+
+def test_the_folders_of_the_app_and_of_the_shell_are_removed() -> None:
+    changes = Changes(folders=(APP_FOLDER, SHELL_FOLDER))
+    assert Changes.model_validate(json.loads(changes.model_dump_json())) == changes
