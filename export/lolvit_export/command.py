@@ -68,7 +68,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--for-timing",
     is_flag=True,
-    help="Keep quantized artifacts of untrained weights whatever their gates say.",
+    help="Keep artifacts of untrained weights whatever their gates say: to be timed alone.",
 )
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")

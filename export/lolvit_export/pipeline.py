@@ -88,7 +88,7 @@ class ExportRequest:
     rewrites: bool = True
     plans: tuple[Path, ...] = ()  # of quantized artifacts: what to do instead of a search
     socs: tuple[Soc, ...] = ()  # what qnn artifacts are compiled for
-    for_timing: bool = False  # of untrained weights: quantized artifacts whatever their gates say
+    for_timing: bool = False  # of untrained weights: artifacts whatever their gates say
 
     def quantized(self, format: str) -> list[Precision]:
         """Return the precisions that a format is quantized to."""
@@ -141,11 +141,10 @@ def export_model(
         job = _Job(graph, prepared, request, folder)
         artifacts = _lower_and_verify(job, lowering, verifiers, progress)
         if images is not None:
-            _refuse_failed_gates(artifacts, target)
+            _refuse_failed_gates([] if request.for_timing else artifacts, target)
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         manifest = _manifest(prepared, request, artifacts, passes, _save_weights(prepared, folder))
-        gated = [a for a in artifacts if not (request.for_timing and a.precision in QUANTIZED)]
-        _refuse_failed_gates(gated, target)
+        _refuse_failed_gates([] if request.for_timing else manifest.artifacts, target)
         write_manifest(folder, manifest)
     return target, manifest
 

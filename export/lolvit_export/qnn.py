@@ -35,7 +35,7 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     size = request.preprocess.size
     ensure_shapes(graph, (1, 3, *size))
     rewritten, _ = apply_all(HTP_REWRITE, graph)
-    model = joined(to_onnx(rewritten, unfused=_UNFUSED))
+    model = _without_unread(joined(to_onnx(rewritten, unfused=_UNFUSED)))
     onnx.checker.check_model(model, full_check=True)
     path = request.folder / "model-fp16-htp.onnx"
     write_atomic(path, model.SerializeToString())
@@ -44,3 +44,12 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
         name=OUTPUT_NAME, shape=(1, output_classes(graph)), layout="NC", values="logits"
     )
     return [Lowered(path, precision, image, logits) for precision in request.precisions]
+
+
+def _without_unread(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop, in place, the weights that joining convolutions has left without a reader."""
+    read = {name for node in model.graph.node for name in node.input}
+    kept = [weight for weight in model.graph.initializer if weight.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    return model

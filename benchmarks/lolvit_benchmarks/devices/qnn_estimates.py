@@ -78,6 +78,7 @@ def _estimates(models: Models, precision: Precision, soc: Soc) -> Sequence[Estim
 class _Estimated:
     side: EstimateSide
     bounds: str
+    failed: list[str]
 
 
 def _side(name: str, prepared: Prepared, precision: str, soc: Soc) -> _Estimated:
@@ -99,7 +100,8 @@ def _side(name: str, prepared: Prepared, precision: str, soc: Soc) -> _Estimated
         ms=told.ms,
         placement=told.placement,
     )
-    return _Estimated(side, f"{name} {told.lower_ms:.3g} to {told.upper_ms:.3g} ms")
+    bounds = f"{name} {told.lower_ms:.3g} to {told.upper_ms:.3g} ms"
+    return _Estimated(side, bounds, artifact.failed_gates())
 
 
 def _estimate(a: _Estimated, b: _Estimated, precision: Precision, soc: Soc) -> Estimate:
@@ -107,6 +109,7 @@ def _estimate(a: _Estimated, b: _Estimated, precision: Precision, soc: Soc) -> E
     notes = [f"The compiler's own bounds: {a.bounds}, {b.bounds}."]
     if not (a.side.trained and b.side.trained):
         notes.append(_UNTRAINED)
+    notes += [f"{one.side.model} fails its gate: {line}." for one in (a, b) for line in one.failed]
     return Estimate(
         device=DeviceInfo(
             id=f"{NAME}:{soc.id}", kind="npu", name=soc.name, software=False,

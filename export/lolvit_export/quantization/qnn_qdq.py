@@ -7,8 +7,10 @@ own, and changes type on the way there and back: so everything is quantized, the
 too. Those keep the grid of what they read, a Relu is the lower end of its own grid, and what a
 Concat joins has one grid.
 
-Divisors and what they divide are of 16 bits always: a small divisor, rounded to 8 bits, changes the
-quotient beyond measure.
+Attention's divisor is of as many bits as all else: it is never smaller than its constant. With 16
+bits for it in an 8-bit model, LOLViT-X trained on digits has 31.1 dB instead of 30.9 in ONNX
+Runtime, and the vendor estimates 0.54 ms on the SA8255P instead of 0.42: each change of width costs
+a conversion.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ from lolvit_export.quantization.ranges import Range
 # Kinds that move values and change none.
 CARRIERS = frozenset({"Reshape", "Transpose", "Split", "Slice", "Flatten", "Squeeze", "Unsqueeze"})
 _PER_CHANNEL = frozenset({"Conv", "ConvTranspose"})
+# Their constants are as wide as their other operand; those of products have 8 bits.
+_ELEMENTWISE = frozenset({"Add", "Mul", "Sub", "Div"})
+_WEIGHT_BITS = 8
 _INT8_MAX = 127
 _SMALLEST_SCALE = 1e-12
 _NEGLIGIBLE = 1e-4  # a channel of nothing has no step of its own
-_WIDE = 16
 _DOMAIN = "com.microsoft"  # its Q and DQ know 16 bits at every opset
 
 
@@ -49,18 +53,6 @@ def _absorbed(graph: Graph, node: onnx.NodeProto) -> bool:
     return len(readers) == 1 and readers[0].op_type == "Relu" and node.op_type != "Relu"
 
 
-def wide_tensors(graph: Graph) -> set[str]:
-    """Return the activations that are of 16 bits whatever the others are."""
-    wide: set[str] = set()
-    for node in graph.nodes:
-        if node.op_type == "Div":
-            wide.update(name for name in node.input if name not in graph.weights)
-            divisor = graph.maker.get(node.input[1])
-            if divisor is not None and divisor.op_type == "Add":
-                wide.update(name for name in divisor.input if name not in graph.weights)
-    return wide
-
-
 def quantized_model(graph: Graph, ranges: Mapping[str, Range], bits: int) -> onnx.ModelProto:
     """Return a copy of the model in which everything is quantized. `ranges` holds the range of each
     of `quantized_tensors`; `bits` (8 or 16) are an activation's. Weights are int8, of convolutions
@@ -71,8 +63,7 @@ def quantized_model(graph: Graph, ranges: Mapping[str, Range], bits: int) -> onn
 class _Writer:
     def __init__(self, graph: Graph, ranges: Mapping[str, Range], bits: int) -> None:
         self.graph = graph
-        wide = wide_tensors(graph)
-        self.bits = {name: _WIDE if name in wide else bits for name in ranges}
+        self.bits = bits
         self.ranges = _shared(graph, ranges)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
@@ -104,7 +95,7 @@ class _Writer:
                 self._round(name)
 
     def _round(self, tensor: str) -> None:
-        bits = self.bits[tensor]
+        bits = self.bits
         chosen = grid(self.ranges[tensor], 2**bits)
         scale, zero = self._grid_constants(tensor, chosen.scale, chosen.zero, _unsigned(bits))
         codes, back = f"{tensor}/quantized", f"{tensor}/dequantized"
@@ -118,9 +109,7 @@ class _Writer:
             return self._bias(node, name)
         if node.op_type in _PER_CHANNEL:
             return self._weight(node, name)
-        wide = node.op_type in ("Add", "Mul", "Sub", "Div")
-        bits = max((self.bits.get(n, 8) for n in node.input), default=8) if wide else 8
-        return self._tensor(name, bits)
+        return self._tensor(name, self.bits if node.op_type in _ELEMENTWISE else _WEIGHT_BITS)
 
     def _tensor(self, name: str, bits: int) -> str:
         values = self.graph.array(name)
@@ -152,7 +141,7 @@ class _Writer:
     def _bias(self, node: onnx.NodeProto, name: str) -> str:
         values = self.graph.array(name).reshape(-1).astype(np.float64)
         source = node.input[0]
-        step = grid(self.ranges[source], 2 ** self.bits[source]).scale
+        step = grid(self.ranges[source], 2**self.bits).scale
         scales = (self._weight_scales(node, node.input[1]) * step).astype(np.float32)
         codes = np.clip(np.rint(values / scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1)
         label = f"{node.name}/bias"
