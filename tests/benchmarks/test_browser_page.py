@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lolvit.errors import UserError
 from lolvit_benchmarks.browser.exchange import nothing_to_measure
-from lolvit_benchmarks.browser.server import Address, Site, serving
+from lolvit_benchmarks.browser.server import Address, Site, lan_address, serving
 from lolvit_benchmarks.browser.site import (
     PAGE,
     Models,
@@ -134,6 +135,43 @@ def test_a_photo_gets_the_classes_that_python_finds(fast: Path) -> None:
         [f"class {one.index}", f"{100 * one.score:.1f} %"] for one in expected
     ]
     assert status.startswith(f"class {expected[0].index}: {100 * expected[0].score:.1f} %.")
+
+
+@needs_chromium
+@needs_runtimes
+def test_the_camera_is_classified_until_it_is_stopped(fast: Path) -> None:
+    models = Models([("fast", open_folder(fast))])
+    files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page(*flags) as page:
+        page.open(url)
+        page.evaluate("document.getElementById('camera').click()")
+        page.until("!document.getElementById('ranking-place').hidden")
+        camera = "document.getElementById('camera')"
+        assert page.evaluate(f"{camera}.textContent") == "Stop the camera"
+        assert page.evaluate(f"{camera}.getAttribute('aria-pressed')") == "true"
+        page.evaluate(f"{camera}.click()")
+        assert page.evaluate("document.getElementById('video').hidden")
+
+
+@needs_chromium
+def test_without_a_secure_context_the_page_says_what_needs_one(fast: Path) -> None:
+    """As another machine of the network sees it by plain http."""
+    try:
+        host = lan_address()
+    except UserError as error:
+        pytest.skip(error.line())
+    models = Models([("fast", open_folder(fast))])
+    files = page_files() | models.files() | job_files(models, [], None, None)
+    with serving(Site(files, nothing_to_measure), Address(host)) as url, opened_page() as page:
+        page.open(url)
+        assert "no threads: not a secure context" in page.evaluate("document.body.innerText")
+        for runtime, threads in (("ort-web-wasm", 2), ("litert-web-webgpu", 1)):
+            told = page.evaluate(
+                f"""import("./runtimes.js").then(({{ openRuntime }}) =>
+                  openRuntime("{runtime}", {threads}, {{}})).catch((error) => error.message)"""
+            )
+            assert "a secure context: open this page on localhost or by https" in told
 
 
 @needs_chromium

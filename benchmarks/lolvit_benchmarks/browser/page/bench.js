@@ -4,7 +4,7 @@ import { decode } from "./decode.js";
 import { Engine } from "./engine.js";
 import { drawRatios, median } from "./plot.js";
 import { toInput, toPixels } from "./preprocess.js";
-import { tell } from "./server.js";
+import { RefusedError, tell } from "./server.js";
 
 const PREPROCESS_REPEATS = 5;
 const ALIVE_MS = 5000;
@@ -34,22 +34,11 @@ async function measureOrFail(job, cell, number, state) {
   try {
     return await measure(engine, job, cell, number, state);
   } catch (error) {
-    if (error instanceof OverError) throw error;
+    if (error instanceof RefusedError && error.final) throw error;
     addRow(cell, null, error.message);
     return await tell("failed", { cell: number, what: error.message.slice(0, 900) });
   } finally {
     engine.close();
-  }
-}
-
-// The server has refused a message: what has happened there is not this cell's fault.
-class OverError extends Error {}
-
-async function report(kind, content) {
-  try {
-    return await tell(kind, content);
-  } catch (error) {
-    throw new OverError(error.message);
   }
 }
 
@@ -65,7 +54,7 @@ async function measure(engine, job, cell, number, state) {
   for (const side of sides) {
     side.run_ms = await engine.ask("warmUp", { name: side.name, ...job.warm_up });
   }
-  const answer = await report("ready", { cell: number, runtime_version: version, clock_us, sides });
+  const answer = await tell("ready", { cell: number, runtime_version: version, clock_us, sides });
   if (!answer.plan) {
     addRow(cell, null, "stopped: the logits are not those of the command line's machine");
     return answer;
@@ -109,7 +98,7 @@ async function runBlocks(engine, cell, number, plan, state) {
       await pause(0); // lets the page draw before the next round
     }
     const at_s = (performance.now() - start) / 1000;
-    answer = await report("block", { cell: number, block, at_s, rounds });
+    answer = await tell("block", { cell: number, block, at_s, rounds });
   }
   addRow(cell, seen);
   return answer;
@@ -166,17 +155,18 @@ function addRow(cell, seen, why) {
   row.insertCell().textContent = title(cell);
   if (!seen) {
     const note = row.insertCell();
-    note.colSpan = 5;
+    note.colSpan = 3;
     note.textContent = why;
     return;
   }
   const [[first, own], ...others] = [...seen].map(([name, times]) => [name, median(times)]);
   const [second, other] = others[0];
-  for (const value of [first, own, second, other, other / own]) {
-    const made = row.insertCell();
-    made.textContent = typeof value === "number" ? value.toPrecision(3) : value;
-    made.className = typeof value === "number" ? "number" : "";
+  for (const [name, ms] of [[first, own], [second, other]]) {
+    row.insertCell().append(name, document.createElement("br"), `${ms.toPrecision(3)} ms`);
   }
+  const ratio = row.insertCell();
+  ratio.textContent = (other / own).toPrecision(3);
+  ratio.className = "number";
 }
 
 function title({ runtime, precision, threads }) {

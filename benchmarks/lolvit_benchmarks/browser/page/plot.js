@@ -10,7 +10,7 @@ export function drawRatios(ratios, planned, marks, text) {
   const middle = median(ratios);
   parts.push(
     shape("line", { class: "middle", x1: LEFT, x2: WIDTH - RIGHT, y1: y(middle), y2: y(middle) }),
-    label(WIDTH - RIGHT - 4, y(middle) - 8, `median ${middle.toFixed(2)}`, "end", "middle-text"),
+    label(WIDTH - RIGHT, HEIGHT - 12, `median ${middle.toFixed(2)}`, "end", "middle-text"),
     label(LEFT, HEIGHT - 12, `round 1 to ${planned}`, "start"),
     ...ratios.map((ratio, number) =>
       shape("circle", { class: "point", cx: x(number), cy: y(ratio), r: 5 }),

@@ -10,8 +10,21 @@ export async function tell(kind, content = {}) {
     body: JSON.stringify({ kind, client, ...content }),
   });
   const text = await answer.text();
-  if (!answer.ok) throw new Error(reason(text));
+  if (!answer.ok) throw new RefusedError(answer.status, reason(text));
   return JSON.parse(text);
+}
+
+// The server's answer to a message that it does not take.
+export class RefusedError extends Error {
+  constructor(status, why) {
+    super(why);
+    this.status = status;
+  }
+
+  // Another page measures, or nothing does any more: no message of this page would be taken.
+  get final() {
+    return this.status === 409 || this.status === 410;
+  }
 }
 
 function reason(text) {
