@@ -107,8 +107,22 @@ def _artifact(asked: dict[str, Any], path: Path) -> Artifact:
         path=path.name, format=asked["format"], precision="fp32",
         sha256=asked["artifact"]["sha256"], bytes=asked["artifact"]["bytes"],
         input=TensorSpec(name="image", layout="NCHW", values="normalized", **spec),
-        output=TensorSpec(name="logits", shape=(1, 10), layout="NC", values="logits"),
+        output=TensorSpec(
+            name="logits", shape=_output_shape(path, asked["format"]), layout="NC", values="logits"
+        ),
     )  # fmt: skip
+
+
+def _output_shape(path: Path, format: str) -> tuple[int, ...]:
+    if format == "onnx":
+        import onnx
+
+        (output,) = onnx.load(path).graph.output
+        return tuple(side.dim_value for side in output.type.tensor_type.shape.dim)
+    from ai_edge_litert.interpreter import Interpreter
+
+    (details,) = Interpreter(str(path)).get_output_details()
+    return tuple(int(side) for side in details["shape"])
 
 
 def _nanoseconds(run: Callable[[], object]) -> int:
