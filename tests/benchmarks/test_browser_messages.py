@@ -1,0 +1,46 @@
+"""Messages that no page of ours would send."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lolvit_benchmarks.browser.exchange import Exchange
+from lolvit_benchmarks.schedule import PROFILES
+
+CLIENT = "a" * 32
+ABOUT = {"name": "", "cores": 1, "isolated": False, "software_gpu": None, "details": {}}
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_answered_and_changes_nothing(body: bytes) -> None:
+    exchange = Exchange([], PROFILES["quick"])
+    status, answer = exchange.answer(body)
+    assert status == HTTPStatus.BAD_REQUEST and answer["error"]
+    assert exchange.about is None and exchange.happened.empty()
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=12,
+)
+_KINDS = st.sampled_from(["hello", "alive", "ready", "block", "failed", "bye"])
+
+
+@given(_KINDS, st.dictionaries(st.sampled_from(["cell", "block", "sides", "rounds", "about", "done",
+       "planned", "what", "at_s", "clock_us", "runtime_version"]), _JSON))  # fmt: skip
+def test_messages_with_garbage_inside_never_break_the_server(
+    kind: str, content: dict[str, Any]
+) -> None:
+    exchange = Exchange([], PROFILES["quick"])
+    exchange.answer(json.dumps({"kind": "hello", "client": CLIENT, "about": ABOUT}).encode())
+    status, answer = exchange.answer(
+        json.dumps({"kind": kind, "client": CLIENT} | content).encode()
+    )
+    assert isinstance(status, HTTPStatus)
+    json.dumps(answer)
