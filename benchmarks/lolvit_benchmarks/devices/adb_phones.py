@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from lolvit.errors import DeviceError, UserError
+from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit_benchmarks import result
 from lolvit_benchmarks.devices import measured
 from lolvit_benchmarks.devices.adb_client import Adb, StoppedError, find_adb
@@ -51,7 +51,7 @@ class Phones:
         """As `Device.compare`: all phones at once. One that fails doesn't end the others.
 
         Raises:
-            UserError: of the first phone that is not ready for the job, when all have ended.
+            UserError: the one phone is not ready for the job; of several it is a failure.
         """
         if job.sustain_s is not None or job.profile_ops:
             raise UserError(
@@ -119,9 +119,18 @@ class _Worker(threading.Thread):
         except StoppedError:
             return
         except DeviceError as error:
-            self._shared.keep(failures=[result.Failure(device=self._phone.id, what=error.line())])
+            self._fail(error)
+        except UserError as error:
+            if self._shared.alone:
+                self.error = error
+            else:  # the results of the others are not to be lost
+                self._fail(error)
         except BaseException as error:  # noqa: BLE001 - raised again by the main thread
             self.error = error
+
+    def _fail(self, error: LolvitError) -> None:
+        what = "; ".join(filter(None, (error.what, error.remedy)))
+        self._shared.keep(failures=[result.Failure(device=self._phone.id, what=what)])
 
 
 def _with_runtimes(manner: Manner, runtimes: frozenset[str]) -> Manner:
@@ -132,7 +141,7 @@ class _Shared:
     """Keeper and listener of several threads. Rounds of one phone alone are shown as a bar."""
 
     def __init__(self, keeper: Keeper, listener: Listener, *, alone: bool) -> None:
-        self._keeper, self._listener, self._alone = keeper, listener, alone
+        self._keeper, self._listener, self.alone = keeper, listener, alone
         self._lock = threading.Lock()
 
     def say(self, line: str) -> None:
@@ -140,7 +149,7 @@ class _Shared:
             self._listener.say(line)
 
     def progress(self, done: int, planned: int) -> None:
-        if self._alone:
+        if self.alone:
             with self._lock:
                 self._listener.progress(done, planned)
 
