@@ -1,0 +1,76 @@
+"""pools_as_products and masked_heads: what Qualcomm's HTP needs beyond the static rewrite."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lolvit.models.attention import FastWindowAttention, aggregate_windows
+from lolvit.reparam import reparameterize
+from lolvit_export.capture import capture
+from lolvit_export.passes import STATIC_REWRITE, apply, apply_all
+from lolvit_export.passes.masked_heads import MaskedHeads
+from lolvit_export.passes.pools_as_products import PoolsAsProducts
+from tests.export.rewriting import (
+    BOUND,
+    Model,
+    image_like,
+    operations,
+    relative_error,
+    rewritten,
+)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 9), (14, 7), (2, 19)])
+def test_pools_of_window_averages_become_products(size: tuple[int, int]) -> None:
+    model = Model(lambda module, x: aggregate_windows(x))
+    before, _ = apply_all(STATIC_REWRITE, capture(model, size))
+    after, record = apply(PoolsAsProducts(), before)
+    assert record.fired == 1
+    assert not {"avg_pool2d", "constant_pad_nd"} & set(operations(after))
+    image = image_like(before)
+    with torch.no_grad():
+        assert relative_error(after(image), model(image)) <= BOUND
+
+
+def test_an_exact_pool_without_padding_becomes_a_product() -> None:
+    after, record = rewritten(PoolsAsProducts(), Model(lambda m, x: F.avg_pool2d(x, 4)))
+    assert record.fired == 1 and "matmul" in operations(after)
+
+
+def test_a_pool_that_overlaps_stays() -> None:
+    model = Model(lambda m, x: F.avg_pool2d(x, 3, stride=1))
+    _, record = rewritten(PoolsAsProducts(), model)
+    assert record.fired == 0 and "its windows are not exact" in record.skipped[0]
+
+
+def test_a_pool_of_a_large_map_stays() -> None:
+    _, record = rewritten(PoolsAsProducts(), Model(lambda m, x: F.avg_pool2d(x, 2)), (64, 64))
+    assert record.fired == 0 and "too large a product" in record.skipped[0]
+
+
+@pytest.mark.parametrize("heads", [1, 2, 5])
+@pytest.mark.parametrize("size", [(8, 8), (5, 9), (14, 7)])
+def test_masked_heads_equal_split_ones(heads: int, size: tuple[int, int]) -> None:
+    def call(module: nn.Module, image: torch.Tensor) -> torch.Tensor:
+        return torch.relu(module.attention(image)) + 1.0  # type: ignore[operator]
+
+    model = Model(call, attention=FastWindowAttention(3, heads, 4))
+    before, _ = apply_all(STATIC_REWRITE, capture(reparameterize(model), size))
+    after, record = apply(MaskedHeads(), before)
+    assert record.fired == 1
+    assert "sum" not in operations(after)
+    image = image_like(before)
+    with torch.no_grad():
+        assert relative_error(after(image), model(image)) <= BOUND
+
+
+def test_softmax_attention_is_left_alone() -> None:
+    def call(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        rows = x.reshape(1, 1, 3, 64)
+        return (rows @ torch.softmax(rows.transpose(-2, -1) @ rows, -1)).reshape(1, 3, 8, 8)
+
+    _, record = rewritten(MaskedHeads(), Model(call))
+    assert (record.fired, record.skipped) == (0, ())
