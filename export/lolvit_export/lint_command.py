@@ -12,7 +12,7 @@ from lolvit.output import print_json, results
 from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
-    from lolvit.artifact import Format
+    from lolvit.artifact import Artifact, Format
     from lolvit_export.lint import Target
     from lolvit_export.lint.report import Linted
 
@@ -63,14 +63,25 @@ def _artifacts(path: Path) -> list[tuple[Path, Format]]:
 
     if path.is_dir() and path.suffix != ".mlpackage":
         manifest = read_manifest(path)
-        return [(check_artifact(path, each), each.format) for each in manifest.artifacts]
+        seen = [each for each in manifest.artifacts if not _is_compiled(each)]
+        return [(check_artifact(path, each), each.format) for each in seen]
     format = format_of(path)
     if (path.parent / MANIFEST_NAME).is_file():
         for each in read_manifest(path.parent).artifacts:
             if each.path == path.name:
+                if _is_compiled(each):
+                    raise UserError(
+                        "is compiled: its operations can't be seen any more",
+                        where=str(path),
+                        remedy="lint the model that it was compiled from",
+                    )
                 return [(check_artifact(path.parent, each), each.format)]
     _check_bare(path, format)
     return [(path, format)]
+
+
+def _is_compiled(artifact: Artifact) -> bool:
+    return artifact.htp is not None and artifact.htp.soc is not None
 
 
 def _check_bare(path: Path, format: Format) -> None:
@@ -84,7 +95,7 @@ def _check_bare(path: Path, format: Format) -> None:
 
 def _require_formats(wanted: list[Target], formats: list[Format], where: Path) -> None:
     for target in wanted:
-        if target.format not in formats:
+        if not set(target.formats) & set(formats):
             raise UserError(
                 f"target '{target.name}' takes {target.format}, this is {' and '.join(formats)}",
                 where=str(where),

@@ -1,4 +1,4 @@
-"""Qualcomm's compiler's estimates: told apart from measurements, and refused where there are none."""
+"""Qualcomm's compiler's estimates: apart from measurements, refused where there are none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from lolvit_benchmarks.devices.qnn_estimate import chosen_socs, list_devices
 from lolvit_benchmarks.devices.table import choose_devices
 from lolvit_runtimes.qnn_socs import SOCS
 
-PROFILE = """Msg Timestamp,Message,Time,Unit of Measurement,Timing Source,Event Level,Event Identifier
+HEADER = "Msg Timestamp,Message,Time,Unit of Measurement,Timing Source,Event Level,Event Identifier"
+PROFILE = f"""{HEADER}
 0,FINALIZE,331699,US,BACKEND,ROOT,QNN (finalize) time
 0,BACKEND,1498169,CYCLES,BACKEND,SUB-EVENT,Simulated (Accelerator exec cycles)
 0,BACKEND,1000,US,BACKEND,SUB-EVENT,Simulated (Accelerator exec time us)

@@ -171,3 +171,14 @@ def test_everything_is_quantized(exported: tuple[Path, Manifest], bits: int) -> 
         integers = {i.name for i in quantized.graph.initializer if i.data_type == 7}
         assert set(node.input) <= rounded | integers, node.name
     assert all(node.op_type != "Relu" for node in quantized.graph.node)
+
+
+def test_lint_agrees_with_the_emulator_and_leaves_compiled_ones_alone(
+    exported: tuple[Path, Manifest], run_lolvit: Run
+) -> None:
+    done = run_lolvit("lint", exported[0], "--target", "htp")
+    assert done.returncode == 0, done.stderr
+    assert "model-fp16-htp.onnx" in done.stdout and "sm8650" not in done.stdout
+    compiled = run_lolvit("lint", exported[0] / "model-fp16-sm8650.onnx")
+    assert (compiled.returncode, compiled.stderr.count("\n")) == (2, 1)
+    assert "is compiled" in compiled.stderr

@@ -40,8 +40,9 @@ _SUMS = frozenset({
 })  # fmt: skip
 _QUANTIZED = frozenset({
     "DequantizeLinear", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
-    "com.microsoft.FusedMatMul", "com.microsoft.Gelu", "com.microsoft.Inverse",
-    "com.microsoft.MatMulNBits", "com.microsoft.QuickGelu",
+    "com.microsoft.DequantizeLinear", "com.microsoft.FusedMatMul", "com.microsoft.Gelu",
+    "com.microsoft.Inverse", "com.microsoft.MatMulNBits", "com.microsoft.QuantizeLinear",
+    "com.microsoft.QuickGelu",
 })  # fmt: skip
 OPERATORS = _ELEMENTWISE | _MOVES | _SUMS | _QUANTIZED
 
@@ -123,18 +124,23 @@ def _equation(operation: Operation, _: Graph) -> str | None:
 
 def _float_island(graph: Graph) -> Iterator[Site]:
     """Find operations on floats between quantized neighbours, in graphs of 8-bit convolutions."""
-    sources = {op.outputs[0].name for op in graph.operations if op.kind == "DequantizeLinear"}
+    sources = {op.outputs[0].name for op in graph.operations if _kind(op) == "DequantizeLinear"}
     computed = any(
         op.kind in ("Conv", "MatMul", "Gemm") and op.given and op.given[0].name in sources
         for op in graph.operations
     )
     for operation in graph.operations if computed else ():
-        if operation.kind in ("DequantizeLinear", "QuantizeLinear", "Cast"):
+        if _kind(operation) in ("DequantizeLinear", "QuantizeLinear", "Cast"):
             continue
         data = [t for t in operation.given if t.dtype in _FLOATS and not t.constant]
         if data and not any(tensor.name in sources for tensor in data):
             reason = "it computes on floats in a quantized graph"
             yield Site(operation.kind, operation.place, reason)
+
+
+def _kind(operation: Operation) -> str:
+    """Return an operation's kind; the 16-bit kinds of ONNX Runtime's own domain are the same."""
+    return operation.kind.removeprefix("com.microsoft.")
 
 
 def _half_precision(graph: Graph) -> Iterator[Site]:

@@ -14,12 +14,19 @@ from lolvit_export.lint.rules import Rule
 
 @dataclass(frozen=True)
 class Target:
-    """An accelerator, the format in which it takes a model, and the module with its rules."""
+    """An accelerator, the format in which it takes a model, the module with its rules, and the
+    formats that are made for it from the first."""
 
     name: str
     format: Format
     title: str
     module: str
+    also: tuple[Format, ...] = ()
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """Every format that it is linted in."""
+        return (self.format, *self.also)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -34,12 +41,13 @@ TARGETS: dict[str, Target] = {
         Target("ort-cpu", "onnx", "ONNX Runtime, CPU", "ort_cpu"),
         Target("xnnpack", "tflite", "LiteRT, CPU (XNNPACK)", "xnnpack"),
         Target("litert-gpu", "tflite", "LiteRT, GPU", "litert_gpu"),
-        Target("htp", "onnx", "Qualcomm HTP (QNN)", "htp"),
+        Target("htp", "onnx", "Qualcomm HTP (QNN)", "htp", also=("qnn",)),
         Target("ane", "coreml", "Apple Neural Engine", "ane"),
     )
 }
 _READERS: dict[Format, str] = {
     "onnx": "lolvit_export.lint.read_onnx:read_onnx",
+    "qnn": "lolvit_export.lint.read_onnx:read_onnx",
     "tflite": "lolvit_export.lint.read_tflite:read_tflite",
     "coreml": "lolvit_export.lint.read_coreml:read_coreml",
 }
@@ -47,7 +55,7 @@ _READERS: dict[Format, str] = {
 
 def targets_of(format: Format) -> tuple[Target, ...]:
     """Return the targets that take a format."""
-    return tuple(target for target in TARGETS.values() if target.format == format)
+    return tuple(target for target in TARGETS.values() if format in target.formats)
 
 
 def read(path: Path, format: Format) -> Graph:
