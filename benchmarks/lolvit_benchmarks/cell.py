@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from lolvit_benchmarks.outcome import Outcome
 from lolvit_benchmarks.pinning import available_cores, pinned
 from lolvit_benchmarks.prepare import Prepared
 from lolvit_benchmarks.profile_ops import Profiles, Subject, collect
+from lolvit_benchmarks.result_device import DeviceInfo
 from lolvit_benchmarks.schedule import Profile
 from lolvit_benchmarks.sustained import Curve, sustain
 from lolvit_benchmarks.sysfs import Machine
@@ -27,9 +28,13 @@ from lolvit_runtimes.session import open_session
 @dataclass
 class Cell:
     """A measurement from its start to its results, which can be asked for after an interruption
-    too. The first entrant is `a` of every result, each other one `b` of one."""
+    too. The first entrant is `a` of every result, each other one `b` of one. `info` describes a
+    device other than this machine's processor."""
 
     setting: Setting
+    device: str = "host"
+    info: Callable[[Entrant], DeviceInfo] | None = None
+    pin: bool = True
     entrants: list[Entrant] = field(default_factory=list)
     dropped: list[tuple[str, LolvitError]] = field(default_factory=list)
     recording: Recording = field(default_factory=Recording)
@@ -75,7 +80,8 @@ class Cell:
         Raises:
             DeviceError: the runtime failed.
         """
-        with pinned(self.setting.threads, machine) as self.cores, self._sides() as sides:
+        keep_to_cores = pinned(self.setting.threads, machine) if self.pin else nullcontext(None)
+        with keep_to_cores as self.cores, self._sides() as sides:
             self.watch = Watch(machine, self.cores or available_cores())
             try:
                 timing.measure(sides, profile, self.recording, self.watch, progress=progress)
@@ -119,6 +125,8 @@ class Cell:
             self.entrants,
             self.recording,
             self.conditions,
+            device=self.device,
+            device_info=self.info(self.entrants[0]) if self.info else None,
             readings=[result.Reading(**asdict(reading)) for reading in self.watch.readings],
             cores=self.cores,
             profiles=self.profiles,

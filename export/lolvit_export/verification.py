@@ -10,7 +10,7 @@ from torch import nn
 
 from lolvit.artifact import Artifact, Preprocess
 from lolvit_export.photos import verification_pixels
-from lolvit_export.quantization.gates import Evidence, verify_quantized
+from lolvit_export.quantization.gates import Evidence, most_images, verify_quantized
 from lolvit_export.quantization.images import open_images
 from lolvit_export.verify import Logits, Verifiers, eager_logits
 from lolvit_runtimes.preprocess import Pixels
@@ -29,7 +29,7 @@ class Verification:
         self._model, self._preprocess, self._labels = model, preprocess, labels
         self._verifiers = verifiers
         self._photos: tuple[list[Pixels], list[Logits]] | None = None
-        self._evidence: dict[str | None, Evidence] = {}
+        self._evidence: dict[tuple[str | None, int | None], Evidence] = {}
 
     def verify(self, path: Path, artifact: Artifact) -> Artifact:
         """Return the artifact with its gates as they are found now.
@@ -39,16 +39,20 @@ class Verification:
             DeviceError: a runtime refused the artifact.
         """
         if artifact.quantization is not None:
-            evidence = self._held_out(artifact.quantization.images)
+            count = most_images(self._verifiers.runtimes(artifact.format))
+            evidence = self._held_out(artifact.quantization.images, count)
             return verify_quantized(self._verifiers, path, artifact, evidence, self._preprocess)
         if self._photos is None:
             photos = verification_pixels(self._preprocess)
             self._photos = photos, eager_logits(self._model, photos, self._preprocess)
         return self._verifiers.verify(path, artifact, *self._photos, self._preprocess)
 
-    def _held_out(self, source: str | None) -> Evidence:
-        if source not in self._evidence:
+    def _held_out(self, source: str | None, count: int | None) -> Evidence:
+        """Return held-out images, of which no more than `count` are needed, and their logits."""
+        if (source, count) not in self._evidence:
             images = open_images(source, self._preprocess, self._labels)
-            references = eager_logits(self._model, images.held_out, self._preprocess)
-            self._evidence[source] = Evidence(images.held_out, references, images.labels)
-        return self._evidence[source]
+            photos = images.held_out[:count]
+            references = eager_logits(self._model, photos, self._preprocess)
+            labels = images.labels[:count] if images.labels is not None else None
+            self._evidence[source, count] = Evidence(photos, references, labels)
+        return self._evidence[source, count]

@@ -20,6 +20,7 @@ VERIFY_DEVICES: dict[str, dict[str, tuple[str, ...]]] = {
         "qnn": ("qnn",),
     },
     "qnn-emulator": {"qnn": ("qnn",)},
+    "litert-gpu": {"tflite": ("litert-gpu",)},
 }
 
 

@@ -2,8 +2,9 @@
 
 coremltools imports every framework that it finds installed, to see which it could convert from.
 That costs about nine seconds, and TensorFlow, where it is installed and imported before PyTorch's
-Triton (which torchvision, torchao and torch.compile load), ends the process with SIGSEGV. Converting from torch.export and
-reading packages back need none of them, so they are hidden while coremltools is imported:
+Triton (which torchvision, torchao and torch.compile load), ends the process with SIGSEGV.
+Converting from torch.export and reading packages back need none of them, so they are hidden while
+coremltools is imported:
 
     from lolvit_runtimes.coreml_tools import coremltools as ct
 """

@@ -54,14 +54,17 @@ class LiteRTSession:
         self._spec, self._logits = artifact.input, artifact.output
         self._count, self._dtype = int(np.prod(self._logits.shape)), np.dtype(self._logits.dtype)
         with opening("LiteRT", path, REFUSALS):
-            self._model = CompiledModel.from_file(
-                str(path), environment=_environment(), options=_options(threads)
-            )
+            self._model = self._open(path, artifact, threads)
             self._check_tensors()
             self._inputs = self._model.create_input_buffers(_SIGNATURE)
             self._outputs = self._model.create_output_buffers(_SIGNATURE)
             # LiteRT's first run in a process sets up one environment more, and says so at length.
             self.run(np.zeros(self._spec.shape, self._spec.dtype))
+
+    def _open(self, path: Path, artifact: Artifact, threads: int) -> CompiledModel:
+        return CompiledModel.from_file(
+            str(path), environment=shared_environment(), options=_options(threads)
+        )
 
     def _check_tensors(self) -> None:
         key = next(iter(self._model.get_signature_list()), None)
@@ -115,7 +118,7 @@ class LiteRTSession:
 
 
 @functools.cache
-def _environment() -> Environment:
+def shared_environment() -> Environment:
     """Return the environment that all sessions share: each new one loads every accelerator."""
     return Environment.create()
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,27 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(discarded.fileno(), _STDERR)
         try:
             yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, _STDERR)
+            os.close(kept)
+
+
+@contextmanager
+def heard_stderr() -> Iterator[Callable[[], str]]:
+    """Keep what native code writes to standard error inside the block, for the function that the
+    block gets; where `quiet_stderr` surrounds it already, that one's lock is held."""
+    with tempfile.TemporaryFile() as kept_back:
+        sys.stderr.flush()
+        kept = os.dup(_STDERR)
+        os.dup2(kept_back.fileno(), _STDERR)
+
+        def heard() -> str:
+            kept_back.seek(0)
+            return kept_back.read().decode(errors="replace")
+
+        try:
+            yield heard
         finally:
             sys.stderr.flush()
             os.dup2(kept, _STDERR)

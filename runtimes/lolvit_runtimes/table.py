@@ -36,6 +36,10 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "tflite", "lolvit_runtimes.litert:LiteRTSession", ("ai_edge_litert",), "litert",
         "LiteRT CompiledModel, CPU (XNNPACK)",
     ),
+    "litert-gpu": RuntimeEntry(
+        "tflite", "lolvit_runtimes.litert_gpu:LiteRTGpuSession", ("ai_edge_litert",), "litert",
+        "LiteRT CompiledModel, GPU (WebGPU accelerator)", timed=False, accelerator="GPU",
+    ),
     "openvino": RuntimeEntry(
         "onnx", "lolvit_runtimes.openvino:OpenVinoSession", ("openvino",), "openvino",
         "OpenVINO, CPU, in float32",

@@ -14,8 +14,10 @@ from hypothesis.extra import numpy as arrays
 
 from lolvit.artifact import Manifest
 from lolvit.cli import main
+from lolvit.verification import VerificationDocument
 from lolvit_export.verify import SNR_FLOOR, max_abs_error, top1_agreement
 from lolvit_export.verify_devices import runtimes_for
+from lolvit_runtimes import vulkan
 from lolvit_runtimes.agreement import snr_db
 
 LOGITS = arrays.arrays(
@@ -116,3 +118,23 @@ def test_weights_that_are_not_those_of_the_artifact_fail_the_gate(
     (copied / "manifest.json").write_text(json.dumps(manifest))
     assert main(["verify", str(copied / "model-fp32.onnx")]) == 1
     assert "ort.snr_db" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not vulkan.ready(), reason=f"no Vulkan driver: {vulkan.REMEDY}")
+def test_on_a_gpu_every_operation_runs_there_and_the_numbers_are_eagers(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(copied), "--device", "litert-gpu", "--json"]) == 0
+    document = VerificationDocument.model_validate_json(capfd.readouterr().out)
+    assert document.device == "litert-gpu"
+    assert {artifact.format for artifact in document.artifacts} == {"tflite"}
+    gates = {gate.name: gate.value for a in document.artifacts for gate in a.gates}
+    assert gates["litert-gpu.snr_db"] >= 45
+    assert gates["litert-gpu.on_gpu"] == 1
+
+
+def test_an_export_that_a_device_does_not_run_is_told_with_the_remedy(
+    copied: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(copied / "model-fp32.onnx"), "--device", "litert-gpu"]) == 2
+    assert "export with --to tflite" in capfd.readouterr().err

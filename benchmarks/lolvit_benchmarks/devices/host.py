@@ -33,6 +33,6 @@ def status_of(runtimes: Sequence[Status]) -> DeviceStatus:
 
 def open_device(argument: str | None, options: DeviceOptions) -> Device:
     """Return this machine."""
-    from lolvit_benchmarks.devices.host_cells import Host  # numpy, pydantic
+    from lolvit_benchmarks.devices.host_cells import Cells  # numpy, pydantic
 
-    return Host()
+    return Cells()

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from lolvit.errors import DeviceError, LolvitError
 from lolvit_benchmarks import result
 from lolvit_benchmarks.cell import Cell
 from lolvit_benchmarks.devices.device import Job, Keeper, Listener, Models
-from lolvit_benchmarks.entrants import Setting
+from lolvit_benchmarks.entrants import Entrant
+from lolvit_benchmarks.result_device import DeviceInfo
 from lolvit_benchmarks.sysfs import Machine
 
 
-class Host:
-    """This machine."""
+@dataclass(frozen=True)
+class Cells:
+    """What this process can measure: its own processor, or with `info` a device that it reaches
+    directly, told by what was seen of an entrant. `pin` keeps it on as many cores as threads."""
 
-    id = "host"
+    id: str = "host"
+    info: Callable[[Entrant], DeviceInfo] | None = None
+    pin: bool = True
 
     def compare(self, job: Job, keeper: Keeper, listener: Listener) -> None:
         """As `Device.compare`: each setting is one cell."""
         for models, setting in itertools.product(job.groups, job.settings):
-            _run_cell(models, setting, job, keeper, listener)
+            cell = Cell(setting, device=self.id, info=self.info, pin=self.pin)
+            _run_cell(cell, models, job, keeper, listener)
 
 
-def _run_cell(
-    models: Models, setting: Setting, job: Job, keeper: Keeper, listener: Listener
-) -> None:
-    cell, failures = Cell(setting), []
+def _run_cell(cell: Cell, models: Models, job: Job, keeper: Keeper, listener: Listener) -> None:
+    setting, failures = cell.setting, []
     try:
         cell.prepare(models, job.photo, listener.say)
         listener.say(f"{setting.runtime} {setting.precision}, threads: {setting.threads}")
@@ -34,18 +40,18 @@ def _run_cell(
         if job.profile_ops:
             cell.profile_operations(listener.say)
     except DeviceError as error:
-        failures.append(_failure(setting, None, error))
+        failures.append(_failure(cell, None, error))
     finally:  # what was measured before a failure, or Ctrl-C, is kept
-        failures += [_failure(setting, name, error) for name, error in cell.dropped]
+        failures += [_failure(cell, name, error) for name, error in cell.dropped]
         keeper.keep(results=cell.results(), failures=failures)
 
 
-def _failure(setting: Setting, model: str | None, error: LolvitError) -> result.Failure:
+def _failure(cell: Cell, model: str | None, error: LolvitError) -> result.Failure:
     return result.Failure(
         model=model,
-        device="host",
-        runtime=setting.runtime,
-        precision=setting.precision,
-        threads=setting.threads,
+        device=cell.device,
+        runtime=cell.setting.runtime,
+        precision=cell.setting.precision,
+        threads=cell.setting.threads,
         what=error.line(),
     )

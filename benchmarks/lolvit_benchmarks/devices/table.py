@@ -53,19 +53,31 @@ DEVICES: dict[str, DeviceEntry] = {
     "host": DeviceEntry(
         "lolvit_benchmarks.devices.host", _host_runtimes(), defaults=("ort", "litert")
     ),
+    "litert-gpu": DeviceEntry(
+        "lolvit_benchmarks.devices.litert_gpu", {"litert-gpu": "tflite"}, defaults=("litert-gpu",)
+    ),
     "browser": DeviceEntry(
         "lolvit_benchmarks.devices.browser",
-        {"ort-web-wasm": "onnx", "ort-web-webgpu": "onnx",
-         "litert-web-wasm": "tflite", "litert-web-webgpu": "tflite"},
+        {
+            "ort-web-wasm": "onnx",
+            "ort-web-webgpu": "onnx",
+            "litert-web-wasm": "tflite",
+            "litert-web-webgpu": "tflite",
+        },
         defaults=("ort-web-wasm", "litert-web-wasm"),
     ),
     "qnn-estimate": DeviceEntry(
-        "lolvit_benchmarks.devices.qnn_estimate", {"qnn": "qnn"}, defaults=("qnn",),
+        "lolvit_benchmarks.devices.qnn_estimate",
+        {"qnn": "qnn"},
+        defaults=("qnn",),
         argument="all, or SOC[,SOC]",
     ),
     "adb": DeviceEntry(
-        "lolvit_benchmarks.devices.adb", {"litert": "tflite", "ort": "onnx"},
-        defaults=("litert",), argument="SERIAL", together=True,
+        "lolvit_benchmarks.devices.adb",
+        {"litert": "tflite", "ort": "onnx"},
+        defaults=("litert",),
+        argument="SERIAL",
+        together=True,
     ),
 }
 

@@ -27,7 +27,14 @@ TOP1_CHANGE_FLOOR = -1.0
 # With fewer labelled images than this one image is more than a point.
 _LEAST_LABELLED = 100
 # These take a second and more for an image: plain loops, an interpreter in Python, an emulator.
-_MOST_IMAGES = {"litert-reference": 8, "coreml-reference": 64, "qnn": 16}
+_MOST_IMAGES = {"litert-gpu": 8, "litert-reference": 8, "coreml-reference": 64, "qnn": 16}
+
+
+def most_images(runtimes: Sequence[str]) -> int | None:
+    """Return how many images are looked at in one of the runtimes at the most; None: all."""
+    counts = [_MOST_IMAGES.get(runtime) for runtime in runtimes]
+    known = [count for count in counts if count is not None]
+    return max(known) if len(known) == len(counts) else None
 
 
 @dataclass(frozen=True)
