@@ -23,5 +23,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "lolvit_benchmarks.browser.setup_command:browser_setup",
         "Install what browsers need to run artifacts.",
     ),
+    "arm64-setup": (
+        "lolvit_runtimes.arm64_setup_command:arm64_setup",
+        "Install what --device arm64 of verify needs.",
+    ),
     "doctor": ("lolvit_runtimes.doctor_command:doctor", "Say what is missing and how to add it."),
 }

@@ -11,6 +11,7 @@ from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
 from lolvit_export.command import UNTRAINED, as_document, gate_table
 from lolvit_export.verify_devices import HOST, VERIFY_DEVICES, runtimes_for
+from lolvit_runtimes.table import require_runtime
 
 if TYPE_CHECKING:
     from lolvit.artifact import Artifact, Manifest
@@ -110,6 +111,8 @@ def _verify_all(
     for artifact in chosen:
         check_artifact(folder, artifact)
     weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
+    for runtime in {name for each in chosen for name in runtimes_for(each.format, device)}:
+        require_runtime(runtime)  # before minutes of work
     say = console().print
     say("eager PyTorch on photos")
     from lolvit.models.checkpoint import read_state  # loads torch

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from lolvit_runtimes.table import RUNTIMES
+from lolvit.errors import UserError
+from lolvit_runtimes.table import RUNTIMES, check_setup
 
 DISTRIBUTION = "lolvit"
 _CPUINFO = Path("/proc/cpuinfo")
@@ -65,6 +66,10 @@ def _runtime(name: str) -> Status:
         return Status(name, "runtime", False, f"{missing[0]} is missing; run: {remedy}", found)
     if name == "coreml" and platform.system() != "Darwin":
         return Status(name, "runtime", False, "runs on a Mac only", found)
+    try:
+        check_setup(name)
+    except UserError as error:
+        return Status(name, "runtime", False, error.line(), found)
     return Status(name, "runtime", True, entry.note, found)
 
 

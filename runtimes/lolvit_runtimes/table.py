@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ class RuntimeEntry:
     needs (the first is the runtime itself) and the extra that brings them.
 
     `timed`: its speed on this machine means something. `accelerator`: what its `placement` calls
-    the place where every operation is to run, if it is no processor.
+    the place where every operation is to run, if it is no processor. `check`: what raises a
+    UserError where a set-up of its own is missing.
     """
 
     format: str
@@ -24,6 +26,10 @@ class RuntimeEntry:
     note: str
     timed: bool = True
     accelerator: str | None = None
+    check: str | None = None
+
+
+_ARM64 = "lolvit_runtimes.arm64_parts:installed"
 
 
 # In the order in which a command that is not told takes one. Each session class is built as
@@ -74,15 +80,46 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "qnn", "lolvit_runtimes.qnn:QnnSession", ("onnxruntime_qnn", "onnxruntime"), "qnn",
         "Qualcomm's HTP, emulated: numbers, not speed", timed=False, accelerator="HTP",
     ),
+    "ort-arm64-a76": RuntimeEntry(
+        "onnx", "lolvit_runtimes.arm64:OrtA76", ("onnxruntime",), "ort",
+        "ONNX Runtime on an emulated Cortex-A76: numbers, not speed", timed=False, check=_ARM64,
+    ),
+    "ort-arm64-i8mm": RuntimeEntry(
+        "onnx", "lolvit_runtimes.arm64:OrtI8mm", ("onnxruntime",), "ort",
+        "ONNX Runtime on an emulated Armv8.6 core: numbers, not speed", timed=False, check=_ARM64,
+    ),
+    "litert-arm64-a76": RuntimeEntry(
+        "tflite", "lolvit_runtimes.arm64:LiteRTA76", ("ai_edge_litert",), "litert",
+        "LiteRT on an emulated Cortex-A76: numbers, not speed", timed=False, check=_ARM64,
+    ),
+    "litert-arm64-i8mm": RuntimeEntry(
+        "tflite", "lolvit_runtimes.arm64:LiteRTI8mm", ("ai_edge_litert",), "litert",
+        "LiteRT on an emulated Armv8.6 core: numbers, not speed", timed=False, check=_ARM64,
+    ),
 }  # fmt: skip
 
 
 def require_runtime(runtime: str) -> None:
-    """Check that the packages of a runtime in `RUNTIMES` are installed, without importing them.
+    """Check that the packages of a runtime in `RUNTIMES` are installed, without importing them,
+    and the set-up of its own that it may need.
 
     Raises:
-        MissingExtraError: one is not.
+        MissingExtraError: a package is not.
+        UserError: the set-up is missing.
     """
     entry = RUNTIMES[runtime]
     if not all(importlib.util.find_spec(module) for module in entry.modules):
         raise MissingExtraError(entry.extra, needed_for=f"runtime '{runtime}'")
+    check_setup(runtime)
+
+
+def check_setup(runtime: str) -> None:
+    """Check the set-up of its own that a runtime in `RUNTIMES` may need.
+
+    Raises:
+        UserError: it is missing.
+    """
+    check = RUNTIMES[runtime].check
+    if check is not None:
+        module, _, function = check.partition(":")
+        getattr(importlib.import_module(module), function)()

@@ -27,7 +27,16 @@ TOP1_CHANGE_FLOOR = -1.0
 # With fewer labelled images than this one image is more than a point.
 _LEAST_LABELLED = 100
 # These take a second and more for an image: plain loops, an interpreter in Python, an emulator.
-_MOST_IMAGES = {"litert-gpu": 8, "litert-reference": 8, "coreml-reference": 64, "qnn": 16}
+_MOST_IMAGES = {
+    "litert-gpu": 8,
+    "litert-reference": 8,
+    "coreml-reference": 64,
+    "qnn": 16,
+    "ort-arm64-a76": 16,
+    "ort-arm64-i8mm": 16,
+    "litert-arm64-a76": 16,
+    "litert-arm64-i8mm": 16,
+}
 
 
 def most_images(runtimes: Sequence[str]) -> int | None:

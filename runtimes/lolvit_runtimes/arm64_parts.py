@@ -1,0 +1,145 @@
+"""What an emulated phone processor is made of: data, and whether it has been installed.
+
+A program for 64-bit Arm runs under qemu's user mode emulation: Debian's Python and C library for
+arm64, and the runtimes' own wheels for aarch64, with the kernels that phones run. It tells numbers,
+never speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from lolvit.errors import UserError
+
+SETUP_COMMAND = "lolvit arm64-setup"
+INVENTORY = "installed.json"  # written last: with it, an installation is whole
+ROOT, SITE, CORES_FOLDER = "root", "site-packages", "cores"
+PYTHON = "usr/bin/python3.11"
+_EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
+
+
+@dataclass(frozen=True)
+class Core:
+    """One processor to be played: qemu's `-cpu`, the instructions that it must have, and what
+    /proc/cpuinfo says of it (the flags, and Arm's number of the part)."""
+
+    id: str
+    name: str
+    cpu: str
+    instructions: tuple[str, ...]
+    flags: str
+    part: str
+
+
+_A76 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop"
+CORES: dict[str, Core] = {
+    core.id: core
+    for core in (
+        Core("a76", "Cortex-A76", "cortex-a76", ("asimdhp", "asimddp"), f"{_A76} asimddp", "0xd0b"),
+        # Without scalable vectors: kernels for those would take the place of the ones for int8
+        # matrices.
+        Core(
+            "i8mm", "Armv8.6-A with i8mm, as Cortex-A710", "max,sve=off,sme=off",
+            ("asimdhp", "asimddp", "i8mm"),
+            f"{_A76} asimddp jscvt fcma asimdfhm dit uscat ilrcpc flagm dcpodp frint i8mm bf16",
+            "0xd47",
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One pinned file of PyPI, for CPython 3.11 on aarch64."""
+
+    name: str
+    version: str
+    sha256: str
+    bytes: int
+
+
+WHEELS = (
+    Wheel(
+        "numpy", "2.4.6", "0ab0a9c4ffb1a6d95ef519fe4247dba8eb6b18ad93999f76b7f657039acabd47",
+        15_966_692,
+    ),
+    Wheel(
+        "ml-dtypes", "0.6.0", "7728c0420ec1c338564fc8b01015ff2d58567e70f17fedce5a0a7c0308c0d5b9",
+        356_864,
+    ),
+    Wheel(
+        "onnxruntime", "1.31.1", "da05378364c44d4407e463982d2bf8d5e4cfea873283757e48beeb41df97b7f3",
+        21_413_526,
+    ),
+    Wheel(
+        "ai-edge-litert", "2.3.0",
+        "853fc608f96da87bd5f3458465dfb9abbf18d5ae6b94eceacead407146f175ae", 14_379_387,
+    ),
+)  # fmt: skip
+# Debian 12's, at its newest versions: apt checks them against the distribution's signature.
+DEBIAN_SUITE = "bookworm"
+DEBIAN_PACKAGES = (
+    "libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libexpat1", "libffi8",
+    "libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal",
+)  # fmt: skip
+DEBIAN_BYTES = 21_000_000  # the packages and the lists of packages, about
+
+
+def place() -> Path:
+    """Return the folder of this set of parts in the user's cache; another set has another."""
+    pins = json.dumps(
+        [DEBIAN_SUITE, DEBIAN_PACKAGES, [astuple(wheel) for wheel in WHEELS]]
+        + [astuple(core) for core in CORES.values()]
+    )
+    return _cache() / hashlib.sha256(pins.encode()).hexdigest()[:16]
+
+
+def downloads() -> Path:
+    """Return the folder where an installation that was interrupted finds its downloads."""
+    return _cache() / "downloads"
+
+
+def _cache() -> Path:
+    """Return a folder in the user's cache, where Linux has it: nothing else can install this."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    return cache / "lolvit" / "arm64"
+
+
+def emulator() -> str:
+    """Return the path of qemu's user mode emulator for 64-bit Arm.
+
+    Raises:
+        UserError: it is not on the PATH.
+    """
+    found = next(filter(None, map(shutil.which, _EMULATORS)), None)
+    if found is None:
+        raise UserError(
+            f"{_EMULATORS[0]} is not on the PATH; qemu's user mode emulation runs on Linux alone",
+            remedy="run: apt-get install qemu-user-static",
+        )
+    return found
+
+
+def installed() -> Mapping[str, Any]:
+    """Return what was installed, as `lolvit arm64-setup` wrote it down.
+
+    Raises:
+        UserError: it is not installed, or not whole, or qemu is missing.
+    """
+    emulator()
+    try:
+        inventory: dict[str, Any] = json.loads((place() / INVENTORY).read_bytes())
+    except (OSError, ValueError) as error:
+        names = ", ".join(f"{wheel.name} {wheel.version}" for wheel in WHEELS)
+        raise UserError(
+            f"the arm64 runtimes ({names}) are not installed", remedy=f"run: {SETUP_COMMAND}"
+        ) from error
+    return inventory
