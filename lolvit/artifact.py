@@ -19,7 +19,7 @@ SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
 
 Format = Literal["onnx", "tflite", "coreml", "executorch", "torch", "qnn"]
-Precision = Literal["fp32", "fp16", "int8", "w8a16"]
+Precision = Literal["fp32", "fp16", "int8", "w8a16", "w4"]
 Layout = Literal["NCHW", "NHWC", "NC"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

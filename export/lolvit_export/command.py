@@ -27,7 +27,7 @@ UNTRAINED = (
 )
 # All of LOWERINGS, which is not imported for their names: it loads pydantic.
 FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch", "qnn")
-QUANTIZED = ("int8", "w8a16")
+QUANTIZED = ("int8", "w8a16", "w4")
 PRECISIONS = ("fp32", "fp16", *QUANTIZED)
 _PATH = click.Path(path_type=Path)
 
@@ -36,7 +36,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("model")
 @click.option("--to", "formats", default="onnx,tflite,coreml", show_default=True)
 @click.option(
-    "--precision", default="fp32", show_default=True, help="Some of fp32, fp16, int8, w8a16."
+    "--precision", default="fp32", show_default=True, help="Some of fp32, fp16, int8, w8a16, w4."
 )
 @click.option(
     "--size", help="256, or HEIGHTxWIDTH; by default the checkpoint's, or the model's own."
@@ -139,13 +139,14 @@ def export(
 def _require_precisions(formats: Sequence[str], precisions: Sequence[str]) -> None:
     """Refuse a format that has none of the precisions before anything is loaded."""
     from lolvit_export.lowering import LOWERINGS
-    from lolvit_export.quantization.precisions import QUANTIZERS
+    from lolvit_export.quantization.precisions import NO_FOUR_BITS, QUANTIZERS
 
     for format in formats:
         has = LOWERINGS[format][1] + (QUANTIZERS[format][1] if format in QUANTIZERS else ())
         if not set(has).intersection(precisions):
+            reason = f": {NO_FOUR_BITS}" if (format, *precisions) == ("onnx", "w4") else ""
             raise UserError(
-                f"{format} has no {' or '.join(precisions)} form",
+                f"{format} has no {' or '.join(precisions)} form{reason}",
                 remedy=f"add --precision {' or '.join(has)}",
             )
 

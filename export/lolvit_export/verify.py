@@ -41,6 +41,7 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("litert-gpu", "fp16"): 45,
     ("litert-gpu", "int8"): 20,
     ("litert-gpu", "w8a16"): 28,
+    ("litert-gpu", "w4"): 20,
     ("litert-reference", "fp32"): 100,
     ("litert-reference", "fp16"): 45,
     ("coreml-reference", "fp32"): 90,
@@ -53,12 +54,16 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("ort", "w8a16"): 28,
     ("litert", "int8"): 20,
     ("litert", "w8a16"): 28,
+    ("litert", "w4"): 20,
     ("litert-reference", "int8"): 20,
     ("litert-reference", "w8a16"): 28,
+    ("litert-reference", "w4"): 20,
     ("coreml-reference", "int8"): 20,
     ("coreml-reference", "w8a16"): 28,
+    ("coreml-reference", "w4"): 20,
     ("coreml", "int8"): 20,
     ("coreml", "w8a16"): 28,
+    ("coreml", "w4"): 20,
     ("qnn", "fp16"): 45,
     ("qnn", "int8"): 20,
     ("qnn", "w8a16"): 28,
@@ -75,10 +80,12 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("litert-arm64-a76", "int8"): 20,
     ("litert-arm64-a76", "w8a16"): 28,
     ("litert-arm64-a76", "w4"): 20,
+    ("litert-arm64-a76", "w4"): 20,
     ("litert-arm64-i8mm", "fp32"): 100,
     ("litert-arm64-i8mm", "fp16"): 45,
     ("litert-arm64-i8mm", "int8"): 20,
     ("litert-arm64-i8mm", "w8a16"): 28,
+    ("litert-arm64-i8mm", "w4"): 20,
     ("litert-arm64-i8mm", "w4"): 20,
 }
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
@@ -87,7 +94,7 @@ _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python
 START_SECONDS, RUN_SECONDS = 900.0, 600.0
 # Share of photos with eager's top class. Half precision may turn one near tie in eight. Accuracy on
 # labelled images is a gate of its own of quantized artifacts.
-TOP1_FLOOR = {"fp32": 1.0, "fp16": 0.875, "int8": 0.9, "w8a16": 0.95}
+TOP1_FLOOR = {"fp32": 1.0, "fp16": 0.875, "int8": 0.9, "w8a16": 0.95, "w4": 0.9}
 
 
 def eager_logits(

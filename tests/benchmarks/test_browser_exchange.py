@@ -188,7 +188,7 @@ def test_every_runtime_of_the_browser_has_a_floor_for_every_precision(exchange: 
 
     assert set(FLOORS) == set(RUNTIMES)
     assert {tuple(sorted(floors)) for floors in FLOORS.values()} == {
-        ("fp16", "fp32", "int8", "w8a16")
+        ("fp16", "fp32", "int8", "w4", "w8a16")
     }
 
 

@@ -13,7 +13,7 @@ from lolvit_runtimes.session import FloatArray
 # The least SNR in dB, by runtime and precision. GPUs add in another order, and ONNX Runtime's
 # WebGPU kernels keep less than others do: MobileViT-XS is at 68 dB in them, and at 114 dB in
 # LiteRT's on the same (software) GPU.
-_LESS = {"fp16": 45.0, "int8": 20.0, "w8a16": 28.0}
+_LESS = {"fp16": 45.0, "int8": 20.0, "w8a16": 28.0, "w4": 20.0}
 FLOORS: dict[str, dict[str, float]] = {
     "ort-web-wasm": {"fp32": 100.0, **_LESS},
     "ort-web-webgpu": {"fp32": 60.0, **_LESS},

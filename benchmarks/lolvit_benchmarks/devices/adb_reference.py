@@ -25,7 +25,7 @@ from lolvit_runtimes.session import open_session
 
 # In dB, of the same artifact and input in the same runtime on two processors: kernels and the order
 # of sums differ. A GPU that computes in fp16 is a precision of its own.
-FLOORS = {"fp32": 90.0, "fp16": 45.0, "w8a16": 28.0, "int8": 20.0}
+FLOORS = {"fp32": 90.0, "fp16": 45.0, "w8a16": 28.0, "int8": 20.0, "w4": 20.0}
 
 
 class References:

@@ -39,6 +39,19 @@ def chosen_layers(plan: Plan, layers: Sequence[Layer], kinds: Sequence[str]) -> 
     return frozenset(chosen)
 
 
+def refuse_ranges(plan: Plan) -> None:
+    """Check that a plan for weights alone asks for no ranges of activations.
+
+    Raises:
+        UserError: it does.
+    """
+    if plan.method != "minmax":
+        raise UserError(
+            f"calibration method '{plan.method}' changes nothing: only weights are quantized",
+            remedy="choose minmax",
+        )
+
+
 def present_recipes(
     recipes: Mapping[str, Sequence[str]], layers: Sequence[Layer]
 ) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,24 @@ from ai_edge_quantizer.quantizer import Quantizer as EdgeQuantizer
 
 from lolvit.artifact import Artifact, Precision, Preprocess
 from lolvit.files import write_atomic
+from lolvit_export.quantization import tflite_four_bits as four_bits
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.moments import spread
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
-from lolvit_export.quantization.selection import chosen_layers, present_recipes
+from lolvit_export.quantization.selection import (
+    chosen_layers,
+    present_recipes,
+    refuse_ranges,
+)
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
-from lolvit_runtimes.preprocess import to_input
+from lolvit_runtimes.preprocess import Pixels, to_input
 
 _WEIGHT_BITS = 8
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
+_FOUR_BITS = 4
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _JOINS = ("ADD", "CONCATENATION", "PAD")
@@ -49,6 +57,7 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
         "everything": KINDS,
         "convolutions, joins and moves": (*_CONVOLUTIONS, *_JOINS, *_MOVES),
     },
+    "w4": {"weights": four_bits.KINDS},
 }  # fmt: skip
 
 
@@ -65,14 +74,22 @@ class TfliteQuantizer:
     ) -> None:
         self._path, self._fp32 = fp32_path, fp32
         self._images, self._preprocess = images, preprocess
-        self._precision, self._bits = precision, _ACTIVATION_BITS[precision]
+        self._precision = precision
         self._graph = Graph(fp32_path)
         self._ranges = ActivationRanges(self._replay)
+        self._observed = False
 
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution; an operation is named by the
         tensor that it gives."""
-        return self._graph.layers()
+        found = self._graph.layers()
+        if self._precision != "w4":
+            return found
+        return [layer for layer in found if layer.name in self._rounding.layers]
+
+    @cached_property
+    def _rounding(self) -> four_bits.WeightRounding:
+        return four_bits.WeightRounding(self._path, self._graph.operations)
 
     def recipes(self) -> dict[str, tuple[str, ...]]:
         """Return named sets of kinds of operations that are worth trying, the largest first."""
@@ -85,20 +102,43 @@ class TfliteQuantizer:
             UserError: the plan names a layer or a kind of operation that does not exist, or an
                 activation overflows on a calibration image.
         """
-        quantizer = EdgeQuantizer(str(self._path))
-        self._add_recipe(quantizer, plan)
-        quantized = quantizer.quantize(
-            self._statistics(plan), enable_progress_bar=False, enable_progress_report=False
-        )
-        write_atomic(path, bytes(quantized.quantized_model))
+        kinds = four_bits.KINDS if self._precision == "w4" else KINDS
+        chosen = chosen_layers(plan, self.layers(), kinds)
+        if self._precision == "w4":
+            refuse_ranges(plan)
+            written = self._in_four_bits(plan, chosen)
+        else:
+            written = self._in_integers(plan, chosen)
+        write_atomic(path, bytes(written))
         return quantized_artifact(self._fp32, self._precision, path)
 
-    def _add_recipe(self, quantizer: EdgeQuantizer, plan: Plan) -> None:
-        """Name the plan's kinds, and after them each operation of those kinds that stays in float:
-        of what matches, the library takes the last."""
-        chosen = chosen_layers(plan, self.layers(), KINDS)
+    def _in_integers(self, plan: Plan, chosen: Collection[str]) -> bytearray:
+        bits = _ACTIVATION_BITS[self._precision]
+        quantizer = EdgeQuantizer(str(self._path))
         for kind in plan.operations:
-            quantizer.add_static_config(".*", kind, self._bits, _WEIGHT_BITS)
+            quantizer.add_static_config(".*", kind, bits, _WEIGHT_BITS)
+        self._leave(quantizer, plan, chosen)
+        return _run(quantizer, self._statistics(plan, 1 << bits))
+
+    def _in_four_bits(self, plan: Plan, chosen: Collection[str]) -> bytearray:
+        """LiteRT multiplies 4-bit weights with what it rounds an activation to on the way, 8 bits
+        in the range that each image has: it has no kernels for anything else."""
+        if not self._observed:
+            for read in self._observed_images(spread(self._images.calibration)):
+                self._rounding.observe(read)
+            self._observed = True
+        weights = {name: self._rounding.of(name) for name in chosen}
+        quantizer = EdgeQuantizer(self._rounding.corrected(weights))
+        for kind in plan.operations:
+            quantizer.add_dynamic_config(".*", kind, _FOUR_BITS)
+        self._leave(quantizer, plan, chosen)
+        written = _run(quantizer)
+        four_bits.put_codes(written, weights)
+        return written
+
+    def _leave(self, quantizer: EdgeQuantizer, plan: Plan, chosen: Collection[str]) -> None:
+        """Name each operation of the plan's kinds that stays in float, after the kinds: of what
+        matches, the library takes the last."""
         for operation in self._graph.operations:
             if operation.kind in plan.operations and operation.name not in chosen:
                 quantizer.update_quantization_recipe(
@@ -107,9 +147,9 @@ class TfliteQuantizer:
                     algorithm_key=AlgorithmName.NO_QUANTIZE,
                 )
 
-    def _statistics(self, plan: Plan) -> dict[str, dict[str, Values]]:
+    def _statistics(self, plan: Plan, levels: int) -> dict[str, dict[str, Values]]:
         """Return each activation's lowest and highest value, of its tensor's rank."""
-        ranges = self._ranges.fit(plan.method, plan.percentile, 1 << self._bits)
+        ranges = self._ranges.fit(plan.method, plan.percentile, levels)
         ranks = dict(zip(self._graph.tensors, self._graph.ranks, strict=True))
         return {
             name: {
@@ -121,13 +161,25 @@ class TfliteQuantizer:
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         """Yield all activations of the fp32 artifact, image after image."""
+        for read in self._observed_images(self._images.calibration):
+            for index in self._graph.activations:
+                yield self._graph.tensors[index], read(index)
+
+    def _observed_images(self, crops: Sequence[Pixels]) -> Iterator[Callable[[int], Values]]:
+        """Run each image through the fp32 artifact; yield what reads a tensor by its number."""
         interpreter = _showing_all(self._path)
         image = interpreter.get_input_details()[0]["index"]
-        for crop in self._images.calibration:
+        for crop in crops:
             interpreter.set_tensor(image, to_input(crop, self._preprocess, self._fp32.input))
             interpreter.invoke()
-            for index in self._graph.activations:
-                yield self._graph.tensors[index], interpreter.get_tensor(index)
+            yield interpreter.get_tensor
+
+
+def _run(quantizer: EdgeQuantizer, statistics: dict[str, Any] | None = None) -> bytearray:
+    quantized = quantizer.quantize(
+        statistics, enable_progress_bar=False, enable_progress_report=False
+    )
+    return bytearray(quantized.quantized_model)
 
 
 def _showing_all(path: Path) -> Any:

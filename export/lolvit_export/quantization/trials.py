@@ -61,8 +61,8 @@ class Trials:
 
     def _is_for_here(self) -> bool:
         """Whether speed on this processor may decide: 16-bit activations are for accelerators, and
-        no processor has kernels for them."""
-        return self.precision != "w8a16"
+        no processor has kernels for them; 4-bit weights are for small files."""
+        return self.precision == "int8"
 
     def plan(self, operations: Sequence[str], method: Method, float_layers: Sequence[str]) -> Plan:
         """Return a plan without a history."""
