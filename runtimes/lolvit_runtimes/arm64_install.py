@@ -139,6 +139,7 @@ def _apt_settings(mirror: str) -> Path:
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
+        "APT::Update::Error-Mode": "any",  # or what can't be reached is a mere warning
         "Acquire::Retries": "3",
         "Dir::Etc::SourceList": str(folder / "sources.list"),
         "Dir::Etc::SourceParts": "/dev/null",

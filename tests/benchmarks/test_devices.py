@@ -8,7 +8,7 @@ import pytest
 
 from lolvit.errors import UserError
 from lolvit_benchmarks.devices.host import status_of
-from lolvit_benchmarks.devices.table import DEVICES, choose_devices
+from lolvit_benchmarks.devices.table import DEVICES, choose_devices, list_devices
 from lolvit_benchmarks.result_schema import PATH, schema_text
 from lolvit_runtimes.probe import Status
 from lolvit_runtimes.table import RUNTIMES
@@ -23,6 +23,13 @@ def test_the_command_lists_the_host_and_its_runtimes(run_lolvit: Run) -> None:
     assert set(host) == {"id", "kind", "ready", "reason", "tells", "silent"}
     assert (host["id"], host["ready"]) == ("host", True)
     assert [runtime["id"] for runtime in document["runtimes"]] == list(DEVICES["host"].runtimes)
+
+
+def test_what_only_verify_can_use_is_listed_and_bench_says_so() -> None:
+    (arm64,) = (status for status in list_devices() if status.id == "arm64")
+    assert arm64.tells == ("numbers, by lolvit verify",) and "latency" in arm64.silent
+    with pytest.raises(UserError, match="no speed; run: lolvit verify FOLDER --device arm64"):
+        choose_devices("host,arm64", None)
 
 
 def test_references_are_not_timed() -> None:

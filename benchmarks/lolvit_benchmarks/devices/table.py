@@ -33,7 +33,7 @@ class DeviceEntry:
     """One kind of device: the module that has its `list_devices` and `open_device`, what is written
     after its name and a colon, and its runtimes with the formats that they open. Those named in
     `defaults` are used where the user names none. Several of a kind that is measured `together` are
-    opened as one device."""
+    opened as one device. One without runtimes is for `lolvit verify` alone."""
 
     module: str
     runtimes: Mapping[str, str]
@@ -79,6 +79,7 @@ DEVICES: dict[str, DeviceEntry] = {
         argument="SERIAL",
         together=True,
     ),
+    "arm64": DeviceEntry("lolvit_benchmarks.devices.arm64", {}, defaults=()),
 }
 
 
@@ -147,7 +148,13 @@ def _joined(text: str) -> list[str]:
 
 def _split(text: str) -> tuple[str, str | None]:
     name, colon, argument = text.partition(":")
-    wanted = DEVICES[choose("device", name, DEVICES)].argument
+    entry = DEVICES[choose("device", name, DEVICES)]
+    if not entry.runtimes:
+        raise UserError(
+            f"device '{name}' tells numbers and no speed",
+            remedy=f"run: lolvit verify FOLDER --device {name}",
+        )
+    wanted = entry.argument
     if colon and wanted is None:
         raise UserError(f"device '{name}' takes nothing after a colon", remedy=f"write {name}")
     if wanted is not None and not argument:

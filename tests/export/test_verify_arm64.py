@@ -1,0 +1,72 @@
+"""`lolvit verify --device arm64`: without its set-up one line, with it right numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lolvit.artifact import Manifest
+from lolvit.cli import main
+from lolvit.errors import UserError
+from lolvit_export.quantization.gates import most_images
+from lolvit_export.verify import SNR_FLOOR
+from lolvit_export.verify_devices import VERIFY_DEVICES, runtimes_for
+from lolvit_runtimes import arm64_parts
+
+ON_ARM64 = [name for names in VERIFY_DEVICES["arm64"].values() for name in names]
+
+
+def is_ready() -> bool:
+    try:
+        arm64_parts.installed()
+    except UserError:
+        return False
+    return True
+
+
+needs_setup = pytest.mark.skipif(
+    not is_ready(),
+    reason="no emulated phone: run apt-get install qemu-user-static && lolvit arm64-setup",
+)
+
+
+@pytest.mark.parametrize("runtime", ON_ARM64)
+def test_a_phone_s_floors_are_those_of_the_same_runtime_here(runtime: str) -> None:
+    host = runtime.partition("-")[0]
+    for precision in ("fp32", "fp16", "int8", "w8a16"):
+        assert SNR_FLOOR[runtime, precision] == SNR_FLOOR[host, precision]
+
+
+@pytest.mark.parametrize("format", VERIFY_DEVICES["arm64"])
+def test_of_quantized_artifacts_no_more_than_sixteen_images_are_looked_at(format: str) -> None:
+    assert most_images(runtimes_for(format, "arm64")) == 16
+
+
+def test_a_missing_set_up_is_told_before_anything_is_run(
+    exported: tuple[Path, Manifest],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(arm64_parts, "emulator", lambda: "/usr/bin/qemu-aarch64-static")
+    assert main(["verify", str(exported[0]), "--device", "arm64"]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].endswith("are not installed; run: lolvit arm64-setup")
+    assert "eager" not in said
+
+
+@needs_setup
+@pytest.mark.slow
+def test_both_runtimes_are_right_on_both_cores(
+    exported: tuple[Path, Manifest], capfd: pytest.CaptureFixture[str]
+) -> None:
+    gates = {}
+    for name in ("model-fp32.onnx", "model-fp32.tflite"):
+        assert main(["verify", str(exported[0] / name), "--device", "arm64", "--json"]) == 0
+        (artifact,) = json.loads(capfd.readouterr().out)["artifacts"]
+        gates |= {gate["name"]: gate["passed"] for gate in artifact["gates"]}
+    assert set(gates) == {f"{name}.{what}" for name in ON_ARM64 for what in ("snr_db", "top1")}
+    assert all(gates.values())
