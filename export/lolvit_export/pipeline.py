@@ -52,7 +52,7 @@ Verify = Callable[[Path, Artifact], Artifact]
 
 _AFTER_QUANTIZING = (
     "nothing was written: quantize trained weights (--weights), calibrated on the images that they"
-    " were trained on (--calibrate)"
+    " were trained on (--calibrate); if they are, train on with --recipe int8"
 )
 
 _TOOLS = (

@@ -19,6 +19,7 @@ from lolvit.accuracy import Score
 from lolvit.errors import UserError
 from lolvit_training.batches import EpochBatches, epoch_loader, mixing
 from lolvit_training.checkpoints import LAST, load_last, refuse_other_run, save_last
+from lolvit_training.fake_quantize import freeze_norms
 from lolvit_training.history import Epoch
 from lolvit_training.losses import Loss, loss_of
 from lolvit_training.processes import Processes
@@ -127,6 +128,8 @@ class _Loop:
         start = time.monotonic()
         before = position.seconds
         self.run.model.train()
+        if self.job.recipe.quantization_aware is not None:
+            freeze_norms(self.run.model)
         for step, images, labels in self._batches(position):
             position.loss_sum += self._step(position.epoch, step, images, labels)
             position.step = step + 1

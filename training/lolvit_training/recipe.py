@@ -75,6 +75,13 @@ class Progressive(_Frozen):
     share: float = Field(gt=0, lt=1)
 
 
+class QuantizationAware(_Frozen):
+    """To how many bits weights, and inputs of layers, are rounded while training."""
+
+    weights: int = Field(default=8, ge=2, le=8)
+    activations: int | None = Field(default=8, ge=4, le=8, description="null: not rounded")
+
+
 class Recipe(_Frozen):
     """All that decides a training run beside the model, the data and the number of processes."""
 
@@ -91,6 +98,7 @@ class Recipe(_Frozen):
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0: no moving average")
     amp: Literal["none", "bf16", "fp16"] = "none"
     distillation: Distillation | None = None
+    quantization_aware: QuantizationAware | None = None
     seed: int = Field(default=0, ge=0)
 
     def size_at(self, epoch: int) -> int:

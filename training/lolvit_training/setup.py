@@ -23,6 +23,7 @@ from lolvit.models.names import resolve_name
 from lolvit.weights import find_weights
 from lolvit_data.dataset import Dataset
 from lolvit_data.table import open_dataset
+from lolvit_training.fake_quantize import round_while_training
 from lolvit_training.processes import Processes
 from lolvit_training.randomness import SETUP, seed_everything
 from lolvit_training.recipe import Recipe
@@ -94,6 +95,8 @@ def set_up(job: Job, processes: Processes) -> Run:
         lr=recipe.optimizer.lr,
         weight_decay=recipe.optimizer.weight_decay,
     )
+    if recipe.quantization_aware is not None:
+        round_while_training(model, recipe.quantization_aware)
     preprocess = preprocess_of(model, (recipe.size, recipe.size))
     return Run(
         model=model,

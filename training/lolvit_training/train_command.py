@@ -27,7 +27,7 @@ _PATH = click.Path(path_type=Path)
               "test/CLASS/…, one of WebDataset shards, or hf:OWNER/NAME.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a twin, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
-              help="small, imagenet, or a TOML file.")  # fmt: skip
+              help="small, imagenet, int8, or a TOML file.")  # fmt: skip
 @click.option("--out", type=_PATH, required=True, help="The folder of this run.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--size", type=click.IntRange(32), help="Side of the images in pixels.")
