@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 OUT ?= out
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= -n 2 --dist loadfile # two processes: a file's tests share what they export
 LOCK_FLAGS ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)

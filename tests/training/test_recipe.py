@@ -49,7 +49,7 @@ def test_a_wrong_recipe_is_one_line(tmp_path: Path, text: str, message: str) -> 
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="choose from: imagenet, small"):
+    with pytest.raises(UserError, match="choose from: imagenet, int8, small"):
         read_recipe("large", {})
 
 
