@@ -80,12 +80,10 @@ SNR_FLOOR: dict[tuple[str, str], float] = {
     ("litert-arm64-a76", "int8"): 20,
     ("litert-arm64-a76", "w8a16"): 28,
     ("litert-arm64-a76", "w4"): 20,
-    ("litert-arm64-a76", "w4"): 20,
     ("litert-arm64-i8mm", "fp32"): 100,
     ("litert-arm64-i8mm", "fp16"): 45,
     ("litert-arm64-i8mm", "int8"): 20,
     ("litert-arm64-i8mm", "w8a16"): 28,
-    ("litert-arm64-i8mm", "w4"): 20,
     ("litert-arm64-i8mm", "w4"): 20,
 }
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch

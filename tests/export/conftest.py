@@ -1,4 +1,4 @@
-"""One real export, small, that the tests of this folder share."""
+"""What the tests of this folder share: one real export, small, and a network to quantize."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from lolvit.artifact import Manifest, read_manifest
 from lolvit_export.pipeline import ExportRequest, export_model
+from lolvit_export.quantization.images import Images
+from tests.export import small_net
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,21 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     folder, manifest = export_model(request, lambda _step: None)
     assert read_manifest(folder) == manifest
     return folder, manifest
+
+
+@pytest.fixture(scope="session")
+def model() -> small_net.SmallNet:
+    """The network that quantizers are tried on, trained. Change a copy of it, never itself."""
+    return small_net.trained()
+
+
+@pytest.fixture(scope="session")
+def images() -> Images:
+    """Digits to quantize that network with."""
+    return small_net.images()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the artifacts of one file of tests."""
+    return tmp_path_factory.mktemp("artifacts")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from lolvit_data.table import open_dataset
 from lolvit_export.capture import capture
 from lolvit_export.lowering import LoweringRequest, find_lowering
 from lolvit_export.quantization.images import Images
-from lolvit_runtimes.preprocess import Pixels, normalize, to_pixels
+from lolvit_export.quantization.plan import Plan
+from lolvit_runtimes.preprocess import Pixels, normalize, to_input, to_pixels
+from lolvit_runtimes.session import open_session
 
 SIDE = 32
 PREPROCESS = Preprocess(
@@ -103,6 +107,40 @@ def lower(model: nn.Module, format: str, folder: Path) -> Artifact:
         input=lowered.input,
         output=lowered.output,
     )
+
+
+def without_attention(model: SmallNet) -> SmallNet:
+    """Return a copy with activations and a channel of weights that are always zero."""
+    model = copy.deepcopy(model)
+    model.key.weight.data.zero_()
+    assert model.key.bias is not None and model.mixed.bias is not None
+    model.key.bias.data.fill_(-1.0)
+    model.mixed.bias.data += 0.5
+    model.last[0].weight.data[3] = 0.0
+    return model
+
+
+def plan(format: str, operations: Sequence[str], changes: Mapping[str, object]) -> Plan:
+    """Return a plan for int8 that leaves nothing of `operations` in float, but for the changes."""
+    given: dict[str, object] = {
+        "format": format,
+        "precision": "int8",
+        "method": "minmax",
+        "operations": operations,
+        "float_layers": (),
+    }
+    return Plan.model_validate({**given, **changes})
+
+
+def logits(
+    runtime: str, path: Path, artifact: Artifact, crops: Sequence[Pixels]
+) -> list[np.ndarray]:
+    """Run an artifact on each crop."""
+    with closing(open_session(runtime, path, artifact)) as session:
+        return [
+            session.run(to_input(crop, PREPROCESS, artifact.input))  # type: ignore[arg-type]
+            for crop in crops
+        ]
 
 
 def snr_db(reference: Sequence[np.ndarray], output: Sequence[np.ndarray]) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,6 @@ from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_package import read_package
-from lolvit_runtimes.preprocess import to_input
-from lolvit_runtimes.session import open_session
 from tests.export import small_net
 
 WEIGHTS = ("conv", "linear")
@@ -27,23 +23,8 @@ EVERYTHING = (*WEIGHTS, "add", "concat", "avg_pool")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("coreml")
-
-
-@pytest.fixture(scope="module")
-def model() -> small_net.SmallNet:
-    return small_net.trained()
-
-
-@pytest.fixture(scope="module")
 def fp32(folder: Path, model: small_net.SmallNet) -> Artifact:
     return small_net.lower(model, "coreml", folder)
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    return small_net.images()
 
 
 @pytest.fixture(scope="module")
@@ -61,23 +42,12 @@ def make(folder: Path, fp32: Artifact, images: Images, precision: Precision) -> 
 
 
 def plan(precision: Precision = "int8", **changes: Any) -> Plan:
-    given: dict[str, Any] = {
-        "format": "coreml",
-        "precision": precision,
-        "method": "minmax",
-        "operations": EVERYTHING if precision == "int8" else WEIGHTS,
-        "float_layers": (),
-    }
-    return Plan(**(given | changes))
+    operations = EVERYTHING if precision == "int8" else WEIGHTS
+    return small_net.plan("coreml", operations, {"precision": precision, **changes})
 
 
 def logits(folder: Path, artifact: Artifact, images: Images) -> list[np.ndarray]:
-    path = folder / artifact.path
-    with closing(open_session("coreml-reference", path, artifact)) as session:
-        return [
-            session.run(to_input(crop, small_net.PREPROCESS, artifact.input))  # type: ignore[arg-type]
-            for crop in images.held_out
-        ]
+    return small_net.logits("coreml-reference", folder / artifact.path, artifact, images.held_out)
 
 
 def decibels(folder: Path, fp32: Artifact, found: Artifact, images: Images) -> float:
@@ -197,12 +167,7 @@ def test_the_first_system_that_runs_it_is_asked_for(
 
 
 def test_activations_that_are_always_zero_keep_their_biases(tmp_path, model, images) -> None:
-    model = copy.deepcopy(model)
-    model.key.weight.data.zero_()
-    model.key.bias.data.fill_(-1.0)  # attention is zero everywhere
-    model.mixed.bias.data += 0.5
-    model.last[0].weight.data[3] = 0.0
-    fp32 = small_net.lower(model, "coreml", tmp_path)
+    fp32 = small_net.lower(small_net.without_attention(model), "coreml", tmp_path)
     artifact = make(tmp_path, fp32, images, "int8").quantize(plan(), tmp_path / "zero.mlpackage")
     assert decibels(tmp_path, fp32, artifact, images) >= 25
 

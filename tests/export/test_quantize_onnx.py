@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.quantization.onnx_qdq import grid, quantized_model
 from lolvit_export.quantization.plan import Method, Plan
 from lolvit_runtimes.ort import session_options
-from lolvit_runtimes.preprocess import Pixels, to_input
-from lolvit_runtimes.session import open_session
+from lolvit_runtimes.preprocess import Pixels
 from tests.export import small_net
 
 Floats = npt.NDArray[np.float32]
@@ -34,18 +32,8 @@ IMAGE = (1, 4, 6, 6)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("onnx")
-
-
-@pytest.fixture(scope="module")
-def fp32(folder: Path) -> Artifact:
-    return small_net.lower(small_net.trained(), "onnx", folder)
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    return small_net.images()
+def fp32(folder: Path, model: small_net.SmallNet) -> Artifact:
+    return small_net.lower(model, "onnx", folder)
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +46,11 @@ def make(folder: Path, fp32: Artifact, images: Images, precision: Precision) -> 
 
 
 def plan(**changes: Any) -> Plan:
-    given: dict[str, Any] = {
-        "format": "onnx",
-        "precision": "int8",
-        "method": "minmax",
-        "operations": WIDE,
-        "float_layers": (),
-    }
-    return Plan.model_validate(given | changes)
+    return small_net.plan("onnx", WIDE, changes)
 
 
 def logits(path: Path, artifact: Artifact, crops: tuple[Pixels, ...]) -> list[np.ndarray]:
-    with closing(open_session("ort", path, artifact)) as session:
-        return [
-            session.run(to_input(crop, small_net.PREPROCESS, artifact.input))  # type: ignore[arg-type]
-            for crop in crops
-        ]
+    return small_net.logits("ort", path, artifact, crops)
 
 
 def optimised(model: onnx.ModelProto, path: Path) -> Counter[str]:

@@ -41,6 +41,8 @@ class Model:
     gain: dict[str, float] = field(default_factory=dict)
     method_db: dict[str, float] = field(default_factory=dict)
     timed: bool = True
+    corrects_biases: bool = False
+    bias_db: float = 0.0
     now: Plan | None = None
 
     def layers(self) -> Sequence[Layer]:
@@ -63,7 +65,8 @@ class Model:
     def score(self, path: Path, artifact: Artifact, count: int | None = None) -> Score:
         assert self.now is not None
         loss = sum(self.noise.get(name, 0.5) for name in self.quantized())
-        return Score(40 - loss + self.method_db.get(self.now.method, 0), 1.0)
+        gained = self.method_db.get(self.now.method, 0) + self.now.correct_biases * self.bias_db
+        return Score(40 - loss + gained, 1.0)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
         gained = sum(self.gain.get(name, 0.05) for name in self.quantized())
@@ -187,3 +190,21 @@ def test_a_neighbour_on_the_core_does_not_count() -> None:
 
     ratio = times_as_fast(disturbed, lambda: clock.takes(0.004), seconds=1, clock=clock)
     assert ratio == pytest.approx(2)
+
+
+def test_biases_are_corrected_where_that_is_worth_a_decibel() -> None:
+    assert found(Model(corrects_biases=True, bias_db=1.5)).correct_biases
+    assert not found(Model(corrects_biases=True, bias_db=0.5)).correct_biases
+
+
+def test_biases_stay_where_the_quantizer_cannot_correct_them() -> None:
+    plan = found(Model(bias_db=5))
+    assert not plan.correct_biases
+    assert not any(candidate.correct_biases for candidate in plan.candidates)
+
+
+def test_biases_are_corrected_before_a_layer_is_left_in_float() -> None:
+    noisy = {f"conv{i}": 1.5 for i in range(20)}
+    plan = found(Model(noise=noisy, timed=False, corrects_biases=True, bias_db=15))
+    assert plan.correct_biases and plan.float_layers == ()
+    assert found(Model(noise=noisy, timed=False)).float_layers

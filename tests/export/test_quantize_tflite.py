@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,31 +17,14 @@ from lolvit.errors import UserError
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.tflite import TfliteQuantizer
-from lolvit_runtimes.preprocess import to_input
-from lolvit_runtimes.session import open_session
 from tests.export import small_net
 
 JOINS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "CONCATENATION")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tflite")
-
-
-@pytest.fixture(scope="module")
-def model() -> small_net.SmallNet:
-    return small_net.trained()
-
-
-@pytest.fixture(scope="module")
 def fp32(folder: Path, model: small_net.SmallNet) -> Artifact:
     return small_net.lower(model, "tflite", folder)
-
-
-@pytest.fixture(scope="module")
-def images() -> Images:
-    return small_net.images()
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +37,11 @@ def make(folder: Path, fp32: Artifact, images: Images, precision: Precision) -> 
 
 
 def plan(**changes: Any) -> Plan:
-    given: dict[str, Any] = {
-        "format": "tflite",
-        "precision": "int8",
-        "method": "minmax",
-        "operations": JOINS,
-        "float_layers": (),
-    }
-    return Plan(**(given | changes))
+    return small_net.plan("tflite", JOINS, changes)
 
 
 def logits(path: Path, artifact: Artifact, images: Images) -> list[np.ndarray]:
-    with closing(open_session("litert", path, artifact)) as session:
-        return [
-            session.run(to_input(crop, small_net.PREPROCESS, artifact.input))  # type: ignore[arg-type]
-            for crop in images.held_out
-        ]
+    return small_net.logits("litert", path, artifact, images.held_out)
 
 
 def kinds(path: Path) -> Counter[str]:
@@ -204,12 +174,7 @@ def test_a_plan_that_cannot_be_followed_is_told(folder, quantizer, changes, word
 def test_activations_and_channels_that_are_always_zero_keep_their_biases(
     tmp_path, model, images
 ) -> None:
-    model = copy.deepcopy(model)
-    model.key.weight.data.zero_()
-    model.key.bias.data.fill_(-1.0)  # attention is zero everywhere
-    model.mixed.bias.data += 0.5
-    model.last[0].weight.data[3] = 0.0
-    fp32 = small_net.lower(model, "tflite", tmp_path)
+    fp32 = small_net.lower(small_net.without_attention(model), "tflite", tmp_path)
     artifact = make(tmp_path, fp32, images, "int8").quantize(plan(), tmp_path / "zero.tflite")
     reference = logits(tmp_path / fp32.path, fp32, images)
     assert small_net.snr_db(reference, logits(tmp_path / artifact.path, artifact, images)) >= 25

@@ -35,6 +35,7 @@ from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
+    refuse_bias_correction,
     refuse_ranges,
 )
 from lolvit_runtimes.coreml_tools import coremltools as ct
@@ -61,6 +62,8 @@ class CoremlQuantizer:
 
     What it starts from is the package in fp16, which all that stays in float is computed in.
     """
+
+    corrects_biases = False
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class CoremlQuantizer:
                 method where no activation is quantized; an activation overflows on a calibration
                 image; the place cannot be written.
         """
+        refuse_bias_correction(plan)
         chosen = chosen_layers(plan, self.layers(), self._kinds)
         program = graph.load(self._half, self._target)
         function = graph.main(program)

@@ -12,6 +12,7 @@ from lolvit.artifact import Artifact, Precision, Preprocess
 from lolvit.files import write_atomic
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.onnx_biases import corrected_biases
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph
 from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.quantization.onnx_qdq import marked, quantized_model
@@ -21,10 +22,12 @@ from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Range, Values
 from lolvit_export.quantization.selection import chosen_layers, present_recipes
 from lolvit_runtimes.preprocess import normalize
+from lolvit_runtimes.session import FloatArray
 
 # The first opset whose QuantizeLinear knows 16 bits.
 _OPSET_16_BIT = 21
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
+_BIAS_IMAGES = 32  # every layer after another: each image counts once for each
 _CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
 # From the widest to the narrowest. Pools and scalings of a few values are slower as integers in
 # ONNX Runtime; a product of two activations is in int8 a matter of both time and accuracy.
@@ -42,6 +45,8 @@ _RECIPES: dict[str, tuple[str, ...]] = {
 
 class OnnxQuantizer:
     """Quantizes one fp32 ONNX artifact, as often as asked: activations are looked at once."""
+
+    corrects_biases = True
 
     def __init__(
         self,
@@ -85,14 +90,21 @@ class OnnxQuantizer:
         fitted = self._ranges.fit(plan.method, plan.percentile, 2**self._bits)
         ranges = shared_ranges(self._graph, chosen, fitted)
         model = quantized_model(self._graph, chosen, ranges, self._bits)
+        if plan.correct_biases:
+            model = corrected_biases(self._graph, model, list(self._inputs(_BIAS_IMAGES)))
         onnx.checker.check_model(model, full_check=True)
         write_atomic(path, model.SerializeToString())
         return quantized_artifact(self._fp32, self._precision, path)
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         names = [layer.name for layer in self.layers()]
-        images = (normalize(crop, self._preprocess) for crop in self._images.calibration)
-        return activations(self._graph.model, marked(self._graph, names), images)
+        return activations(self._graph.model, marked(self._graph, names), self._inputs())
+
+    def _inputs(self, most: int | None = None) -> Iterator[FloatArray]:
+        """Yield calibration images (1, 3, H, W): all, or `most` evenly of all."""
+        crops = self._images.calibration
+        step = 1 if most is None else max(1, len(crops) // most)
+        return (normalize(crop, self._preprocess) for crop in crops[::step][:most])
 
 
 def shared_ranges(

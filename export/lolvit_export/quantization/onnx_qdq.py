@@ -21,7 +21,8 @@ from lolvit_export.quantization.ranges import Range
 
 _INT8_MAX = 127
 # Of a bias in int32, less what the sum of products may add to it.
-_LARGEST_BIAS = 2.0**30
+LARGEST_BIAS = 2.0**30
+BIAS = "{}/bias/quantized"  # of a layer, by its name: steps in int32
 _SMALLEST_SCALE = 1e-12
 
 
@@ -151,7 +152,7 @@ class _Writer:
         step = float(self.grids[node.input[0]].scale)
         bias = self._bias(node)
         if bias is not None:  # a channel of tiny weights must not make its bias overflow
-            scales = np.maximum(scales, np.abs(bias) / (step * _LARGEST_BIAS))
+            scales = np.maximum(scales, np.abs(bias) / (step * LARGEST_BIAS))
         scales = scales.astype(np.float32)
         spread = scales.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
         codes = np.clip(np.rint(values / spread), -_INT8_MAX, _INT8_MAX).astype(np.int8)

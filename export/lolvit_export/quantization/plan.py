@@ -37,6 +37,7 @@ class Candidate(_Frozen):
     float_layers: tuple[str, ...] = Field(
         default=(), description="layers of those kinds that stayed in float"
     )
+    correct_biases: bool = False
     snr_db: float
     top1_agreement: float
     times_fp32: float | None = Field(
@@ -46,8 +47,8 @@ class Candidate(_Frozen):
 
 
 class Plan(_Frozen):
-    """How one artifact is quantized. Edit `method`, `operations` or `float_layers`, and give the
-    file to `lolvit export --plan`."""
+    """How one artifact is quantized. Edit `method`, `operations`, `float_layers` or
+    `correct_biases`, and give the file to `lolvit export --plan`."""
 
     schema_version: Literal[1] = 1
     format: Format
@@ -56,6 +57,9 @@ class Plan(_Frozen):
     percentile: float | None = None
     operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
     float_layers: tuple[str, ...] = Field(description="layers of those kinds that stay in float")
+    correct_biases: bool = Field(
+        default=False, description="take each layer's mean error out of its bias; onnx alone"
+    )
     candidates: tuple[Candidate, ...] = ()
     sensitivity: tuple[LayerSensitivity, ...] = Field(
         default=(), description="the costliest layer first"

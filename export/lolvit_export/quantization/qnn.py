@@ -18,7 +18,7 @@ from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
-from lolvit_export.quantization.selection import chosen_layers
+from lolvit_export.quantization.selection import chosen_layers, refuse_bias_correction
 from lolvit_runtimes.preprocess import normalize
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON
 
@@ -28,6 +28,8 @@ _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 class QnnQuantizer:
     """Quantizes one artifact for HTP, as often as asked: activations are looked at once. Nothing
     stays in float there, so that a plan chooses the method of ranges alone."""
+
+    corrects_biases = False
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class QnnQuantizer:
             UserError: the plan leaves a layer in float, names one that does not exist, or an
                 activation overflows on a calibration image.
         """
+        refuse_bias_correction(plan)
         layers, kinds = self.layers(), self.recipes()["everything"]
         if len(chosen_layers(plan, layers, kinds)) < len(layers):
             raise UserError(

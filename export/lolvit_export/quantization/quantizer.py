@@ -24,6 +24,8 @@ class Layer:
 class Quantizer(Protocol):
     """Quantizes one fp32 artifact, as often as the search asks: calibration is done once."""
 
+    corrects_biases: bool  # whether a plan may ask for it
+
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution."""
 

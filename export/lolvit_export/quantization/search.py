@@ -7,6 +7,8 @@ enough, by measurement.
                              the ranking by sensitivity
     4. first layers          few channels on large maps are slow as integers: as many of them in
                              float as makes the whole faster
+    5. biases                each layer's mean error taken out of its bias, where the format's
+                             quantizer does that and it is worth it; before 3 if the floors need it
 
 Where speed can't be measured on this machine, the recipe that quantizes most is taken.
 """
@@ -24,6 +26,7 @@ from lolvit_export.quantization.trials import Trials
 METHODS: tuple[Method, ...] = ("percentile", "mse", "entropy")  # minmax is tried with every recipe
 # Speeds nearer than this are the same; the more accurate counts.
 _SAME_SPEED = 0.02
+_WORTH_DB = 1.0  # with less gained, the simpler plan stays
 _LEADING = (1, 2, 3, 4, 6, 8, 9, 10, 12, 16)
 # With more in float than this it is another model than the one that was asked for.
 _LARGEST_FLOAT_SHARE = 0.5
@@ -57,8 +60,14 @@ def search_ranges(trials: Trials, say: Say) -> Plan:
         tried.append(trials.candidate(name, operations, method, timed=False))
         say(f"{name}, {method}: {tried[-1].snr_db:.1f} dB")
     best = max(tried, key=lambda each: each.snr_db)
-    plan = trials.plan(best.operations, best.method, ())
+    plan = _plan_of(trials, best)
     return plan.model_copy(update={"candidates": tuple(tried)})
+
+
+def _plan_of(trials: Trials, best: Candidate) -> Plan:
+    return trials.plan(
+        best.operations, best.method, best.float_layers, correct_biases=best.correct_biases
+    )
 
 
 class _Search:
@@ -72,10 +81,12 @@ class _Search:
         best = self._best_method(self.choice(self.tried))
         sensitivity = ranked(self.trials, best.operations, best.method, self._say_ranked)
         if not self.floors.met(best):
+            best = self._best_biases(best)
+        if not self.floors.met(best):
             best = self._best_repair(best, sensitivity)
         if self.floors.met(best):
             best = self._best_lead(best)
-        plan = self.trials.plan(best.operations, best.method, best.float_layers)
+        plan = _plan_of(self.trials, self._best_biases(best))
         return plan.model_copy(update={"candidates": tuple(self.tried), "sensitivity": sensitivity})
 
     def try_out(
@@ -86,8 +97,11 @@ class _Search:
         float_layers: Sequence[str] = (),
         *,
         timed: bool = True,
+        correct_biases: bool = False,
     ) -> Candidate:
-        found = self.trials.candidate(name, operations, method, float_layers, timed=timed)
+        found = self.trials.candidate(
+            name, operations, method, float_layers, timed=timed, correct_biases=correct_biases
+        )
         self.tried.append(found)
         speed = "" if found.times_fp32 is None else f", {found.times_fp32:.2f} times fp32"
         self._say(f"{name}, {method}: {found.snr_db:.1f} dB{speed}")
@@ -115,18 +129,30 @@ class _Search:
         found = max(candidates, key=lambda each: each.snr_db)
         return found.model_copy(update={"times_fp32": best.times_fp32})
 
+    def _best_biases(self, best: Candidate) -> Candidate:
+        """Return the candidate with corrected biases if that is worth it, or else `best`."""
+        if best.correct_biases or not self.trials.quantizer.corrects_biases:
+            return best
+        name = f"{best.name}, biases corrected"
+        found = self.try_out(
+            name, best.operations, best.method, best.float_layers, timed=False, correct_biases=True
+        )
+        if found.snr_db < best.snr_db + _WORTH_DB or self.floors.met(best) > self.floors.met(found):
+            return best
+        return found.model_copy(update={"times_fp32": best.times_fp32})
+
     def _best_lead(self, best: Candidate) -> Candidate:
         """Return the candidate with as many of the first layers in float as is fastest; none is
         timed once more, as the machine may have become faster or slower since."""
         if best.times_fp32 is None:
             return best
         names = [layer.name for layer in self.trials.layers(best.operations)]
-        kept = best.float_layers
-        candidates = [self.try_out(best.name, best.operations, best.method, kept)]
+        given, biases = (best.operations, best.method), best.correct_biases
+        candidates = [self.try_out(best.name, *given, best.float_layers, correct_biases=biases)]
         for count in _LEADING:
             if count <= len(names) * _LARGEST_FLOAT_SHARE:
                 name = f"{best.name}, {count} first layers in float"
-                candidates.append(self.try_out(name, best.operations, best.method, names[:count]))
+                candidates.append(self.try_out(name, *given, names[:count], correct_biases=biases))
         return self.choice(candidates)
 
     def _best_repair(self, best: Candidate, sensitivity: Sequence[LayerSensitivity]) -> Candidate:
@@ -138,7 +164,8 @@ class _Search:
         count = high  # if all that may stay in float is not enough, nothing is
         while low < high:
             name = f"{best.name}, the {count} costliest layers in float"
-            candidate = self.try_out(name, best.operations, best.method, order[:count])
+            given = best.operations, best.method, order[:count]
+            candidate = self.try_out(name, *given, correct_biases=best.correct_biases)
             if self.floors.met(candidate):
                 found, high = candidate, count
             elif found is None:

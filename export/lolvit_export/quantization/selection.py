@@ -52,6 +52,20 @@ def refuse_ranges(plan: Plan) -> None:
         )
 
 
+def refuse_bias_correction(plan: Plan) -> None:
+    """Check that a plan does not ask for what its format's quantizer can't do.
+
+    Raises:
+        UserError: it asks for corrected biases.
+    """
+    if plan.correct_biases:
+        raise UserError(
+            f"{plan.format} has no correct_biases: onnx alone has it",
+            where="the plan",
+            remedy="set correct_biases to false",
+        )
+
+
 def present_recipes(
     recipes: Mapping[str, Sequence[str]], layers: Sequence[Layer]
 ) -> dict[str, tuple[str, ...]]:

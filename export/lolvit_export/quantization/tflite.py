@@ -27,6 +27,7 @@ from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
+    refuse_bias_correction,
     refuse_ranges,
 )
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
@@ -63,6 +64,8 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
 
 class TfliteQuantizer:
     """Quantizes one fp32 TFLite artifact, as often as asked: activations are looked at once."""
+
+    corrects_biases = False
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class TfliteQuantizer:
             UserError: the plan names a layer or a kind of operation that does not exist, or an
                 activation overflows on a calibration image.
         """
+        refuse_bias_correction(plan)
         kinds = four_bits.KINDS if self._precision == "w4" else KINDS
         chosen = chosen_layers(plan, self.layers(), kinds)
         if self._precision == "w4":

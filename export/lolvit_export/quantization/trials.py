@@ -42,9 +42,10 @@ class Trials:
         float_layers: Sequence[str] = (),
         *,
         timed: bool = True,
+        correct_biases: bool = False,
     ) -> Candidate:
         """Try one way to quantize."""
-        plan = self.plan(operations, method, float_layers)
+        plan = self.plan(operations, method, float_layers, correct_biases=correct_biases)
         with tempfile.TemporaryDirectory() as scratch:
             path, artifact = self._quantized(plan, Path(scratch))
             score = self.judge.score(path, artifact)
@@ -54,6 +55,7 @@ class Trials:
             operations=tuple(operations),
             method=method,
             float_layers=tuple(float_layers),
+            correct_biases=correct_biases,
             snr_db=score.snr_db,
             top1_agreement=score.top1_agreement,
             times_fp32=speed,
@@ -64,7 +66,14 @@ class Trials:
         no processor has kernels for them; 4-bit weights are for small files."""
         return self.precision == "int8"
 
-    def plan(self, operations: Sequence[str], method: Method, float_layers: Sequence[str]) -> Plan:
+    def plan(
+        self,
+        operations: Sequence[str],
+        method: Method,
+        float_layers: Sequence[str],
+        *,
+        correct_biases: bool = False,
+    ) -> Plan:
         """Return a plan without a history."""
         return Plan(
             format=self.format,
@@ -72,6 +81,7 @@ class Trials:
             method=method,
             operations=tuple(operations),
             float_layers=tuple(float_layers),
+            correct_biases=correct_biases,
         )
 
     def write(self, plan: Plan, path: Path) -> Artifact:
