@@ -24,6 +24,7 @@ from lolvit_runtimes.arm64_guest import RUNTIMES
 from lolvit_runtimes.arm64_parts import (
     CORES,
     CORES_FOLDER,
+    DEBIAN_BYTES,
     DEBIAN_PACKAGES,
     DEBIAN_SUITE,
     INVENTORY,
@@ -95,6 +96,8 @@ def install(say: Say, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:
     require_machine()
     if not mirror.startswith(("http://", "https://")) or mirror.split() != [mirror]:
         raise UserError("not the address of a Debian mirror", where=mirror)
+    total = DEBIAN_BYTES + sum(wheel.bytes for wheel in WHEELS)
+    say(f"downloading about {total / 1e6:.0f} MB")
     with staged_folder(place()) as staging:
         packages = _debian(say, mirror, staging / ROOT)
         _wheels(say, staging / SITE)
@@ -112,7 +115,7 @@ def install(say: Say, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:
 
 def _debian(say: Say, mirror: str, root: Path) -> dict[str, str]:
     """Unpack Debian's packages for arm64; return their versions."""
-    say(f"{len(DEBIAN_PACKAGES)} packages of Debian {DEBIAN_SUITE} for arm64, from {mirror}")
+    say(f"  {len(DEBIAN_PACKAGES)} packages of Debian {DEBIAN_SUITE} for arm64, from {mirror}")
     settings, folder = _apt_settings(mirror), _made(downloads() / "packages")
     _run(["apt-get", "-c", str(settings), "-qq", "update"], folder)
     _run(["apt-get", "-c", str(settings), "-qq", "download", *DEBIAN_PACKAGES], folder)
@@ -160,7 +163,7 @@ def _wheels(say: Say, site: Path) -> None:
     lines = [f"{each.name}=={each.version} --hash=sha256:{each.sha256}" for each in WHEELS]
     write_atomic(wanted, "\n".join(lines) + "\n")
     for wheel in WHEELS:
-        say(f"{wheel.name} {wheel.version} for aarch64, {wheel.bytes / 1e6:.1f} MB")
+        say(f"  {wheel.name} {wheel.version} for aarch64, {wheel.bytes / 1e6:.1f} MB")
     platforms = ("manylinux2014_aarch64", "manylinux_2_27_aarch64", "manylinux_2_28_aarch64")
     _run(
         [
@@ -206,7 +209,7 @@ def _try(say: Say, core: Core, folder: Path) -> dict[str, Any]:
         session = Emulator(arguments, core)
         session.close()
         instructions = ", ".join(session.instructions)
-        say(f"{core.name}: {runtime} {session.version} starts, with {instructions}")
+        say(f"  {core.name}: {runtime} {session.version} starts, with {instructions}")
     return {"name": core.name, "cpu": core.cpu, "instructions": session.instructions}
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ CORES: dict[str, Core] = {
         # Without scalable vectors: kernels for those would take the place of the ones for int8
         # matrices.
         Core(
-            "i8mm", "Armv8.6-A with i8mm, as Cortex-A710", "max,sve=off,sme=off",
+            "i8mm", "core with int8 matrix instructions", "max,sve=off,sme=off",
             ("asimdhp", "asimddp", "i8mm"),
             f"{_A76} asimddp jscvt fcma asimdfhm dit uscat ilrcpc flagm dcpodp frint i8mm bf16",
             "0xd47",
@@ -94,10 +94,9 @@ DEBIAN_BYTES = 21_000_000  # the packages and the lists of packages, about
 
 def place() -> Path:
     """Return the folder of this set of parts in the user's cache; another set has another."""
-    pins = json.dumps(
-        [DEBIAN_SUITE, DEBIAN_PACKAGES, [astuple(wheel) for wheel in WHEELS]]
-        + [astuple(core) for core in CORES.values()]
-    )
+    wheels = [wheel.sha256 for wheel in WHEELS]
+    cores = [(core.id, core.flags, core.part) for core in CORES.values()]
+    pins = json.dumps([DEBIAN_SUITE, DEBIAN_PACKAGES, wheels, cores])
     return _cache() / hashlib.sha256(pins.encode()).hexdigest()[:16]
 
 

@@ -18,12 +18,10 @@ def arm64_setup(mirror: str | None, as_json: bool) -> None:
     qemu-user-static.
     """
     from lolvit_runtimes.arm64_install import PUBLIC_MIRROR, install
-    from lolvit_runtimes.arm64_parts import DEBIAN_BYTES, WHEELS, place
+    from lolvit_runtimes.arm64_parts import place
 
     out = console()
-    total = DEBIAN_BYTES + sum(wheel.bytes for wheel in WHEELS)
-    out.print(f"downloading about {total / 1e6:.0f} MB", markup=False)
-    inventory = install(lambda line: out.print(f"  {line}", markup=False), mirror or PUBLIC_MIRROR)
+    inventory = install(lambda line: out.print(line, markup=False), mirror or PUBLIC_MIRROR)
     out.print(f"installed in {place()}, {inventory['bytes'] / 1e6:.0f} MB", markup=False)
     if as_json:
         print_json({"folder": str(place()), **inventory})

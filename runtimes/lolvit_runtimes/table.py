@@ -14,9 +14,9 @@ class RuntimeEntry:
     """One runtime: the artifact format it opens, where its session class is, the modules that it
     needs (the first is the runtime itself) and the extra that brings them.
 
-    `timed`: its speed on this machine means something. `accelerator`: what its `placement` calls
-    the place where every operation is to run, if it is no processor. `check`: what raises a
-    UserError where a set-up of its own is missing.
+    `timed`: `host` offers it, for its speed on this machine's processor means something.
+    `accelerator`: what its `placement` calls the place where every operation is to run, if it is no
+    processor. `check`: what raises a UserError where a set-up of its own is missing.
     """
 
     format: str
@@ -58,6 +58,18 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "coreml", "lolvit_runtimes.coreml:CoreMLSession", ("coremltools",), "export",
         "Core ML, on a Mac only",
     ),
+    "coreml-cpu": RuntimeEntry(
+        "coreml", "lolvit_runtimes.coreml_units:CoreMLCpuSession", ("coremltools",), "export",
+        "Core ML, CPU, on a Mac only", timed=False,
+    ),
+    "coreml-gpu": RuntimeEntry(
+        "coreml", "lolvit_runtimes.coreml_units:CoreMLGpuSession", ("coremltools",), "export",
+        "Core ML, GPU, on a Mac only", timed=False,
+    ),
+    "coreml-ane": RuntimeEntry(
+        "coreml", "lolvit_runtimes.coreml_units:CoreMLAneSession", ("coremltools",), "export",
+        "Core ML, Neural Engine, on a Mac only", timed=False,
+    ),
     "eager": RuntimeEntry(
         "torch", "lolvit_runtimes.eager:EagerSession", ("torch",), "export",
         "eager PyTorch, CPU, in float32: for reference",
@@ -86,7 +98,7 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     ),
     "ort-arm64-i8mm": RuntimeEntry(
         "onnx", "lolvit_runtimes.arm64:OrtI8mm", ("onnxruntime",), "ort",
-        "ONNX Runtime on an emulated Armv8.6 core: numbers, not speed", timed=False, check=_ARM64,
+        "ONNX Runtime on an emulated core with i8mm: numbers, not speed", timed=False, check=_ARM64,
     ),
     "litert-arm64-a76": RuntimeEntry(
         "tflite", "lolvit_runtimes.arm64:LiteRTA76", ("ai_edge_litert",), "litert",
@@ -94,7 +106,7 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     ),
     "litert-arm64-i8mm": RuntimeEntry(
         "tflite", "lolvit_runtimes.arm64:LiteRTI8mm", ("ai_edge_litert",), "litert",
-        "LiteRT on an emulated Armv8.6 core: numbers, not speed", timed=False, check=_ARM64,
+        "LiteRT on an emulated core with i8mm: numbers, not speed", timed=False, check=_ARM64,
     ),
 }  # fmt: skip
 
