@@ -21,8 +21,6 @@ from lolvit_runtimes.mil_package import read_package
 from lolvit_runtimes.native import expect_image, reason
 from lolvit_runtimes.session import FloatArray
 
-COMPUTE_UNITS = "CPU_ONLY"
-
 
 class CoreMLSession:
     """A Core ML artifact in Core ML, on the CPU alone. Untested on hardware.
@@ -31,6 +29,7 @@ class CoreMLSession:
     """
 
     runtime = "coreml"
+    compute_units = "CPU_ONLY"
     version: str = coremltools.__version__
 
     def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
@@ -48,7 +47,7 @@ class CoreMLSession:
             )
         read_package(path)
         self._spec, self._logits = artifact.input, artifact.output
-        self._model = _load(path)
+        self._model = _load(path, self.compute_units)
         # coremltools only warns when Core ML can't load a model; the first prediction tells.
         self.run(np.zeros(self._spec.shape, np.float32))
 
@@ -86,16 +85,16 @@ class CoreMLSession:
 
     def options(self) -> dict[str, str]:
         """Return the compute units, and that Core ML chooses its threads."""
-        return {"compute_units": COMPUTE_UNITS, "threads": "chosen by Core ML"}
+        return {"compute_units": self.compute_units, "threads": "chosen by Core ML"}
 
     def close(self) -> None:
         """Free the model."""
         del self._model
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, compute_units: str) -> Any:
     """Compile and load a package; how long that takes depends on the model, seconds or more."""
-    units = coremltools.ComputeUnit[COMPUTE_UNITS]
+    units = coremltools.ComputeUnit[compute_units]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

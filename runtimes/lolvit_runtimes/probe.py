@@ -16,6 +16,7 @@ from lolvit.errors import UserError
 from lolvit_runtimes.table import RUNTIMES, check_setup
 
 DISTRIBUTION = "lolvit"
+_MAC_ONLY = {"coreml", "coreml-cpu", "coreml-gpu", "coreml-ane"}
 _CPUINFO = Path("/proc/cpuinfo")
 # Of a CPU's flags, those that decide which kernels a runtime picks.
 _VECTOR_FLAGS = (
@@ -64,7 +65,7 @@ def _runtime(name: str) -> Status:
     if missing := [module for module in entry.modules if not importlib.util.find_spec(module)]:
         remedy = f"pip install '{DISTRIBUTION}[{entry.extra}]'"
         return Status(name, "runtime", False, f"{missing[0]} is missing; run: {remedy}", found)
-    if name == "coreml" and platform.system() != "Darwin":
+    if name in _MAC_ONLY and platform.system() != "Darwin":
         return Status(name, "runtime", False, "runs on a Mac only", found)
     try:
         check_setup(name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,15 @@ def test_a_host_without_runtimes_is_not_ready_and_says_what_adds_one() -> None:
 
 def test_the_published_schema_is_that_of_the_documents() -> None:
     assert PATH.read_text() == schema_text(), "run: python -m lolvit_benchmarks.result_schema"
+
+
+@pytest.mark.skipif(platform.system() == "Darwin", reason="this is a Mac")
+def test_apple_is_listed_as_not_ready_and_untested_and_refused_in_one_line(
+    run_lolvit: Run, fast: Path
+) -> None:
+    (apple,) = [one for one in list_devices() if one.id == "apple"]
+    assert not apple.ready
+    assert "never run on a Mac" in apple.reason
+    done = run_lolvit("bench", fast, "--against", fast, "--device", "apple")
+    assert done.returncode == 2
+    assert "Core ML runs on a Mac only" in done.stderr

@@ -56,6 +56,11 @@ DEVICES: dict[str, DeviceEntry] = {
     "litert-gpu": DeviceEntry(
         "lolvit_benchmarks.devices.litert_gpu", {"litert-gpu": "tflite"}, defaults=("litert-gpu",)
     ),
+    "apple": DeviceEntry(
+        "lolvit_benchmarks.devices.apple",
+        {"coreml-cpu": "coreml", "coreml-gpu": "coreml", "coreml-ane": "coreml"},
+        defaults=("coreml-cpu", "coreml-gpu", "coreml-ane"),
+    ),
     "browser": DeviceEntry(
         "lolvit_benchmarks.devices.browser",
         {
