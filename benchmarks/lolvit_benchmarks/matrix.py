@@ -64,7 +64,8 @@ def _rows(document: Document) -> Iterator[tuple[str, ...]]:
 
 def _measured(result: Result, document: Document) -> tuple[str, ...]:
     a, b = result.a, result.b
-    reasons = "; ".join(reason.text for reason in result.verdict.reasons)
+    reasons = [reason.text for reason in result.verdict.reasons]
+    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
     return (
         _device(result, document),
         f"{words.runtime_name(result.runtime)} {result.precision}, "
@@ -74,7 +75,7 @@ def _measured(result: Result, document: Document) -> tuple[str, ...]:
         f"{words.times(result.speedup.ratio)} ({words.interval(result.speedup)})",
         f"measured, {words.verdict(result)}",
         _both_places(result.placement.a, result.placement.b),
-        reasons,
+        f"{reasons[-1]}{more}" if reasons else "",
     )
 
 

@@ -9,7 +9,9 @@ from lolvit_benchmarks.result_device import Estimate
 
 RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO",
                  "executorch": "ExecuTorch", "coreml": "Core ML", "eager": "eager PyTorch",
-                 "torch-compile": "torch.compile"}  # fmt: skip
+                 "torch-compile": "torch.compile", "litert-gpu": "LiteRT on the GPU",
+                 "coreml-cpu": "Core ML on the CPU", "coreml-gpu": "Core ML on the GPU",
+                 "coreml-ane": "Core ML on the Neural Engine", "qnn": "QNN on the HTP"}  # fmt: skip
 
 HOST = "host"
 
