@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 from tests.benchmarks.adb_daemon.phone import Phone
-
 from tests.benchmarks.adb_daemon.wire import Stream
 
 _CHUNK = 64 * 1024
