@@ -165,6 +165,8 @@ def test_ctrl_c_puts_the_phone_back_and_keeps_what_was_measured(
     process = subprocess.Popen(
         [sys.executable, "-m", "lolvit", *_arguments(models, tmp_path, serial)],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        # A shell's background jobs, tests among them, hand an ignored SIGINT down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while phone.runs < 3 and process.poll() is None:
         time.sleep(0.01)

@@ -103,6 +103,8 @@ def waiting(
         process = subprocess.Popen(
             [sys.executable, "-m", "lolvit", *map(str, arguments)],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+            # A shell's background jobs, tests among them, hand an ignored SIGINT down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         started.append(process)
         assert process.stderr is not None

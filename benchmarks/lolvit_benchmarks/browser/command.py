@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lolvit.output import console
+from lolvit.output import console, print_json
 
 if TYPE_CHECKING:
     from lolvit_benchmarks.browser.server import Site
@@ -24,12 +24,15 @@ _PATH = click.Path(path_type=Path)
               help="Where to listen; by default any port that is free.")  # fmt: skip
 @click.option("--certificate", type=_PATH,
               help="A PEM file with certificate and key, for https.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True,
+              help="One JSON document with the page's address on standard output.")  # fmt: skip
 def browse(
     folders: tuple[Path, ...],
     lan: bool,
     open_page: bool,
     port: int,
     certificate: Path | None,
+    as_json: bool,
 ) -> None:
     """Try the artifacts of export FOLDERS on photos and the camera, in a browser, until Ctrl-C.
 
@@ -44,6 +47,8 @@ def browse(
     out = console()
     with serving(_site(folders), address) as url:
         invite(url, lambda line: out.print(line, markup=False, soft_wrap=True), code=lan)
+        if as_json:
+            print_json({"url": url, "models": len(folders)})
         if open_page:
             webbrowser.open(url)
         while True:
