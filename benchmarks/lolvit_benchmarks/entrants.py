@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from lolvit.artifact import Artifact, Precision
+from lolvit.errors import LolvitError
 from lolvit_benchmarks import result, stats
 from lolvit_benchmarks.denormals import refuse_denormals
 from lolvit_benchmarks.inputs import Photo, prepare_input, preprocess_ms
@@ -84,6 +85,20 @@ def _entrant(
     refuse_denormals(seen.denormal_share, where=str(prepared.folder / artifact.path))
     took = preprocess_ms(photo, preprocess, artifact)
     return Entrant(name, model, prepared, artifact, image, took, seen)
+
+
+def failure_of(
+    setting: Setting, device: str, error: LolvitError, model: str | None = None
+) -> result.Failure:
+    """Return what a setting that gave no result leaves; `model` None: for all models."""
+    return result.Failure(
+        model=model,
+        device=device,
+        runtime=setting.runtime,
+        precision=setting.precision,
+        threads=setting.threads,
+        what=error.line(),
+    )
 
 
 def side_of(one: Entrant, samples: Samples, profiles: Profiles, curve: Curve | None) -> result.Side:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,19 @@ def test_apple_is_listed_as_not_ready_and_untested_and_refused_in_one_line(
     done = run_lolvit("bench", fast, "--against", fast, "--device", "apple")
     assert done.returncode == 2
     assert "Core ML runs on a Mac only" in done.stderr
+
+
+def test_devices_are_listed_where_only_the_base_is_installed() -> None:
+    """In a process of its own, in which nothing of the extra `bench` can be imported."""
+    code = (
+        "import importlib.util, sys\n"
+        "extras = ('platformdirs', 'psutil', 'matplotlib', 'jinja2', 'onnx')\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *_: None if name in extras else find(name)\n"
+        "sys.modules.update(dict.fromkeys(extras))\n"
+        "from lolvit_benchmarks.devices.table import list_devices\n"
+        "print(*(status.id for status in list_devices()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"host", "litert-gpu", "browser", "arm64"} <= set(done.stdout.split())

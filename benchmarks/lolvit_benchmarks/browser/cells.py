@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lolvit.errors import DeviceError, LolvitError
+from lolvit.errors import DeviceError
 from lolvit_benchmarks import result, verdict
 from lolvit_benchmarks.browser.exchange import PageCell
 from lolvit_benchmarks.browser.gates import FLOORS
 from lolvit_benchmarks.browser.protocol import About, LoadedSide
 from lolvit_benchmarks.browser.site import RUNTIMES
 from lolvit_benchmarks.devices.device import Job, Models
-from lolvit_benchmarks.entrants import Entrant, Setting, entrants
+from lolvit_benchmarks.entrants import Entrant, Setting, entrants, failure_of
 from lolvit_benchmarks.inputs import Photo
 from lolvit_benchmarks.outcome import Outcome
 from lolvit_benchmarks.preflight import Preflight
@@ -81,7 +81,7 @@ def prepared_cells(job: Job, say: Say) -> tuple[list[PageCell], list[result.Fail
             try:
                 cells.append(preparation.cell(models, setting))
             except DeviceError as error:
-                failures.append(failure(setting, error))
+                failures.append(failure_of(setting, DEVICE, error))
     return cells, failures
 
 
@@ -89,17 +89,6 @@ def page_settings(settings: Iterable[Setting]) -> list[Setting]:
     """Return the settings, those on a GPU once: threads mean nothing there."""
     made = (replace(s, threads=1) if s.runtime.endswith("webgpu") else s for s in settings)
     return list(dict.fromkeys(made))
-
-
-def failure(setting: Setting, error: LolvitError) -> result.Failure:
-    """Return what a setting without a result leaves."""
-    return result.Failure(
-        device=DEVICE,
-        runtime=setting.runtime,
-        precision=setting.precision,
-        threads=setting.threads,
-        what=error.line(),
-    )
 
 
 def results_of(cell: PageCell, about: About | None) -> list[result.Result]:
