@@ -49,10 +49,11 @@ class Verification:
 
     def _held_out(self, source: str | None, count: int | None) -> Evidence:
         """Return held-out images, of which no more than `count` are needed, and their logits."""
-        if (source, count) not in self._evidence:
+        found = self._evidence.get((source, None)) or self._evidence.get((source, count))
+        if found is None:
             images = open_images(source, self._preprocess, self._labels)
             photos = images.held_out[:count]
             references = eager_logits(self._model, photos, self._preprocess)
             labels = images.labels[:count] if images.labels is not None else None
-            self._evidence[source, count] = Evidence(photos, references, labels)
-        return self._evidence[source, count]
+            found = self._evidence[source, count] = Evidence(photos, references, labels)
+        return found

@@ -23,22 +23,14 @@ _one_at_a_time = threading.Lock()  # file descriptor 2 belongs to the whole proc
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Discard what native code writes to standard error inside the block."""
-    with _one_at_a_time, tempfile.TemporaryFile() as discarded:
-        sys.stderr.flush()
-        kept = os.dup(_STDERR)
-        os.dup2(discarded.fileno(), _STDERR)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, _STDERR)
-            os.close(kept)
+    with _one_at_a_time, heard_stderr():
+        yield
 
 
 @contextmanager
 def heard_stderr() -> Iterator[Callable[[], str]]:
     """Keep what native code writes to standard error inside the block, for the function that the
-    block gets; where `quiet_stderr` surrounds it already, that one's lock is held."""
+    block gets. For use inside of `quiet_stderr` or `opening`, which let one thread at a time."""
     with tempfile.TemporaryFile() as kept_back:
         sys.stderr.flush()
         kept = os.dup(_STDERR)

@@ -6,11 +6,10 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lolvit.errors import DeviceError, LolvitError
-from lolvit_benchmarks import result
+from lolvit.errors import DeviceError
 from lolvit_benchmarks.cell import Cell
 from lolvit_benchmarks.devices.device import Job, Keeper, Listener, Models
-from lolvit_benchmarks.entrants import Entrant
+from lolvit_benchmarks.entrants import Entrant, failure_of
 from lolvit_benchmarks.result_device import DeviceInfo
 from lolvit_benchmarks.sysfs import Machine
 
@@ -40,18 +39,7 @@ def _run_cell(cell: Cell, models: Models, job: Job, keeper: Keeper, listener: Li
         if job.profile_ops:
             cell.profile_operations(listener.say)
     except DeviceError as error:
-        failures.append(_failure(cell, None, error))
+        failures.append(failure_of(setting, cell.device, error))
     finally:  # what was measured before a failure, or Ctrl-C, is kept
-        failures += [_failure(cell, name, error) for name, error in cell.dropped]
+        failures += [failure_of(setting, cell.device, error, name) for name, error in cell.dropped]
         keeper.keep(results=cell.results(), failures=failures)
-
-
-def _failure(cell: Cell, model: str | None, error: LolvitError) -> result.Failure:
-    return result.Failure(
-        model=model,
-        device=cell.device,
-        runtime=cell.setting.runtime,
-        precision=cell.setting.precision,
-        threads=cell.setting.threads,
-        what=error.line(),
-    )

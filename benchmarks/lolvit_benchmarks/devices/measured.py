@@ -12,7 +12,7 @@ from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
 from lolvit_benchmarks import result
 from lolvit_benchmarks.devices.device import Job, Keeper, Listener, Models
-from lolvit_benchmarks.entrants import Entrant, Setting, chosen_artifacts
+from lolvit_benchmarks.entrants import Entrant, Setting, chosen_artifacts, failure_of
 from lolvit_benchmarks.inputs import Photo, prepare_input
 from lolvit_benchmarks.measure import Progress, Recording
 from lolvit_benchmarks.outcome import Outcome
@@ -150,15 +150,7 @@ def _measure(
     try:
         device.measure(contestants, setting, job.profile, recording, listener.progress)
     except DeviceError as error:
-        failures.append(
-            result.Failure(
-                device=device.id,
-                runtime=setting.runtime,
-                precision=setting.precision,
-                threads=setting.threads,
-                what=error.line(),
-            )
-        )
+        failures.append(failure_of(setting, device.id, error))
     finally:
         results = _results(device, contestants, setting, recording)
         keeper.keep(results=results, failures=failures)

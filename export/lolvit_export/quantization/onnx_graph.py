@@ -80,6 +80,23 @@ class Graph:
         return [str(name) for name in names if name and name not in self.weights]
 
 
+def rebuilt(
+    model: onnx.ModelProto, nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]
+) -> onnx.ModelProto:
+    """Return a copy of a model with other operations and more constants; weights that nothing reads
+    any more are left out."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    del graph.node[:]
+    graph.node.extend(nodes)
+    read = {name for node in nodes for name in node.input}
+    kept = [i for i in graph.initializer if i.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend([*kept, *constants])
+    return result
+
+
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     """Return an integer attribute."""
     return next((int(a.i) for a in node.attribute if a.name == name), default)

@@ -16,7 +16,14 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from lolvit_export.quantization.onnx_graph import CARRIERS, PRODUCT, WEIGHTED, Graph, attribute
+from lolvit_export.quantization.onnx_graph import (
+    CARRIERS,
+    PRODUCT,
+    WEIGHTED,
+    Graph,
+    attribute,
+    rebuilt,
+)
 from lolvit_export.quantization.ranges import Range
 
 _INT8_MAX = 127
@@ -198,16 +205,7 @@ class _Writer:
         return name
 
     def _model(self) -> onnx.ModelProto:
-        model = onnx.ModelProto()
-        model.CopyFrom(self.graph.model)
-        graph = model.graph
-        del graph.node[:]
-        graph.node.extend(self.nodes)
-        read = {name for node in self.nodes for name in node.input}
-        kept = [i for i in graph.initializer if i.name in read]
-        del graph.initializer[:]
-        graph.initializer.extend([*kept, *self.constants.values()])
-        return model
+        return rebuilt(self.graph.model, self.nodes, list(self.constants.values()))
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from lolvit_export.quantization.onnx_graph import Graph
+from lolvit_export.quantization.onnx_graph import Graph, rebuilt
 from lolvit_export.quantization.onnx_qdq import grid
 from lolvit_export.quantization.ranges import Range
 
@@ -204,16 +204,8 @@ class _Writer:
         return name
 
     def _model(self) -> onnx.ModelProto:
-        model = onnx.ModelProto()
-        model.CopyFrom(self.graph.model)
-        graph = model.graph
-        del graph.node[:]
-        graph.node.extend(self.nodes)
-        del graph.value_info[:]
-        read = {name for node in self.nodes for name in node.input}
-        kept = [i for i in graph.initializer if i.name in read]
-        del graph.initializer[:]
-        graph.initializer.extend([*kept, *self.constants.values()])
+        model = rebuilt(self.graph.model, self.nodes, list(self.constants.values()))
+        del model.graph.value_info[:]
         if all(opset.domain != _DOMAIN for opset in model.opset_import):
             model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
         return model
