@@ -208,3 +208,13 @@ def test_biases_are_corrected_before_a_layer_is_left_in_float() -> None:
     plan = found(Model(noise=noisy, timed=False, corrects_biases=True, bias_db=15))
     assert plan.correct_biases and plan.float_layers == ()
     assert found(Model(noise=noisy, timed=False)).float_layers
+
+
+def test_speed_is_tried_without_correction_and_only_the_fastest_is_corrected() -> None:
+    noisy = {f"conv{i}": 1.5 for i in range(20)}
+    slow = {f"conv{i}": -0.1 for i in range(3)}
+    plan = found(Model(noise=noisy, gain=slow, corrects_biases=True, bias_db=15))
+    assert plan.correct_biases and set(plan.float_layers) == set(slow)
+    timed = [each for each in plan.candidates if each.times_fp32 is not None]
+    assert timed and not any(each.correct_biases for each in timed)
+    assert sum(each.correct_biases for each in plan.candidates) == 2
