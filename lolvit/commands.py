@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("lolvit_export.verify_command:verify", "Run artifacts on photos against eager."),
     "lint": ("lolvit_export.lint_command:lint", "Name operations that leave an accelerator."),
     "predict": ("lolvit_runtimes.predict_command:predict", "Classify photos with an artifact."),
+    "package": ("lolvit_runtimes.package_command:package", "Put an export into an Android app."),
     "evaluate": ("lolvit_training.evaluate_command:evaluate", "Count accuracy, of artifacts too."),
     "accuracy": ("lolvit_training.accuracy_command:accuracy", "Train several models alike."),
     "save": ("lolvit_training.save_command:save", "Write weights, configuration, model card."),

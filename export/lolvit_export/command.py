@@ -20,6 +20,7 @@ from lolvit.sizes import parse_size
 if TYPE_CHECKING:
     from lolvit.artifact import Artifact, Manifest
     from lolvit_export.pipeline import Progress
+    from lolvit_runtimes.android_assets import Packaged
     from lolvit_runtimes.qnn_socs import Soc
 
 UNTRAINED = (
@@ -73,6 +74,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")
 @click.option("--out", type=_PATH, default=Path("out"), show_default=True)
+@click.option(
+    "--android",
+    type=_PATH,
+    metavar="DIR",
+    help="Put it into an Android app too: its module or its assets folder, as lolvit package does.",
+)
 @click.option("--no-rewrites", is_flag=True, help="Leave the graph as captured, to see the effect.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def export(
@@ -88,6 +95,7 @@ def export(
     num_classes: int | None,
     labels: Path | None,
     out: Path,
+    android: Path | None,
     no_rewrites: bool,
     as_json: bool,
 ) -> None:
@@ -108,6 +116,8 @@ def export(
             "--calibrate is for untrained models and for quantizing: leave it out, or add"
             " --precision int8"
         )
+    if android is not None:
+        _require_app(android, picked)
     from lolvit_export.lowerers import Lowerers
 
     with _progress() as progress, Lowerers(picked) as lowerers:
@@ -130,10 +140,42 @@ def export(
             for_timing=for_timing,
         )
         folder, manifest = export_model(request, progress, lowerers)
+    packaged = _packaged(folder, android)
     if as_json:
-        print_json(as_document(folder, manifest))
+        print_json({**as_document(folder, manifest), **_as_part(packaged)})
     else:
         show(folder, manifest)
+        _show_packaged(packaged)
+
+
+def _require_app(directory: Path, formats: Sequence[str]) -> None:
+    """Refuse what can't be packaged before anything is loaded."""
+    from lolvit_runtimes.android_assets import FORMATS, assets_of
+
+    assets_of(directory)
+    if not set(FORMATS) & set(formats):
+        raise click.UsageError(f"--android is for --to {' or '.join(FORMATS)}")
+
+
+def _packaged(folder: Path, directory: Path | None) -> Packaged | None:
+    """Put the export into the app at `directory`, if there is one."""
+    from lolvit_runtimes.android_assets import Wish, package
+
+    return package(folder, directory, Wish()) if directory is not None else None
+
+
+def _as_part(packaged: Packaged | None) -> dict[str, Any]:
+    """Return what `--json` says of the app."""
+    from lolvit_runtimes.android_words import as_document as as_android
+
+    return {"android": as_android(packaged)} if packaged is not None else {}
+
+
+def _show_packaged(packaged: Packaged | None) -> None:
+    from lolvit_runtimes.package_command import show as show_in_app
+
+    if packaged is not None:
+        show_in_app(packaged)
 
 
 def _require_precisions(formats: Sequence[str], precisions: Sequence[str]) -> None:

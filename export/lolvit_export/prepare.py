@@ -12,6 +12,7 @@ from torch import nn
 
 from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.labels import read_labels
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm, refuse_denormals
 from lolvit.models.factory import preprocess_of
@@ -105,24 +106,3 @@ def _untrained(
         source=f"random (seed {SEED}), BatchNorm calibrated on photos",
         labels=read_labels(labels, number_of_classes(model)),
     )
-
-
-def read_labels(path: Path | None, classes: int) -> tuple[str, ...] | None:
-    """Return one label a line.
-
-    Raises:
-        UserError: the file cannot be read, or has another number of lines than there are classes.
-    """
-    if path is None:
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"no labels: {error}", where=str(path), remedy="check the path") from error
-    if len(lines) != classes:
-        raise UserError(
-            f"has {len(lines)} labels, the model {classes} classes",
-            where=str(path),
-            remedy="write one label a line, in the order of the classes",
-        )
-    return tuple(lines)

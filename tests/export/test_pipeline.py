@@ -226,15 +226,37 @@ def test_mobilevit_goes_through_the_same_pipeline(tmp_path: Path) -> None:
     assert {r.name for r in manifest.passes if r.fired} >= {"fold_batch_norm", "split_heads"}
 
 
-def test_export_command_prints_one_document(
+def test_export_command_prints_one_document_and_fills_an_app(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from lolvit.cli import main
 
+    app = tmp_path / "assets"
     arguments = ["export", "lolvit_xx", "--to", "onnx", "--size", "64", "--out", str(tmp_path)]
-    assert main([*arguments, "--json"]) == 0
+    assert main([*arguments, "--android", str(app), "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     (artifact,) = document["artifacts"]
     assert set(artifact) >= {"path", "format", "precision", "sha256", "bytes", "gates"}
     assert set(artifact["gates"][0]) == {"name", "value", "floor", "passed"}
     assert set(document["passes"][0]) >= {"name", "fired", "skipped"}
+    in_app = app / document["android"]["asset"]
+    assert read_manifest(in_app) == read_manifest(Path(document["folder"]))
+    check_artifact(in_app, read_manifest(in_app).artifacts[0])
+
+
+@pytest.mark.parametrize(
+    ("formats", "directory", "words"),
+    [
+        ("onnx", "nowhere", "missing; give an app's module"),
+        ("coreml", "assets", "--android is for"),
+    ],
+)
+def test_app_that_cannot_be_filled_is_refused_before_any_work(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], formats: str, directory: str, words: str
+) -> None:
+    from lolvit.cli import main
+
+    arguments = ["export", "lolvit_xx", "--to", formats, "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--android", str(tmp_path / directory)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert words in line

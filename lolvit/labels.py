@@ -1,0 +1,28 @@
+"""Names of classes in a text file, one a line in the order of the classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lolvit.errors import UserError
+
+
+def read_labels(path: Path | None, classes: int) -> tuple[str, ...] | None:
+    """Return one label a line; None where no file is given.
+
+    Raises:
+        UserError: the file cannot be read, or has another number of lines than there are classes.
+    """
+    if path is None:
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"no labels: {error}", where=str(path), remedy="check the path") from error
+    if len(lines) != classes:
+        raise UserError(
+            f"has {len(lines)} labels, the model {classes} classes",
+            where=str(path),
+            remedy="write one label a line, in the order of the classes",
+        )
+    return tuple(lines)

@@ -1,0 +1,87 @@
+"""The oldest release of a runtime that opens an artifact, read from the artifact itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lolvit_runtimes.flatbuffer import FlatbufferError, Reader, Span
+from lolvit_runtimes.tflite_schema import TABLES, UNIONS
+
+# ONNX Runtime's own matrix, onnxruntime.ai/docs/reference/compatibility.html: the release that came
+# to know an opset, and an IR version. Releases after 1.18 are newer than what is written here.
+_OPSETS = {15: 9, 16: 11, 17: 12, 18: 14, 19: 15, 20: 17, 21: 18}
+_IR_VERSIONS = {7: 3, 8: 9, 9: 16, 10: 18}
+
+_TFLITE_KEY = "min_runtime_version"  # the converter writes it into the file's metadata
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
+_IR_VERSION, _OPSET_IMPORT = 1, 8  # fields of ModelProto
+_DOMAIN, _VERSION = 1, 2  # fields of OperatorSetIdProto
+
+
+def oldest_runtime(path: Path, format: str) -> str | None:
+    """Return the oldest release that opens an artifact that matches its manifest, such as
+    "TensorFlow Lite 2.3.0"; None where the file doesn't tell."""
+    data = path.read_bytes()
+    return {"tflite": _of_tflite, "onnx": _of_onnx}[format](data)
+
+
+def _of_tflite(data: bytes) -> str | None:
+    try:
+        model = Reader(data, TABLES, UNIONS).root("Model")
+    except FlatbufferError:
+        return None
+    buffers = model.get("buffers", ())
+    for entry in model.get("metadata", ()):
+        index = entry.get("buffer", 0)
+        held = buffers[index].get("data") if index < len(buffers) else None
+        if entry.get("name") == _TFLITE_KEY and isinstance(held, Span):
+            text = data[held.start : held.start + held.length].rstrip(b"\0")
+            return f"TensorFlow Lite {text.decode('ascii', 'replace')}" if text else None
+    return None
+
+
+def _of_onnx(data: bytes) -> str | None:
+    ir_version, opset = 0, 0
+    for field, value in _fields(data):
+        if field == _IR_VERSION and isinstance(value, int):
+            ir_version = value
+        elif field == _OPSET_IMPORT and isinstance(value, bytes):
+            inner = dict(_fields(value))
+            version = inner.get(_VERSION, 0)
+            if not inner.get(_DOMAIN) and isinstance(version, int):  # ONNX's own operations
+                opset = version
+    if ir_version not in _IR_VERSIONS or opset not in _OPSETS:
+        return None
+    return f"ONNX Runtime 1.{max(_IR_VERSIONS[ir_version], _OPSETS[opset])}"
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield number and value of each field of a protobuf message, as far as it can be read."""
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        kind = key & 7
+        if kind == _VARINT:
+            value, position = _varint(data, position)
+            yield key >> 3, value
+            continue
+        if kind == _BYTES:
+            length, position = _varint(data, position)
+        elif kind in (_FIXED32, _FIXED64):
+            length = 4 if kind == _FIXED32 else 8
+        else:
+            return
+        yield key >> 3, data[position : position + length]
+        position += length
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """Return the number that begins at `position`, and where it ends; cut short, what is there."""
+    value = shift = 0
+    while position < len(data):
+        byte = data[position]
+        position, value, shift = position + 1, value | (byte & 0x7F) << shift, shift + 7
+        if byte < 0x80:
+            break
+    return value, position

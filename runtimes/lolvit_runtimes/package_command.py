@@ -1,0 +1,81 @@
+"""`lolvit package`: an export into an app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lolvit.output import print_json, results
+from lolvit.registry import choose_many
+
+if TYPE_CHECKING:
+    from lolvit_runtimes.android_assets import Packaged
+
+_PATH = click.Path(path_type=Path)
+# All of FORMATS, which is not imported for their names: it loads pydantic.
+_FORMATS = ("tflite", "onnx")
+
+
+@click.command()
+@click.argument("folder", type=_PATH)
+@click.option(
+    "--android",
+    "directory",
+    type=_PATH,
+    required=True,
+    help="An Android module (with build.gradle.kts, build.gradle or src/main/AndroidManifest.xml):"
+    " goes to its src/main/assets. Or a folder named assets.",
+)
+@click.option(
+    "--format", "formats", help="tflite, onnx or both; by default tflite if there is one."
+)
+@click.option(
+    "--precision", help="fp32, fp16, int8, ...; by default the recommended one, or else the first."
+)
+@click.option("--labels", type=_PATH, help="A text file, one label a line, if the model has none.")
+@click.option("--name", help="The asset folder's name; by default MODEL-HEIGHTxWIDTH.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def package(
+    folder: Path,
+    directory: Path,
+    formats: str | None,
+    precision: str | None,
+    labels: Path | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Put the export FOLDER into an app, as assets/lolvit/NAME: manifest, artifact and labels.
+
+    Their sha256 is checked before and after. What is there of the same model and size is replaced
+    in one step; another model's place is left alone.
+    """
+    from lolvit_runtimes.android_assets import Wish
+    from lolvit_runtimes.android_assets import package as put
+    from lolvit_runtimes.android_words import as_document
+
+    picked = tuple(choose_many("format", formats, _FORMATS)) if formats is not None else None
+    packaged = put(folder, directory, Wish(picked, precision, labels, name))
+    if as_json:
+        print_json(as_document(packaged))
+    else:
+        show(packaged)
+
+
+def show(packaged: Packaged) -> None:
+    """Print the files with their sizes, and how to use them."""
+    from lolvit_runtimes.android_words import gradle, kotlin, notes
+
+    out = results()
+    sizes = packaged.sizes()
+    done = "replaced" if packaged.replaced else "written"
+    out.print(f"{done}: {packaged.folder}, {sum(sizes.values()) / 1e6:.2f} MB", markup=False)
+    for name, size in sizes.items():
+        out.print(f"    {name}: {size / 1e6:.2f} MB", markup=False)
+    for line in notes(packaged):
+        out.print(line, style="yellow", markup=False)
+    out.print("\nIn the module's build.gradle.kts, so that the model can be mapped:", markup=False)
+    out.print(f"\n{gradle(packaged)}\n", markup=False)
+    out.print("In Kotlin:\n", markup=False)
+    out.print(kotlin(packaged), markup=False)

@@ -1,0 +1,222 @@
+"""`lolvit package` puts an export into an Android app, whole and checked, or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lolvit.artifact import Manifest, check_artifact, read_manifest, write_manifest
+from lolvit.cli import main
+from lolvit.errors import GateFailedError, UserError
+from lolvit_runtimes import android_assets
+from lolvit_runtimes.android_assets import Wish, assets_of, package
+from lolvit_runtimes.android_words import kotlin, notes
+
+NAME = "tiny-32x32"
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """An Android module."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "build.gradle.kts").touch()
+    return folder
+
+
+@pytest.fixture
+def export(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the export, to be changed."""
+    return Path(shutil.copytree(exported, tmp_path / "export"))
+
+
+def changed(folder: Path, **fields: object) -> Path:
+    """Change fields of a folder's manifest."""
+    write_manifest(folder, read_manifest(folder).model_copy(update=fields))
+    return folder
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def refusal(error: type[Exception], *arguments: object) -> str:
+    with pytest.raises(error) as caught:
+        package(*arguments)
+    return str(caught.value)
+
+
+def test_module_gets_the_manifest_as_it_was_and_the_chosen_artifact(export, module):
+    packaged = package(export, module, Wish())
+    folder = module / "src" / "main" / "assets" / "lolvit" / NAME
+    assert packaged.folder == folder
+    assert files(folder) == ["manifest.json", "model-fp32.tflite"]
+    assert (folder / "manifest.json").read_bytes() == (export / "manifest.json").read_bytes()
+    (artifact,) = packaged.artifacts
+    check_artifact(folder, artifact)
+
+
+def test_folder_named_assets_is_used_itself(export, tmp_path):
+    assets = tmp_path / "assets"
+    packaged = package(export, assets, Wish(formats=("tflite", "onnx"), name="mine"))
+    assert files(assets) == [
+        f"lolvit/mine/{name}" for name in ("manifest.json", "model-fp32.onnx", "model-fp32.tflite")
+    ]
+    assert packaged.asset == "lolvit/mine"
+    assert packaged.uncompressed == ["onnx", "tflite"]
+
+
+@pytest.mark.parametrize("made", ["build.gradle", "src/main/AndroidManifest.xml"])
+def test_what_makes_a_folder_an_android_module(tmp_path, made):
+    (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / made).touch()
+    assert assets_of(tmp_path) == tmp_path / "src" / "main" / "assets"
+
+
+def test_a_gradle_project_a_plain_folder_and_a_missing_one_are_no_place(tmp_path, module):
+    (module / "settings.gradle.kts").touch()
+    for directory, words in (
+        (module, "whole Gradle project"),
+        (tmp_path, "neither an Android module nor an assets folder"),
+        (tmp_path / "nowhere", "missing"),
+        (tmp_path / "nowhere" / "assets", "missing"),
+    ):
+        with pytest.raises(UserError, match=words) as caught:
+            assets_of(directory)
+        assert "build.gradle.kts" in caught.value.remedy
+
+
+def test_the_recommended_artifact_is_taken_unless_another_is_asked_for(export, module):
+    manifest = read_manifest(export)
+    first = manifest.find("tflite", "fp32")
+    assert first is not None
+    shutil.copy(export / first.path, export / "model-int8.tflite")
+    second = first.model_copy(update={"path": "model-int8.tflite", "precision": "int8"})
+    changed(
+        export,
+        artifacts=(first, second),
+        recommended={"litert": "model-int8.tflite"},
+    )
+    assert package(export, module, Wish()).artifacts == (second,)
+    assert package(export, module, Wish(precision="fp32")).artifacts == (first,)
+
+
+def test_labels_of_a_file_are_added_where_the_manifest_has_none(export, module, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"Übung {index}" for index in range(10)))
+    assert "has labels in its manifest" in refusal(UserError, export, module, Wish(labels=labels))
+    changed(export, labels=None)
+    packaged = package(export, module, Wish(labels=labels))
+    written = (packaged.folder / "labels.txt").read_text(encoding="utf-8")
+    assert written.splitlines() == labels.read_text().splitlines()
+    labels.write_text("one\ntwo")
+    assert "has 2 labels, the model 10" in refusal(UserError, export, module, Wish(labels=labels))
+    assert (packaged.folder / "labels.txt").read_text(encoding="utf-8") == written
+
+
+def test_the_same_model_is_replaced_and_another_is_left_alone(export, module):
+    first = package(export, module, Wish(formats=("onnx",)))
+    assert not first.replaced
+    again = package(export, module, Wish())
+    assert again.replaced
+    assert files(again.folder) == ["manifest.json", "model-fp32.tflite"]
+    before = files(again.folder)
+    changed(export, model="other")
+    assert "is another model's" in refusal(UserError, export, module, Wish(name=NAME))
+    assert files(again.folder) == before
+    (again.folder / "manifest.json").write_text("{}")
+    changed(export, model="tiny")
+    assert "is another model's" in refusal(UserError, export, module, Wish())
+
+
+def test_failed_copy_leaves_the_previous_one_and_no_rest(export, module, monkeypatch):
+    before = package(export, module, Wish())
+    monkeypatch.setattr(
+        android_assets.shutil, "copyfile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        package(export, module, Wish(formats=("onnx",)))
+    assert files(before.folder.parent) == [f"{NAME}/manifest.json", f"{NAME}/model-fp32.tflite"]
+
+
+def test_artifact_that_is_changed_missing_or_failed_is_refused(export, module):
+    tflite = export / "model-fp32.tflite"
+    data = tflite.read_bytes()
+    tflite.write_bytes(data[:-1] + b"!")
+    assert "does not match the sha256" in refusal(UserError, export, module, Wish())
+    tflite.write_bytes(data[:100])
+    assert "has 100 bytes" in refusal(UserError, export, module, Wish())
+    tflite.unlink()
+    assert "missing" in refusal(UserError, export, module, Wish())
+    tflite.write_bytes(data)
+    failed = {"name": "snr_db", "value": 12.0, "floor": 100.0, "passed": False}
+    document = read_manifest(export).model_dump()
+    for artifact in document["artifacts"]:
+        artifact["gates"] = [failed]
+    write_manifest(export, Manifest.model_validate(document))
+    assert "snr_db 12 < 100" in refusal(GateFailedError, export, module, Wish())
+    assert not (module / "src").exists()
+
+
+def test_what_an_app_cannot_run_is_refused(export, module):
+    onnx, tflite = read_manifest(export).artifacts
+    bytes_in = tflite.input.model_copy(update={"dtype": "uint8"})
+    changed(export, artifacts=(tflite.model_copy(update={"input": bytes_in}),))
+    assert "takes uint8, the app gives float32" in refusal(UserError, export, module, Wish())
+    changed(export, artifacts=(onnx.model_copy(update={"format": "coreml"}),))
+    assert "--to tflite" in refusal(UserError, export, module, Wish())
+    assert "has no tflite artifact in fp16" in refusal(
+        UserError, export, module, Wish(("tflite",), "fp16")
+    )
+
+
+@pytest.mark.parametrize("name", ["../up", "_hidden", ".hidden", "a/b", "a b"])
+def test_name_that_is_no_asset_folder_is_refused(export, module, name):
+    assert "can't be the name" in refusal(UserError, export, module, Wish(name=name))
+
+
+def test_model_whose_manifest_names_a_path_is_refused(export, module):
+    changed(export, model="../../../etc/model")
+    assert "can't be the name" in refusal(UserError, export, module, Wish())
+
+
+def test_untrained_and_unlabelled_models_say_so(export, module):
+    said = " ".join(notes(package(changed(export, labels=None), module, Wish())))
+    assert "untrained" in said
+    assert "no labels" in said
+    assert re.search(r"model-fp32.tflite needs TensorFlow Lite \d+\.\d+\.\d+ or newer", said)
+
+
+def test_command_prints_the_code_and_one_document(export, module, capsys):
+    assert main(["package", str(export), "--android", str(module)]) == 0
+    said = capsys.readouterr().out
+    assert 'AssetSource(context.assets, "lolvit/tiny-32x32")' in said
+    assert 'noCompress += listOf("tflite")' in said
+
+
+def test_document_names_files_and_sizes(export, module, capfd):
+    assert (
+        main(["package", str(export), "--android", str(module), "--format", "onnx", "--json"]) == 0
+    )
+    document = json.loads(capfd.readouterr().out)
+    folder = Path(document["folder"])
+    assert document["files"] == {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert document["artifacts"][0]["oldest_runtime"] == "ONNX Runtime 1.18"
+    assert document["kotlin"] == kotlin(package(export, module, Wish(formats=("onnx",))))
+
+
+@pytest.mark.parametrize("format", ["coreml", "tflite,exe"])
+def test_unknown_format_is_one_line(export, module, capfd, format):
+    assert main(["package", str(export), "--android", str(module), "--format", format]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "choose from: onnx, tflite" in line
+
+
+def test_folder_that_is_no_export_is_one_line(tmp_path, module, capfd):
+    assert main(["package", str(tmp_path), "--android", str(module)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith("no manifest.json here; run: lolvit export")
