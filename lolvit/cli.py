@@ -103,10 +103,23 @@ def _run(arguments: list[str], as_json: bool) -> int:
         if failure is None:
             traceback.print_exc()
             failure = _bug(error)
-        if as_json and not document_printed():
+        if as_json and not document_printed() and _speaks_for_run(error):
             print_json({"error": _as_dict(failure)})
         print(f"lolvit: {failure.line()}", file=sys.stderr)
         return failure.exit_code
+
+
+def _speaks_for_run(error: BaseException) -> bool:
+    """Whether a failure is this process's to print as the run's document. torchrun's workers share
+    one standard output: the first speaks for all, unless it was stopped or all will be started
+    again."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return True
+    starts_left = (
+        os.environ["TORCHELASTIC_RESTART_COUNT"] != os.environ["TORCHELASTIC_MAX_RESTARTS"]
+    )
+    stopped = isinstance(error, KeyboardInterrupt)
+    return os.environ["RANK"] == "0" and not starts_left and not stopped
 
 
 def _invoke(arguments: list[str]) -> int:

@@ -60,10 +60,10 @@ def test_a_killed_worker_is_restarted_and_goes_on_from_the_last_checkpoint(
 ) -> None:
     out = tmp_path / "run"
     arguments = [*TORCHRUN, "--max-restarts", "1", *command(few_digits, recipe_file, out)]
-    with (tmp_path / "log").open("w") as log:
+    with (tmp_path / "log").open("w") as log, (tmp_path / "documents").open("w") as documents:
         agent = subprocess.Popen(
-            [*arguments, "--checkpoint-steps", "1", "--epochs", "8"],
-            env=ENVIRONMENT, stdout=log, stderr=log,
+            [*arguments, "--checkpoint-steps", "1", "--epochs", "8", "--json"],
+            env=ENVIRONMENT, stdout=documents, stderr=log,
         )  # fmt: skip
         wait_for(out / "last.pt", agent)
         workers = [p for p in psutil.Process(agent.pid).children() if "train" in p.cmdline()]
@@ -72,6 +72,7 @@ def test_a_killed_worker_is_restarted_and_goes_on_from_the_last_checkpoint(
         assert agent.wait(timeout=300) == 0
     said = (tmp_path / "log").read_text()
     assert "resumed at epoch" in said and "epoch 8/8" in said
+    assert json.loads((tmp_path / "documents").read_text())["metrics"]["images"] == 18  # just one
     assert (out / "model.safetensors").exists()
 
 
@@ -85,9 +86,9 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 def test_a_batch_that_processes_can_not_share_is_one_line(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
-    done = run(
-        [*TORCHRUN, *command(few_digits, recipe_file, tmp_path / "run"), "--batch-size", "9"]
-    )
+    arguments = command(few_digits, recipe_file, tmp_path / "run")
+    done = run([*TORCHRUN, *arguments, "--batch-size", "9", "--json"])
     assert done.returncode != 0
+    assert json.loads(done.stdout)["error"]["exit_code"] == 2  # just one
     assert "lolvit: a batch of 9 can't be shared by 2 processes" in done.stderr
     assert "internal error" not in done.stderr
