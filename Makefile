@@ -12,11 +12,11 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint type startup lock wheel clean
+.PHONY: help install demo test test-fast lint type startup lock wheel android-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
-	  while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	  while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 install: $(STAMP) ## make .venv with every extra at the pinned versions, and this package editable
 
@@ -70,6 +70,10 @@ lock: $(BIN)/uv ## fit requirements.lock to pyproject.toml (LOCK_FLAGS=--upgrade
 	  sed -e "s/ ; python_full_version < '3.12' and sys_platform != 'win32'$$//" \
 	    -e "s/python_full_version < '3.12' and //g" requirements.lock; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+
+ANDROID_FLAGS ?=
+android-test: install ## test the Android library and app; needs Java 17 and Maven (480 MB the first time)
+	python android_demo/driver test $(ANDROID_FLAGS)
 
 wheel: install ## build the wheel into dist/
 	python -m build --wheel --no-isolation

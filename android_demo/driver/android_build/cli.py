@@ -1,0 +1,81 @@
+"""The driver's command line: `fetch` and `test`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from android_build.project import ANDROID, Build
+from lolvit.errors import EXIT_DONE, LolvitError
+
+_build_dir = click.option(
+    "--build-dir",
+    type=click.Path(path_type=Path),
+    default=ANDROID / "target",
+    show_default="android_demo/target",
+    help="Where everything is made; builds side by side each need their own.",
+)
+_repository = click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    default=Path.home() / ".m2" / "repository",
+    show_default="~/.m2/repository",
+    help="Maven's local repository.",
+)
+
+
+@click.group()
+def cli() -> None:
+    """Build and test the Android app without Google's SDK: Java 17 and Maven do."""
+
+
+@cli.command()
+@_build_dir
+@_repository
+def fetch(build_dir: Path, repository: Path) -> None:
+    """Bring the libraries and tools of the build here (about 480 MB the first time)."""
+    from android_build.fetch import fetch as fetch_parts
+
+    build = Build(build_dir.resolve(), repository.resolve())
+    fetch_parts(build)
+    click.echo(f"the parts are in {build.directory}")
+
+
+@cli.command()
+@_build_dir
+@_repository
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    default=None,
+    show_default="BUILD_DIR/models",
+    help="Where exported models are, or are to be written.",
+)
+@click.option(
+    "--only", metavar="CLASS", help="Run the test classes of this name alone (* matches)."
+)
+def test(build_dir: Path, repository: Path, models: Path | None, only: str | None) -> None:
+    """Compile the library and the app, and run their tests on real artifacts."""
+    from android_build.report import print_outcome
+    from android_build.testing import prepare, run_tests
+
+    build = Build(build_dir.resolve(), repository.resolve())
+    prepare(build, (models or build.directory / "models").resolve())
+    print_outcome(run_tests(build, only))
+
+
+def main() -> int:
+    """Run the command line and return its exit code: 0, or that of the failure, in one line."""
+    try:
+        cli.main(standalone_mode=False)
+    except LolvitError as failure:
+        print(f"android: {failure.line()}", file=sys.stderr)
+        return failure.exit_code
+    except click.ClickException as failure:
+        print(f"android: {failure.format_message()}", file=sys.stderr)
+        return failure.exit_code
+    except click.Abort:
+        return 130
+    return EXIT_DONE

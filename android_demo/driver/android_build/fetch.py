@@ -1,0 +1,40 @@
+"""What the build takes from Maven: fetched once, unpacked into the build's directory."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+from android_build.project import POM, Build
+from android_build.tools import require, run
+
+_AARS = ("tensorflow-lite", "tensorflow-lite-api", "monitor")
+_AAPT2 = "prebuilt/linux/aapt2_64"
+
+
+def fetch(build: Build) -> None:
+    """Bring every library and tool into the build's directory, unless this pom.xml's are there.
+
+    Raises:
+        UserError: Java or Maven is missing.
+        DeviceError: Maven could not get a part.
+    """
+    require(["java", "javac", "mvn"])
+    stamp = build.fetched / ".complete"
+    digest = hashlib.sha256(POM.read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == digest and build.framework.is_file():
+        return
+    run(build.maven("initialize"), log=build.logs / "fetch.log", what="fetching the build's parts")
+    for name in _AARS:
+        _unpack(build.fetched / f"{name}.aar", build.directory / "aar" / name)
+    _unpack(build.fetched / "tflite-native.jar", build.directory / "tflite", prefix="native/lib/")
+    _unpack(build.fetched / "apktool-lib.jar", build.directory / "aapt2", prefix=_AAPT2)
+    build.aapt2.chmod(0o755)
+    stamp.write_text(digest)
+
+
+def _unpack(archive: Path, folder: Path, prefix: str = "") -> None:
+    with zipfile.ZipFile(archive) as opened:
+        names = [name for name in opened.namelist() if name.startswith(prefix)]
+        opened.extractall(folder, names)

@@ -1,0 +1,119 @@
+"""What Python makes of photos, for the Kotlin tests to compare with: levels, inputs and logits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from android_build.photos import Photo, make_photos
+from lolvit.artifact import Artifact, Layout, Preprocess, TensorSpec, check_artifact, read_manifest
+from lolvit_runtimes.photos import load_encoded
+from lolvit_runtimes.preprocess import Pixels, to_input, to_pixels
+from lolvit_runtimes.session import open_session
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Every rule of preprocessing: square and other boxes, crops and none, both filters, enlarging.
+SETTINGS = {
+    "square": Preprocess(size=(256, 256), crop_pct=0.875, mean=_MEAN, std=_STD),
+    "wide": Preprocess(size=(192, 320), crop_pct=0.9, mean=_MEAN, std=_STD),
+    "tall": Preprocess(size=(65, 33), crop_pct=0.95, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7)),
+    "bilinear": Preprocess(
+        size=(96, 96), crop_pct=1.0, interpolation="bilinear", mean=_MEAN, std=_STD
+    ),
+}
+_WITH_INPUTS = "tall"  # floats are written for the smallest alone
+# What is run through whole models: decoded to the same levels everywhere.
+MODEL_PHOTOS = (
+    "full.png",
+    "alpha.png",
+    "grey.png",
+    "palette.png",
+    "exif-6.png",
+    "size-301x451.png",
+)
+_RUNTIMES = {"onnx": "ort", "tflite": "litert"}
+
+
+def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
+    """Write photos, `vectors.json` (levels and inputs) and `logits.json`; return what is there.
+
+    Kotlin reads numbers as raw little-endian files that the two documents name.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "photos").mkdir(parents=True)
+    photos = make_photos()
+    for photo in photos:
+        (folder / "photos" / photo.name).write_bytes(photo.data)
+    vectors = [_vector(folder, photo) for photo in photos]
+    settings = {name: value.model_dump(mode="json") for name, value in SETTINGS.items()}
+    _write(folder / "vectors.json", {"settings": settings, "photos": vectors})
+    logits = [entry for model in models for entry in _logits(folder, model)]
+    _write(folder / "logits.json", {"artifacts": logits})
+    return {"photos": len(photos), "settings": len(SETTINGS), "artifacts": len(logits)}
+
+
+def _vector(folder: Path, photo: Photo) -> dict[str, Any]:
+    """Write what each of `SETTINGS` makes of a photo."""
+    image = load_encoded(photo.data, photo.name)
+    levels: dict[str, str] = {}
+    for name, preprocess in SETTINGS.items():
+        pixels = to_pixels(image, preprocess)
+        levels[name] = _raw(folder, f"{photo.name}.{name}.u8", pixels)
+    inputs = {
+        layout: _raw(folder, f"{photo.name}.{layout}.f32", _input(pixels, _WITH_INPUTS, layout))
+        for layout in ("NCHW", "NHWC")
+        for pixels in [to_pixels(image, SETTINGS[_WITH_INPUTS])]
+    }
+    return {
+        "photo": photo.name,
+        "tolerance": photo.tolerance,
+        "size": [image.height, image.width],
+        "levels": levels,
+        "inputs": {"settings": _WITH_INPUTS, **inputs},
+    }
+
+
+def _input(pixels: Pixels, name: str, layout: Layout) -> np.ndarray:
+    height, width = SETTINGS[name].size
+    shape = (1, height, width, 3) if layout == "NHWC" else (1, 3, height, width)
+    spec = TensorSpec(name="image", shape=shape, layout=layout, values="normalized")
+    return to_input(pixels, SETTINGS[name], spec)
+
+
+def _logits(folder: Path, model: Path) -> list[dict[str, Any]]:
+    manifest = read_manifest(model)
+    return [
+        {
+            "model": model.name,
+            "format": artifact.format,
+            "precision": artifact.precision,
+            "logits": _run(folder, model, artifact, manifest.preprocess),
+        }
+        for artifact in manifest.artifacts
+        if artifact.format in _RUNTIMES
+    ]
+
+
+def _run(folder: Path, model: Path, artifact: Artifact, preprocess: Preprocess) -> dict[str, str]:
+    """Write a packaged artifact's logits of each of `MODEL_PHOTOS`, one thread."""
+    session = open_session(_RUNTIMES[artifact.format], check_artifact(model, artifact), artifact)
+    written: dict[str, str] = {}
+    for name in MODEL_PHOTOS:
+        image = load_encoded((folder / "photos" / name).read_bytes(), name)
+        logits = session.run(to_input(to_pixels(image, preprocess), preprocess, artifact.input))  # type: ignore[arg-type]
+        written[name] = _raw(folder, f"{model.name}.{artifact.path}.{name}.f32", logits)
+    session.close()
+    return written
+
+
+def _raw(folder: Path, name: str, values: np.ndarray) -> str:
+    (folder / name).write_bytes(np.ascontiguousarray(values).tobytes())
+    return name
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1))

@@ -1,0 +1,67 @@
+"""The models that the tests package: exported once, then linked into a build's assets."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from android_build.tools import run
+from lolvit.artifact import MANIFEST_NAME, Manifest, check_artifact, read_manifest
+
+
+@dataclass(frozen=True)
+class TestModel:
+    """A folder that `lolvit export` writes, and the arguments that make it write that."""
+
+    __test__ = False  # pytest takes it for a test by its name
+
+    folder: str
+    arguments: tuple[str, ...]
+
+
+# One that is trained, and the one that the app carries by default.
+TEST_MODELS = (
+    TestModel("lolvit_xx-256x256", ("lolvit_xx", "--weights", "lolvit_xx.digits")),
+    TestModel("lolvit_x-256x256", ("lolvit_x",)),
+)
+FORMATS = ("onnx", "tflite")
+
+
+def export_models(models: Path, logs: Path) -> None:
+    """Export the models that are not in the folder yet.
+
+    Raises:
+        DeviceError: an export failed.
+    """
+    for model in TEST_MODELS:
+        if not (models / model.folder / MANIFEST_NAME).is_file():
+            command = [sys.executable, "-m", "lolvit", "export", *model.arguments]
+            options = ["--to", ",".join(FORMATS), "--out", str(models)]
+            run(
+                command + options,
+                log=logs / f"export-{model.folder}.log",
+                what=f"exporting {model.folder}",
+            )
+
+
+def package_models(models: Path, assets: Path) -> list[Path]:
+    """Put each model's manifest and artifacts into the assets; return the models' folders there.
+
+    Raises:
+        UserError: a manifest or an artifact is damaged.
+    """
+    target = assets / "lolvit"
+    shutil.rmtree(target, ignore_errors=True)
+    return [_package(models / model.folder, target / model.folder) for model in TEST_MODELS]
+
+
+def _package(source: Path, target: Path) -> Path:
+    target.mkdir(parents=True)
+    manifest: Manifest = read_manifest(source)
+    shutil.copy2(source / MANIFEST_NAME, target)
+    for artifact in manifest.artifacts:
+        if artifact.format in FORMATS:
+            shutil.copy2(check_artifact(source, artifact), target / artifact.path)
+    return target

@@ -1,0 +1,77 @@
+"""Where the project's and a build's files are, and what pom.xml says."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ANDROID = Path(__file__).resolve().parents[2]
+POM = ANDROID / "pom.xml"
+_NAMESPACE = "{http://maven.apache.org/POM/4.0.0}"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build's own directory, so that several can stand side by side, and Maven's repository."""
+
+    directory: Path
+    repository: Path
+
+    @property
+    def fetched(self) -> Path:
+        """What Maven copied: AARs and jars to be unpacked."""
+        return self.directory / "fetched"
+
+    @property
+    def generated(self) -> Path:
+        """Sources and resources that aapt2 makes."""
+        return self.directory / "gen"
+
+    @property
+    def assets(self) -> Path:
+        """The app's assets: `lolvit/MODEL/` for each packaged model."""
+        return self.directory / "assets"
+
+    @property
+    def fixtures(self) -> Path:
+        """Photos for the tests, with what Python makes of them."""
+        return self.directory / "fixtures"
+
+    @property
+    def logs(self) -> Path:
+        """What the tools printed."""
+        return self.directory / "logs"
+
+    @property
+    def aapt2(self) -> Path:
+        """The program that compiles resources."""
+        return self.directory / "aapt2" / "prebuilt" / "linux" / "aapt2_64"
+
+    @property
+    def framework(self) -> Path:
+        """The jar of Android's framework that is compiled and linked against."""
+        version = pom_property("android-all.version")
+        folder = self.repository / "org" / "robolectric" / "android-all" / version
+        return folder / f"android-all-{version}.jar"
+
+    def maven(self, *goals: str) -> list[str]:
+        """Return Maven's command line."""
+        settings = {
+            "build.dir": self.directory,
+            "assets.dir": self.assets,
+            "fixtures.dir": self.fixtures,
+            "maven.repo.local": self.repository,
+        }
+        flags = [f"-D{name}={value}" for name, value in settings.items()]
+        return ["mvn", "-B", "-q", "-f", str(POM), *flags, *goals]
+
+
+@cache
+def pom_property(name: str) -> str:
+    """Return one of pom.xml's properties."""
+    found = ElementTree.parse(POM).findtext(f"{_NAMESPACE}properties/{_NAMESPACE}{name}")
+    if found is None:
+        raise KeyError(f"pom.xml has no property {name}")
+    return found

@@ -1,0 +1,82 @@
+package org.lolvit
+
+import android.graphics.Bitmap
+import kotlin.math.exp
+
+/** A class and its probability. */
+public class Score(public val index: Int, public val label: String, public val probability: Float)
+
+/**
+ * What a model says of a photo.
+ *
+ * @property top the five likeliest classes, the likeliest first.
+ * @property logits of all classes.
+ * @property preprocessMs time from bitmap to input, in milliseconds.
+ * @property inferenceMs time of the model's run alone, in milliseconds.
+ */
+public class Prediction(
+    public val top: List<Score>,
+    public val logits: FloatArray,
+    public val preprocessMs: Double,
+    public val inferenceMs: Double,
+)
+
+/**
+ * A packaged model in an engine, for one thread at a time, and not the main one.
+ *
+ * ```
+ * val classifier = Classifier(AssetSource(assets, "lolvit/lolvit_x-256x256"))
+ * val prediction = classifier.classify(Photos.decode { contentResolver.openInputStream(uri) })
+ * ```
+ *
+ * @param choice one of [Engines.choices]; null takes the first that is here.
+ * @throws LolvitException the model's folder is damaged, or no engine can run it.
+ */
+public class Classifier @Throws(LolvitException::class) constructor(
+    source: ModelSource,
+    choice: EngineChoice? = null,
+    threads: Int = 1,
+) : AutoCloseable {
+    /** What the model's manifest says. */
+    public val spec: ModelSpec = ModelSpec.load(source)
+
+    /** What runs the model. */
+    public val engine: Engine = Engines.open(choice ?: first(spec), spec, source, threads)
+
+    private val input = engine.newInput()
+    private val layout = engine.artifact.input.layout ?: Layout.NCHW
+
+    /**
+     * Preprocesses a photo and runs the model on it once.
+     *
+     * @throws LolvitException the photo is too elongated, or the runtime failed.
+     */
+    @Throws(LolvitException::class)
+    public fun classify(bitmap: Bitmap): Prediction {
+        val start = System.nanoTime()
+        Preprocess.fill(bitmap, spec, layout, input)
+        val prepared = System.nanoTime()
+        val logits = engine.run(input)
+        val end = System.nanoTime()
+        return Prediction(top(logits), logits.copyOf(), (prepared - start) / 1e6, (end - prepared) / 1e6)
+    }
+
+    private fun top(logits: FloatArray): List<Score> {
+        val highest = logits.maxOf { it }
+        val odds = FloatArray(logits.size) { exp(logits[it] - highest) } // softmax, shifted against overflow
+        val total = odds.sum()
+        return odds.indices.sortedByDescending { odds[it] }.take(TOP).map { Score(it, spec.label(it), odds[it] / total) }
+    }
+
+    override fun close(): Unit = engine.close()
+
+    private companion object {
+        const val TOP = 5
+
+        fun first(spec: ModelSpec): EngineChoice {
+            val choices = Engines.choices(spec)
+            return choices.find { it.missing == null }
+                ?: throw LolvitException("no engine here runs ${spec.name}: " + choices.joinToString { "${it.title}: ${it.missing}" })
+        }
+    }
+}

@@ -1,0 +1,55 @@
+package org.lolvit
+
+import java.nio.ByteBuffer
+
+/** One runtime on one accelerator. It loads the runtime's classes in [open] alone. */
+internal interface EngineKind {
+    val id: String
+    val title: String
+    val accelerator: Accelerator
+
+    /** The format of the artifacts that it opens, as the manifest names it. */
+    val format: String
+
+    /** Why this app or this device lacks it; null where it is here. */
+    fun missing(): String?
+
+    fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine
+}
+
+/** Whether a class is part of this app, without running its initializer. */
+internal fun isPresent(name: String): Boolean = try {
+    Class.forName(name, false, EngineKind::class.java.classLoader)
+    true
+} catch (e: ClassNotFoundException) {
+    false
+} catch (e: LinkageError) {
+    false
+}
+
+/** Gives what a runtime throws while it opens an artifact the form of a [LolvitException]. */
+internal fun opening(kind: EngineKind, artifact: ArtifactSpec, open: () -> Engine): Engine = try {
+    open()
+} catch (e: IncompatibleClassChangeError) {
+    throw LolvitException("${kind.title}: another version of it is in this app (${e.message}); use the one that the guide names", e)
+} catch (e: LinkageError) {
+    throw LolvitException("${kind.title}: its native library is missing for this processor (${e.message}); choose another engine", e)
+} catch (e: OutOfMemoryError) {
+    throw LolvitException("${kind.title}: not enough memory for ${artifact.path}; close other apps", e)
+} catch (e: LolvitException) {
+    throw e
+} catch (e: Exception) { // runtimes throw many types at what they refuse
+    throw LolvitException("${kind.title}: refused ${artifact.path}: ${e.message}; choose another engine", e)
+}
+
+internal fun shape(axes: List<Int>): String = axes.joinToString("x")
+
+/** Throws where a loaded model's tensor is not what the manifest says. */
+internal fun expectTensor(artifact: ArtifactSpec, what: String, spec: TensorSpec, found: List<Int>, dtype: String) {
+    if (found != spec.shape || dtype != spec.dtype) {
+        throw LolvitException(
+            "${artifact.path}: its $what is $dtype ${shape(found)}, its manifest says ${spec.dtype} ${shape(spec.shape)}; " +
+                "export the model again",
+        )
+    }
+}

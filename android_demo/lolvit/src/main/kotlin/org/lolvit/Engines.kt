@@ -1,0 +1,87 @@
+package org.lolvit
+
+/**
+ * What runs a model. NNAPI is not offered: it is deprecated since Android 15, and gives no word of
+ * what it left to the CPU.
+ */
+public enum class Accelerator { CPU, GPU }
+
+/**
+ * An engine that a user may choose for a model.
+ *
+ * @property id stays the same from start to start of an app: `litert-cpu/fp32`.
+ * @property missing why it can't be used here; null where it can.
+ */
+public data class EngineChoice(
+    val id: String,
+    val title: String,
+    val accelerator: Accelerator,
+    val missing: String?,
+)
+
+/** The engines, and the artifacts of a model that each can open. */
+public object Engines {
+    private val kinds: List<EngineKind> = listOf(LiteRtCpu, LiteRtGpu, OnnxCpu)
+
+    /**
+     * Lists an engine for each packaged artifact that it could open, in the order of preference; an
+     * engine without any is listed once, with the reason.
+     */
+    public fun choices(spec: ModelSpec): List<EngineChoice> = kinds.flatMap { kind -> choices(kind, spec) }
+
+    /**
+     * Loads an artifact: its size, sha256 and the shapes of its tensors must be the manifest's.
+     *
+     * @param threads of the CPU that the runtime may use.
+     * @throws LolvitException the choice is missing here, or its artifact is damaged or refused.
+     */
+    @Throws(LolvitException::class)
+    public fun open(choice: EngineChoice, spec: ModelSpec, source: ModelSource, threads: Int = 1): Engine {
+        if (choice.missing != null) throw LolvitException("${choice.title}: ${choice.missing}")
+        val (kind, artifact) = kinds.firstNotNullOfOrNull { kind ->
+            packaged(kind, spec).find { id(kind, it) == choice.id }?.let { kind to it }
+        } ?: throw LolvitException("${choice.title}: not an engine of ${spec.name}; choose another")
+        val model = ArtifactReader(source).read(artifact)
+        return opening(kind, artifact) { kind.open(model, artifact, threads) }
+    }
+
+    private fun choices(kind: EngineKind, spec: ModelSpec): List<EngineChoice> {
+        val packaged = packaged(kind, spec)
+        if (packaged.isEmpty()) {
+            return listOf(EngineChoice(kind.id, kind.title, kind.accelerator, kind.missing() ?: notPackaged(kind, spec)))
+        }
+        return packaged.map { artifact ->
+            val missing = kind.missing() ?: refusal(artifact, spec)
+            EngineChoice(id(kind, artifact), "${kind.title}, ${artifact.precision}", kind.accelerator, missing)
+        }
+    }
+
+    private fun packaged(kind: EngineKind, spec: ModelSpec) =
+        spec.artifacts.filter { it.format == kind.format && it.packaged }
+
+    private fun id(kind: EngineKind, artifact: ArtifactSpec) = "${kind.id}/${artifact.precision}"
+
+    private fun notPackaged(kind: EngineKind, spec: ModelSpec): String {
+        val named = spec.artifacts.filter { it.format == kind.format }
+        if (named.isEmpty()) return "${spec.name} was not exported for it; run: lolvit export --to ${kind.format}"
+        return "${named.joinToString { it.path }} is not in this app; run: lolvit package --format ${kind.format}"
+    }
+
+    /** Why this app can't give an artifact what it asks for; null where it can. */
+    private fun refusal(artifact: ArtifactSpec, spec: ModelSpec): String? {
+        val (input, output) = artifact.input to artifact.output
+        val (height, width) = spec.size
+        val expected = if (input.layout == Layout.NHWC) listOf(1, height, width, 3) else listOf(1, 3, height, width)
+        return when {
+            input.dtype != "float32" || output.dtype != "float32" ->
+                "it takes ${input.dtype} and gives ${output.dtype}, this app float32 alone; export it in fp32, fp16 or int8"
+            input.values != "normalized" || input.layout == null ->
+                "it takes ${input.values} values, this app gives normalized ones; export it again"
+            input.shape != expected ->
+                "its input is ${shape(input.shape)}, the manifest's size ${spec.size}; export it again"
+            output.shape != listOf(1, spec.classes) ->
+                "its output is ${shape(output.shape)}, the manifest has ${spec.classes} classes; export it again"
+            else -> null
+        }
+    }
+}

@@ -1,0 +1,114 @@
+package org.lolvit
+
+import java.nio.ByteBuffer
+import java.nio.FloatBuffer
+import org.tensorflow.lite.DataType
+import org.tensorflow.lite.Delegate
+import org.tensorflow.lite.Interpreter
+import org.tensorflow.lite.Tensor
+import org.tensorflow.lite.TensorFlowLite
+
+private const val INTERPRETER = "org.tensorflow.lite.Interpreter"
+private const val ADD = "add com.google.ai.edge.litert:litert to the app"
+
+/** LiteRT on the CPU: XNNPACK's kernels. */
+internal object LiteRtCpu : EngineKind {
+    override val id = "litert-cpu"
+    override val title = "LiteRT, CPU"
+    override val accelerator = Accelerator.CPU
+    override val format = "tflite"
+
+    override fun missing(): String? = if (isPresent(INTERPRETER)) null else "LiteRT is not in this app; $ADD"
+
+    override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine =
+        LiteRtEngine(title, model, artifact, Interpreter.Options().setNumThreads(threads).setUseXNNPACK(true), null)
+}
+
+/**
+ * LiteRT's GPU delegate (OpenCL or OpenGL). Its classes come with a library of their own, which an
+ * app may leave out, so that they are reached by name.
+ */
+internal object LiteRtGpu : EngineKind {
+    private const val DELEGATE = "org.tensorflow.lite.gpu.GpuDelegate"
+    private const val COMPATIBILITY = "org.tensorflow.lite.gpu.CompatibilityList"
+
+    override val id = "litert-gpu"
+    override val title = "LiteRT, GPU"
+    override val accelerator = Accelerator.GPU
+    override val format = "tflite"
+
+    override fun missing(): String? = when {
+        !isPresent(INTERPRETER) -> "LiteRT is not in this app; $ADD"
+        !isPresent(DELEGATE) -> "the GPU delegate is not in this app; add com.google.ai.edge.litert:litert-gpu to it"
+        !supported() -> "the GPU delegate does not know this device's GPU; choose the CPU"
+        else -> null
+    }
+
+    override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine {
+        val delegate = Class.forName(DELEGATE).getConstructor().newInstance() as Delegate
+        return LiteRtEngine(title, model, artifact, Interpreter.Options().addDelegate(delegate), delegate as? AutoCloseable)
+    }
+
+    /** The delegate's own list of GPUs that it was tried on. */
+    private fun supported(): Boolean = try {
+        val list = Class.forName(COMPATIBILITY)
+        (list.getConstructor().newInstance() as AutoCloseable).use {
+            list.getMethod("isDelegateSupportedOnThisDevice").invoke(it) as Boolean
+        }
+    } catch (e: ReflectiveOperationException) {
+        true // an app without the list: the delegate itself says so when it is opened
+    } catch (e: LinkageError) {
+        false
+    }
+}
+
+private class LiteRtEngine(
+    override val title: String,
+    private val model: ByteBuffer, // the interpreter reads from it for as long as it lives
+    override val artifact: ArtifactSpec,
+    options: Interpreter.Options,
+    private val delegate: AutoCloseable?,
+) : Engine {
+    private val interpreter = Interpreter(model, options)
+    private val outputBytes = directBytes(artifact.output.count * Float.SIZE_BYTES)
+    private val outputFloats = outputBytes.asFloatBuffer()
+    private val logits = FloatArray(artifact.output.count)
+
+    override val version: String get() = TensorFlowLite.runtimeVersion()
+
+    init {
+        try {
+            check("input", artifact.input, interpreter.getInputTensor(0))
+            check("output", artifact.output, interpreter.getOutputTensor(0))
+        } catch (e: LolvitException) {
+            close()
+            throw e
+        }
+    }
+
+    private fun check(what: String, spec: TensorSpec, tensor: Tensor) {
+        val dtype = (ask(tensor, "dataType") as DataType).let { if (it == DataType.FLOAT32) "float32" else it.name.lowercase() }
+        expectTensor(artifact, what, spec, (ask(tensor, "shape") as IntArray).toList(), dtype)
+    }
+
+    /** By name: `Tensor` is a class up to TensorFlow Lite 2.6, as on desktops, and an interface since. */
+    private fun ask(tensor: Tensor, method: String): Any? = Tensor::class.java.getMethod(method).invoke(tensor)
+
+    override fun run(input: FloatBuffer): FloatArray {
+        requireInput(input, artifact)
+        outputBytes.rewind()
+        outputFloats.rewind()
+        try {
+            interpreter.run(input, outputBytes)
+        } catch (e: RuntimeException) {
+            throw LolvitException("$title failed: ${e.message}; choose another engine", e)
+        }
+        outputFloats.get(logits)
+        return logits
+    }
+
+    override fun close() {
+        interpreter.close()
+        delegate?.close()
+    }
+}

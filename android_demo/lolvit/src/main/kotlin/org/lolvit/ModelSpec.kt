@@ -1,0 +1,81 @@
+package org.lolvit
+
+/** A height and a width in pixels, in the manifest's order. */
+public data class ImageSize(val height: Int, val width: Int) {
+    override fun toString(): String = "${height}x$width"
+}
+
+/** The order of an image tensor's axes: planes of channels, or channels of each pixel together. */
+public enum class Layout { NCHW, NHWC }
+
+/** One input or output of an artifact. [layout] is null for what is no image. */
+public data class TensorSpec(
+    val name: String,
+    val shape: List<Int>,
+    val dtype: String,
+    val layout: Layout?,
+    val values: String,
+) {
+    /** The number of elements. */
+    val count: Int get() = shape.fold(1, Int::times)
+}
+
+/** One file that an engine opens. [packaged] is false where the app does not carry it. */
+public data class ArtifactSpec(
+    val path: String,
+    val format: String,
+    val precision: String,
+    val sha256: String,
+    val bytes: Long,
+    val input: TensorSpec,
+    val output: TensorSpec,
+    val packaged: Boolean,
+)
+
+/** The filter that a photo is resized with, as Pillow names it. */
+public enum class Interpolation { BICUBIC, BILINEAR }
+
+/**
+ * All that `manifest.json` says of a model that an app needs.
+ *
+ * @property name the model's name, such as `lolvit_x`.
+ * @property size height and width of the input.
+ * @property cropPct the part of the resized photo that the crop covers.
+ * @property mean per channel (red, green, blue), of pixels in 0 to 1.
+ * @property std per channel, likewise.
+ * @property labels one for each class; empty where nobody gave any.
+ * @property trained false for random weights: then the classes mean nothing.
+ * @property artifacts every artifact that an engine of [Engines] could open, packaged or not.
+ */
+public class ModelSpec internal constructor(
+    public val name: String,
+    public val size: ImageSize,
+    public val cropPct: Double,
+    public val interpolation: Interpolation,
+    mean: FloatArray,
+    std: FloatArray,
+    public val classes: Int,
+    public val labels: List<String>,
+    public val trained: Boolean,
+    public val artifacts: List<ArtifactSpec>,
+) {
+    private val means = mean.copyOf()
+    private val deviations = std.copyOf()
+
+    public val mean: FloatArray get() = means.copyOf()
+    public val std: FloatArray get() = deviations.copyOf()
+
+    /** The label of a class, or `class 17` where there are none. */
+    public fun label(index: Int): String = labels.getOrNull(index) ?: "class $index"
+
+    public companion object {
+        /**
+         * Reads the manifest of a model's folder, and its labels.
+         *
+         * @throws LolvitException it is missing, is no manifest, is of another schema version or
+         *   contradicts itself.
+         */
+        @Throws(LolvitException::class)
+        public fun load(source: ModelSource): ModelSpec = ManifestReader(source).read()
+    }
+}

@@ -1,0 +1,88 @@
+package org.lolvit
+
+import ai.onnxruntime.OnnxTensor
+import ai.onnxruntime.OrtEnvironment
+import ai.onnxruntime.OrtException
+import ai.onnxruntime.OrtSession
+import ai.onnxruntime.TensorInfo
+import java.nio.ByteBuffer
+import java.nio.FloatBuffer
+
+/** ONNX Runtime on the CPU. */
+internal object OnnxCpu : EngineKind {
+    override val id = "onnx-cpu"
+    override val title = "ONNX Runtime, CPU"
+    override val accelerator = Accelerator.CPU
+    override val format = "onnx"
+
+    override fun missing(): String? =
+        if (isPresent("ai.onnxruntime.OrtEnvironment")) null
+        else "ONNX Runtime is not in this app; add com.microsoft.onnxruntime:onnxruntime-android to it"
+
+    override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine = OnnxEngine(title, model, artifact, threads)
+}
+
+private class OnnxEngine(
+    override val title: String,
+    model: ByteBuffer,
+    override val artifact: ArtifactSpec,
+    threads: Int,
+) : Engine {
+    private val environment = OrtEnvironment.getEnvironment()
+    private val session = OrtSession.SessionOptions().use { options ->
+        options.setIntraOpNumThreads(threads)
+        options.setInterOpNumThreads(1)
+        environment.createSession(model, options)
+    }
+    private val outputFloats = directBytes(artifact.output.count * Float.SIZE_BYTES).asFloatBuffer()
+    private val logits = FloatArray(artifact.output.count)
+    private var outputs: Map<String, OnnxTensor> = emptyMap()
+    private var inputs: Map<String, OnnxTensor> = emptyMap()
+    private var lastInput: FloatBuffer? = null
+
+    override val version: String get() = environment.version
+
+    init {
+        try {
+            check("input", artifact.input, session.inputInfo.values.first().info as TensorInfo)
+            check("output", artifact.output, session.outputInfo.values.first().info as TensorInfo)
+            outputs = mapOf(session.outputNames.first() to tensor(outputFloats, artifact.output))
+        } catch (e: LolvitException) {
+            close()
+            throw e
+        }
+    }
+
+    private fun check(what: String, spec: TensorSpec, info: TensorInfo) =
+        expectTensor(artifact, what, spec, info.shape.map(Long::toInt), info.type.name.replace("FLOAT", "float32").lowercase())
+
+    private fun tensor(floats: FloatBuffer, spec: TensorSpec) =
+        OnnxTensor.createTensor(environment, floats, LongArray(spec.shape.size) { spec.shape[it].toLong() })
+
+    override fun run(input: FloatBuffer): FloatArray {
+        requireInput(input, artifact)
+        try {
+            if (input !== lastInput) bind(input)
+            session.run(inputs, emptySet(), outputs).close()
+        } catch (e: OrtException) {
+            throw LolvitException("$title failed: ${e.message}; choose another engine", e)
+        }
+        outputFloats.rewind()
+        outputFloats.get(logits)
+        return logits
+    }
+
+    /** Wraps the caller's buffer, without a copy, for as long as he gives the same one. */
+    private fun bind(input: FloatBuffer) {
+        inputs.values.forEach(OnnxTensor::close)
+        val whole = input.duplicate().apply { clear() }
+        inputs = mapOf(session.inputNames.first() to tensor(whole, artifact.input))
+        lastInput = input
+    }
+
+    override fun close() {
+        inputs.values.forEach(OnnxTensor::close)
+        outputs.values.forEach(OnnxTensor::close)
+        session.close()
+    }
+}

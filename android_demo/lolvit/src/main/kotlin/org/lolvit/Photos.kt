@@ -1,0 +1,105 @@
+package org.lolvit
+
+import android.graphics.Bitmap
+import android.graphics.BitmapFactory
+import android.graphics.ColorSpace
+import android.graphics.Matrix
+import android.media.ExifInterface
+import android.os.Build
+import java.io.IOException
+import java.io.InputStream
+
+/** Where an encoded photo is; it is opened several times. */
+public fun interface PhotoSource {
+    @Throws(IOException::class)
+    public fun open(): InputStream
+}
+
+/** Photos into bitmaps with the levels that Python's `load_photo` gives. */
+public object Photos {
+    /**
+     * The most pixels that are decoded; of larger photos every second (fourth, ...) in each direction
+     * is. At 4 bytes a pixel, and two bitmaps while one is turned upright, the bound is 128 MB of
+     * native memory.
+     */
+    public const val LARGEST: Int = 16_000_000
+
+    private val turnedByExif = setOf("image/jpeg", "image/png", "image/webp") // decoders turn HEIF and AVIF
+
+    /**
+     * Decodes a photo, upright as its EXIF orientation says. Transparency is dropped, and the colours
+     * under it stay.
+     *
+     * @throws LolvitException it can't be read, is no photo, or memory does not suffice.
+     */
+    @Throws(LolvitException::class)
+    public fun decode(source: PhotoSource): Bitmap = decode(source, BitmapFactory::decodeStream)
+
+    internal fun decode(source: PhotoSource, decoder: (InputStream, android.graphics.Rect?, BitmapFactory.Options) -> Bitmap?): Bitmap =
+        try {
+            val bounds = bounds(source)
+            val decoded = source.open().use { decoder(it, null, options(bounds)) } ?: throw LolvitException(UNREADABLE)
+            upright(plain(decoded), if (bounds.outMimeType in turnedByExif) orientation(source) else ExifInterface.ORIENTATION_NORMAL)
+        } catch (e: IOException) {
+            throw LolvitException("the photo can't be read: ${e.message}; choose another", e)
+        } catch (e: SecurityException) {
+            throw LolvitException("the photo may not be read any more; choose it again", e)
+        } catch (e: OutOfMemoryError) {
+            throw LolvitException("not enough memory for this photo; close other apps or choose a smaller one", e)
+        }
+
+    private fun bounds(source: PhotoSource): BitmapFactory.Options {
+        val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
+        source.open().use { BitmapFactory.decodeStream(it, null, bounds) }
+        if (bounds.outWidth <= 0 || bounds.outHeight <= 0) throw LolvitException(UNREADABLE)
+        return bounds
+    }
+
+    private fun options(bounds: BitmapFactory.Options) = BitmapFactory.Options().apply {
+        inPreferredConfig = Bitmap.Config.ARGB_8888
+        inPremultiplied = false // or colours under transparency are lost
+        inScaled = false
+        inSampleSize = sampling(bounds.outWidth, bounds.outHeight)
+    }
+
+    /** The smallest power of two that brings a photo to at most [LARGEST] pixels. */
+    internal fun sampling(width: Int, height: Int): Int =
+        generateSequence(1) { it * 2 }.first { (width / it).toLong() * (height / it) <= LARGEST }
+
+    /** Keeps the stored levels: without transparency, and without a colour space to convert from. */
+    private fun plain(bitmap: Bitmap): Bitmap = bitmap.apply {
+        setHasAlpha(false)
+        if (Build.VERSION.SDK_INT >= 29) setColorSpace(ColorSpace.get(ColorSpace.Named.SRGB))
+    }
+
+    private fun orientation(source: PhotoSource): Int = try {
+        source.open().use { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL) }
+    } catch (e: IOException) {
+        ExifInterface.ORIENTATION_NORMAL // malformed EXIF says nothing
+    }
+
+    private fun upright(bitmap: Bitmap, orientation: Int): Bitmap {
+        val turn = turn(orientation) ?: return bitmap
+        val turned = Bitmap.createBitmap(bitmap, 0, 0, bitmap.width, bitmap.height, turn, false)
+        bitmap.recycle()
+        return turned
+    }
+
+    private fun turn(orientation: Int): Matrix? = when (orientation) {
+        ExifInterface.ORIENTATION_FLIP_HORIZONTAL -> turn(0f, mirrored = true)
+        ExifInterface.ORIENTATION_ROTATE_180 -> turn(180f)
+        ExifInterface.ORIENTATION_FLIP_VERTICAL -> turn(180f, mirrored = true)
+        ExifInterface.ORIENTATION_TRANSPOSE -> turn(90f, mirrored = true)
+        ExifInterface.ORIENTATION_ROTATE_90 -> turn(90f)
+        ExifInterface.ORIENTATION_TRANSVERSE -> turn(270f, mirrored = true)
+        ExifInterface.ORIENTATION_ROTATE_270 -> turn(270f)
+        else -> null
+    }
+
+    private fun turn(degrees: Float, mirrored: Boolean = false) = Matrix().apply {
+        setRotate(degrees)
+        if (mirrored) postScale(-1f, 1f)
+    }
+
+    private const val UNREADABLE = "not a photo that this phone can read; choose a JPEG or PNG"
+}

@@ -1,0 +1,50 @@
+package org.lolvit
+
+import kotlin.math.abs
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+
+/** Each packaged artifact in its engine, from encoded photo to logits, against Python's runtimes. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [35])
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+class EngineParityTest {
+    private val assets get() = RuntimeEnvironment.getApplication().assets
+
+    @Before fun natives() = NativeLiteRt.load()
+
+    @Test fun `logits are Python's within 1e-4 with the same five classes`() {
+        val artifacts = Fixtures.document("logits.json").getJSONArray("artifacts").objects()
+        assertTrue(artifacts.size >= 4)
+        for (artifact in artifacts) {
+            val (model, format) = artifact.getString("model") to artifact.getString("format")
+            val source = AssetSource(assets, "lolvit/$model")
+            val id = if (format == "onnx") "onnx-cpu" else "litert-cpu"
+            val choice = Engines.choices(ModelSpec.load(source)).single { it.id == "$id/${artifact.getString("precision")}" }
+            Classifier(source, choice).use { compare(it, "$model-$format", artifact.getJSONObject("logits").toMap()) }
+        }
+    }
+
+    private fun compare(classifier: Classifier, name: String, expected: Map<String, String>) {
+        var worst = 0f
+        for ((photo, file) in expected) {
+            val logits = Fixtures.floats(file)
+            val prediction = classifier.classify(Photos.decode { Fixtures.photo(photo).inputStream() })
+            worst = maxOf(worst, logits.indices.maxOf { abs(logits[it] - prediction.logits[it]) })
+            val top = logits.indices.sortedByDescending { logits[it] }.take(5)
+            assertEquals("$name on $photo", top, prediction.top.map { it.index })
+        }
+        val engine = "${classifier.engine.title} ${classifier.engine.version}"
+        Fixtures.report("logits-$name", "logits" to name, "engine" to engine, "photos" to expected.size, "largest_difference" to worst)
+        assertTrue("$name differs by $worst", worst <= 1e-4f)
+    }
+
+    private fun org.json.JSONObject.toMap() = keys().asSequence().associateWith { getString(it) }
+}
