@@ -12,7 +12,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint type startup lock wheel android-test clean
+.PHONY: help install demo test test-fast lint type startup lock wheel android android-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -72,6 +72,10 @@ lock: $(BIN)/uv ## fit requirements.lock to pyproject.toml (LOCK_FLAGS=--upgrade
 	@mv requirements.lock.new requirements.lock
 
 ANDROID_FLAGS ?=
+MODELS ?= lolvit_x
+android: install ## the Android app as a signed APK with MODELS in it; needs zipalign and apksigner too
+	python android_demo/driver apk $(MODELS:%=--model %) $(ANDROID_FLAGS)
+
 android-test: install ## test the Android library and app; needs Java 17 and Maven (480 MB the first time)
 	python android_demo/driver test $(ANDROID_FLAGS)
 

@@ -1,4 +1,4 @@
-"""The driver's command line: `fetch` and `test`."""
+"""The driver's command line: `fetch`, `test` and `apk`."""
 
 from __future__ import annotations
 
@@ -64,6 +64,41 @@ def test(build_dir: Path, repository: Path, models: Path | None, only: str | Non
     build = Build(build_dir.resolve(), repository.resolve())
     prepare(build, (models or build.directory / "models").resolve())
     print_outcome(run_tests(build, only))
+
+
+@cli.command()
+@_build_dir
+@_repository
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=["lolvit_x"],
+    show_default=True,
+    help="A name, which is exported to TFLite, or the folder of an export. May be given again.",
+)
+@click.option(
+    "--abi",
+    "abis",
+    multiple=True,
+    type=click.Choice(["arm64-v8a", "x86_64"]),
+    help="Native libraries of this processor alone. By default of both.",
+)
+@click.option("--budget", metavar="MB", default=15.0, show_default=True, help="Largest size.")
+def apk(
+    build_dir: Path, repository: Path, models: tuple[str, ...], abis: tuple[str, ...], budget: float
+) -> None:
+    """Make the signed APK with models in it, verify it, and print its size by part.
+
+    Besides Java and Maven it needs zipalign and apksigner.
+    """
+    from android_build.apk import judge_apk, lines_of, make_apk
+    from android_build.apk_build import ABIS
+
+    build = Build(build_dir.resolve(), repository.resolve())
+    made = make_apk(build, models, abis or ABIS, lambda step: click.echo(f"{step} ...", err=True))
+    click.echo("\n".join(lines_of(made, budget)))
+    judge_apk(made, budget)
 
 
 def main() -> int:

@@ -11,7 +11,14 @@ from pathlib import Path
 from lolvit.errors import DeviceError, UserError
 
 # Each program that the builds call, and Debian's package that has it.
-PACKAGES = {"java": "openjdk-17-jdk-headless", "javac": "openjdk-17-jdk-headless", "mvn": "maven"}
+PACKAGES = {
+    "java": "openjdk-17-jdk-headless",
+    "javac": "openjdk-17-jdk-headless",
+    "keytool": "openjdk-17-jdk-headless",
+    "mvn": "maven",
+    "zipalign": "zipalign",
+    "apksigner": "apksigner",
+}
 
 
 def require(programs: Sequence[str]) -> None:

@@ -1,0 +1,109 @@
+"""The finished APK, looked at by other tools than those that made it, and read back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from android_build.apk_build import ApkFiles, natives, output_of
+from android_build.apk_parts import api
+from android_build.dex import read_dex
+from android_build.elf import PAGE_16K, page_alignment
+from android_build.members import REVIEWED, judge, read_reviewed
+from android_build.project import pom_property
+from android_build.public_api import read_api
+from android_build.resources import PACKAGE
+from lolvit.errors import GateFailedError
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at the APK. `passed` is None for what is told and judged by nobody."""
+
+    name: str
+    passed: bool | None
+    told: str
+
+
+def check_apk(files: ApkFiles) -> list[Check]:
+    """Return every check, failed ones included."""
+    return [*_signature(files), *_badging(files), *_aligned(files), *_code(files), *_pages(files)]
+
+
+def require_passed(checks: list[Check], files: ApkFiles) -> None:
+    """Raise on the first check that failed.
+
+    Raises:
+        GateFailedError: one did.
+    """
+    for check in checks:
+        if check.passed is False:
+            raise GateFailedError(f"{check.name}: {check.told}", where=str(files.apk))
+
+
+def _signature(files: ApkFiles) -> Iterator[Check]:
+    command = ["apksigner", "verify", "--verbose", "--min-sdk-version", pom_property("min.sdk")]
+    code, told = output_of([*command, files.apk])
+    schemes = re.findall(r"Verified using v([\d.]+) scheme .*: true", told)
+    passed = code == 0 and {"2", "3"} <= set(schemes)
+    yield Check("apksigner verify", passed, f"schemes v{', v'.join(schemes)}" if passed else told)
+
+
+def _badging(files: ApkFiles) -> Iterator[Check]:
+    code, told = output_of([files.build.aapt2, "dump", "badging", files.apk])
+    wanted = {
+        "package": rf"package: name='{PACKAGE}'",
+        "minSdk": rf"(?m)^(?:sdkVersion|minSdkVersion):'{pom_property('min.sdk')}'",
+        "targetSdk": rf"targetSdkVersion:'{pom_property('target.sdk')}'",
+        "launcher": rf"launchable-activity: name='{PACKAGE}\.\w+'",
+        "ABIs": "native-code: " + " ".join(f"'{abi}'" for abi in files.abis) + "(?m:$)",
+    }
+    missing = [name for name, pattern in wanted.items() if not re.search(pattern, told)]
+    passed = code == 0 and not missing
+    shown = [re.search(pattern, told) for pattern in wanted.values()]
+    what = "; ".join(match.group(0) for match in shown if match)
+    yield Check("aapt2 dump badging", passed, what if passed else f"lacks {missing}: {told[:300]}")
+
+
+def _aligned(files: ApkFiles) -> Iterator[Check]:
+    code, told = output_of(["zipalign", "-c", "-p", "4", files.apk])
+    how = "compressed" if files.natives_compressed else "uncompressed, on pages of 4 KB"
+    yield Check("zipalign -c -p 4", code == 0, f"natives {how}" if code == 0 else told[-300:])
+
+
+def _code(files: ApkFiles) -> Iterator[Check]:
+    dex = read_dex(files.dex)
+    told = f"{len(dex.classes)} classes, {dex.call_sites} call sites"
+    yield Check("no invoke-custom", dex.call_sites == 0, told)
+    oldest, newest = (read_api(api(files.build, level)) for level in ("min.sdk", "api.sdk"))
+    found = judge(dex, oldest, newest, reviewed := read_reviewed())
+    told = f"{found.checked} members looked up in the API of Android's level"
+    yield Check(
+        "no hidden API",
+        not found.hidden,
+        _some(found.hidden) or f"{told} {pom_property('api.sdk')}",
+    )
+    wrong = [*found.unguarded, *(f"{name} (unused)" for name in found.unused)]
+    told = f"{told} {pom_property('min.sdk')}; {len(reviewed)} newer ones are reviewed"
+    yield Check(
+        f"newer API is in {REVIEWED.name}",
+        not wrong,
+        _some(wrong) or told,
+    )
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _pages(files: ApkFiles) -> Iterator[Check]:
+    """Tell what pages the natives fit: TensorFlow Lite's are built by others, and small ones."""
+    for abi, library in natives(files.build, files.abis):
+        alignment = page_alignment(library)
+        fits = "16 KB pages too" if alignment >= PAGE_16K else "not for phones with 16 KB pages"
+        told = f"segments on {alignment // 1024} KB: {fits}"
+        yield Check(f"{abi}/{library.name}", None, told)
