@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_build.apk_parts import kotlin_stdlib, r8
-from android_build.project import ANDROID, Build, pom_property
+from android_build.project import Build, pom_property
 from android_build.resources import link_command, write_manifest
 from android_build.tools import run
 
 ABIS = ("arm64-v8a", "x86_64")
-# As Gradle's plugin takes them: the library's own rules, and the app's.
-RULES = (ANDROID / "lolvit" / "consumer-rules.pro", ANDROID / "app" / "proguard-rules.pro")
 _LIBRARIES = ("tensorflow-lite", "tensorflow-lite-api")
 _PASSWORD = "android"  # of a key that signs nothing but this build's own APKs
 
@@ -83,7 +81,7 @@ def build_apk(files: ApkFiles) -> None:
 def _link(files: ApkFiles, base: Path) -> None:
     """Link resources, manifest and assets; and list what the manifest names, for R8 to keep."""
     manifest = files.directory / "AndroidManifest.xml"
-    write_manifest(manifest, extract_natives=files.natives_compressed)
+    write_manifest(files.build, manifest, extract_natives=files.natives_compressed)
     command = link_command(files.build, manifest, files.assets, base)
     command += ["--proguard", files.directory / "manifest.pro"]
     run(command, log=files.build.logs / "apk-link.log", what="linking the APK")
@@ -96,7 +94,13 @@ def _shrink(files: ApkFiles) -> None:
     app = files.directory / "app.jar"
     _jar(build.directory / "classes", app)
     aars = [build.directory / "aar" / name for name in _LIBRARIES]
-    rules = [*RULES, files.directory / "manifest.pro", *(aar / "proguard.txt" for aar in aars)]
+    # As Gradle's plugin takes them: those of the library, the app, its manifest and the runtimes.
+    rules = [
+        build.library / "consumer-rules.pro",
+        build.app / "proguard-rules.pro",
+        files.directory / "manifest.pro",
+        *(aar / "proguard.txt" for aar in aars),
+    ]
     run(
         [
             *("java", "-Xmx2g", "-cp", r8(build), "com.android.tools.r8.R8", "--release"),

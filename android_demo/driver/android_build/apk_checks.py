@@ -13,7 +13,6 @@ from android_build.elf import PAGE_16K, page_alignment
 from android_build.members import REVIEWED, judge, read_reviewed
 from android_build.project import pom_property
 from android_build.public_api import read_api
-from android_build.resources import PACKAGE
 from lolvit.errors import GateFailedError
 
 _SHOWN = 5
@@ -54,11 +53,12 @@ def _signature(files: ApkFiles) -> Iterator[Check]:
 
 def _badging(files: ApkFiles) -> Iterator[Check]:
     code, told = output_of([files.build.aapt2, "dump", "badging", files.apk])
+    package = re.escape(files.build.package)
     wanted = {
-        "package": rf"package: name='{PACKAGE}'",
+        "package": rf"package: name='{package}'",
         "minSdk": rf"(?m)^(?:sdkVersion|minSdkVersion):'{pom_property('min.sdk')}'",
         "targetSdk": rf"targetSdkVersion:'{pom_property('target.sdk')}'",
-        "launcher": rf"launchable-activity: name='{PACKAGE}\.\w+'",
+        "launcher": rf"launchable-activity: name='{package}\.\w+'",
         "ABIs": "native-code: " + " ".join(f"'{abi}'" for abi in files.abis) + "(?m:$)",
     }
     missing = [name for name, pattern in wanted.items() if not re.search(pattern, told)]

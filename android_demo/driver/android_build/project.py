@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from lolvit.errors import UserError
 
 ANDROID = Path(__file__).resolve().parents[2]
 POM = ANDROID / "pom.xml"
@@ -14,10 +17,21 @@ _NAMESPACE = "{http://maven.apache.org/POM/4.0.0}"
 
 @dataclass(frozen=True)
 class Build:
-    """A build's own directory, so that several can stand side by side, and Maven's repository."""
+    """A build's own directory, so that several can stand side by side; Maven's repository; which app
+    is built, by default the demo, and with which copy of the library."""
 
     directory: Path
     repository: Path
+    app: Path = ANDROID / "app"
+    library: Path = ANDROID / "lolvit"
+
+    @property
+    def package(self) -> str:
+        """The app's package, from the file that Gradle reads."""
+        found = re.search(r'namespace = "([\w.]+)"', (self.app / "build.gradle.kts").read_text())
+        if found is None:
+            raise UserError("names no namespace", where=str(self.app / "build.gradle.kts"))
+        return found.group(1)
 
     @property
     def fetched(self) -> Path:
@@ -62,6 +76,8 @@ class Build:
             "build.dir": self.directory,
             "assets.dir": self.assets,
             "fixtures.dir": self.fixtures,
+            "app.dir": self.app,
+            "library.dir": self.library,
             "maven.repo.local": self.repository,
         }
         flags = [f"-D{name}={value}" for name, value in settings.items()]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from android_build.project import ANDROID, Build, pom_property
+from android_build.project import Build, pom_property
 from android_build.tools import run
 
-PACKAGE = "org.lolvit.demo"
 _ANDROID_NS = "http://schemas.android.com/apk/res/android"
-_APP = ANDROID / "app" / "src" / "main"
 
 
 def link_resources(build: Build) -> None:
@@ -22,10 +20,10 @@ def link_resources(build: Build) -> None:
     build.generated.mkdir(parents=True, exist_ok=True)
     build.assets.mkdir(parents=True, exist_ok=True)
     manifest = build.generated / "AndroidManifest.xml"
-    write_manifest(manifest)
+    write_manifest(build, manifest)
     compiled = build.generated / "res.zip"
     run(
-        [build.aapt2, "compile", "--dir", _APP / "res", "-o", compiled],
+        [build.aapt2, "compile", "--dir", build.app / "src" / "main" / "res", "-o", compiled],
         log=build.logs / "aapt2-compile.log",
         what="compiling the resources",
     )
@@ -54,13 +52,13 @@ def link_command(build: Build, manifest: Path, assets: Path, output: Path) -> li
     ]
 
 
-def write_manifest(target: Path, *, extract_natives: bool = False) -> None:
+def write_manifest(build: Build, target: Path, *, extract_natives: bool = False) -> None:
     """Copy the app's manifest with what Gradle's plugin would add and aapt2 needs; native libraries
     are mapped from the APK, or unpacked on installing."""
     ElementTree.register_namespace("android", _ANDROID_NS)
-    document = ElementTree.parse(_APP / "AndroidManifest.xml")
+    document = ElementTree.parse(build.app / "src" / "main" / "AndroidManifest.xml")
     root = document.getroot()
-    root.set("package", PACKAGE)
+    root.set("package", build.package)
     (application,) = root.findall("application")
     application.set(f"{{{_ANDROID_NS}}}extractNativeLibs", str(extract_natives).lower())
     document.write(target, encoding="utf-8", xml_declaration=True)
@@ -74,7 +72,7 @@ def _write_test_config(build: Build, manifest: Path) -> None:
         "android_merged_manifest": manifest,
         "android_merged_assets": build.assets,
         "android_resource_apk": build.generated / "resources.apk",
-        "android_custom_package": PACKAGE,
+        "android_custom_package": build.package,
     }
     text = "".join(f"{key}={value}\n" for key, value in lines.items())
     (config / "test_config.properties").write_text(text)
