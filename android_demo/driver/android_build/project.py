@@ -17,8 +17,8 @@ _NAMESPACE = "{http://maven.apache.org/POM/4.0.0}"
 
 @dataclass(frozen=True)
 class Build:
-    """A build's own directory, so that several can stand side by side; Maven's repository; which app
-    is built, by default the demo, and with which copy of the library."""
+    """A build's own directory, so that several can stand side by side; Maven's repository; the app
+    that is built, by default the demo, and the copy of the library that it is built with."""
 
     directory: Path
     repository: Path
