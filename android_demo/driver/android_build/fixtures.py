@@ -71,7 +71,8 @@ def _vector(folder: Path, photo: Photo) -> dict[str, Any]:
     return {
         "photo": photo.name,
         "tolerance": photo.tolerance,
-        "size": [image.height, image.width],
+        "subsampling": photo.subsampling,
+        "size": [side // photo.subsampling for side in (image.height, image.width)],
         "levels": levels,
         "inputs": {"settings": _WITH_INPUTS, **inputs},
     }

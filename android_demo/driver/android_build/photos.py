@@ -16,11 +16,13 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 @dataclass(frozen=True)
 class Photo:
-    """An encoded photo, and by how many levels a decoder may differ from Pillow's."""
+    """An encoded photo, by how many levels a phone may differ from Pillow, and whether it decodes
+    every pixel (1) or every second one in each direction (2)."""
 
     name: str
     data: bytes
     tolerance: int = 0
+    subsampling: int = 1
 
 
 def make_photos() -> list[Photo]:
@@ -89,12 +91,15 @@ def _orientations(rgb: Image.Image) -> Iterator[Photo]:
 
 
 def _large(rgb: Image.Image) -> Iterator[Photo]:
-    """Twelve megapixels, as phones take them."""
+    """As phones take them: decoded whole, and beyond what is."""
     large = rgb.resize((4000, 3000))
     yield _png("12-megapixels", large, compress_level=1)
     turned = Image.Exif()
     turned[_ORIENTATION] = 6
     yield _jpeg("12-megapixels-turned", large, quality=90, exif=turned)
+    mosaic = Image.fromarray(np.tile(np.asarray(rgb), (10, 10, 1)))  # 6000x4000, as sharp as it gets
+    encoded = _encoded(mosaic, "JPEG", quality=90)
+    yield Photo("24-megapixels.jpg", encoded, tolerance=8, subsampling=2)
 
 
 def _png(name: str, image: Image.Image, **options: object) -> Photo:

@@ -32,7 +32,8 @@ public class AssetSource(private val assets: AssetManager, private val folder: S
     public companion object {
         /** Lists the models that are packaged in the app: the folders of `assets/lolvit`. */
         public fun list(assets: AssetManager): List<AssetSource> =
-            assets.list(ROOT).orEmpty().sorted().map { AssetSource(assets, "$ROOT/$it") }
+            // Robolectric lists files of folders below too.
+            assets.list(ROOT).orEmpty().map { it.substringBefore('/') }.distinct().sorted().map { AssetSource(assets, "$ROOT/$it") }
 
         private const val ROOT = "lolvit"
     }

@@ -8,13 +8,9 @@ import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
-import org.robolectric.annotation.Config
-import org.robolectric.annotation.GraphicsMode
 
 /** Each packaged artifact in its engine, from encoded photo to logits, against Python's runtimes. */
 @RunWith(RobolectricTestRunner::class)
-@Config(sdk = [35])
-@GraphicsMode(GraphicsMode.Mode.NATIVE)
 class EngineParityTest {
     private val assets get() = RuntimeEnvironment.getApplication().assets
 

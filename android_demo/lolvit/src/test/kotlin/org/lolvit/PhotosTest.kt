@@ -1,0 +1,53 @@
+package org.lolvit
+
+import android.graphics.Bitmap
+import java.io.ByteArrayInputStream
+import java.io.IOException
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+
+/** What can't be decoded is told in one line. That the rest is right, `PreprocessTest` shows. */
+@RunWith(RobolectricTestRunner::class)
+class PhotosTest {
+    private val photo = PhotoSource { Fixtures.photo("exif-6.jpg").inputStream() }
+
+    @Test fun `what is no photo is refused`() {
+        for (bytes in listOf(ByteArray(0), "no photo".toByteArray(), Fixtures.photo("full.png").readBytes().copyOf(20))) {
+            assertEquals(
+                "not a photo that this phone can read; choose a JPEG or PNG",
+                refusal { Photos.decode { ByteArrayInputStream(bytes) } },
+            )
+        }
+    }
+
+    @Test fun `a photo that can't be opened is refused`() {
+        assertEquals("the photo can't be read: gone; choose another", refusal { Photos.decode { throw IOException("gone") } })
+        assertTrue("choose it again" in refusal { Photos.decode { throw SecurityException("Permission Denial") } })
+    }
+
+    @Test fun `a photo that memory does not hold is refused`() {
+        val line = refusal { Photos.decode(photo) { _, _, _ -> throw OutOfMemoryError("Failed to allocate 48000000 bytes") } }
+        assertEquals("not enough memory for this photo; close other apps or choose a smaller one", line)
+    }
+
+    @Test fun `a decoder that gives up is told`() {
+        assertTrue("choose a JPEG or PNG" in refusal { Photos.decode(photo) { _, _, _ -> null } })
+    }
+
+    @Test fun `only photos beyond the bound are subsampled`() {
+        assertEquals(1, Photos.sampling(4000, 4000))
+        assertEquals(2, Photos.sampling(4001, 4000))
+        assertEquals(2, Photos.sampling(8160, 6144)) // 50 megapixels
+        assertEquals(4, Photos.sampling(16_320, 12_288)) // 200 megapixels
+    }
+
+    @Test fun `a decoded photo can be drawn whatever its transparency`() {
+        val decoded = Photos.decode { Fixtures.photo("alpha.png").inputStream() }
+        assertFalse(decoded.hasAlpha())
+        android.graphics.Canvas(Bitmap.createBitmap(200, 200, Bitmap.Config.ARGB_8888)).drawBitmap(decoded, 0f, 0f, null)
+    }
+}
