@@ -1,0 +1,121 @@
+"""The guide's five steps, run as they stand there, make an empty app classify as Python does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from android_build.fetch import fetch
+from android_build.project import Build
+from android_build.resources import link_resources
+from android_build.tools import run
+from tests.android.guide import ROOT, Block, blocks_of
+from tests.android.parts import REPOSITORY, require_build
+
+STEPS = "Into your own app, in five steps"
+MANIFEST = """<?xml version="1.0" encoding="utf-8"?>
+<manifest xmlns:android="http://schemas.android.com/apk/res/android">
+    <application android:label="@string/app_name">
+        <activity android:name=".ClassifyActivity" android:exported="true" />
+    </application>
+</manifest>
+"""
+STRINGS = '<resources><string name="app_name">Photos</string></resources>\n'
+BUILD_FILE = (
+    'plugins { id("com.android.application") }\n\nandroid { namespace = "com.example.photos" }\n'
+)
+
+
+def steps(language: str) -> list[Block]:
+    blocks = blocks_of(ROOT / "docs" / "android.md")
+    return [block for block in blocks if (block.heading, block.language) == (STEPS, language)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with an empty app, as Android Studio makes one."""
+    main = tmp_path / "app" / "src" / "main"
+    (main / "res" / "values").mkdir(parents=True)
+    (main / "AndroidManifest.xml").write_text(MANIFEST)
+    (main / "res" / "values" / "strings.xml").write_text(STRINGS)
+    (tmp_path / "app" / "build.gradle.kts").write_text(BUILD_FILE)
+    return tmp_path
+
+
+def follow(project: Path) -> None:
+    """Do what the guide says, with its own blocks."""
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "LOLVIT": str(ROOT), "PATH": paths}
+    for block in steps("sh"):
+        subprocess.run(["sh", "-ec", block.text], cwd=project, env=environment, check=True)
+    gradle, activity = steps("kotlin")
+    with (project / "app" / "build.gradle.kts").open("a") as file:
+        file.write(gradle.text)
+    source = project / "app" / "src" / "main" / "kotlin" / "ClassifyActivity.kt"
+    source.parent.mkdir()
+    source.write_text(activity.text)
+
+
+def shown_by(project: Path, photo: Path) -> str:
+    """Compile the app and show it a photo under Robolectric; return what it shows."""
+    build = Build(project / "build", REPOSITORY, app=project / "app", library=project / "lolvit")
+    tests = project / "app" / "src" / "test" / "kotlin"
+    tests.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("GuideTest.kt"), tests)
+    fetch(build)
+    build.fixtures.mkdir(parents=True)
+    shutil.copy(photo, build.fixtures / "photo.jpg")
+    shutil.copytree(project / "app" / "src" / "main" / "assets", build.assets, dirs_exist_ok=True)
+    link_resources(build)
+    run(build.maven("test", "-Dtest=GuideTest"), log=build.logs / "test.log", what="the app's test")
+    return (build.fixtures / "shown.txt").read_text()
+
+
+@pytest.mark.slow
+def test_followed_in_an_empty_app_it_gives_pythons_answer(project, tmp_path, run_lolvit):
+    require_build()
+    photo = tmp_path / "photo.jpg"
+    Image.fromarray(data.coffee()).save(photo, quality=92)
+    follow(project)
+    label, _, probability = shown_by(project, photo).rpartition(": ")
+    folder = project / "out" / "lolvit_x-256x256"
+    answer = run_lolvit("predict", folder, photo, "--runtime", "litert", "--json", check=True)
+    best = json.loads(answer.stdout)["predictions"][0]["top"][0]
+    print(
+        f"the app: {label} {probability}; Python: class {best['index']} {best['score']}"
+    )  # pytest -rP
+    assert label == f"class {best['index']}"
+    assert float(probability) == pytest.approx(best["score"], abs=1e-5)
+
+
+def test_the_versions_that_it_names_are_the_projects(tmp_path):
+    (block,) = steps("toml")
+    shown = tomllib.loads(block.text)
+    catalog = tomllib.loads((ROOT / "android_demo" / "gradle" / "libs.versions.toml").read_text())
+    for table, entries in shown.items():
+        assert entries.items() <= catalog[table].items()
+
+
+def test_its_dependencies_are_in_the_catalog():
+    gradle = steps("kotlin")[0].text
+    catalog = tomllib.loads((ROOT / "android_demo" / "gradle" / "libs.versions.toml").read_text())
+    named = [
+        line.split("libs.")[1].split(")")[0] for line in gradle.splitlines() if "libs." in line
+    ]
+    assert named
+    assert {name.replace(".", "-") for name in named} <= set(catalog["libraries"])
+
+
+def test_the_asset_that_it_opens_is_what_its_export_writes():
+    export, activity = steps("sh")[0].text, steps("kotlin")[1].text
+    assert "lolvit export lolvit_x " in export
+    assert '"lolvit/lolvit_x-256x256"' in activity
