@@ -59,7 +59,7 @@ def read_dex(path: Path) -> Dex:
         raise UserError("not a dex file", where=str(path))
     try:
         return _Reader(data).dex()
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, ValueError) as error:
         raise UserError("not a whole dex file", where=str(path)) from error
 
 

@@ -1,0 +1,155 @@
+"""A dex file is read back: its classes, what it refers to, and what an app may not use of that."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from android_build.dex import Dex, Reference, read_dex
+from android_build.members import judge, read_reviewed
+from android_build.public_api import PublicApi, read_api
+from lolvit.errors import UserError
+from tests.android.parts import require_r8
+from tests.android.signature_files import write_signatures
+
+# A framework of one hidden, one newer and one old member, and an app that uses all three.
+FRAMEWORK = """
+package android.view;
+public class View {
+    public int left;
+    public void invalidate() {}
+    public void setNewer(int value) {}
+    public void setHidden(long[] values) {}
+}
+"""
+APP = """
+package org.example;
+public class Panel extends android.view.View {
+    interface Shape { double area(); }
+    public String told(int count) {
+        invalidate();
+        setNewer(left);
+        setHidden(new long[count]);
+        Shape shape = () -> count;
+        return "area " + shape.area() + " of " + this;
+    }
+}
+"""
+VIEW = "android/view/View"
+OLD = {
+    "java/lang/Object": (["<init>()V", "toString()Ljava/lang/String;"], None, []),
+    VIEW: (["<init>()V", "invalidate()V", "left#I"], "java/lang/Object", []),
+}
+NEW = OLD | {VIEW: ([*OLD[VIEW][0], "setNewer(I)V"], "java/lang/Object", [])}
+NEWER, HIDDEN = "setNewer(I)V", "setHidden([J)V"
+
+
+def compile_java(folder: Path) -> None:
+    sources = {"View.java": FRAMEWORK, "Panel.java": APP}
+    for name, text in sources.items():
+        (folder / name).write_text(text)
+    command = ["javac", "-source", "11", "-target", "11", "-nowarn", "-d", str(folder)]
+    subprocess.run([*command, *sources], cwd=folder, check=True, capture_output=True)
+    with zipfile.ZipFile(folder / "app.jar", "w") as jar:
+        for path in sorted(folder.glob("org/**/*.class")):
+            jar.write(path, path.relative_to(folder))
+
+
+@pytest.fixture(scope="module")
+def dex_of(tmp_path_factory):
+    """Compile the app above, by d8 with some flags; return the dex file."""
+    r8 = require_r8()
+    folder = tmp_path_factory.mktemp("dex")
+    compile_java(folder)
+
+    def compiled(*flags: str) -> Path:
+        out = tmp_path_factory.mktemp("out")
+        d8 = ["java", "-cp", str(r8), "com.android.tools.r8.D8", "--min-api", "26", *flags]
+        subprocess.run(
+            [*d8, "--classpath", str(folder), "--output", str(out), str(folder / "app.jar")],
+            check=True,
+            capture_output=True,
+        )
+        return out / "classes.dex"
+
+    return compiled
+
+
+@pytest.fixture(scope="module")
+def dex_file(dex_of) -> Path:
+    return dex_of()
+
+
+@pytest.fixture(scope="module")
+def dex(dex_file) -> Dex:
+    return read_dex(dex_file)
+
+
+@pytest.fixture(scope="module")
+def apis(tmp_path_factory) -> tuple[PublicApi, PublicApi]:
+    folder = tmp_path_factory.mktemp("apis")
+    write_signatures(folder / "old", OLD)
+    write_signatures(folder / "new", NEW)
+    return read_api(folder / "old"), read_api(folder / "new")
+
+
+def test_classes_members_and_references_are_those_of_the_source(dex):
+    panel = dex.classes["org/example/Panel"]
+    assert panel.parents == (VIEW,)
+    assert "told(I)Ljava/lang/String;" in panel.members
+    assert Reference("org/example/Panel", HIDDEN) in dex.references
+    assert Reference("org/example/Panel", "left:I") in dex.references
+
+
+def test_invoke_custom_is_seen_where_the_compiler_leaves_it(dex, dex_of):
+    assert dex.call_sites == 0
+    assert read_dex(dex_of("--no-desugaring")).call_sites == 2  # the lambda and the text
+
+
+def test_members_are_judged_by_the_classes_that_they_are_inherited_from(dex, apis):
+    found = judge(dex, *apis, reviewed=())
+    assert [name for name in found.hidden if "View" in name or "Panel" in name] == [
+        f"org/example/Panel.{HIDDEN}"
+    ]
+    assert found.unguarded == (f"org/example/Panel.{NEWER}",)
+
+
+def test_reviewed_members_pass_and_must_be_in_use(dex, apis):
+    found = judge(dex, *apis, reviewed=[f"org/example/Panel.{NEWER}", f"{VIEW}.gone()V"])
+    assert found.unguarded == ()
+    assert found.unused == (f"{VIEW}.gone()V",)
+
+
+def test_the_reviewed_list_names_a_guard_for_each_member():
+    for member, guard in read_reviewed().items():
+        assert "." in member
+        assert guard, f"{member}: where is it guarded?"
+
+
+def test_what_is_no_dex_file_is_refused(tmp_path):
+    path = tmp_path / "classes.dex"
+    for data in (b"", b"PK\x03\x04", b"dex\n035\0"):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match="dex file"):
+            read_dex(path)
+
+
+@given(
+    keep=st.floats(0, 1), changes=st.lists(st.tuples(st.integers(8, 10_000), st.binary(max_size=4)))
+)
+def test_broken_dex_files_are_refused_or_read(dex_file, tmp_path_factory, keep, changes):
+    data = bytearray(dex_file.read_bytes())
+    for place, value in changes:
+        at = min(place, len(data) - len(value))
+        data[at : at + len(value)] = value
+    path = tmp_path_factory.getbasetemp() / "broken.dex"
+    path.write_bytes(data[: int(keep * len(data))])
+    try:
+        read_dex(path)
+    except UserError as error:
+        assert "dex file" in error.line()
