@@ -1,14 +1,160 @@
 package org.lolvit.demo
 
 import android.app.Activity
+import android.content.ActivityNotFoundException
+import android.content.Context
+import android.content.Intent
+import android.content.pm.PackageManager
+import android.graphics.Bitmap
+import android.net.Uri
 import android.os.Bundle
-import android.widget.TextView
+import java.io.IOException
+import java.io.InputStream
+import kotlin.math.min
+import org.lolvit.AssetSource
+import org.lolvit.ModelSource
+import org.lolvit.Photos
 
-/** Names the packaged models. */
-class MainActivity : Activity() {
+/** Classifies a photo that the user chooses or takes, or what a live camera sees. */
+internal open class MainActivity : Activity(), FrameTaker {
+    private lateinit var bench: Workbench
+    private lateinit var screen: MainScreen
+    private lateinit var camera: LiveCamera
+    private lateinit var access: CameraAccess
+
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
         setContentView(R.layout.main)
-        findViewById<TextView>(R.id.models)?.text = assets.list("lolvit").orEmpty().joinToString("\n")
+        edgeToEdge(window, view(R.id.root), view(R.id.scroll))
+        screen = MainScreen(this)
+        access = CameraAccess(this)
+        camera = LiveCamera(this, screen.preview, this)
+        bench = lastNonConfigurationInstance as Workbench? ?: workbench().also { it.start(wish(state)) }
+        listen()
+    }
+
+    /** Lists the models to offer; a test gives others. */
+    internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
+
+    /** It outlives this activity, so it holds the application alone. */
+    private fun workbench(): Workbench {
+        val (app, list) = applicationContext to models
+        return Workbench({ list(app) }, min(MOST_THREADS, Runtime.getRuntime().availableProcessors())) { decode(app, it) }
+    }
+
+    private fun listen() {
+        screen.choose.setOnClickListener { choose() }
+        screen.take.setOnClickListener { withCamera(TAKE) }
+        screen.live.setOnClickListener { if (bench.screen.stage == Stage.LIVE) endLive() else withCamera(LIVE) }
+        screen.cancel.setOnClickListener { bench.cancel() }
+        screen.problemAction.setOnClickListener { startActivity(access.settings()) }
+        screen.models.onChosen = bench::chooseModel
+        screen.engines.onChosen = bench::chooseEngine
+    }
+
+    override fun onStart() {
+        super.onStart()
+        screen.showCameras(access.hasCamera, access.hasCameraApp)
+        bench.listener = ::show
+        if (bench.screen.stage == Stage.LIVE) camera.start()
+    }
+
+    override fun onStop() {
+        camera.stop() // it comes back with onStart
+        bench.listener = null
+        super.onStop()
+    }
+
+    @Deprecated("the framework's way without AndroidX")
+    override fun onRetainNonConfigurationInstance(): Any = bench
+
+    override fun onSaveInstanceState(state: Bundle) {
+        super.onSaveInstanceState(state)
+        state.putString(MODEL, bench.wish.model)
+        state.putString(ENGINE, bench.wish.engine)
+        state.putParcelable(PHOTO, bench.wish.photo)
+    }
+
+    override fun onDestroy() {
+        if (!isChangingConfigurations) bench.close()
+        super.onDestroy()
+    }
+
+    private fun show(state: Screen) {
+        screen.show(state)
+        if (state.stage != Stage.LIVE) camera.stop()
+    }
+
+    private fun choose() {
+        endLive()
+        if (choosePhoto().none { start(it, CHOOSE) }) bench.fail(Problem(R.string.no_picker_title, R.string.no_picker))
+    }
+
+    private fun start(intent: Intent, code: Int): Boolean = try {
+        startActivityForResult(intent, code)
+        true
+    } catch (e: ActivityNotFoundException) {
+        false
+    }
+
+    private fun withCamera(code: Int) = if (access.isAllowed) useCamera(code) else access.ask(code)
+
+    override fun onRequestPermissionsResult(code: Int, permissions: Array<String>, results: IntArray) {
+        if (results.isEmpty()) return // the user was interrupted; nothing was answered
+        if (results[0] == PackageManager.PERMISSION_GRANTED) return useCamera(code)
+        bench.fail(Problem(R.string.refused_title, R.string.refused, permission = true))
+    }
+
+    private fun useCamera(code: Int) {
+        if (code == LIVE) return startLive()
+        endLive()
+        val taken = start(takePhoto(CapturedPhotos.fresh(this)), TAKE)
+        if (!taken) bench.fail(Problem(R.string.no_camera_title, R.string.no_camera_app))
+    }
+
+    private fun startLive() {
+        bench.startLive()
+        if (bench.screen.stage == Stage.LIVE) camera.start()
+    }
+
+    private fun endLive() {
+        bench.stopLive(camera.last)
+        camera.stop()
+    }
+
+    @Deprecated("the framework's way without AndroidX")
+    override fun onActivityResult(request: Int, code: Int, data: Intent?) {
+        val photo = if (request == TAKE) CapturedPhotos.address(this) else data?.data
+        if (code == RESULT_OK && photo != null) bench.classify(photo)
+    }
+
+    override val wantsFrame: Boolean get() = bench.wantsFrame
+
+    override fun take(frame: Frame) = bench.frame(frame)
+
+    override fun onProblem(problem: Problem) = bench.fail(problem)
+
+    private companion object {
+        const val CHOOSE = 1
+        const val TAKE = 2
+        const val LIVE = 3
+        const val MODEL = "model"
+        const val ENGINE = "engine"
+        const val PHOTO = "photo"
+
+        /** Phones have at most four fast cores; more threads wait for the slow ones. */
+        const val MOST_THREADS = 4
+
+        fun decode(app: Context, photo: Uri): Bitmap = Photos.decode { open(app, photo) }
+
+        /** Other apps' providers throw what they like; the user is told, as of any photo that can't be read. */
+        fun open(app: Context, photo: Uri): InputStream = try {
+            app.contentResolver.openInputStream(photo) ?: throw IOException("nothing at $photo")
+        } catch (e: RuntimeException) {
+            throw IOException(e.toString(), e)
+        }
+
+        @Suppress("DEPRECATION") // the typed call came with Android 13
+        fun wish(state: Bundle?) = Wish(state?.getString(MODEL), state?.getString(ENGINE), state?.getParcelable(PHOTO))
     }
 }

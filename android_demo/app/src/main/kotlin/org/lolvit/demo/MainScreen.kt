@@ -1,0 +1,135 @@
+package org.lolvit.demo
+
+import android.app.Activity
+import android.graphics.Bitmap
+import android.view.TextureView
+import android.view.View
+import android.widget.Button
+import android.widget.ImageView
+import android.widget.TextView
+import org.lolvit.EngineChoice
+
+/** The views of the main screen, and how they show a [Screen]. */
+internal class MainScreen(private val activity: Activity) {
+    val choose: Button = activity.view(R.id.choose)
+    val take: Button = activity.view(R.id.take)
+    val live: Button = activity.view(R.id.live)
+    val cancel: Button = activity.view(R.id.cancel)
+    val problemAction: Button = activity.view(R.id.problem_action)
+    val models: ChoiceList = activity.view(R.id.models)
+    val engines: ChoiceList = activity.view(R.id.engines)
+    val preview: TextureView = activity.view(R.id.preview)
+
+    private val photo: ImageView = activity.view(R.id.photo)
+    private val scores: ScoreList = activity.view(R.id.scores)
+    private val now = Figure(R.id.now, R.string.now)
+    private val median = Figure(R.id.median, R.string.median)
+    private val p90 = Figure(R.id.p90, R.string.p90)
+
+    fun show(screen: Screen) {
+        showPicture(screen.photo, screen.stage == Stage.LIVE)
+        showProgress(screen.stage)
+        showProblem(screen.problem)
+        showPrediction(screen)
+        showLatency(screen)
+        showChoices(screen)
+    }
+
+    /** Leaves the camera's buttons enabled, or says why they are not. */
+    fun showCameras(camera: Boolean, app: Boolean) {
+        live.isEnabled = camera
+        take.isEnabled = camera && app
+        val reason = activity.view<TextView>(R.id.camera_reason)
+        reason.showIf(!camera || !app)
+        if (!app) reason.setText(R.string.no_camera_app)
+        if (!camera) reason.setText(R.string.no_camera)
+    }
+
+    private fun showPicture(bitmap: Bitmap?, live: Boolean) {
+        photo.setImageBitmap(bitmap)
+        photo.showIf(bitmap != null && !live)
+        preview.showIf(live)
+        activity.view<View>(R.id.empty).showIf(bitmap == null && !live)
+        this.live.setText(if (live) R.string.stop_camera else R.string.live_camera)
+        this.live.setCompoundDrawablesRelativeWithIntrinsicBounds(0, if (live) R.drawable.ic_stop else R.drawable.ic_live, 0, 0)
+    }
+
+    private fun showProgress(stage: Stage) {
+        val text = when (stage) {
+            Stage.LOADING -> R.string.loading_model
+            Stage.CLASSIFYING -> R.string.reading_photo
+            Stage.TIMING -> R.string.timing
+            Stage.IDLE, Stage.LIVE -> null
+        }
+        activity.view<View>(R.id.progress).showIf(text != null)
+        if (text != null) activity.view<TextView>(R.id.progress_text).setText(text)
+    }
+
+    private fun showProblem(problem: Problem?) {
+        activity.view<View>(R.id.problem).showIf(problem != null)
+        if (problem == null) return
+        activity.view<TextView>(R.id.problem_title).setText(problem.title)
+        activity.view<TextView>(R.id.problem_text).text = problem.text?.let { activity.getString(it, problem.detail) } ?: problem.detail
+        problemAction.showIf(problem.permission)
+    }
+
+    private fun showPrediction(screen: Screen) {
+        val top = screen.prediction?.top.orEmpty()
+        val untrained = screen.model?.spec?.trained == false
+        activity.view<View>(R.id.untrained).showIf(untrained && top.isNotEmpty())
+        scores.showIf(top.isNotEmpty())
+        scores.show(top.map { ShownScore(it.label, it.probability) }, screen.stage == Stage.LIVE)
+    }
+
+    private fun showLatency(screen: Screen) {
+        val latency = screen.latency
+        activity.view<View>(R.id.latency).showIf(latency != null)
+        if (latency == null) return
+        now.show(latency.now)
+        median.show(latency.median)
+        p90.show(latency.p90)
+        activity.view<TextView>(R.id.runs).text = runs(latency.runs, screen.prediction?.preprocessMs ?: 0.0)
+    }
+
+    private fun runs(count: Int, preparing: Double): String {
+        if (count == 0) return activity.getString(R.string.first_run)
+        return activity.resources.getQuantityString(R.plurals.runs, count, count, activity.milliseconds(preparing))
+    }
+
+    private fun showChoices(screen: Screen) {
+        activity.view<View>(R.id.choices).showIf(screen.models.isNotEmpty())
+        activity.view<View>(R.id.engines_heading).showIf(screen.engines.isNotEmpty())
+        models.show(screen.models.map { Choice(it.id, it.title, detail(it)) }, screen.model?.id)
+        engines.show(screen.engines.map(::choice), screen.engine?.id)
+        activity.view<TextView>(R.id.subtitle).text = subtitle(screen)
+    }
+
+    private fun choice(engine: EngineChoice) = Choice(engine.id, engine.title, engine.missing.orEmpty(), engine.missing == null)
+
+    private fun detail(model: PackagedModel): String {
+        val spec = model.spec ?: return model.problem.orEmpty()
+        val trained = activity.getString(if (spec.trained) R.string.trained else R.string.not_trained)
+        return activity.getString(R.string.model_detail, spec.size.height, spec.size.width, trained)
+    }
+
+    private fun subtitle(screen: Screen): String = when {
+        screen.model == null -> activity.getString(R.string.tagline)
+        screen.engine == null -> screen.model.title
+        else -> activity.getString(R.string.model_on_engine, screen.model.title, screen.engine.title)
+    }
+
+    /** A number over its name, read out as one. */
+    private inner class Figure(id: Int, private val name: Int) {
+        private val view: View = activity.view(id)
+
+        init {
+            view.child<TextView>(R.id.figure_name).setText(name)
+        }
+
+        fun show(value: Double?) {
+            val text = value?.let(activity::milliseconds) ?: activity.getString(R.string.not_yet)
+            view.child<TextView>(R.id.figure_value).text = text
+            view.contentDescription = activity.getString(R.string.spoken_figure, activity.getString(name), text)
+        }
+    }
+}

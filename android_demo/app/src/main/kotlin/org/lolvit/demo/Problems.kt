@@ -1,0 +1,54 @@
+package org.lolvit.demo
+
+import android.hardware.camera2.CameraAccessException
+import android.hardware.camera2.CameraDevice
+import android.util.Log
+import org.lolvit.LolvitException
+
+/**
+ * A failure that the user can do something about.
+ *
+ * @property title a string: what failed.
+ * @property text a string: what to do. [detail] fills its place, or stands alone where there is no text.
+ * @property permission whether a button leads to the app's permissions.
+ */
+internal data class Problem(val title: Int, val text: Int?, val detail: String? = null, val permission: Boolean = false)
+
+/** Ends a task of the worker with a [problem] for the screen. */
+internal class Refusal(val problem: Problem, cause: Throwable) : Exception(cause)
+
+/** Does [task]; what the library refuses in it becomes a problem of that [title], with the library's own words. */
+internal inline fun <T> refusing(title: Int, task: () -> T): T = try {
+    task()
+} catch (e: LolvitException) {
+    throw Refusal(Problem(title, null, e.message), e)
+}
+
+/** Does [task] and returns its problem, or null. A mistake of ours is shown too, and logged whole. */
+internal inline fun problemOf(task: () -> Unit): Problem? = try {
+    task()
+    null
+} catch (e: Refusal) {
+    e.problem
+} catch (e: OutOfMemoryError) {
+    Problem(R.string.memory_title, R.string.memory)
+} catch (e: RuntimeException) {
+    Log.e("lolvit", "a task failed", e)
+    Problem(R.string.unforeseen_title, R.string.unforeseen, e.toString())
+}
+
+/** What a camera's `onError` code means for the user. */
+internal fun cameraError(code: Int): Problem = when (code) {
+    CameraDevice.StateCallback.ERROR_CAMERA_IN_USE, CameraDevice.StateCallback.ERROR_MAX_CAMERAS_IN_USE -> cameraProblem(R.string.camera_busy)
+    CameraDevice.StateCallback.ERROR_CAMERA_DISABLED -> cameraProblem(R.string.camera_disabled)
+    else -> cameraProblem(R.string.camera_lost)
+}
+
+/** What a refused call of the camera means for the user. */
+internal fun cameraError(error: CameraAccessException): Problem = when (error.reason) {
+    CameraAccessException.CAMERA_IN_USE, CameraAccessException.MAX_CAMERAS_IN_USE -> cameraProblem(R.string.camera_busy)
+    CameraAccessException.CAMERA_DISABLED -> cameraProblem(R.string.camera_disabled)
+    else -> cameraProblem(R.string.camera_lost)
+}
+
+internal fun cameraProblem(text: Int) = Problem(R.string.camera_title, text)

@@ -1,0 +1,33 @@
+package org.lolvit.demo
+
+import android.graphics.Bitmap
+import android.net.Uri
+import org.lolvit.EngineChoice
+import org.lolvit.ModelSource
+import org.lolvit.ModelSpec
+import org.lolvit.Prediction
+
+/** All that the main screen shows, at one moment. Made and read on the main thread. */
+internal data class Screen(
+    val stage: Stage = Stage.LOADING,
+    val models: List<PackagedModel> = emptyList(),
+    val model: PackagedModel? = null,
+    val engines: List<EngineChoice> = emptyList(),
+    val engine: EngineChoice? = null,
+    val photo: Bitmap? = null,
+    val prediction: Prediction? = null,
+    val latency: Latency? = null,
+    val problem: Problem? = null,
+)
+
+/** What the app does just now. */
+internal enum class Stage { LOADING, IDLE, CLASSIFYING, TIMING, LIVE }
+
+/** A model in the app's assets; without [spec], [problem] says why it can't be read. */
+internal class PackagedModel(val source: ModelSource, val spec: ModelSpec?, val problem: String?) {
+    val id: String get() = source.toString()
+    val title: String get() = spec?.name ?: id.substringAfterLast('/')
+}
+
+/** What the user chose, which outlives the process: ids of model and engine, and the photo. */
+internal data class Wish(val model: String? = null, val engine: String? = null, val photo: Uri? = null)

@@ -1,0 +1,120 @@
+package org.lolvit.demo
+
+import android.graphics.Rect
+import android.view.View
+import android.view.ViewGroup
+import android.widget.Button
+import android.widget.ScrollView
+import android.widget.TextView
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+
+/** The main screen as pixels, and what must hold of it in every size, language direction and font. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [35], qualifiers = "w360dp-h800dp-xhdpi")
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+class ScreensTest {
+    @Test fun `empty, on a phone`() = empty().run { verify(); png("main-empty") }
+
+    @Test fun `result, on a phone`() = result().run { verify(); png("main-light") }
+
+    @Config(qualifiers = "w360dp-h800dp-night-xhdpi")
+    @Test fun `result, in the dark`() = result().run { verify(); png("main-dark") }
+
+    @Config(qualifiers = "w800dp-h1100dp-hdpi")
+    @Test fun `result, on a tablet`() = result().run { verify(); png("main-tablet") }
+
+    @Config(qualifiers = "w800dp-h360dp-land-night-xhdpi")
+    @Test fun `result, on a phone held across`() = result().run { verify(); png("main-across") }
+
+    @Config(qualifiers = "w360dp-h800dp-ldrtl-xhdpi")
+    @Test fun `result, from right to left`() = result().run { verify(); png("main-rtl") }
+
+    @Test fun `result, in fonts of twice the size`() {
+        RuntimeEnvironment.setFontScale(2f)
+        result().run {
+            verify()
+            png("main-large-1")
+            activity.view<ScrollView>(R.id.scroll).scrollTo(0, activity.window.decorView.height * 3 / 4)
+            png("main-large-2")
+        }
+    }
+
+    @Test fun `choices, at the end of the page`() = result().run {
+        activity.view<ScrollView>(R.id.scroll).fullScroll(View.FOCUS_DOWN)
+        png("main-choices")
+    }
+
+    @Test fun `a failure`() = Rig(model(DIGITS), model(UNTRAINED)).run {
+        pick(offered("text.jpg") { "no photo".byteInputStream() })
+        await()
+        verify()
+        png("main-problem")
+    }
+
+    @Config(qualifiers = "w360dp-h800dp-night-xhdpi")
+    @Test fun `no model, in the dark`() = Rig().run {
+        await()
+        verify()
+        png("main-no-model")
+    }
+
+    @Test fun `an untrained model`() = Rig(model(UNTRAINED)).run {
+        pick(photo("full.png"))
+        await()
+        verify()
+        png("main-untrained")
+    }
+
+    private fun empty() = Rig(model(DIGITS), model(UNTRAINED)).apply { await() }
+
+    private fun result() = Rig(model(DIGITS), model(UNTRAINED)).apply {
+        pick(photo("digit-2.png"))
+        await()
+    }
+
+    private fun Rig.verify() {
+        val views = shown(activity.view(R.id.root))
+        views.filterIsInstance<TextView>().forEach(::nothingIsCut)
+        views.filter { it.isClickable && it.isEnabled }.forEach(::canBeTouched)
+        views.forEach { insideOfParent(it) }
+        keyboardOrder(views)
+    }
+
+    private fun nothingIsCut(view: TextView) {
+        val layout = view.layout ?: return
+        val name = "'${view.text}'"
+        assertTrue("$name is cut below", layout.height + view.compoundPaddingTop + view.compoundPaddingBottom <= view.height)
+        for (line in 0 until layout.lineCount) {
+            assertEquals("$name ends in an ellipsis", 0, layout.getEllipsisCount(line))
+            assertTrue("$name is cut at the side", layout.getLineWidth(line) <= view.width - view.compoundPaddingLeft - view.compoundPaddingRight + 1)
+        }
+    }
+
+    private fun canBeTouched(view: View) {
+        val least = (48 * view.resources.displayMetrics.density).toInt()
+        if (view is TextView && view.isTextSelectable) return
+        assertTrue("$view is ${view.width} x ${view.height}", view.width >= least && view.height >= least)
+        if (view is Button) assertTrue("$view says nothing", view.text.isNotBlank())
+    }
+
+    private fun insideOfParent(view: View) {
+        val parent = view.parent as? ViewGroup ?: return
+        if (parent is ScrollView || view.width == 0) return
+        val area = Rect(0, 0, parent.width, parent.height)
+        assertTrue("$view leaves $parent", area.contains(view.left, view.top, view.right, view.bottom))
+    }
+
+    /** The keyboard goes through the controls in the order of the page: down, then along. */
+    private fun keyboardOrder(views: List<View>) {
+        val stops = views.filter { it.isFocusable && it.isEnabled && it is Button }
+        assertTrue("no way for a keyboard", stops.isNotEmpty())
+        stops.forEach { assertTrue("$it takes no focus", it.requestFocus()) }
+    }
+}
