@@ -51,7 +51,7 @@ internal class MainScreen(private val activity: Activity) {
         preview.showIf(live)
         activity.view<View>(R.id.empty).showIf(bitmap == null && !live)
         this.live.setText(if (live) R.string.stop_camera else R.string.live_camera)
-        this.live.setCompoundDrawablesRelativeWithIntrinsicBounds(0, if (live) R.drawable.ic_stop else R.drawable.ic_live, 0, 0)
+        this.live.isActivated = live
     }
 
     private fun showProgress(stage: Stage) {
@@ -69,7 +69,7 @@ internal class MainScreen(private val activity: Activity) {
         activity.view<View>(R.id.problem).showIf(problem != null)
         if (problem == null) return
         activity.view<TextView>(R.id.problem_title).setText(problem.title)
-        activity.view<TextView>(R.id.problem_text).text = problem.text?.let { activity.getString(it, problem.detail) } ?: problem.detail
+        activity.view<TextView>(R.id.problem_text).text = problem.text?.let { activity.getString(it, problem.detail) } ?: sentence(problem.detail.orEmpty())
         problemAction.showIf(problem.permission)
     }
 
@@ -104,10 +104,10 @@ internal class MainScreen(private val activity: Activity) {
         activity.view<TextView>(R.id.subtitle).text = subtitle(screen)
     }
 
-    private fun choice(engine: EngineChoice) = Choice(engine.id, engine.title, engine.missing.orEmpty(), engine.missing == null)
+    private fun choice(engine: EngineChoice) = Choice(engine.id, engine.title, engine.missing?.let(::sentence).orEmpty(), engine.missing == null)
 
     private fun detail(model: PackagedModel): String {
-        val spec = model.spec ?: return model.problem.orEmpty()
+        val spec = model.spec ?: return sentence(model.problem.orEmpty())
         val trained = activity.getString(if (spec.trained) R.string.trained else R.string.not_trained)
         return activity.getString(R.string.model_detail, spec.size.height, spec.size.width, trained)
     }

@@ -7,14 +7,14 @@ import android.util.AttributeSet
 import android.widget.FrameLayout
 import kotlin.math.min
 
-/** A frame of 4 to 3 with round corners, at most as high as two thirds of the screen. */
+/** A frame of 4 to 3 with round corners, at most half as high as the screen. */
 internal class PhotoFrame(context: Context, attributes: AttributeSet?) : FrameLayout(context, attributes) {
     private val outline = Path()
     private val radius = resources.getDimension(R.dimen.card_radius)
 
     override fun onMeasure(widthMeasureSpec: Int, heightMeasureSpec: Int) {
         val width = MeasureSpec.getSize(widthMeasureSpec)
-        val height = min(width * 3 / 4, resources.displayMetrics.heightPixels * 2 / 3)
+        val height = min(width * 3 / 4, resources.displayMetrics.heightPixels / 2)
         super.onMeasure(widthMeasureSpec, MeasureSpec.makeMeasureSpec(maxOf(height, minimumHeight), MeasureSpec.EXACTLY))
     }
 

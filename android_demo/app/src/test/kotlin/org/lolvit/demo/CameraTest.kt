@@ -3,9 +3,7 @@ package org.lolvit.demo
 import android.Manifest
 import android.app.Activity
 import android.content.Intent
-import android.content.pm.ActivityInfo
 import android.content.pm.PackageManager
-import android.content.pm.ResolveInfo
 import android.graphics.Bitmap
 import android.hardware.camera2.CameraAccessException
 import android.hardware.camera2.CameraDevice
@@ -40,11 +38,7 @@ class CameraTest {
 
     @Before fun aDeviceWithCamera() {
         NativeLiteRt.load()
-        val packages = shadowOf(application.packageManager)
-        packages.setSystemFeature(PackageManager.FEATURE_CAMERA_ANY, true)
-        val app = ResolveInfo().apply { activityInfo = ActivityInfo().apply { packageName = "camera"; name = "camera.Main" } }
-        @Suppress("DEPRECATION")
-        packages.addResolveInfoForIntent(Intent(MediaStore.ACTION_IMAGE_CAPTURE), app)
+        givePhoneACamera()
     }
 
     @Test fun `a photo is taken by the camera app, into the app's own file, and classified`() {

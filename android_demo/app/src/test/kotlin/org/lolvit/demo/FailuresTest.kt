@@ -3,14 +3,12 @@ package org.lolvit.demo
 import android.content.pm.PackageManager
 import android.net.Uri
 import android.os.Looper
-import android.provider.MediaStore
 import android.provider.Settings
 import android.view.View
 import java.io.File
 import java.io.FileNotFoundException
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
-import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
@@ -116,7 +114,7 @@ class FailuresTest {
     }
 
     @Test fun `the camera refused leads to the settings`() {
-        camera()
+        givePhoneACamera()
         val rig = Rig(model(DIGITS))
         rig.await()
         rig.click(R.id.live)
@@ -141,9 +139,6 @@ class FailuresTest {
         assertEquals(rig.activity.getString(title), rig.text(R.id.problem_title))
         assertTrue(rig.text(R.id.problem_text), remedy in rig.text(R.id.problem_text))
     }
-
-    private fun camera() = shadowOf(RuntimeEnvironment.getApplication().packageManager)
-        .setSystemFeature(PackageManager.FEATURE_CAMERA_ANY, true)
 
     private fun broken(damage: (File) -> Unit): FolderSource {
         val folder = temporary.newFolder()

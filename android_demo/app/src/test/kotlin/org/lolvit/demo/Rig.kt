@@ -4,11 +4,15 @@ import android.app.Activity
 import android.content.ComponentName
 import android.content.Context
 import android.content.Intent
+import android.content.pm.ActivityInfo
+import android.content.pm.PackageManager
+import android.content.pm.ResolveInfo
 import android.graphics.Bitmap
 import android.graphics.Canvas
 import android.net.Uri
 import android.os.Bundle
 import android.os.Looper
+import android.provider.MediaStore
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
@@ -112,3 +116,16 @@ internal fun shown(view: View): List<View> = when {
 }
 
 internal fun texts(view: View): List<String> = shown(view).filterIsInstance<TextView>().map { it.text.toString() }
+
+/** Gives the device a camera, and an app that takes photos. */
+internal fun givePhoneACamera() {
+    shadowOf(RuntimeEnvironment.getApplication().packageManager).setSystemFeature(PackageManager.FEATURE_CAMERA_ANY, true)
+    install("camera", Intent(MediaStore.ACTION_IMAGE_CAPTURE))
+}
+
+/** Adds an app that answers [intent]. */
+internal fun install(name: String, intent: Intent) {
+    val app = ResolveInfo().apply { activityInfo = ActivityInfo().apply { packageName = name; this.name = "$name.Main" } }
+    @Suppress("DEPRECATION") // its successor takes intent filters, which can't say "any image"
+    shadowOf(RuntimeEnvironment.getApplication().packageManager).addResolveInfoForIntent(intent, app)
+}

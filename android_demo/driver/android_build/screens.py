@@ -1,0 +1,69 @@
+"""The pictures of the app in the docs: what its tests rendered, side by side and with few colours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from lolvit.errors import GateFailedError, UserError
+from lolvit.files import write_atomic
+
+# A picture of the docs, and the screens in it from left to right, as the tests name them.
+PICTURES: dict[str, tuple[str, ...]] = {
+    "android-main": ("main-empty", "main-light", "main-dark"),
+    "android-access": ("main-large", "main-large-scrolled", "main-rtl"),
+    "android-failures": ("main-untrained", "main-problem", "main-no-model"),
+    "android-tablet": ("main-tablet",),
+}
+BUDGET = 300_000  # bytes a picture
+_HEIGHT = 1000  # pixels of each screen
+_GAP = 24
+_BEHIND = (128, 136, 144)
+_COLOURS = 128
+
+
+def write_pictures(screens: Path, target: Path) -> dict[str, int]:
+    """Write every picture into `target`, and return their sizes in bytes.
+
+    Raises:
+        UserError: the tests did not render a screen.
+        GateFailedError: a picture is over the budget.
+    """
+    written = {}
+    for name, parts in PICTURES.items():
+        data = _encoded(_side_by_side([_open(screens / f"{part}.png") for part in parts]))
+        if len(data) > BUDGET:
+            raise GateFailedError(f"{name}.png has {len(data)} bytes, at most {BUDGET} are wanted")
+        write_atomic(target / f"{name}.png", data)
+        written[name] = len(data)
+    return written
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as screen:
+            return screen.convert("RGB")
+    except FileNotFoundError as error:
+        raise UserError(
+            "no such screen", where=str(path), remedy="run: python android_demo/driver test"
+        ) from error
+
+
+def _side_by_side(screens: Sequence[Image.Image]) -> Image.Image:
+    scaled = [s.resize((s.width * _HEIGHT // s.height, _HEIGHT)) for s in screens]
+    width = sum(s.width for s in scaled) + _GAP * (len(scaled) + 1)
+    picture = Image.new("RGB", (width, _HEIGHT + 2 * _GAP), _BEHIND)
+    left = _GAP
+    for screen in scaled:
+        picture.paste(screen, (left, _GAP))
+        left += screen.width + _GAP
+    return picture
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
