@@ -97,7 +97,7 @@ def _large(rgb: Image.Image) -> Iterator[Photo]:
     turned = Image.Exif()
     turned[_ORIENTATION] = 6
     yield _jpeg("12-megapixels-turned", large, quality=90, exif=turned)
-    mosaic = Image.fromarray(np.tile(np.asarray(rgb), (10, 10, 1)))  # 6000x4000, as sharp as it gets
+    mosaic = Image.fromarray(np.tile(np.asarray(rgb), (10, 10, 1)))  # 6000x4000, unsmoothed
     encoded = _encoded(mosaic, "JPEG", quality=90)
     yield Photo("24-megapixels.jpg", encoded, tolerance=8, subsampling=2)
 
