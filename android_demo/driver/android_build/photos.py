@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from android_build.icc import display_p3
 from lolvit_data.bundled import bundled_photo
 
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -76,6 +77,8 @@ def _formats(rgb: Image.Image) -> Iterator[Photo]:
     }.items():
         yield _jpeg(name, small, **options)
     yield _jpeg("grey", small.convert("L"), quality=90)
+    yield _jpeg("display-p3", small, quality=90, icc_profile=display_p3())
+    yield _png("display-p3", small, icc_profile=display_p3())
 
 
 def _orientations(rgb: Image.Image) -> Iterator[Photo]:

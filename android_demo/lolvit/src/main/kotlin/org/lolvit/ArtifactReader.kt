@@ -24,7 +24,9 @@ internal class ArtifactReader(private val source: ModelSource) {
         val model = directBytes(artifact.bytes.toInt())
         val digest = MessageDigest.getInstance("SHA-256")
         val read = copy(stream, model, digest)
-        if (read != artifact.bytes) throw LolvitException("$where: has $read bytes, its manifest says ${artifact.bytes}; $AGAIN")
+        if (read != artifact.bytes) {
+            throw LolvitException("$where: has $read bytes, its manifest says ${artifact.bytes}; $AGAIN")
+        }
         if (hex(digest.digest()) != artifact.sha256) {
             throw LolvitException("$where: does not match the sha256 in its manifest; $AGAIN")
         }

@@ -65,7 +65,8 @@ public class Classifier @Throws(LolvitException::class) constructor(
         val highest = logits.maxOf { it }
         val odds = FloatArray(logits.size) { exp(logits[it] - highest) } // softmax, shifted against overflow
         val total = odds.sum()
-        return odds.indices.sortedByDescending { odds[it] }.take(TOP).map { Score(it, spec.label(it), odds[it] / total) }
+        val best = odds.indices.sortedByDescending { odds[it] }.take(TOP)
+        return best.map { Score(it, spec.label(it), odds[it] / total) }
     }
 
     override fun close(): Unit = engine.close()
@@ -75,8 +76,9 @@ public class Classifier @Throws(LolvitException::class) constructor(
 
         fun first(spec: ModelSpec): EngineChoice {
             val choices = Engines.choices(spec)
-            return choices.find { it.missing == null }
-                ?: throw LolvitException("no engine here runs ${spec.name}: " + choices.joinToString { "${it.title}: ${it.missing}" })
+            choices.find { it.missing == null }?.let { return it }
+            val reasons = choices.joinToString(". ") { "${it.title}: ${it.missing}" }
+            throw LolvitException("no engine here runs ${spec.name}. $reasons")
         }
     }
 }

@@ -4,7 +4,10 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.FloatBuffer
 
-/** An artifact, loaded into one runtime with a fixed number of threads. For one thread at a time. */
+/**
+ * An artifact, loaded into one runtime with a fixed number of threads. For one thread at a time; on a
+ * GPU, for the one that opened it.
+ */
 public interface Engine : AutoCloseable {
     /** The runtime and its accelerator, such as `LiteRT, CPU`. */
     public val title: String

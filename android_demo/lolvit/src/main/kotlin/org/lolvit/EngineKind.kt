@@ -28,28 +28,30 @@ internal fun isPresent(name: String): Boolean = try {
 }
 
 /** Gives what a runtime throws while it opens an artifact the form of a [LolvitException]. */
-internal fun opening(kind: EngineKind, artifact: ArtifactSpec, open: () -> Engine): Engine = try {
-    open()
-} catch (e: IncompatibleClassChangeError) {
-    throw LolvitException("${kind.title}: another version of it is in this app (${e.message}); use the one that the guide names", e)
-} catch (e: LinkageError) {
-    throw LolvitException("${kind.title}: its native library is missing for this processor (${e.message}); choose another engine", e)
-} catch (e: OutOfMemoryError) {
-    throw LolvitException("${kind.title}: not enough memory for ${artifact.path}; close other apps", e)
-} catch (e: LolvitException) {
-    throw e
-} catch (e: Exception) { // runtimes throw many types at what they refuse
-    throw LolvitException("${kind.title}: refused ${artifact.path}: ${e.message}; choose another engine", e)
+internal fun opening(kind: EngineKind, artifact: ArtifactSpec, open: () -> Engine): Engine {
+    fun failed(why: String, cause: Throwable) = LolvitException("${kind.title}: $why", cause)
+    return try {
+        open()
+    } catch (e: IncompatibleClassChangeError) {
+        throw failed("another version of it is in this app (${e.message}); use the one that the guide names", e)
+    } catch (e: LinkageError) {
+        throw failed("its native library is missing for this processor (${e.message}); choose another engine", e)
+    } catch (e: OutOfMemoryError) {
+        throw failed("not enough memory for ${artifact.path}; close other apps", e)
+    } catch (e: LolvitException) {
+        throw e
+    } catch (e: Exception) { // runtimes throw many types at what they refuse
+        throw failed("refused ${artifact.path}: ${e.message}; choose another engine", e)
+    }
 }
 
 internal fun shape(axes: List<Int>): String = axes.joinToString("x")
 
 /** Throws where a loaded model's tensor is not what the manifest says. */
 internal fun expectTensor(artifact: ArtifactSpec, what: String, spec: TensorSpec, found: List<Int>, dtype: String) {
-    if (found != spec.shape || dtype != spec.dtype) {
-        throw LolvitException(
-            "${artifact.path}: its $what is $dtype ${shape(found)}, its manifest says ${spec.dtype} ${shape(spec.shape)}; " +
-                "export the model again",
-        )
-    }
+    if (found == spec.shape && dtype == spec.dtype) return
+    val told = "${spec.dtype} ${shape(spec.shape)}"
+    throw LolvitException(
+        "${artifact.path}: its $what is $dtype ${shape(found)}, its manifest says $told; export the model again",
+    )
 }

@@ -48,7 +48,8 @@ public object Engines {
     private fun choices(kind: EngineKind, spec: ModelSpec): List<EngineChoice> {
         val packaged = packaged(kind, spec)
         if (packaged.isEmpty()) {
-            return listOf(EngineChoice(kind.id, kind.title, kind.accelerator, kind.missing() ?: notPackaged(kind, spec)))
+            val missing = kind.missing() ?: notPackaged(kind, spec)
+            return listOf(EngineChoice(kind.id, kind.title, kind.accelerator, missing))
         }
         return packaged.map { artifact ->
             val missing = kind.missing() ?: refusal(artifact, spec)
@@ -74,7 +75,7 @@ public object Engines {
         val expected = if (input.layout == Layout.NHWC) listOf(1, height, width, 3) else listOf(1, 3, height, width)
         return when {
             input.dtype != "float32" || output.dtype != "float32" ->
-                "it takes ${input.dtype} and gives ${output.dtype}, this app float32 alone; export it in fp32, fp16 or int8"
+                "it takes ${input.dtype} and gives ${output.dtype}, this app float32 alone; export it in fp32"
             input.values != "normalized" || input.layout == null ->
                 "it takes ${input.values} values, this app gives normalized ones; export it again"
             input.shape != expected ->

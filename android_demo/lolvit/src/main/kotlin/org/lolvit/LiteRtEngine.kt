@@ -45,8 +45,14 @@ internal object LiteRtGpu : EngineKind {
     }
 
     override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine {
-        val delegate = Class.forName(DELEGATE).getConstructor().newInstance() as Delegate
-        return LiteRtEngine(title, model, artifact, Interpreter.Options().addDelegate(delegate), delegate as? AutoCloseable)
+        val delegate = Class.forName(DELEGATE).getConstructor().newInstance()
+        val options = Interpreter.Options().addDelegate(delegate as Delegate)
+        try {
+            return LiteRtEngine(title, model, artifact, options, delegate as AutoCloseable)
+        } catch (e: IllegalArgumentException) { // the delegate does not take the model
+            (delegate as AutoCloseable).close()
+            throw e
+        }
     }
 
     /** The delegate's own list of GPUs that it was tried on. */
@@ -87,7 +93,8 @@ private class LiteRtEngine(
     }
 
     private fun check(what: String, spec: TensorSpec, tensor: Tensor) {
-        val dtype = (ask(tensor, "dataType") as DataType).let { if (it == DataType.FLOAT32) "float32" else it.name.lowercase() }
+        val type = ask(tensor, "dataType") as DataType
+        val dtype = if (type == DataType.FLOAT32) "float32" else type.name.lowercase()
         expectTensor(artifact, what, spec, (ask(tensor, "shape") as IntArray).toList(), dtype)
     }
 

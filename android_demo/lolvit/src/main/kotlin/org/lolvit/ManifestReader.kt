@@ -27,7 +27,9 @@ internal class ManifestReader(private val source: ModelSource) {
         }
         val version = json.opt("schema_version")
         if (version != SCHEMA_VERSION) {
-            throw LolvitException("$where: schema version $version, this app reads $SCHEMA_VERSION; package the model again")
+            throw LolvitException(
+                "$where: schema version $version, this app reads $SCHEMA_VERSION; package the model again",
+            )
         }
         return json
     }
@@ -45,19 +47,21 @@ internal class ManifestReader(private val source: ModelSource) {
             classes = classes,
             labels = labels(json, classes),
             trained = json.getJSONObject("weights").getBoolean("trained"),
-            artifacts = json.getJSONArray("artifacts").objects().filter { it.getString("format") in FORMATS }.map(::artifact),
+            artifacts = json.getJSONArray("artifacts").objects()
+                .filter { it.getString("format") in FORMATS }
+                .map(::artifact),
         )
     }
 
     private fun check(spec: ModelSpec) {
         val (height, width) = spec.size
-        require(height > 0 && width > 0) { "size $height x $width" }
-        require(spec.cropPct > 0 && spec.cropPct <= 1) { "crop_pct ${spec.cropPct}" }
-        require(spec.classes > 0) { "num_classes ${spec.classes}" }
-        require(spec.std.all { it > 0 }) { "std ${spec.std.toList()}" }
+        expect(height > 0 && width > 0) { "size $height x $width" }
+        expect(spec.cropPct > 0 && spec.cropPct <= 1) { "crop_pct ${spec.cropPct}" }
+        expect(spec.classes > 0) { "num_classes ${spec.classes}" }
+        expect(spec.std.all { it > 0 }) { "std ${spec.std.toList()}" }
     }
 
-    private fun require(holds: Boolean, field: () -> String) {
+    private fun expect(holds: Boolean, field: () -> String) {
         if (!holds) throw LolvitException("$where: $field is out of range; $AGAIN")
     }
 
@@ -87,8 +91,8 @@ internal class ManifestReader(private val source: ModelSource) {
     )
 
     private fun labels(json: JSONObject, classes: Int): List<String> {
-        val listed = json.optJSONArray("labels")
-        val labels = if (listed != null) List(listed.length(), listed::getString) else text(LABELS)?.trim()?.lines().orEmpty()
+        val listed = json.optJSONArray("labels")?.let { array -> List(array.length(), array::getString) }
+        val labels = listed ?: text(LABELS)?.trim()?.lines().orEmpty()
         if (labels.isNotEmpty() && labels.size != classes) {
             throw LolvitException("$source: ${labels.size} labels for $classes classes; give one line for each class")
         }

@@ -32,8 +32,9 @@ public class AssetSource(private val assets: AssetManager, private val folder: S
     public companion object {
         /** Lists the models that are packaged in the app: the folders of `assets/lolvit`. */
         public fun list(assets: AssetManager): List<AssetSource> =
-            // Robolectric lists files of folders below too.
-            assets.list(ROOT).orEmpty().map { it.substringBefore('/') }.distinct().sorted().map { AssetSource(assets, "$ROOT/$it") }
+            assets.list(ROOT).orEmpty()
+                .map { it.substringBefore('/') }.distinct() // Robolectric lists what is in folders below too
+                .sorted().map { AssetSource(assets, "$ROOT/$it") }
 
         private const val ROOT = "lolvit"
     }

@@ -1,5 +1,6 @@
 package org.lolvit
 
+import ai.onnxruntime.OnnxJavaType
 import ai.onnxruntime.OnnxTensor
 import ai.onnxruntime.OrtEnvironment
 import ai.onnxruntime.OrtException
@@ -19,7 +20,8 @@ internal object OnnxCpu : EngineKind {
         if (isPresent("ai.onnxruntime.OrtEnvironment")) null
         else "ONNX Runtime is not in this app; add com.microsoft.onnxruntime:onnxruntime-android to it"
 
-    override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine = OnnxEngine(title, model, artifact, threads)
+    override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine =
+        OnnxEngine(title, model, artifact, threads)
 }
 
 private class OnnxEngine(
@@ -53,8 +55,10 @@ private class OnnxEngine(
         }
     }
 
-    private fun check(what: String, spec: TensorSpec, info: TensorInfo) =
-        expectTensor(artifact, what, spec, info.shape.map(Long::toInt), info.type.name.replace("FLOAT", "float32").lowercase())
+    private fun check(what: String, spec: TensorSpec, info: TensorInfo) {
+        val dtype = if (info.type == OnnxJavaType.FLOAT) "float32" else info.type.name.lowercase()
+        expectTensor(artifact, what, spec, info.shape.map(Long::toInt), dtype)
+    }
 
     private fun tensor(floats: FloatBuffer, spec: TensorSpec) =
         OnnxTensor.createTensor(environment, floats, LongArray(spec.shape.size) { spec.shape[it].toLong() })

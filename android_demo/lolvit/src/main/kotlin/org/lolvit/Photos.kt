@@ -4,6 +4,7 @@ import android.graphics.Bitmap
 import android.graphics.BitmapFactory
 import android.graphics.ColorSpace
 import android.graphics.Matrix
+import android.graphics.Rect
 import android.media.ExifInterface
 import android.os.Build
 import java.io.IOException
@@ -14,6 +15,9 @@ public fun interface PhotoSource {
     @Throws(IOException::class)
     public fun open(): InputStream
 }
+
+/** `BitmapFactory.decodeStream`, or a test's. */
+internal typealias Decoder = (InputStream, Rect?, BitmapFactory.Options) -> Bitmap?
 
 /** Photos into bitmaps with the levels that Python's `load_photo` gives. */
 public object Photos {
@@ -28,19 +32,21 @@ public object Photos {
     private val turnedByExif = setOf("image/jpeg", "image/png", "image/webp") // decoders turn HEIF and AVIF
 
     /**
-     * Decodes a photo, upright as its EXIF orientation says. Transparency is dropped, and the colours
-     * under it stay.
+     * Decodes a photo, upright as its EXIF orientation says (of PNG and WebP from Android 11 on alone).
+     * Transparency is dropped, and the colours under it stay. A colour profile other than sRGB (and,
+     * from Android 10 on, Display P3) is converted from, which Python does not do. What a truncated
+     * photo lacks is blank.
      *
      * @throws LolvitException it can't be read, is no photo, or memory does not suffice.
      */
     @Throws(LolvitException::class)
     public fun decode(source: PhotoSource): Bitmap = decode(source, BitmapFactory::decodeStream)
 
-    internal fun decode(source: PhotoSource, decoder: (InputStream, android.graphics.Rect?, BitmapFactory.Options) -> Bitmap?): Bitmap =
+    internal fun decode(source: PhotoSource, decoder: Decoder): Bitmap =
         try {
             val bounds = bounds(source)
             val decoded = source.open().use { decoder(it, null, options(bounds)) } ?: throw LolvitException(UNREADABLE)
-            upright(plain(decoded), if (bounds.outMimeType in turnedByExif) orientation(source) else ExifInterface.ORIENTATION_NORMAL)
+            upright(plain(decoded), orientation(source, bounds.outMimeType))
         } catch (e: IOException) {
             throw LolvitException("the photo can't be read: ${e.message}; choose another", e)
         } catch (e: SecurityException) {
@@ -73,10 +79,14 @@ public object Photos {
         if (Build.VERSION.SDK_INT >= 29) setColorSpace(ColorSpace.get(ColorSpace.Named.SRGB))
     }
 
-    private fun orientation(source: PhotoSource): Int = try {
-        source.open().use { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL) }
-    } catch (e: IOException) {
-        ExifInterface.ORIENTATION_NORMAL // malformed EXIF says nothing
+    private fun orientation(source: PhotoSource, type: String?): Int {
+        val normal = ExifInterface.ORIENTATION_NORMAL
+        if (type !in turnedByExif) return normal
+        return try {
+            source.open().use { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, normal) }
+        } catch (e: IOException) {
+            normal // malformed EXIF says nothing
+        }
     }
 
     private fun upright(bitmap: Bitmap, orientation: Int): Bitmap {

@@ -44,8 +44,9 @@ public object Preprocess {
         val levels = levels(bitmap, spec)
         val area = spec.size.height * spec.size.width
         val (step, stride) = if (layout == Layout.NHWC) CHANNELS to 1 else 1 to area
+        val (mean, std) = spec.mean to spec.std
         for (channel in 0 until CHANNELS) {
-            val table = FloatArray(LEVELS) { (it / 255f - spec.mean[channel]) / spec.std[channel] }
+            val table = FloatArray(LEVELS) { (it / 255f - mean[channel]) / std[channel] }
             for (i in 0 until area) {
                 into.put(channel * stride + i * step, table[levels[CHANNELS * i + channel].toInt() and 255])
             }
@@ -101,30 +102,32 @@ public object Preprocess {
     private fun resizeRow(row: IntArray, left: Int, columns: Taps, into: ByteArray, offset: Int) {
         var to = offset
         for (x in 0 until columns.count) {
-            val weights = columns.weights(x)
-            val from = columns.start(x) - left
-            var (red, green, blue) = Triple(Taps.ROUNDING, Taps.ROUNDING, Taps.ROUNDING)
+            val weights = columns[x].weights
+            val from = columns[x].start - left
+            var red = Taps.ROUNDING
+            var green = Taps.ROUNDING
+            var blue = Taps.ROUNDING
             for (i in weights.indices) {
                 val pixel = row[from + i]
                 red += (pixel shr 16 and 255) * weights[i]
                 green += (pixel shr 8 and 255) * weights[i]
                 blue += (pixel and 255) * weights[i]
             }
-            into[to++] = Taps.level(red).toByte()
-            into[to++] = Taps.level(green).toByte()
-            into[to++] = Taps.level(blue).toByte()
+            into[to++] = Taps.level(red)
+            into[to++] = Taps.level(green)
+            into[to++] = Taps.level(blue)
         }
     }
 
     private fun resizeColumns(resized: ByteArray, stride: Int, rows: Taps): ByteArray {
         val made = ByteArray(rows.count * stride)
         for (y in 0 until rows.count) {
-            val weights = rows.weights(y)
-            val from = (rows.start(y) - rows.first) * stride
+            val weights = rows[y].weights
+            val from = (rows[y].start - rows.first) * stride
             for (x in 0 until stride) {
                 var sum = Taps.ROUNDING
                 for (i in weights.indices) sum += (resized[from + i * stride + x].toInt() and 255) * weights[i]
-                made[y * stride + x] = Taps.level(sum).toByte()
+                made[y * stride + x] = Taps.level(sum)
             }
         }
         return made

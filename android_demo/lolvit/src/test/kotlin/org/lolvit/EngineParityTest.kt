@@ -23,7 +23,8 @@ class EngineParityTest {
             val (model, format) = artifact.getString("model") to artifact.getString("format")
             val source = AssetSource(assets, "lolvit/$model")
             val id = if (format == "onnx") "onnx-cpu" else "litert-cpu"
-            val choice = Engines.choices(ModelSpec.load(source)).single { it.id == "$id/${artifact.getString("precision")}" }
+            val wanted = "$id/${artifact.getString("precision")}"
+            val choice = Engines.choices(ModelSpec.load(source)).single { it.id == wanted }
             Classifier(source, choice).use { compare(it, "$model-$format", artifact.getJSONObject("logits").toMap()) }
         }
     }
@@ -38,7 +39,10 @@ class EngineParityTest {
             assertEquals("$name on $photo", top, prediction.top.map { it.index })
         }
         val engine = "${classifier.engine.title} ${classifier.engine.version}"
-        Fixtures.report("logits-$name", "logits" to name, "engine" to engine, "photos" to expected.size, "largest_difference" to worst)
+        Fixtures.report(
+            "logits-$name",
+            "logits" to name, "engine" to engine, "photos" to expected.size, "largest_difference" to worst,
+        )
         assertTrue("$name differs by $worst", worst <= 1e-4f)
     }
 

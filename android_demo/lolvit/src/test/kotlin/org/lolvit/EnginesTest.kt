@@ -1,5 +1,7 @@
 package org.lolvit
 
+import java.nio.FloatBuffer
+import java.security.MessageDigest
 import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
@@ -26,7 +28,8 @@ class EnginesTest {
         model = ModelFolder(temporary.root)
     }
 
-    private fun choice(engine: String) = Engines.choices(ModelSpec.load(model.source)).first { it.id.startsWith(engine) }
+    private fun choice(engine: String) =
+        Engines.choices(ModelSpec.load(model.source)).first { it.id.startsWith(engine) }
 
     private fun assertRefused(engine: String, vararg parts: String) {
         val line = refusal { model.open(engine).close() }
@@ -44,14 +47,16 @@ class EnginesTest {
 
     @Test fun `an artifact that is not packaged is a reason`() {
         model.file("model-fp32.onnx").delete()
-        assertEquals("model-fp32.onnx is not in this app; run: lolvit package --format onnx", choice("onnx-cpu").missing)
-        assertRefused("onnx-cpu", "ONNX Runtime, CPU: model-fp32.onnx is not in this app")
-        assertEquals("litert-cpu/fp32", Classifier(model.source).use { it.engine.artifact.run { "litert-cpu/$precision" } })
+        val reason = "model-fp32.onnx is not in this app; run: lolvit package --format onnx"
+        assertEquals(reason, choice("onnx-cpu").missing)
+        assertRefused("onnx-cpu", "ONNX Runtime, CPU: $reason")
+        assertEquals("LiteRT, CPU", Classifier(model.source).use { it.engine.title })
     }
 
     @Test fun `a format that was not exported is a reason`() {
         model.edit { manifest ->
-            manifest.put("artifacts", JSONArray(manifest.getJSONArray("artifacts").objects().filter { it.getString("format") == "tflite" }))
+            val artifacts = manifest.getJSONArray("artifacts").objects()
+            manifest.put("artifacts", JSONArray(artifacts.filter { it.getString("format") == "tflite" }))
         }
         assertEquals("lolvit_xx was not exported for it; run: lolvit export --to onnx", choice("onnx-cpu").missing)
     }
@@ -92,7 +97,8 @@ class EnginesTest {
             manifest.getJSONObject("preprocess").put("size", JSONArray(listOf(224, 224)))
             for (artifact in manifest.getJSONArray("artifacts").objects()) {
                 val nhwc = artifact.getJSONObject("input").getString("layout") == "NHWC"
-                artifact.getJSONObject("input").put("shape", JSONArray(if (nhwc) listOf(1, 224, 224, 3) else listOf(1, 3, 224, 224)))
+                val shape = if (nhwc) listOf(1, 224, 224, 3) else listOf(1, 3, 224, 224)
+                artifact.getJSONObject("input").put("shape", JSONArray(shape))
             }
         }
         assertRefused("litert-cpu", "its input is float32 1x256x256x3, its manifest says float32 1x224x224x3")
@@ -102,7 +108,9 @@ class EnginesTest {
     @Test fun `classes that the model does not have are refused by both engines`() {
         model.edit { manifest ->
             manifest.put("num_classes", 12).put("labels", JSONObject.NULL)
-            manifest.getJSONArray("artifacts").objects().forEach { it.getJSONObject("output").put("shape", JSONArray(listOf(1, 12))) }
+            for (artifact in manifest.getJSONArray("artifacts").objects()) {
+                artifact.getJSONObject("output").put("shape", JSONArray(listOf(1, 12)))
+            }
         }
         for (engine in listOf("litert-cpu", "onnx-cpu")) {
             assertRefused(engine, "its output is float32 1x10, its manifest says float32 1x12; export the model again")
@@ -111,7 +119,8 @@ class EnginesTest {
 
     @Test fun `a manifest that contradicts itself gives a reason`() {
         model.edit { it.getJSONObject("preprocess").put("size", JSONArray(listOf(224, 320))) }
-        assertEquals("its input is 1x256x256x3, the manifest's size 224x320; export it again", choice("litert-cpu").missing)
+        val reason = "its input is 1x256x256x3, the manifest's size 224x320; export it again"
+        assertEquals(reason, choice("litert-cpu").missing)
         model.edit { it.put("num_classes", 11).put("labels", JSONObject.NULL) }
         assertRefused("onnx-cpu", "its input is 1x3x256x256, the manifest's size 224x320")
     }
@@ -125,7 +134,7 @@ class EnginesTest {
 
     @Test fun `what a runtime refuses is one line`() {
         val garbage = "no model at all".toByteArray()
-        val digest = java.security.MessageDigest.getInstance("SHA-256").digest(garbage).joinToString("") { "%02x".format(it) }
+        val digest = MessageDigest.getInstance("SHA-256").digest(garbage).joinToString("") { "%02x".format(it) }
         for (name in listOf("model-fp32.tflite", "model-fp32.onnx")) model.file(name).writeBytes(garbage)
         model.editArtifacts { it.put("bytes", garbage.size).put("sha256", digest) }
         assertRefused("litert-cpu", "LiteRT, CPU: refused model-fp32.tflite", "choose another engine")
@@ -152,7 +161,8 @@ class EnginesTest {
 
     @Test fun `a buffer that is not from newInput is a mistake of the caller`() {
         model.open("litert-cpu").use { engine ->
-            assertThrows(IllegalArgumentException::class.java) { engine.run(java.nio.FloatBuffer.allocate(3 * 256 * 256)) }
+            val onHeap = FloatBuffer.allocate(3 * 256 * 256)
+            assertThrows(IllegalArgumentException::class.java) { engine.run(onHeap) }
         }
     }
 }

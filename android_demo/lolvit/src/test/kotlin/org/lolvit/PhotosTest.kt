@@ -1,6 +1,7 @@
 package org.lolvit
 
 import android.graphics.Bitmap
+import android.graphics.Canvas
 import java.io.ByteArrayInputStream
 import java.io.IOException
 import org.junit.Assert.assertEquals
@@ -16,7 +17,8 @@ class PhotosTest {
     private val photo = PhotoSource { Fixtures.photo("exif-6.jpg").inputStream() }
 
     @Test fun `what is no photo is refused`() {
-        for (bytes in listOf(ByteArray(0), "no photo".toByteArray(), Fixtures.photo("full.png").readBytes().copyOf(20))) {
+        val header = Fixtures.photo("full.png").readBytes().copyOf(20)
+        for (bytes in listOf(ByteArray(0), "no photo".toByteArray(), header)) {
             assertEquals(
                 "not a photo that this phone can read; choose a JPEG or PNG",
                 refusal { Photos.decode { ByteArrayInputStream(bytes) } },
@@ -25,12 +27,14 @@ class PhotosTest {
     }
 
     @Test fun `a photo that can't be opened is refused`() {
-        assertEquals("the photo can't be read: gone; choose another", refusal { Photos.decode { throw IOException("gone") } })
+        val gone = refusal { Photos.decode { throw IOException("gone") } }
+        assertEquals("the photo can't be read: gone; choose another", gone)
         assertTrue("choose it again" in refusal { Photos.decode { throw SecurityException("Permission Denial") } })
     }
 
     @Test fun `a photo that memory does not hold is refused`() {
-        val line = refusal { Photos.decode(photo) { _, _, _ -> throw OutOfMemoryError("Failed to allocate 48000000 bytes") } }
+        val failure = OutOfMemoryError("Failed to allocate 48000000 bytes")
+        val line = refusal { Photos.decode(photo) { _, _, _ -> throw failure } }
         assertEquals("not enough memory for this photo; close other apps or choose a smaller one", line)
     }
 
@@ -48,6 +52,6 @@ class PhotosTest {
     @Test fun `a decoded photo can be drawn whatever its transparency`() {
         val decoded = Photos.decode { Fixtures.photo("alpha.png").inputStream() }
         assertFalse(decoded.hasAlpha())
-        android.graphics.Canvas(Bitmap.createBitmap(200, 200, Bitmap.Config.ARGB_8888)).drawBitmap(decoded, 0f, 0f, null)
+        Canvas(Bitmap.createBitmap(200, 200, Bitmap.Config.ARGB_8888)).drawBitmap(decoded, 0f, 0f, null)
     }
 }
