@@ -9,15 +9,13 @@ from lolvit_runtimes.android_assets import Packaged
 _KOTLIN = """\
 import org.lolvit.AssetSource
 import org.lolvit.Classifier
-import org.lolvit.Engines
-import org.lolvit.ModelSpec
+import org.lolvit.Photos
 
-val source = AssetSource(context.assets, "{asset}")
-val engine = Engines.choices(ModelSpec.load(source)).first {{ it.missing == null }}
-Classifier(source, engine, threads = 2).use {{ classifier ->
-    val prediction = classifier.classify(bitmap)
-    println(prediction.top.first().label)
-}}
+// off the main thread; the classifier is opened once, and closed at the end
+val classifier = Classifier(AssetSource(context.assets, "{asset}"))
+val photo = Photos.decode {{ context.contentResolver.openInputStream(uri)!! }}
+val best = classifier.classify(photo).top.first()
+println("${{best.label}}: ${{best.probability}}")
 """
 
 

@@ -75,7 +75,7 @@ def show(packaged: Packaged) -> None:
         out.print(f"    {name}: {size / 1e6:.2f} MB", markup=False)
     for line in notes(packaged):
         out.print(line, style="yellow", markup=False)
-    out.print("\nIn the module's build.gradle.kts, so that the model can be mapped:", markup=False)
+    out.print("\nIn the module's build.gradle.kts, so that the model loads faster:", markup=False)
     out.print(f"\n{gradle(packaged)}\n", markup=False)
     out.print("In Kotlin:\n", markup=False)
     out.print(kotlin(packaged), markup=False)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from android_build.dex import Dex, Reference, read_dex
 from android_build.members import judge, read_reviewed
+from android_build.project import ANDROID
 from android_build.public_api import PublicApi, read_api
 from lolvit.errors import UserError
 from tests.android.parts import require_r8
@@ -125,8 +126,9 @@ def test_reviewed_members_pass_and_must_be_in_use(dex, apis):
     assert found.unused == (f"{VIEW}.gone()V",)
 
 
-def test_the_reviewed_list_names_a_guard_for_each_member():
-    for member, guard in read_reviewed().items():
+@pytest.mark.parametrize("module", ["lolvit", "app"])
+def test_the_reviewed_lists_name_a_guard_for_each_member(module):
+    for member, guard in read_reviewed(ANDROID / module).items():
         assert "." in member
         assert guard, f"{member}: where is it guarded?"
 

@@ -14,10 +14,15 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from android_build.apk_build import ApkFiles, build_apk
+from android_build.apk_checks import check_apk
+from android_build.apk_parts import PROGRAMS, fetch_apk_parts
+from android_build.dex import read_dex
 from android_build.fetch import fetch
 from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import run
+from lolvit_runtimes import android_words
 from tests.android.guide import ROOT, Block, blocks_of
 from tests.android.parts import REPOSITORY, require_build
 
@@ -25,7 +30,12 @@ STEPS = "Into your own app, in five steps"
 MANIFEST = """<?xml version="1.0" encoding="utf-8"?>
 <manifest xmlns:android="http://schemas.android.com/apk/res/android">
     <application android:label="@string/app_name">
-        <activity android:name=".ClassifyActivity" android:exported="true" />
+        <activity android:name=".ClassifyActivity" android:exported="true">
+            <intent-filter>
+                <action android:name="android.intent.action.MAIN" />
+                <category android:name="android.intent.category.LAUNCHER" />
+            </intent-filter>
+        </activity>
     </application>
 </manifest>
 """
@@ -40,15 +50,13 @@ def steps(language: str) -> list[Block]:
     return [block for block in blocks if (block.heading, block.language) == (STEPS, language)]
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project with an empty app, as Android Studio makes one."""
-    main = tmp_path / "app" / "src" / "main"
+def make_project(project: Path) -> None:
+    """Write a project with an empty app, as Android Studio makes one."""
+    main = project / "app" / "src" / "main"
     (main / "res" / "values").mkdir(parents=True)
     (main / "AndroidManifest.xml").write_text(MANIFEST)
     (main / "res" / "values" / "strings.xml").write_text(STRINGS)
-    (tmp_path / "app" / "build.gradle.kts").write_text(BUILD_FILE)
-    return tmp_path
+    (project / "app" / "build.gradle.kts").write_text(BUILD_FILE)
 
 
 def follow(project: Path) -> None:
@@ -65,36 +73,64 @@ def follow(project: Path) -> None:
     source.write_text(activity.text)
 
 
-def shown_by(project: Path, photo: Path) -> str:
+def shown_by(build: Build, photo: Path) -> str:
     """Compile the app and show it a photo under Robolectric; return what it shows."""
-    build = Build(project / "build", REPOSITORY, app=project / "app", library=project / "lolvit")
-    tests = project / "app" / "src" / "test" / "kotlin"
+    tests = build.app / "src" / "test" / "kotlin"
     tests.mkdir(parents=True)
     shutil.copy(Path(__file__).with_name("GuideTest.kt"), tests)
     fetch(build)
     build.fixtures.mkdir(parents=True)
-    shutil.copy(photo, build.fixtures / "photo.jpg")
-    shutil.copytree(project / "app" / "src" / "main" / "assets", build.assets, dirs_exist_ok=True)
+    shutil.copy(photo, build.fixtures)
+    shutil.copytree(build.app / "src" / "main" / "assets", build.assets, dirs_exist_ok=True)
     link_resources(build)
     run(build.maven("test", "-Dtest=GuideTest"), log=build.logs / "test.log", what="the app's test")
     return (build.fixtures / "shown.txt").read_text()
 
 
-@pytest.mark.slow
-def test_followed_in_an_empty_app_it_gives_pythons_answer(project, tmp_path, run_lolvit):
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
+    Image.fromarray(data.coffee()).save(path, quality=92)
+    return path
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """The app that the guide leads to, not built yet."""
     require_build()
-    photo = tmp_path / "photo.jpg"
-    Image.fromarray(data.coffee()).save(photo, quality=92)
+    project = tmp_path_factory.mktemp("project")
+    make_project(project)
     follow(project)
-    label, _, probability = shown_by(project, photo).rpartition(": ")
-    folder = project / "out" / "lolvit_x-256x256"
+    return Build(project / "build", REPOSITORY, app=project / "app", library=project / "lolvit")
+
+
+@pytest.mark.slow
+def test_followed_in_an_empty_app_it_gives_pythons_answer(app, photo, run_lolvit):
+    label, _, probability = shown_by(app, photo).rpartition(": ")
+    folder = app.app.parent / "out" / "lolvit_x-256x256"
     answer = run_lolvit("predict", folder, photo, "--runtime", "litert", "--json", check=True)
     best = json.loads(answer.stdout)["predictions"][0]["top"][0]
-    print(
-        f"the app: {label} {probability}; Python: class {best['index']} {best['score']}"
-    )  # pytest -rP
+    print(f"the app: {label} {probability}; Python: class {best['index']} {best['score']}")  # -rP
     assert label == f"class {best['index']}"
     assert float(probability) == pytest.approx(best["score"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_that_app_shrinks_to_a_verified_apk_with_the_librarys_rules_alone(app):
+    require_build(*PROGRAMS)
+    assert (app.directory / "classes").is_dir(), "the test above builds it"
+    fetch_apk_parts(app)
+    files = ApkFiles(app, ("arm64-v8a",))
+    shutil.copytree(app.app / "src" / "main" / "assets", files.assets)
+    build_apk(files)
+    checks = {check.name: check for check in check_apk(files)}
+    print("\n".join(f"{check.name}: {check.told}" for check in checks.values()))  # pytest -rP
+    assert [check for check in checks.values() if check.passed is False] == []
+    assert "name='com.example.photos'" in checks["aapt2 dump badging"].told
+    assert "uncompressed" in checks["zipalign -c -p 4"].told
+    kept = read_dex(files.dex).classes
+    assert "com/example/photos/ClassifyActivity" in kept
+    assert "org/tensorflow/lite/NativeInterpreterWrapper" in kept
 
 
 def test_the_versions_that_it_names_are_the_projects(tmp_path):
@@ -119,3 +155,9 @@ def test_the_asset_that_it_opens_is_what_its_export_writes():
     export, activity = steps("sh")[0].text, steps("kotlin")[1].text
     assert "lolvit export lolvit_x " in export
     assert '"lolvit/lolvit_x-256x256"' in activity
+
+
+def test_the_code_that_package_prints_uses_what_the_guide_compiles():
+    imports = [line for line in android_words._KOTLIN.splitlines() if line.startswith("import ")]
+    assert imports
+    assert set(imports) <= set(steps("kotlin")[1].text.splitlines())

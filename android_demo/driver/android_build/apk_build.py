@@ -94,10 +94,11 @@ def _shrink(files: ApkFiles) -> None:
     app = files.directory / "app.jar"
     _jar(build.directory / "classes", app)
     aars = [build.directory / "aar" / name for name in _LIBRARIES]
+    own = build.app / "proguard-rules.pro"
     # As Gradle's plugin takes them: those of the library, the app, its manifest and the runtimes.
     rules = [
         build.library / "consumer-rules.pro",
-        build.app / "proguard-rules.pro",
+        *([own] if own.is_file() else []),
         files.directory / "manifest.pro",
         *(aar / "proguard.txt" for aar in aars),
     ]

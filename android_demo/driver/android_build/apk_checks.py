@@ -11,7 +11,7 @@ from android_build.apk_parts import api
 from android_build.dex import read_dex
 from android_build.elf import PAGE_16K, page_alignment
 from android_build.members import REVIEWED, judge, read_reviewed
-from android_build.project import pom_property
+from android_build.project import ANDROID, pom_property
 from android_build.public_api import read_api
 from lolvit.errors import GateFailedError
 
@@ -79,20 +79,16 @@ def _code(files: ApkFiles) -> Iterator[Check]:
     told = f"{len(dex.classes)} classes, {dex.call_sites} call sites"
     yield Check("no invoke-custom", dex.call_sites == 0, told)
     oldest, newest = (read_api(api(files.build, level)) for level in ("min.sdk", "api.sdk"))
-    found = judge(dex, oldest, newest, reviewed := read_reviewed())
+    reviewed = read_reviewed(files.build.library) | read_reviewed(files.build.app)
+    found = judge(dex, oldest, newest, reviewed)
     told = f"{found.checked} members looked up in the API of Android's level"
-    yield Check(
-        "no hidden API",
-        not found.hidden,
-        _some(found.hidden) or f"{told} {pom_property('api.sdk')}",
-    )
-    wrong = [*found.unguarded, *(f"{name} (unused)" for name in found.unused)]
-    told = f"{told} {pom_property('min.sdk')}; {len(reviewed)} newer ones are reviewed"
-    yield Check(
-        f"newer API is in {REVIEWED.name}",
-        not wrong,
-        _some(wrong) or told,
-    )
+    known = f"{told} {pom_property('api.sdk')}"
+    yield Check("no hidden API", not found.hidden, _some(found.hidden) or known)
+    # Another app may leave out what the library's list names; the demo keeps its lists short.
+    stale = found.unused if files.build.app.is_relative_to(ANDROID) else ()
+    wrong = [*found.unguarded, *(f"{name} (unused)" for name in stale)]
+    known = f"{told} {pom_property('min.sdk')}; {len(reviewed)} newer ones are reviewed"
+    yield Check(f"newer API is in {REVIEWED}", not wrong, _some(wrong) or known)
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:

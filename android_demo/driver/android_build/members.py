@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_build.dex import Dex, Reference
-from android_build.project import ANDROID
 from android_build.public_api import PublicApi
 
-# Members that phones of the oldest Android version lack, each with the line that guards its use.
-REVIEWED = ANDROID / "app" / "newer-api.txt"
+# In a module's folder: members that its code uses although the oldest version lacks them.
+REVIEWED = "newer-api.txt"
 # Engines that an app may leave out: the library asks whether they are there before it uses them.
 OPTIONAL = ("ai/onnxruntime/",)
 _OBJECT = "java/lang/Object"
@@ -43,9 +42,11 @@ def judge(dex: Dex, oldest: PublicApi, newest: PublicApi, reviewed: Iterable[str
     )
 
 
-def read_reviewed(path: Path = REVIEWED) -> dict[str, str]:
-    """Return the reviewed members, each with where its use is guarded."""
-    lines = [line.split("#", 1)[0].strip() for line in path.read_text().splitlines()]
+def read_reviewed(module: Path) -> dict[str, str]:
+    """Return a module's reviewed members, each with where its use is guarded."""
+    path = module / REVIEWED
+    text = path.read_text() if path.is_file() else ""
+    lines = [line.split("#", 1)[0].strip() for line in text.splitlines()]
     pairs = (line.partition(" ") for line in lines if line)
     return {member: guard.strip() for member, _, guard in pairs}
 
