@@ -68,6 +68,23 @@ def test(build_dir: Path, repository: Path, models: Path | None, only: str | Non
 
 @cli.command()
 @_build_dir
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=ANDROID.parent / "docs" / "images",
+    show_default="docs/images",
+    help="Where the pictures go.",
+)
+def screens(build_dir: Path, to: Path) -> None:
+    """Put what the last tests rendered of the app into the docs' pictures."""
+    from android_build.screens import write_pictures
+
+    for name, size in write_pictures(build_dir.resolve() / "screens", to).items():
+        click.echo(f"{name}.png: {size / 1000:.0f} kB")
+
+
+@cli.command()
+@_build_dir
 @_repository
 @click.option(
     "--model",

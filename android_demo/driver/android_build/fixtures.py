@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from android_build.digits import DIGIT, digit
 from android_build.photos import Photo, make_photos
 from lolvit.artifact import Artifact, Layout, Preprocess, TensorSpec, check_artifact, read_manifest
 from lolvit_runtimes.photos import load_encoded
@@ -48,6 +49,7 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
     photos = make_photos()
     for photo in photos:
         (folder / "photos" / photo.name).write_bytes(photo.data)
+    (folder / "photos" / DIGIT).write_bytes(digit())
     vectors = [_vector(folder, photo) for photo in photos]
     settings = {name: value.model_dump(mode="json") for name, value in SETTINGS.items()}
     _write(folder / "vectors.json", {"settings": settings, "photos": vectors})

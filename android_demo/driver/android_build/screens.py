@@ -1,8 +1,9 @@
-"""The pictures of the app in the docs: what its tests rendered, side by side and with few colours."""
+"""The docs' pictures of the app: what its tests rendered, side by side and in few colours."""
 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,8 @@ BUDGET = 300_000  # bytes a picture
 _HEIGHT = 1000  # pixels of each screen
 _GAP = 24
 _BEHIND = (128, 136, 144)
-_COLOURS = 128
+_COLOURS = 256
+_EXACT = 48  # of them: the commonest
 
 
 def write_pictures(screens: Path, target: Path) -> dict[str, int]:
@@ -65,5 +67,16 @@ def _side_by_side(screens: Sequence[Image.Image]) -> Image.Image:
 
 def _encoded(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+    few = picture.quantize(palette=_palette(picture), dither=Image.Dither.NONE)
+    few.save(stream, "PNG", optimize=True)
     return stream.getvalue()
+
+
+def _palette(picture: Image.Image) -> Image.Image:
+    """Return a palette with the commonest colours as they are: areas keep theirs exactly."""
+    counted = picture.getcolors(picture.width * picture.height) or []
+    common = [colour for _, colour in sorted(counted, reverse=True)[:_EXACT]]
+    rest = picture.quantize(_COLOURS - _EXACT, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*itertools.chain.from_iterable(common), *rest][: 3 * _COLOURS])
+    return palette

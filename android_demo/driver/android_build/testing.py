@@ -91,4 +91,5 @@ def _newer(made: Path, sources: list[Path]) -> bool:
 
 
 def _sources() -> list[Path]:
-    return [Path(__file__).with_name(name) for name in ("fixtures.py", "photos.py", "icc.py")]
+    names = ("fixtures.py", "photos.py", "icc.py", "digits.py")
+    return [Path(__file__).with_name(name) for name in names]

@@ -1,26 +1,33 @@
 package org.lolvit.demo
 
 import android.content.Context
+import android.icu.text.MeasureFormat
 import android.icu.text.NumberFormat
+import android.icu.util.Measure
+import android.icu.util.MeasureUnit
+import java.util.Locale
 
-/** [share], from 0 to 1, as a percentage with one decimal, in the user's language. */
-internal fun Context.percent(share: Float): String = getString(R.string.percent, decimal(100.0 * share, 1))
+/** [share], from 0 to 1, as a percentage with one decimal, as the user's language writes it. */
+internal fun Context.percent(share: Float): String =
+    NumberFormat.getPercentInstance(locale()).decimals(1).format(share.toDouble())
 
-/** A duration with as many decimals as tell something, in the user's language. */
+/** A duration with as many decimals as tell something, as the user's language writes it. */
 internal fun Context.milliseconds(value: Double): String {
     val decimals = when {
         value < 1 -> 2
         value < 100 -> 1
         else -> 0
     }
-    return getString(R.string.milliseconds, decimal(value, decimals))
+    val numbers = NumberFormat.getNumberInstance(locale()).decimals(decimals)
+    val format = MeasureFormat.getInstance(locale(), MeasureFormat.FormatWidth.SHORT, numbers)
+    return format.format(Measure(value, MeasureUnit.MILLISECOND))
 }
 
-private fun Context.decimal(value: Double, decimals: Int): String {
-    val format = NumberFormat.getNumberInstance(resources.configuration.locales[0])
-    format.minimumFractionDigits = decimals
-    format.maximumFractionDigits = decimals
-    return format.format(value)
+private fun Context.locale(): Locale = resources.configuration.locales[0]
+
+private fun NumberFormat.decimals(count: Int): NumberFormat = apply {
+    minimumFractionDigits = count
+    maximumFractionDigits = count
 }
 
 /** The library's words, which may begin small as part of a longer line, as a sentence of their own. */

@@ -42,7 +42,7 @@ class MainActivityTest {
         rig.await()
         for (figure in listOf(R.id.now, R.id.median, R.id.p90)) {
             val spoken = rig.activity.view<View>(figure).contentDescription.toString()
-            assertTrue(spoken, Regex("""[\w ]+: [\d,.]+\u00A0ms""").matches(spoken))
+            assertTrue(spoken, Regex("""[\w ]+: [\d,.]+ ms""").matches(spoken))
         }
         assertTrue(rig.text(R.id.runs), Regex("""\d+ runs? of the model alone.*""").matches(rig.text(R.id.runs)))
     }
