@@ -83,4 +83,4 @@ wheel: install ## build the wheel into dist/
 	python -m build --wheel --no-isolation
 
 clean: ## remove what building, testing and the demo made; .venv stays
-	rm -rf dist build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist build out android_demo/target .pytest_cache .mypy_cache .ruff_cache .hypothesis
