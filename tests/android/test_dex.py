@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_build.dex import Dex, Reference, read_dex
+from android_build.dex import Dex, Reference, dex_of_apk, read_dex
 from android_build.members import judge, read_reviewed
 from android_build.project import ANDROID
 from android_build.public_api import PublicApi, read_api
@@ -88,7 +88,7 @@ def dex_file(dex_of) -> Path:
 
 @pytest.fixture(scope="module")
 def dex(dex_file) -> Dex:
-    return read_dex(dex_file)
+    return read_dex(dex_file.read_bytes(), dex_file.name)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,8 @@ def test_classes_members_and_references_are_those_of_the_source(dex):
 
 def test_invoke_custom_is_seen_where_the_compiler_leaves_it(dex, dex_of):
     assert dex.call_sites == 0
-    assert read_dex(dex_of("--no-desugaring")).call_sites == 2  # the lambda and the text
+    data = dex_of("--no-desugaring").read_bytes()
+    assert read_dex(data, "classes.dex").call_sites == 2  # the lambda and the text
 
 
 def test_members_are_judged_by_the_classes_that_they_are_inherited_from(dex, apis):
@@ -133,25 +134,35 @@ def test_the_reviewed_lists_name_a_guard_for_each_member(module):
         assert guard, f"{member}: where is it guarded?"
 
 
-def test_what_is_no_dex_file_is_refused(tmp_path):
-    path = tmp_path / "classes.dex"
-    for data in (b"", b"PK\x03\x04", b"dex\n035\0"):
-        path.write_bytes(data)
-        with pytest.raises(UserError, match="dex file"):
-            read_dex(path)
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"dex\n035\0"])
+def test_what_is_no_dex_file_is_refused(data):
+    with pytest.raises(UserError, match="dex file"):
+        read_dex(data, "classes.dex")
+
+
+def test_an_apk_is_all_of_its_dex_files(dex_file, tmp_path):
+    apk = tmp_path / "app.apk"
+    with zipfile.ZipFile(apk, "w") as archive:
+        archive.writestr("resources.arsc", b"")
+    with pytest.raises(UserError, match="holds no code"):
+        dex_of_apk(apk)
+    with zipfile.ZipFile(apk, "a") as archive:
+        archive.write(dex_file, "classes.dex")
+        archive.write(dex_file, "classes2.dex")
+    one, two = read_dex(dex_file.read_bytes(), "classes.dex"), dex_of_apk(apk)
+    assert two.classes == one.classes
+    assert len(two.references) == 2 * len(one.references)
 
 
 @given(
     keep=st.floats(0, 1), changes=st.lists(st.tuples(st.integers(8, 10_000), st.binary(max_size=4)))
 )
-def test_broken_dex_files_are_refused_or_read(dex_file, tmp_path_factory, keep, changes):
+def test_broken_dex_files_are_refused_or_read(dex_file, keep, changes):
     data = bytearray(dex_file.read_bytes())
     for place, value in changes:
         at = min(place, len(data) - len(value))
         data[at : at + len(value)] = value
-    path = tmp_path_factory.getbasetemp() / "broken.dex"
-    path.write_bytes(data[: int(keep * len(data))])
     try:
-        read_dex(path)
+        read_dex(bytes(data[: int(keep * len(data))]), "broken.dex")
     except UserError as error:
         assert "dex file" in error.line()

@@ -17,7 +17,7 @@ from skimage import data
 from android_build.apk_build import ApkFiles, build_apk
 from android_build.apk_checks import check_apk
 from android_build.apk_parts import PROGRAMS, fetch_apk_parts
-from android_build.dex import read_dex
+from android_build.dex import dex_of_apk
 from android_build.fetch import fetch
 from android_build.project import Build
 from android_build.resources import link_resources
@@ -128,9 +128,13 @@ def test_that_app_shrinks_to_a_verified_apk_with_the_librarys_rules_alone(app):
     assert [check for check in checks.values() if check.passed is False] == []
     assert "name='com.example.photos'" in checks["aapt2 dump badging"].told
     assert "uncompressed" in checks["zipalign -c -p 4"].told
-    kept = read_dex(files.dex).classes
+    kept = dex_of_apk(files.apk).classes
     assert "com/example/photos/ClassifyActivity" in kept
     assert "org/tensorflow/lite/NativeInterpreterWrapper" in kept
+    data = bytearray(files.apk.read_bytes())
+    data[len(data) // 2] ^= 1  # in the model
+    files.apk.write_bytes(data)
+    assert "apksigner verify" in {check.name for check in check_apk(files) if check.passed is False}
 
 
 def test_the_versions_that_it_names_are_the_projects(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,9 +42,9 @@ class ApkFiles:
         return self.directory / "assets"
 
     @property
-    def dex(self) -> Path:
-        """The shrunk code."""
-        return self.directory / "dex" / "classes.dex"
+    def code(self) -> Path:
+        """The folder of the shrunk code: classes.dex, and more where one does not suffice."""
+        return self.directory / "dex"
 
     @property
     def apk(self) -> Path:
@@ -88,7 +87,7 @@ def _link(files: ApkFiles, base: Path) -> None:
 
 
 def _shrink(files: ApkFiles) -> None:
-    build, folder = files.build, files.directory / "dex"
+    build, folder = files.build, files.code
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     app = files.directory / "app.jar"
@@ -131,7 +130,7 @@ def _pack(files: ApkFiles, base: Path) -> None:
     """Add code and natives to what aapt2 linked."""
     way = zipfile.ZIP_DEFLATED if files.natives_compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(base, "a") as archive:
-        for dex in sorted(files.dex.parent.glob("*.dex")):
+        for dex in sorted(files.code.glob("*.dex")):
             archive.write(dex, dex.name, zipfile.ZIP_DEFLATED, 9)
         for abi, library in natives(files.build, files.abis):
             archive.write(library, f"lib/{abi}/{library.name}", way, 9)
@@ -164,9 +163,3 @@ def _sign(files: ApkFiles, aligned: Path) -> None:
         log=files.build.logs / "apksigner.log",
         what="signing the APK",
     )
-
-
-def output_of(command: Sequence[str | Path]) -> tuple[int, str]:
-    """Run a program; return its exit code, and what it printed."""
-    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    return ended.returncode, ended.stdout + ended.stderr

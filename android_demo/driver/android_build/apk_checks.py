@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from android_build.apk_build import ApkFiles, natives, output_of
+from android_build.apk_build import ApkFiles
 from android_build.apk_parts import api
-from android_build.dex import read_dex
+from android_build.dex import dex_of_apk
 from android_build.elf import PAGE_16K, page_alignment
 from android_build.members import REVIEWED, judge, read_reviewed
 from android_build.project import ANDROID, pom_property
 from android_build.public_api import read_api
+from android_build.tools import output_of
 from lolvit.errors import GateFailedError
 
 _SHOWN = 5
@@ -75,7 +77,7 @@ def _aligned(files: ApkFiles) -> Iterator[Check]:
 
 
 def _code(files: ApkFiles) -> Iterator[Check]:
-    dex = read_dex(files.dex)
+    dex = dex_of_apk(files.apk)
     told = f"{len(dex.classes)} classes, {dex.call_sites} call sites"
     yield Check("no invoke-custom", dex.call_sites == 0, told)
     oldest, newest = (read_api(api(files.build, level)) for level in ("min.sdk", "api.sdk"))
@@ -98,8 +100,10 @@ def _some(names: list[str] | tuple[str, ...]) -> str:
 
 def _pages(files: ApkFiles) -> Iterator[Check]:
     """Tell what pages the natives fit: TensorFlow Lite's are built by others, and small ones."""
-    for abi, library in natives(files.build, files.abis):
-        alignment = page_alignment(library)
-        fits = "16 KB pages too" if alignment >= PAGE_16K else "not for phones with 16 KB pages"
-        told = f"segments on {alignment // 1024} KB: {fits}"
-        yield Check(f"{abi}/{library.name}", None, told)
+    with zipfile.ZipFile(files.apk) as archive:
+        for name in archive.namelist():
+            if name.startswith("lib/"):
+                alignment = page_alignment(archive.read(name), f"{files.apk}/{name}")
+                large = alignment >= PAGE_16K
+                fits = "16 KB pages too" if large else "not for phones with 16 KB pages"
+                yield Check(name, None, f"segments on {alignment // 1024} KB: {fits}")

@@ -5,7 +5,9 @@ Format: https://source.android.com/docs/core/runtime/dex-format
 
 from __future__ import annotations
 
+import re
 import struct
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +42,7 @@ class DexClass:
 
 @dataclass(frozen=True)
 class Dex:
-    """What one dex file holds."""
+    """What one dex file holds, or several together."""
 
     classes: dict[str, DexClass]
     references: tuple[Reference, ...]  # its own members among them
@@ -48,19 +50,37 @@ class Dex:
     call_sites: int
 
 
-def read_dex(path: Path) -> Dex:
-    """Return what a dex file defines and refers to.
+def read_dex(data: bytes, where: str) -> Dex:
+    """Return what a dex file defines and refers to; `where` names it in messages.
 
     Raises:
         UserError: it is no dex file, or cut short.
     """
-    data = path.read_bytes()
     if data[:4] != b"dex\n":
-        raise UserError("not a dex file", where=str(path))
+        raise UserError("not a dex file", where=where)
     try:
         return _Reader(data).dex()
     except (struct.error, IndexError, ValueError) as error:
-        raise UserError("not a whole dex file", where=str(path)) from error
+        raise UserError("not a whole dex file", where=where) from error
+
+
+def dex_of_apk(apk: Path) -> Dex:
+    """Return what all dex files of an APK hold together.
+
+    Raises:
+        UserError: one of them is damaged, or there is none.
+    """
+    with zipfile.ZipFile(apk) as archive:
+        names = [name for name in archive.namelist() if re.fullmatch(r"classes\d*\.dex", name)]
+        found = [read_dex(archive.read(name), f"{apk}/{name}") for name in names]
+    if not found:
+        raise UserError("holds no code", where=str(apk))
+    return Dex(
+        classes={name: entry for dex in found for name, entry in dex.classes.items()},
+        references=tuple(reference for dex in found for reference in dex.references),
+        types=tuple(name for dex in found for name in dex.types),
+        call_sites=sum(dex.call_sites for dex in found),
+    )
 
 
 class _Reader:

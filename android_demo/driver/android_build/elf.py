@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
 from lolvit.errors import UserError
 
@@ -15,21 +14,19 @@ _HEADER = {1: struct.Struct("<28xI10xHH"), 2: struct.Struct("<32xQ14xHH")}
 _SEGMENT = {1: struct.Struct("<I24xI"), 2: struct.Struct("<I44xQ")}
 
 
-def page_alignment(path: Path) -> int:
-    """Return the bytes that a library's segments are aligned to: the least of them counts.
-
-    A device with larger pages refuses the library.
+def page_alignment(data: bytes, where: str) -> int:
+    """Return the bytes that a library's segments are aligned to: the least of them counts. A device
+    with larger pages refuses the library. `where` names it in messages.
 
     Raises:
         UserError: it is no little-endian ELF file, or cut short.
     """
-    data = path.read_bytes()
     try:
         alignments = _alignments(data)
     except (struct.error, KeyError) as error:
-        raise UserError("not a whole ELF file", where=str(path)) from error
+        raise UserError("not a whole ELF file", where=where) from error
     if not alignments:
-        raise UserError("no segment of it is loaded", where=str(path))
+        raise UserError("no segment of it is loaded", where=where)
     return min(alignments)
 
 

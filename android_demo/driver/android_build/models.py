@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_build.tools import run
-from lolvit.artifact import MANIFEST_NAME, Manifest, check_artifact, read_manifest
+from lolvit.artifact import MANIFEST_NAME
+from lolvit_runtimes.android_assets import Wish, package
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,6 @@ def package_models(models: Path, assets: Path) -> list[Path]:
     Raises:
         UserError: a manifest or an artifact is damaged.
     """
-    target = assets / "lolvit"
-    shutil.rmtree(target, ignore_errors=True)
-    return [_package(models / model.folder, target / model.folder) for model in TEST_MODELS]
-
-
-def _package(source: Path, target: Path) -> Path:
-    target.mkdir(parents=True)
-    manifest: Manifest = read_manifest(source)
-    shutil.copy2(source / MANIFEST_NAME, target)
-    for artifact in manifest.artifacts:
-        if artifact.format in FORMATS:
-            shutil.copy2(check_artifact(source, artifact), target / artifact.path)
-    return target
+    shutil.rmtree(assets / "lolvit", ignore_errors=True)
+    wish = Wish(formats=FORMATS)
+    return [package(models / model.folder, assets, wish).folder for model in TEST_MODELS]

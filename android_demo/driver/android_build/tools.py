@@ -61,3 +61,9 @@ def _reason(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     marked = [line for line in lines if "error" in line.lower()]
     return (marked or lines or ["it said nothing"])[0 if marked else -1]
+
+
+def output_of(command: Sequence[str | Path]) -> tuple[int, str]:
+    """Run a program; return its exit code, and what it printed."""
+    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    return ended.returncode, ended.stdout + ended.stderr

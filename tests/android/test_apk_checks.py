@@ -1,0 +1,55 @@
+"""What a build prints of its APK, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from android_build.apk import Made, judge_apk, lines_of
+from android_build.apk_build import ApkFiles
+from android_build.apk_checks import Check
+from android_build.apk_size import sizes_by_part
+from android_build.project import Build
+from lolvit.errors import GateFailedError
+
+PASSED = Check("apksigner verify", True, "schemes v2, v3")
+TOLD = Check("lib/x86_64/libone.so", None, "segments on 4 KB")
+FAILED = Check("no hidden API", False, "android/view/View.setHidden([J)V")
+
+
+def made(folder: Path, *checks: Check) -> Made:
+    files = ApkFiles(Build(folder, folder), ("arm64-v8a", "x86_64"))
+    with zipfile.ZipFile(files.apk, "w") as archive:
+        archive.writestr("classes.dex", bytes(2_000_000))
+    parts = sizes_by_part(files.apk)
+    return Made(files, ("tiny-32x32",), checks, parts, {"compile": 1.5, "verify": 2.0})
+
+
+def test_a_failed_check_fails_the_build_and_is_written_down(tmp_path):
+    apk = made(tmp_path, PASSED, TOLD, FAILED)
+    with pytest.raises(GateFailedError, match=r"no hidden API: android/view/View.setHidden"):
+        judge_apk(apk, 15)
+    document = json.loads((tmp_path / "lolvit-universal.json").read_text())
+    assert [check["passed"] for check in document["checks"]] == [True, None, False]
+    assert document["bytes"] == apk.files.apk.stat().st_size
+
+
+def test_what_is_told_alone_fails_nothing(tmp_path):
+    judge_apk(made(tmp_path, PASSED, TOLD), 15)
+
+
+def test_more_than_the_budget_fails_the_build(tmp_path):
+    with pytest.raises(GateFailedError, match=r"2.00 MB, its budget is 1.5 MB"):
+        judge_apk(made(tmp_path, PASSED), 1.5)
+
+
+def test_every_check_part_and_step_has_its_line(tmp_path):
+    lines = lines_of(made(tmp_path, PASSED, TOLD, FAILED), 15)
+    assert lines[0] == "passed  apksigner verify: schemes v2, v3"
+    assert lines[2].startswith("FAILED  no hidden API")
+    assert "   2.000 MB  code" in lines
+    assert "   2.000 MB  in all, of at most 15" in lines
+    assert "     3.5 s   compile 1.5, verify 2.0" in lines
