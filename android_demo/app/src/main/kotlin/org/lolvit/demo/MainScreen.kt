@@ -7,6 +7,7 @@ import android.view.View
 import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
+import org.lolvit.Accelerator
 import org.lolvit.EngineChoice
 
 /** The views of the main screen, and how they show a [Screen]. */
@@ -88,13 +89,18 @@ internal class MainScreen(private val activity: Activity) {
         now.show(latency.now)
         median.show(latency.median)
         p90.show(latency.p90)
-        activity.view<TextView>(R.id.runs).text = runs(latency.runs, screen.prediction?.preprocessMs ?: 0.0)
+        activity.view<TextView>(R.id.runs).text = howMeasured(screen, latency.runs)
     }
 
-    private fun runs(count: Int, preparing: Double): String {
+    private fun howMeasured(screen: Screen, count: Int): String {
         if (count == 0) return activity.getString(R.string.first_run)
-        return activity.resources.getQuantityString(R.plurals.runs, count, count, activity.milliseconds(preparing))
+        val runs = activity.resources.getQuantityString(R.plurals.runs, count, count)
+        val onGpu = screen.engine?.accelerator == Accelerator.GPU
+        val where = if (onGpu) activity.getString(R.string.on_gpu) else threads(screen.threads)
+        return activity.getString(R.string.how_measured, runs, where, activity.milliseconds(screen.prediction?.preprocessMs ?: 0.0))
     }
+
+    private fun threads(count: Int): String = activity.resources.getQuantityString(R.plurals.threads, count, count)
 
     private fun showChoices(screen: Screen) {
         activity.view<View>(R.id.choices).showIf(screen.models.isNotEmpty())

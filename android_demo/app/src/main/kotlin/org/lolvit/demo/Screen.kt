@@ -18,6 +18,7 @@ internal data class Screen(
     val prediction: Prediction? = null,
     val latency: Latency? = null,
     val problem: Problem? = null,
+    val threads: Int = 1,
 )
 
 /** What the app does just now. */

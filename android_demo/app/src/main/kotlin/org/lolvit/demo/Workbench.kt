@@ -43,7 +43,7 @@ internal class Workbench(
     var wish = Wish()
         private set
 
-    var screen = Screen()
+    var screen = Screen(threads = threads)
         private set
 
     /** Is told of every change, and of the present state at once. */

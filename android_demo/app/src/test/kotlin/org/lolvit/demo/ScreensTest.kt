@@ -1,13 +1,16 @@
 package org.lolvit.demo
 
 import android.content.pm.PackageManager
+import android.graphics.Insets
 import android.graphics.Rect
 import android.view.View
 import android.view.ViewGroup
+import android.view.WindowInsets
 import android.widget.Button
 import android.widget.ScrollView
 import android.widget.TextView
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
@@ -80,6 +83,15 @@ class ScreensTest {
         await()
         png("main-untrained")
         verify()
+    }
+
+    @Test fun `content keeps out of the system's bars and scrolls through under the lower one`() = empty().run {
+        val bars = WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), Insets.of(10, 48, 20, 96)).build()
+        val (root, scroll) = activity.view<View>(R.id.root) to activity.view<ScrollView>(R.id.scroll)
+        root.dispatchApplyWindowInsets(bars)
+        assertEquals(listOf(10, 48, 20, 0), root.run { listOf(paddingLeft, paddingTop, paddingRight, paddingBottom) })
+        assertEquals(96, scroll.paddingBottom)
+        assertFalse(scroll.clipToPadding)
     }
 
     private fun empty() = Rig(model(DIGITS), model(UNTRAINED)).apply { await() }
