@@ -51,20 +51,36 @@ def test_a_pool_of_a_large_map_stays() -> None:
     assert record.fired == 0 and "too large a product" in record.skipped[0]
 
 
+def _attend(module: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    return torch.relu(module.attention(image)) + 1.0  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("heads", [1, 2, 5])
 @pytest.mark.parametrize("size", [(8, 8), (5, 9), (14, 7)])
-def test_masked_heads_equal_split_ones(heads: int, size: tuple[int, int]) -> None:
-    def call(module: nn.Module, image: torch.Tensor) -> torch.Tensor:
-        return torch.relu(module.attention(image)) + 1.0  # type: ignore[operator]
-
-    model = Model(call, attention=FastWindowAttention(3, heads, 4))
+@pytest.mark.parametrize("products", [True, False])
+def test_masked_heads_equal_split_ones(heads: int, size: tuple[int, int], products: bool) -> None:
+    model = Model(_attend, attention=FastWindowAttention(3, heads, 4))
     before, _ = apply_all(STATIC_REWRITE, capture(reparameterize(model), size))
+    if products:
+        before, _ = apply(PoolsAsProducts(), before)
     after, record = apply(MaskedHeads(), before)
     assert record.fired == 1
     assert "sum" not in operations(after)
+    assert not products or "cat" not in operations(after)
     image = image_like(before)
     with torch.no_grad():
         assert relative_error(after(image), model(image)) <= BOUND
+
+
+def test_heads_stay_where_keys_see_more_than_one_window() -> None:
+    attention = FastWindowAttention(3, 2, 4)
+    wide = attention.key_value.conv
+    wide.weight = nn.Parameter(torch.randn(16, 3, 3, 3))
+    wide.kernel_size, wide.padding = (3, 3), (1, 1)
+    model = reparameterize(Model(_attend, attention=attention))
+    before, _ = apply_all(STATIC_REWRITE, capture(model, (8, 8)))
+    _, record = apply(MaskedHeads(), before)
+    assert record.fired == 0 and "no pointwise convolutions" in record.skipped[0]
 
 
 def test_softmax_attention_is_left_alone() -> None:

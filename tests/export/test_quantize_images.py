@@ -53,7 +53,7 @@ def test_labels_of_other_classes_are_not_used() -> None:
 
 def test_bundled_photos_are_many_crops_of_photos_that_do_not_verify() -> None:
     images = open_images(None, PREPROCESS, None)
-    assert len(images.calibration) == 64 and len(images.tuning) == 16
+    assert len(images.calibration) == 128 and len(images.tuning) == 32
     assert images.labels is None and images.source is None
     assert_apart(images)
 

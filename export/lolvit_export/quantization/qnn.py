@@ -15,12 +15,14 @@ from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.onnx_values import activations
 from lolvit_export.quantization.plan import Plan
+from lolvit_export.quantization.qnn_forms import PixelGrid, with_pixels, with_reciprocals
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import chosen_layers, refuse_bias_correction
-from lolvit_runtimes.preprocess import normalize
+from lolvit_runtimes.preprocess import Pixels, normalize
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON
+from lolvit_runtimes.session import FloatArray
 
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 
@@ -39,8 +41,13 @@ class QnnQuantizer:
         preprocess: Preprocess,
         precision: Precision,
     ) -> None:
-        self._graph = Graph(_named(onnx.load(str(float_path))))
-        self._artifact, self._precision = artifact, precision
+        model = _named(onnx.load(str(float_path)))
+        self._pixels: PixelGrid | None = None
+        if precision == "int8":  # of 16 bits, a power costs more than a division, widening pixels
+            model, self._pixels = with_pixels(with_reciprocals(model), preprocess)  # than floats
+        self._graph = Graph(model)
+        self._artifact = _of_pixels(artifact) if self._pixels else artifact
+        self._precision = precision
         self._images, self._preprocess = images, preprocess
         self._ranges = ActivationRanges(self._replay)
 
@@ -69,7 +76,7 @@ class QnnQuantizer:
             )
         bits = _ACTIVATION_BITS[self._precision]
         ranges = self._ranges.fit(plan.method, plan.percentile, 2**bits)
-        model = quantized_model(self._graph, ranges, bits)
+        model = quantized_model(self._graph, ranges, bits, self._pixels)
         onnx.checker.check_model(model)
         write_atomic(path, model.SerializeToString())
         target = HtpTarget(hexagon=NEEDED_HEXAGON[self._precision])
@@ -77,8 +84,21 @@ class QnnQuantizer:
         return described.model_copy(update={"htp": target})
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
-        images = (normalize(crop, self._preprocess) for crop in self._images.calibration)
+        images = map(self._values, self._images.calibration)
         return activations(self._graph.model, quantized_tensors(self._graph), images)
+
+    def _values(self, crop: Pixels) -> FloatArray:
+        return self._pixels.values(crop) if self._pixels else normalize(crop, self._preprocess)
+
+
+def _of_pixels(artifact: Artifact) -> Artifact:
+    """Describe an artifact that takes the pixels themselves, channels last."""
+    _, channels, height, width = artifact.input.shape
+    described = {
+        "shape": (1, height, width, channels), "layout": "NHWC", "dtype": "uint8",
+        "values": "pixels",
+    }  # fmt: skip
+    return artifact.model_copy(update={"input": artifact.input.model_copy(update=described)})
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:

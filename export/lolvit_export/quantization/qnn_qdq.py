@@ -21,10 +21,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from lolvit_export.quantization.onnx_graph import Graph, rebuilt
 from lolvit_export.quantization.onnx_qdq import grid
+from lolvit_export.quantization.qnn_forms import PixelGrid
 from lolvit_export.quantization.ranges import Range
 
 # Kinds that move values and change none.
@@ -53,25 +54,34 @@ def _absorbed(graph: Graph, node: onnx.NodeProto) -> bool:
     return len(readers) == 1 and readers[0].op_type == "Relu" and node.op_type != "Relu"
 
 
-def quantized_model(graph: Graph, ranges: Mapping[str, Range], bits: int) -> onnx.ModelProto:
+def quantized_model(
+    graph: Graph, ranges: Mapping[str, Range], bits: int, pixels: PixelGrid | None = None
+) -> onnx.ModelProto:
     """Return a copy of the model in which everything is quantized. `ranges` holds the range of each
     of `quantized_tensors`; `bits` (8 or 16) are an activation's. Weights are int8, of convolutions
-    one scale an output channel; biases int32."""
-    return _Writer(graph, ranges, bits).write()
+    one scale an output channel; biases int32. With `pixels` the image is uint8 (1, H, W, 3), on
+    that grid; without, float32 (1, 3, H, W)."""
+    return _Writer(graph, ranges, bits, pixels).write()
 
 
 class _Writer:
-    def __init__(self, graph: Graph, ranges: Mapping[str, Range], bits: int) -> None:
+    def __init__(
+        self, graph: Graph, ranges: Mapping[str, Range], bits: int, pixels: PixelGrid | None
+    ) -> None:
         self.graph = graph
         self.bits = bits
-        self.ranges = _shared(graph, ranges)
+        self.pixels = pixels
+        self.image = graph.model.graph.input[0].name
+        known = {**ranges, self.image: pixels.limits} if pixels else ranges
+        self.ranges = _shared(graph, known)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.renamed: dict[str, str] = {}
 
     def write(self) -> onnx.ModelProto:
-        for value in self.graph.model.graph.input:
-            self._round(value.name)
+        given = self.image if self.pixels is None else self._planes(self.pixels)
+        self._round(given)
+        self.renamed[self.image] = self.renamed[given]
         for node in self.graph.nodes:
             self._write(node)
         self._return_floats()
@@ -102,6 +112,19 @@ class _Writer:
         self._node("QuantizeLinear", [tensor, scale, zero], codes)
         self._node("DequantizeLinear", [codes, scale, zero], back)
         self.renamed[tensor] = back
+
+    def _planes(self, pixels: PixelGrid) -> str:
+        """Write the way from pixels (1, H, W, 3) to planes (1, 3, H, W); return the latter, which
+        stand for the image from there on."""
+        values, planes = f"{self.image}/values", f"{self.image}/planes"
+        grid_of = self._grid_constants(
+            f"{self.image}/pixels", np.float32(pixels.scale), pixels.zero, np.dtype(np.uint8)
+        )
+        self._node("DequantizeLinear", [self.image, *grid_of], values)
+        turned = helper.make_node("Transpose", [values], [planes], planes, perm=[0, 3, 1, 2])
+        self.nodes.append(turned)
+        self.ranges[planes] = self.ranges[self.image]
+        return planes
 
     def _constant_operand(self, node: onnx.NodeProto, place: int, name: str) -> str:
         weighted = node.op_type in ("Conv", "Gemm", "MatMul", "LayerNormalization")
@@ -206,6 +229,11 @@ class _Writer:
     def _model(self) -> onnx.ModelProto:
         model = rebuilt(self.graph.model, self.nodes, list(self.constants.values()))
         del model.graph.value_info[:]
+        if self.pixels is not None:
+            _, channels, *sides = _extents(model.graph.input[0])
+            model.graph.input[0].CopyFrom(
+                helper.make_tensor_value_info(self.image, TensorProto.UINT8, [1, *sides, channels])
+            )
         if all(opset.domain != _DOMAIN for opset in model.opset_import):
             model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
         return model
@@ -225,6 +253,10 @@ def _shared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
         if node.op_type == "Relu" and node.output[0] in result:
             result[node.output[0]] = 0.0, max(result[node.output[0]][1], _SMALLEST_SCALE)
     return result
+
+
+def _extents(value: onnx.ValueInfoProto) -> list[int]:
+    return [int(extent.dim_value) for extent in value.type.tensor_type.shape.dim]
 
 
 def _is_float(tensor: onnx.TensorProto) -> bool:
