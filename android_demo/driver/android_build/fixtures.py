@@ -27,7 +27,7 @@ SETTINGS = {
     ),
 }
 _WITH_INPUTS = "tall"  # floats are written for the smallest alone
-# What is run through whole models: decoded to the same levels everywhere.
+# What is run through whole models.
 MODEL_PHOTOS = (
     "full.png",
     "alpha.png",
@@ -35,6 +35,7 @@ MODEL_PHOTOS = (
     "palette.png",
     "exif-6.png",
     "size-301x451.png",
+    "12-megapixels-turned.jpg",
 )
 _RUNTIMES = {"onnx": "ort", "tflite": "litert"}
 

@@ -21,7 +21,7 @@ public data class EngineChoice(
 
 /** The engines, and the artifacts of a model that each can open. */
 public object Engines {
-    private val kinds: List<EngineKind> = listOf(LiteRtCpu, LiteRtGpu, OnnxCpu)
+    private val kinds: List<EngineKind> = listOf(LiteRtCpu, LiteRtGpu(), OnnxCpu)
 
     /**
      * Lists an engine for each packaged artifact that it could open, in the order of preference; an

@@ -28,10 +28,10 @@ internal object LiteRtCpu : EngineKind {
  * LiteRT's GPU delegate (OpenCL or OpenGL). Its classes come with a library of their own, which an
  * app may leave out, so that they are reached by name.
  */
-internal object LiteRtGpu : EngineKind {
-    private const val DELEGATE = "org.tensorflow.lite.gpu.GpuDelegate"
-    private const val COMPATIBILITY = "org.tensorflow.lite.gpu.CompatibilityList"
-
+internal class LiteRtGpu(
+    private val delegateClass: String = "org.tensorflow.lite.gpu.GpuDelegate",
+    private val compatibilityClass: String = "org.tensorflow.lite.gpu.CompatibilityList",
+) : EngineKind {
     override val id = "litert-gpu"
     override val title = "LiteRT, GPU"
     override val accelerator = Accelerator.GPU
@@ -39,13 +39,14 @@ internal object LiteRtGpu : EngineKind {
 
     override fun missing(): String? = when {
         !isPresent(INTERPRETER) -> "LiteRT is not in this app; $ADD"
-        !isPresent(DELEGATE) -> "the GPU delegate is not in this app; add com.google.ai.edge.litert:litert-gpu to it"
+        !isPresent(delegateClass) ->
+            "the GPU delegate is not in this app; add com.google.ai.edge.litert:litert-gpu to it"
         !supported() -> "the GPU delegate does not know this device's GPU; choose the CPU"
         else -> null
     }
 
     override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine {
-        val delegate = Class.forName(DELEGATE).getConstructor().newInstance()
+        val delegate = Class.forName(delegateClass).getConstructor().newInstance()
         val options = Interpreter.Options().addDelegate(delegate as Delegate)
         try {
             return LiteRtEngine(title, model, artifact, options, delegate as AutoCloseable)
@@ -57,7 +58,7 @@ internal object LiteRtGpu : EngineKind {
 
     /** The delegate's own list of GPUs that it was tried on. */
     private fun supported(): Boolean = try {
-        val list = Class.forName(COMPATIBILITY)
+        val list = Class.forName(compatibilityClass)
         (list.getConstructor().newInstance() as AutoCloseable).use {
             list.getMethod("isDelegateSupportedOnThisDevice").invoke(it) as Boolean
         }

@@ -24,6 +24,8 @@ internal class ManifestReader(private val source: ModelSource) {
             JSONObject(text)
         } catch (e: JSONException) {
             throw LolvitException("$where: not a manifest: ${e.message}; $AGAIN", e)
+        } catch (e: StackOverflowError) {
+            throw LolvitException("$where: not a manifest: nested too deeply; $AGAIN", e)
         }
         val version = json.opt("schema_version")
         if (version != SCHEMA_VERSION) {

@@ -14,8 +14,8 @@ import kotlin.math.min
  * with fixed-point numbers, resizes along rows first, and rounds to 8 bits between the directions.
  * (`Bitmap.createScaledBitmap` leaves out the antialiasing, and gives other levels.)
  *
- * A bitmap is read row by row, and only where the crop needs it: beside it, at most
- * 4 bytes * its width + 3 bytes * its height * the input's width are allocated.
+ * A bitmap is read row by row, and only where the crop needs it: what is allocated beside it is
+ * about 3 bytes * its height * the input's width, 2.3 MB for 12 megapixels and an input of 256x256.
  */
 public object Preprocess {
     private const val CHANNELS = 3

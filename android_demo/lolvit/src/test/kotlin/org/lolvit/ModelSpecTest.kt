@@ -77,7 +77,9 @@ class ModelSpecTest {
     }
 
     @Test fun `what is no JSON is refused`() {
-        for (text in listOf("", "{", "[1, 2]", "not json", "\u0000\u0001")) {
+        val deep = listOf("{\"a\":".repeat(100_000), "[".repeat(100_000))
+        val texts = listOf("", "{", "[1, 2]", "not json", "\u0000\u0001") + deep
+        for (text in texts) {
             model.file("manifest.json").writeText(text)
             assertRefused("not a manifest", "export the model again")
         }

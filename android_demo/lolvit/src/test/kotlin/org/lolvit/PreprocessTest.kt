@@ -18,7 +18,7 @@ class PreprocessTest {
     private val settings = vectors.getJSONObject("settings")
     private val photos = vectors.getJSONArray("photos").objects()
 
-    @Test fun `levels and inputs are Python's, exactly for lossless photos and within 1 for others`() {
+    @Test fun `levels and inputs are Python's, exactly where nothing is lost`() {
         assertTrue(photos.size >= 20)
         val wrong = photos.map(::compare).filter { it.farthest > it.photo.getInt("tolerance") || it.mean > 0.2 }
         report()
@@ -78,7 +78,8 @@ class PreprocessTest {
 
 /** A spec without a model: its preprocessing alone. */
 internal fun specOf(preprocess: JSONObject): ModelSpec {
-    fun floats(key: String) = preprocess.getJSONArray(key).let { array -> FloatArray(3) { array.getDouble(it).toFloat() } }
+    fun floats(key: String) =
+        preprocess.getJSONArray(key).let { array -> FloatArray(3) { array.getDouble(it).toFloat() } }
     val size = preprocess.getJSONArray("size")
     return ModelSpec(
         name = "none",

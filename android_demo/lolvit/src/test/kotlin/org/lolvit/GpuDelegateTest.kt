@@ -1,0 +1,71 @@
+package org.lolvit
+
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.tensorflow.lite.Delegate
+
+/** What is decided before LiteRT's GPU delegate does anything, with stand-ins for its classes. */
+@RunWith(RobolectricTestRunner::class)
+class GpuDelegateTest {
+    @get:Rule val temporary = TemporaryFolder()
+
+    class KnownGpu : Compatibility(true)
+
+    class UnknownGpu : Compatibility(false)
+
+    open class Compatibility(private val supported: Boolean) : AutoCloseable {
+        @Suppress("unused") // called by name
+        fun isDelegateSupportedOnThisDevice() = supported
+
+        override fun close() = Unit
+    }
+
+    /** A delegate that does not take the model. */
+    class RefusingDelegate : Delegate, AutoCloseable {
+        override fun getNativeHandle(): Long = throw IllegalArgumentException("Failed to apply delegate: no GPU")
+
+        override fun close() {
+            closed++
+        }
+    }
+
+    private val delegate = RefusingDelegate::class.java.name
+
+    @Before fun natives() {
+        NativeLiteRt.load()
+        closed = 0
+    }
+
+    @Test fun `an app without the delegate says which library adds it`() {
+        assertTrue("add com.google.ai.edge.litert:litert-gpu" in LiteRtGpu().missing().orEmpty())
+    }
+
+    @Test fun `the delegate's own list of GPUs decides where it is there`() {
+        assertNull(LiteRtGpu(delegate, KnownGpu::class.java.name).missing())
+        val unknown = LiteRtGpu(delegate, UnknownGpu::class.java.name).missing()
+        assertEquals("the GPU delegate does not know this device's GPU; choose the CPU", unknown)
+        assertNull(LiteRtGpu(delegate, "org.tensorflow.lite.gpu.NoSuchList").missing())
+    }
+
+    @Test fun `a delegate that refuses the model is closed, and told in one line`() {
+        val folder = ModelFolder(temporary.root)
+        val artifact = ModelSpec.load(folder.source).artifacts.single { it.format == "tflite" }
+        val model = ArtifactReader(folder.source).read(artifact)
+        val kind = LiteRtGpu(delegate)
+        val line = refusal { opening(kind, artifact) { kind.open(model, artifact, 1) } }
+        val reason = "Failed to apply delegate: no GPU"
+        assertEquals("LiteRT, GPU: refused model-fp32.tflite: $reason; choose another engine", line)
+        assertEquals(1, closed)
+    }
+
+    private companion object {
+        var closed = 0
+    }
+}
