@@ -15,6 +15,7 @@ from lolvit_benchmarks.result import Failure
 from lolvit_benchmarks.result_device import DeviceInfo, Estimate, EstimateSide
 from lolvit_benchmarks.table import as_markdown
 from tests.benchmarks import documents
+from tests.benchmarks.chromium_page import needs_chromium, opened_page
 from tests.conftest import Run
 
 BROWSER = DeviceInfo(id="browser", kind="browser", name="Chromium 140, SwiftShader", software=True)
@@ -124,3 +125,21 @@ def test_nothing_to_show_is_told_in_one_line(run_lolvit: Run, tmp_path: Path) ->
     done = run_lolvit("report", "--out", tmp_path / "page.html")
     assert done.returncode == 2
     assert "nothing to show" in done.stderr
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_table_fits_its_page(width: int, manifest: Manifest, tmp_path: Path) -> None:
+    gate = Gate(name="ort-arm64-a76.snr_db", value=120.0, floor=100, passed=True)
+    shown = documents.document(documents.result(), estimates=(estimate(),))
+    path = tmp_path / "devices.html"
+    path.write_text(as_html([shown], [], [], [verified(manifest, gate)]))
+    with opened_page() as page:
+        page.resize(width, 800)
+        page.send("Page.navigate", url=path.as_uri())
+        page.until("document.readyState === 'complete' && document.querySelector('table.matrix')")
+        table, place, whole = page.evaluate(
+            "[document.querySelector('table.matrix').scrollWidth,"
+            " document.querySelector('.broad').clientWidth, document.documentElement.scrollWidth]"
+        )
+    assert table <= place < whole <= width
