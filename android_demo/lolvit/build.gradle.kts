@@ -1,3 +1,5 @@
+import org.jetbrains.kotlin.gradle.dsl.JvmTarget
+
 plugins {
     alias(libs.plugins.android.library)
     alias(libs.plugins.kotlin.android)
@@ -15,10 +17,12 @@ android {
         sourceCompatibility = JavaVersion.VERSION_1_8
         targetCompatibility = JavaVersion.VERSION_1_8
     }
-    kotlinOptions { jvmTarget = "1.8" }
 }
 
-kotlin { explicitApi() }
+kotlin {
+    explicitApi()
+    compilerOptions { jvmTarget = JvmTarget.JVM_1_8 }
+}
 
 dependencies {
     // Compiled against alone: an app brings the runtimes that it wants, and the library asks which are there.

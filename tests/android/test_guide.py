@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -137,22 +138,25 @@ def test_that_app_shrinks_to_a_verified_apk_with_the_librarys_rules_alone(app):
     assert "apksigner verify" in {check.name for check in check_apk(files) if check.passed is False}
 
 
-def test_the_versions_that_it_names_are_the_projects(tmp_path):
+def catalog() -> dict[str, dict[str, object]]:
+    return tomllib.loads((ROOT / "android_demo" / "gradle" / "libs.versions.toml").read_text())
+
+
+def test_the_catalog_that_it_shows_is_the_projects_and_has_all_that_the_library_names():
     (block,) = steps("toml")
     shown = tomllib.loads(block.text)
-    catalog = tomllib.loads((ROOT / "android_demo" / "gradle" / "libs.versions.toml").read_text())
     for table, entries in shown.items():
-        assert entries.items() <= catalog[table].items()
+        assert entries.items() <= catalog()[table].items()
+    aliases = {f"plugins-{name}" for name in shown["plugins"]} | set(shown["libraries"])
+    library = (ROOT / "android_demo" / "lolvit" / "build.gradle.kts").read_text()
+    named = {name.replace(".", "-") for name in re.findall(r"\blibs\.([\w.]+)", library)}
+    assert named == aliases
 
 
 def test_its_dependencies_are_in_the_catalog():
-    gradle = steps("kotlin")[0].text
-    catalog = tomllib.loads((ROOT / "android_demo" / "gradle" / "libs.versions.toml").read_text())
-    named = [
-        line.split("libs.")[1].split(")")[0] for line in gradle.splitlines() if "libs." in line
-    ]
+    named = re.findall(r"\blibs\.([\w.]+)", steps("kotlin")[0].text)
     assert named
-    assert {name.replace(".", "-") for name in named} <= set(catalog["libraries"])
+    assert {name.replace(".", "-") for name in named} <= set(catalog()["libraries"])
 
 
 def test_the_asset_that_it_opens_is_what_its_export_writes():
