@@ -18,6 +18,7 @@ from skimage import data
 from android_build.apk_build import ApkFiles, build_apk
 from android_build.apk_checks import check_apk
 from android_build.apk_parts import PROGRAMS, fetch_apk_parts
+from android_build.apk_size import sizes_by_part
 from android_build.dex import dex_of_apk
 from android_build.fetch import fetch
 from android_build.project import Build
@@ -126,6 +127,7 @@ def test_that_app_shrinks_to_a_verified_apk_with_the_librarys_rules_alone(app):
     build_apk(files)
     checks = {check.name: check for check in check_apk(files)}
     print("\n".join(f"{check.name}: {check.told}" for check in checks.values()))  # pytest -rP
+    print(sizes_by_part(files.apk))
     assert [check for check in checks.values() if check.passed is False] == []
     assert "name='com.example.photos'" in checks["aapt2 dump badging"].told
     assert "uncompressed" in checks["zipalign -c -p 4"].told
