@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from android_build.apk import Made, judge_apk, lines_of
+from android_build.apk import Made, judge_apk, lines_of, make_apk
 from android_build.apk_build import ApkFiles
 from android_build.apk_checks import Check
 from android_build.apk_size import sizes_by_part
 from android_build.project import Build
-from lolvit.errors import GateFailedError
+from lolvit.errors import GateFailedError, UserError
 
 PASSED = Check("apksigner verify", True, "schemes v2, v3")
 TOLD = Check("lib/x86_64/libone.so", None, "segments on 4 KB")
@@ -53,3 +53,14 @@ def test_every_check_part_and_step_has_its_line(tmp_path):
     assert "   2.000 MB  code" in lines
     assert "   2.000 MB  in all, of at most 15" in lines
     assert "     3.5 s   compile 1.5, verify 2.0" in lines
+
+
+def test_missing_programs_are_named_with_what_adds_them_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said: list[str] = []
+    with pytest.raises(UserError) as caught:
+        make_apk(Build(tmp_path / "build", tmp_path), ["lolvit_x"], ["arm64-v8a"], said.append)
+    assert "zipalign, apksigner not found" in caught.value.what
+    assert caught.value.remedy.startswith("on Debian, run: apt-get install --yes apksigner maven")
+    assert not said
+    assert not (tmp_path / "build").exists()

@@ -12,12 +12,12 @@ from typing import Any
 from android_build.apk_build import ApkFiles, build_apk
 from android_build.apk_checks import Check, check_apk, require_passed
 from android_build.apk_models import fill_assets
-from android_build.apk_parts import fetch_apk_parts
+from android_build.apk_parts import PROGRAMS, fetch_apk_parts
 from android_build.apk_size import require_budget, sizes_by_part
 from android_build.fetch import fetch
 from android_build.project import Build
 from android_build.resources import link_resources
-from android_build.tools import run
+from android_build.tools import require, run
 from lolvit.files import write_atomic
 
 Say = Callable[[str], None]
@@ -53,6 +53,7 @@ def make_apk(build: Build, models: Sequence[str], abis: Sequence[str], say: Say)
         UserError: a program is missing, or a model is no export.
         DeviceError: a tool failed.
     """
+    require(PROGRAMS)
     files = ApkFiles(build, tuple(abis))
     clock = _Clock(say)
     with clock.step("fetch"):

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from android_build.project import POM, Build, pom_property
-from android_build.tools import require, run
+from android_build.tools import run
 
 PROGRAMS = ("java", "javac", "mvn", "keytool", "zipalign", "apksigner")
 
@@ -15,10 +15,8 @@ def fetch_apk_parts(build: Build) -> None:
     """Bring them into the build's directory, unless this pom.xml's are there.
 
     Raises:
-        UserError: a program is missing.
         DeviceError: Maven could not get a part.
     """
-    require(PROGRAMS)
     stamp = build.fetched / ".apk-complete"
     digest = hashlib.sha256(POM.read_bytes()).hexdigest()
     if stamp.is_file() and stamp.read_text() == digest:
