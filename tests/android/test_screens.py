@@ -14,12 +14,14 @@ from lolvit.errors import GateFailedError, UserError
 
 
 @pytest.fixture
-def rendered(tmp_path: Path) -> Path:
-    """A screen of each name, upright, in one colour with a mark in another."""
+def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A screen of each name, upright, in one colour with a mark in another; pictures are small."""
+    monkeypatch.setattr(screens, "_HEIGHT", 200)
+    monkeypatch.setattr(screens, "BUDGET", 8_000)
     for parts in screens.PICTURES.values():
         for part in parts:
-            screen = Image.new("RGB", (720, 1600), (243, 245, 247))
-            screen.paste((156, 43, 43), (100, 100, 300, 200))
+            screen = Image.new("RGB", (180, 400), (243, 245, 247))
+            screen.paste((156, 43, 43), (25, 25, 75, 50))
             screen.save(tmp_path / f"{part}.png")
     return tmp_path
 
@@ -30,7 +32,7 @@ def test_pictures_hold_their_screens_side_by_side_in_a_palette(rendered: Path) -
     for name, parts in screens.PICTURES.items():
         with Image.open(rendered / "docs" / f"{name}.png") as picture:
             assert picture.mode == "P"
-            assert picture.size == (24 + len(parts) * (450 + 24), 1048)
+            assert picture.size == (24 + len(parts) * (90 + 24), 248)
             colours = {colour for _, colour in picture.convert("RGB").getcolors() or []}
         assert {(243, 245, 247), (156, 43, 43)} <= colours  # not merged into neighbours
 
@@ -44,7 +46,7 @@ def test_a_screen_that_was_not_rendered_is_named_with_the_command(rendered: Path
 
 
 def test_a_picture_over_the_budget_is_not_written(rendered: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (1600, 720, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (400, 180, 3), np.uint8)
     Image.fromarray(noise).save(rendered / "main-tablet.png")
     with pytest.raises(GateFailedError, match="android-tablet"):
         screens.write_pictures(rendered, rendered / "docs")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from lolvit.errors import GateFailedError, UserError
@@ -25,6 +26,8 @@ _GAP = 24
 _BEHIND = (128, 136, 144)
 _COLOURS = 256
 _EXACT = 48  # of them: the commonest
+
+Numbers = npt.NDArray[np.int64]
 
 
 def write_pictures(screens: Path, target: Path) -> dict[str, int]:
@@ -66,17 +69,26 @@ def _side_by_side(screens: Sequence[Image.Image]) -> Image.Image:
 
 
 def _encoded(picture: Image.Image) -> bytes:
+    pixels = np.asarray(picture)
+    packed = pixels @ np.array([1 << 16, 1 << 8, 1])
+    colours, counts, inverse = _counted(packed)
+    palette = _palette(picture, colours[np.argsort(-counts)[:_EXACT]])
+    distances = np.stack([np.square(colours - entry).sum(1) for entry in palette], 1)
+    nearest = distances.argmin(1).astype(np.uint8)
+    few = Image.fromarray(nearest[inverse].reshape(packed.shape))
+    few.putpalette(palette.astype(np.uint8).tobytes())
     stream = io.BytesIO()
-    few = picture.quantize(palette=_palette(picture), dither=Image.Dither.NONE)
     few.save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 
-def _palette(picture: Image.Image) -> Image.Image:
+def _counted(packed: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Return the colours (n, 3), how often each is there, and each pixel's place among them."""
+    values, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    return np.stack([values >> 16, values >> 8 & 255, values & 255], 1), counts, inverse
+
+
+def _palette(picture: Image.Image, common: Numbers) -> Numbers:
     """Return a palette with the commonest colours as they are: areas keep theirs exactly."""
-    counted = picture.getcolors(picture.width * picture.height) or []
-    common = [colour for _, colour in sorted(counted, reverse=True)[:_EXACT]]
-    rest = picture.quantize(_COLOURS - _EXACT, Image.Quantize.MAXCOVERAGE).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*itertools.chain.from_iterable(common), *rest][: 3 * _COLOURS])
-    return palette
+    rest = picture.quantize(_COLOURS - len(common), Image.Quantize.MAXCOVERAGE).getpalette() or []
+    return np.concatenate([common, np.array(rest).reshape(-1, 3)])
