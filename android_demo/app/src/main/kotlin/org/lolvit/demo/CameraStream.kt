@@ -47,8 +47,10 @@ internal class CameraStream(
     private val onProblem: (Problem) -> Unit,
 ) : CameraDevice.StateCallback(), AutoCloseable {
     private val main = Handler(Looper.getMainLooper())
-    private val converter = FrameReader(traits.size.width, traits.size.height, uprightRotation(traits.sensor, display, traits.front))
-    private val images = ImageReader.newInstance(traits.size.width, traits.size.height, ImageFormat.YUV_420_888, IMAGES)
+    private val width = traits.size.width
+    private val height = traits.size.height
+    private val converter = FrameReader(width, height, uprightRotation(traits.sensor, display, traits.front))
+    private val images = ImageReader.newInstance(width, height, ImageFormat.YUV_420_888, IMAGES)
     private val preview: Surface
     private var camera: CameraDevice? = null
     private var inUse: Image? = null
@@ -59,7 +61,7 @@ internal class CameraStream(
         private set
 
     init {
-        texture.setDefaultBufferSize(traits.size.width, traits.size.height)
+        texture.setDefaultBufferSize(width, height)
         preview = Surface(texture)
         images.setOnImageAvailableListener({ offer() }, main)
     }
@@ -90,9 +92,12 @@ internal class CameraStream(
     }
 
     private val session = object : CameraCaptureSession.StateCallback() {
-        override fun onConfigured(session: CameraCaptureSession) = attempt { session.setRepeatingRequest(request(session.device), null, main) }
+        override fun onConfigured(session: CameraCaptureSession) = attempt {
+            session.setRepeatingRequest(request(session.device), null, main)
+        }
 
-        override fun onConfigureFailed(session: CameraCaptureSession) = fail(session.device, cameraProblem(R.string.camera_lost))
+        override fun onConfigureFailed(session: CameraCaptureSession) =
+            fail(session.device, cameraProblem(R.string.camera_lost))
     }
 
     private fun request(camera: CameraDevice): CaptureRequest {

@@ -19,7 +19,8 @@ internal class FrameReader(private val width: Int, private val height: Int, priv
     private val pixels = IntArray(width * height)
 
     /** The last picture. */
-    val bitmap: Bitmap = Bitmap.createBitmap(if (turned) height else width, if (turned) width else height, Bitmap.Config.ARGB_8888)
+    val bitmap: Bitmap =
+        Bitmap.createBitmap(if (turned) height else width, if (turned) width else height, Bitmap.Config.ARGB_8888)
 
     fun read(image: Image): Bitmap = read(image.planes.map { Plane(it.buffer, it.rowStride, it.pixelStride) })
 

@@ -70,9 +70,12 @@ internal class MainScreen(private val activity: Activity) {
         activity.view<View>(R.id.problem).showIf(problem != null)
         if (problem == null) return
         activity.view<TextView>(R.id.problem_title).setText(problem.title)
-        activity.view<TextView>(R.id.problem_text).text = problem.text?.let { activity.getString(it, problem.detail) } ?: sentence(problem.detail.orEmpty())
+        activity.view<TextView>(R.id.problem_text).text = remedy(problem)
         problemAction.showIf(problem.permission)
     }
+
+    private fun remedy(problem: Problem): String =
+        if (problem.text == null) sentence(problem.detail.orEmpty()) else activity.getString(problem.text, problem.detail)
 
     private fun showPrediction(screen: Screen) {
         val top = screen.prediction?.top.orEmpty()
@@ -97,7 +100,8 @@ internal class MainScreen(private val activity: Activity) {
         val runs = activity.resources.getQuantityString(R.plurals.runs, count, count)
         val onGpu = screen.engine?.accelerator == Accelerator.GPU
         val where = if (onGpu) activity.getString(R.string.on_gpu) else threads(screen.threads)
-        return activity.getString(R.string.how_measured, runs, where, activity.milliseconds(screen.prediction?.preprocessMs ?: 0.0))
+        val preparing = activity.milliseconds(screen.prediction?.preprocessMs ?: 0.0)
+        return activity.getString(R.string.how_measured, runs, where, preparing)
     }
 
     private fun threads(count: Int): String = activity.resources.getQuantityString(R.plurals.threads, count, count)
@@ -110,7 +114,10 @@ internal class MainScreen(private val activity: Activity) {
         activity.view<TextView>(R.id.subtitle).text = subtitle(screen)
     }
 
-    private fun choice(engine: EngineChoice) = Choice(engine.id, engine.title, engine.missing?.let(::sentence).orEmpty(), engine.missing == null)
+    private fun choice(engine: EngineChoice): Choice {
+        val reason = engine.missing?.let(::sentence).orEmpty()
+        return Choice(engine.id, engine.title, reason, engine.missing == null)
+    }
 
     private fun detail(model: PackagedModel): String {
         val spec = model.spec ?: return sentence(model.problem.orEmpty())

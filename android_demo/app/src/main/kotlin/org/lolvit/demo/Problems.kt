@@ -1,7 +1,7 @@
 package org.lolvit.demo
 
 import android.hardware.camera2.CameraAccessException
-import android.hardware.camera2.CameraDevice
+import android.hardware.camera2.CameraDevice.StateCallback
 import android.util.Log
 import org.lolvit.LolvitException
 
@@ -32,15 +32,15 @@ internal inline fun problemOf(task: () -> Unit): Problem? = try {
     e.problem
 } catch (e: OutOfMemoryError) {
     Problem(R.string.memory_title, R.string.memory)
-} catch (e: RuntimeException) {
+} catch (e: Exception) { // nothing that a task throws may end the app
     Log.e("lolvit", "a task failed", e)
     Problem(R.string.unforeseen_title, R.string.unforeseen, e.toString())
 }
 
 /** What a camera's `onError` code means for the user. */
 internal fun cameraError(code: Int): Problem = when (code) {
-    CameraDevice.StateCallback.ERROR_CAMERA_IN_USE, CameraDevice.StateCallback.ERROR_MAX_CAMERAS_IN_USE -> cameraProblem(R.string.camera_busy)
-    CameraDevice.StateCallback.ERROR_CAMERA_DISABLED -> cameraProblem(R.string.camera_disabled)
+    StateCallback.ERROR_CAMERA_IN_USE, StateCallback.ERROR_MAX_CAMERAS_IN_USE -> cameraProblem(R.string.camera_busy)
+    StateCallback.ERROR_CAMERA_DISABLED -> cameraProblem(R.string.camera_disabled)
     else -> cameraProblem(R.string.camera_lost)
 }
 

@@ -31,4 +31,4 @@ private fun NumberFormat.decimals(count: Int): NumberFormat = apply {
 }
 
 /** The library's words, which may begin small as part of a longer line, as a sentence of their own. */
-internal fun sentence(words: String): String = words.replaceFirstChar(Char::titlecase).let { if (it.endsWith('.')) it else "$it." }
+internal fun sentence(words: String): String = words.replaceFirstChar(Char::titlecase).removeSuffix(".") + "."

@@ -39,6 +39,7 @@ internal class Workbench(
     private var job = Job()
     private var photo: (() -> Bitmap)? = null
     private var busyWithFrame = false
+    private var isListed = false
 
     var wish = Wish()
         private set
@@ -57,19 +58,26 @@ internal class Workbench(
     fun start(wish: Wish) {
         this.wish = wish
         photo = wish.photo?.let { uri -> { decode(uri) } }
-        perform(Stage.LOADING) { job ->
-            val models = models().map(::packaged)
-            post(job) {
-                change { copy(models = models) }
-                chooseModel(wish.model)
-            }
+        worker.execute {
+            var found = emptyList<PackagedModel>()
+            val problem = problemOf { found = models().map(::packaged) }
+            main.post { if (!worker.isShutdown) listed(found, problem) }
         }
+    }
+
+    /** What the user has asked for meanwhile is begun now. */
+    private fun listed(models: List<PackagedModel>, problem: Problem?) {
+        isListed = true
+        change { copy(models = models) }
+        if (problem == null) chooseModel(wish.model) else fail(problem)
     }
 
     /** Loads the model of that [id], or the first; what was classified is classified again. */
     fun chooseModel(id: String?) {
-        val model = screen.models.find { it.id == id } ?: screen.models.firstOrNull { it.spec != null } ?: screen.models.firstOrNull()
-        change { copy(model = model, engines = model?.spec?.let(Engines::choices).orEmpty(), prediction = null, latency = null) }
+        val models = screen.models
+        val model = models.find { it.id == id } ?: models.find { it.spec != null } ?: models.firstOrNull()
+        val engines = model?.spec?.let(Engines::choices).orEmpty()
+        change { copy(model = model, engines = engines, prediction = null, latency = null) }
         wish = wish.copy(model = model?.id)
         chooseEngine(wish.engine)
     }
@@ -83,6 +91,7 @@ internal class Workbench(
         if (screen.stage == Stage.LIVE) startLive() else again()
     }
 
+    /** Shows and classifies the photo at [uri]. */
     fun classify(uri: Uri) {
         wish = wish.copy(photo = uri)
         photo = { decode(uri) }
@@ -92,6 +101,7 @@ internal class Workbench(
 
     /** Loads the model, then waits for [frame]s. */
     fun startLive() {
+        if (!isListed) return
         photo = null
         wish = wish.copy(photo = null)
         val selection = selected() ?: return
@@ -142,6 +152,7 @@ internal class Workbench(
     }
 
     private fun again() {
+        if (!isListed) return
         val selection = selected() ?: return
         val photo = photo
         perform(if (photo == null) Stage.LOADING else Stage.CLASSIFYING) { job ->

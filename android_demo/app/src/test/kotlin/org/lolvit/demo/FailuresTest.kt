@@ -80,7 +80,8 @@ class FailuresTest {
     }
 
     @Test fun `a photo that another app gives no more`() {
-        for (failure in listOf(FileNotFoundException("gone"), SecurityException("not yours"), IllegalStateException("its own mistake"))) {
+        val failures = listOf(FileNotFoundException("gone"), SecurityException("not yours"), IllegalStateException("its own"))
+        for (failure in failures) {
             val rig = Rig(model(DIGITS))
             rig.pick(offered("gone.jpg") { throw failure })
             rig.await()

@@ -27,7 +27,8 @@ class MainActivityTest {
         val rig = Rig(model(DIGITS))
         rig.pick(photo("full.png"))
         rig.await()
-        val expected = Classifier(model(DIGITS)).use { it.classify(Photos.decode { Fixtures.photo("full.png").inputStream() }) }
+        val bitmap = Photos.decode { Fixtures.photo("full.png").inputStream() }
+        val expected = Classifier(model(DIGITS)).use { it.classify(bitmap) }
         val rows = rig.activity.view<ScoreList>(R.id.scores)
         val shown = (0 until rows.childCount).map { texts(rows.getChildAt(it)) }
         assertEquals(expected.top.map { listOf(it.label, rig.activity.percent(it.probability)) }, shown)

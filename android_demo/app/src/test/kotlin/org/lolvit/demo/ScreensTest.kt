@@ -119,7 +119,8 @@ class ScreensTest {
         assertTrue("$name is cut below", layout.height + view.compoundPaddingTop + view.compoundPaddingBottom <= view.height)
         for (line in 0 until layout.lineCount) {
             assertEquals("$name ends in an ellipsis", 0, layout.getEllipsisCount(line))
-            assertTrue("$name is cut at the side", layout.getLineMax(line) <= view.width - view.compoundPaddingLeft - view.compoundPaddingRight + 1)
+            val room = view.width - view.compoundPaddingLeft - view.compoundPaddingRight
+            assertTrue("$name is cut at the side", layout.getLineMax(line) <= room + 1)
         }
     }
 
