@@ -10,7 +10,7 @@ import pytest
 
 from android_build.apk import Made, judge_apk, lines_of, make_apk
 from android_build.apk_build import ApkFiles
-from android_build.apk_checks import Check
+from android_build.apk_checks import Check, components
 from android_build.apk_size import sizes_by_part
 from android_build.project import Build
 from lolvit.errors import GateFailedError, UserError
@@ -64,3 +64,17 @@ def test_missing_programs_are_named_with_what_adds_them_before_any_work(tmp_path
     assert caught.value.remedy.startswith("on Debian, run: apt-get install --yes apksigner maven")
     assert not said
     assert not (tmp_path / "build").exists()
+
+
+def test_classes_that_a_manifest_names_are_found_by_their_whole_names(tmp_path):
+    manifest = tmp_path / "AndroidManifest.xml"
+    manifest.write_text(
+        '<manifest package="org.example"'
+        ' xmlns:android="http://schemas.android.com/apk/res/android">'
+        '<application><activity android:name=".Main"><meta-data android:name="no.class" />'
+        '</activity><provider android:name="org.other.Files" /></application>'
+        '<instrumentation android:name=".Measuring" /><uses-permission android:name="x.Y" />'
+        "</manifest>"
+    )
+    found = components(manifest)
+    assert found == ["org.example.Main", "org.other.Files", "org.example.Measuring"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from android_build.apk_build import ApkFiles
 from android_build.apk_parts import api
@@ -18,6 +20,7 @@ from android_build.tools import output_of
 from lolvit.errors import GateFailedError
 
 _SHOWN = 5
+_NAME = "{http://schemas.android.com/apk/res/android}name"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,10 @@ def _code(files: ApkFiles) -> Iterator[Check]:
     dex = dex_of_apk(files.apk)
     told = f"{len(dex.classes)} classes, {dex.call_sites} call sites"
     yield Check("no invoke-custom", dex.call_sites == 0, told)
+    named = components(files.directory / "AndroidManifest.xml")
+    lost = [name for name in named if name.replace(".", "/") not in dex.classes]
+    told = f"{len(named)} of {len(named)}"
+    yield Check("the manifest's classes are in the code", not lost, _some(lost) or told)
     oldest, newest = (read_api(api(files.build, level)) for level in ("min.sdk", "api.sdk"))
     reviewed = read_reviewed(files.build.library) | read_reviewed(files.build.app)
     found = judge(dex, oldest, newest, reviewed)
@@ -91,6 +98,15 @@ def _code(files: ApkFiles) -> Iterator[Check]:
     wrong = [*found.unguarded, *(f"{name} (unused)" for name in stale)]
     known = f"{told} {pom_property('min.sdk')}; {len(reviewed)} newer ones are reviewed"
     yield Check(f"newer API is in {REVIEWED}", not wrong, _some(wrong) or known)
+
+
+def components(manifest: Path) -> list[str]:
+    """Return the classes that a manifest names: Android makes objects of them by name."""
+    root = ElementTree.parse(manifest).getroot()
+    kinds = ("application", "activity", "provider", "receiver", "service", "instrumentation")
+    names = [entry.get(_NAME) for kind in kinds for entry in root.iter(kind)]
+    package = root.get("package", "")
+    return [f"{package}{name}" if name.startswith(".") else name for name in names if name]
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
