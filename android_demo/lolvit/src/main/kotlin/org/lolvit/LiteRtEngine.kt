@@ -1,5 +1,6 @@
 package org.lolvit
 
+import java.lang.reflect.InvocationTargetException
 import java.nio.ByteBuffer
 import java.nio.FloatBuffer
 import org.tensorflow.lite.DataType
@@ -46,26 +47,38 @@ internal class LiteRtGpu(
     }
 
     override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine {
-        val delegate = Class.forName(delegateClass).getConstructor().newInstance()
-        val options = Interpreter.Options().addDelegate(delegate as Delegate)
-        try {
-            return LiteRtEngine(title, model, artifact, options, delegate as AutoCloseable)
-        } catch (e: IllegalArgumentException) { // the delegate does not take the model
-            (delegate as AutoCloseable).close()
-            throw e
-        }
+        val delegate = make(delegateClass)
+        return openWith(delegate, Interpreter.Options().addDelegate(delegate as Delegate), model, artifact)
+    }
+
+    // Not as a `Delegate`, which TensorFlow Lite's versions give a `close` of their own, or not.
+    private fun openWith(
+        delegate: AutoCloseable,
+        options: Interpreter.Options,
+        model: ByteBuffer,
+        artifact: ArtifactSpec,
+    ): Engine = try {
+        LiteRtEngine(title, model, artifact, options, delegate)
+    } catch (e: RuntimeException) { // the delegate does not take the model
+        delegate.close()
+        throw e
+    }
+
+    private fun make(name: String): AutoCloseable = try {
+        Class.forName(name).getConstructor().newInstance() as AutoCloseable
+    } catch (e: InvocationTargetException) {
+        throw e.targetException
     }
 
     /** The delegate's own list of GPUs that it was tried on. */
     private fun supported(): Boolean = try {
-        val list = Class.forName(compatibilityClass)
-        (list.getConstructor().newInstance() as AutoCloseable).use {
-            list.getMethod("isDelegateSupportedOnThisDevice").invoke(it) as Boolean
+        make(compatibilityClass).use {
+            it.javaClass.getMethod("isDelegateSupportedOnThisDevice").invoke(it) as Boolean
         }
     } catch (e: ReflectiveOperationException) {
         true // an app without the list: the delegate itself says so when it is opened
     } catch (e: LinkageError) {
-        false
+        false // no native library for this processor
     }
 }
 

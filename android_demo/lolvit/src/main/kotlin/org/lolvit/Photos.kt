@@ -23,9 +23,9 @@ internal typealias Decoder = (InputStream, Rect?, BitmapFactory.Options) -> Bitm
 public object Photos {
     /**
      * The most pixels that are decoded; of larger photos every second (fourth, ...) in each direction
-     * is, by the decoder's own means: a JPEG of 24 megapixels then gives inputs that differ by at most
-     * 8 of 255 levels, 0.2 on average. At 4 bytes a pixel, and two bitmaps while one is turned
-     * upright, the bound is 128 MB of native memory.
+     * is, by the decoder's own means. A JPEG of 24 megapixels then gives inputs that differ by at most
+     * 8 of 255 levels, 0.2 on average; other formats, whose decoders pick pixels, differ more. At 4
+     * bytes a pixel, and two bitmaps while one is turned upright, the bound is 128 MB of native memory.
      */
     public const val LARGEST: Int = 16_000_000
 

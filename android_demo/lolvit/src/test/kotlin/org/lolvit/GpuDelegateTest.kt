@@ -36,6 +36,17 @@ class GpuDelegateTest {
         }
     }
 
+    /** A delegate whose native library is not there for this processor. */
+    class UnlinkedDelegate : Delegate, AutoCloseable {
+        init {
+            throw UnsatisfiedLinkError("dlopen failed: libtensorflowlite_gpu_jni.so not found")
+        }
+
+        override fun getNativeHandle(): Long = 0
+
+        override fun close() = Unit
+    }
+
     private val delegate = RefusingDelegate::class.java.name
 
     @Before fun natives() {
@@ -63,6 +74,14 @@ class GpuDelegateTest {
         val reason = "Failed to apply delegate: no GPU"
         assertEquals("LiteRT, GPU: refused model-fp32.tflite: $reason; choose another engine", line)
         assertEquals(1, closed)
+    }
+
+    @Test fun `a delegate without its native library is told in one line`() {
+        val folder = ModelFolder(temporary.root)
+        val artifact = ModelSpec.load(folder.source).artifacts.single { it.format == "tflite" }
+        val kind = LiteRtGpu(UnlinkedDelegate::class.java.name)
+        val line = refusal { opening(kind, artifact) { kind.open(directBytes(8), artifact, 1) } }
+        assertTrue(line, "LiteRT, GPU: its native library is missing for this processor (dlopen failed" in line)
     }
 
     private companion object {

@@ -22,7 +22,8 @@ class PreprocessTest {
         assertTrue(photos.size >= 20)
         val wrong = photos.map(::compare).filter { it.farthest > it.photo.getInt("tolerance") || it.mean > 0.2 }
         report()
-        assertEquals(emptyList<String>(), wrong.map { "${it.photo.getString("photo")}: ${it.farthest}, mean ${it.mean}" })
+        val told = wrong.map { "${it.photo.getString("photo")}: ${it.farthest} levels, mean ${it.mean}" }
+        assertEquals(emptyList<String>(), told)
     }
 
     @Test fun `a photo that would be resized to a giant one is refused`() {
