@@ -14,6 +14,9 @@ internal interface EngineKind {
     /** Why this app or this device lacks it; null where it is here. */
     fun missing(): String?
 
+    /** The runtime's version; its native library is loaded for it. */
+    fun version(): String
+
     fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine
 }
 
@@ -47,9 +50,19 @@ internal fun opening(kind: EngineKind, artifact: ArtifactSpec, open: () -> Engin
 
 internal fun shape(axes: List<Int>): String = axes.joinToString("x")
 
-/** Throws where a loaded model's tensor is not what the manifest says. */
-internal fun expectTensor(artifact: ArtifactSpec, what: String, spec: TensorSpec, found: List<Int>, dtype: String) {
-    if (found == spec.shape && dtype == spec.dtype) return
+/**
+ * Returns a loaded model's tensor once it is what the manifest says; a shape that nobody gave is the
+ * model's own.
+ */
+internal fun expectTensor(
+    artifact: ArtifactSpec,
+    what: String,
+    spec: TensorSpec,
+    found: List<Int>,
+    dtype: String,
+): TensorSpec {
+    val fits = if (spec.shape.isEmpty()) found.all { it > 0 } else found == spec.shape
+    if (fits && dtype == spec.dtype) return spec.copy(shape = found)
     val told = "${spec.dtype} ${shape(spec.shape)}"
     throw LolvitException(
         "${artifact.path}: its $what is $dtype ${shape(found)}, its manifest says $told; export the model again",

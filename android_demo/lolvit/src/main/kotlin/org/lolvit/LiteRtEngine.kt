@@ -21,6 +21,8 @@ internal object LiteRtCpu : EngineKind {
 
     override fun missing(): String? = if (isPresent(INTERPRETER)) null else "LiteRT is not in this app; $ADD"
 
+    override fun version(): String = TensorFlowLite.runtimeVersion()
+
     override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine =
         LiteRtEngine(title, model, artifact, Interpreter.Options().setNumThreads(threads).setUseXNNPACK(true), null)
 }
@@ -45,6 +47,8 @@ internal class LiteRtGpu(
         !supported() -> "the GPU delegate does not know this device's GPU; choose the CPU"
         else -> null
     }
+
+    override fun version(): String = TensorFlowLite.runtimeVersion()
 
     override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine {
         val delegate = make(delegateClass)
@@ -90,26 +94,25 @@ private class LiteRtEngine(
     private val delegate: AutoCloseable?,
 ) : Engine {
     private val interpreter = Interpreter(model, options)
-    private val outputBytes = directBytes(artifact.output.count * Float.SIZE_BYTES)
+    private val output = checked()
+    private val outputBytes = directBytes(output.count * Float.SIZE_BYTES)
     private val outputFloats = outputBytes.asFloatBuffer()
-    private val logits = FloatArray(artifact.output.count)
+    private val logits = FloatArray(output.count)
 
     override val version: String get() = TensorFlowLite.runtimeVersion()
 
-    init {
-        try {
-            check("input", artifact.input, interpreter.getInputTensor(0))
-            check("output", artifact.output, interpreter.getOutputTensor(0))
-        } catch (e: LolvitException) {
-            close()
-            throw e
-        }
+    private fun checked(): TensorSpec = try {
+        check("input", artifact.input, interpreter.getInputTensor(0))
+        check("output", artifact.output, interpreter.getOutputTensor(0))
+    } catch (e: LolvitException) {
+        close()
+        throw e
     }
 
-    private fun check(what: String, spec: TensorSpec, tensor: Tensor) {
+    private fun check(what: String, spec: TensorSpec, tensor: Tensor): TensorSpec {
         val type = ask(tensor, "dataType") as DataType
         val dtype = if (type == DataType.FLOAT32) "float32" else type.name.lowercase()
-        expectTensor(artifact, what, spec, (ask(tensor, "shape") as IntArray).toList(), dtype)
+        return expectTensor(artifact, what, spec, (ask(tensor, "shape") as IntArray).toList(), dtype)
     }
 
     /** By name: `Tensor` is a class up to TensorFlow Lite 2.6, as on desktops, and an interface since. */

@@ -52,6 +52,9 @@ internal class ManifestReader(private val source: ModelSource) {
             artifacts = json.getJSONArray("artifacts").objects()
                 .filter { it.getString("format") in FORMATS }
                 .map(::artifact),
+            weightsSource = json.getJSONObject("weights").getString("source"),
+            params = json.getLong("params"),
+            macs = json.getLong("macs"),
         )
     }
 

@@ -45,6 +45,9 @@ public enum class Interpolation { BICUBIC, BILINEAR }
  * @property std per channel, likewise.
  * @property labels one for each class; empty where nobody gave any.
  * @property trained false for random weights: then the classes mean nothing.
+ * @property weightsSource where the weights are from.
+ * @property params the number of parameters.
+ * @property macs multiply-adds of one inference.
  * @property artifacts every artifact that an engine of [Engines] could open, packaged or not.
  */
 public class ModelSpec internal constructor(
@@ -58,6 +61,9 @@ public class ModelSpec internal constructor(
     public val labels: List<String>,
     public val trained: Boolean,
     public val artifacts: List<ArtifactSpec>,
+    public val weightsSource: String = "",
+    public val params: Long = 0,
+    public val macs: Long = 0,
 ) {
     private val means = mean.copyOf()
     private val deviations = std.copyOf()

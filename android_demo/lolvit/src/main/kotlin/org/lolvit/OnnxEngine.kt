@@ -20,6 +20,8 @@ internal object OnnxCpu : EngineKind {
         if (isPresent("ai.onnxruntime.OrtEnvironment")) null
         else "ONNX Runtime is not in this app; add com.microsoft.onnxruntime:onnxruntime-android to it"
 
+    override fun version(): String = OrtEnvironment.getEnvironment().version
+
     override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine =
         OnnxEngine(title, model, artifact, threads)
 }
@@ -36,28 +38,30 @@ private class OnnxEngine(
         options.setInterOpNumThreads(1)
         environment.createSession(model, options)
     }
-    private val outputFloats = directBytes(artifact.output.count * Float.SIZE_BYTES).asFloatBuffer()
-    private val logits = FloatArray(artifact.output.count)
-    private var outputs: Map<String, OnnxTensor> = emptyMap()
     private var inputs: Map<String, OnnxTensor> = emptyMap()
+    private var outputs: Map<String, OnnxTensor> = emptyMap()
+    private val output = checked()
+    private val outputFloats = directBytes(output.count * Float.SIZE_BYTES).asFloatBuffer()
+    private val logits = FloatArray(output.count)
     private var lastInput: FloatBuffer? = null
 
     override val version: String get() = environment.version
 
     init {
-        try {
-            check("input", artifact.input, session.inputInfo.values.first().info as TensorInfo)
-            check("output", artifact.output, session.outputInfo.values.first().info as TensorInfo)
-            outputs = mapOf(session.outputNames.first() to tensor(outputFloats, artifact.output))
-        } catch (e: LolvitException) {
-            close()
-            throw e
-        }
+        outputs = mapOf(session.outputNames.first() to tensor(outputFloats, output))
     }
 
-    private fun check(what: String, spec: TensorSpec, info: TensorInfo) {
+    private fun checked(): TensorSpec = try {
+        check("input", artifact.input, session.inputInfo.values.first().info as TensorInfo)
+        check("output", artifact.output, session.outputInfo.values.first().info as TensorInfo)
+    } catch (e: LolvitException) {
+        close()
+        throw e
+    }
+
+    private fun check(what: String, spec: TensorSpec, info: TensorInfo): TensorSpec {
         val dtype = if (info.type == OnnxJavaType.FLOAT) "float32" else info.type.name.lowercase()
-        expectTensor(artifact, what, spec, info.shape.map(Long::toInt), dtype)
+        return expectTensor(artifact, what, spec, info.shape.map(Long::toInt), dtype)
     }
 
     private fun tensor(floats: FloatBuffer, spec: TensorSpec) =

@@ -1,0 +1,120 @@
+package org.lolvit.benchmark
+
+import org.json.JSONArray
+import org.json.JSONObject
+
+/** Who measured, and on what: what a result document says beside the figures. */
+public class Provenance(
+    public val runtime: String,
+    public val runtimeVersion: String,
+    public val threads: Int,
+    public val phoneName: String,
+    public val details: Map<String, String>,
+    public val processor: String?,
+    public val architecture: String,
+    public val cores: Int,
+    public val system: String,
+    public val appVersion: String,
+    public val date: String,
+    public val pictureName: String,
+    public val pictureSha256: String,
+)
+
+/**
+ * A comparison as the document that `lolvit bench` writes and `lolvit report` opens
+ * (`benchmarks/lolvit_benchmarks/result.py`, schema version 1), every sample in it.
+ */
+public class ResultDocument(private val comparison: Comparison, private val provenance: Provenance) {
+    public fun json(): JSONObject = JSONObject()
+        .put("schema_version", 1)
+        .put("kind", "lolvit-bench")
+        .put("state", if (comparison.recording.complete) "complete" else "interrupted")
+        .put("profile", profile())
+        .put("rule", Verdict.RULE)
+        .put("photo", JSONObject().put("name", provenance.pictureName).put("sha256", provenance.pictureSha256))
+        .put("environment", environment())
+        .put("results", JSONArray().put(result()))
+
+    private fun profile(): JSONObject {
+        val plan = requireNotNull(comparison.recording.plan) { "a recording without a plan" }
+        return JSONObject().put("name", plan.name).put("seconds", plan.seconds).put("cool_down_s", 0.0)
+    }
+
+    private fun environment(): JSONObject {
+        val first = comparison.readings.firstOrNull()?.state
+        return JSONObject()
+            .put("device", DEVICE)
+            .nullable("cpu", provenance.processor)
+            .put("architecture", provenance.architecture)
+            .put("cores", provenance.cores)
+            .put("cores_available", provenance.cores)
+            .nullable("temperature_c", first?.temperatureC)
+            .nullable("battery_percent", first?.batteryPercent?.toInt())
+            .nullable("on_mains", first?.plugged)
+            .put("system", provenance.system)
+            .put("python", "none: measured by the Android app")
+            .put("packages", JSONObject().put(provenance.runtime, provenance.runtimeVersion))
+            .put("lolvit_version", provenance.appVersion)
+            .put("date", provenance.date)
+            .nulls(
+                "cpu_flags", "virtual", "governor", "frequency_mhz", "highest_frequency_mhz", "load_average",
+                "memory_bytes", "lolvit_commit",
+            )
+    }
+
+    private fun result(): JSONObject = JSONObject()
+        .put("runtime", provenance.runtime)
+        .put("runtime_version", provenance.runtimeVersion)
+        .put("device", DEVICE)
+        .put("device_info", deviceInfo())
+        .put("precision", if (comparison.a.precision == comparison.b.precision) comparison.a.precision else "best")
+        .put("threads", provenance.threads)
+        .put("placement", JSONObject().put("a", JSONObject()).put("b", JSONObject()))
+        .put("a", side(0))
+        .put("b", side(1))
+        .put("speedup", speedup())
+        .put("verdict", verdict())
+        .put("notes", JSONArray(comparison.notes))
+        .put("conditions", conditions())
+        .put("readings", JSONArray(comparison.readings.map(::reading)))
+        .nulls("pinned_cores", "roof")
+
+    private fun deviceInfo(): JSONObject = JSONObject()
+        .put("id", DEVICE)
+        .put("kind", "phone")
+        .put("name", provenance.phoneName)
+        .put("software", false)
+        .put("details", JSONObject(provenance.details))
+
+    private fun speedup(): JSONObject {
+        val found = comparison.speedup
+        return JSONObject().put("ratio", found.value).put("low", found.low).put("high", found.high)
+    }
+
+    private fun verdict(): JSONObject = JSONObject()
+        .put("state", if (comparison.reasons.isEmpty()) "STABLE" else "UNSTABLE")
+        .put("reasons", JSONArray(comparison.reasons.map { JSONObject().put("code", it.code).put("text", it.text) }))
+        .nullable("winner", comparison.winner?.name?.lowercase())
+
+    private fun conditions(): JSONObject = JSONObject()
+        .put("cores", comparison.conditions.cores)
+        .nullable("throttle_events", comparison.conditions.throttleEvents)
+        .nullable("too_hot_c", comparison.conditions.tooHotC)
+        .put("interrupted", comparison.conditions.interrupted)
+        .nulls("others_cores", "stolen_share", "frequency_change", "probe_change")
+
+    private fun reading(reading: Reading): JSONObject = JSONObject()
+        .put("at_s", reading.atSeconds)
+        .nullable("temperature_c", reading.state.temperatureC)
+        .nullable("throttle_events", reading.state.thermalStatus?.let { if (it > 0) 1 else 0 })
+        .nullable("battery_percent", reading.state.batteryPercent)
+        .nulls("probe_us", "frequency_mhz")
+
+    private fun side(place: Int): JSONObject = SideJson(
+        if (place == 0) comparison.a else comparison.b, comparison.samples[place], comparison.curves[place],
+    ).json()
+
+    private companion object {
+        private const val DEVICE = "app"
+    }
+}

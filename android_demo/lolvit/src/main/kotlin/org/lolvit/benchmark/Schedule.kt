@@ -1,0 +1,72 @@
+package org.lolvit.benchmark
+
+import kotlin.math.ceil
+
+/**
+ * How many runs are made, and in which order: the harness's rules (`lolvit_benchmarks/schedule.py`).
+ *
+ * A measurement is made of blocks, a block of rounds, a round of one slot a model there and one back
+ * (A B B A for two), a slot of a few unrecorded runs and a burst of recorded ones. Each model thus
+ * meets a steady drift equally often early and late. The unrecorded runs bring the model's weights
+ * back into the caches after the other's.
+ *
+ * [blocks] x [rounds] x 2 x [burst] runs are recorded of each model. [seconds] is the most that two
+ * models may take, so that slow ones get fewer runs.
+ */
+public data class Profile(
+    val name: String,
+    val blocks: Int,
+    val rounds: Int,
+    val burst: Int,
+    val seconds: Double,
+    val warmUpRuns: Int = 5,
+    val warmUpSeconds: Double = 0.3,
+) {
+    /**
+     * This profile with the rounds and bursts that its time allows when one run of each model takes
+     * [runSeconds]. Never fewer than one round of bursts of one run in each block.
+     */
+    public fun fitted(runSeconds: List<Double>): Profile {
+        val time = seconds * maxOf(1.0, runSeconds.size / 2.0)
+        val blockSeconds = time / blocks
+        for (fewer in burst downTo 1) {
+            if (rounds * Schedule.roundSeconds(fewer, runSeconds) <= blockSeconds) {
+                return copy(seconds = time, burst = fewer)
+            }
+        }
+        val most = (blockSeconds / Schedule.roundSeconds(1, runSeconds)).toInt()
+        return copy(seconds = time, burst = 1, rounds = maxOf(1, minOf(rounds, most)))
+    }
+
+    public companion object {
+        public val QUICK: Profile = Profile("quick", blocks = 4, rounds = 2, burst = 4, seconds = 6.0)
+        public val DEFAULT: Profile = Profile("default", blocks = 5, rounds = 3, burst = 5, seconds = 10.0)
+    }
+}
+
+/** The arithmetic of a schedule. */
+public object Schedule {
+    /** Slots of each model in a round. */
+    public const val SLOTS: Int = 2
+
+    // The unrecorded runs of a slot: as many as take this long, at least one, and no more than these.
+    private const val SETTLING_SECONDS = 0.05
+    private const val MOST_SETTLING_RUNS = 20
+
+    /** How many runs of a model that takes [runSeconds] begin each of its slots. */
+    public fun settlingRuns(runSeconds: Double): Int =
+        ceil(SETTLING_SECONDS / runSeconds).coerceIn(1.0, MOST_SETTLING_RUNS.toDouble()).toInt()
+
+    /** The seconds of one round of models that take [runSeconds] each. */
+    public fun roundSeconds(burst: Int, runSeconds: List<Double>): Double =
+        SLOTS * runSeconds.sumOf { (burst + settlingRuns(it)) * it }
+
+    /**
+     * The order of the slots in round [number], by each model's place: there and back, the first one
+     * rotating, so that no model always follows the same other.
+     */
+    public fun order(models: Int, number: Int): List<Int> {
+        val there = List(models) { (number + it) % models }
+        return there + there.reversed()
+    }
+}
