@@ -6,9 +6,12 @@ import json
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from android_build.benchmark_check import check_benchmark
+from android_build.benchmark_requests import write_requests
+from android_build.benchmark_vectors import write_benchmark_vectors
 from android_build.fetch import fetch
 from android_build.fixtures import write_fixtures
 from android_build.models import export_models, package_models
@@ -41,6 +44,8 @@ def prepare(build: Build, models: Path) -> None:
     packaged = package_models(models, build.assets)
     if not _newer(build.fixtures / "logits.json", [*models.glob("*/manifest.json"), *_sources()]):
         write_fixtures(build.fixtures, packaged)
+        write_benchmark_vectors(build.fixtures / "benchmark.json")
+        write_requests(build.fixtures / "bench", packaged)
     link_resources(build)
 
 
@@ -52,7 +57,7 @@ def run_tests(build: Build, only: str | None) -> Outcome:
         GateFailedError: a test failed.
     """
     reports = build.directory / "surefire-reports"
-    for folder in (reports, build.directory / "parity"):
+    for folder in (reports, build.directory / "parity", build.directory / "bench"):
         shutil.rmtree(folder, ignore_errors=True)
     start = time.monotonic()
     chosen = [f"-Dtest={only}"] if only else []
@@ -67,7 +72,8 @@ def run_tests(build: Build, only: str | None) -> Outcome:
             where=str(build.logs / "test.log"),
             remedy="read this log",
         ) from None
-    return _outcome(build, time.monotonic() - start)
+    outcome = _outcome(build, time.monotonic() - start)
+    return replace(outcome, figures=(*outcome.figures, *check_benchmark(build)))
 
 
 def _outcome(build: Build, seconds: float) -> Outcome:
@@ -92,4 +98,5 @@ def _newer(made: Path, sources: list[Path]) -> bool:
 
 def _sources() -> list[Path]:
     names = ("fixtures.py", "photos.py", "icc.py", "digits.py")
-    return [Path(__file__).with_name(name) for name in names]
+    benchmark = ("benchmark_vectors.py", "benchmark_requests.py")
+    return [Path(__file__).with_name(name) for name in (*names, *benchmark)]

@@ -15,6 +15,8 @@ from pathlib import Path
 from tests.benchmarks.adb_daemon import app
 
 Say = Callable[[str], None]
+# The app's entry point: what it is asked, and where its statuses go; gives its results.
+Instrument = Callable[["Phone", dict[str, str], Say], dict[str, str]]
 
 ROOT = ("/data/local/tmp", "/sys", "/storage/emulated/0/Android/data")
 _FULL = "No space left on device"
@@ -60,6 +62,7 @@ class Phone:
     pushed: list[str] = field(default_factory=list)
     runs: int = 0
     cut_cable: Callable[..., None] = lambda **_: None
+    instrument: Instrument = app.instrument
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -193,7 +196,7 @@ class Phone:
         if extras["action"] == "run":
             self._count_run()
         try:
-            answer = app.instrument(self, extras, out)
+            answer = self.instrument(self, extras, out)
         except Exception as error:  # noqa: BLE001 - as the app tells it
             out(f"INSTRUMENTATION_RESULT: error={error}\nINSTRUMENTATION_CODE: 0\n")
             return

@@ -8,6 +8,7 @@ import android.content.pm.PackageManager
 import android.graphics.Bitmap
 import android.net.Uri
 import android.os.Bundle
+import android.view.View
 import java.io.IOException
 import java.io.InputStream
 import kotlin.math.min
@@ -48,6 +49,9 @@ internal open class MainActivity : Activity(), FrameTaker {
         screen.live.setOnClickListener { if (bench.screen.stage == Stage.LIVE) endLive() else withCamera(LIVE) }
         screen.cancel.setOnClickListener { bench.cancel() }
         screen.problemAction.setOnClickListener { startActivity(access.settings()) }
+        view<View>(R.id.benchmark_open).setOnClickListener {
+            startActivity(Intent(this, BenchmarkActivity::class.java))
+        }
         screen.models.onChosen = bench::chooseModel
         screen.engines.onChosen = bench::chooseEngine
     }

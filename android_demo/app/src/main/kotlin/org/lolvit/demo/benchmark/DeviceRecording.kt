@@ -1,0 +1,48 @@
+package org.lolvit.demo.benchmark
+
+import org.json.JSONArray
+import org.json.JSONObject
+
+/** What was seen of one entrant; fields that the result schema has too mean the same here. */
+internal class RecordedEntrant(
+    val name: String,
+    val artifactSha256: String,
+    val loadMs: Double,
+    val firstMs: Double,
+    val runMs: Double,
+    val options: Map<String, String>,
+    val logits: FloatArray,
+)
+
+/** The answer to a request: schema `device-recording-1.json`. */
+internal class DeviceRecording(
+    private val requestSha256: String,
+    private val runtimeVersion: String,
+    private val appVersion: String,
+    private val cpuset: String?,
+    private val entrants: List<RecordedEntrant>,
+    private val slots: List<Pair<String, LongArray>>,
+) {
+    fun json(): JSONObject = JSONObject()
+        .put("schema_version", 1)
+        .put("kind", "lolvit-device-recording")
+        .put("request_sha256", requestSha256)
+        .put("runtime_version", runtimeVersion)
+        .put("app_version", appVersion)
+        .put("cpuset", cpuset ?: JSONObject.NULL)
+        .put("entrants", JSONArray(entrants.map(::entrant)))
+        .put("slots", JSONArray(slots.map { (name, durations) ->
+            JSONObject().put("entrant", name).put("durations_ns", JSONArray(durations.toList()))
+        }))
+
+    private fun entrant(seen: RecordedEntrant): JSONObject = JSONObject()
+        .put("name", seen.name)
+        .put("artifact_sha256", seen.artifactSha256)
+        .put("load_ms", seen.loadMs)
+        .put("first_ms", seen.firstMs)
+        .put("run_ms", seen.runMs)
+        .put("peak_memory_bytes", JSONObject.NULL) // of the whole process alone, not of one artifact
+        .put("placement", JSONObject()) // neither runtime tells it on a phone
+        .put("options", JSONObject(seen.options))
+        .put("logits", JSONArray(seen.logits.map { it.toDouble() }))
+}

@@ -1,0 +1,91 @@
+package org.lolvit.demo.benchmark
+
+import android.content.res.Resources
+import org.lolvit.benchmark.Comparison
+import org.lolvit.benchmark.Curve
+import org.lolvit.benchmark.Interval
+import org.lolvit.benchmark.Side
+import org.lolvit.benchmark.Statistics
+import org.lolvit.benchmark.Winner
+import org.lolvit.demo.R
+
+/** A comparison in words. */
+internal class ResultText(private val resources: Resources, private val measured: Measured) {
+    private val comparison: Comparison = measured.comparison
+    private val names = listOf(comparison.a, comparison.b).map(Side::model)
+
+    fun headline(): String = when (comparison.winner) {
+        Winner.A -> faster(names[0], comparison.speedup.value, names[1])
+        Winner.B -> faster(names[1], winnersRatio().value, names[0])
+        null -> resources.getString(R.string.benchmark_even, names[0], names[1])
+    }
+
+    private fun faster(name: String, times: Double, other: String) =
+        resources.getString(R.string.benchmark_faster, name, Figures.times(times), other)
+
+    fun interval(): String {
+        val (value, low, high) = winnersRatio()
+        return resources.getString(
+            R.string.benchmark_interval, Figures.times(value), Figures.times(low), Figures.times(high),
+            comparison.samples[0].milliseconds.size,
+        )
+    }
+
+    /** The ratio as the headline has it: over 1 for the winner. */
+    private fun winnersRatio(): Interval {
+        val speedup = comparison.speedup
+        return if (comparison.winner == Winner.B) Interval(1 / speedup.value, 1 / speedup.high, 1 / speedup.low) else speedup
+    }
+
+    fun sides(): String {
+        val figures = names.indices.map { place ->
+            val ms = comparison.samples[place].milliseconds
+            val (median, p90) = Statistics.median(ms) to Statistics.percentile(ms, 0.9)
+            resources.getString(
+                R.string.benchmark_side, names[place], Figures.milliseconds(median), Figures.milliseconds(p90),
+            )
+        }
+        return (figures + where()).joinToString("\n")
+    }
+
+    private fun where(): String {
+        val threads = measured.plan.threads
+        val counted = resources.getQuantityString(R.plurals.benchmark_thread_count, threads, threads)
+        return resources.getString(R.string.benchmark_where, measured.plan.engine.title, measured.runtimeVersion, counted)
+    }
+
+    fun verdict(): String {
+        if (comparison.reasons.isEmpty()) return resources.getString(R.string.benchmark_stable)
+        val reasons = comparison.reasons.map { "• ${it.text}" }
+        return (listOf(resources.getString(R.string.benchmark_unstable)) + reasons).joinToString("\n")
+    }
+
+    /** The worst thermal status, and the battery's temperature at the end. */
+    fun thermal(): String {
+        val states = comparison.readings.map { it.state }
+        val worst = states.mapNotNull { it.thermalStatus }.maxOrNull()
+        val names = resources.getStringArray(R.array.benchmark_thermal_names)
+        val status = worst?.let { names.getOrElse(it) { worst.toString() } }
+            ?: resources.getString(R.string.benchmark_thermal_unknown)
+        val battery = states.lastOrNull()?.temperatureC
+            ?.let { resources.getString(R.string.benchmark_battery, Figures.celsius(it)) }
+        return listOfNotNull(resources.getString(R.string.benchmark_thermal, status), battery).joinToString(", ")
+    }
+
+    fun notes(): String = comparison.notes.joinToString("\n")
+
+    fun curves(): List<NamedCurve> =
+        comparison.curves.mapIndexedNotNull { place, curve -> curve?.let { NamedCurve(names[place], it) } }
+
+    fun curveLines(): String = curves().joinToString("\n") { line(it.name, it.curve) }
+
+    fun curveDescription(): String {
+        val seconds = curves().maxOfOrNull { it.curve.seconds } ?: 0.0
+        return resources.getString(R.string.benchmark_curve_described, seconds.toInt(), curveLines())
+    }
+
+    private fun line(name: String, curve: Curve) = resources.getString(
+        R.string.benchmark_curve_line, name, Figures.milliseconds(curve.burstMs), Figures.milliseconds(curve.plateauMs),
+        Figures.change(curve.plateauMs / curve.burstMs - 1),
+    )
+}

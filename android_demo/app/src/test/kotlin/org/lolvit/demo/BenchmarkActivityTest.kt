@@ -1,0 +1,148 @@
+package org.lolvit.demo
+
+import android.content.Intent
+import android.content.res.Configuration
+import android.graphics.Bitmap
+import android.graphics.Canvas
+import android.os.Looper
+import android.view.View
+import android.view.WindowManager
+import android.widget.Button
+import android.widget.Spinner
+import android.widget.TextView
+import java.io.File
+import java.util.concurrent.TimeUnit
+import org.json.JSONObject
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertTrue
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.lolvit.NativeLiteRt
+import org.lolvit.benchmark.BenchFixtures
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
+import org.robolectric.annotation.Config
+import org.robolectric.annotation.GraphicsMode
+
+/** The benchmark screen on the packaged models, which really take turns. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [35], qualifiers = "w360dp-h720dp-xhdpi")
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+class BenchmarkActivityTest {
+    private lateinit var controller: ActivityController<BenchmarkActivity>
+    private val activity get() = controller.get()
+    private val root get() = activity.window.decorView
+
+    @Before fun natives() = NativeLiteRt.load()
+
+    private fun open() {
+        controller = Robolectric.buildActivity(BenchmarkActivity::class.java).setup()
+        waitFor("the form") { shown(R.id.benchmark_form) }
+    }
+
+    private fun waitFor(what: String, seconds: Long = 60, holds: () -> Boolean) {
+        val limit = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds)
+        while (!holds()) {
+            assertTrue("waited for $what; the screen says '${text(R.id.benchmark_message)}'", System.nanoTime() < limit)
+            shadowOf(Looper.getMainLooper()).idle()
+            Thread.sleep(5)
+        }
+    }
+
+    private fun text(id: Int) = root.child<TextView>(id).text.toString()
+
+    private fun shown(id: Int) = root.child<View>(id).visibility == View.VISIBLE
+
+    private fun press(id: Int) = assertTrue(root.child<Button>(id).performClick())
+
+    private fun measured(): String {
+        waitFor("the result") { shown(R.id.benchmark_result) }
+        return text(R.id.benchmark_headline)
+    }
+
+    private fun keepsScreenOn() =
+        activity.window.attributes.flags and WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON != 0
+
+    @Test fun `two models take turns, and the result is shown and shared as a document`() {
+        open()
+        press(R.id.benchmark_start)
+        assertTrue(keepsScreenOn())
+        assertEquals("Cancel", text(R.id.benchmark_start))
+        val headline = measured()
+        assertFalse(keepsScreenOn())
+        assertTrue(headline, "lolvit_xx" in headline && "lolvit_x" in headline)
+        assertTrue(text(R.id.benchmark_interval), "95\u00A0% interval" in text(R.id.benchmark_interval))
+        assertTrue(text(R.id.benchmark_sides), "p90" in text(R.id.benchmark_sides))
+        assertTrue(text(R.id.benchmark_verdict), Regex("(S|Uns)table").containsMatchIn(text(R.id.benchmark_verdict)))
+        assertTrue(text(R.id.benchmark_thermal), "Thermal status" in text(R.id.benchmark_thermal))
+        assertFalse(shown(R.id.benchmark_curves))
+        press(R.id.benchmark_share)
+        val send = sent()
+        assertEquals(Intent.ACTION_SEND, send.action)
+        val uri = checkNotNull(send.clipData).getItemAt(0).uri
+        val document = activity.contentResolver.openInputStream(uri)!!.use { it.readBytes().decodeToString() }
+        val result = JSONObject(document).getJSONArray("results").getJSONObject(0)
+        assertEquals(result.getJSONObject("a").getJSONArray("samples").length(), result.getJSONObject("b").getJSONArray("samples").length())
+        BenchFixtures.out("screen-result.json").writeText(document)
+    }
+
+    @Suppress("DEPRECATION") // their replacements are newer than API 26
+    private fun sent(): Intent {
+        val chooser = shadowOf(activity).nextStartedActivity
+        assertEquals(Intent.ACTION_CHOOSER, chooser.action)
+        return chooser.getParcelableExtra(Intent.EXTRA_INTENT)!!
+    }
+
+    @Test fun `a rotation while measuring loses nothing`() {
+        open()
+        root.child<Spinner>(R.id.benchmark_first).setSelection(1)
+        root.child<Spinner>(R.id.benchmark_second).setSelection(0)
+        shadowOf(Looper.getMainLooper()).idle()
+        press(R.id.benchmark_start)
+        RuntimeEnvironment.setQualifiers("+land")
+        controller.recreate()
+        assertEquals("Cancel", text(R.id.benchmark_start))
+        assertEquals(1, root.child<Spinner>(R.id.benchmark_first).selectedItemPosition)
+        assertNotNull(measured())
+        controller.recreate()
+        assertTrue(shown(R.id.benchmark_result))
+    }
+
+    @Test fun `cancelled, it says so and can begin again`() {
+        open()
+        press(R.id.benchmark_start)
+        waitFor("the first round") { "round" in text(R.id.benchmark_message) }
+        press(R.id.benchmark_start)
+        waitFor("the end") { "Cancelled" in text(R.id.benchmark_message) }
+        assertFalse(shown(R.id.benchmark_result))
+        assertFalse(keepsScreenOn())
+        assertEquals("Measure", text(R.id.benchmark_start))
+        assertTrue(root.child<Button>(R.id.benchmark_start).isEnabled)
+    }
+
+    @Test fun `an app in the background does not measure`() {
+        open()
+        press(R.id.benchmark_start)
+        controller.pause().stop()
+        waitFor("the end") { "left the screen" in text(R.id.benchmark_message) }
+    }
+
+    @Test fun `a model against itself is not measured`() {
+        open()
+        root.child<Spinner>(R.id.benchmark_second).setSelection(0)
+        shadowOf(Looper.getMainLooper()).idle()
+        assertFalse(root.child<Button>(R.id.benchmark_start).isEnabled)
+        assertTrue("two different models" in text(R.id.benchmark_missing))
+    }
+
+    @Test fun `engines that are not here are named with the reason`() {
+        open()
+        assertTrue(text(R.id.benchmark_missing), "the GPU delegate is not in this app" in text(R.id.benchmark_missing))
+    }
+}
