@@ -1,6 +1,7 @@
 package org.lolvit.demo
 
 import android.app.Activity
+import android.content.Context
 import android.os.Bundle
 import android.view.View
 import android.view.WindowManager
@@ -8,6 +9,8 @@ import android.widget.Button
 import android.widget.ProgressBar
 import android.widget.TextView
 import java.io.IOException
+import org.lolvit.AssetSource
+import org.lolvit.ModelSource
 import org.lolvit.demo.benchmark.BenchmarkForm
 import org.lolvit.demo.benchmark.BenchmarkSession
 import org.lolvit.demo.benchmark.BenchmarkState
@@ -17,7 +20,7 @@ import org.lolvit.demo.benchmark.SharedResult
 import org.lolvit.demo.benchmark.Step
 
 /** Measures two packaged models against each other, shows the ratio and how far to trust it, and shares it. */
-internal class BenchmarkActivity : Activity() {
+internal open class BenchmarkActivity : Activity() {
     private lateinit var session: BenchmarkSession
     private var form: BenchmarkForm? = null
 
@@ -31,8 +34,11 @@ internal class BenchmarkActivity : Activity() {
         view<Button>(R.id.benchmark_share).setOnClickListener { share() }
         session.observer = ::show
         show(session.state)
-        if (kept == null) session.load()
+        if (kept == null) session.load(models)
     }
+
+    /** Lists the models to offer; a test gives others. */
+    internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
 
     @Deprecated("the framework's way without AndroidX")
     override fun onRetainNonConfigurationInstance(): Any = session

@@ -1,5 +1,6 @@
 package org.lolvit.demo
 
+import android.content.Context
 import android.content.Intent
 import android.content.res.Configuration
 import android.graphics.Bitmap
@@ -20,6 +21,8 @@ import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
+import org.lolvit.AssetSource
+import org.lolvit.ModelSource
 import org.lolvit.NativeLiteRt
 import org.lolvit.benchmark.BenchFixtures
 import org.robolectric.Robolectric
@@ -30,12 +33,20 @@ import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 
+internal class OneModelActivity : BenchmarkActivity() {
+    override val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets).take(1) }
+}
+
+internal class DamagedModelActivity : BenchmarkActivity() {
+    override val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) + AssetSource(it.assets, "nothing") }
+}
+
 /** The benchmark screen on the packaged models, which really take turns. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [35], qualifiers = "w360dp-h720dp-xhdpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class BenchmarkActivityTest {
-    private lateinit var controller: ActivityController<BenchmarkActivity>
+    private lateinit var controller: ActivityController<out BenchmarkActivity>
     private val activity get() = controller.get()
     private val root get() = activity.window.decorView
 
@@ -139,6 +150,19 @@ class BenchmarkActivityTest {
         shadowOf(Looper.getMainLooper()).idle()
         assertFalse(root.child<Button>(R.id.benchmark_start).isEnabled)
         assertTrue("two different models" in text(R.id.benchmark_missing))
+    }
+
+    @Test fun `with one model the screen says how to add the other`() {
+        controller = Robolectric.buildActivity(OneModelActivity::class.java).setup()
+        waitFor("the message") { "needs two models" in text(R.id.benchmark_message) }
+        assertTrue("lolvit export mobilevit_xs --to tflite" in text(R.id.benchmark_message))
+        assertFalse(shown(R.id.benchmark_form))
+    }
+
+    @Test fun `a damaged model is named on the screen`() {
+        controller = Robolectric.buildActivity(DamagedModelActivity::class.java).setup()
+        waitFor("the message") { "manifest.json" in text(R.id.benchmark_message) }
+        assertFalse(shown(R.id.benchmark_form))
     }
 
     @Test fun `engines that are not here are named with the reason`() {

@@ -1,7 +1,5 @@
 package org.lolvit.demo.benchmark
 
-import android.content.res.AssetManager
-import org.lolvit.AssetSource
 import org.lolvit.EngineChoice
 import org.lolvit.Engines
 import org.lolvit.ModelSource
@@ -18,8 +16,8 @@ internal class BenchmarkModel(val source: ModelSource, val spec: ModelSpec) {
          *
          * @throws org.lolvit.LolvitException a manifest is broken
          */
-        fun all(assets: AssetManager): List<BenchmarkModel> =
-            AssetSource.list(assets).map { BenchmarkModel(it, ModelSpec.load(it)) }
+        fun all(sources: List<ModelSource>): List<BenchmarkModel> =
+            sources.map { BenchmarkModel(it, ModelSpec.load(it)) }
                 .sortedByDescending { it.spec.name.startsWith("lolvit") }
     }
 }

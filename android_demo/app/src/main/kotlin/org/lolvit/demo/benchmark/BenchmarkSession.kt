@@ -7,6 +7,7 @@ import java.util.concurrent.CancellationException
 import java.util.concurrent.Executors
 import java.util.concurrent.atomic.AtomicBoolean
 import org.lolvit.LolvitException
+import org.lolvit.ModelSource
 import org.lolvit.benchmark.Cancellation
 import org.lolvit.benchmark.ResultDocument
 import org.lolvit.demo.R
@@ -56,10 +57,11 @@ internal class BenchmarkSession(context: Context) {
     /** Hears each new state; null while no screen is there. */
     var observer: ((BenchmarkState) -> Unit)? = null
 
-    fun load() {
+    /** Reads the manifests of the models that [list] gives. */
+    fun load(list: (Context) -> List<ModelSource>) {
         worker.execute {
             val end = attempt {
-                val found = BenchmarkModel.all(context.assets)
+                val found = BenchmarkModel.all(list(context))
                 main.post { models = found }
                 BenchmarkState.Ready
             }
