@@ -140,7 +140,7 @@ class CameraTest {
 
     private fun live(): Workbench {
         val bench = Workbench({ listOf(model(DIGITS)) }, 1) { throw AssertionError("no photo was chosen") }
-        bench.start(Wish())
+        bench.start(Wish(engine = FAST))
         idle { bench.screen.stage == Stage.IDLE }
         bench.startLive()
         idle { bench.wantsFrame }

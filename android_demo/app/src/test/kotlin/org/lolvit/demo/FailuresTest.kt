@@ -36,7 +36,7 @@ class FailuresTest {
     }
 
     @Test fun `a truncated model`() {
-        val rig = Rig(broken { File(it, "model-fp32.tflite").run { writeBytes(readBytes().copyOf(1000)) } })
+        val rig = Rig(broken { File(it, "model-fp32.tflite").run { writeBytes(readBytes().copyOf(1000)) } }, state = engine("litert-cpu/fp32"))
         rig.await()
         check(rig, R.string.engine_title, "model-fp32.tflite")
     }
@@ -127,7 +127,7 @@ class FailuresTest {
 
     private fun failed(decode: () -> Nothing): Problem? {
         val bench = Workbench({ listOf(model(DIGITS)) }, 1) { decode() }
-        bench.start(Wish(photo = Uri.parse("content://photos/any")))
+        bench.start(Wish(engine = FAST, photo = Uri.parse("content://photos/any")))
         while (bench.screen.problem == null) {
             shadowOf(Looper.getMainLooper()).idle()
             Thread.sleep(5)

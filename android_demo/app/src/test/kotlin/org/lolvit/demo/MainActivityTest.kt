@@ -24,7 +24,7 @@ import org.robolectric.annotation.GraphicsMode
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class MainActivityTest {
     @Test fun `a chosen photo shows the five classes that the model gives`() {
-        val rig = Rig(model(DIGITS))
+        val rig = Rig(model(DIGITS), state = null)
         rig.pick(photo("full.png"))
         rig.await()
         val bitmap = Photos.decode { Fixtures.photo("full.png").inputStream() }
@@ -116,7 +116,7 @@ class MainActivityTest {
         rig.pick(photo("full.png"))
         rig.await()
         val engines = rig.activity.view<ChoiceList>(R.id.engines)
-        val other = (0 until engines.childCount).map(engines::getChildAt).last { it.isEnabled }
+        val other = (0 until engines.childCount).map(engines::getChildAt).first { it.isEnabled }
         val classes = texts(rig.activity.view(R.id.scores)).filterIndexed { i, _ -> i % 2 == 0 }
         other.performClick()
         assertTrue(rig.isShown(R.id.progress))

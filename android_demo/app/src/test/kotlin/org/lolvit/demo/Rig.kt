@@ -34,6 +34,12 @@ internal const val DIGITS = "lolvit_xx-256x256"
 /** The default model, with random weights. */
 internal const val UNTRAINED = "lolvit_x-256x256"
 
+/**
+ * The engine of most tests: the desktop's TFLite lacks the fast kernels of the phone's, so that one run takes a
+ * second where ONNX Runtime takes a few milliseconds.
+ */
+internal const val FAST = "onnx-cpu/fp32"
+
 /** The main screen on the models of a test. */
 internal class TestedActivity : MainActivity() {
     override val models: (Context) -> List<ModelSource> = { offered }
@@ -43,8 +49,8 @@ internal class TestedActivity : MainActivity() {
     }
 }
 
-/** Drives the main screen as a user does. */
-internal class Rig(vararg models: ModelSource, state: Bundle? = null) {
+/** Drives the main screen as a user does; [state] is what an earlier process saved. */
+internal class Rig(vararg models: ModelSource, state: Bundle? = engine(FAST)) {
     private val application = RuntimeEnvironment.getApplication()
     val controller: ActivityController<TestedActivity>
     val activity: MainActivity get() = controller.get()
@@ -96,6 +102,9 @@ internal class Rig(vararg models: ModelSource, state: Bundle? = null) {
         target.outputStream().use { picture.compress(Bitmap.CompressFormat.PNG, 100, it) }
     }
 }
+
+/** A state in which the user had chosen that engine. */
+internal fun engine(id: String) = Bundle().apply { putString("engine", id) }
 
 internal fun model(name: String): ModelSource = FolderSource(Fixtures.model(name))
 

@@ -3,7 +3,6 @@ package org.lolvit.demo
 import android.content.pm.PackageManager
 import android.graphics.Insets
 import android.graphics.Rect
-import android.os.Bundle
 import android.view.View
 import android.view.ViewGroup
 import android.view.WindowInsets
@@ -65,7 +64,7 @@ class ScreensTest {
         png("main-choices")
     }
 
-    @Test fun `a failure`() = Rig(model(DIGITS), model(UNTRAINED), state = onnx()).run {
+    @Test fun `a failure`() = Rig(model(DIGITS), model(UNTRAINED)).run {
         pick(offered("text.jpg") { "no photo".byteInputStream() })
         await()
         png("main-problem")
@@ -79,7 +78,7 @@ class ScreensTest {
         verify()
     }
 
-    @Test fun `an untrained model`() = Rig(model(UNTRAINED), state = onnx()).run {
+    @Test fun `an untrained model`() = Rig(model(UNTRAINED)).run {
         pick(photo("digit-2.png"))
         await()
         png("main-untrained")
@@ -95,12 +94,9 @@ class ScreensTest {
         assertFalse(scroll.clipToPadding)
     }
 
-    private fun empty() = Rig(model(DIGITS), model(UNTRAINED), state = onnx()).apply { await() }
+    private fun empty() = Rig(model(DIGITS), model(UNTRAINED)).apply { await() }
 
-    /** The desktop's TFLite lacks the fast kernels of the phone's; pictures take the engine that is fast on both. */
-    private fun onnx() = Bundle().apply { putString("engine", "onnx-cpu/fp32") }
-
-    private fun result() = Rig(model(DIGITS), model(UNTRAINED), state = onnx()).apply {
+    private fun result() = Rig(model(DIGITS), model(UNTRAINED)).apply {
         pick(photo("digit-2.png"))
         await()
     }

@@ -32,7 +32,7 @@ class WorkbenchTest {
 
     @Test fun `a photo that comes before the models are known is classified once they are`() {
         val bench = bench { gate.await(); listOf(model(DIGITS)) }
-        bench.start(Wish())
+        bench.start(Wish(engine = FAST))
         bench.classify(photo) // as after the process was killed behind the camera app
         assertNull(bench.screen.problem)
         gate.countDown()
@@ -42,7 +42,7 @@ class WorkbenchTest {
 
     @Test fun `cancel before the models are known does not lose them`() {
         val bench = bench { gate.await(); listOf(model(DIGITS)) }
-        bench.start(Wish())
+        bench.start(Wish(engine = FAST))
         bench.cancel()
         gate.countDown()
         bench.await { models.isNotEmpty() && stage == Stage.IDLE }
@@ -54,7 +54,7 @@ class WorkbenchTest {
     @Test fun `closed before the models are known`() {
         val bench = bench { gate.await(); listOf(model(DIGITS)) }
         var told = 0
-        bench.start(Wish())
+        bench.start(Wish(engine = FAST))
         bench.listener = { told++ }
         bench.close()
         gate.countDown()
@@ -64,7 +64,7 @@ class WorkbenchTest {
 
     @Test fun `assets that can't be listed`() {
         val bench = bench { throw IOException("damaged") }
-        bench.start(Wish())
+        bench.start(Wish(engine = FAST))
         bench.await { problem != null }
         assertTrue(bench.screen.problem?.detail.orEmpty(), "damaged" in bench.screen.problem?.detail.orEmpty())
         bench.close()
@@ -72,7 +72,7 @@ class WorkbenchTest {
 
     @Test fun `a second photo ends the work on the first`() {
         val bench = bench { listOf(model(DIGITS)) }
-        bench.start(Wish())
+        bench.start(Wish(engine = FAST))
         bench.await { stage == Stage.IDLE }
         bench.classify(photo)
         bench.classify(photo)
