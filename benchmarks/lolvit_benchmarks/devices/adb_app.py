@@ -93,7 +93,7 @@ def prepare_app(adb: Adb, journal: Journal, runtimes: set[str]) -> App:
         raise UserError(
             f"the app {contract.PACKAGE} is not installed",
             where=f"adb:{adb.serial}",
-            remedy="install it with adb install, or measure by a program with --binary",
+            remedy="run: make android, then adb install; or measure by a program with --binary",
         )
     journal.note(app=True)
     answer = _instrument(adb, {"action": "prepare"}, _PREPARE_S, lambda line: None)
