@@ -12,8 +12,8 @@ REPOSITORY = Path.home() / ".m2" / "repository"
 
 
 def require_build(*extra: str) -> None:
-    """Skip the test where a program or a part of the build is missing; LOLVIT_ANDROID=1 has Maven
-    download the parts."""
+    """Skip the test where a program or a part of the build is missing; with LOLVIT_ANDROID set,
+    Maven downloads the parts."""
     missing = [name for name in ("java", "javac", "mvn", *extra) if shutil.which(name) is None]
     if missing:
         pytest.skip(
