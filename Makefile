@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 OUT ?= out
-PYTEST_FLAGS ?= -n 2 --dist loadfile # two processes: a file's tests share what they export
+# Two processes, a file's tests in one of them: they share what they export. xdist waits for ever for
+# the tests of a process that crashed, if it starts another in its place.
+PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart 0
 LOCK_FLAGS ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)

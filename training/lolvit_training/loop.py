@@ -83,6 +83,7 @@ def train(job: Job, processes: Processes, listener: Listener) -> Outcome:
         score = loop.run_epoch(position)
     if score is None:  # it was finished before
         score = loop.score(job.recipe.size)
+    run.trained = run.model  # nothing may hold the processes' group when they leave it
     return Outcome(run, tuple(position.history), score)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,15 @@ def joined_processes() -> Iterator[Processes]:
         raise
     finally:
         if count > 1:
-            dist.destroy_process_group()
+            _leave()
+
+
+def _leave() -> None:
+    """Leave the group, as its last holder. Where DistributedDataParallel, whose parts refer to each
+    other, is freed after it, Python's lock is held while gloo's threads are waited for, and one of
+    them may be waiting for that lock: the process then never ends."""
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def _restarts() -> int:
