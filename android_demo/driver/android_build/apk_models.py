@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from android_build.models import export
 from android_build.project import Build
-from android_build.tools import run
 from lolvit.artifact import MANIFEST_NAME
 from lolvit_runtimes.android_assets import Packaged, Wish, package
 
@@ -32,8 +31,6 @@ def _folder(build: Build, model: str) -> Path:
         return Path(model)
     out = build.directory / "exports" / model.replace("/", "-")
     if not list(out.glob(f"*/{MANIFEST_NAME}")):
-        command = [sys.executable, "-m", "lolvit", "export", model, "--to", "tflite"]
-        log = build.logs / f"export-{out.name}.log"
-        run([*command, "--out", out], log=log, what=f"exporting {model}")
+        export(model, formats=["tflite"], out=out, log=build.logs / f"export-{out.name}.log")
     (manifest,) = out.glob(f"*/{MANIFEST_NAME}")
     return manifest.parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +39,23 @@ def export_models(models: Path, logs: Path) -> None:
     """
     for model in TEST_MODELS:
         if not (models / model.folder / MANIFEST_NAME).is_file():
-            command = [sys.executable, "-m", "lolvit", "export", *model.arguments]
-            options = ["--to", ",".join(FORMATS), "--out", str(models)]
-            run(
-                command + options,
+            export(
+                *model.arguments,
+                formats=FORMATS,
+                out=models,
                 log=logs / f"export-{model.folder}.log",
-                what=f"exporting {model.folder}",
             )
+
+
+def export(*arguments: str, formats: Sequence[str], out: Path, log: Path) -> None:
+    """Run `lolvit export` with a model's name and options of it.
+
+    Raises:
+        DeviceError: the export failed.
+    """
+    command = [sys.executable, "-m", "lolvit", "export", *arguments]
+    options = ["--to", ",".join(formats), "--out", str(out)]
+    run([*command, *options], log=log, what=f"exporting {arguments[0]}")
 
 
 def package_models(models: Path, assets: Path) -> list[Path]:

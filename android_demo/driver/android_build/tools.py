@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -50,7 +49,6 @@ def run(command: Sequence[str | Path], *, log: Path, what: str, cwd: Path | None
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             cwd=cwd,
-            env=os.environ,
         )
     if ended.returncode:
         raise DeviceError(f"{what} failed: {_reason(log)}", where=str(log), remedy="read this log")

@@ -159,6 +159,8 @@ class _Search:
         """Return the fastest candidate that meets the floors once its biases are corrected, or else
         `best`. Correction takes long and has no part in speed: only the fastest get it."""
         for each in sorted(candidates, key=lambda each: each.times_fp32 or 0, reverse=True):
+            if each.float_layers == best.float_layers:  # `best` is this one, corrected
+                return best.model_copy(update={"times_fp32": each.times_fp32})
             given = each.operations, each.method, each.float_layers
             found = self.try_out(each.name, *given, timed=False, correct_biases=True)
             if self.floors.met(found):
