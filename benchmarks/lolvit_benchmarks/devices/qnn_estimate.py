@@ -6,7 +6,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.devices.table import DeviceStatus
+from lolvit_benchmarks.devices.table import QNN_ESTIMATE, DeviceStatus
 from lolvit_runtimes.qnn_socs import SOCS, Soc, find_socs
 from lolvit_runtimes.table import require_runtime
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lolvit_benchmarks.devices.device import Device
     from lolvit_benchmarks.devices.options import DeviceOptions
 
-NAME = "qnn-estimate"
 ALL = "all"
 _TELLS = ("the vendor's estimate of latency", "placement")
 _SILENT = ("measured latency", "memory", "load", "heat", "energy")
@@ -26,7 +25,7 @@ def list_devices() -> list[DeviceStatus]:
     missing = "onnxruntime-qnn is missing; run, on Linux x86_64: pip install 'lolvit[qnn]'"
     return [
         DeviceStatus(
-            f"{NAME}:{soc.id}",
+            f"{QNN_ESTIMATE}:{soc.id}",
             "npu",
             ready,
             f"{soc.name}, estimated and not measured" if ready else missing,
@@ -47,7 +46,7 @@ def open_device(argument: str | None, options: DeviceOptions) -> Device:
     require_runtime("qnn")
     from lolvit_benchmarks.devices.qnn_estimates import QnnEstimate  # onnxruntime, pydantic
 
-    return QnnEstimate(f"{NAME}:{argument}", socs)
+    return QnnEstimate(f"{QNN_ESTIMATE}:{argument}", socs)
 
 
 def chosen_socs(text: str) -> tuple[Soc, ...]:
@@ -64,7 +63,9 @@ def chosen_socs(text: str) -> tuple[Soc, ...]:
         what = f"estimates no times for {silent[0].name}" if silent else "needs a SoC"
         choices = ", ".join(soc.id for soc in _estimated())
         raise UserError(
-            f"Qualcomm's compiler {what}", where=f"{NAME}:{text}", remedy=f"choose from: {choices}"
+            f"Qualcomm's compiler {what}",
+            where=f"{QNN_ESTIMATE}:{text}",
+            remedy=f"choose from: {choices}",
         )
     return found
 

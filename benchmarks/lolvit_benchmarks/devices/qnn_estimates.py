@@ -11,8 +11,8 @@ from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit_benchmarks import result
 from lolvit_benchmarks.child import run_module
 from lolvit_benchmarks.devices.device import Job, Keeper, Listener, Models
-from lolvit_benchmarks.devices.qnn_estimate import NAME
 from lolvit_benchmarks.devices.qnn_profile import CompilerEstimate
+from lolvit_benchmarks.devices.table import QNN_ESTIMATE
 from lolvit_benchmarks.entrants import Setting
 from lolvit_benchmarks.prepare import Prepared
 from lolvit_benchmarks.result_device import DeviceInfo, Estimate, EstimateSide
@@ -36,15 +36,15 @@ class QnnEstimate:
         for models, (runtime, precision), soc in itertools.product(job.groups, settings, self.socs):
             reason = why_not(soc, precision)
             if reason is not None and len(self.socs) > 1:  # the others are what was asked for too
-                listener.say(f"{NAME}:{soc.id} {precision}: left out, as {reason}")
+                listener.say(f"{QNN_ESTIMATE}:{soc.id} {precision}: left out, as {reason}")
                 continue
-            listener.say(f"{NAME}:{soc.id} {precision}: estimate, nothing is run")
+            listener.say(f"{QNN_ESTIMATE}:{soc.id} {precision}: estimate, nothing is run")
             try:
                 found = _estimates(models, precision, soc)
             except (DeviceError, GateFailedError) as error:
                 failure = result.Failure(
-                    device=f"{NAME}:{soc.id}", runtime=runtime, precision=precision, threads=1,
-                    what=error.line(),
+                    device=f"{QNN_ESTIMATE}:{soc.id}", runtime=runtime, precision=precision,
+                    threads=1, what=error.line(),
                 )  # fmt: skip
                 keeper.keep(failures=[failure])
             else:
@@ -60,7 +60,7 @@ def _named(setting: Setting) -> Precision:
     if setting.precision == result.BEST:
         raise UserError(
             "has no best precision: nothing is measured",
-            where=NAME,
+            where=QNN_ESTIMATE,
             remedy="give --precision fp16,int8,w8a16, or some of them",
         )
     return setting.precision
@@ -112,7 +112,7 @@ def _estimate(a: _Estimated, b: _Estimated, precision: Precision, soc: Soc) -> E
     notes += [f"{one.side.model} fails its gate: {line}." for one in (a, b) for line in one.failed]
     return Estimate(
         device=DeviceInfo(
-            id=f"{NAME}:{soc.id}", kind="npu", name=soc.name, software=False,
+            id=f"{QNN_ESTIMATE}:{soc.id}", kind="npu", name=soc.name, software=False,
             details={"soc": soc.id, "soc_model": str(soc.model), **hexagon},
         ),
         runtime="qnn",

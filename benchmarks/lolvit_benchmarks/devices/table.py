@@ -48,6 +48,7 @@ def _host_runtimes() -> dict[str, str]:
     return {name: entry.format for name, entry in RUNTIMES.items() if entry.timed}
 
 
+QNN_ESTIMATE = "qnn-estimate"
 # In the order in which they are listed.
 DEVICES: dict[str, DeviceEntry] = {
     "host": DeviceEntry(
@@ -71,7 +72,7 @@ DEVICES: dict[str, DeviceEntry] = {
         },
         defaults=("ort-web-wasm", "litert-web-wasm"),
     ),
-    "qnn-estimate": DeviceEntry(
+    QNN_ESTIMATE: DeviceEntry(
         "lolvit_benchmarks.devices.qnn_estimate",
         {"qnn": "qnn"},
         defaults=("qnn",),
