@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 
 from lolvit.artifact import Artifact, check_artifact
 from lolvit.errors import UserError
-from lolvit_export.quantization.compensation import LARGEST_CODE, Inputs, rounded
+from lolvit_export.quantization.compensation import (
+    Inputs,
+    Rounded,
+    channel_steps,
+    largest_code,
+    rounded,
+)
 from lolvit_export.quantization.coreml import CoremlQuantizer
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.moments import InputMoments, patches
@@ -49,19 +55,24 @@ def counted(columns: np.ndarray) -> Inputs:
     return moments.of("layer")
 
 
+def compensated(weight: np.ndarray, columns: np.ndarray, step_type: type) -> Rounded:
+    steps = channel_steps(weight, 4, step_type)
+    return rounded(weight, counted(columns), steps, 4)
+
+
 def test_compensated_weights_keep_results_nearer_than_the_nearest_codes() -> None:
     columns, weight = correlated(24), np.random.default_rng(1).normal(size=(10, 24))
-    found = rounded(weight, counted(columns), np.float32)
+    found = compensated(weight, columns, np.float32)
     steps = found.steps[:, None]
-    nearest = np.clip(np.rint(weight / steps), -LARGEST_CODE, LARGEST_CODE)
+    nearest = np.clip(np.rint(weight / steps), -largest_code(4), largest_code(4))
     errors = [((codes * steps - weight) @ columns).std() for codes in (nearest, found.codes)]
     assert errors[1] < 0.5 * errors[0]
-    assert np.abs(found.codes).max() == LARGEST_CODE
+    assert np.abs(found.codes).max() == largest_code(4) == 7
 
 
 def test_the_bias_takes_up_the_mean_error() -> None:
     columns, weight = correlated(24), np.random.default_rng(1).normal(size=(10, 24))
-    found = rounded(weight, counted(columns), np.float16)
+    found = compensated(weight, columns, np.float16)
     error = (found.codes * found.steps[:, None] - weight) @ columns + found.bias_change[:, None]
     np.testing.assert_allclose(error.mean(axis=1), 0, atol=1e-5)
     assert (found.steps.astype(np.float16) == found.steps).all()  # as they will be stored
@@ -72,7 +83,7 @@ def test_inputs_and_weights_that_are_always_zero_are_no_harm(dead: slice) -> Non
     columns, weight = correlated(8), np.random.default_rng(1).normal(size=(4, 8))
     columns[dead] = 0
     weight[2] = 0
-    found = rounded(weight, counted(columns), np.float32)
+    found = compensated(weight, columns, np.float32)
     assert np.isfinite(found.steps).all() and np.isfinite(found.bias_change).all()
     assert not found.codes[2].any()
 
@@ -198,6 +209,7 @@ def test_layers_without_a_bias_or_with_equal_ones_get_their_own(
         ({"operations": ("add",)}, "no operation 'add' can be quantized"),
         ({"method": "mse"}, "'mse' changes nothing: only weights are quantized"),
         ({"correct_biases": True}, "has no correct_biases: onnx alone has it"),
+        ({"compensate_weights": True}, "has no compensate_weights: qnn alone has it"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_is_told(folder, quantizer, format, changes, words) -> None:

@@ -36,6 +36,7 @@ from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
     refuse_bias_correction,
+    refuse_compensation,
     refuse_ranges,
 )
 from lolvit_runtimes.coreml_tools import coremltools as ct
@@ -107,6 +108,7 @@ class CoremlQuantizer:
                 image; the place cannot be written.
         """
         refuse_bias_correction(plan)
+        refuse_compensation(plan)
         chosen = chosen_layers(plan, self.layers(), self._kinds)
         program = graph.load(self._half, self._target)
         function = graph.main(program)

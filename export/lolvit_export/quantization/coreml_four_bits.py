@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lolvit_export.quantization.compensation import Rounded, rounded
+from lolvit_export.quantization.compensation import Rounded, channel_steps, rounded
 from lolvit_export.quantization.moments import InputMoments, patches
 from lolvit_export.quantization.ranges import Values
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_operations.padding import resolve_padding
 
+_BITS = 4
 _mb, _types = ct.converters.mil.Builder, ct.converters.mil.mil.types
 
 
@@ -49,7 +50,8 @@ class WeightRounding:
         if layer not in self._rounded:
             weight = self._layers[layer].inputs["weight"].val
             exact = weight.astype(np.float64).reshape(len(weight), -1)
-            self._rounded[layer] = rounded(exact, self._moments.of(layer), weight.dtype)
+            steps = channel_steps(exact, _BITS, weight.dtype)
+            self._rounded[layer] = rounded(exact, self._moments.of(layer), steps, _BITS)
         return self._rounded[layer]
 
 

@@ -28,11 +28,13 @@ class InputMoments:
         self._counts: dict[str, int] = {}
 
     def add(self, layer: str, columns: Values) -> None:
-        """Count what a layer reads on one image: `columns` (inputs, places)."""
+        """Count what a layer reads on one image: `columns` (inputs, places), or those of each group
+        (groups, inputs, places)."""
         exact = columns.astype(np.float64)
-        self._sums[layer] = self._sums.get(layer, 0.0) + exact.sum(axis=1)
-        self._products[layer] = self._products.get(layer, 0.0) + exact @ exact.T
-        self._counts[layer] = self._counts.get(layer, 0) + columns.shape[1]
+        self._sums[layer] = self._sums.get(layer, 0.0) + exact.sum(axis=-1)
+        products = exact @ np.swapaxes(exact, -1, -2)
+        self._products[layer] = self._products.get(layer, 0.0) + products
+        self._counts[layer] = self._counts.get(layer, 0) + columns.shape[-1]
 
     def of(self, layer: str) -> Inputs:
         """Return the mean and the moments of a layer that was counted."""

@@ -20,7 +20,11 @@ from lolvit_export.quantization.onnx_values import activations
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Range, Values
-from lolvit_export.quantization.selection import chosen_layers, present_recipes
+from lolvit_export.quantization.selection import (
+    chosen_layers,
+    present_recipes,
+    refuse_compensation,
+)
 from lolvit_runtimes.preprocess import normalize
 from lolvit_runtimes.session import FloatArray
 
@@ -83,9 +87,10 @@ class OnnxQuantizer:
         """Write the artifact that a plan describes to `path`, and describe it.
 
         Raises:
-            UserError: the plan names a layer or a kind of operation that does not exist, or an
-                activation overflows on a calibration image.
+            UserError: the plan names a layer or a kind of operation that does not exist, or asks
+                for compensated weights; an activation overflows on a calibration image.
         """
+        refuse_compensation(plan)
         chosen = chosen_layers(plan, self.layers(), sorted(KINDS))
         fitted = self._ranges.fit(plan.method, plan.percentile, 2**self._bits)
         ranges = shared_ranges(self._graph, chosen, fitted)

@@ -31,4 +31,5 @@ def activations(
     for image in images:
         if fed in tensors:
             yield fed, image
-        yield from zip(inner, session.run(inner, {fed: image}), strict=True)
+        if inner:  # asked for nothing, ONNX Runtime refuses
+            yield from zip(inner, session.run(inner, {fed: image}), strict=True)

@@ -38,6 +38,7 @@ class Candidate(_Frozen):
         default=(), description="layers of those kinds that stayed in float"
     )
     correct_biases: bool = False
+    compensate_weights: bool = False
     snr_db: float
     top1_agreement: float
     times_fp32: float | None = Field(
@@ -47,8 +48,8 @@ class Candidate(_Frozen):
 
 
 class Plan(_Frozen):
-    """How one artifact is quantized. Edit `method`, `operations`, `float_layers` or
-    `correct_biases`, and give the file to `lolvit export --plan`."""
+    """How one artifact is quantized. Edit `method`, `operations`, `float_layers`, `correct_biases`
+    or `compensate_weights`, and give the file to `lolvit export --plan`."""
 
     schema_version: Literal[1] = 1
     format: Format
@@ -59,6 +60,11 @@ class Plan(_Frozen):
     float_layers: tuple[str, ...] = Field(description="layers of those kinds that stay in float")
     correct_biases: bool = Field(
         default=False, description="take each layer's mean error out of its bias; onnx alone"
+    )
+    compensate_weights: bool = Field(
+        default=False,
+        description="round weights so that results stay, not each to the nearest; qnn alone, w4"
+        " always does",
     )
     candidates: tuple[Candidate, ...] = ()
     sensitivity: tuple[LayerSensitivity, ...] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -11,12 +11,15 @@ from lolvit.artifact import Artifact, HtpTarget, Precision, Preprocess
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit_export.quantization.activation_ranges import ActivationRanges
+from lolvit_export.quantization.compensation import Rounded
 from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.moments import spread
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.onnx_values import activations
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.qnn_forms import PixelGrid, with_pixels, with_reciprocals
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
+from lolvit_export.quantization.qnn_weights import WeightRounding
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import chosen_layers, refuse_bias_correction
@@ -29,7 +32,7 @@ _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 
 class QnnQuantizer:
     """Quantizes one artifact for HTP, as often as asked: activations are looked at once. Nothing
-    stays in float there, so that a plan chooses the method of ranges alone."""
+    stays in float there, so that a plan chooses how ranges are found and weights rounded."""
 
     corrects_biases = False
 
@@ -50,6 +53,7 @@ class QnnQuantizer:
         self._precision = precision
         self._images, self._preprocess = images, preprocess
         self._ranges = ActivationRanges(self._replay)
+        self._rounding: WeightRounding | None = None
 
     def layers(self) -> Sequence[Layer]:
         """Return every operation, in the order of execution."""
@@ -76,7 +80,8 @@ class QnnQuantizer:
             )
         bits = _ACTIVATION_BITS[self._precision]
         ranges = self._ranges.fit(plan.method, plan.percentile, 2**bits)
-        model = quantized_model(self._graph, ranges, bits, self._pixels)
+        weights = self._compensated() if plan.compensate_weights else {}
+        model = quantized_model(self._graph, ranges, bits, self._pixels, weights)
         onnx.checker.check_model(model)
         write_atomic(path, model.SerializeToString())
         target = HtpTarget(hexagon=NEEDED_HEXAGON[self._precision])
@@ -84,8 +89,20 @@ class QnnQuantizer:
         return described.model_copy(update={"htp": target})
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
-        images = map(self._values, self._images.calibration)
-        return activations(self._graph.model, quantized_tensors(self._graph), images)
+        return self._observed(quantized_tensors(self._graph), self._images.calibration)
+
+    def _compensated(self) -> Mapping[str, Rounded]:
+        if self._rounding is None:
+            self._rounding = WeightRounding(self._graph)
+            crops = spread(self._images.calibration)
+            for tensor, values in self._observed(self._rounding.read, crops):
+                self._rounding.observe(tensor, values)
+        return self._rounding.all()
+
+    def _observed(
+        self, tensors: Sequence[str], crops: Sequence[Pixels]
+    ) -> Iterator[tuple[str, Values]]:
+        return activations(self._graph.model, tensors, map(self._values, crops))
 
     def _values(self, crop: Pixels) -> FloatArray:
         return self._pixels.values(crop) if self._pixels else normalize(crop, self._preprocess)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lolvit_export.quantization.compensation import Rounded
 from lolvit_export.quantization.onnx_graph import Graph, rebuilt
 from lolvit_export.quantization.onnx_qdq import grid
 from lolvit_export.quantization.qnn_forms import PixelGrid
@@ -33,7 +34,7 @@ CARRIERS = frozenset({"Reshape", "Transpose", "Split", "Slice", "Flatten", "Sque
 _PER_CHANNEL = frozenset({"Conv", "ConvTranspose"})
 # Their constants are as wide as their other operand; those of products have 8 bits.
 _ELEMENTWISE = frozenset({"Add", "Mul", "Sub", "Div"})
-_WEIGHT_BITS = 8
+WEIGHT_BITS = 8
 _INT8_MAX = 127
 _SMALLEST_SCALE = 1e-12
 _NEGLIGIBLE = 1e-4  # a channel of nothing has no step of its own
@@ -55,20 +56,38 @@ def _absorbed(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def quantized_model(
-    graph: Graph, ranges: Mapping[str, Range], bits: int, pixels: PixelGrid | None = None
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    bits: int,
+    pixels: PixelGrid | None = None,
+    weights: Mapping[str, Rounded] | None = None,
 ) -> onnx.ModelProto:
     """Return a copy of the model in which everything is quantized. `ranges` holds the range of each
     of `quantized_tensors`; `bits` (8 or 16) are an activation's. Weights are int8, of convolutions
-    one scale an output channel; biases int32. With `pixels` the image is uint8 (1, H, W, 3), on
-    that grid; without, float32 (1, 3, H, W)."""
-    return _Writer(graph, ranges, bits, pixels).write()
+    one scale an output channel (`weight_scales`); biases int32. `weights` are of convolutions, by
+    name; others are rounded to the nearest. With `pixels` the image is uint8 (1, H, W, 3), on that
+    grid; without, float32 (1, 3, H, W)."""
+    return _Writer(graph, ranges, bits, pixels, weights or {}).write()
+
+
+def weight_scales(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return one scale for each output channel of a convolution's weight."""
+    most = np.abs(weight).max(axis=tuple(range(1, weight.ndim)))
+    least = max(float(most.max()) * _NEGLIGIBLE, _SMALLEST_SCALE)
+    return np.asarray(np.maximum(most / _INT8_MAX, least), np.float32)
 
 
 class _Writer:
     def __init__(
-        self, graph: Graph, ranges: Mapping[str, Range], bits: int, pixels: PixelGrid | None
+        self,
+        graph: Graph,
+        ranges: Mapping[str, Range],
+        bits: int,
+        pixels: PixelGrid | None,
+        weights: Mapping[str, Rounded],
     ) -> None:
         self.graph = graph
+        self.weights = weights
         self.bits = bits
         self.pixels = pixels
         self.image = graph.model.graph.input[0].name
@@ -99,6 +118,8 @@ class _Writer:
                 written.input[place] = self.renamed[name]
             elif name in self.graph.weights and _is_float(self.graph.weights[name]):
                 written.input[place] = self._constant_operand(node, place, name)
+        if node.name in self.weights and len(node.input) < 3:
+            written.input.append(self._bias(node, None))
         self.nodes.append(written)
         if not _absorbed(self.graph, node):
             for name in node.output:
@@ -132,7 +153,7 @@ class _Writer:
             return self._bias(node, name)
         if node.op_type in _PER_CHANNEL:
             return self._weight(node, name)
-        return self._tensor(name, self.bits if node.op_type in _ELEMENTWISE else _WEIGHT_BITS)
+        return self._tensor(name, self.bits if node.op_type in _ELEMENTWISE else WEIGHT_BITS)
 
     def _tensor(self, name: str, bits: int) -> str:
         values = self.graph.array(name)
@@ -148,6 +169,8 @@ class _Writer:
         scales = self._weight_scales(node, name)
         spread = scales.reshape([-1] + [1] * (values.ndim - 1))
         codes = np.clip(np.rint(values / spread), -_INT8_MAX, _INT8_MAX).astype(np.int8)
+        if node.name in self.weights:
+            codes = self.weights[node.name].codes.reshape(values.shape)
         label = f"{node.name}/weight"
         return self._dequantized(label, codes, self._arrays(label, scales, np.int8), axis=0)
 
@@ -157,15 +180,16 @@ class _Writer:
         if node.op_type not in _PER_CHANNEL:
             chosen = grid((float(values.min()), float(values.max())), 256)
             return np.asarray([chosen.scale], np.float32)
-        most = np.abs(values).max(axis=tuple(range(1, values.ndim)))
-        least = max(float(most.max()) * _NEGLIGIBLE, _SMALLEST_SCALE)
-        return np.asarray(np.maximum(most / _INT8_MAX, least), np.float32)
+        return weight_scales(values)
 
-    def _bias(self, node: onnx.NodeProto, name: str) -> str:
-        values = self.graph.array(name).reshape(-1).astype(np.float64)
+    def _bias(self, node: onnx.NodeProto, name: str | None) -> str:
         source = node.input[0]
         step = grid(self.ranges[source], 2**self.bits).scale
         scales = (self._weight_scales(node, node.input[1]) * step).astype(np.float32)
+        given = np.zeros(scales.shape) if name is None else self.graph.array(name)
+        values = given.reshape(-1).astype(np.float64)
+        if node.name in self.weights:
+            values = values + self.weights[node.name].bias_change
         codes = np.clip(np.rint(values / scales.astype(np.float64)), -(2**31) + 1, 2**31 - 1)
         label = f"{node.name}/bias"
         if scales.size == 1:

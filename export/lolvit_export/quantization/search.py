@@ -52,21 +52,37 @@ def search(trials: Trials, floors: Floors, say: Say) -> Plan:
 
 
 def search_ranges(trials: Trials, say: Say) -> Plan:
-    """Return the plan that quantizes everything with the most accurate method of ranges."""
-    ((name, operations),) = trials.quantizer.recipes().items()
+    """Return the plan that quantizes everything, with the most accurate of the methods of ranges,
+    and weights compensated or, where that is more accurate, rounded to the nearest."""
+    ((kinds, operations),) = trials.quantizer.recipes().items()
     tried: list[Candidate] = []
+
+    def try_out(method: Method, *, compensated: bool) -> None:
+        name = f"{kinds}, weights compensated" if compensated else kinds
+        tried.append(
+            trials.candidate(name, operations, method, timed=False, compensate_weights=compensated)
+        )
+        say(f"{name}, {method}: {tried[-1].snr_db:.1f} dB")
+
     methods: tuple[Method, ...] = ("minmax", *METHODS)
     for method in methods:
-        tried.append(trials.candidate(name, operations, method, timed=False))
-        say(f"{name}, {method}: {tried[-1].snr_db:.1f} dB")
-    best = max(tried, key=lambda each: each.snr_db)
-    plan = _plan_of(trials, best)
+        try_out(method, compensated=True)
+    try_out(_most_accurate(tried).method, compensated=False)
+    plan = _plan_of(trials, _most_accurate(tried))
     return plan.model_copy(update={"candidates": tuple(tried)})
+
+
+def _most_accurate(candidates: Sequence[Candidate]) -> Candidate:
+    return max(candidates, key=lambda each: each.snr_db)
 
 
 def _plan_of(trials: Trials, best: Candidate) -> Plan:
     return trials.plan(
-        best.operations, best.method, best.float_layers, correct_biases=best.correct_biases
+        best.operations,
+        best.method,
+        best.float_layers,
+        correct_biases=best.correct_biases,
+        compensate_weights=best.compensate_weights,
     )
 
 
@@ -111,7 +127,7 @@ class _Search:
         """Return the fastest that meets the floors, or else the most accurate."""
         good = [each for each in candidates if self.floors.met(each)]
         if not good:
-            return max(candidates, key=lambda each: each.snr_db)
+            return _most_accurate(candidates)
         speeds = [each.times_fp32 for each in good if each.times_fp32 is not None]
         if not speeds:
             return good[0]
@@ -126,7 +142,7 @@ class _Search:
                 candidates.append(self.try_out(best.name, best.operations, method, timed=False))
             except UserError as error:  # the format's own tools have no such method
                 self._say(f"{method}: {error.what}")
-        found = max(candidates, key=lambda each: each.snr_db)
+        found = _most_accurate(candidates)
         return found.model_copy(update={"times_fp32": best.times_fp32})
 
     def _best_biases(self, best: Candidate) -> Candidate:

@@ -58,11 +58,24 @@ def refuse_bias_correction(plan: Plan) -> None:
     Raises:
         UserError: it asks for corrected biases.
     """
-    if plan.correct_biases:
+    _refuse(plan, "correct_biases", asked=plan.correct_biases, alone="onnx")
+
+
+def refuse_compensation(plan: Plan) -> None:
+    """Check that a plan does not ask for what its format's quantizer can't do, or always does.
+
+    Raises:
+        UserError: it asks for compensated weights.
+    """
+    _refuse(plan, "compensate_weights", asked=plan.compensate_weights, alone="qnn")
+
+
+def _refuse(plan: Plan, field: str, *, asked: bool, alone: str) -> None:
+    if asked:
         raise UserError(
-            f"{plan.format} has no correct_biases: onnx alone has it",
+            f"{plan.format} has no {field}: {alone} alone has it",
             where="the plan",
-            remedy="set correct_biases to false",
+            remedy=f"set {field} to false",
         )
 
 

@@ -28,6 +28,7 @@ from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
     refuse_bias_correction,
+    refuse_compensation,
     refuse_ranges,
 )
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
@@ -106,6 +107,7 @@ class TfliteQuantizer:
                 activation overflows on a calibration image.
         """
         refuse_bias_correction(plan)
+        refuse_compensation(plan)
         kinds = four_bits.KINDS if self._precision == "w4" else KINDS
         chosen = chosen_layers(plan, self.layers(), kinds)
         if self._precision == "w4":

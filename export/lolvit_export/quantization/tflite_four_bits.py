@@ -19,12 +19,13 @@ from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
-from lolvit_export.quantization.compensation import Rounded, rounded
+from lolvit_export.quantization.compensation import Rounded, channel_steps, rounded
 from lolvit_export.quantization.moments import InputMoments, patches
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.tflite_graph import Operation
 from lolvit_runtimes.mil_operations.padding import resolve_padding
 
+_BITS = 4
 KINDS = ("CONV_2D", "FULLY_CONNECTED")
 _PADDINGS = {0: "same", 1: "valid"}  # of the schema's enumeration
 
@@ -53,7 +54,8 @@ class WeightRounding:
         if layer not in self._rounded:
             weight = self._weight(self.layers[layer])
             exact = weight.astype(np.float64).reshape(len(weight), -1)
-            self._rounded[layer] = rounded(exact, self._moments.of(layer), np.float32)
+            steps = channel_steps(exact, _BITS, np.float32)
+            self._rounded[layer] = rounded(exact, self._moments.of(layer), steps, _BITS)
         return self._rounded[layer]
 
     def corrected(self, chosen: Mapping[str, Rounded]) -> bytearray:

@@ -43,9 +43,16 @@ class Trials:
         *,
         timed: bool = True,
         correct_biases: bool = False,
+        compensate_weights: bool = False,
     ) -> Candidate:
         """Try one way to quantize."""
-        plan = self.plan(operations, method, float_layers, correct_biases=correct_biases)
+        plan = self.plan(
+            operations,
+            method,
+            float_layers,
+            correct_biases=correct_biases,
+            compensate_weights=compensate_weights,
+        )
         with tempfile.TemporaryDirectory() as scratch:
             path, artifact = self._quantized(plan, Path(scratch))
             score = self.judge.score(path, artifact)
@@ -56,6 +63,7 @@ class Trials:
             method=method,
             float_layers=tuple(float_layers),
             correct_biases=correct_biases,
+            compensate_weights=compensate_weights,
             snr_db=score.snr_db,
             top1_agreement=score.top1_agreement,
             times_fp32=speed,
@@ -73,6 +81,7 @@ class Trials:
         float_layers: Sequence[str],
         *,
         correct_biases: bool = False,
+        compensate_weights: bool = False,
     ) -> Plan:
         """Return a plan without a history."""
         return Plan(
@@ -82,6 +91,7 @@ class Trials:
             operations=tuple(operations),
             float_layers=tuple(float_layers),
             correct_biases=correct_biases,
+            compensate_weights=compensate_weights,
         )
 
     def write(self, plan: Plan, path: Path) -> Artifact:
