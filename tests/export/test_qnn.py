@@ -17,7 +17,9 @@ from lolvit_export.pipeline import ExportRequest, export_model
 from lolvit_export.qnn_contexts import compile_for
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
+from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.isolated import IsolatedSession
+from lolvit_runtimes.qnn_provider import qnn_session
 from lolvit_runtimes.qnn_socs import SOCS
 from lolvit_runtimes.session import open_session
 from tests.conftest import Run
@@ -171,6 +173,34 @@ def test_everything_is_quantized(exported: tuple[Path, Manifest], bits: int) -> 
         integers = {i.name for i in quantized.graph.initializer if i.data_type == 7}
         assert set(node.input) <= rounded | integers, node.name
     assert all(node.op_type != "Relu" for node in quantized.graph.node)
+
+
+def product() -> onnx.ModelProto:
+    """A product of two activations, as attention's are."""
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, (1, 8, 8))
+    logits = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, (1, 8, 8))
+    nodes = [
+        onnx.helper.make_node("Transpose", ["image"], ["turned"], "turn", perm=[0, 2, 1]),
+        onnx.helper.make_node("MatMul", ["image", "turned"], ["logits"], "multiply"),
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", [image], [logits])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    model.ir_version = 10
+    return model
+
+
+def test_products_of_16_bits_are_multiplied_in_16_bits(tmp_path: Path) -> None:
+    graph = Graph(product())
+    values = np.random.default_rng(0).normal(size=(1, 8, 8)).astype(np.float32)
+    exact = (values @ values.transpose(0, 2, 1)).astype(np.float64)
+    most = float(np.abs(values).max()), float(np.abs(exact).max())
+    ranges = {"image": (-most[0], most[0]), "logits": (-most[1], most[1])}
+    decibels = {}
+    for bits in (8, 16):
+        onnx.save(quantized_model(graph, ranges, bits), str(tmp_path / "product.onnx"))
+        session = qnn_session(tmp_path / "product.onnx")
+        decibels[bits] = snr_db(exact, session.run(None, {"image": values})[0])
+    assert 30 < decibels[8] < 45 and decibels[16] > 60
 
 
 def test_lint_agrees_with_the_emulator_and_leaves_compiled_ones_alone(

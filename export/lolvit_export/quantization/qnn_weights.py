@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
-from lolvit_export.quantization.compensation import Rounded, rounded
+from lolvit_export.quantization.compensation import Rounded, largest_code, rounded
 from lolvit_export.quantization.moments import InputMoments, patches
 from lolvit_export.quantization.onnx_graph import Graph, attribute
-from lolvit_export.quantization.qnn_qdq import WEIGHT_BITS, weight_scales
 from lolvit_export.quantization.ranges import Values
+
+WEIGHT_BITS = 8
+_SMALLEST_SCALE = 1e-12
+_NEGLIGIBLE = 1e-4  # a channel of nothing has no step of its own
+
+
+def weight_scales(weight: Values) -> npt.NDArray[np.float32]:
+    """Return one scale for each output channel of a convolution's weight."""
+    most = np.abs(weight).max(axis=tuple(range(1, weight.ndim)))
+    least = max(float(most.max()) * _NEGLIGIBLE, _SMALLEST_SCALE)
+    return np.asarray(np.maximum(most / largest_code(WEIGHT_BITS), least), np.float32)
 
 
 class WeightRounding:
