@@ -54,6 +54,11 @@ _AFTER_QUANTIZING = (
     "nothing was written: quantize trained weights (--weights), calibrated on the images that they"
     " were trained on (--calibrate); if they are, train on with --recipe int8"
 )
+_AFTER_QUANTIZING_RANDOM = (
+    "nothing was written: random weights rate classes so nearly alike that few bits change their"
+    " order; quantize trained weights (--weights), or, for artifacts that are timed and no more,"
+    " add --for-timing"
+)
 
 _TOOLS = (
     "lolvit",
@@ -141,10 +146,10 @@ def export_model(
         job = _Job(graph, prepared, request, folder)
         artifacts = _lower_and_verify(job, lowering, verifiers, progress)
         if images is not None:
-            _refuse_failed_gates([] if request.for_timing else artifacts, target)
+            _refuse_failed_gates(request, artifacts, target)
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         manifest = _manifest(prepared, request, artifacts, passes, _save_weights(prepared, folder))
-        _refuse_failed_gates([] if request.for_timing else manifest.artifacts, target)
+        _refuse_failed_gates(request, manifest.artifacts, target)
         write_manifest(folder, manifest)
     return target, manifest
 
@@ -363,15 +368,17 @@ def _compiled(made: Artifact, job: _Job, quantization: QuantizationJob) -> list[
     return [quantization.verify(job.folder / each.path, each) for each in compiled]
 
 
-def _refuse_failed_gates(artifacts: Sequence[Artifact], target: Path) -> None:
+def _refuse_failed_gates(
+    request: ExportRequest, artifacts: Sequence[Artifact], target: Path
+) -> None:
     failed = [line for artifact in artifacts for line in artifact.failed_gates()]
-    if not failed:
+    if not failed or request.for_timing:
         return
-    quantized = any(a.precision in QUANTIZED and a.failed_gates() for a in artifacts)
+    remedy = "nothing was written"
+    if any(a.precision in QUANTIZED and a.failed_gates() for a in artifacts):
+        remedy = _AFTER_QUANTIZING if request.weights else _AFTER_QUANTIZING_RANDOM
     raise GateFailedError(
-        f"verification failed: {'; '.join(failed)}",
-        where=str(target),
-        remedy=_AFTER_QUANTIZING if quantized else "nothing was written",
+        f"verification failed: {'; '.join(failed)}", where=str(target), remedy=remedy
     )
 
 
