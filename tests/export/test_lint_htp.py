@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -163,6 +164,25 @@ def test_floats_between_quantized_neighbours_are_advice(tmp_path: Path) -> None:
     assert "float-island" not in rules_of(quantized(""), tmp_path, "advice")
 
 
+def product_of(second: type[np.generic]) -> bytes:
+    """A product of an activation of uint16 and one of another type."""
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, object] = {"scale": np.float32(0.01)}
+    for name, kind in (("x", np.uint16), ("z", second)):
+        zero, given = f"{name}_zero", ["scale", f"{name}_zero"]
+        constants[zero] = kind(0)
+        nodes.append(helper.make_node("QuantizeLinear", [name, *given], [f"{name}q"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}q", *given], [f"{name}d"]))
+    nodes.append(helper.make_node("MatMul", ["xd", "zd"], ["y"], "product"))
+    return onnx_file(nodes, {"x": (1, 8, 8), "z": (1, 8, 8)}, constants, opset=21)
+
+
+def test_a_second_factor_that_is_narrowed_is_advice(tmp_path: Path) -> None:
+    assert rules_of(product_of(np.uint16), tmp_path, "advice") == {"narrowed-factor"}
+    assert rules_of(product_of(np.int16), tmp_path, "advice") == set()
+    assert rules_of(product_of(np.uint8), tmp_path, "advice") == set()
+
+
 def test_a_float_model_is_told_once_that_it_runs_in_half_precision(tmp_path: Path) -> None:
     found = lint(read(write(chain(pointwise(), pointwise()), tmp_path), "onnx"), TARGETS["htp"])
     assert [(f.rule, f.severity) for f in found] == [("half-precision", "advice")]
@@ -178,7 +198,9 @@ def test_an_operation_of_another_domain_is_named_with_it(tmp_path: Path) -> None
 
 def test_every_rule_has_a_case() -> None:
     covered = {rule for _, rule in BOTH.values() if rule}
-    elsewhere = {"automatic-padding", "slow-window", "float-island", "half-precision"}
+    elsewhere = {
+        "automatic-padding", "slow-window", "float-island", "narrowed-factor", "half-precision",
+    }  # fmt: skip
     assert covered | elsewhere == {rule.id for rule in TARGETS["htp"].rules}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lolvit_export.lint.graph import Graph, Operation
+from lolvit_export.lint.graph import Graph, Operation, Tensor
 from lolvit_export.lint.htp_windows import WINDOWS
 from lolvit_export.lint.rules import Rule, Site, on
 from lolvit_export.lint.shared import computed_parameter, dynamic_sizes, outside, rank_above
@@ -138,6 +138,21 @@ def _float_island(graph: Graph) -> Iterator[Site]:
             yield Site(operation.kind, operation.place, reason)
 
 
+def _narrowed_factor(operation: Operation, graph: Graph) -> str | None:
+    if all(_integers(tensor, graph) == "uint16" for tensor in operation.inputs):
+        return "its second factor, of uint16, is rounded to 8 bits before it is multiplied"
+    return None
+
+
+def _integers(tensor: Tensor | None, graph: Graph) -> str | None:
+    """Return the type of the integers that an activation stands for, or None for a float."""
+    maker = graph.producer(tensor)
+    if maker is None or _kind(maker) != "DequantizeLinear" or maker.given[0].constant:
+        return None
+    zero = maker.input(2)  # the provider's own domain leaves types of its results unknown
+    return zero.dtype if zero is not None else maker.given[0].dtype
+
+
 def _kind(operation: Operation) -> str:
     """Return an operation's kind; the 16-bit kinds of ONNX Runtime's own domain are the same."""
     return operation.kind.removeprefix("com.microsoft.")
@@ -217,6 +232,13 @@ RULES: tuple[Rule, ...] = (
         _float_island,
         "quantize it, or use operations that quantize well: ReLU for SiLU, BatchNorm for LayerNorm",
         "QNN HTP documentation, precision: a change of type at each side costs a conversion",
+        "advice",
+    ),
+    Rule(
+        "narrowed-factor",
+        on(("MatMul",), _narrowed_factor),
+        "convert the second factor to int16 with zero point 0, which is multiplied as it is",
+        f"{MEASURED}: 39 dB from the CPU, as with uint8; with int16 65",
         "advice",
     ),
     Rule(
