@@ -15,7 +15,7 @@ from lolvit_benchmarks.onnx_layers import Layer, read_layers
 from lolvit_benchmarks.operations import Operation, Recorded
 from lolvit_benchmarks.profiling import named, repeat, values_of
 from lolvit_runtimes.native import opening
-from lolvit_runtimes.openvino import DEVICE, REFUSALS, openvino, settings
+from lolvit_runtimes.openvino import DEVICE, REFUSALS, core, openvino, settings
 from lolvit_runtimes.session import FloatArray
 
 _MULTIPLYING = frozenset({"Convolution", "GroupConvolution", "FullyConnected", "MatMul"})
@@ -29,7 +29,7 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
     """
     options = {**settings(threads), "PERF_COUNT": True}
     with opening("OpenVINO", path, REFUSALS):
-        model = openvino.Core().compile_model(str(path), DEVICE, options)
+        model = core().compile_model(str(path), DEVICE, options)
         request = model.create_infer_request()
         times = repeat(lambda: request.infer([image], share_inputs=True))
     made_of = {

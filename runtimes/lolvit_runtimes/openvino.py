@@ -6,6 +6,7 @@ which comes with it. Nothing that runs here tells anyone, so that package is hid
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class OpenVinoSession:
         """
         self._spec = artifact.input
         with opening("OpenVINO", path, REFUSALS):
-            self._model = openvino.Core().compile_model(str(path), DEVICE, settings(threads))
+            self._model = core().compile_model(str(path), DEVICE, settings(threads))
             self._request = self._model.create_infer_request()
             image, logits = self._model.inputs[0], self._model.outputs[0]
             found = [
@@ -95,6 +96,17 @@ class OpenVinoSession:
     def close(self) -> None:
         """Free the compiled model."""
         del self._request, self._model
+
+
+@functools.cache
+def core() -> openvino.Core:
+    """Return the process's one Core, which keeps the CPU plugin.
+
+    A plugin gives the thread that makes it a stack for signals, and unmaps that stack when it ends:
+    ended by another thread (a garbage collection, say), it leaves the first one without, and the
+    next signal that Python handles there (a child's end, say) kills the process. OpenVINO 2026.4.
+    """
+    return openvino.Core()
 
 
 def settings(threads: int) -> dict[str, str | int]:

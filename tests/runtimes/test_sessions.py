@@ -109,6 +109,34 @@ def test_openvino_with_one_thread_keeps_at_most_one_core_busy(exported):
     assert float(done.stdout) < 1.05
 
 
+FREED_BY_ANOTHER_THREAD = """
+import signal, subprocess, sys, threading
+from pathlib import Path
+from lolvit.artifact import read_manifest
+from lolvit_runtimes.session import open_session
+heard = []
+signal.signal(signal.SIGCHLD, lambda *_: heard.append(1))
+artifact = read_manifest(Path(sys.argv[3])).find(sys.argv[2], "fp32")
+kept = [open_session(sys.argv[1], Path(sys.argv[3]) / artifact.path, artifact)]
+freeing = threading.Thread(target=kept.clear)
+freeing.start()
+freeing.join()
+subprocess.run([sys.executable, "-c", ""], check=True)
+print(len(heard) > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_signals_are_handled_after_another_thread_freed_the_session(runtime, exported):
+    """As garbage collection does; faulthandler (-X) gives the thread its stack for signals."""
+    command = [sys.executable, "-X", "faulthandler", "-c", FREED_BY_ANOTHER_THREAD]
+    done = subprocess.run(
+        [*command, runtime, FORMATS[runtime], str(exported)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
 def test_openvino_is_opened_without_its_telemetry():
     told = "import sys, lolvit_runtimes.openvino; print('openvino_telemetry' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
