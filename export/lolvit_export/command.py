@@ -18,6 +18,8 @@ from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from lolvit.artifact import Artifact, Manifest
     from lolvit_export.pipeline import Progress
     from lolvit_runtimes.android_assets import Packaged
@@ -257,12 +259,27 @@ def show(folder: Path, manifest: Manifest) -> None:
         for reason in sorted({line.split(": ", 1)[-1] for line in record.skipped}):
             out.print(f"    not: {reason}", markup=False)
     if not manifest.weights.trained:
-        out.print(UNTRAINED, style="yellow")
+        print_untrained(manifest.artifacts, out)
     for runtime, path in manifest.recommended.items():
         out.print(f"fastest in {runtime} on this machine: {path}", markup=False)
     for line in slower_than_float(manifest.artifacts):
         out.print(line, style="yellow", markup=False)
     out.print(f"written to {folder}", markup=False)
+
+
+def print_untrained(artifacts: Sequence[Artifact], out: Console) -> None:
+    """Say what random weights are good for, and the agreement that no gate judges."""
+    out.print(UNTRAINED, style="yellow")
+    for artifact in artifacts:
+        for name, share in artifact.measured.items():
+            runtime, _, what = name.rpartition(".")
+            if what == "top1_agreement":
+                out.print(
+                    f"{artifact.path} in {runtime}: eager's top class on {share:.0%} of the images;"
+                    " not judged, for random weights leave it to chance",
+                    style="yellow",
+                    markup=False,
+                )
 
 
 def gate_table(artifacts: tuple[Artifact, ...]) -> Any:

@@ -55,9 +55,8 @@ _AFTER_QUANTIZING = (
     " were trained on (--calibrate); if they are, train on with --recipe int8"
 )
 _AFTER_QUANTIZING_RANDOM = (
-    "nothing was written: random weights rate classes so nearly alike that few bits change their"
-    " order; quantize trained weights (--weights), or, for artifacts that are timed and no more,"
-    " add --for-timing"
+    "nothing was written: random weights lose more in few bits than trained ones; quantize those"
+    " (--weights), or, for artifacts that are timed and no more, add --for-timing"
 )
 
 _TOOLS = (
@@ -342,6 +341,7 @@ def _quantize(
         held_out=eager_logits(model, images.held_out, preprocess),
         plans=plans,
         verifiers=verifiers,
+        trained=job.prepared.trained,
     )
     result: list[Artifact] = []
     for format in job.request.formats:

@@ -25,9 +25,11 @@ class Verification:
         preprocess: Preprocess,
         labels: Sequence[str] | None,
         verifiers: Verifiers,
+        *,
+        trained: bool,
     ) -> None:
         self._model, self._preprocess, self._labels = model, preprocess, labels
-        self._verifiers = verifiers
+        self._verifiers, self._trained = verifiers, trained
         self._photos: tuple[list[Pixels], list[Logits]] | None = None
         self._evidence: dict[tuple[str | None, int | None], Evidence] = {}
 
@@ -55,5 +57,6 @@ class Verification:
             photos = images.held_out[:count]
             references = eager_logits(self._model, photos, self._preprocess)
             labels = images.labels[:count] if images.labels is not None else None
-            found = self._evidence[source, count] = Evidence(photos, references, labels)
+            found = Evidence(photos, references, labels, self._trained)
+            self._evidence[source, count] = found
         return found

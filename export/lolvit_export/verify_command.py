@@ -9,7 +9,7 @@ import click
 
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
-from lolvit_export.command import UNTRAINED, as_document, gate_table
+from lolvit_export.command import as_document, gate_table, print_untrained
 from lolvit_export.verify_devices import HOST, VERIFY_DEVICES, runtimes_for
 from lolvit_runtimes.table import require_runtime
 
@@ -43,7 +43,7 @@ def verify(artifact: Path, device: str, as_json: bool) -> None:
     else:
         out.print(gate_table(result.artifacts))
         if not manifest.weights.trained:
-            out.print(UNTRAINED, style="yellow")
+            print_untrained(result.artifacts, out)
     _raise_on_failure(result, folder, failures)
 
 
@@ -125,7 +125,13 @@ def _verify_all(
     verified: list[Artifact] = []
     failures: list[tuple[str, DeviceError]] = []
     with Verifiers(device=device) as verifiers:
-        verification = Verification(model, manifest.preprocess, manifest.labels, verifiers)
+        verification = Verification(
+            model,
+            manifest.preprocess,
+            manifest.labels,
+            verifiers,
+            trained=manifest.weights.trained,
+        )
         for artifact in chosen:
             say(f"verify {artifact.path}", markup=False)
             try:

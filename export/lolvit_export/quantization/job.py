@@ -41,6 +41,7 @@ class QuantizationJob:
     held_out: Sequence[Logits]  # eager's, for images.held_out
     plans: Sequence[Plan]
     verifiers: Verifiers
+    trained: bool
 
     def quantize(
         self, fp32: Artifact, precision: Precision, say: Callable[[str], None]
@@ -83,7 +84,7 @@ class QuantizationJob:
         Raises:
             DeviceError: a runtime refused it.
         """
-        evidence = Evidence(self.images.held_out, self.held_out, self.images.labels)
+        evidence = Evidence(self.images.held_out, self.held_out, self.images.labels, self.trained)
         return verify_quantized(self.verifiers, path, artifact, evidence, self.preprocess)
 
     def _searched(self, trials: Trials, base: Artifact, say: Callable[[str], None]) -> Plan:
