@@ -35,7 +35,7 @@ def models(as_json: bool) -> None:
 
 
 def _names() -> list[str]:
-    from lolvit.models.variants import VARIANTS  # needs torch: imported on use
+    from lolvit.variants import VARIANTS  # needs torch: imported on use
 
     return list(VARIANTS)
 

@@ -13,6 +13,7 @@ from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
+from lolvit.variants import VARIANTS
 from lolvit_benchmarks.devices.options import DeviceOptions, device_options
 from lolvit_benchmarks.devices.table import Chosen, choose_devices
 
@@ -29,8 +30,9 @@ MOST_THREADS_ELSEWHERE = 64  # another device's cores are its own to check
 
 
 @click.command()
-@click.argument("model")
-@click.option("--against", required=True, help="One or more models or folders, comma-separated.")
+@click.argument("model", default="lolvit_x")
+@click.option("--against", help="One or more models or folders, comma-separated; by default a "
+              "variant's twin.")  # fmt: skip
 @click.option("--device", "devices", default="host", show_default=True,
               help="Where: one or more of those that lolvit devices lists.")  # fmt: skip
 @click.option("--runtime", "runtimes", help="By default the device's own; host: ort,litert.")
@@ -61,7 +63,7 @@ MOST_THREADS_ELSEWHERE = 64  # another device's cores are its own to check
 @device_options
 def bench(
     model: str,
-    against: str,
+    against: str | None,
     devices: str,
     runtimes: str | None,
     threads: str,
@@ -81,16 +83,16 @@ def bench(
 ) -> None:
     """Time MODEL against others, interleaved in one process: on this machine or on --device.
 
-    MODEL, and each of --against, is a variant (lolvit_x), a twin (mobilevit_xs), timm/NAME, a
-    folder that holds a manifest.json, or one artifact in it. Names are exported first, and kept for
-    the next time.
+    MODEL (by default lolvit_x), and each of --against, is a variant (lolvit_x), a twin
+    (mobilevit_xs), timm/NAME, a folder that holds a manifest.json, or one artifact in it. Names are
+    exported first, and kept for the next time.
     """
     from lolvit_benchmarks.bench import Request, run
     from lolvit_benchmarks.prepare import default_cache, is_artifact
     from lolvit_benchmarks.result_files import LATEST_NAME, new_path
 
     chosen = choose_devices(devices, runtimes)
-    models = (model, *_names(against))
+    models = (model, *(_names(against) if against is not None else (twin_of(model),)))
     if precision is None:
         precision = "best" if any(map(is_artifact, models)) else "fp32"
     request = Request(
@@ -165,6 +167,18 @@ def parse_sizes(text: str | None) -> tuple[tuple[int, int] | None, ...]:
     if text is None:
         return (None,)
     return tuple(dict.fromkeys(parse_size(part) for part in text.split(",")))
+
+
+def twin_of(model: str) -> str:
+    """Return the MobileViT that a variant is measured against.
+
+    Raises:
+        UserError: it is no variant.
+    """
+    variant = VARIANTS.get(model)
+    if variant is None:
+        raise UserError(f"no model to compare '{model}' with", remedy="add --against mobilevit_xs")
+    return variant.twin
 
 
 def _names(text: str) -> list[str]:

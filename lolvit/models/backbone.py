@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lolvit.models.attention import FusionBlock
 from lolvit.models.blocks import ConvNorm, Downsample, GhostBottleneck
-from lolvit.models.variants import Stage, Variant
+from lolvit.variants import Stage, Variant
 
 STEM_STRIDE = 4
 

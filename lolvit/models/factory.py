@@ -16,7 +16,7 @@ from lolvit.errors import UserError
 from lolvit.models.backbone import Lolvit
 from lolvit.models.modes import evaluating
 from lolvit.models.names import resolve_name
-from lolvit.models.variants import VARIANTS
+from lolvit.variants import VARIANTS
 
 # One mean and one standard deviation for all channels: Core ML's image input takes a single scale.
 default_cfgs = generate_default_cfgs(

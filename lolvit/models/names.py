@@ -5,8 +5,8 @@ from __future__ import annotations
 import timm
 
 from lolvit.errors import UserError
-from lolvit.models.variants import VARIANTS
 from lolvit.registry import choose
+from lolvit.variants import VARIANTS
 
 # The MobileViT paper names XXS, XS and S; the source of LOLViT speaks of an X, which we read as XS.
 ALIASES = {"mobilevit_x": "mobilevit_xs"}

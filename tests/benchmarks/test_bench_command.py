@@ -221,6 +221,19 @@ def test_threads_are_numbers_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
         command.parse_threads("5", most=4)
 
 
+def test_without_against_a_variant_is_measured_against_its_twin() -> None:
+    assert command.twin_of("lolvit_x") == "mobilevit_xs"
+    assert command.twin_of("lolvit_xx") == "mobilevit_xxs"
+
+
+def test_without_against_what_has_no_twin_is_one_line(
+    fast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(fast), "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no model to compare" in line and "add --against mobilevit_xs" in line
+
+
 def test_sizes_are_several_or_each_models_own() -> None:
     assert command.parse_sizes("128, 192x320,128") == ((128, 128), (192, 320))
     assert command.parse_sizes(None) == (None,)
