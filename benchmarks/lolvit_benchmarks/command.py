@@ -37,8 +37,9 @@ MOST_THREADS_ELSEWHERE = 64  # another device's cores are its own to check
               help="Where: one or more of those that lolvit devices lists.")  # fmt: skip
 @click.option("--runtime", "runtimes", help="By default the device's own; host: ort,litert.")
 @click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
-@click.option("--precision", help="fp32 (the default), fp16, int8, or several; best: each model "
-              "in the one that it is fastest in. An artifact has its own.")  # fmt: skip
+@click.option("--precision", help="fp32 (the default; of qnn-estimate: fp16,int8,w8a16), fp16, "
+              "int8, or several; best: each model in the one that it is fastest in. An artifact "
+              "has its own.")  # fmt: skip
 @click.option("--size", help="Such as 256, 192x320, or 128,256,512: for names. By default each "
               "model's own.")  # fmt: skip
 @click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
@@ -94,7 +95,7 @@ def bench(
     chosen = choose_devices(devices, runtimes)
     models = (model, *(_names(against) if against is not None else (twin_of(model),)))
     if precision is None:
-        precision = "best" if any(map(is_artifact, models)) else "fp32"
+        precision = "best" if any(map(is_artifact, models)) else default_precisions(chosen)
     request = Request(
         models=models,
         devices=chosen,
@@ -116,6 +117,13 @@ def bench(
     _print(document, path, as_json)
     console().print(f"written to {path} and {path.with_name(LATEST_NAME)}", markup=False)
     raise_failures(document, min_speedup)
+
+
+def default_precisions(devices: tuple[Chosen, ...]) -> str:
+    """Return what is compared where the user names no precision: what the devices agree on, or else
+    fp32."""
+    wanted = {device.precisions for device in devices}
+    return wanted.pop() if len(wanted) == 1 else "fp32"
 
 
 def parse_precisions(text: str) -> tuple[Precision | Best, ...]:

@@ -16,6 +16,7 @@ from lolvit.cli import main
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit_benchmarks import command, stats
 from lolvit_benchmarks.bench import distinct
+from lolvit_benchmarks.devices.table import choose_devices
 from lolvit_benchmarks.entrants import notes
 from lolvit_benchmarks.result import Document, Failure, Reason, Verdict
 from lolvit_benchmarks.result_files import read_result
@@ -232,6 +233,16 @@ def test_without_against_what_has_no_twin_is_one_line(
     assert main(["bench", str(fast), "--out", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "no model to compare" in line and "add --against mobilevit_xs" in line
+
+
+@pytest.mark.parametrize(
+    ("devices", "precisions"),
+    [("host", "fp32"), ("qnn-estimate:all", "fp16,int8,w8a16"), ("host,qnn-estimate:all", "fp32")],
+)
+def test_what_is_compared_by_default_is_what_the_device_computes_in(
+    devices: str, precisions: str
+) -> None:
+    assert command.default_precisions(choose_devices(devices, None)) == precisions
 
 
 def test_sizes_are_several_or_each_models_own() -> None:

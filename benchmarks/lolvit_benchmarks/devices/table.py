@@ -33,13 +33,15 @@ class DeviceEntry:
     """One kind of device: the module that has its `list_devices` and `open_device`, what is written
     after its name and a colon, and its runtimes with the formats that they open. Those named in
     `defaults` are used where the user names none. Several of a kind that is measured `together` are
-    opened as one device. One without runtimes is for `lolvit verify` alone."""
+    opened as one device. One without runtimes is for `lolvit verify` alone. `precisions` are
+    compared where the user names none."""
 
     module: str
     runtimes: Mapping[str, str]
     defaults: tuple[str, ...]
     argument: str | None = None
     together: bool = False
+    precisions: str = "fp32"
 
 
 def _host_runtimes() -> dict[str, str]:
@@ -77,6 +79,7 @@ DEVICES: dict[str, DeviceEntry] = {
         {"qnn": "qnn"},
         defaults=("qnn",),
         argument="all, or SOC[,SOC]",
+        precisions="fp16,int8,w8a16",  # all that the chips compute in
     ),
     "adb": DeviceEntry(
         "lolvit_benchmarks.devices.adb",
@@ -103,6 +106,11 @@ class Chosen:
         """The formats of artifacts that the runtimes open."""
         known = DEVICES[self.name].runtimes
         return tuple(dict.fromkeys(known[runtime] for runtime in self.runtimes))
+
+    @property
+    def precisions(self) -> str:
+        """What is compared where the user names no precision, as `--precision` takes it."""
+        return DEVICES[self.name].precisions
 
     def open(self, options: DeviceOptions) -> Device:
         """Open the device.
