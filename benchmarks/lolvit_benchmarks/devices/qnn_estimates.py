@@ -106,7 +106,7 @@ def _side(name: str, prepared: Prepared, precision: str, soc: Soc) -> _Estimated
 
 def _estimate(a: _Estimated, b: _Estimated, precision: Precision, soc: Soc) -> Estimate:
     hexagon = {"hexagon": f"v{soc.hexagon}"} if soc.hexagon else {}
-    notes = [f"The compiler's own bounds: {a.bounds}, {b.bounds}."]
+    notes = [f"The compiler's own bounds, {soc.name} in {precision}: {a.bounds}, {b.bounds}."]
     if not (a.side.trained and b.side.trained):
         notes.append(_UNTRAINED)
     notes += [f"{one.side.model} fails its gate: {line}." for one in (a, b) for line in one.failed]
