@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from lolvit.output import print_json, results
+from lolvit.variants import VARIANTS
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def models(as_json: bool) -> None:
     """List the variants and the MobileViT of the same size each is measured against."""
-    rows = [_row(name) for name in _names()]
+    rows = [_row(name) for name in VARIANTS]
     if as_json:
         print_json({"models": rows})
         return
@@ -34,14 +35,8 @@ def models(as_json: bool) -> None:
     results().print(table)
 
 
-def _names() -> list[str]:
-    from lolvit.variants import VARIANTS  # needs torch: imported on use
-
-    return list(VARIANTS)
-
-
 def _row(name: str) -> dict[str, Any]:
-    from lolvit.models import VARIANTS, create_model, macs_of, parameters_of
+    from lolvit.models import create_model, macs_of, parameters_of  # torch: imported on use
 
     model, twin = create_model(name), create_model(VARIANTS[name].twin)
     return {

@@ -80,9 +80,10 @@ def verify_quantized(
         gates.append(_snr_gate(runtime, artifact.precision, references, outputs))
         gates += placement_gates(runtime, placement)
         agreement = top1_agreement(references, outputs)
-        measured[f"{runtime}.top1_agreement"] = agreement
         if evidence.trained:
             gates.append(gate(f"{runtime}.top1", agreement, TOP1_FLOOR[artifact.precision]))
+        else:
+            measured[f"{runtime}.top1_agreement"] = agreement
         measured[f"{runtime}.worst_snr_db"] = min(
             snr_db(r, o) for r, o in zip(references, outputs, strict=True)
         )

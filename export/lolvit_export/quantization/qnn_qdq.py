@@ -31,7 +31,7 @@ from lolvit_export.quantization.compensation import Rounded
 from lolvit_export.quantization.onnx_graph import Graph, rebuilt
 from lolvit_export.quantization.onnx_qdq import grid
 from lolvit_export.quantization.qnn_forms import PixelGrid
-from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, weight_scales
+from lolvit_export.quantization.qnn_weights import SMALLEST_SCALE, WEIGHT_BITS, weight_scales
 from lolvit_export.quantization.ranges import Range
 
 # Kinds that move values and change none.
@@ -40,7 +40,6 @@ _PER_CHANNEL = frozenset({"Conv", "ConvTranspose"})
 # Their constants are as wide as their other operand; those of products have 8 bits.
 _ELEMENTWISE = frozenset({"Add", "Mul", "Sub", "Div"})
 _INT8_MAX, _INT16_MAX = 127, 32767
-_SMALLEST_SCALE = 1e-12
 _DOMAIN = "com.microsoft"  # its Q and DQ know 16 bits at every opset
 
 
@@ -139,7 +138,7 @@ class _Writer:
             return self.renamed[tensor]
         signed = f"{tensor}/signed"
         if signed not in self.renamed:
-            scale = max(*map(abs, self.ranges[tensor]), _SMALLEST_SCALE) / _INT16_MAX
+            scale = max(*map(abs, self.ranges[tensor]), SMALLEST_SCALE) / _INT16_MAX
             grid_of = self._grid_constants(signed, np.float32(scale), 0, np.dtype(np.int16))
             self.renamed[signed] = self._codes_and_back(self.renamed[tensor], signed, grid_of)
         return self.renamed[signed]
@@ -177,9 +176,10 @@ class _Writer:
         values = self.graph.array(name)
         scales = self._weight_scales(node, name)
         spread = scales.reshape([-1] + [1] * (values.ndim - 1))
-        codes = np.clip(np.rint(values / spread), -_INT8_MAX, _INT8_MAX).astype(np.int8)
         if node.name in self.weights:
             codes = self.weights[node.name].codes.reshape(values.shape)
+        else:
+            codes = np.clip(np.rint(values / spread), -_INT8_MAX, _INT8_MAX).astype(np.int8)
         label = f"{node.name}/weight"
         return self._dequantized(label, codes, self._arrays(label, scales, np.int8), axis=0)
 
@@ -284,7 +284,7 @@ def _shared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
         if node.op_type in CARRIERS:
             result.update(dict.fromkeys(node.output, result[node.input[0]]))
         if node.op_type == "Relu" and node.output[0] in result:
-            result[node.output[0]] = 0.0, max(result[node.output[0]][1], _SMALLEST_SCALE)
+            result[node.output[0]] = 0.0, max(result[node.output[0]][1], SMALLEST_SCALE)
     return result
 
 

@@ -12,14 +12,14 @@ from lolvit_export.quantization.onnx_graph import Graph, attribute
 from lolvit_export.quantization.ranges import Values
 
 WEIGHT_BITS = 8
-_SMALLEST_SCALE = 1e-12
+SMALLEST_SCALE = 1e-12
 _NEGLIGIBLE = 1e-4  # a channel of nothing has no step of its own
 
 
 def weight_scales(weight: Values) -> npt.NDArray[np.float32]:
     """Return one scale for each output channel of a convolution's weight."""
     most = np.abs(weight).max(axis=tuple(range(1, weight.ndim)))
-    least = max(float(most.max()) * _NEGLIGIBLE, _SMALLEST_SCALE)
+    least = max(float(most.max()) * _NEGLIGIBLE, SMALLEST_SCALE)
     return np.asarray(np.maximum(most / largest_code(WEIGHT_BITS), least), np.float32)
 
 
