@@ -9,7 +9,7 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from lolvit.models.attention import FusionBlock
-from lolvit.models.blocks import ConvNorm, Downsample, GhostBottleneck
+from lolvit.models.blocks import ConvNorm, Downsample, GhostBottleneck, Stem
 from lolvit.variants import Stage, Variant
 
 STEM_STRIDE = 4
@@ -33,7 +33,7 @@ class Lolvit(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.grad_checkpointing = False
-        self.stem = ConvNorm(in_chans, cfg.stem, STEM_STRIDE, STEM_STRIDE, 0, act=True)
+        self.stem = Stem(in_chans, cfg.stem)
         self.stages = nn.Sequential(*_stages(cfg, drop_path_rate))
         self.feature_info = [
             {"num_chs": stage.width, "reduction": STEM_STRIDE * 2**i, "module": f"stages.{i}"}

@@ -10,7 +10,6 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-
 class ConvNorm(nn.Module):
     """Convolution, BatchNorm and, if asked, ReLU. (B, in, H, W) -> (B, out, H/stride, W/stride).
 
@@ -38,6 +37,26 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.act(self.norm(self.conv(x)))
+        return result
+
+
+class Stem(nn.Module):
+    """Patches of 2 x 2, then a depthwise separable convolution of stride 2.
+
+    (B, in, H, W) -> (B, out, ⌈⌊H/2⌋/2⌉, ⌈⌊W/2⌋/2⌉). Two steps, because fine textures need a
+    nonlinearity before the second halving: patches of 4 x 4 are less accurate. The first step has
+    no padding, so that a photo's pixels can be given as they are, normalized by its weights.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.patches = ConvNorm(in_channels, out_channels, 2, 2, 0, act=True)
+        self.spatial = ConvNorm(out_channels, out_channels, 3, 2, groups=out_channels, act=True)
+        self.channel = ConvNorm(out_channels, out_channels, act=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        halves = self.patches(x)  # (B, out, H/2, W/2)
+        result: Tensor = self.channel(self.spatial(halves))
         return result
 
 

@@ -31,7 +31,7 @@ default_cfgs = generate_default_cfgs(
             "interpolation": "bicubic",
             "mean": (0.5, 0.5, 0.5),
             "std": (0.5, 0.5, 0.5),
-            "first_conv": "stem.conv",
+            "first_conv": "stem.patches.conv",
             "classifier": "head",
         }
         for name in VARIANTS

@@ -90,7 +90,7 @@ def test_in_chans_changes_the_stem_alone(channels: int) -> None:
     assert model(torch.rand(2, channels, 64, 64)).shape == (2, 1000)
     shapes = {n: p.shape for n, p in usual.named_parameters()}
     changed = [n for n, p in model.named_parameters() if p.shape != shapes[n]]
-    assert changed == ["stem.conv.weight"]
+    assert changed == ["stem.patches.conv.weight"]
 
 
 def test_no_classes_leaves_the_pooled_features() -> None:

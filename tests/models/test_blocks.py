@@ -15,6 +15,7 @@ from lolvit.models.blocks import (
     GhostBottleneck,
     GhostModule,
     RepDepthwise,
+    Stem,
     make_divisible,
 )
 
@@ -60,6 +61,24 @@ def test_a_residual_block_starts_as_the_identity_and_learns(block: nn.Module) ->
 def test_downsampling_rounds_odd_sizes_up(height: int, width: int) -> None:
     result = Downsample(4, 6).eval()(torch.zeros(1, 4, height, width))
     assert result.shape == (1, 6, (height + 1) // 2, (width + 1) // 2)
+
+
+@given(st.integers(2, 40), st.integers(2, 40))
+def test_the_stem_halves_twice_and_only_whole_patches_count(height: int, width: int) -> None:
+    stem = Stem(3, 6).eval()
+    image = torch.randn(1, 3, height, width)
+    result = stem(image)
+    assert result.shape == (1, 6, (height // 2 + 1) // 2, (width // 2 + 1) // 2)
+    assert torch.equal(result, stem(image[..., : height // 2 * 2, : width // 2 * 2]))
+
+
+def test_the_stem_bends_before_the_second_halving() -> None:
+    torch.manual_seed(0)
+    stem = Stem(3, 6).eval()
+    image = torch.randn(1, 3, 32, 32)
+    halves = stem.patches(image)  # (1, 6, 16, 16)
+    assert halves.shape == (1, 6, 16, 16) and bool((halves == 0).any())
+    assert not torch.allclose(stem.patches(-image), -halves)
 
 
 @given(st.integers(1, 12), st.integers(1, 12))

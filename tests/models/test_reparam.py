@@ -81,9 +81,9 @@ def test_frozen_weights_stay_frozen() -> None:
 def test_gradients_of_the_original_stay_its_own() -> None:
     model = lived_in(create_model("lolvit_xx"))
     model(torch.rand(1, 3, 64, 64)).sum().backward()
-    before = model.stem.conv.weight.grad.clone()
+    before = model.stem.patches.conv.weight.grad.clone()
     reparameterize(model)(torch.rand(1, 3, 64, 64)).sum().backward()
-    assert torch.equal(model.stem.conv.weight.grad, before)
+    assert torch.equal(model.stem.patches.conv.weight.grad, before)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])

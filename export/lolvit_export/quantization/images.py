@@ -100,12 +100,13 @@ def _bundled(preprocess: Preprocess) -> Images:
     crops = [crop for name in CALIBRATION for crop in crops_of(name, _CROPS, preprocess)]
     fitted = [each for crop in crops for each in (crop, contrasted(crop))]
     tuning = _every(range(len(fitted)), _EVERY)
-    held_out = [crop for name in VERIFICATION for crop in crops_of(name, _CROPS, preprocess)]
+    by_photo = [crops_of(name, _CROPS, preprocess) for name in VERIFICATION]
     return Images(
         source=None,
         calibration=tuple(crop for i, crop in enumerate(fitted) if i not in set(tuning)),
         tuning=tuple(fitted[i] for i in tuning),
-        held_out=tuple(held_out),
+        # the first N, all that an emulated runtime sees, are of as many photos as there are
+        held_out=tuple(crop for crops in zip(*by_photo, strict=True) for crop in crops),
         labels=None,
     )
 
