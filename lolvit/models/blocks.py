@@ -44,18 +44,19 @@ class Stem(nn.Module):
     """Patches of 2 x 2, then a depthwise separable convolution of stride 2.
 
     (B, in, H, W) -> (B, out, ⌈⌊H/2⌋/2⌉, ⌈⌊W/2⌋/2⌉). Two steps, because fine textures need a
-    nonlinearity before the second halving: patches of 4 x 4 are less accurate. The first step has
-    no padding, so that a photo's pixels can be given as they are, normalized by its weights.
+    nonlinearity before the second halving: patches of 4 x 4 are less accurate, and no faster. The
+    first step has no padding, so that a photo's pixels can be given as they are, normalized by its
+    weights.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, width: int = 16) -> None:
         super().__init__()
-        self.patches = ConvNorm(in_channels, out_channels, 2, 2, 0, act=True)
-        self.spatial = ConvNorm(out_channels, out_channels, 3, 2, groups=out_channels, act=True)
-        self.channel = ConvNorm(out_channels, out_channels, act=True)
+        self.patches = ConvNorm(in_channels, width, 2, 2, 0, act=True)
+        self.spatial = ConvNorm(width, width, 3, 2, groups=width, act=True)
+        self.channel = ConvNorm(width, out_channels, act=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        halves = self.patches(x)  # (B, out, H/2, W/2)
+        halves = self.patches(x)  # (B, width, H/2, W/2)
         result: Tensor = self.channel(self.spatial(halves))
         return result
 
