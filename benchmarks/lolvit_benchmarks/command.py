@@ -89,13 +89,15 @@ def bench(
     exported first, and kept for the next time.
     """
     from lolvit_benchmarks.bench import Request, run
-    from lolvit_benchmarks.prepare import default_cache, is_artifact
+    from lolvit_benchmarks.prepare import default_cache, is_artifact, open_folder
     from lolvit_benchmarks.result_files import LATEST_NAME, new_path
 
-    chosen = choose_devices(devices, runtimes)
     models = (model, *(_names(against) if against is not None else (twin_of(model),)))
+    artifacts = [open_folder(Path(one)) for one in models if is_artifact(one)]
+    formats = {artifact.format for one in artifacts for artifact in one.manifest.artifacts}
+    chosen = choose_devices(devices, runtimes, formats)
     if precision is None:
-        precision = "best" if any(map(is_artifact, models)) else default_precisions(chosen)
+        precision = "best" if artifacts else default_precisions(chosen)
     request = Request(
         models=models,
         devices=chosen,

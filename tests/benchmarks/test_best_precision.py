@@ -49,6 +49,16 @@ def test_each_side_takes_its_fastest_artifact_and_tells_of_the_others(
     assert "one (fp16)" in done.stderr and "two (fp32)" in done.stderr
 
 
+def test_two_artifacts_need_no_runtime_and_no_precision(run_lolvit: Run, tmp_path: Path) -> None:
+    folders = [tiny.make_folder(tmp_path / name, name) for name in ("one", "two")]
+    one, two = (folder / tiny.artifact_of(folder).path for folder in folders)
+    done = run_lolvit("bench", one, "--against", two, "--profile", "quick", "--json",
+                      "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["runtime"] == "ort"
+
+
 @pytest.mark.parametrize("precision", ["fp32", "best"])
 def test_a_headline_names_precisions_where_sides_have_their_own(precision: str) -> None:
     result = documents.result(precision=precision)

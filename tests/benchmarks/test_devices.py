@@ -50,6 +50,21 @@ def test_a_device_takes_its_own_runtimes_and_its_defaults_where_none_is_named() 
 
 
 @pytest.mark.parametrize(
+    ("format", "runtimes"),
+    [("onnx", ("ort",)), ("tflite", ("litert",)), ("executorch", ("executorch",))],
+)
+def test_an_artifact_is_measured_in_the_runtimes_that_open_it(
+    format: str, runtimes: tuple[str, ...]
+) -> None:
+    (host,) = choose_devices("host", None, {format})
+    assert host.runtimes == runtimes
+    (named,) = choose_devices("host", "openvino", {format})
+    assert named.runtimes == ("openvino",)  # what the user names stays
+    (browser,) = choose_devices("browser", None, {"onnx"})
+    assert browser.runtimes == ("ort-web-wasm",)
+
+
+@pytest.mark.parametrize(
     ("text", "runtimes", "line"),
     [
         ("hots", None, "unknown device 'hots'"),

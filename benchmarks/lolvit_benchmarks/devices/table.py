@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,12 +122,15 @@ class Chosen:
         return device
 
 
-def choose_devices(text: str, runtimes: str | None) -> tuple[Chosen, ...]:
+def choose_devices(
+    text: str, runtimes: str | None, formats: Collection[str] = ()
+) -> tuple[Chosen, ...]:
     """Return the devices of text such as `host,browser` or `adb:1234,adb:5678`. What follows a
     comma and is no device belongs to the one before it: `qnn-estimate:52,57`.
 
     `runtimes` names some of theirs, comma-separated; a device of which it names none, or no text,
-    means a device's defaults.
+    means a device's defaults. Of those only what opens one of the `formats`, if any are given, or
+    else whatever else of the device does.
 
     Raises:
         UserError: a device or a runtime is unknown, or what stands after a colon is missing or
@@ -136,7 +139,7 @@ def choose_devices(text: str, runtimes: str | None) -> tuple[Chosen, ...]:
     entries = [_split(entry) for entry in _joined(text)]
     known = [runtime for name, _ in entries for runtime in DEVICES[name].runtimes]
     wanted = choose_many("runtime", runtimes, dict.fromkeys(known)) if runtimes is not None else []
-    return tuple(_chosen(name, argument, wanted) for name, argument in _together(entries))
+    return tuple(_chosen(*entry, wanted, formats) for entry in _together(entries))
 
 
 def list_devices() -> list[DeviceStatus]:
@@ -188,7 +191,12 @@ def _together(entries: Sequence[tuple[str, str | None]]) -> list[tuple[str, str 
     ]
 
 
-def _chosen(name: str, argument: str | None, wanted: Sequence[str]) -> Chosen:
+def _chosen(
+    name: str, argument: str | None, wanted: Sequence[str], formats: Collection[str]
+) -> Chosen:
     entry = DEVICES[name]
-    own = tuple(runtime for runtime in wanted if runtime in entry.runtimes) or entry.defaults
-    return Chosen(name if argument is None else f"{name}:{argument}", name, argument, own)
+    own = tuple(runtime for runtime in wanted if runtime in entry.runtimes)
+    fitting = [runtime for runtime, format in entry.runtimes.items() if format in formats]
+    usual = tuple(runtime for runtime in entry.defaults if runtime in fitting)
+    chosen = own or usual or tuple(fitting) or entry.defaults
+    return Chosen(name if argument is None else f"{name}:{argument}", name, argument, chosen)
