@@ -10,6 +10,7 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+
 class ConvNorm(nn.Module):
     """Convolution, BatchNorm and, if asked, ReLU. (B, in, H, W) -> (B, out, H/stride, W/stride).
 
