@@ -121,7 +121,7 @@ def test_an_edited_plan_is_followed_without_a_search(
 ) -> None:
     plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
     edited = plan.model_copy(
-        update={"operations": ("Conv",), "method": "mse", "float_layers": ("stem.0/conv2d",)}
+        update={"operations": ("Conv",), "method": "mse", "float_layers": ("stem.patches.0/conv2d",)}
     )
     write_plan(tmp_path / "edited.json", edited)
     said: list[str] = []
@@ -146,8 +146,9 @@ def test_untrained_weights_fail_their_gates_and_leave_nothing(
 ) -> None:
     plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
     write_plan(tmp_path / "p.json", plan.model_copy(update={"method": "entropy"}))
+    plans = (tmp_path / "p.json",)
     with pytest.raises(GateFailedError, match=r"random weights .* --for-timing"):
-        export_model(request(None, tmp_path / "out", plans=(tmp_path / "p.json",)), quiet)
+        export_model(request(None, tmp_path / "out", size=(64, 64), plans=plans), quiet)
     assert list((tmp_path / "out").iterdir()) == []
 
 
