@@ -121,7 +121,11 @@ def test_an_edited_plan_is_followed_without_a_search(
 ) -> None:
     plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
     edited = plan.model_copy(
-        update={"operations": ("Conv",), "method": "mse", "float_layers": ("stem.patches.0/conv2d",)}
+        update={
+            "operations": ("Conv",),
+            "method": "mse",
+            "float_layers": ("stem.patches.0/conv2d",),
+        }
     )
     write_plan(tmp_path / "edited.json", edited)
     said: list[str] = []
