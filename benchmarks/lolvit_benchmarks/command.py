@@ -35,7 +35,8 @@ MOST_THREADS_ELSEWHERE = 64  # another device's cores are its own to check
               "variant's twin.")  # fmt: skip
 @click.option("--device", "devices", default="host", show_default=True,
               help="Where: one or more of those that lolvit devices lists.")  # fmt: skip
-@click.option("--runtime", "runtimes", help="By default the device's own; host: ort,litert.")
+@click.option("--runtime", "runtimes", help="By default the device's own; host: "
+              "ort,litert. Of an artifact those that open it.")  # fmt: skip
 @click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
 @click.option("--precision", help="fp32 (the default; of qnn-estimate: fp16,int8,w8a16), fp16, "
               "int8, or several; best: each model in the one that it is fastest in. An artifact "
@@ -89,15 +90,14 @@ def bench(
     exported first, and kept for the next time.
     """
     from lolvit_benchmarks.bench import Request, run
-    from lolvit_benchmarks.prepare import default_cache, is_artifact, open_folder
+    from lolvit_benchmarks.prepare import artifact_formats, default_cache
     from lolvit_benchmarks.result_files import LATEST_NAME, new_path
 
     models = (model, *(_names(against) if against is not None else (twin_of(model),)))
-    artifacts = [open_folder(Path(one)) for one in models if is_artifact(one)]
-    formats = {artifact.format for one in artifacts for artifact in one.manifest.artifacts}
+    formats = artifact_formats(models)
     chosen = choose_devices(devices, runtimes, formats)
     if precision is None:
-        precision = "best" if artifacts else default_precisions(chosen)
+        precision = "best" if formats else default_precisions(chosen)
     request = Request(
         models=models,
         devices=chosen,

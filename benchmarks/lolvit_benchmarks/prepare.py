@@ -112,6 +112,16 @@ def is_artifact(model: str) -> bool:
     return path.exists() and (path.is_file() or path.suffix == ".mlpackage")
 
 
+def artifact_formats(models: Iterable[str]) -> set[str]:
+    """Return the formats of those models that are given as artifacts.
+
+    Raises:
+        UserError: the manifest beside one can't be read or lacks it.
+    """
+    given = [open_folder(Path(model)) for model in models if is_artifact(model)]
+    return {artifact.format for one in given for artifact in one.manifest.artifacts}
+
+
 def open_folder(path: Path) -> Prepared:
     """Open an export folder, or one artifact in it: a folder that holds no other.
 
