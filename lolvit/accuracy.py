@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lolvit.artifact import Sha256
 from lolvit.documents import read_document
+from lolvit.manifest import Sha256
 
 ACCURACY_SCHEMA: Final = 1
 

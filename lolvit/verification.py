@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lolvit.artifact import Artifact, PassRecord
 from lolvit.documents import read_document
+from lolvit.manifest import Artifact, PassRecord
 
 VERIFICATION_SCHEMA: Final = 1
 

@@ -20,7 +20,7 @@ from lolvit.sizes import parse_size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lolvit.artifact import Artifact, Manifest
+    from lolvit.manifest import Artifact, Manifest
     from lolvit_export.pipeline import Progress
     from lolvit_runtimes.android_assets import Packaged
     from lolvit_runtimes.qnn_socs import Soc
@@ -120,7 +120,7 @@ def export(
         )
     if android is not None:
         _require_app(android, picked)
-    from lolvit_export.lowerers import Lowerers
+    from lolvit_export.targets.lowerers import Lowerers
 
     with _progress() as progress, Lowerers(picked) as lowerers:
         progress("start")
@@ -182,8 +182,8 @@ def _show_packaged(packaged: Packaged | None) -> None:
 
 def _require_precisions(formats: Sequence[str], precisions: Sequence[str]) -> None:
     """Refuse a format that has none of the precisions before anything is loaded."""
-    from lolvit_export.lowering import LOWERINGS
     from lolvit_export.quantization.precisions import NO_FOUR_BITS, QUANTIZERS
+    from lolvit_export.targets.lowering import LOWERINGS
 
     for format in formats:
         has = LOWERINGS[format][1] + (QUANTIZERS[format][1] if format in QUANTIZERS else ())

@@ -12,7 +12,7 @@ from lolvit.output import print_json, results
 from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
-    from lolvit.artifact import Artifact, Format
+    from lolvit.manifest import Artifact, Format
     from lolvit_export.lint import Target
     from lolvit_export.lint.report import Linted
 
@@ -58,7 +58,7 @@ def lint(artifact: Path, targets: str, as_json: bool) -> None:
 
 def _artifacts(path: Path) -> list[tuple[Path, Format]]:
     """Return the files to lint and their formats, each checked before anything reads it."""
-    from lolvit.artifact import MANIFEST_NAME, check_artifact, read_manifest
+    from lolvit.manifest import MANIFEST_NAME, check_artifact, read_manifest
     from lolvit_runtimes.bare import format_of
 
     if path.is_dir() and path.suffix != ".mlpackage":

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import MissingExtraError, UserError
+from lolvit.manifest import Preprocess
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import even_share
 from lolvit_data.table import BUNDLED, HUGGING_FACE, open_dataset
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocess import Pixels, normalize, to_pixels
+from lolvit_runtimes.preprocessing import Pixels, normalize, to_pixels
 from lolvit_runtimes.session import FloatArray
 
 VERIFICATION = ("astronaut", "coffee", "cat", "rocket", "retina", "moon", "cell", "clock")

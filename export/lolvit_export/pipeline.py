@@ -15,7 +15,9 @@ from pathlib import Path
 import torch
 from torch.fx import GraphModule
 
-from lolvit.artifact import (
+from lolvit.errors import GateFailedError, UserError
+from lolvit.files import remove, sha256_of, size_of, staged_folder
+from lolvit.manifest import (
     Artifact,
     Manifest,
     PassRecord,
@@ -23,8 +25,6 @@ from lolvit.artifact import (
     Weights,
     write_manifest,
 )
-from lolvit.errors import GateFailedError, UserError
-from lolvit.files import remove, sha256_of, size_of, staged_folder
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import default_size
@@ -32,9 +32,6 @@ from lolvit.models.loading import recorded_size
 from lolvit.models.names import folder_name
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
-from lolvit_export.lowerers import Lowerers, packed
-from lolvit_export.lowering import LOWERINGS, Lowered, LoweringRequest
-from lolvit_export.passes import STATIC_REWRITE, apply_all
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import Prepared, prepare
 from lolvit_export.quantization.images import Images, open_images
@@ -43,8 +40,11 @@ from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.precisions import QUANTIZED, base_precision
 from lolvit_export.quantization.recommend import recommended
 from lolvit_export.quiet import quiet
-from lolvit_export.verify import Logits, Verifiers, eager_logits
-from lolvit_runtimes.preprocess import Pixels
+from lolvit_export.rewrites import STATIC_REWRITE, apply_all
+from lolvit_export.targets.lowerers import Lowerers, packed
+from lolvit_export.targets.lowering import LOWERINGS, Lowered, LoweringRequest
+from lolvit_export.verification.verifiers import Logits, Verifiers, eager_logits
+from lolvit_runtimes.preprocessing import Pixels
 from lolvit_runtimes.qnn_socs import Soc
 
 Progress = Callable[[str], None]
@@ -253,7 +253,7 @@ def _all_forms(artifact: Artifact, job: _Job, verify: Verify) -> list[Artifact]:
     """Return an artifact, verified, and what it is compiled to ahead of time, verified too."""
     if artifact.format != "qnn":
         return [verify(job.folder / artifact.path, artifact)]
-    from lolvit_export.qnn_contexts import compile_for, portable  # Qualcomm's compiler
+    from lolvit_export.targets.qnn_contexts import compile_for, portable  # Qualcomm's compiler
 
     source = portable(artifact)
     compiled = [compile_for(soc, job.folder, source) for soc in job.socs(artifact.precision)]
@@ -362,7 +362,7 @@ def _compiled(made: Artifact, job: _Job, quantization: QuantizationJob) -> list[
     """Return what a quantized artifact is compiled to ahead of time, verified."""
     if made.format != "qnn":
         return []
-    from lolvit_export.qnn_contexts import compile_for  # Qualcomm's compiler
+    from lolvit_export.targets.qnn_contexts import compile_for  # Qualcomm's compiler
 
     compiled = [compile_for(soc, job.folder, made) for soc in job.request.socs]
     return [quantization.verify(job.folder / each.path, each) for each in compiled]

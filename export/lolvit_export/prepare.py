@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
 from lolvit.labels import read_labels
+from lolvit.manifest import Preprocess
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm, refuse_denormals
 from lolvit.models.factory import preprocess_of

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_leaves
 
-from lolvit_export.passes.exact_windows import is_exact
-from lolvit_export.passes.graph import argument, aten, is_call, shape_of
+from lolvit_export.rewrites.graph import argument, aten, is_call, shape_of
+from lolvit_export.rewrites.pad_avg_pool_to_divisible import is_exact
 
 LARGEST_RANK = 4
 

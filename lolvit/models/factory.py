@@ -11,8 +11,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess
 from lolvit.models.backbone import Lolvit
 from lolvit.models.modes import evaluating
 from lolvit.models.names import resolve_name

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess
 
 
 def read_timm_config(path: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess
 from lolvit.models.checkpoint import classes_in, load_weights, read_state
 from lolvit.models.factory import create_model, preprocess_of
 from lolvit.models.hub import read_timm_config

@@ -11,10 +11,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lolvit.artifact import MANIFEST_NAME, Artifact, Manifest, check_artifact, read_manifest
 from lolvit.errors import GateFailedError, UserError
 from lolvit.files import size_of, staged_folder, write_atomic
 from lolvit.labels import read_labels
+from lolvit.manifest import MANIFEST_NAME, Artifact, Manifest, check_artifact, read_manifest
 from lolvit_runtimes.oldest_runtime import oldest_runtime
 
 # What the app has an engine for, the first one preferred; and who recommends one of its artifacts.

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.arm64_emulator import Emulator, command
 from lolvit_runtimes.arm64_parts import CORES, Core, emulator, installed, place
 from lolvit_runtimes.native import expect_image, expect_spec

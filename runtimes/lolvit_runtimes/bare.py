@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from lolvit.artifact import Artifact, Format, Layout, TensorSpec
 from lolvit.errors import MissingExtraError, UserError
 from lolvit.files import sha256_of, size_of
+from lolvit.manifest import Artifact, Format, Layout, TensorSpec
 from lolvit_runtimes.native import reason
 from lolvit_runtimes.pte import check_pte
 from lolvit_runtimes.tflite_check import TensorInfo, check_tflite

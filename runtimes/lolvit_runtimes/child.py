@@ -16,8 +16,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from lolvit.artifact import Artifact
 from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, LolvitError
+from lolvit.manifest import Artifact
 from lolvit_runtimes import bare
 from lolvit_runtimes.session import Session, import_runtime, open_session
 from lolvit_runtimes.wire import Array, Message, receive, send

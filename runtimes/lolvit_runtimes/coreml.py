@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.coreml_tools import coremltools
 from lolvit_runtimes.mil_package import read_package
 from lolvit_runtimes.native import expect_image, reason

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.coreml_tools import coremltools
 from lolvit_runtimes.mil_operations.program import (
     CONSTANTS,

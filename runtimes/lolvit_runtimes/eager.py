@@ -1,7 +1,7 @@
 """Eager PyTorch in float32, for reference: what the same weights take without any converter.
 
 What artifacts are compared with is another thing: the model itself in float64
-(`lolvit_export.verify.eager_logits`).
+(`lolvit_export.verification.verifiers.eager_logits`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.native import expect_image, reason
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.torch_program import load_program

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lolvit.artifact import Artifact, TensorSpec
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact, TensorSpec
 from lolvit_runtimes.flatbuffer import FlatbufferError
 from lolvit_runtimes.native import expect_image, expect_spec, opening, quiet_stderr, reason
 from lolvit_runtimes.pte import METHOD, placement_of

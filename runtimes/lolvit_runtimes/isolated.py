@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lolvit.artifact import Artifact, Format, TensorSpec
 from lolvit.errors import EXIT_BUG, DeviceError, LolvitError, UserError
+from lolvit.manifest import Artifact, Format, TensorSpec
 from lolvit_runtimes.bare import CHECKED_IN_PYTHON, check, format_of
 from lolvit_runtimes.native import reason
 from lolvit_runtimes.session import FloatArray

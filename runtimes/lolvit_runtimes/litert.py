@@ -13,8 +13,8 @@ from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAcc
 from ai_edge_litert.environment import Environment
 from ai_edge_litert.interpreter import Interpreter
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.native import (
     discard_stderr,
     expect_image,

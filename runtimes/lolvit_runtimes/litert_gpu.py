@@ -8,8 +8,8 @@ from pathlib import Path
 from ai_edge_litert.compiled_model import CompiledModel, GpuOptions, HardwareAccelerator, Options
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.litert import REFUSALS, LiteRTSession, shared_environment
 from lolvit_runtimes.native import heard_stderr, opening, reason
 from lolvit_runtimes.vulkan import choose_driver

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lolvit.artifact import TensorSpec
 from lolvit.errors import DeviceError
+from lolvit.manifest import TensorSpec
 from lolvit_runtimes.session import FloatArray
 
 LONGEST_REASON = 300

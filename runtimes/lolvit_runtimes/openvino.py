@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.hidden import hidden
 from lolvit_runtimes.native import expect_image, expect_spec, opening, reason
 from lolvit_runtimes.session import FloatArray

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lolvit.artifact import (
+from lolvit.errors import DeviceError, UserError
+from lolvit.manifest import (
     MANIFEST_NAME,
     Artifact,
     Manifest,
@@ -17,12 +18,11 @@ from lolvit.artifact import (
     check_artifact,
     read_manifest,
 )
-from lolvit.errors import DeviceError, UserError
 from lolvit.registry import choose
 from lolvit_runtimes.bare import format_of
 from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocess import to_input, to_pixels
+from lolvit_runtimes.preprocessing import to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.session import Session, open_session
 from lolvit_runtimes.table import RUNTIMES

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lolvit.artifact import Artifact
 from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
 from lolvit_runtimes.native import expect_image, expect_spec, opening, reason
 from lolvit_runtimes.ort import REFUSALS, element_type
 from lolvit_runtimes.qnn_provider import VERSION, placement_of, qnn_session

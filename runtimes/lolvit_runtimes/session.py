@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lolvit.artifact import Artifact
 from lolvit.errors import UserError
+from lolvit.manifest import Artifact
 from lolvit.registry import choose
 from lolvit_runtimes.table import RUNTIMES, RuntimeEntry, require_runtime
 
@@ -61,7 +61,7 @@ def import_runtime(runtime: str) -> type[Session]:
 
 
 def open_session(runtime: str, path: Path, artifact: Artifact, *, threads: int = 1) -> Session:
-    """Open an artifact whose file has been checked (`lolvit.artifact.check_artifact`).
+    """Open an artifact whose file has been checked (`lolvit.manifest.check_artifact`).
 
     Raises:
         UserError: the runtime is unknown or does not open this format.

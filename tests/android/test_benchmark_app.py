@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from android_build.project import ANDROID, Build
-from lolvit_benchmarks.result_files import read_result
+from lolvit_benchmarks.results.files import read_result
 from tests.benchmarks.adb_daemon.fixtures import Attach, adb_server, assert_as_before, attach
 from tests.benchmarks.adb_daemon.jvm_app import JvmApp
 from tests.benchmarks.tiny import make_folder

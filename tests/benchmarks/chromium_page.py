@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pytest
 
-from lolvit_benchmarks.browser import chromium, packages
+from lolvit_benchmarks.backends.browser import chromium, packages
 
 needs_chromium = pytest.mark.skipif(
     chromium.find() is None, reason=f"no Chromium found; {chromium.INSTALL_HINT}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lolvit_benchmarks.result import Document
+from lolvit_benchmarks.results.document import Document
 from tests.benchmarks import documents, tiny
 from tests.benchmarks.adb_daemon.fixtures import adb_server, attach
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lolvit_benchmarks import stats, verdict
-from lolvit_benchmarks.environment import Environment
-from lolvit_benchmarks.result import (
+from lolvit_benchmarks.analysis import quality as verdict
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.harness.environment import Environment
+from lolvit_benchmarks.results.document import (
     Conditions,
     Document,
     Photo,

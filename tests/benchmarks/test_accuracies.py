@@ -8,9 +8,9 @@ import pytest
 
 from lolvit.accuracy import AccuracyDocument, Evaluated, Score, read_accuracy
 from lolvit.errors import UserError
-from lolvit_benchmarks.accuracies import points
-from lolvit_benchmarks.report import as_html
-from lolvit_benchmarks.result import Result
+from lolvit_benchmarks.reporting.accuracies import points
+from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
 
 

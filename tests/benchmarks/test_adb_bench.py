@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from lolvit_benchmarks.result import Document, Result
-from lolvit_benchmarks.result_files import read_result
+from lolvit_benchmarks.results.document import Document, Result
+from lolvit_benchmarks.results.files import read_result
 from tests.benchmarks.adb_daemon.fixtures import Attach, assert_as_before
 from tests.benchmarks.adb_daemon.phone import Faults
 from tests.conftest import Run

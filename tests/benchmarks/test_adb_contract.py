@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lolvit_benchmarks.devices import adb_contract as contract
-from lolvit_benchmarks.devices.adb_contract import (
+from lolvit_benchmarks.backends.android import contract
+from lolvit_benchmarks.backends.android.contract import (
     DeviceRecording,
     DeviceRequest,
     Facts,
@@ -18,7 +18,7 @@ from lolvit_benchmarks.devices.adb_contract import (
     RequestSlot,
     why_not_answer,
 )
-from lolvit_benchmarks.devices.adb_restore import SHELL_FOLDER, Changes
+from lolvit_benchmarks.backends.android.restore import SHELL_FOLDER, Changes
 
 DIGEST = "d" * 64
 APP_FOLDER = "/storage/emulated/0/Android/data/org.lolvit.demo/files/bench"
@@ -46,7 +46,7 @@ def _answer(**changes: Any) -> DeviceRecording:
 def test_the_published_schemas_are_those_of_the_types() -> None:
     for path, model in contract.PUBLISHED.items():
         assert path.read_text() == contract.schema_text(model), (
-            "run: python -m lolvit_benchmarks.devices.adb_contract"
+            "run: python -m lolvit_benchmarks.backends.android.contract"
         )
 
 

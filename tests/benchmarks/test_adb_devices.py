@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lolvit_benchmarks.devices.adb import list_devices
-from lolvit_benchmarks.devices.table import choose_devices
+from lolvit_benchmarks.backends.android.backend import list_devices
+from lolvit_benchmarks.backends.registry import choose_devices
 from tests.benchmarks.adb_daemon.fixtures import Attach
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lolvit.errors import DeviceError, UserError
-from lolvit_benchmarks.devices.adb_output import READERS, Timed, reader_for
-from lolvit_benchmarks.devices.adb_program import open_program
+from lolvit_benchmarks.backends.android.output import READERS, Timed, reader_for
+from lolvit_benchmarks.backends.android.program import open_program
 
 BENCHMARK_MODEL = """STARTING!
 Log parameter values verbosely: [0]

@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.devices.adb_quoting import checked_serial, remote_command, split_exit_code
+from lolvit_benchmarks.backends.android.quoting import (
+    checked_serial,
+    remote_command,
+    split_exit_code,
+)
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lolvit.errors import DeviceError, UserError
-from lolvit_benchmarks.devices.adb_client import Adb
-from lolvit_benchmarks.devices.adb_restore import SHELL_FOLDER, Journal, keep_awake, put_back
+from lolvit_benchmarks.backends.android.client import Adb
+from lolvit_benchmarks.backends.android.restore import SHELL_FOLDER, Journal, keep_awake, put_back
 from tests.benchmarks.adb_daemon.fixtures import Attach, assert_as_before
 
 SETTING = "global/stay_on_while_plugged_in"

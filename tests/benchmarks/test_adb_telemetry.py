@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks.devices import adb_telemetry as telemetry
-from lolvit_benchmarks.devices.adb_telemetry import Battery, Thermal
+from lolvit_benchmarks.backends.android import telemetry
+from lolvit_benchmarks.backends.android.telemetry import Battery, Thermal
 
 BATTERY = """Current Battery Service state:
   AC powered: false

@@ -14,12 +14,13 @@ import pytest
 
 from lolvit.cli import main
 from lolvit.errors import DeviceError, GateFailedError, UserError
-from lolvit_benchmarks import command, stats
-from lolvit_benchmarks.bench import distinct
-from lolvit_benchmarks.devices.table import choose_devices
-from lolvit_benchmarks.entrants import notes
-from lolvit_benchmarks.result import Document, Failure, Reason, Verdict
-from lolvit_benchmarks.result_files import read_result
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.backends.registry import choose_devices
+from lolvit_benchmarks.cli import bench as command
+from lolvit_benchmarks.harness.candidates import notes
+from lolvit_benchmarks.results.document import Document, Failure, Reason, Verdict
+from lolvit_benchmarks.results.files import read_result
+from lolvit_benchmarks.runner import distinct
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
 
@@ -216,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_measuring(
 
 
 def test_threads_are_numbers_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lolvit_benchmarks.pinning.available_cores", lambda: [0, 1, 4, 5])
+    monkeypatch.setattr("lolvit_benchmarks.harness.pinning.available_cores", lambda: [0, 1, 4, 5])
     assert command.parse_threads("1,2,all,4", most=4) == (1, 2, 4)
     with pytest.raises(UserError, match="write 1 to 4"):
         command.parse_threads("5", most=4)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.artifact import read_manifest
-from lolvit_benchmarks import words
-from lolvit_benchmarks.command import parse_precisions
-from lolvit_benchmarks.prepare import Wanted
+from lolvit.manifest import read_manifest
+from lolvit_benchmarks.cli.bench import parse_precisions
+from lolvit_benchmarks.harness.prepare import Wanted
+from lolvit_benchmarks.reporting import text as words
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from lolvit_benchmarks import stats
-from lolvit_benchmarks.browser import chromium, headless, packages
-from lolvit_benchmarks.browser.invitation import qr_code
-from lolvit_benchmarks.devices import browser
-from lolvit_benchmarks.devices.options import DeviceOptions
-from lolvit_benchmarks.result_files import read_result
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.backends.browser import backend as browser
+from lolvit_benchmarks.backends.browser import chromium, headless, packages
+from lolvit_benchmarks.backends.browser.invitation import qr_code
+from lolvit_benchmarks.backends.options import DeviceOptions
+from lolvit_benchmarks.results.files import read_result
 from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
 from tests.conftest import Run
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lolvit_benchmarks.browser.cells import device_info, page_settings, results_of
-from lolvit_benchmarks.browser.exchange import (
+from lolvit_benchmarks.backends.browser.cases import device_info, page_settings, results_of
+from lolvit_benchmarks.backends.browser.exchange import (
     LOST_S,
     Ended,
     Exchange,
@@ -21,11 +21,11 @@ from lolvit_benchmarks.browser.exchange import (
     PageCell,
     Started,
 )
-from lolvit_benchmarks.browser.gates import FLOORS
-from lolvit_benchmarks.entrants import Entrant, Setting
-from lolvit_benchmarks.preflight import Preflight
-from lolvit_benchmarks.prepare import Prepared, open_folder
-from lolvit_benchmarks.schedule import PROFILES, order_of
+from lolvit_benchmarks.backends.browser.gates import FLOORS
+from lolvit_benchmarks.harness.candidates import Entrant, Setting
+from lolvit_benchmarks.harness.inspection import Preflight
+from lolvit_benchmarks.harness.prepare import Prepared, open_folder
+from lolvit_benchmarks.harness.schedule import PROFILES, order_of
 from tests.benchmarks import tiny
 
 FIRST, SECOND = "a" * 32, "b" * 32
@@ -184,7 +184,7 @@ def test_an_artifact_with_other_logits_is_not_timed(
 
 
 def test_every_runtime_of_the_browser_has_a_floor_for_every_precision(exchange: Exchange) -> None:
-    from lolvit_benchmarks.browser.site import RUNTIMES
+    from lolvit_benchmarks.backends.browser.site import RUNTIMES
 
     assert set(FLOORS) == set(RUNTIMES)
     assert {tuple(sorted(floors)) for floors in FLOORS.values()} == {

@@ -15,8 +15,8 @@ from threading import Thread
 import pytest
 
 from lolvit.errors import DeviceError, UserError
-from lolvit_benchmarks.browser import install, packages
-from lolvit_benchmarks.browser.packages import PACKAGES, Package
+from lolvit_benchmarks.backends.browser import install, packages
+from lolvit_benchmarks.backends.browser.packages import PACKAGES, Package
 
 
 def archive_of(package: Package) -> bytes:

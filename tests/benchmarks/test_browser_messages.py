@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks.browser.exchange import Exchange
-from lolvit_benchmarks.schedule import PROFILES
+from lolvit_benchmarks.backends.browser.exchange import Exchange
+from lolvit_benchmarks.harness.schedule import PROFILES
 
 CLIENT = "a" * 32
 ABOUT = {"name": "", "cores": 1, "isolated": False, "software_gpu": None, "details": {}}

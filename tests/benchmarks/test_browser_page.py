@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.browser.exchange import nothing_to_measure
-from lolvit_benchmarks.browser.server import Address, Site, lan_address, serving
-from lolvit_benchmarks.browser.site import (
+from lolvit_benchmarks.backends.browser.exchange import nothing_to_measure
+from lolvit_benchmarks.backends.browser.server import Address, Site, lan_address, serving
+from lolvit_benchmarks.backends.browser.site import (
     PAGE,
     Models,
     job_files,
     page_files,
     runtime_files,
 )
-from lolvit_benchmarks.inputs import default_photo
-from lolvit_benchmarks.prepare import open_folder
+from lolvit_benchmarks.harness.inputs import default_photo
+from lolvit_benchmarks.harness.prepare import open_folder
 from lolvit_runtimes.predict import Wish, open_classifier
 from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
 

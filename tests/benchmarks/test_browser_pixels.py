@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lolvit.artifact import Preprocess, TensorSpec
-from lolvit_benchmarks.browser.exchange import nothing_to_measure
-from lolvit_benchmarks.browser.server import Address, Site, serving
-from lolvit_benchmarks.browser.site import Models, job_files, page_files
-from lolvit_benchmarks.inputs import default_photo
-from lolvit_benchmarks.prepare import open_folder
+from lolvit.manifest import Preprocess, TensorSpec
+from lolvit_benchmarks.backends.browser.exchange import nothing_to_measure
+from lolvit_benchmarks.backends.browser.server import Address, Site, serving
+from lolvit_benchmarks.backends.browser.site import Models, job_files, page_files
+from lolvit_benchmarks.harness.inputs import default_photo
+from lolvit_benchmarks.harness.prepare import open_folder
 from lolvit_runtimes.photos import load_encoded
-from lolvit_runtimes.preprocess import resized_size, to_input, to_pixels
+from lolvit_runtimes.preprocessing import resized_size, to_input, to_pixels
 from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
 
 pytestmark = needs_chromium

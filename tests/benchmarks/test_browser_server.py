@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.browser.server import LARGEST_BODY, Address, Site, serving
+from lolvit_benchmarks.backends.browser.server import LARGEST_BODY, Address, Site, serving
 
 Reply = tuple[int, dict[str, str], bytes]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.compare import CONDITIONS, compare
-from lolvit_benchmarks.compare_command import parse_threshold
-from lolvit_benchmarks.result import Document, Reason, Verdict
-from lolvit_benchmarks.result_files import save
+from lolvit_benchmarks.analysis.comparison import CONDITIONS, compare
+from lolvit_benchmarks.cli.compare import parse_threshold
+from lolvit_benchmarks.results.document import Document, Reason, Verdict
+from lolvit_benchmarks.results.files import save
 from tests.benchmarks import documents
 from tests.conftest import Run
 

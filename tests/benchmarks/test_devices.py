@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.devices.host import status_of
-from lolvit_benchmarks.devices.table import DEVICES, choose_devices, list_devices
-from lolvit_benchmarks.result_schema import PATH, schema_text
+from lolvit_benchmarks.backends.local.host import status_of
+from lolvit_benchmarks.backends.registry import DEVICES, choose_devices, list_devices
+from lolvit_benchmarks.results.json_schema import PATH, schema_text
 from lolvit_runtimes.probe import Status
 from lolvit_runtimes.table import RUNTIMES
 from tests.conftest import Run
@@ -87,7 +87,7 @@ def test_a_host_without_runtimes_is_not_ready_and_says_what_adds_one() -> None:
 
 
 def test_the_published_schema_is_that_of_the_documents() -> None:
-    assert PATH.read_text() == schema_text(), "run: python -m lolvit_benchmarks.result_schema"
+    assert PATH.read_text() == schema_text(), "run: python -m lolvit_benchmarks.results.json_schema"
 
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is a Mac")
@@ -110,7 +110,7 @@ def test_devices_are_listed_where_only_the_base_is_installed() -> None:
         "find = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *_: None if name in extras else find(name)\n"
         "sys.modules.update(dict.fromkeys(extras))\n"
-        "from lolvit_benchmarks.devices.table import list_devices\n"
+        "from lolvit_benchmarks.backends.registry import list_devices\n"
         "print(*(status.id for status in list_devices()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

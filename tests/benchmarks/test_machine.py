@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lolvit_benchmarks import environment, watch
-from lolvit_benchmarks.environment import read_environment
-from lolvit_benchmarks.pinning import pick_cores, pinned
-from lolvit_benchmarks.sysfs import Machine
-from lolvit_benchmarks.watch import Watch
+from lolvit_benchmarks.harness import environment
+from lolvit_benchmarks.harness import system_monitor as watch
+from lolvit_benchmarks.harness.environment import read_environment
+from lolvit_benchmarks.harness.pinning import pick_cores, pinned
+from lolvit_benchmarks.harness.sysfs import Machine
+from lolvit_benchmarks.harness.system_monitor import Watch
 
 
 @pytest.fixture

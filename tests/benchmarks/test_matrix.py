@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.artifact import Gate, Manifest, read_manifest
+from lolvit.manifest import Gate, Manifest, read_manifest
 from lolvit.verification import Refused, VerificationDocument
-from lolvit_benchmarks import matrix
-from lolvit_benchmarks.report import as_html
-from lolvit_benchmarks.result import Failure
-from lolvit_benchmarks.result_device import DeviceInfo, Estimate, EstimateSide
-from lolvit_benchmarks.table import as_markdown
+from lolvit_benchmarks.reporting import matrix
+from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.reporting.table import as_markdown
+from lolvit_benchmarks.results.device import DeviceInfo, Estimate, EstimateSide
+from lolvit_benchmarks.results.document import Failure
 from tests.benchmarks import documents
 from tests.benchmarks.chromium_page import needs_chromium, opened_page
 from tests.conftest import Run

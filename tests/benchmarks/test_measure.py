@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from lolvit_benchmarks import measure as timing
-from lolvit_benchmarks.measure import Recording, Side
-from lolvit_benchmarks.schedule import PROFILES, Profile
-from lolvit_benchmarks.sysfs import Machine
-from lolvit_benchmarks.watch import Watch
+from lolvit_benchmarks.harness import timing
+from lolvit_benchmarks.harness.schedule import PROFILES, Profile
+from lolvit_benchmarks.harness.sysfs import Machine
+from lolvit_benchmarks.harness.system_monitor import Watch
+from lolvit_benchmarks.harness.timing import Recording, Side
 
 PROFILE = Profile("quick", blocks=2, rounds=2, burst=3, seconds=1e6, warm_up_runs=2, warm_up_s=0)
 
@@ -128,6 +128,8 @@ def test_measuring_loads_no_torch() -> None:
     """The tests of other packages may have loaded it: what counts is that these modules do not."""
     import subprocess
 
-    modules = "lolvit_benchmarks.bench, lolvit_benchmarks.report, lolvit_benchmarks.compare"
+    modules = ", ".join(
+        f"lolvit_benchmarks.{name}" for name in ("runner", "reporting.html", "analysis.comparison")
+    )
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

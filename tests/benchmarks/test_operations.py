@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks.onnx_layers import Layer, macs
-from lolvit_benchmarks.operations import (
+from lolvit_benchmarks.profiling.common import named, values_of
+from lolvit_benchmarks.profiling.onnx_layers import Layer, macs
+from lolvit_benchmarks.profiling.operations import (
     NO_STAGE,
     Operation,
     Recorded,
@@ -18,7 +19,6 @@ from lolvit_benchmarks.operations import (
     stages_of,
     summarise,
 )
-from lolvit_benchmarks.profiling import named, values_of
 
 
 def layer(name: str, macs: int = 0, readers: tuple[str, ...] = (), detail: str = "") -> Layer:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lolvit.errors import DeviceError, GateFailedError, LolvitError, UserError
-from lolvit_benchmarks.child import run_module
-from lolvit_benchmarks.denormals import denormal_share, refuse_denormals, share_of_artifact
-from lolvit_benchmarks.preflight import preflight
+from lolvit_benchmarks.harness.child import run_module
+from lolvit_benchmarks.harness.denormals import denormal_share, refuse_denormals, share_of_artifact
+from lolvit_benchmarks.harness.inspection import preflight
 from tests.benchmarks import tiny
 
 DENORMAL = 1e-14  # times this in each of five layers: activations near 1e-42

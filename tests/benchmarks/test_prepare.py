@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from lolvit.artifact import read_manifest
 from lolvit.errors import UserError
-from lolvit_benchmarks import prepare as subject
-from lolvit_benchmarks.prepare import Wanted, prepare
+from lolvit.manifest import read_manifest
+from lolvit_benchmarks.harness import prepare as subject
+from lolvit_benchmarks.harness.prepare import Wanted, prepare
 from lolvit_export.command import export
 from tests.benchmarks import tiny
 

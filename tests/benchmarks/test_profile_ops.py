@@ -12,19 +12,19 @@ from onnx import helper
 from rich.console import Console
 
 from lolvit.errors import DeviceError
-from lolvit_benchmarks import profile_ops
-from lolvit_benchmarks.onnx_layers import Layer
-from lolvit_benchmarks.operations import NO_STAGE, Recorded, summarise
-from lolvit_benchmarks.operations_table import grids, kind_rows
-from lolvit_benchmarks.profile_openvino import follow
-from lolvit_benchmarks.profile_ops import Subject, collect, record
-from lolvit_benchmarks.profile_ort import recorded, runs_of
-from lolvit_benchmarks.profile_result import KindTime, Load, OperationProfile, Roof, StageTime
-from lolvit_benchmarks.report import as_html
-from lolvit_benchmarks.result import Document, Result
-from lolvit_benchmarks.result_files import read_result, save
-from lolvit_benchmarks.roof import measure_roof
-from lolvit_benchmarks.table import as_markdown, show
+from lolvit_benchmarks.profiling.common import worker as profile_ops
+from lolvit_benchmarks.profiling.onnx_layers import Layer
+from lolvit_benchmarks.profiling.openvino import follow
+from lolvit_benchmarks.profiling.operations import NO_STAGE, Recorded, summarise
+from lolvit_benchmarks.profiling.ort import recorded, runs_of
+from lolvit_benchmarks.profiling.roofline import measure_roof
+from lolvit_benchmarks.profiling.worker import Subject, collect, record
+from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.reporting.operations import grids, kind_rows
+from lolvit_benchmarks.reporting.table import as_markdown, show
+from lolvit_benchmarks.results.document import Document, Result
+from lolvit_benchmarks.results.files import read_result, save
+from lolvit_benchmarks.results.profile import KindTime, Load, OperationProfile, Roof, StageTime
 from tests.benchmarks import documents, tiny
 from tests.benchmarks.test_operations import layer, operation
 from tests.conftest import Run
@@ -252,7 +252,7 @@ def test_a_document_from_before_profiles_is_read(tmp_path: Path) -> None:
 
 
 def test_layers_of_a_file_know_who_reads_them(slow: Path) -> None:
-    from lolvit_benchmarks.onnx_layers import read_layers
+    from lolvit_benchmarks.profiling.onnx_layers import read_layers
 
     layers = {one.name: one for one in read_layers(slow / "model-fp32.onnx")}
     assert layers["stem.conv/conv"] == Layer(

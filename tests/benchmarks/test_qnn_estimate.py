@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.devices.qnn_estimate import chosen_socs, list_devices
-from lolvit_benchmarks.devices.table import choose_devices
+from lolvit_benchmarks.backends.qnn.backend import chosen_socs, list_devices
+from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_runtimes.qnn_socs import SOCS
 
 HEADER = "Msg Timestamp,Message,Time,Unit of Measurement,Timing Source,Event Level,Event Identifier"
@@ -51,7 +51,7 @@ def test_the_list_says_that_nothing_is_measured() -> None:
 
 def test_a_profile_is_read_in_milliseconds() -> None:
     pytest.importorskip("onnxruntime_qnn", reason="run: pip install 'lolvit[qnn]'")
-    from lolvit_benchmarks.devices.qnn_profile import read_times
+    from lolvit_benchmarks.backends.qnn.profile import read_times
 
     assert read_times(PROFILE.splitlines()) == {"": 1.0, "lower": 0.839, "upper": 1.294}
     assert read_times(PROFILE.splitlines()[:3]) == {}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lolvit.artifact import Gate, read_manifest
-from lolvit_benchmarks import words
-from lolvit_benchmarks.report import as_html
-from lolvit_benchmarks.result import Document, Failure, Reason, Speedup, Verdict
-from lolvit_benchmarks.result_files import save
-from lolvit_benchmarks.table import as_markdown, show
+from lolvit.manifest import Gate, read_manifest
+from lolvit_benchmarks.reporting import text as words
+from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.reporting.table import as_markdown, show
+from lolvit_benchmarks.results.document import Document, Failure, Reason, Speedup, Verdict
+from lolvit_benchmarks.results.files import save
 from tests.benchmarks import documents
 from tests.conftest import Run
 

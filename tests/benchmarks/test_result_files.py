@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.result import Document
-from lolvit_benchmarks.result_files import as_text, new_path, read_result, save, save_latest
+from lolvit_benchmarks.results.document import Document
+from lolvit_benchmarks.results.files import as_text, new_path, read_result, save, save_latest
 from tests.benchmarks import documents
 
 

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks import peers, scaling, stats
-from lolvit_benchmarks.report import as_html
-from lolvit_benchmarks.result import Result
-from lolvit_benchmarks.table import as_markdown
+from lolvit_benchmarks.analysis import scaling
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.reporting import peers
+from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.reporting.table import as_markdown
+from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
 
 SIDES = (128, 256, 512)

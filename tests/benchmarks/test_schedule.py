@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks.schedule import (
+from lolvit_benchmarks.harness.schedule import (
     PROFILES,
     SLOTS,
     Profile,

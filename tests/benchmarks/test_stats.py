@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks import stats
+from lolvit_benchmarks.analysis import statistics as stats
 
 durations = st.floats(min_value=1e-3, max_value=1e4)
 samples = st.lists(durations, min_size=1, max_size=60)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from lolvit.cli import main
 from lolvit.errors import DeviceError
-from lolvit_benchmarks import sustained_grid
-from lolvit_benchmarks.report import as_html
-from lolvit_benchmarks.result import Sustained
-from lolvit_benchmarks.sustained import POINTS, Curve, curve, sustain
+from lolvit_benchmarks.harness.sustained import POINTS, Curve, curve, sustain
+from lolvit_benchmarks.reporting import sustained as sustained_grid
+from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.results.document import Sustained
 from tests.benchmarks import documents
 from tests.conftest import Run
 
@@ -118,7 +118,7 @@ def test_a_runtime_that_fails_without_a_pause_loses_nothing_of_what_was_measured
     def fails(*_: object) -> None:
         raise DeviceError("the delegate gave up")
 
-    monkeypatch.setattr("lolvit_benchmarks.cell.sustain", fails)
+    monkeypatch.setattr("lolvit_benchmarks.harness.benchmark_case.sustain", fails)
     arguments = [str(fast), "--against", str(slow), "--runtime", "ort", "--profile", "quick"]
     assert main(["bench", *arguments, "--sustain", "0.01", "--out", str(tmp_path)]) == 3
     document = json.loads((tmp_path / "result.json").read_text())

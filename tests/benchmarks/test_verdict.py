@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lolvit_benchmarks.stats import Interval
-from lolvit_benchmarks.verdict import (
+from lolvit_benchmarks.analysis.quality import (
     Conditions,
     Limits,
     Reason,
@@ -18,6 +17,7 @@ from lolvit_benchmarks.verdict import (
     state_of,
     winner,
 )
+from lolvit_benchmarks.analysis.statistics import Interval
 
 QUIET = Conditions(cores=2, others_cores=0.02, stolen_share=0.0, probe_change=0.01)
 

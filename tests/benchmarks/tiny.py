@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lolvit.artifact import (
+from lolvit.files import sha256_of, size_of
+from lolvit.manifest import (
     Artifact,
     Manifest,
     Precision,
@@ -18,7 +19,6 @@ from lolvit.artifact import (
     read_manifest,
     write_manifest,
 )
-from lolvit.files import sha256_of, size_of
 
 SIDE, CLASSES = 32, 10
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.artifact import Manifest, read_manifest
+from lolvit.manifest import Manifest, read_manifest
 from lolvit_export.pipeline import ExportRequest, export_model
 from lolvit_export.quantization.images import Images
 from tests.export import small_net

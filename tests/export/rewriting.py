@@ -11,9 +11,9 @@ from hypothesis import settings
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from lolvit.artifact import PassRecord
+from lolvit.manifest import PassRecord
 from lolvit_export.capture import capture
-from lolvit_export.passes import Rewrite, apply
+from lolvit_export.rewrites import Rewrite, apply
 
 BOUND = 1e-10  # relative, in float64
 some_shapes = settings(max_examples=20, deadline=None)

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lolvit.artifact import Artifact, Preprocess
 from lolvit.files import sha256_of, size_of
+from lolvit.manifest import Artifact, Preprocess
 from lolvit_data.dataset import even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.capture import capture
-from lolvit_export.lowering import LoweringRequest, find_lowering
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
-from lolvit_runtimes.preprocess import Pixels, normalize, to_input, to_pixels
+from lolvit_export.targets.lowering import LoweringRequest, find_lowering
+from lolvit_runtimes.preprocessing import Pixels, normalize, to_input, to_pixels
 from lolvit_runtimes.session import open_session
 
 SIDE = 32

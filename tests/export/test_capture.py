@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lolvit.errors import UserError
 from lolvit.models import create_model
 from lolvit_export.capture import INPUT_NAME, capture, output_classes, recapture
-from lolvit_export.passes import STATIC_REWRITE, apply_all
+from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from tests.export.rewriting import Model, image_like, nodes, operations, relative_error
 from tests.lived_in import lived_in
 

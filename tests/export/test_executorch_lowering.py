@@ -16,12 +16,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from lolvit.cli import main
-from lolvit_export.lowering import LOWERINGS
-from lolvit_export.passes.flat_products import FlatProducts
-from lolvit_export.passes.kept_means import KeptMeans
-from lolvit_export.passes.plain_layer_norm import PlainLayerNorm
-from lolvit_export.passes.plain_softmax import PlainSoftmax
-from lolvit_export.passes.sums_as_products import SumsAsProducts
+from lolvit_export.rewrites.decompose_layer_norm import DecomposeLayerNorm
+from lolvit_export.rewrites.decompose_sdpa import DecomposeSdpa
+from lolvit_export.rewrites.matmul_to_bmm import MatmulToBmm
+from lolvit_export.rewrites.mean_to_keepdim import MeanToKeepdim
+from lolvit_export.rewrites.sum_to_matmul import SumToMatmul
+from lolvit_export.targets.lowering import LOWERINGS
 from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -36,42 +36,42 @@ def heads(x: Any) -> Any:
 @given(sizes)
 def test_attention_without_a_mask_is_products_and_softmax(size: tuple[int, int]) -> None:
     model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x.sin()))
-    graph, record = rewritten(PlainSoftmax(), model, size)
+    graph, record = rewritten(DecomposeSdpa(), model, size)
     assert record.fired == 1
     assert operations(graph).count("matmul") == 2 and "softmax" in operations(graph)
 
 
 def test_attention_keeps_a_scale_of_its_own() -> None:
     model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x, scale=0.3))
-    assert rewritten(PlainSoftmax(), model)[1].fired == 1
+    assert rewritten(DecomposeSdpa(), model)[1].fired == 1
 
 
 @pytest.mark.parametrize("options", [{"is_causal": True}, {"attn_mask": torch.ones(8, 8)}])
 def test_attention_with_a_mask_is_left(options: dict[str, Any]) -> None:
     options = {k: v.double() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
     model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x, **options))
-    assert refusals(PlainSoftmax(), model) == ["it has a mask: a row may be empty"]
+    assert refusals(DecomposeSdpa(), model) == ["it has a mask: a row may be empty"]
 
 
 @some_shapes
 @given(sizes, st.booleans(), st.booleans())
 def test_layer_norm_is_products(size: tuple[int, int], affine: bool, biased: bool) -> None:
     norm = nn.LayerNorm(size[1], elementwise_affine=affine, bias=biased)
-    graph, record = rewritten(PlainLayerNorm(), Model(lambda m, x: m.norm(x), norm=norm), size)
+    graph, record = rewritten(DecomposeLayerNorm(), Model(lambda m, x: m.norm(x), norm=norm), size)
     assert record.fired == 1
     assert "layer_norm" not in operations(graph)
 
 
 def test_layer_norm_over_two_axes_is_left() -> None:
     model = Model(lambda m, x: m.norm(x), norm=nn.LayerNorm((8, 8)))
-    assert refusals(PlainLayerNorm(), model) == ["it normalises over 2 axes"]
+    assert refusals(DecomposeLayerNorm(), model) == ["it normalises over 2 axes"]
 
 
 @some_shapes
 @given(sizes, st.sampled_from([-1, -2, 2, 3]))
 def test_a_kept_sum_is_a_product(size: tuple[int, int], axis: int) -> None:
     model = Model(lambda m, x: x / (x.abs().sum(axis, keepdim=True) + 1))
-    graph, record = rewritten(SumsAsProducts(), model, size)
+    graph, record = rewritten(SumToMatmul(), model, size)
     assert record.fired == 1
     assert "sum" not in operations(graph)
 
@@ -86,21 +86,21 @@ def test_a_kept_sum_is_a_product(size: tuple[int, int], axis: int) -> None:
 )
 def test_other_sums_are_left(axes: Any, kept: bool, reason: str) -> None:
     model = Model(lambda m, x: x.sum(axes, keepdim=kept))
-    assert refusals(SumsAsProducts(), model) == [reason]
+    assert refusals(SumToMatmul(), model) == [reason]
 
 
 @some_shapes
 @given(sizes)
 def test_a_product_of_equal_batches_is_one_bmm(size: tuple[int, int]) -> None:
     model = Model(lambda m, x: heads(x) @ x.transpose(-2, -1))
-    graph, record = rewritten(FlatProducts(), model, size)
+    graph, record = rewritten(MatmulToBmm(), model, size)
     assert record.fired == 1
     assert "matmul" not in operations(graph) and operations(graph).count("bmm") == 1
 
 
 def test_a_broadcast_product_is_left() -> None:
     model = Model(lambda m, x: x @ x[:, :1].transpose(-2, -1))
-    (reason,) = refusals(FlatProducts(), model)
+    (reason,) = refusals(MatmulToBmm(), model)
     assert "do not share their batch axes" in reason
 
 
@@ -112,20 +112,20 @@ def test_a_global_mean_keeps_its_axes_inside(size: tuple[int, int]) -> None:
         lambda m, x: x.mean((3, 2)),
         lambda m, x: F.adaptive_avg_pool2d(x, 1),
     ):
-        graph, record = rewritten(KeptMeans(), Model(function), size)
+        graph, record = rewritten(MeanToKeepdim(), Model(function), size)
         assert record.fired == 1
         assert "adaptive_avg_pool2d" not in operations(graph)
 
 
 @pytest.mark.parametrize("axes", [1, (1, 2), -1])
 def test_other_means_are_left(axes: Any) -> None:
-    (reason,) = refusals(KeptMeans(), Model(lambda m, x: x.mean(axes)))
+    (reason,) = refusals(MeanToKeepdim(), Model(lambda m, x: x.mean(axes)))
     assert "are not height and width" in reason
 
 
 def test_a_pool_to_more_than_one_value_is_left() -> None:
     model = Model(lambda m, x: F.adaptive_avg_pool2d(x, 2))
-    assert refusals(KeptMeans(), model) == ["it is not averaged to one value"]
+    assert refusals(MeanToKeepdim(), model) == ["it is not averaged to one value"]
 
 
 def test_the_command_knows_every_format() -> None:

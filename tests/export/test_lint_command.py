@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lolvit.artifact import Manifest
 from lolvit.errors import GateFailedError, LolvitError, UserError
+from lolvit.manifest import Manifest
 from lolvit_export import lint_command
 from lolvit_export.pipeline import ExportRequest, export_model
 from tests.export.lint_onnx import pooled

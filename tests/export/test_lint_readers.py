@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from lolvit.artifact import Format
 from lolvit.errors import UserError
+from lolvit.manifest import Format
 from lolvit_export.lint import TARGETS, lint, read, targets_of
 from lolvit_runtimes.bare import check
 from lolvit_runtimes.coreml_tools import coremltools as ct

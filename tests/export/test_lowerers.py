@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import DeviceError, UserError
+from lolvit.manifest import Preprocess
 from lolvit_export.capture import capture
-from lolvit_export.lowerers import Lowerers, LoweringChild, packed
-from lolvit_export.lowering import LoweringRequest
-from lolvit_export.passes import STATIC_REWRITE, apply_all
+from lolvit_export.rewrites import STATIC_REWRITE, apply_all
+from lolvit_export.targets.lowerers import Lowerers, LoweringChild, packed
+from lolvit_export.targets.lowering import LoweringRequest
 from lolvit_runtimes.bare import describe
 from lolvit_runtimes.session import open_session
 

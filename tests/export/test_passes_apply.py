@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from lolvit.artifact import PassRecord
+from lolvit.manifest import PassRecord
 from lolvit_export.capture import capture
-from lolvit_export.passes import STATIC_REWRITE, Refusal, Rewrite, apply, apply_all
-from lolvit_export.passes.cancel_transposes import CancelTransposes
-from lolvit_export.passes.drop_identities import DropIdentities
-from lolvit_export.passes.graph import aten, is_call
+from lolvit_export.rewrites import STATIC_REWRITE, Refusal, Rewrite, apply, apply_all
+from lolvit_export.rewrites.cancel_transposes import CancelTransposes
+from lolvit_export.rewrites.graph import aten, is_call
+from lolvit_export.rewrites.remove_identities import RemoveIdentities
 from tests.export.rewriting import Model, image_like, operations
 
 
@@ -83,7 +83,7 @@ def test_weights_under_two_names_are_both_dropped_when_unread() -> None:
         return x.clone() + 0 * (m.one(x) + m.other(x)).shape[0]
 
     conv = nn.Conv2d(3, 4, 1)
-    result, _ = apply(DropIdentities(), capture(Model(forward, one=conv, other=conv), (4, 4)))
+    result, _ = apply(RemoveIdentities(), capture(Model(forward, one=conv, other=conv), (4, 4)))
     assert result.state_dict() == {}
 
 

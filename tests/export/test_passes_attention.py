@@ -1,4 +1,4 @@
-"""static_attention: ReLU attention with the positions last, equal to the formula it replaces."""
+"""transpose_relu_attention: ReLU attention, positions last, equals the formula it replaces."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lolvit_export.passes import apply
-from lolvit_export.passes.cancel_transposes import CancelTransposes
-from lolvit_export.passes.static_attention import StaticAttention
+from lolvit_export.rewrites import apply
+from lolvit_export.rewrites.cancel_transposes import CancelTransposes
+from lolvit_export.rewrites.transpose_relu_attention import TransposeReluAttention
 from tests.export.rewriting import Model, nodes, refusals, rewritten, some_shapes
 
-REWRITE = StaticAttention()
+REWRITE = TransposeReluAttention()
 small, eps_values = st.integers(1, 6), st.floats(1e-3, 100)
 HEADS, DIM = 2, 4
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lolvit_export.capture import capture
-from lolvit_export.passes import apply
-from lolvit_export.passes.fold_batch_norm import FoldBatchNorm
+from lolvit_export.rewrites import apply
+from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
 from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")

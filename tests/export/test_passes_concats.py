@@ -1,4 +1,4 @@
-"""split_concats: a 1x1 convolution for each input of a Concat, and their sum."""
+"""split_concat_conv: a 1x1 convolution for each input of a Concat, and their sum."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lolvit.models.attention import GlobalLocalFusion
 from lolvit.models.blocks import GhostBottleneck
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
-from lolvit_export.passes import STATIC_REWRITE, apply_all
-from lolvit_export.passes.graph import aten, constant, is_call
-from lolvit_export.passes.split_concats import SplitConcats
 from lolvit_export.places import path_of
+from lolvit_export.rewrites import STATIC_REWRITE, apply_all
+from lolvit_export.rewrites.graph import aten, constant, is_call
+from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
 from tests.export.rewriting import (
     BOUND,
     Model,
@@ -33,7 +33,7 @@ from tests.export.rewriting import (
 )
 from tests.lived_in import lived_in
 
-REWRITE = SplitConcats()
+REWRITE = SplitConcatConv()
 channels = st.lists(st.integers(1, 7), min_size=2, max_size=5)
 extents = st.integers(1, 9)
 

@@ -1,4 +1,4 @@
-"""split_heads: one projection for each part of a joint one, so that no rank exceeds 4."""
+"""split_qkv_projection: one projection for each part of a joint one, so that no rank exceeds 4."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lolvit_export.passes.split_heads import SplitHeads
+from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
 from lolvit_export.static_form import violations
 from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
 
-REWRITE = SplitHeads()
+REWRITE = SplitQkvProjection()
 FORMS = ("unbind", "select")
 parts, heads, dims = st.integers(2, 4), st.integers(1, 3), st.integers(1, 4)
 

@@ -1,4 +1,4 @@
-"""pools_as_products and masked_heads: what Qualcomm's HTP needs beyond the static rewrite."""
+"""avg_pool_to_matmul and merge_heads_block_diagonal: what HTP needs beyond the static ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from lolvit.models.attention import FastWindowAttention, aggregate_windows
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
-from lolvit_export.passes import STATIC_REWRITE, apply, apply_all
-from lolvit_export.passes.masked_heads import MaskedHeads
-from lolvit_export.passes.pools_as_products import PoolsAsProducts
+from lolvit_export.rewrites import STATIC_REWRITE, apply, apply_all
+from lolvit_export.rewrites.avg_pool_to_matmul import AvgPoolToMatmul
+from lolvit_export.rewrites.merge_heads_block_diagonal import MergeHeadsBlockDiagonal
 from tests.export.rewriting import (
     BOUND,
     Model,
@@ -27,7 +27,7 @@ from tests.export.rewriting import (
 def test_pools_of_window_averages_become_products(size: tuple[int, int]) -> None:
     model = Model(lambda module, x: aggregate_windows(x))
     before, _ = apply_all(STATIC_REWRITE, capture(model, size))
-    after, record = apply(PoolsAsProducts(), before)
+    after, record = apply(AvgPoolToMatmul(), before)
     assert record.fired == 1
     assert not {"avg_pool2d", "constant_pad_nd"} & set(operations(after))
     image = image_like(before)
@@ -36,18 +36,18 @@ def test_pools_of_window_averages_become_products(size: tuple[int, int]) -> None
 
 
 def test_an_exact_pool_without_padding_becomes_a_product() -> None:
-    after, record = rewritten(PoolsAsProducts(), Model(lambda m, x: F.avg_pool2d(x, 4)))
+    after, record = rewritten(AvgPoolToMatmul(), Model(lambda m, x: F.avg_pool2d(x, 4)))
     assert record.fired == 1 and "matmul" in operations(after)
 
 
 def test_a_pool_that_overlaps_stays() -> None:
     model = Model(lambda m, x: F.avg_pool2d(x, 3, stride=1))
-    _, record = rewritten(PoolsAsProducts(), model)
+    _, record = rewritten(AvgPoolToMatmul(), model)
     assert record.fired == 0 and "its windows are not exact" in record.skipped[0]
 
 
 def test_a_pool_of_a_large_map_stays() -> None:
-    _, record = rewritten(PoolsAsProducts(), Model(lambda m, x: F.avg_pool2d(x, 2)), (64, 64))
+    _, record = rewritten(AvgPoolToMatmul(), Model(lambda m, x: F.avg_pool2d(x, 2)), (64, 64))
     assert record.fired == 0 and "too large a product" in record.skipped[0]
 
 
@@ -62,8 +62,8 @@ def test_masked_heads_equal_split_ones(heads: int, size: tuple[int, int], produc
     model = Model(_attend, attention=FastWindowAttention(3, heads, 4))
     before, _ = apply_all(STATIC_REWRITE, capture(reparameterize(model), size))
     if products:
-        before, _ = apply(PoolsAsProducts(), before)
-    after, record = apply(MaskedHeads(), before)
+        before, _ = apply(AvgPoolToMatmul(), before)
+    after, record = apply(MergeHeadsBlockDiagonal(), before)
     assert record.fired == 1
     assert "sum" not in operations(after)
     assert not products or "cat" not in operations(after)
@@ -79,7 +79,7 @@ def test_heads_stay_where_keys_see_more_than_one_window() -> None:
     wide.kernel_size, wide.padding = (3, 3), (1, 1)
     model = reparameterize(Model(_attend, attention=attention))
     before, _ = apply_all(STATIC_REWRITE, capture(model, (8, 8)))
-    _, record = apply(MaskedHeads(), before)
+    _, record = apply(MergeHeadsBlockDiagonal(), before)
     assert record.fired == 0 and "no pointwise convolutions" in record.skipped[0]
 
 
@@ -88,5 +88,5 @@ def test_softmax_attention_is_left_alone() -> None:
         rows = x.reshape(1, 1, 3, 64)
         return (rows @ torch.softmax(rows.transpose(-2, -1) @ rows, -1)).reshape(1, 3, 8, 8)
 
-    _, record = rewritten(MaskedHeads(), Model(call))
+    _, record = rewritten(MergeHeadsBlockDiagonal(), Model(call))
     assert (record.fired, record.skipped) == (0, ())

@@ -1,4 +1,4 @@
-"""plain_layouts, drop_identities, cancel_transposes: layout changes, in fewer and plainer forms."""
+"""normalize_layout_ops, remove_identities, cancel_transposes: fewer layout changes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lolvit_export.passes.cancel_transposes import CancelTransposes
-from lolvit_export.passes.drop_identities import DropIdentities
-from lolvit_export.passes.plain_layouts import PlainLayouts
+from lolvit_export.rewrites.cancel_transposes import CancelTransposes
+from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
+from lolvit_export.rewrites.remove_identities import RemoveIdentities
 from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
 
 SIZE = (4, 5)  # all extents of (1, 3, 4, 5) differ, so that a wrong order shows
@@ -50,13 +50,13 @@ def plus_one(change: Any) -> Model:
 
 @pytest.mark.parametrize("name", PERMUTING)
 def test_every_way_to_order_axes_becomes_a_permute(name: str) -> None:
-    graph, record = rewritten(PlainLayouts(), plus_one(PERMUTING[name]), SIZE)
+    graph, record = rewritten(NormalizeLayoutOps(), plus_one(PERMUTING[name]), SIZE)
     assert record.fired == 1 and operations(graph)[-2:] == ["permute", "add"]
 
 
 @pytest.mark.parametrize("name", RESHAPING)
 def test_every_way_to_join_and_split_axes_becomes_a_reshape(name: str) -> None:
-    graph, record = rewritten(PlainLayouts(), plus_one(RESHAPING[name]), SIZE)
+    graph, record = rewritten(NormalizeLayoutOps(), plus_one(RESHAPING[name]), SIZE)
     assert record.fired == 1 and operations(graph) == ["reshape", "add"]
 
 
@@ -65,7 +65,7 @@ def test_every_way_to_join_and_split_axes_becomes_a_reshape(name: str) -> None:
     [lambda m, x: x[:, :1].expand_as(x), lambda m, x: x[:, :1].broadcast_to(1, 3, 4, 5)],
 )
 def test_every_way_to_broadcast_becomes_an_expand(expanding: Any) -> None:
-    graph, record = rewritten(PlainLayouts(), plus_one(expanding), SIZE)
+    graph, record = rewritten(NormalizeLayoutOps(), plus_one(expanding), SIZE)
     assert record.fired == 1 and operations(graph)[-2:] == ["expand", "add"]
 
 
@@ -75,7 +75,7 @@ def test_every_way_to_broadcast_becomes_an_expand(expanding: Any) -> None:
     ids=["permute", "transpose", "slice"],
 )
 def test_plain_changes_are_left_alone(change: Any) -> None:
-    assert refusals(PlainLayouts(), plus_one(change), SIZE) == []
+    assert refusals(NormalizeLayoutOps(), plus_one(change), SIZE) == []
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_gives_back_its_input_is_dropped(identity: Any) -> None:
         drop_in_place=nn.Dropout(0.5, inplace=True),
         constant=torch.ones(1),
     )
-    graph, record = rewritten(DropIdentities(), model, SIZE)
+    graph, record = rewritten(RemoveIdentities(), model, SIZE)
     assert record.fired == 1
     assert not {"dropout", "clone", "detach", "contiguous", "reshape", "view", "expand"} & set(
         operations(graph)
@@ -108,7 +108,7 @@ def test_what_gives_back_its_input_is_dropped(identity: Any) -> None:
 
 def test_a_chain_of_identities_is_dropped_whole_also_at_the_ends() -> None:
     model = Model(lambda m, x: (x.clone().detach() * 2).detach().reshape(1, 3, 4, 5))
-    graph, record = rewritten(DropIdentities(), model, SIZE)
+    graph, record = rewritten(RemoveIdentities(), model, SIZE)
     assert operations(graph) == ["mul"] and record.fired == 4
 
 
@@ -116,7 +116,7 @@ def test_a_view_that_the_dropped_copy_made_possible_still_holds() -> None:
     def forward(_: Any, x: Tensor) -> Tensor:
         return x.transpose(1, 2).contiguous().view(1, 4, -1) + 1
 
-    graph, _ = rewritten(DropIdentities(), Model(forward), SIZE)
+    graph, _ = rewritten(RemoveIdentities(), Model(forward), SIZE)
     assert operations(graph) == ["transpose", "reshape", "add"]
 
 
@@ -131,7 +131,7 @@ def test_any_chain_of_reshapes_becomes_one_or_none(chain: list[tuple[int, ...]])
             x = x.reshape(shape)
         return x + 1
 
-    graph, _ = rewritten(DropIdentities(), Model(forward), SIZE)
+    graph, _ = rewritten(RemoveIdentities(), Model(forward), SIZE)
     assert operations(graph).count("reshape") == (chain[-1] != (1, 3, 4, 5))
 
 
@@ -140,20 +140,20 @@ def test_a_reshape_that_others_read_stays_for_them() -> None:
         rows = x.reshape(1, 12, 5)
         return rows.reshape(1, 60).sum() + rows
 
-    graph, _ = rewritten(DropIdentities(), Model(forward), SIZE)
+    graph, _ = rewritten(RemoveIdentities(), Model(forward), SIZE)
     assert operations(graph).count("reshape") == 2
 
 
 def test_dropout_in_training_mode_is_left_alone() -> None:
     model = Model(lambda m, x: F.dropout(x, 0.0, training=True) + 1)
-    assert refusals(DropIdentities(), model, SIZE) == ["dropout is in training mode"]
+    assert refusals(RemoveIdentities(), model, SIZE) == ["dropout is in training mode"]
 
 
 @pytest.mark.parametrize(
     "change", [lambda m, x: x.reshape(1, 12, 5), lambda m, x: x[:, :1].expand(1, 3, 4, 5)]
 )
 def test_what_changes_the_shape_is_left_alone(change: Any) -> None:
-    assert refusals(DropIdentities(), plus_one(change), SIZE) == []
+    assert refusals(RemoveIdentities(), plus_one(change), SIZE) == []
 
 
 swaps = st.tuples(st.just("transpose"), st.integers(-4, 3), st.integers(-4, 3))

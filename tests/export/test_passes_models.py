@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from lolvit.artifact import PassRecord
+from lolvit.manifest import PassRecord
 from lolvit.models import create_model
 from lolvit.models.attention import FastWindowAttention
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
-from lolvit_export.passes import STATIC_REWRITE, apply_all
+from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.static_form import violations
 from tests.export.other_formulation import OtherLolvit
 from tests.export.rewriting import BOUND, image_like, operations, relative_error
@@ -65,7 +65,9 @@ def test_a_reparameterized_variant_takes_static_form(name: str, size: Size) -> N
     blocks = sum(isinstance(module, FastWindowAttention) for module in modules)
     assert broken == []
     assert not any(record.skipped for record in records.values())
-    assert records["split_heads"].fired == records["static_attention"].fired == blocks
+    assert (
+        records["split_qkv_projection"].fired == records["transpose_relu_attention"].fired == blocks
+    )
     assert records["fold_attention_scale"].fired == 2 * blocks  # on the query and on the key
     assert left.count("matmul") == 2 * blocks and "mul" not in without_coverage(left)
     assert left.count("permute") + left.count("transpose") == blocks  # of the few keys
@@ -84,8 +86,8 @@ def test_another_formulation_takes_static_form(size: Size) -> None:
     broken, records, left = rewrite_whole(OtherLolvit(), size)
     assert broken == []
     assert not {"einsum", "expand", "select", "mT", "batch_norm", "dropout"} & {*left}
-    assert records["fold_attention_scale"].fired == records["static_attention"].fired == 2
-    assert records["split_heads"].fired == 2
+    assert records["fold_attention_scale"].fired == records["transpose_relu_attention"].fired == 2
+    assert records["split_qkv_projection"].fired == 2
 
 
 @pytest.mark.parametrize(
@@ -99,9 +101,13 @@ def test_another_formulation_takes_static_form(size: Size) -> None:
 )
 def test_the_twin_is_rewritten_where_the_rewrites_apply(name: str, size: Size) -> None:
     broken, records, left = rewrite_whole(trained(name), size)
-    assert records["split_heads"].fired == 9 and records["fold_batch_norm"].fired == 32
+    assert records["split_qkv_projection"].fired == 9 and records["fold_batch_norm"].fired == 32
     assert not {"unbind", "batch_norm", "dropout"} & {*left}
-    for rewrite in ("static_attention", "fold_attention_scale", "exact_windows"):
+    for rewrite in (
+        "transpose_relu_attention",
+        "fold_attention_scale",
+        "pad_avg_pool_to_divisible",
+    ):
         assert records[rewrite].fired == 0
     assert {line.split(": ", 1)[1].split(",")[0] for line in broken} == {"its first axis"}
 

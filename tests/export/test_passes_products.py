@@ -1,4 +1,4 @@
-"""plain_products: an einsum of two operands as one matmul."""
+"""einsum_to_matmul: an einsum of two operands as one matmul."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_export.passes.plain_products import PlainProducts
+from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
 
-REWRITE = PlainProducts()
+REWRITE = EinsumToMatmul()
 EXTENTS = {"b": 1, "h": 2, "n": 5, "m": 4, "d": 3}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lolvit_export.passes.fold_attention_scale import FoldAttentionScale
+from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
 from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
 
 REWRITE = FoldAttentionScale()

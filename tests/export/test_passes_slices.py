@@ -1,4 +1,4 @@
-"""unstride_slices and drop_expand: strided slices and broadcasts as accelerators take them."""
+"""strided_slice_to_reshape and remove_expand: forms that accelerators take."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lolvit_export.passes.drop_expand import DropExpand
-from lolvit_export.passes.unstride_slices import UnstrideSlices
+from lolvit_export.rewrites.remove_expand import RemoveExpand
+from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
 from lolvit_export.static_form import violations
 from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
 
-UNSTRIDE, EXPAND = UnstrideSlices(), DropExpand()
+UNSTRIDE, EXPAND = StridedSliceToReshape(), RemoveExpand()
 bounds = st.none() | st.integers(-12, 12)
 
 

@@ -1,4 +1,4 @@
-"""exact_windows: ragged average pools over padded maps, equal to the pools that they replace."""
+"""pad_avg_pool_to_divisible: equal to the ragged pools that it replaces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from lolvit_export.passes.exact_windows import ExactWindows
+from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
 from lolvit_export.static_form import violations
 from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
 
-REWRITE = ExactWindows()
+REWRITE = PadAvgPoolToDivisible()
 extents = st.integers(1, 40)
 windows = st.integers(1, 8)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import onnx
 import pytest
 
-from lolvit.artifact import Manifest, check_artifact, read_manifest
 from lolvit.errors import GateFailedError, UserError
+from lolvit.manifest import Manifest, check_artifact, read_manifest
 from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit_export import pipeline
-from lolvit_export import verify as verification
 from lolvit_export.pipeline import ExportRequest, export_model
+from lolvit_export.verification.verification import verifiers as verification
 from tests.lived_in import lived_in
 
 Exported = tuple[Path, Manifest]
@@ -81,8 +81,10 @@ def test_onnx_takes_an_image_of_fixed_shape(exported: Exported) -> None:
 
 def test_rewrites_report_where_they_fired(exported: Exported) -> None:
     fired = {record.name: record.fired for record in exported[1].passes}
-    assert fired["split_heads"] == fired["static_attention"] == 4  # an attention block each
-    assert fired["unstride_slices"] == 0
+    assert (
+        fired["split_qkv_projection"] == fired["transpose_relu_attention"] == 4
+    )  # an attention block each
+    assert fired["strided_slice_to_reshape"] == 0
 
 
 def test_untrained_weights_are_said_to_be_so(exported: Exported) -> None:
@@ -223,7 +225,10 @@ def test_mobilevit_goes_through_the_same_pipeline(tmp_path: Path) -> None:
     )
     _, manifest = export_model(request, silent)
     assert not manifest.failed_gates()
-    assert {r.name for r in manifest.passes if r.fired} >= {"fold_batch_norm", "split_heads"}
+    assert {r.name for r in manifest.passes if r.fired} >= {
+        "fold_batch_norm",
+        "split_qkv_projection",
+    }
 
 
 def test_export_command_prints_one_document_and_fills_an_app(

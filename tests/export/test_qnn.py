@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import pytest
 
-from lolvit.artifact import Artifact, Manifest, check_artifact, read_manifest, write_manifest
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.files import sha256_of, size_of
+from lolvit.manifest import Artifact, Manifest, check_artifact, read_manifest, write_manifest
 from lolvit_export.pipeline import ExportRequest, export_model
-from lolvit_export.qnn_contexts import compile_for
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
+from lolvit_export.targets.qnn_contexts import compile_for
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.qnn_provider import qnn_session

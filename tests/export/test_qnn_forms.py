@@ -8,11 +8,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lolvit.artifact import Preprocess
+from lolvit.manifest import Preprocess
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.qnn_forms import PixelGrid, with_pixels, with_reciprocals
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
-from lolvit_runtimes.preprocess import normalize
+from lolvit_runtimes.preprocessing import normalize
 
 SIZE = (12, 16)
 DRAW = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lolvit.artifact import Artifact, Precision
+from lolvit.manifest import Artifact, Precision
 from lolvit_export.quantization.compensation import Inputs, Rounded, rounded
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.judge import Judge
@@ -22,7 +22,7 @@ from lolvit_export.quantization.qnn_qdq import quantized_model
 from lolvit_export.quantization.qnn_weights import WeightRounding
 from lolvit_export.quantization.search import search_ranges
 from lolvit_export.quantization.trials import Trials
-from lolvit_export.verify import eager_logits
+from lolvit_export.verification.verifiers import eager_logits
 from tests.export import small_net
 
 DRAW = np.random.default_rng(0)

@@ -8,14 +8,14 @@ import numpy as np
 import onnx
 import pytest
 
-from lolvit.artifact import Artifact
+from lolvit.manifest import Artifact
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx import OnnxQuantizer
 from lolvit_export.quantization.onnx_biases import corrected_biases
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.quantization.onnx_values import activations
-from lolvit_runtimes.preprocess import normalize
+from lolvit_runtimes.preprocessing import normalize
 from tests.export import small_net
 
 WIDE = ("Conv", "Gemm", "Add", "Concat")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lolvit.artifact import Artifact, Precision, check_artifact
 from lolvit.errors import UserError
+from lolvit.manifest import Artifact, Precision, check_artifact
 from lolvit_export.quantization.coreml import CoremlQuantizer
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lolvit.artifact import Artifact, Manifest, Quantization, read_manifest
 from lolvit.errors import GateFailedError, UserError
+from lolvit.manifest import Artifact, Manifest, Quantization, read_manifest
 from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import preprocess_of
@@ -21,7 +21,7 @@ from lolvit_data.table import open_dataset
 from lolvit_export.pipeline import ExportRequest, export_model
 from lolvit_export.quantization.plan import read_plan, write_plan
 from lolvit_export.quantization.recommend import recommended, slower_than_float
-from lolvit_runtimes.preprocess import normalize, to_pixels
+from lolvit_runtimes.preprocessing import normalize, to_pixels
 from tests.export.test_quantize_search import ARTIFACT
 
 SIZE = (32, 32)

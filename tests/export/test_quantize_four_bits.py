@@ -15,8 +15,8 @@ from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit.artifact import Artifact, check_artifact
 from lolvit.errors import UserError
+from lolvit.manifest import Artifact, check_artifact
 from lolvit_export.quantization.compensation import (
     Inputs,
     Rounded,

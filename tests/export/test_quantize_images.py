@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.table import open_dataset
 from lolvit_export.quantization.images import Images, open_images

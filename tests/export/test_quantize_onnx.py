@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lolvit.artifact import Artifact, Precision, check_artifact
 from lolvit.errors import UserError
+from lolvit.manifest import Artifact, Precision, check_artifact
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx import OnnxQuantizer, shared_ranges
 from lolvit_export.quantization.onnx_graph import Graph
@@ -23,7 +23,7 @@ from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.quantization.onnx_qdq import grid, quantized_model
 from lolvit_export.quantization.plan import Method, Plan
 from lolvit_runtimes.ort import session_options
-from lolvit_runtimes.preprocess import Pixels
+from lolvit_runtimes.preprocessing import Pixels
 from tests.export import small_net
 
 Floats = npt.NDArray[np.float32]

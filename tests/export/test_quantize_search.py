@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.artifact import Artifact, TensorSpec
 from lolvit.errors import UserError
+from lolvit.manifest import Artifact, TensorSpec
 from lolvit_export.quantization.judge import Score
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Layer

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from lolvit.artifact import Artifact, Precision, check_artifact
 from lolvit.errors import UserError
+from lolvit.manifest import Artifact, Precision, check_artifact
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.tflite import TfliteQuantizer

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lolvit.artifact import Manifest
 from lolvit.cli import main
+from lolvit.manifest import Manifest
 from lolvit.verification import VerificationDocument
-from lolvit_export.verify import SNR_FLOOR, max_abs_error, top1_agreement
-from lolvit_export.verify_devices import runtimes_for
+from lolvit_export.verification.devices import runtimes_for
+from lolvit_export.verification.verifiers import SNR_FLOOR, max_abs_error, top1_agreement
 from lolvit_runtimes import vulkan
 from lolvit_runtimes.agreement import snr_db
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.artifact import Manifest
 from lolvit.cli import main
 from lolvit.errors import UserError
+from lolvit.manifest import Manifest
 from lolvit_export.quantization.gates import most_images
-from lolvit_export.verify import SNR_FLOOR
-from lolvit_export.verify_devices import VERIFY_DEVICES, runtimes_for
+from lolvit_export.verification.devices import VERIFY_DEVICES, runtimes_for
+from lolvit_export.verification.verifiers import SNR_FLOOR
 from lolvit_runtimes import arm64_parts
 
 ON_ARM64 = [name for names in VERIFY_DEVICES["arm64"].values() for name in names]

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lolvit.artifact import (
+from lolvit.errors import UserError
+from lolvit.files import sha256_of
+from lolvit.manifest import (
     Artifact,
     Manifest,
     Preprocess,
@@ -23,8 +25,6 @@ from lolvit.artifact import (
     read_manifest,
     write_manifest,
 )
-from lolvit.errors import UserError
-from lolvit.files import sha256_of
 
 DIGEST = "0" * 64
 

@@ -14,7 +14,7 @@ from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm
 from lolvit.models.factory import preprocess_of
 from lolvit_export.photos import calibration_images, verification_pixels
-from lolvit_runtimes.preprocess import normalize
+from lolvit_runtimes.preprocessing import normalize
 
 Calibrated = Callable[[str, int], tuple[nn.Module, Tensor]]
 

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lolvit.artifact import (
+from lolvit.files import sha256_of, size_of
+from lolvit.manifest import (
     Artifact,
     Manifest,
     Preprocess,
@@ -23,7 +24,6 @@ from lolvit.artifact import (
     read_manifest,
     write_manifest,
 )
-from lolvit.files import sha256_of, size_of
 
 SIDE, CLASSES = 32, 10
 # In scikit-image's wheel, so that no test downloads.

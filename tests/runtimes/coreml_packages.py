@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from lolvit.artifact import Artifact, TensorSpec
+from lolvit.manifest import Artifact, TensorSpec
 from lolvit_runtimes.coreml_reference import CoreMLReferenceSession
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_package import read_package

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lolvit.artifact import Artifact, read_manifest
 from lolvit.errors import DeviceError, LolvitError, UserError
+from lolvit.manifest import Artifact, read_manifest
 from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.executorch import ExecuTorchSession
 from lolvit_runtimes.flatbuffer import FlatbufferError
@@ -91,7 +91,7 @@ BUSY_CORES = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from lolvit.artifact import read_manifest
+from lolvit.manifest import read_manifest
 from lolvit_runtimes.session import open_session
 folder = Path(sys.argv[1])
 artifact = read_manifest(folder).find("executorch", "fp32")

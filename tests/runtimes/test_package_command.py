@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.artifact import Manifest, check_artifact, read_manifest, write_manifest
 from lolvit.cli import main
 from lolvit.errors import GateFailedError, UserError
+from lolvit.manifest import Manifest, check_artifact, read_manifest, write_manifest
 from lolvit_runtimes import android_assets
 from lolvit_runtimes.android_assets import Wish, assets_of, package
 from lolvit_runtimes.android_words import kotlin, notes

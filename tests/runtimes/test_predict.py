@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from lolvit.artifact import write_manifest
 from lolvit.cli import main
-from lolvit_runtimes.preprocess import normalize, to_pixels
+from lolvit.manifest import write_manifest
+from lolvit_runtimes.preprocessing import normalize, to_pixels
 
 MEAN_STD = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 

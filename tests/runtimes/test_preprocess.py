@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from timm.data import create_transform
 
-from lolvit.artifact import Preprocess, TensorSpec
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess, TensorSpec
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocess import normalize, resized_size, to_input, to_pixels
+from lolvit_runtimes.preprocessing import normalize, resized_size, to_input, to_pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = [(224, 224), (256, 256), (192, 320), (320, 192), (64, 64), (65, 97)]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lolvit.artifact import Manifest
 from lolvit.errors import DeviceError, MissingExtraError, UserError
+from lolvit.manifest import Manifest
 from lolvit_runtimes import session
 from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.litert import count_delegated
@@ -69,7 +69,7 @@ COUNT_THREADS = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from lolvit.artifact import read_manifest
+from lolvit.manifest import read_manifest
 from lolvit_runtimes.session import open_session
 runtime, format, folder = sys.argv[1:4]
 artifact = read_manifest(Path(folder)).find(format, "fp32")
@@ -87,7 +87,7 @@ BUSY_CORES = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from lolvit.artifact import read_manifest
+from lolvit.manifest import read_manifest
 from lolvit_runtimes.session import open_session
 artifact = read_manifest(Path(sys.argv[2])).find("onnx", "fp32")
 path = Path(sys.argv[2]) / artifact.path
@@ -112,7 +112,7 @@ def test_openvino_with_one_thread_keeps_at_most_one_core_busy(exported):
 FREED_BY_ANOTHER_THREAD = """
 import signal, subprocess, sys, threading
 from pathlib import Path
-from lolvit.artifact import read_manifest
+from lolvit.manifest import read_manifest
 from lolvit_runtimes.session import open_session
 heard = []
 signal.signal(signal.SIGCHLD, lambda *_: heard.append(1))

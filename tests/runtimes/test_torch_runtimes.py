@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from lolvit.artifact import Artifact, read_manifest
 from lolvit.errors import DeviceError, UserError
+from lolvit.manifest import Artifact, read_manifest
 from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.isolated import IsolatedSession, check_bare
 from lolvit_runtimes.session import open_session

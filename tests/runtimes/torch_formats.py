@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from lolvit.artifact import Artifact, Manifest, Preprocess, Weights, write_manifest
 from lolvit.files import sha256_of, size_of
+from lolvit.manifest import Artifact, Manifest, Preprocess, Weights, write_manifest
 from lolvit_export.capture import capture
-from lolvit_export.lowering import LoweringRequest, find_lowering
+from lolvit_export.targets.lowering import LoweringRequest, find_lowering
 from tests.runtimes.conftest import CLASSES, SIDE, TinyNet
 
 FORMATS = {"executorch": "pte", "torch": "pt2"}

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from lolvit.artifact import Preprocess
+from lolvit.manifest import Preprocess
 from lolvit_data.dataset import Dataset
 from lolvit_training.processes import Processes
 from lolvit_training.randomness import IMAGE, seed_everything, shuffled

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lolvit.accuracy import Evaluated, Failed, Score
-from lolvit.artifact import Artifact, Manifest, Preprocess, check_artifact, check_file
 from lolvit.errors import DeviceError, UserError
+from lolvit.manifest import Artifact, Manifest, Preprocess, check_artifact, check_file
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.isolated import IsolatedSession
-from lolvit_runtimes.preprocess import to_input, to_pixels
+from lolvit_runtimes.preprocessing import to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import RUNTIMES
 from lolvit_training.metrics import Counts

@@ -67,7 +67,7 @@ def _export(
     folder: Path, data: str | None, split: Any, runtimes: str | None, limit: int | None
 ) -> AccuracyDocument:
     from lolvit.accuracy import AccuracyDocument
-    from lolvit.artifact import read_manifest
+    from lolvit.manifest import read_manifest
     from lolvit.registry import choose_many
     from lolvit_data.table import open_dataset
     from lolvit_runtimes.table import RUNTIMES

@@ -10,8 +10,8 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess
 from lolvit.models.loading import load_checkpoint, number_of_classes
 from lolvit_training.recipe import Distillation, Recipe
 

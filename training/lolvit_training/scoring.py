@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from lolvit.accuracy import Score
-from lolvit.artifact import Preprocess
+from lolvit.manifest import Preprocess
 from lolvit.models.modes import evaluating
 from lolvit_data.dataset import Dataset
-from lolvit_runtimes.preprocess import normalize, to_pixels
+from lolvit_runtimes.preprocessing import normalize, to_pixels
 from lolvit_training.metrics import Counts
 from lolvit_training.processes import Processes
 

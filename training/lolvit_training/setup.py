@@ -14,8 +14,8 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess
 from lolvit.models import create_model
 from lolvit.models.checkpoint import load_weights, read_state
 from lolvit.models.factory import preprocess_of

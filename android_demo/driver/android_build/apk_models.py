@@ -8,7 +8,7 @@ from pathlib import Path
 
 from android_build.models import export
 from android_build.project import Build
-from lolvit.artifact import MANIFEST_NAME
+from lolvit.manifest import MANIFEST_NAME
 from lolvit_runtimes.android_assets import Packaged, Wish, package
 
 

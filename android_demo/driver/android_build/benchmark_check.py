@@ -11,14 +11,14 @@ import numpy as np
 from android_build.benchmark_requests import RUNS, entrant_of, packaged_artifacts
 from android_build.project import Build
 from lolvit.errors import GateFailedError
-from lolvit_benchmarks import stats
-from lolvit_benchmarks.devices.adb_contract import (
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.backends.android.contract import (
     DeviceRecording,
     DeviceRequest,
     Facts,
     why_not_answer,
 )
-from lolvit_benchmarks.result_files import read_result
+from lolvit_benchmarks.results.files import read_result
 
 TOLERANCE = 1e-4  # of logits
 _PHONE_FOLDER = "/storage/emulated/0/Android/data/org.lolvit.demo/files/bench"

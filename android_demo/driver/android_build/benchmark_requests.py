@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lolvit.artifact import Artifact, check_artifact, read_manifest
 from lolvit.files import sha256_of, size_of
-from lolvit_benchmarks.devices.adb_contract import (
+from lolvit.manifest import Artifact, check_artifact, read_manifest
+from lolvit_benchmarks.backends.android.contract import (
     RUNTIMES,
     DeviceRequest,
     RequestEntrant,
     RequestFile,
     RequestSlot,
 )
-from lolvit_benchmarks.inputs import open_photo, prepare_input
+from lolvit_benchmarks.harness.inputs import open_photo, prepare_input
 from lolvit_runtimes.session import open_session
 
 # One run a runtime, so that a test finds its request by the name.

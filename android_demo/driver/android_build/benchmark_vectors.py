@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lolvit_benchmarks import stats, verdict
-from lolvit_benchmarks.schedule import PROFILES, fitted, order_of, settling_runs
-from lolvit_benchmarks.sustained import curve
+from lolvit_benchmarks.analysis import quality as verdict
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.harness.schedule import PROFILES, fitted, order_of, settling_runs
+from lolvit_benchmarks.harness.sustained import curve
 
 # Blocks, rounds of each, samples of a round, and the slow-down of the second model.
 _SHAPES = (

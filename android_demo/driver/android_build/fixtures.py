@@ -11,9 +11,9 @@ import numpy as np
 
 from android_build.digits import DIGIT, digit
 from android_build.photos import Photo, make_photos
-from lolvit.artifact import Artifact, Layout, Preprocess, TensorSpec, check_artifact, read_manifest
+from lolvit.manifest import Artifact, Layout, Preprocess, TensorSpec, check_artifact, read_manifest
 from lolvit_runtimes.photos import load_encoded
-from lolvit_runtimes.preprocess import Pixels, to_input, to_pixels
+from lolvit_runtimes.preprocessing import Pixels, to_input, to_pixels
 from lolvit_runtimes.session import open_session
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_build.tools import run
-from lolvit.artifact import MANIFEST_NAME
+from lolvit.manifest import MANIFEST_NAME
 from lolvit_runtimes.android_assets import Wish, package
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lolvit.artifact import Format
+from lolvit.manifest import Format
 
 Shape = tuple[int | None, ...]  # None: a size that is known only at run time
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from lolvit.artifact import Format
+from lolvit.manifest import Format
 from lolvit_export.lint.rules import Finding, Severity
 
 PLACES_SHOWN = 2

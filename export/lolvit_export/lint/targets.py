@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from lolvit.artifact import Format
+from lolvit.manifest import Format
 from lolvit_export.lint.graph import Graph
 from lolvit_export.lint.rules import Rule
 

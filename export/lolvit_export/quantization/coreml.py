@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lolvit.artifact import Artifact, Precision, Preprocess
+from lolvit.manifest import Artifact, Precision, Preprocess
 from lolvit_export.quantization import coreml_graph as graph
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.coreml_four_bits import (
@@ -42,7 +42,7 @@ from lolvit_export.quantization.selection import (
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_operations.program import prepare
 from lolvit_runtimes.mil_package import read_package
-from lolvit_runtimes.preprocess import Pixels, to_input
+from lolvit_runtimes.preprocessing import Pixels, to_input
 
 # The first systems: activations of 8 bits are of iOS 17 and macOS 14, weights of 8 bits of iOS 16
 # and macOS 13, weights of 4 bits of iOS 18 and macOS 15.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lolvit.artifact import Artifact, Gate, Preprocess
-from lolvit_export.verify import (
+from lolvit.manifest import Artifact, Gate, Preprocess
+from lolvit_export.verification.verifiers import (
     SNR_FLOOR,
     TOP1_FLOOR,
     Logits,
@@ -20,7 +20,7 @@ from lolvit_export.verify import (
     top1_agreement,
 )
 from lolvit_runtimes.agreement import snr_db
-from lolvit_runtimes.preprocess import Pixels
+from lolvit_runtimes.preprocessing import Pixels
 
 # Points of top-1 accuracy that quantization may cost.
 TOP1_CHANGE_FLOOR = -1.0

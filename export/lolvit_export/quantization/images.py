@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lolvit.artifact import Preprocess
 from lolvit.errors import UserError
+from lolvit.manifest import Preprocess
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.photos import CALIBRATION, VERIFICATION, contrasted, crops_of, flat_folder
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocess import Pixels, to_pixels
+from lolvit_runtimes.preprocessing import Pixels, to_pixels
 
 CALIBRATION_COUNT, TUNING_COUNT, HELD_OUT_COUNT = 256, 64, 512
 LEAST = 10  # images in all: with fewer, ranges are a matter of luck

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from lolvit.artifact import Artifact, Precision, Preprocess, Quantization
 from lolvit.errors import UserError
+from lolvit.manifest import Artifact, Precision, Preprocess, Quantization
 from lolvit_export.quantization.gates import Evidence, verify_quantized
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.judge import Judge
@@ -19,8 +19,8 @@ from lolvit_export.quantization.search import Floors, search, search_ranges
 from lolvit_export.quantization.table import open_quantizer
 from lolvit_export.quantization.trials import Trials
 from lolvit_export.quiet import quiet
-from lolvit_export.verify import SNR_FLOOR, TOP1_FLOOR, Logits, Verifiers
-from lolvit_export.verify_devices import runtimes_for
+from lolvit_export.verification.devices import runtimes_for
+from lolvit_export.verification.verifiers import SNR_FLOOR, TOP1_FLOOR, Logits, Verifiers
 
 # Above the floors of the gates, which other images decide than the search does.
 _SNR_MARGIN_DB, _TOP1_MARGIN = 1.0, 0.02

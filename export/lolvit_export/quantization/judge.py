@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lolvit.artifact import Artifact, Preprocess
+from lolvit.manifest import Artifact, Preprocess
 from lolvit_export.quantization.timing import times_as_fast
-from lolvit_export.verify import Logits, top1_agreement
-from lolvit_export.verify_devices import runtimes_for
+from lolvit_export.verification.devices import runtimes_for
+from lolvit_export.verification.verifiers import Logits, top1_agreement
 from lolvit_runtimes.agreement import snr_db
-from lolvit_runtimes.preprocess import Pixels, to_input
+from lolvit_runtimes.preprocessing import Pixels, to_input
 from lolvit_runtimes.session import Session, open_session
 from lolvit_runtimes.table import RUNTIMES
 

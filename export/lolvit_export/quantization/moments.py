@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lolvit_export.quantization.compensation import Array, Inputs
 from lolvit_export.quantization.ranges import Values
-from lolvit_runtimes.preprocess import Pixels
+from lolvit_runtimes.preprocessing import Pixels
 
 _IMAGES = 64  # more move the moments of a layer less than rounding does
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 from onnx import version_converter
 
-from lolvit.artifact import Artifact, Precision, Preprocess
 from lolvit.files import write_atomic
+from lolvit.manifest import Artifact, Precision, Preprocess
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx_biases import corrected_biases
@@ -25,7 +25,7 @@ from lolvit_export.quantization.selection import (
     present_recipes,
     refuse_compensation,
 )
-from lolvit_runtimes.preprocess import normalize
+from lolvit_runtimes.preprocessing import normalize
 from lolvit_runtimes.session import FloatArray
 
 # The first opset whose QuantizeLinear knows 16 bits.

@@ -4,7 +4,7 @@
 becomes
     conv 1x1 ([W_1 W_2], b)·concat(x_1, x_2)
 
-the reverse of the static rewrite's `split_concats`: in float a runtime adds inside the convolution,
+the reverse of the static rewrite's `split_concat_conv`: in float a runtime adds in the convolution,
 in int8 the sum is an operation of its own, over operands that were rounded once more.
 """
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lolvit.artifact import Format, Precision
 from lolvit.documents import read_document
 from lolvit.files import write_atomic
+from lolvit.manifest import Format, Precision
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import onnx
 
-from lolvit.artifact import Artifact, HtpTarget, Precision, Preprocess
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
+from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocess
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.compensation import Rounded
 from lolvit_export.quantization.images import Images
@@ -23,7 +23,7 @@ from lolvit_export.quantization.qnn_weights import WeightRounding
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import chosen_layers, refuse_bias_correction
-from lolvit_runtimes.preprocess import Pixels, normalize
+from lolvit_runtimes.preprocessing import Pixels, normalize
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON
 from lolvit_runtimes.session import FloatArray
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from lolvit.artifact import Preprocess
+from lolvit.manifest import Preprocess
 from lolvit_export.quantization.onnx_graph import Graph, attribute, rebuilt
 from lolvit_export.quantization.ranges import Range
-from lolvit_runtimes.preprocess import Pixels
+from lolvit_runtimes.preprocessing import Pixels
 from lolvit_runtimes.session import FloatArray
 
 _LEVELS = 255

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lolvit.artifact import Artifact, Precision
 from lolvit.files import sha256_of, size_of
+from lolvit.manifest import Artifact, Precision
 from lolvit_export.quantization.plan import Plan
 
 

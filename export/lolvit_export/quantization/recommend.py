@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lolvit.artifact import Artifact
+from lolvit.manifest import Artifact
 
 _KEY = ".times_fp32"
 

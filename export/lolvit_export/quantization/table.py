@@ -9,7 +9,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from lolvit.artifact import Artifact, Precision, Preprocess
+from lolvit.manifest import Artifact, Precision, Preprocess
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.precisions import QUANTIZERS
 from lolvit_export.quantization.quantizer import Quantizer

@@ -15,8 +15,8 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer.quantizer import AlgorithmName
 from ai_edge_quantizer.quantizer import Quantizer as EdgeQuantizer
 
-from lolvit.artifact import Artifact, Precision, Preprocess
 from lolvit.files import write_atomic
+from lolvit.manifest import Artifact, Precision, Preprocess
 from lolvit_export.quantization import tflite_four_bits as four_bits
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
@@ -32,7 +32,7 @@ from lolvit_export.quantization.selection import (
     refuse_ranges,
 )
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
-from lolvit_runtimes.preprocess import Pixels, to_input
+from lolvit_runtimes.preprocessing import Pixels, to_input
 
 _WEIGHT_BITS = 8
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lolvit.artifact import Artifact, Format, Precision
+from lolvit.manifest import Artifact, Format, Precision
 from lolvit_export.quantization.judge import Judge, Score
 from lolvit_export.quantization.plan import Candidate, Method, Plan
 from lolvit_export.quantization.quantizer import Layer, Quantizer

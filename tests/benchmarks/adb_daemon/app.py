@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lolvit.artifact import Artifact, TensorSpec
-from lolvit_benchmarks.devices.adb_contract import PACKAGE
+from lolvit.manifest import Artifact, TensorSpec
+from lolvit_benchmarks.backends.android.contract import PACKAGE
 from lolvit_runtimes.session import Session, open_session
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import org.json.JSONArray
 import org.json.JSONException
 import org.json.JSONObject
 
-/** Reads `manifest.json` as lolvit/artifact.py writes it, schema version 1. */
+/** Reads `manifest.json` as lolvit/manifest.py writes it, schema version 1. */
 internal class ManifestReader(private val source: ModelSource) {
     private val where = "$source/$MANIFEST"
 

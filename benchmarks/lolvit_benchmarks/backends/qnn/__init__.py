@@ -1,0 +1,1 @@
+"""Qualcomm's estimates of a model on its chips: nothing is run there."""

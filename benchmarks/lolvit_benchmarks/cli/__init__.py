@@ -1,0 +1,1 @@
+"""The commands of `lolvit` that measure, compare and report."""

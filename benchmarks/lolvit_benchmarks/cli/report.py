@@ -1,0 +1,68 @@
+"""`lolvit report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lolvit import output
+from lolvit.errors import UserError
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("results", type=_PATH, nargs=-1)
+@click.option("--out", type=_PATH, help="Write a page here: one HTML file that opens offline.")
+@click.option("--markdown", type=_PATH, help="Write a table for a pull request here.")
+@click.option("--manifest", "folders", type=_PATH, multiple=True,
+              help="A folder whose artifacts' checks the page shows; may be repeated.")  # fmt: skip
+@click.option("--accuracy", "counted", type=_PATH, multiple=True,
+              help="What lolvit evaluate --json printed; may be repeated.")  # fmt: skip
+@click.option("--verified", type=_PATH, multiple=True,
+              help="What lolvit verify --json printed; may be repeated.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def report(
+    results: tuple[Path, ...],
+    out: Path | None,
+    markdown: Path | None,
+    folders: tuple[Path, ...],
+    counted: tuple[Path, ...],
+    verified: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Show RESULTS of lolvit bench: a table here, and a page or Markdown in files.
+
+    Results of several devices, and --verified, make one table of every device.
+    """
+    from lolvit.accuracy import read_accuracy
+    from lolvit.files import write_atomic
+    from lolvit.manifest import read_manifest
+    from lolvit.verification import read_verification
+    from lolvit_benchmarks.reporting.table import as_markdown, show
+    from lolvit_benchmarks.results.files import read_result
+
+    if not results and not verified:
+        raise click.UsageError("nothing to show: give a result of lolvit bench, or --verified FILE")
+    documents = [read_result(path) for path in results]
+    manifests = [read_manifest(folder) for folder in folders]
+    accuracies = [read_accuracy(path) for path in counted]
+    checks = [read_verification(path) for path in verified]
+    if {path.resolve() for path in (out, markdown) if path} & {p.resolve() for p in results}:
+        raise UserError("would overwrite a result file", remedy="choose another --out")
+    for document in documents:
+        show(document, output.results())
+    written = []
+    if out is not None:
+        from lolvit_benchmarks.reporting.html import as_html  # loads matplotlib
+
+        write_atomic(out, as_html(documents, manifests, accuracies, checks))
+        written.append(out)
+    if markdown is not None:
+        write_atomic(markdown, as_markdown(documents, checks))
+        written.append(markdown)
+    for path in written:
+        output.console().print(f"written to {path}", markup=False)
+    if as_json:
+        output.print_json({"written": [str(path) for path in written], "results": len(documents)})

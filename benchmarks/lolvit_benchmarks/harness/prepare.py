@@ -1,0 +1,222 @@
+"""Models into folders of artifacts: a name is exported, in a child process and into a cache, so
+that only the manifest crosses to here; a folder is taken as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+import lolvit
+from lolvit.errors import UserError
+from lolvit.files import sha256_of
+from lolvit.manifest import MANIFEST_NAME, Artifact, Manifest, check_artifact, read_manifest
+from lolvit.weights import find_weights
+from lolvit_benchmarks.harness.child import run_module
+
+Say = Callable[[str], None]
+
+_STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model by name or folder, and what is needed of it; height and width for a name, None for
+    the model's own. Of `precisions` each is needed; those `tried` are exported as well, where the
+    format has them."""
+
+    model: str
+    formats: tuple[str, ...]
+    precisions: tuple[str, ...]
+    tried: tuple[str, ...]
+    size: tuple[int, int] | None
+    weights: Path | None = None
+
+    def all_precisions(self) -> list[str]:
+        """Return every precision to export, each once."""
+        return list(dict.fromkeys((*self.precisions, *self.tried)))
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return every (format, precision) that is needed."""
+        return [(format, precision) for format in self.formats for precision in self.precisions]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folder of artifacts, its manifest read."""
+
+    folder: Path
+    manifest: Manifest
+
+    def formats(self) -> set[str]:
+        """Return the formats that it has artifacts of."""
+        return {artifact.format for artifact in self.manifest.artifacts}
+
+    def artifact(self, format: str, precision: str) -> Artifact:
+        """Return an artifact whose file matches the manifest.
+
+        Raises:
+            UserError: there is none of that format and precision, or its file was changed.
+        """
+        artifact = self.manifest.find(format, precision)
+        if artifact is None:
+            have = ", ".join(f"{a.format} {a.precision}" for a in self.manifest.artifacts)
+            raise UserError(
+                f"holds no {format} artifact in {precision}, only {have or 'nothing'}",
+                where=str(self.folder),
+                remedy=f"export it again with --to {format} --precision {precision}",
+            )
+        check_artifact(self.folder, artifact)
+        return artifact
+
+
+def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
+    """Return a model's artifacts: of a folder that exists, else exported, or from the cache where
+    an earlier export of the same sources, size, precision and weights is whole.
+
+    Raises:
+        LolvitError: the model is unknown, its export failed, or its folder lacks an artifact.
+    """
+    path = Path(wanted.model)
+    if path.exists() or _looks_like_path(wanted.model):
+        prepared = open_folder(path)
+        _refuse_other_size(prepared, wanted.size)
+    else:
+        prepared = _from_cache(wanted, cache, fresh=fresh, say=say)
+    for format, precision in wanted.pairs():
+        prepared.artifact(format, precision)
+    for format in wanted.formats:
+        if format not in prepared.formats():
+            prepared.artifact(format, wanted.all_precisions()[0])  # says what there is
+    return prepared
+
+
+def default_cache() -> Path:
+    """Return the folder of exports that benchmarks made, for this user."""
+    return Path(platformdirs.user_cache_dir("lolvit")) / "exports"
+
+
+def _looks_like_path(model: str) -> bool:
+    return "/" in model and not model.startswith("timm/")
+
+
+def is_artifact(model: str) -> bool:
+    """Whether a model is given as one artifact of an export folder."""
+    path = Path(model)
+    return path.exists() and (path.is_file() or path.suffix == ".mlpackage")
+
+
+def artifact_formats(models: Iterable[str]) -> set[str]:
+    """Return the formats of those models that are given as artifacts.
+
+    Raises:
+        UserError: the manifest beside one can't be read or lacks it.
+    """
+    given = [open_folder(Path(model)) for model in models if is_artifact(model)]
+    return {artifact.format for one in given for artifact in one.manifest.artifacts}
+
+
+def open_folder(path: Path) -> Prepared:
+    """Open an export folder, or one artifact in it: a folder that holds no other.
+
+    Raises:
+        UserError: there is none, or its manifest can't be read or lacks the artifact.
+    """
+    if is_artifact(str(path)):
+        manifest = read_manifest(path.parent)
+        own = tuple(a for a in manifest.artifacts if a.path == path.name)
+        if not own:
+            raise UserError(
+                "is not in the manifest beside it", where=str(path), remedy="export again"
+            )
+        return Prepared(path.parent, manifest.model_copy(update={"artifacts": own}))
+    if not path.is_dir():
+        raise UserError(
+            "no such folder", where=str(path), remedy="give a folder that holds a manifest.json"
+        )
+    return Prepared(path, read_manifest(path))
+
+
+def _refuse_other_size(prepared: Prepared, size: tuple[int, int] | None) -> None:
+    if size is not None and prepared.manifest.size != size:
+        have, want = ("x".join(map(str, pair)) for pair in (prepared.manifest.size, size))
+        raise UserError(
+            f"is an export for {have}, not {want}",
+            where=str(prepared.folder),
+            remedy="leave out --size, or give the model's name",
+        )
+
+
+def _from_cache(wanted: Wanted, cache: Path, *, fresh: bool, say: Say) -> Prepared:
+    place = cache / _key(wanted)
+    formats = set(wanted.formats)
+    found = _whole(place)
+    if found is not None and not fresh:
+        have = {(a.format, a.precision) for a in found.manifest.artifacts}
+        if have.issuperset(wanted.pairs()) and found.formats().issuperset(wanted.formats):
+            return found
+        formats |= {a.format for a in found.manifest.artifacts}
+    return _export(wanted, sorted(formats), place, say)
+
+
+def _whole(place: Path) -> Prepared | None:
+    """Return the export in a cache folder if every file in it is as its manifest says."""
+    for manifest in place.glob(f"*/{MANIFEST_NAME}"):
+        try:
+            prepared = Prepared(manifest.parent, read_manifest(manifest.parent))
+            for artifact in prepared.manifest.artifacts:
+                check_artifact(prepared.folder, artifact)
+        except UserError:  # made by another lolvit, or damaged: to be exported again
+            continue
+        return prepared
+    return None
+
+
+def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepared:
+    say(f"exporting {wanted.model} to {', '.join(formats)} (kept for the next time)")
+    arguments = ["export", wanted.model, "--to", ",".join(formats)]
+    arguments += ["--precision", ",".join(wanted.all_precisions())]
+    arguments += ["--size", "x".join(map(str, wanted.size))] if wanted.size else []
+    arguments += ["--weights", str(wanted.weights)] if wanted.weights else []
+    if "qnn" in formats:  # its devices compile for their own chips
+        arguments += ["--soc", "none", *([] if wanted.weights else ["--for-timing"])]
+    document = run_module(
+        "lolvit",
+        [*arguments, "--out", str(place), "--json"],
+        what=f"export of {wanted.model}",
+        hear=lambda line: say(f"  {line}") if _STEP.match(line) else None,
+    )
+    return open_folder(Path(document["folder"]))
+
+
+def _key(wanted: Wanted) -> str:
+    """Return what is the same for exports that would give the same artifacts."""
+    parts = {
+        "model": wanted.model,
+        "size": wanted.size,
+        "precisions": sorted(wanted.all_precisions()),
+        "weights": sha256_of(find_weights(wanted.weights)) if wanted.weights else None,
+        "version": lolvit.__version__,
+        "sources": _sources(("lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_export")),
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{Path(wanted.model).name}-{digest[:16]}"
+
+
+def _sources(packages: Iterable[str]) -> str:
+    """Return a digest of packages' Python files: in a work tree they change while the version does
+    not, and a stale export would be timed."""
+    digest = hashlib.sha256()
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            for path in sorted(Path(folder).rglob("*.py")):
+                digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+                digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()

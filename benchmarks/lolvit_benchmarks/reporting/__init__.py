@@ -1,0 +1,1 @@
+"""Results as tables, as Markdown and as an HTML page."""

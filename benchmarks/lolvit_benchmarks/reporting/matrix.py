@@ -1,0 +1,143 @@
+"""Every device in one table: what was measured, estimated or only checked there: pure.
+
+A figure is one of the three, and says which: measured ratios have an interval, a vendor's estimate
+has the word, and an emulator gives decibels and no time at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lolvit.manifest import Artifact
+from lolvit.verification import VerificationDocument
+from lolvit_benchmarks.reporting import text as words
+from lolvit_benchmarks.reporting.grid import Grid
+from lolvit_benchmarks.results.device import Estimate
+from lolvit_benchmarks.results.document import Document, Failure, Result
+
+EMULATED = frozenset({"qnn-emulator", "arm64"})  # numbers without a time
+_EMPTY = "–"
+_NOTE = (
+    "Milliseconds are medians. Measured: the ratio has its 95 % interval. Estimate: the guess of "
+    "a vendor's tool, nothing was run. Checked: the artifact's logits against eager PyTorch, the "
+    "worst photo's decibels; an emulator tells no time."
+)
+_HEADINGS = (
+    "device",
+    "what",
+    "first model",
+    "second model",
+    "ratio",
+    "how known",
+    "runs on",
+    "remark",
+)
+
+
+def grid(
+    documents: Sequence[Document], verified: Sequence[VerificationDocument] = ()
+) -> Grid | None:
+    """Return the table; none where all that is known was measured on this machine alone, which
+    other tables show."""
+    rows = [row for document in documents for row in _rows(document)]
+    rows += [
+        _verified(document, artifact) for document in verified for artifact in document.artifacts
+    ]
+    rows += [_refused(document, one.artifact, one.error)
+             for document in verified for one in document.failures]  # fmt: skip
+    elsewhere = verified or any(
+        document.estimates
+        or any(result.device != words.HOST for result in document.results)
+        or any(failure.device not in (None, words.HOST) for failure in document.failures)
+        for document in documents
+    )
+    if not elsewhere:
+        return None
+    return Grid("Every device", _HEADINGS, tuple(rows), left=len(_HEADINGS), note=_NOTE)
+
+
+def _rows(document: Document) -> Iterator[tuple[str, ...]]:
+    yield from map(_measured, document.results, [document] * len(document.results))
+    yield from map(_estimated, document.estimates)
+    yield from map(_failed, document.failures)
+
+
+def _measured(result: Result, document: Document) -> tuple[str, ...]:
+    a, b = result.a, result.b
+    reasons = [reason.text for reason in result.verdict.reasons]
+    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return (
+        _device(result, document),
+        f"{words.runtime_name(result.runtime)} {result.precision}, "
+        f"{words.threads(result.threads)}, {words.size(a)}",
+        f"{words.named(result, a)}: {words.milliseconds(a.median_ms)} ms",
+        f"{words.named(result, b)}: {words.milliseconds(b.median_ms)} ms",
+        f"{words.times(result.speedup.ratio)} ({words.interval(result.speedup)})",
+        f"measured, {words.verdict(result)}",
+        _both_places(result.placement.a, result.placement.b),
+        f"{reasons[-1]}{more}" if reasons else "",
+    )
+
+
+def _device(result: Result, document: Document) -> str:
+    info = result.device_info
+    if info is None:
+        return f"{result.device}: {document.environment.cpu or document.environment.architecture}"
+    return f"{info.id}: {info.name}{' (in software)' if info.software else ''}"
+
+
+def _estimated(estimate: Estimate) -> tuple[str, ...]:
+    a, b = estimate.a, estimate.b
+    return (
+        f"{estimate.device.id}: {estimate.device.name}",
+        f"{estimate.runtime} {estimate.precision}, {a.size[0]}x{a.size[1]}",
+        f"{a.model}: {words.milliseconds(a.ms)} ms",
+        f"{b.model}: {words.milliseconds(b.ms)} ms",
+        words.times(estimate.ratio),
+        "estimate",
+        _both_places(a.placement, b.placement),
+        " ".join(estimate.notes),
+    )
+
+
+def _failed(failure: Failure) -> tuple[str, ...]:
+    what = " ".join(filter(None, (failure.runtime, failure.precision)))
+    model = failure.model or _EMPTY
+    device = failure.device or words.HOST
+    return (device, what or _EMPTY, model, _EMPTY, _EMPTY, "no result", _EMPTY, failure.what)
+
+
+def _verified(document: VerificationDocument, artifact: Artifact) -> tuple[str, ...]:
+    size = "x".join(map(str, document.size))
+    found = {gate.name: gate.value for gate in artifact.gates}
+    decibels = [f"{value:.1f} dB" for name, value in found.items() if name.endswith(".snr_db")]
+    shares = [f"{value:.0%} {name.partition('.on_')[2].upper()}"
+              for name, value in found.items() if ".on_" in name]  # fmt: skip
+    return (
+        document.device,
+        f"{artifact.path}, {size}",
+        f"{document.model}: {', '.join(decibels) or _EMPTY}",
+        _EMPTY,
+        _EMPTY,
+        "emulated: checked" if document.device in EMULATED else "checked",
+        ", ".join(shares) or "not told",
+        "; ".join(artifact.failed_gates()) or "all gates passed",
+    )
+
+
+def _refused(document: VerificationDocument, artifact: str, error: str) -> tuple[str, ...]:
+    return (document.device, artifact, document.model, _EMPTY, _EMPTY, "no result", _EMPTY, error)
+
+
+def _both_places(a: Mapping[str, int], b: Mapping[str, int]) -> str:
+    one, other = place(a), place(b)
+    return one if one == other else f"{one}; {other}"
+
+
+def place(placement: Mapping[str, int]) -> str:
+    """Return where operations run, in shares: `100 % HTP`."""
+    total = sum(placement.values())
+    if not total:
+        return "not told"
+    parts = sorted(placement.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count / total:.0%} {name}" for name, count in parts if count)

@@ -1,0 +1,293 @@
+"""Plots of results as SVG text, to stand inside a page.
+
+They are drawn in placeholder colours, which become the page's own CSS variables, so that one plot
+reads on light and on dark; and at two widths, since text in a scaled drawing shrinks with it.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import itertools
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.analysis.scaling import Growth, pixels
+from lolvit_benchmarks.reporting import text as words
+from lolvit_benchmarks.reporting.accuracies import Point
+from lolvit_benchmarks.results.document import Result, Side
+
+WIDE, NARROW = 7.6, 3.5  # inches
+_INK, _FAINT, _A, _B, _PAGE = "#010203", "#010204", "#010205", "#010206", "#010207"
+_VARIABLES = {_INK: "--ink", _FAINT: "--line", _A: "--a", _B: "--b", _PAGE: "--page"}
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.5,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "grid.color": _FAINT,
+    "grid.linewidth": 0.7,
+}
+_NICE = (1, 1.5, 2, 3, 5, 7)
+
+
+def ratios(results: Sequence[Result], width: float) -> str:
+    """Return each result's ratio as a dot with its 95 % interval, against the line of equality."""
+    labels = _ratio_labels(results, width)
+    lines = max(label.count("\n") + 1 for label in labels)
+    with _figure(width, 0.6 + (0.34 + 0.18 * lines) * len(results)) as (figure, axes):
+        axes.axvline(1, color=_INK, linewidth=1, linestyle=(0, (3, 3)))
+        for row, (result, label) in enumerate(zip(results, labels, strict=True)):
+            speedup = result.speedup
+            axes.plot([speedup.low, speedup.high], [row, row], color=_A, linewidth=2.5)
+            axes.plot([speedup.ratio], [row], "o", color=_A, markersize=6)
+            axes.annotate(words.times(speedup.ratio), (speedup.high, row), xytext=(7, 0),
+                          textcoords="offset points", va="center", weight="bold")  # fmt: skip
+            axes.annotate(label, (0, row), xytext=(2, 9), textcoords="offset points",
+                          bbox={"facecolor": _PAGE, "edgecolor": "none", "pad": 1})  # fmt: skip
+        top = max(1.3, 1.22 * max(result.speedup.high for result in results))
+        axes.set(xlim=(0, top), ylim=(len(results) - 0.6, -0.5 - 0.25 * lines))
+        axes.set_xlabel("times as fast (dashed: equally fast)")
+        axes.yaxis.set_visible(False)
+        axes.grid(axis="x")
+        return _svg(figure, "ratio of medians with 95 % intervals")
+
+
+def _ratio_labels(results: Sequence[Result], width: float) -> list[str]:
+    several = len({result.b.model for result in results}) > 1
+    labels = [f"{r.b.model}, {_where(r)}" if several else _where(r) for r in results]
+    return ["\n".join(textwrap.wrap(label, round(11 * width))) for label in labels]
+
+
+def distribution(result: Result, width: float) -> str:
+    """Return every run of both sides as a dot over its latency, medians and p90 marked."""
+    with _figure(width, 1.9) as (figure, axes):
+        jitter = np.random.default_rng(0)
+        for row, side, color in ((1, result.a, _A), (0, result.b, _B)):
+            height = row + jitter.uniform(-0.16, 0.16, len(side.samples))
+            axes.plot(side.samples, height, ".", color=color, alpha=0.45, markersize=3.5)
+            axes.plot([side.median_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=2)
+            axes.plot([side.p90_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=1,
+                      linestyle=(0, (2, 2)))  # fmt: skip
+            label = f"{side.model}: median {words.milliseconds(side.median_ms)} ms"
+            axes.text(0, row + 0.42, label, va="center", transform=axes.get_yaxis_transform())
+        _logarithmic_ms(axes, [*result.a.samples, *result.b.samples])
+        axes.set(ylim=(-0.35, 1.62))
+        axes.yaxis.set_visible(False)
+        axes.grid(axis="x")
+        return _svg(figure, f"distribution of the runs, {words.place(result)}")
+
+
+def run_order(result: Result, width: float) -> str:
+    """Return every run over its place in the measurement, relative to its side's median. Runs above
+    the frame are drawn as triangles at its edge."""
+    with _figure(width, 2.1) as (figure, axes):
+        top = _frame_top((result.a, result.b))
+        lowest = 0.0
+        for side, color in ((result.a, _A), (result.b, _B)):
+            excess = np.asarray(side.samples) / side.median_ms - 1
+            lowest = min(lowest, float(excess.min()))
+            order, inside = np.asarray(side.sample_order), excess <= top
+            axes.plot(order[inside], excess[inside], ".", color=color, markersize=3.5,
+                      label=side.model)  # fmt: skip
+            axes.plot(order[~inside], np.full((~inside).sum(), top), "^", color=color, markersize=4)
+        for start in _block_starts(result.a, result.b):
+            axes.axvline(start - 0.5, color=_FAINT, linewidth=0.7)
+        axes.set(ylim=(1.1 * min(lowest, -top / 4), top * 1.06))
+        axes.set_xlabel("run (vertical lines: blocks)")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.grid(axis="y")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False,
+                    borderaxespad=0, markerscale=2.5, handletextpad=0.1)  # fmt: skip
+        return _svg(figure, f"latency over the order of runs, {words.place(result)}")
+
+
+def against_parameters(results: Sequence[Result], width: float) -> str:
+    """Return every model of one setting by its parameters and its median latency."""
+    sides = {side.model: side for result in results for side in (result.a, result.b)}
+    with _figure(width, 3.0) as (figure, axes):
+        for side in sides.values():
+            color = _A if side.model == results[0].a.model else _B
+            axes.plot([side.params / 1e6], [side.median_ms], "o", color=color)
+            axes.annotate(side.model, (side.params / 1e6, side.median_ms), xytext=(5, 5),
+                          textcoords="offset points")  # fmt: skip
+        axes.set(xlim=(0, 1.3 * max(side.params / 1e6 for side in sides.values())), ylim=(0, None))
+        axes.set_xlabel("parameters, millions")
+        axes.set_ylabel("median, ms")
+        axes.grid()
+        return _svg(figure, f"latency against parameters, {_where(results[0])}")
+
+
+def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
+    """Return top-1 over the median latency of every artifact in every runtime: up and to the left
+    is better."""
+    markers = dict(zip(dict.fromkeys(p.runtime for p in points), itertools.cycle("os^vD")))
+    with _figure(width, 3.4) as (figure, axes):
+        for point in points:
+            axes.plot([point.ms], [100 * point.top1], markers[point.runtime], markersize=6,
+                      color=_A if point.model == points[0].model else _B)  # fmt: skip
+            axes.annotate(point.precision, (point.ms, 100 * point.top1), xytext=(4, 4),
+                          textcoords="offset points", fontsize=8)  # fmt: skip
+        for runtime, marker in markers.items():
+            axes.plot([], [], marker, color=_INK, label=runtime)
+        axes.set_xscale("log")
+        times = [point.ms for point in points]
+        _plain_ticks(axes.xaxis, _nice_between(min(times), max(times)))
+        axes.set_xlabel("median, ms")
+        axes.set_ylabel("top-1, %")
+        axes.margins(0.12)
+        axes.set_ylim(axes.get_ylim()[0], min(axes.get_ylim()[1], 100.5))
+        axes.grid()
+        axes.legend(frameon=False)
+        return _svg(figure, "accuracy over latency")
+
+
+def over_sizes(group: Sequence[Growth], width: float) -> str:
+    """Return the median of each model over the side of its input, both axes logarithmic."""
+    with _figure(width, 3.0) as (figure, axes):
+        for growth, color, marker in zip(group, itertools.cycle((_A, _B)), itertools.cycle("os^vD"),
+                                         strict=False):  # fmt: skip
+            sides = [math.sqrt(pixels(side)) for side in growth.sides]
+            medians = [side.median_ms for side in growth.sides]
+            axes.plot(sides, medians, marker=marker, color=color,
+                      label=f"{growth.model}: pixels^{growth.exponent:.2f}")  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        ticks = sorted({round(math.sqrt(pixels(side))) for g in group for side in g.sides})
+        _plain_ticks(axes.xaxis, ticks)
+        medians = [side.median_ms for growth in group for side in growth.sides]
+        _plain_ticks(axes.yaxis, _nice_between(min(medians), max(medians)))
+        axes.set_xlabel("side of the input, pixels (square root of height x width)")
+        axes.set_ylabel("median, ms")
+        axes.grid()
+        axes.legend(frameon=False)
+        return _svg(figure, "latency over input size")
+
+
+def without_pause(result: Result, width: float) -> str:
+    """Return the sustained latency of both sides over time, relative to each one's burst."""
+    with _figure(width, 2.1) as (figure, axes):
+        for side, color in ((result.a, _A), (result.b, _B)):
+            if (curve := side.sustained) is not None:
+                slower = np.asarray(curve.median_ms) / curve.burst_ms - 1
+                axes.plot(curve.at_s, slower, color=color, label=side.model)
+        low, high = axes.get_ylim()
+        axes.set(ylim=(min(low, -0.05), max(high, 0.1)))
+        axes.axhline(0, color=_INK, linewidth=1, linestyle=(0, (3, 3)))
+        axes.set_xlabel("seconds without a pause (dashed: the burst)")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.grid(axis="y")
+        axes.legend(frameon=False, ncols=2)
+        return _svg(figure, f"latency without a pause, {words.place(result)}")
+
+
+def stages(result: Result, width: float) -> str:
+    """Return the profiled time of both sides as bars of their stages, which are listed below."""
+    sides = [(side, color) for side, color in ((result.a, _A), (result.b, _B)) if side.profile]
+    lists = ["\n".join(textwrap.wrap(_stage_list(side), round(13 * width))) for side, _ in sides]
+    lines = [text.count("\n") + 1 for text in lists]
+    with _figure(width, 0.6 + sum(0.72 + 0.17 * count for count in lines)) as (figure, axes):
+        top = 0.0
+        for (side, color), text, count in zip(sides, lists, lines, strict=True):
+            _stage_bar(axes, side, top + 0.42, color)
+            axes.text(0, top + 0.1, side.model, va="center", weight="bold")
+            axes.text(0, top + 0.66, text, va="top")
+            top += 0.72 + 0.17 * count
+        axes.set(ylim=(top, -0.1), xlim=(0, None))
+        axes.set_xlabel("milliseconds in operations, profiled")
+        axes.yaxis.set_visible(False)
+        return _svg(figure, f"time by stage, {words.place(result)}")
+
+
+def _stage_bar(axes: Axes, side: Side, height: float, color: str) -> None:
+    start = 0.0
+    for number, stage in enumerate(side.profile.stages if side.profile else ()):
+        axes.barh(height, stage.ms, 0.36, start, color=color, alpha=0.9 - 0.45 * (number % 2))
+        start += stage.ms
+
+
+def _stage_list(side: Side) -> str:
+    times = side.profile.stages if side.profile else ()
+    return ", ".join(f"{time.stage} {words.milliseconds(time.ms)}" for time in times)
+
+
+def _where(result: Result) -> str:
+    name = words.runtime_name(result.runtime)
+    return f"{name}, {result.precision}, {words.threads(result.threads)}, {words.size(result.a)}"
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        axes.tick_params(length=0)
+        axes.set_axisbelow(True)
+        yield figure, axes
+
+
+def _logarithmic_ms(axes: Axes, samples: Sequence[float]) -> None:
+    """Scale x by its logarithm, with plain numbers as ticks."""
+    low, high = min(samples) / 1.08, max(samples) * 1.08
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    _plain_ticks(axes.xaxis, _nice_between(low, high))
+    axes.set_xlabel("milliseconds (bar: median, dashed: p90)")
+
+
+def _nice_between(low: float, high: float) -> list[float]:
+    """Return at most seven round numbers between two bounds, evenly spaced by their logarithm."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in _NICE]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    return ticks[:: max(1, -(-len(ticks) // 7))]
+
+
+def _plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _frame_top(sides: Sequence[Side]) -> float:
+    """Return the excess over the median that all but the slowest 2 % of the runs stay below."""
+    return max(0.1, *(1.15 * (stats.percentile(s.samples, 0.98) / s.median_ms - 1) for s in sides))
+
+
+def _block_starts(*sides: Side) -> list[int]:
+    first: dict[int, int] = {}
+    for side in sides:
+        for block, order in zip(side.sample_block, side.sample_order, strict=True):
+            first[block] = min(order, first.get(block, order))
+    return sorted(first.values())[1:]
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """Return a figure as an `svg` element in the page's colours; ids differ between figures."""
+    buffer = io.StringIO()
+    salt = f"{label} {figure.get_figwidth()}"
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg ") :]
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, f"var({variable})")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

@@ -1,0 +1,127 @@
+"""Results as a table for the terminal, and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lolvit.verification import VerificationDocument
+from lolvit_benchmarks.analysis import scaling
+from lolvit_benchmarks.reporting import estimates as estimates_grid
+from lolvit_benchmarks.reporting import matrix, peers
+from lolvit_benchmarks.reporting import operations as operations_table
+from lolvit_benchmarks.reporting import sustained as sustained_grid
+from lolvit_benchmarks.reporting import text as words
+from lolvit_benchmarks.reporting.grid import Grid
+from lolvit_benchmarks.results.device import Estimate
+from lolvit_benchmarks.results.document import Document, Result
+
+_LEFT = ("runtime", "model", "against", "verdict")
+
+
+def show(document: Document, out: Console) -> None:
+    """Print a document's results, what makes them unstable, and what failed."""
+    if document.results:
+        out.print(_rich_table(document.results))
+    for grid in _all_grids(document.results, document.estimates):
+        _print_grid(grid, out)
+    for result in document.results:
+        if result.verdict.reasons:
+            out.print(f"UNSTABLE: {words.place(result)}", markup=False, style="red")
+        for reason in result.verdict.reasons:
+            out.print(f"  {reason.text}", markup=False)
+    for note in words.all_notes((*document.results, *document.estimates)):
+        out.print(note, markup=False, style="yellow")
+    for failure in document.failures:
+        out.print(f"FAILED: {words.failed(failure)}: {failure.what}", markup=False, style="red")
+    if document.state == "interrupted":
+        out.print("Interrupted: these are the results until then.", style="red")
+
+
+def grids(results: Sequence[Result]) -> list[Grid]:
+    """Return the tables that several models, several sizes or a long run make."""
+    makers = (peers, scaling, sustained_grid)
+    return [grid for maker in makers for grid in maker.grids(results)]
+
+
+def _all_grids(results: Sequence[Result], estimates: Sequence[Estimate]) -> list[Grid]:
+    return [*grids(results), *estimates_grid.grids(estimates), *operations_table.grids(results)]
+
+
+def _print_grid(grid: Grid, out: Console) -> None:
+    """Print title and note as lines of their own: rich would fold them to the table's width."""
+    table = Table()
+    for number, heading in enumerate(grid.headings):
+        table.add_column(escape(heading), justify="left" if number < grid.left else "right")
+    for row in grid.rows:
+        table.add_row(*map(escape, row))
+    out.print(grid.title, markup=False, style="bold")
+    out.print(table)
+    if grid.note:
+        out.print(grid.note, markup=False, style="italic")
+
+
+def _rich_table(results: Sequence[Result]) -> Table:
+    table = Table()
+    for heading in words.HEADINGS:
+        table.add_column(heading, justify="left" if heading in _LEFT else "right")
+    for result in results:
+        table.add_row(*words.row(result))
+    return table
+
+
+def as_markdown(
+    documents: Sequence[Document], verified: Sequence[VerificationDocument] = ()
+) -> str:
+    """Return the results of all documents as Markdown, with the conditions they hold under, and
+    what was verified on devices where nothing is timed."""
+    results = [result for document in documents for result in document.results]
+    lines = ["### Latency", "", *_markdown_table(results), ""] if results else []
+    estimates = [estimate for document in documents for estimate in document.estimates]
+    everywhere = matrix.grid(documents, verified)
+    for grid in ([everywhere] if everywhere else []) + _all_grids(results, estimates):
+        lines += [f"### {grid.title}", "", *_markdown_grid(grid), "", grid.note, ""]
+    lines += [f"- {words.headline(result)}" for result in results]
+    lines += _warnings(documents)
+    lines += [
+        f"- Machine: {words.machine(document)}; profile {document.profile.name}, "
+        f"{document.environment.date}, lolvit {document.environment.lolvit_version}"
+        for document in documents
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(results: Sequence[Result]) -> list[str]:
+    rule = ("---" if heading in _LEFT else "---:" for heading in words.HEADINGS)
+    return _markdown_rows([words.HEADINGS, tuple(rule), *(words.row(r) for r in results)])
+
+
+def _markdown_grid(grid: Grid) -> list[str]:
+    rule = ("---" if number < grid.left else "---:" for number in range(len(grid.headings)))
+    return _markdown_rows([grid.headings, tuple(rule), *grid.rows])
+
+
+def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+
+
+def _warnings(documents: Sequence[Document]) -> list[str]:
+    results = [result for document in documents for result in document.results]
+    estimates = [estimate for document in documents for estimate in document.estimates]
+    lines = [
+        f"- **UNSTABLE** ({words.place(result)}): {reason.text}."
+        for result in results
+        for reason in result.verdict.reasons
+    ]
+    lines += [f"- **{note}**" for note in words.all_notes((*results, *estimates))]
+    for document in documents:
+        lines += [
+            f"- **Failed**: {words.failed(failure)}: {failure.what}"
+            for failure in document.failures
+        ]
+        if document.state == "interrupted":
+            lines.append("- **Interrupted**: the run ended before all was measured.")
+    return lines

@@ -1,0 +1,1 @@
+"""The result document: its types, its JSON Schema, its files."""

@@ -1,0 +1,101 @@
+"""Result documents on disk: written whole or not at all, read with one line where that fails."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lolvit.errors import UserError
+from lolvit.files import write_atomic
+from lolvit_benchmarks.results.document import KIND, SCHEMA_VERSION, Document
+
+LATEST_NAME = "result.json"
+_ROW_OF_NUMBERS = re.compile(r"\[\n\s+([-+.\deE,\s]+?)\n\s*\]")
+
+
+def new_path(folder: Path) -> Path:
+    """Return a path for one run's results that no other run uses, whenever it starts."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return folder / f"result-{stamp}-{secrets.token_hex(3)}.json"
+
+
+def ensure_writable(folder: Path) -> None:
+    """Make the folder, and find out before measuring whether results can be written there.
+
+    Raises:
+        UserError: they can't.
+    """
+    trial = folder / f".{secrets.token_hex(6)}"
+    write_atomic(trial, b"")
+    trial.unlink()
+
+
+def save(document: Document, path: Path) -> None:
+    """Write a document atomically.
+
+    Raises:
+        UserError: the folder is read-only or full.
+    """
+    write_atomic(path, as_text(document))
+
+
+def save_latest(document: Document, path: Path) -> Path:
+    """Write a document to `path` and, as a copy, to `result.json` beside it: of several runs into
+    one folder that is the one that ended last, whole. Return the latter's path.
+
+    Raises:
+        UserError: the folder is read-only or full.
+    """
+    save(document, path)
+    save(document, path.with_name(LATEST_NAME))
+    return path.with_name(LATEST_NAME)
+
+
+def as_text(document: Document) -> str:
+    """Return a document as indented JSON, each row of numbers on one line."""
+    text = json.dumps(document.model_dump(mode="json"), indent=1, allow_nan=False)
+    return _ROW_OF_NUMBERS.sub(lambda row: f"[{' '.join(row[1].split())}]", text) + "\n"
+
+
+def read_result(path: Path) -> Document:
+    """Read and validate a result file.
+
+    Raises:
+        UserError: it is missing, not JSON, of another kind or schema version, or a field is wrong.
+    """
+    content = _read_json(path)
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise UserError(
+            "not a result of lolvit bench", where=str(path), remedy="give its result.json"
+        )
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"result of schema version {content.get('schema_version')!r}, this lolvit reads "
+            f"{SCHEMA_VERSION}",
+            where=str(path),
+            remedy="measure again, or use the lolvit that wrote it",
+        )
+    try:
+        return Document.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"field '{place}': {first['msg']}", where=str(path), remedy="measure again"
+        ) from error
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError("no such file", where=str(path), remedy="run: lolvit bench") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"not a result file: {error}", where=str(path), remedy="measure again"
+        ) from error

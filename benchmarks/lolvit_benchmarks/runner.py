@@ -1,0 +1,200 @@
+"""A run of `lolvit bench`: models prepared, compared on every device, results kept as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from lolvit.errors import DeviceError, GateFailedError
+from lolvit.manifest import Precision
+from lolvit_benchmarks.analysis.quality import rule
+from lolvit_benchmarks.backends.backend import Device, Job, Listener, Models
+from lolvit_benchmarks.backends.options import DeviceOptions
+from lolvit_benchmarks.backends.registry import Chosen
+from lolvit_benchmarks.harness.candidates import COMPARISON, Setting
+from lolvit_benchmarks.harness.environment import Environment, read_environment
+from lolvit_benchmarks.harness.inputs import Photo, open_photo
+from lolvit_benchmarks.harness.prepare import Wanted, prepare
+from lolvit_benchmarks.harness.schedule import PROFILES, Profile
+from lolvit_benchmarks.results import document as result
+from lolvit_benchmarks.results.device import Estimate
+from lolvit_benchmarks.results.document import Best
+from lolvit_benchmarks.results.files import ensure_writable, save, save_latest
+from lolvit_runtimes.table import RUNTIMES, require_runtime
+
+Size = tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure: `models` are names or folders, the first one against each other one. A size
+    of None is each model's own."""
+
+    models: tuple[str, ...]
+    devices: tuple[Chosen, ...]
+    precisions: tuple[Precision | Best, ...]
+    threads: tuple[int, ...]
+    sizes: tuple[Size, ...]
+    profile: str
+    cache: Path
+    weights: Path | None = None
+    photo: Path | None = None
+    fresh: bool = False
+    sustain_s: float | None = None
+    profile_ops: bool = False
+    device_options: DeviceOptions = field(default_factory=DeviceOptions)
+
+    def settings(self, device: Chosen) -> tuple[Setting, ...]:
+        """Return all that a device measures at one size, in order."""
+        return tuple(
+            Setting(runtime, precision, threads)
+            for runtime in device.runtimes
+            for precision in self.precisions
+            for threads in self.threads
+        )
+
+    def job(self, device: Chosen, groups: Sequence[Models], photo: Photo) -> Job:
+        """Return what a device is to compare."""
+        return Job(
+            groups=tuple(groups),
+            settings=self.settings(device),
+            profile=PROFILES[self.profile],
+            photo=photo,
+            sustain_s=self.sustain_s,
+            profile_ops=self.profile_ops,
+        )
+
+
+@dataclass
+class Findings:
+    """What a run has found so far: after each addition `path` holds it, marked as interrupted."""
+
+    path: Path
+    profile: Profile
+    photo: Photo
+    environment: Environment
+    results: list[result.Result] = field(default_factory=list)
+    estimates: list[Estimate] = field(default_factory=list)
+    failures: list[result.Failure] = field(default_factory=list)
+
+    def keep(
+        self,
+        *,
+        results: Sequence[result.Result] = (),
+        estimates: Sequence[Estimate] = (),
+        failures: Sequence[result.Failure] = (),
+    ) -> None:
+        """As `Keeper.keep`."""
+        self.results += results
+        self.estimates += estimates
+        self.failures += failures
+        if self.found:
+            save(self.document("interrupted"), self.path)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a figure to keep."""
+        return bool(self.results or self.estimates)
+
+    def document(self, state: Literal["complete", "interrupted"]) -> result.Document:
+        """Return the findings so far."""
+        return result.Document(
+            state=state,
+            profile=result.Plan(
+                name=self.profile.name,
+                seconds=self.profile.seconds,
+                cool_down_s=self.profile.cool_down_s,
+            ),
+            rule=rule(),
+            photo=result.Photo(name=self.photo.name, sha256=self.photo.sha256),
+            environment=self.environment,
+            results=tuple(self.results),
+            estimates=tuple(self.estimates),
+            failures=tuple(self.failures),
+        )
+
+
+def run(request: Request, path: Path, listener: Listener) -> result.Document:
+    """Measure all that is requested; a runtime or a device that fails is noted, and the others are
+    measured.
+
+    Raises:
+        UserError: a model, a runtime's package, the photo or an artifact is missing or wrong.
+        KeyboardInterrupt: interrupted; what was measured is in `path` and in `result.json` by it.
+    """
+    for chosen in request.devices:
+        for runtime in chosen.runtimes:
+            if runtime in RUNTIMES:
+                require_runtime(runtime)
+    devices = [(chosen, chosen.open(request.device_options)) for chosen in request.devices]
+    photo = open_photo(request.photo)
+    failures: list[result.Failure] = []
+    # All models before the first measurement: a name that is wrong is told at once.
+    groups = [_group(request, size, failures, listener) for size in request.sizes]
+    ensure_writable(path.parent)
+    findings = Findings(
+        path, PROFILES[request.profile], photo, read_environment(), failures=failures
+    )
+    try:
+        for chosen, device in devices:
+            _compare(device, request.job(chosen, groups, photo), findings, listener)
+    except KeyboardInterrupt:
+        if findings.found:
+            save_latest(findings.document("interrupted"), path)
+        raise
+    document = findings.document("complete")
+    save_latest(document, path)
+    return document
+
+
+def _compare(device: Device, job: Job, findings: Findings, listener: Listener) -> None:
+    try:
+        device.compare(job, findings, listener)
+    except DeviceError as error:
+        findings.keep(failures=[result.Failure(device=device.id, what=error.line())])
+
+
+def _group(
+    request: Request, size: Size, failures: list[result.Failure], listener: Listener
+) -> Models:
+    """Return the models at one size. Of several to compare with, one that can't be exported whole
+    is noted and left out."""
+    formats = tuple(dict.fromkeys(f for device in request.devices for f in device.formats))
+    found = []
+    for number, model in enumerate(request.models):
+        weights = request.weights if number == 0 else None
+        precisions = _wanted(request.precisions, trained=weights is not None)
+        wanted = Wanted(model, formats, *precisions, size, weights)
+        try:
+            made = prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say)
+        except (DeviceError, GateFailedError) as error:
+            if number == 0 or len(request.models) == COMPARISON:
+                raise
+            failures.append(result.Failure(model=model, what=error.line()))
+        else:
+            found.append(made)
+    if len(found) < COMPARISON:
+        raise DeviceError(f"no model is left to compare with; {failures[-1].what}")
+    names = distinct([prepared.manifest.model for prepared in found])
+    return list(zip(names, found, strict=True))
+
+
+def _wanted(precisions: Sequence[str], *, trained: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the precisions that are needed, and those that are tried where a format has them:
+    random weights don't bear int8."""
+    needed = tuple(precision for precision in precisions if precision != result.BEST)
+    if result.BEST not in precisions:
+        return needed, ()
+    return needed, ("fp32", "fp16", "int8") if trained else ("fp32", "fp16")
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with a number after those that occur for a second time and on."""
+    counts: dict[str, int] = {}
+    made = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        made.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return made

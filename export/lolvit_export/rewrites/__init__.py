@@ -1,0 +1,36 @@
+"""The static rewrite: what a device needs done to a captured graph, in order."""
+
+from __future__ import annotations
+
+from lolvit_export.rewrites.cancel_transposes import CancelTransposes
+from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
+from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
+from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
+from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
+from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
+from lolvit_export.rewrites.remove_expand import RemoveExpand
+from lolvit_export.rewrites.remove_identities import RemoveIdentities
+from lolvit_export.rewrites.rewrite import Refusal, Rewrite, apply, apply_all
+from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
+from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
+from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
+from lolvit_export.rewrites.transpose_relu_attention import TransposeReluAttention
+
+# The order matters; each line says why it stands where it does.
+STATIC_REWRITE: tuple[Rewrite, ...] = (
+    NormalizeLayoutOps(),  # first: the others know two changes of layout, not twenty
+    EinsumToMatmul(),  # before all that look for matmul
+    RemoveIdentities(),  # early: copies and eval dropout would hide producers from all below
+    CancelTransposes(),  # early: so would transposes that undo each other
+    FoldBatchNorm(),  # before the heads are split: a split projection must own its BatchNorm
+    PadAvgPoolToDivisible(),  # needs nothing of the others
+    StridedSliceToReshape(),  # needs nothing of the others
+    RemoveExpand(),  # after identities: only expands that change a shape are left
+    SplitQkvProjection(),  # gives the query a projection of its own, which the scale is folded into
+    FoldAttentionScale(),  # leaves ReLU right behind the product, which the next one looks for
+    TransposeReluAttention(),  # adds transposes of its own
+    SplitConcatConv(),  # after split heads and folded scale: both look for one convolution
+    CancelTransposes(),  # again, last: the swaps around attention meet the ones inside and vanish
+)
+
+__all__ = ["STATIC_REWRITE", "Refusal", "Rewrite", "apply", "apply_all"]

@@ -1,0 +1,1 @@
+"""Artifacts compared with eager PyTorch in their runtimes."""
