@@ -1,6 +1,6 @@
 """The variants, as a table.
 
-Each matches a MobileViT in parameters (within 3 %), with a classifier no larger than its twin's and
+Each matches a MobileViT in parameters (within 3 %), with a classifier no larger than its baseline's and
 at least 15 % of its multiply-adds, so that a speedup is never bought with less model.
 
 Shapes were chosen by measuring: latency follows multiply-adds, so most parameters sit in the last
@@ -26,10 +26,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Variant:
-    """A LOLViT and the MobileViT of the same size (timm's name) that it is measured against."""
+    """A LOLViT, and its baseline: timm's name of the MobileViT with the same number of parameters,
+    which it is measured against."""
 
     name: str
-    twin: str
+    baseline: str
     stem: int
     stages: tuple[Stage, ...]
 
@@ -39,7 +40,7 @@ VARIANTS: dict[str, Variant] = {
     for variant in (
         Variant(
             name="lolvit_xx",
-            twin="mobilevit_xxs",
+            baseline="mobilevit_xxs",
             stem=16,
             stages=(
                 Stage(width=16, depth=1, expansion=1),
@@ -50,7 +51,7 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             name="lolvit_x",
-            twin="mobilevit_xs",
+            baseline="mobilevit_xs",
             stem=32,
             stages=(
                 Stage(width=32, depth=1, expansion=1),
@@ -61,7 +62,7 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             name="lolvit_s",
-            twin="mobilevit_s",
+            baseline="mobilevit_s",
             stem=32,
             stages=(
                 Stage(width=32, depth=1, expansion=1),

@@ -103,7 +103,7 @@ def export(
 ) -> None:
     """Rewrite MODEL, lower it, and compare every artifact with eager PyTorch on photos.
 
-    MODEL is a variant (lolvit_x), a twin (mobilevit_xs) or timm/NAME. A failed comparison ends
+    MODEL is a variant (lolvit_x), a baseline (mobilevit_xs) or timm/NAME. A failed comparison ends
     with exit code 1 and leaves nothing behind.
     """
     parsed_size = parse_size(size) if size is not None else None

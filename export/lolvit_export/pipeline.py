@@ -30,7 +30,7 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import default_size
 from lolvit.models.loading import recorded_size
 from lolvit.models.names import folder_name
-from lolvit.reparam import reparameterize
+from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import Prepared, prepare

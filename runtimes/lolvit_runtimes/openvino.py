@@ -110,7 +110,7 @@ def core() -> openvino.Core:
 
 
 def settings(threads: int) -> dict[str, str | int]:
-    """Return the settings that every session gets, the twin's included."""
+    """Return the settings that every session gets, the baseline's included."""
     return {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,

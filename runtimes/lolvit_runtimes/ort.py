@@ -106,7 +106,7 @@ class OrtSession:
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return the options that every session gets, the twin's included."""
+    """Return the options that every session gets, the baseline's included."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from lolvit.models import create_model
-from lolvit.reparam import reparameterize
+from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import MODEL_PATH, capture, recapture
 from lolvit_export.places import path_of
 from lolvit_export.quiet import quiet

@@ -11,7 +11,7 @@ from torch import nn
 
 from lolvit.errors import UserError
 from lolvit.models import VARIANTS, create_model, macs_of
-from lolvit.models.attention import FastWindowAttention
+from lolvit.models.lolvit import FastWindowAttention
 from tests.lived_in import lived_in
 
 SMALLEST = "lolvit_xx"

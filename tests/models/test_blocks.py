@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lolvit.models.attention import GlobalLocalFusion
-from lolvit.models.blocks import (
+from lolvit.models.lolvit import GlobalLocalFusion
+from lolvit.models.lolvit import (
     ConvNorm,
     Downsample,
     GhostBottleneck,

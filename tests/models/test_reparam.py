@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lolvit.models import VARIANTS, create_model
-from lolvit.models.blocks import ConvNorm, RepDepthwise
-from lolvit.reparam import fold_depthwise, reparameterize
+from lolvit.models.lolvit import ConvNorm, RepDepthwise
+from lolvit.models.reparam import fold_depthwise, reparameterize
 from tests.lived_in import lived_in
 
 
