@@ -1,7 +1,8 @@
 """The variants, as a table.
 
-Each matches a MobileViT in parameters (within 3 %), with a classifier no larger than its baseline's and
-at least 15 % of its multiply-adds, so that a speedup is never bought with less model.
+Each matches a MobileViT, its baseline, in parameters (within 3 %), with a classifier no larger than
+the baseline's and at least 15 % of its multiply-adds, so that a speedup is never bought with less
+model. No torch here: benchmarks and the command line read the table too.
 
 Shapes were chosen by measuring: latency follows multiply-adds, so most parameters sit in the last
 stage and in the keys and values, which few tokens use. Widths are multiples of 32 (16 in the

@@ -36,6 +36,7 @@ from timm.models import (
     checkpoint_seq,
     generate_default_cfgs,
     register_model,
+    register_notrace_function,
 )
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
@@ -238,6 +239,7 @@ def window_size(length: int) -> int:
     return max(1, round(math.sqrt(length)))
 
 
+@register_notrace_function  # its window depends on the shape
 def aggregate_windows(x: Tensor) -> Tensor:
     """Average each window into one token. (B, C, H, W) -> (B, C, ⌈H/wh⌉, ⌈W/ww⌉).
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lolvit.models import create_model
-from lolvit.models.lolvit import GlobalLocalFusion
-from lolvit.models.lolvit import GhostBottleneck
+from lolvit.models.lolvit import GhostBottleneck, GlobalLocalFusion
 from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.places import path_of

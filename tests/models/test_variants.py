@@ -9,8 +9,7 @@ import timm
 from torch import nn
 
 from lolvit.models import VARIANTS, create_model, macs_of, parameters_of
-from lolvit.models.lolvit import FastWindowAttention
-from lolvit.models.lolvit import GhostModule
+from lolvit.models.lolvit import FastWindowAttention, GhostModule
 
 pytestmark = pytest.mark.parametrize("name", VARIANTS)
 
@@ -40,7 +39,9 @@ def test_the_baseline_has_the_parameters_that_its_authors_state(name: str) -> No
 
 
 def test_parameters_are_within_three_percent_of_the_baselines(name: str) -> None:
-    assert parameters_of(model(name)) == pytest.approx(PARAMETERS[VARIANTS[name].baseline], rel=0.03)
+    assert parameters_of(model(name)) == pytest.approx(
+        PARAMETERS[VARIANTS[name].baseline], rel=0.03
+    )
 
 
 def test_the_classifier_is_no_larger_than_the_baselines(name: str) -> None:
