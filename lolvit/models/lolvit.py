@@ -239,7 +239,7 @@ def window_size(length: int) -> int:
     return max(1, round(math.sqrt(length)))
 
 
-@register_notrace_function  # its window depends on the shape
+@register_notrace_function  # type: ignore[untyped-decorator] # its window depends on the shape
 def aggregate_windows(x: Tensor) -> Tensor:
     """Average each window into one token. (B, C, H, W) -> (B, C, ⌈H/wh⌉, ⌈W/ww⌉).
 
