@@ -385,7 +385,7 @@ class Lolvit(nn.Module):
         global_pool: "avg", "max", "avgmax", "catavgmax", or "" for none (with `num_classes=0`).
         drop_rate: Dropout before the classifier.
         drop_path_rate: Stochastic depth of the last block; grows linearly with depth.
-        zero_init_last: Start residual branches as zero.
+        zero_init_last: Set the weights of each residual branch's last BatchNorms to zero.
         device: Device of the parameters.
         dtype: Data type of the parameters.
 
