@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lolvit.models import create_model
-from lolvit.models.attention import GlobalLocalFusion
-from lolvit.models.blocks import GhostBottleneck
-from lolvit.reparam import reparameterize
+from lolvit.models.lolvit import GhostBottleneck, GlobalLocalFusion
+from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.places import path_of
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all

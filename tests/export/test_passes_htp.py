@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lolvit.models.attention import FastWindowAttention, aggregate_windows
-from lolvit.reparam import reparameterize
+from lolvit.models.lolvit import FastWindowAttention, aggregate_windows
+from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import STATIC_REWRITE, apply, apply_all
 from lolvit_export.rewrites.avg_pool_to_matmul import AvgPoolToMatmul

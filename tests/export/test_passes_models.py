@@ -11,8 +11,8 @@ from torch import nn
 
 from lolvit.manifest import RewriteRecord
 from lolvit.models import create_model
-from lolvit.models.attention import FastWindowAttention
-from lolvit.reparam import reparameterize
+from lolvit.models.lolvit import FastWindowAttention
+from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.static_form import violations

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from lolvit.models import create_model
-from lolvit.reparam import reparameterize
+from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import MODEL_PATH, capture, recapture
 from lolvit_export.lowering.onnx import to_onnx
 from lolvit_export.lowering.onnx_names import name_added, path_in

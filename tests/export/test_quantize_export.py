@@ -116,7 +116,7 @@ def test_an_edited_plan_is_followed_without_a_search(
         update={
             "operations": ("Conv",),
             "method": "mse",
-            "float_layers": ("stem.patches.0/conv2d",),
+            "float_layers": ("stem.patches.conv/conv2d",),
         }
     )
     write_plan(tmp_path / "edited.json", edited)
