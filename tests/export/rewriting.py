@@ -80,10 +80,10 @@ def rewritten(
     return after, record
 
 
-def refusals(
+def match_failures(
     rewrite: Rewrite, model: nn.Module, size: Size = (8, 8), in_chans: int = 3
 ) -> list[str]:
-    """Return why a rewrite does not fire on a model, a reason a place; it must fire nowhere."""
+    """Return why a rewrite does not apply to a model, a reason a place; it must apply nowhere."""
     _, record = rewritten(rewrite, model, size, in_chans)
     assert record.fired == 0
     return [line.split(": ", 1)[1] for line in record.skipped]

@@ -10,7 +10,7 @@ from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
 from lolvit_export.rewrites.remove_expand import RemoveExpand
 from lolvit_export.rewrites.remove_identities import RemoveIdentities
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite, apply, apply_all
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite, apply, apply_all
 from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
 from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
 from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
@@ -33,4 +33,4 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     CancelTransposes(),  # again, last: the swaps around attention meet the ones inside and vanish
 )
 
-__all__ = ["STATIC_REWRITE", "Refusal", "Rewrite", "apply", "apply_all"]
+__all__ = ["STATIC_REWRITE", "MatchFailure", "Rewrite", "apply", "apply_all"]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
 from lolvit_export.static_form import violations
-from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 REWRITE = PadAvgPoolToDivisible()
 extents = st.integers(1, 40)
@@ -110,13 +110,13 @@ def test_each_pool_has_a_map_of_its_own() -> None:
     ids=str,
 )
 def test_other_windows_are_left_alone(options: dict[str, Any], reason: str) -> None:
-    assert refusals(REWRITE, pooled(3, 3, **options), (9, 9)) == [reason]
+    assert match_failures(REWRITE, pooled(3, 3, **options), (9, 9)) == [reason]
 
 
 @pytest.mark.parametrize("size", [(7, 8), (8, 7), (3, 3)])
 def test_adaptive_windows_of_several_sizes_are_left_alone(size: tuple[int, int]) -> None:
     model = Model(lambda m, x: F.adaptive_avg_pool2d(x, (4, 4)))
-    assert refusals(REWRITE, model, size) == ["adaptive windows overlap or differ in size"]
+    assert match_failures(REWRITE, model, size) == ["adaptive windows overlap or differ in size"]
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_adaptive_windows_of_several_sizes_are_left_alone(size: tuple[int, int])
     ids=["exact", "global", "maximum"],
 )
 def test_pools_that_are_no_matter_of_this_rewrite_are_not_reported(forward: Any) -> None:
-    assert refusals(REWRITE, Model(forward), (8, 8)) == []
+    assert match_failures(REWRITE, Model(forward), (8, 8)) == []

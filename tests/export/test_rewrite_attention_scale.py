@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
-from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 REWRITE = FoldAttentionScale()
 HEADS, DIM = 2, 4
@@ -116,7 +116,7 @@ def test_bounds_and_relu_are_passed_by_positive_factors_alone(between: Any, fact
         assert record.fired == 1 and "mul" not in operations(graph)
     else:
         reason = "a negative factor does not commute with a clamp or ReLU"
-        assert refusals(REWRITE, model, (4, 6)) == [reason]
+        assert match_failures(REWRITE, model, (4, 6)) == [reason]
 
 
 def test_a_projections_other_weights_stay_shared() -> None:
@@ -193,10 +193,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_refuses_with_the_reason(case: str) -> None:
+def test_a_match_failure_has_its_reason(case: str) -> None:
     forward, reason = REFUSED[case]
     size = (2, 2) if case == "one value twice" else (4, 6)
-    assert refusals(REWRITE, attention(forward), size) == [reason]
+    assert match_failures(REWRITE, attention(forward), size) == [reason]
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1, 1)])
@@ -238,4 +238,4 @@ def test_other_factors_are_not_reported(case: str) -> None:
         "scale": torch.tensor(0.5),
         "deep": torch.ones([1] * 5),
     }
-    assert refusals(REWRITE, attention(UNREPORTED[case], **parts), (4, 6)) == []
+    assert match_failures(REWRITE, attention(UNREPORTED[case], **parts), (4, 6)) == []

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
 from lolvit_export.static_form import violations
-from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
 
 REWRITE = SplitQkvProjection()
 FORMS = ("unbind", "select")
@@ -201,15 +201,15 @@ REFUSED: dict[str, tuple[Any, str | list[str]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_refuses_with_the_reason(case: str) -> None:
+def test_a_match_failure_has_its_reason(case: str) -> None:
     forward, reason = REFUSED[case]
     parts = {"project": nn.Conv2d(3, 24, 1), "grouped": nn.Conv2d(3, 24, 1, groups=3)}
     expected = [reason] if isinstance(reason, str) else reason
-    assert refusals(REWRITE, Model(forward, **parts), (2, 5)) == expected
+    assert match_failures(REWRITE, Model(forward, **parts), (2, 5)) == expected
 
 
 def test_a_select_of_rank_4_and_less_is_not_reported() -> None:
-    assert refusals(REWRITE, Model(lambda m, x: x[:, 0] + x.select(1, 1))) == []
+    assert match_failures(REWRITE, Model(lambda m, x: x[:, 0] + x.select(1, 1))) == []
 
 
 def test_weights_move_and_no_number_changes() -> None:

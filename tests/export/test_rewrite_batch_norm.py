@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import apply
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
-from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 REWRITE = FoldBatchNorm()
@@ -121,11 +121,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_refuses_with_the_reason(case: str) -> None:
+def test_a_match_failure_has_its_reason(case: str) -> None:
     forward, reason = REFUSED[case]
     transposed, norm1 = nn.ConvTranspose2d(3, 4, 1), nn.BatchNorm1d(4)
     model = Model(forward, **conv_then(transposed=transposed, norm1=norm1))
-    assert refusals(REWRITE, model, (4, 4)) == [reason]
+    assert match_failures(REWRITE, model, (4, 4)) == [reason]
 
 
 def test_a_linear_layers_norm_is_left_alone() -> None:
@@ -134,7 +134,7 @@ def test_a_linear_layers_norm_is_left_alone() -> None:
         linear=nn.Linear(48, 5),
         norm=nn.BatchNorm1d(5),
     )
-    assert refusals(REWRITE, model, (4, 4)) == ["its input is not a convolution"]
+    assert match_failures(REWRITE, model, (4, 4)) == ["its input is not a convolution"]
 
 
 def test_folding_keeps_the_single_precision_of_the_weights() -> None:

@@ -24,9 +24,9 @@ from tests.export.rewriting import (
     BOUND,
     Model,
     image_like,
+    match_failures,
     nodes,
     operations,
-    refusals,
     relative_error,
     rewritten,
     some_shapes,
@@ -139,8 +139,8 @@ WHERE_NOT = {
 
 
 @pytest.mark.parametrize("reason", WHERE_NOT)
-def test_where_it_does_not_fire_it_says_why(reason: str) -> None:
-    assert refusals(REWRITE, WHERE_NOT[reason]) == [reason]
+def test_a_match_failure_has_its_reason(reason: str) -> None:
+    assert match_failures(REWRITE, WHERE_NOT[reason]) == [reason]
 
 
 def test_a_concat_with_another_reader_is_kept() -> None:
@@ -150,12 +150,12 @@ def test_a_concat_with_another_reader_is_kept() -> None:
 
     model = Model(forward, first=nn.Conv2d(6, 2, 1), second=nn.Conv2d(6, 2, 1))
     kept = "the Concat has another reader, which needs the copy all the same"
-    assert refusals(REWRITE, model) == [kept, kept]
+    assert match_failures(REWRITE, model) == [kept, kept]
 
 
 @pytest.mark.parametrize("forward", [lambda m, x: m.conv(x), lambda m, x: torch.cat([x, x], 1)])
 def test_a_convolution_of_something_else_is_not_reported(forward: Any) -> None:
-    assert refusals(REWRITE, Model(forward, conv=nn.Conv2d(3, 2, 1))) == []
+    assert match_failures(REWRITE, Model(forward, conv=nn.Conv2d(3, 2, 1))) == []
 
 
 def test_lolvit_keeps_only_the_concats_that_a_residual_reads() -> None:

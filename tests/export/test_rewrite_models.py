@@ -99,7 +99,7 @@ def test_another_formulation_takes_static_form(size: Size) -> None:
         pytest.param("mobilevit_xs", (192, 320), marks=slow),
     ],
 )
-def test_the_twin_is_rewritten_where_the_rewrites_apply(name: str, size: Size) -> None:
+def test_the_baseline_is_rewritten_where_the_rewrites_apply(name: str, size: Size) -> None:
     broken, records, left = rewrite_whole(trained(name), size)
     assert records["split_qkv_projection"].fired == 9 and records["fold_batch_norm"].fired == 32
     assert not {"unbind", "batch_norm", "dropout"} & {*left}

@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Node
 
 from lolvit.manifest import PassRecord
 from lolvit_export.capture import capture
-from lolvit_export.rewrites import STATIC_REWRITE, Refusal, Rewrite, apply, apply_all
+from lolvit_export.rewrites import STATIC_REWRITE, MatchFailure, Rewrite, apply, apply_all
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.graph import aten, is_call
 from lolvit_export.rewrites.remove_identities import RemoveIdentities
@@ -28,8 +28,8 @@ class HalveRelu(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.relu.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
-        return Refusal("it is the second") if node.name == "relu_1" else None
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
+        return MatchFailure("it is the second") if node.name == "relu_1" else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         node.replace_all_uses_with(node.args[0])
@@ -40,7 +40,7 @@ def three_relus() -> GraphModule:
                          conv=nn.Conv2d(3, 1, 1)), (4, 4))  # fmt: skip
 
 
-def test_the_report_tells_where_it_fired_and_why_not_elsewhere() -> None:
+def test_the_record_has_where_it_was_applied_and_why_not_elsewhere() -> None:
     _, record = apply(HalveRelu(), three_relus())
     assert record == PassRecord(
         name="halve_relu",
@@ -61,7 +61,7 @@ def test_a_rewrite_works_on_a_copy() -> None:
     assert all(torch.equal(tensor, state[name]) for name, tensor in graph.state_dict().items())
 
 
-def test_a_rewrite_that_fires_nowhere_gives_an_equal_copy() -> None:
+def test_a_rewrite_that_applies_nowhere_gives_an_equal_copy() -> None:
     graph = capture(Model(lambda m, x: x + 1), (4, 4))
     result, record = apply(HalveRelu(), graph)
     assert result is not graph and result.code == graph.code
