@@ -12,7 +12,14 @@ from torch.fx import GraphModule, Node
 
 from lolvit.manifest import PassRecord
 from lolvit_export.capture import capture
-from lolvit_export.rewrites import STATIC_REWRITE, MatchFailure, Rewrite, apply, apply_all
+from lolvit_export.rewrites import (
+    CPU_REWRITES,
+    STATIC_REWRITE,
+    MatchFailure,
+    Rewrite,
+    apply,
+    apply_all,
+)
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.graph import aten, is_call
 from lolvit_export.rewrites.remove_identities import RemoveIdentities
@@ -108,7 +115,7 @@ def test_no_rewrites_leave_the_graph_as_it_is() -> None:
 def test_each_rewrite_is_named_after_its_file_and_says_what_it_ensures() -> None:
     names = [rewrite.name for rewrite in STATIC_REWRITE]
     assert {name for name in names if names.count(name) > 1} == {"cancel_transposes"}
-    for rewrite in STATIC_REWRITE:
+    for rewrite in (*STATIC_REWRITE, *CPU_REWRITES):
         module = type(rewrite).__module__
         assert module.rsplit(".", 1)[1] == rewrite.name and rewrite.ensures
 

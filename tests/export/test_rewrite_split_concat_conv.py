@@ -17,7 +17,7 @@ from lolvit.models.blocks import GhostBottleneck
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.places import path_of
-from lolvit_export.rewrites import STATIC_REWRITE, apply_all
+from lolvit_export.rewrites import CPU_REWRITES, STATIC_REWRITE, apply_all
 from lolvit_export.rewrites.graph import aten, constant, is_call
 from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
 from tests.export.rewriting import (
@@ -162,7 +162,7 @@ def test_lolvit_keeps_only_the_concats_that_a_residual_reads() -> None:
     torch.manual_seed(0)
     model = lived_in(create_model("lolvit_xx").double())
     before = capture(reparameterize(model), (64, 64))
-    after, records = apply_all(STATIC_REWRITE, before)
+    after, records = apply_all((*STATIC_REWRITE, *CPU_REWRITES), before)
     image = image_like(before)
     with torch.no_grad():
         assert relative_error(after(image), model(image)) <= BOUND

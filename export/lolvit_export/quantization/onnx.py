@@ -14,8 +14,7 @@ from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx_biases import corrected_biases
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph
-from lolvit_export.quantization.onnx_joins import joined
-from lolvit_export.quantization.onnx_qdq import marked, quantized_model
+from lolvit_export.quantization.onnx_qdq import activations_to_quantize, quantized_model
 from lolvit_export.quantization.onnx_values import activations
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
@@ -63,7 +62,7 @@ class OnnxQuantizer:
         model = onnx.load(str(fp32_path))
         if precision == "w8a16":
             model = version_converter.convert_version(model, _OPSET_16_BIT)
-        self._graph = Graph(joined(model))
+        self._graph = Graph(model)
         self._fp32, self._precision = fp32, precision
         self._bits = _ACTIVATION_BITS[precision]
         self._images, self._preprocess = images, preprocess
@@ -103,7 +102,8 @@ class OnnxQuantizer:
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         names = [layer.name for layer in self.layers()]
-        return activations(self._graph.model, marked(self._graph, names), self._inputs())
+        tensors = activations_to_quantize(self._graph, names)
+        return activations(self._graph.model, tensors, self._inputs())
 
     def _inputs(self, most: int | None = None) -> Iterator[FloatArray]:
         """Yield calibration images (1, 3, H, W): all, or `most` evenly of all."""

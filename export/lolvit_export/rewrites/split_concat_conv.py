@@ -8,12 +8,10 @@ with W_i the columns of W that meet x_i's channels. Parameters and multiply-adds
 copy that a Concat makes goes, and sums come instead, which a runtime can add up inside the
 convolution (ONNX Runtime does, at all 12 places of LOLViT-X).
 
-LOLViT-X without this rewrite over with it, medians of 10 runs of `lolvit bench WITH --against
-WITHOUT` at 256x256, one core of a Xeon with avx512_fp16, 2026-11-21: ONNX Runtime 1.046 (1.037 to
-1.055), LiteRT and OpenVINO 1.025 (1.015 to 1.035), ExecuTorch 1.027 (1.020 to 1.039). In fp16 it
-is 2.1 in ONNX Runtime, which computes in float32 and then casts at 14 places instead of 76, and
-1.02 to 1.03 in LiteRT. MobileViT-XS joins before 3x3 convolutions only and stays byte for byte as
-it was.
+LOLViT-X at 256x256 without this rewrite over with it, one core, 2026-11-28, interleaved runs in
+eight processes: ONNX Runtime 1.013 (0.997 to 1.034), LiteRT 1.004 (0.971 to 1.028). In fp16 it is
+1.82 in ONNX Runtime, which computes in float32 there and casts around each Concat. MobileViT-XS
+joins before 3x3 convolutions only and is left as it is.
 """
 
 from __future__ import annotations

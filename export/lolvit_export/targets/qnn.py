@@ -13,7 +13,6 @@ from torch.fx import GraphModule
 from lolvit.files import write_atomic
 from lolvit.manifest import TensorSpec
 from lolvit_export.capture import INPUT_NAME, output_classes
-from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.rewrites.avg_pool_to_matmul import AvgPoolToMatmul
 from lolvit_export.rewrites.merge_heads_block_diagonal import MergeHeadsBlockDiagonal
 from lolvit_export.rewrites.rewrite import Rewrite, apply_all
@@ -35,7 +34,7 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     size = request.preprocess.size
     ensure_shapes(graph, (1, 3, *size))
     rewritten, _ = apply_all(HTP_REWRITE, graph)
-    model = _without_unread(joined(to_onnx(rewritten, unfused=_UNFUSED)))
+    model = to_onnx(rewritten, unfused=_UNFUSED)
     onnx.checker.check_model(model, full_check=True)
     path = request.folder / "model-fp16-htp.onnx"
     write_atomic(path, model.SerializeToString())
@@ -44,12 +43,3 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
         name=OUTPUT_NAME, shape=(1, output_classes(graph)), layout="NC", values="logits"
     )
     return [Lowered(path, precision, image, logits) for precision in request.precisions]
-
-
-def _without_unread(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop, in place, the weights that joining convolutions has left without a reader."""
-    read = {name for node in model.graph.node for name in node.input}
-    kept = [weight for weight in model.graph.initializer if weight.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    return model
