@@ -11,17 +11,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lolvit.manifest import Artifact, Precision
+from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.gptq import Gptq, InputMoments, Inputs, QuantizedWeight, gptq
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.judge import Judge
-from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.qnn import QnnQuantizer
 from lolvit_export.quantization.qnn_qdq import quantized_model
 from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, gptq_layers
 from lolvit_export.quantization.rounding import channel_scales, qmax, round_per_channel
 from lolvit_export.quantization.search import search_ranges
-from lolvit_export.quantization.trials import Trials
 from lolvit_export.verification.verifiers import eager_logits
 from tests.export import small_net
 
@@ -88,7 +87,7 @@ def convolution(
 
 def observed(graph: Graph, images: Sequence[np.ndarray]) -> dict[str, QuantizedWeight]:
     weights = Gptq(gptq_layers(graph), WEIGHT_BITS)
-    for tensor, values in activations(graph.model, weights.inputs, images):
+    for tensor, values in run_activations(graph.model, weights.inputs, images):
         weights.observe(tensor, values)
     return weights.all()
 
@@ -117,7 +116,7 @@ def test_what_a_convolution_gives_is_kept(channels: int, groups: int, bias: bool
 
 
 def logits_of(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([values for _, values in activations(model, ["logits"], images)])
+    return np.concatenate([values for _, values in run_activations(model, ["logits"], images)])
 
 
 def test_a_convolution_that_does_not_say_where_it_pads_is_rounded_to_the_nearest() -> None:
@@ -141,27 +140,27 @@ def quantizer(folder: Path, base: Artifact, images: Images, precision: Precision
 
 
 @pytest.fixture
-def trials(
+def candidates(
     quantizer: QnnQuantizer,
     folder: Path,
     base: Artifact,
     model: small_net.SmallNet,
     images: Images,
     precision: Precision,
-) -> Trials:
+) -> Candidates:
     references = eager_logits(model, images.tuning, small_net.PREPROCESS)
     judge = Judge(folder / base.path, base, images.tuning, references, small_net.PREPROCESS)
-    return Trials(quantizer, judge, "qnn", precision, folder / "searched.onnx")
+    return Candidates(quantizer, judge, "qnn", precision, folder / "searched.onnx")
 
 
-def test_every_convolution_is_compensated_the_depthwise_one_too(
-    quantizer: QnnQuantizer, trials: Trials, folder: Path
+def test_gptq_rounds_every_convolution_the_depthwise_one_too(
+    quantizer: QnnQuantizer, candidates: Candidates, folder: Path
 ) -> None:
     (kinds,) = quantizer.recipes().values()
     stored = []
-    for compensated in (False, True):
-        path = folder / f"compensated-{compensated}.onnx"
-        plan = trials.plan(kinds, "minmax", (), compensate_weights=compensated)
+    for by_gptq in (False, True):
+        path = folder / f"gptq-{by_gptq}.onnx"
+        plan = candidates.plan(kinds, "minmax", (), gptq=by_gptq)
         quantizer.quantize(plan, path)
         stored.append({c.name: c for c in onnx.load(str(path)).graph.initializer})
     changed = {name for name in stored[0] if stored[0][name] != stored[1][name]}
@@ -170,10 +169,10 @@ def test_every_convolution_is_compensated_the_depthwise_one_too(
     assert all(name.endswith(("/weight/quantized", "/bias/quantized")) for name in changed)
 
 
-def test_the_search_keeps_what_is_nearer_and_the_plan_says_which(trials: Trials) -> None:
-    found = search_ranges(trials, lambda line: None)
+def test_the_search_keeps_what_is_nearer_and_the_plan_says_which(candidates: Candidates) -> None:
+    found = search_ranges(candidates, lambda line: None)
     best = max(found.candidates, key=lambda each: each.snr_db)
-    assert (found.method, found.compensate_weights) == (best.method, best.compensate_weights)
-    plain = [each for each in found.candidates if not each.compensate_weights]
+    assert (found.method, found.gptq) == (best.method, best.gptq)
+    plain = [each for each in found.candidates if not each.gptq]
     assert [each.method for each in plain] == [found.method] and len(found.candidates) == 5
-    assert best.compensate_weights and best.snr_db > plain[0].snr_db
+    assert best.gptq and best.snr_db > plain[0].snr_db

@@ -11,9 +11,8 @@ import pytest
 from lolvit.manifest import Artifact
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx import OnnxQuantizer
-from lolvit_export.quantization.onnx_biases import corrected_biases
-from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.onnx_bias_correction import corrected_biases
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_runtimes.preprocessing import normalize
 from tests.export import small_net
 
@@ -35,7 +34,7 @@ def both(folder: Path, quantizer: OnnxQuantizer) -> dict[bool, Artifact]:
     """The artifact with biases as they were, and with corrected ones."""
     return {
         corrects: quantizer.quantize(
-            small_net.plan("onnx", WIDE, {"correct_biases": corrects}),
+            small_net.plan("onnx", WIDE, {"bias_correction": corrects}),
             folder / f"corrected-{corrects}.onnx",
         )
         for corrects in (False, True)
@@ -62,7 +61,7 @@ def collected(
     model: onnx.ModelProto, tensors: list[str], inputs: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
     values: dict[str, list[np.ndarray]] = {name: [] for name in tensors}
-    for name, value in activations(model, tensors, inputs):
+    for name, value in run_activations(model, tensors, inputs):
         values[name].append(value)
     return {name: np.concatenate(each) for name, each in values.items()}
 

@@ -208,8 +208,8 @@ def test_layers_without_a_bias_or_with_equal_ones_get_their_own(
         ({"float_layers": ("nowhere",)}, "float_layers: no layer 'nowhere'"),
         ({"operations": ("add",)}, "no operation 'add' can be quantized"),
         ({"method": "mse"}, "'mse' changes nothing: only weights are quantized"),
-        ({"correct_biases": True}, "has no correct_biases: onnx alone has it"),
-        ({"compensate_weights": True}, "has no compensate_weights: qnn alone has it"),
+        ({"bias_correction": True}, "has no bias_correction: onnx only"),
+        ({"gptq": True}, "has no gptq: qnn only"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_is_told(folder, quantizer, format, changes, words) -> None:

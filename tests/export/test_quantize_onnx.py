@@ -132,7 +132,7 @@ def test_the_same_plan_gives_the_same_bytes(folder: Path, quantizer: OnnxQuantiz
         ({"float_layers": ("nowhere",)}, "no layer 'nowhere'"),
         ({"operations": ("Conv", "Softmax")}, "no operation 'Softmax'"),
         ({"operations": ()}, "leaves every layer in float"),
-        ({"compensate_weights": True}, "has no compensate_weights: qnn alone has it"),
+        ({"gptq": True}, "has no gptq: qnn only"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused(

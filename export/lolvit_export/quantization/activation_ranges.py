@@ -10,7 +10,14 @@ import numpy as np
 
 from lolvit.errors import UserError
 from lolvit_export.quantization.plan import Method
-from lolvit_export.quantization.ranges import BINS, Histogram, Range, Values, counted, fitted
+from lolvit_export.quantization.ranges import (
+    BINS,
+    Histogram,
+    Range,
+    Values,
+    fit_range,
+    histogram_counts,
+)
 
 # An activation that is zero on every image has no step of its own, and one that is all but zero
 # a step so small that the bias of what reads it, in steps of its input, leaves 32 bits.
@@ -21,7 +28,7 @@ Replay = Callable[[], Iterator[tuple[str, Values]]]
 
 
 class ActivationRanges:
-    """Ranges of activations by name, fitted by any method; the model runs twice at most."""
+    """Ranges of activations by name, fit_range by any method; the model runs twice at most."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
@@ -47,9 +54,9 @@ class ActivationRanges:
     def _fit(self, method: Method, percentile: float | None, levels: int) -> dict[str, Range]:
         extents = self._measured_extents()
         if method == "minmax":
-            return {name: _wide_enough(limits) for name, limits in extents.items()}
+            return {name: _with_zero(limits) for name, limits in extents.items()}
         return {
-            name: _wide_enough(fitted(histogram, method, percentile, levels))
+            name: _with_zero(fit_range(histogram, method, percentile, levels))
             for name, histogram in self._counted_histograms(extents).items()
         }
 
@@ -69,14 +76,14 @@ class ActivationRanges:
         if not self._histograms:
             counts = {name: np.zeros(BINS, np.int64) for name in extents}
             for name, values in self._replay():
-                counts[name] += counted(values, extents[name])
+                counts[name] += histogram_counts(values, extents[name])
             self._histograms = {
                 name: Histogram(*extents[name], each) for name, each in counts.items()
             }
         return self._histograms
 
 
-def _wide_enough(limits: Range) -> Range:
+def _with_zero(limits: Range) -> Range:
     """Return a range that holds zero, which padding and clamps need to be exact, and has a step."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
     return (low, high) if high - low > _NEGLIGIBLE else (0.0, 1.0)

@@ -36,9 +36,9 @@ from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
-    refuse_bias_correction,
-    refuse_compensation,
-    refuse_ranges,
+    reject_bias_correction,
+    reject_gptq,
+    reject_ranges,
 )
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_operations.program import prepare
@@ -108,8 +108,8 @@ class CoremlQuantizer:
                 method where no activation is quantized; an activation overflows on a calibration
                 image; the place cannot be written.
         """
-        refuse_bias_correction(plan)
-        refuse_compensation(plan)
+        reject_bias_correction(plan)
+        reject_gptq(plan)
         chosen = chosen_layers(plan, self.layers(), self._kinds)
         program = graph.load(self._half, self._target)
         function = graph.main(program)
@@ -117,7 +117,7 @@ class CoremlQuantizer:
             ranges = self._ranges.fit(plan.method, plan.percentile)
             quantize_activations(function, chosen, ranges)
         else:
-            refuse_ranges(plan)
+            reject_ranges(plan)
         if self._precision == "w4":
             weights = self._observed_gptq()
             store_int4(function, {name: weights.quantized(name) for name in chosen})

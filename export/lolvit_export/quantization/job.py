@@ -10,14 +10,14 @@ from typing import get_args
 
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, Precision, Preprocess, Quantization
+from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.gates import Evidence, verify_quantized
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.judge import Judge
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.precisions import QUANTIZED, QUANTIZERS
-from lolvit_export.quantization.search import Floors, search, search_ranges
+from lolvit_export.quantization.search import Thresholds, search, search_ranges
 from lolvit_export.quantization.table import open_quantizer
-from lolvit_export.quantization.trials import Trials
 from lolvit_export.quiet import quiet
 from lolvit_export.verification.devices import runtimes_for
 from lolvit_export.verification.verifiers import SNR_FLOOR, TOP1_FLOOR, Logits, Verifiers
@@ -62,7 +62,7 @@ class QuantizationJob:
             self.folder / fp32.path, fp32, self.images.tuning, self.tuning, self.preprocess
         )
         with closing(judge):
-            trials = Trials(quantizer, judge, fp32.format, precision, path)
+            trials = Candidates(quantizer, judge, fp32.format, precision, path)
             plan = self._given(trials) or self._searched(
                 trials, fp32, lambda step: say(f"{path.name}: {step}")
             )
@@ -87,20 +87,20 @@ class QuantizationJob:
         evidence = Evidence(self.images.held_out, self.held_out, self.images.labels, self.trained)
         return verify_quantized(self.verifiers, path, artifact, evidence, self.preprocess)
 
-    def _searched(self, trials: Trials, base: Artifact, say: Callable[[str], None]) -> Plan:
+    def _searched(self, trials: Candidates, base: Artifact, say: Callable[[str], None]) -> Plan:
         if base.format in _WHOLE:
             return search_ranges(trials, say)
         return search(trials, _floors(base, trials.precision), say)
 
-    def _given(self, trials: Trials) -> Plan | None:
+    def _given(self, trials: Candidates) -> Plan | None:
         """Return the user's plan for this format and precision, or None."""
         wanted = trials.format, trials.precision
         return next((p for p in self.plans if (p.format, p.precision) == wanted), None)
 
 
-def _floors(fp32: Artifact, precision: Precision) -> Floors:
+def _floors(fp32: Artifact, precision: Precision) -> Thresholds:
     runtime = runtimes_for(fp32.format)[0]
-    return Floors(
+    return Thresholds(
         SNR_FLOOR[runtime, precision] + _SNR_MARGIN_DB, TOP1_FLOOR[precision] + _TOP1_MARGIN
     )
 

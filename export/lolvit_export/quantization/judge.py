@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lolvit.manifest import Artifact, Preprocess
-from lolvit_export.quantization.timing import times_as_fast
+from lolvit_export.quantization.timing import speedup
 from lolvit_export.verification.devices import runtimes_for
 from lolvit_export.verification.verifiers import Logits, top1_agreement
 from lolvit_runtimes.agreement import snr_db
@@ -75,7 +75,7 @@ class Judge:
         base, crop = self._base, self._images[0]
         image, base_image = self._input(crop, artifact), self._input(crop, self._fp32)
         with closing(self._open(path, artifact)) as session:
-            return times_as_fast(
+            return speedup(
                 lambda: session.run(image),  # type: ignore[arg-type]
                 lambda: base.run(base_image),  # type: ignore[arg-type]
                 seconds=seconds,

@@ -13,8 +13,7 @@ from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocess
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.gptq import Gptq, QuantizedWeight, subsample
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.qnn_forms import pixel_values, with_pixels, with_reciprocals
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
@@ -22,7 +21,7 @@ from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, gptq_layers
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.rounding import QuantParams
-from lolvit_export.quantization.selection import chosen_layers, refuse_bias_correction
+from lolvit_export.quantization.selection import chosen_layers, reject_bias_correction
 from lolvit_runtimes.preprocessing import Pixels, normalize
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON
 from lolvit_runtimes.session import FloatArray
@@ -70,7 +69,7 @@ class QnnQuantizer:
             UserError: the plan leaves a layer in float, names one that does not exist, or an
                 activation overflows on a calibration image.
         """
-        refuse_bias_correction(plan)
+        reject_bias_correction(plan)
         layers, kinds = self.layers(), self.recipes()["everything"]
         if len(chosen_layers(plan, layers, kinds)) < len(layers):
             raise UserError(
@@ -80,7 +79,7 @@ class QnnQuantizer:
             )
         bits = _ACTIVATION_BITS[self._precision]
         ranges = self._ranges.fit(plan.method, plan.percentile, 2**bits)
-        weights = self._gptq_weights() if plan.compensate_weights else {}
+        weights = self._gptq_weights() if plan.gptq else {}
         model = quantized_model(self._graph, ranges, bits, self._pixels, weights)
         onnx.checker.check_model(model)
         write_atomic(path, model.SerializeToString())
@@ -102,7 +101,7 @@ class QnnQuantizer:
     def _observed(
         self, tensors: Sequence[str], crops: Sequence[Pixels]
     ) -> Iterator[tuple[str, Values]]:
-        return activations(self._graph.model, tensors, map(self._values, crops))
+        return run_activations(self._graph.model, tensors, map(self._values, crops))
 
     def _values(self, crop: Pixels) -> FloatArray:
         if self._pixels is not None:

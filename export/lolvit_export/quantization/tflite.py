@@ -27,9 +27,9 @@ from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
-    refuse_bias_correction,
-    refuse_compensation,
-    refuse_ranges,
+    reject_bias_correction,
+    reject_gptq,
+    reject_ranges,
 )
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
 from lolvit_runtimes.preprocessing import Pixels, to_input
@@ -105,12 +105,12 @@ class TfliteQuantizer:
             UserError: the plan names a layer or a kind of operation that does not exist, or an
                 activation overflows on a calibration image.
         """
-        refuse_bias_correction(plan)
-        refuse_compensation(plan)
+        reject_bias_correction(plan)
+        reject_gptq(plan)
         kinds = tflite_weights.KINDS if self._precision == "w4" else KINDS
         chosen = chosen_layers(plan, self.layers(), kinds)
         if self._precision == "w4":
-            refuse_ranges(plan)
+            reject_ranges(plan)
             written = self._in_four_bits(plan, chosen)
         else:
             written = self._in_integers(plan, chosen)
