@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lolvit_export.lint.graph import Graph, Operation, Tensor
-from lolvit_export.lint.rules import Rule, Site, on
-from lolvit_export.lint.shared import dynamic_sizes, rank_above, shape_text
+from lolvit_export.lint.rules import Rule, Site, dynamic_sizes, on, rank_above, shape_text
 
 GUIDE = "ane-guide.readthedocs.io"
 MATRIX = f"{GUIDE}, appendix A"
