@@ -169,7 +169,7 @@ def test_gptq_rounds_every_convolution_the_depthwise_one_too(
     assert all(name.endswith(("/weight/quantized", "/bias/quantized")) for name in changed)
 
 
-def test_the_search_keeps_what_is_nearer_and_the_plan_says_which(candidates: Candidates) -> None:
+def test_the_search_keeps_what_is_nearer_and_the_plan_records_which(candidates: Candidates) -> None:
     found = search_ranges(candidates, lambda line: None)
     best = max(found.candidates, key=lambda each: each.snr_db)
     assert (found.method, found.gptq) == (best.method, best.gptq)

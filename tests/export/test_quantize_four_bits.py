@@ -212,7 +212,9 @@ def test_layers_without_a_bias_or_with_equal_ones_get_their_own(
         ({"gptq": True}, "has no gptq: qnn only"),
     ],
 )
-def test_a_plan_that_cannot_be_followed_is_told(folder, quantizer, format, changes, words) -> None:
+def test_a_plan_that_cannot_be_followed_is_a_user_error(
+    folder, quantizer, format, changes, words
+) -> None:
     path = folder / f"no{SUFFIXES[format]}"
     with pytest.raises(UserError, match=words):
         quantizer.quantize(plan(format, **changes), path)

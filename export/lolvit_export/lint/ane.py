@@ -1,4 +1,4 @@
-"""Apple's Neural Engine, as far as a Core ML program tells what it can take.
+"""Apple's Neural Engine, as far as it can be known from a Core ML program.
 
 Core ML decides by itself where an operation runs, and only on a device. These rules hold what is
 published about the engine's compiler: for most, `GUIDE` measured it on an M1 (A13 generation) and

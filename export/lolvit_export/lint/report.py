@@ -26,7 +26,7 @@ class LintResult:
     found: tuple[Finding, ...]
 
     def of(self, severity: Severity) -> list[Finding]:
-        """Return the findings, or the advice, alone."""
+        """Return only the findings, or only the advice."""
         return [finding for finding in self.found if finding.severity == severity]
 
 

@@ -19,11 +19,10 @@ from lolvit_export.quantization.ranges import (
     histogram_counts,
 )
 
-# An activation that is zero on every image has no step of its own, and one that is all but zero
-# a step so small that the bias of what reads it, in steps of its input, leaves 32 bits.
+# An activation that is zero on every image has no scale, and one that is nearly zero a scale so
+# small that the bias of what reads it, whose scale is a multiple of it, does not fit into 32 bits.
 _NEGLIGIBLE = 2.0**-20
-# Gives each activation's name and values, image after image. The values are only looked at before
-# the next are asked for.
+# Yields each activation's name and values, image after image; the values are valid until the next.
 Replay = Callable[[], Iterator[tuple[str, Values]]]
 
 
@@ -39,7 +38,7 @@ class ActivationRanges:
     def fit(
         self, method: Method, percentile: float | None = None, levels: int = 256
     ) -> Mapping[str, Range]:
-        """Return the range that a method finds for each activation, on a grid of `levels` values.
+        """Return the range that a method finds for each activation, for `levels` integers.
 
         Raises:
             UserError: an activation overflows on an image, or the percentile is not one.
@@ -84,6 +83,6 @@ class ActivationRanges:
 
 
 def _with_zero(limits: Range) -> Range:
-    """Return a range that holds zero, which padding and clamps need to be exact, and has a step."""
+    """Return a range that holds zero, which padding and clamps need to be exact, and is not empty."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
     return (low, high) if high - low > _NEGLIGIBLE else (0.0, 1.0)

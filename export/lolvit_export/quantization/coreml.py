@@ -60,7 +60,7 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class CoremlQuantizer:
-    """Quantizes one fp32 package, as often as asked: activations are looked at once.
+    """Quantizes one fp32 package, once or many times: calibration runs once.
 
     What it starts from is the package in fp16, which all that stays in float is computed in.
     """

@@ -4,7 +4,7 @@
     int4   conv(x, w, b)  ->  conv(x, constexpr_blockwise_shift_scale(qweight, scales), b + change)
 
 8 bits are rounded to the nearest, 4 bits by GPTQ. One scale an output channel: Apple's
-documentation has blocks within channels for GPUs alone. Convolutions in groups are not stored in 4
+documentation has blocks within channels for GPUs only. Convolutions in groups are not stored in 4
 bits: they have few weights, and few to make good for errors.
 """
 

@@ -46,7 +46,7 @@ _RECIPES: dict[str, tuple[str, ...]] = {
 
 
 class OnnxQuantizer:
-    """Quantizes one fp32 ONNX artifact, as often as asked: activations are looked at once."""
+    """Quantizes one fp32 ONNX artifact, once or many times: calibration runs once."""
 
     corrects_biases = True
 

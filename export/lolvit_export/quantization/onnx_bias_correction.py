@@ -26,7 +26,7 @@ def corrected_biases(
     graph: Graph, quantized: onnx.ModelProto, images: Sequence[FloatArray]
 ) -> onnx.ModelProto:
     """Return `quantized`, which was made of `graph`, with its layers' biases corrected, as images
-    (1, 3, H, W) tell."""
+    (1, 3, H, W) require."""
     model = onnx.ModelProto()
     model.CopyFrom(quantized)
     constants = {each.name: each for each in model.graph.initializer}

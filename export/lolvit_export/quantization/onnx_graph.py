@@ -126,5 +126,5 @@ def run_activations(
     for image in images:
         if fed in tensors:
             yield fed, image
-        if inner:  # asked for nothing, ONNX Runtime refuses
+        if inner:  # an empty list of outputs is an error
             yield from zip(inner, session.run(inner, {fed: image}), strict=True)

@@ -30,7 +30,7 @@ class _Frozen(BaseModel):
 
 
 class LayerSensitivity(_Frozen):
-    """What one layer costs when it alone is quantized."""
+    """The accuracy with only one layer quantized."""
 
     layer: str
     operation: str

@@ -30,7 +30,7 @@ _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 
 
 class QnnQuantizer:
-    """Quantizes one artifact for HTP, as often as asked: activations are looked at once. Nothing
+    """Quantizes one artifact for HTP, once or many times: calibration runs once. Nothing
     stays in float there, so that a plan chooses how ranges are found and weights rounded."""
 
     corrects_biases = False

@@ -38,7 +38,7 @@ def _gptq_layer(graph: Graph, node: onnx.NodeProto) -> GptqLayer:
 
 
 def _is_known(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Whether a node is a convolution of a constant weight, and says where it pads."""
+    """Whether a node is a convolution of a constant weight, and its padding is explicit."""
     automatic = any(a.name == "auto_pad" and a.s not in (b"", b"NOTSET") for a in node.attribute)
     return node.op_type == "Conv" and node.input[1] in graph.weights and not automatic
 

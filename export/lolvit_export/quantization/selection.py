@@ -40,7 +40,7 @@ def chosen_layers(plan: Plan, layers: Sequence[Layer], kinds: Sequence[str]) -> 
 
 
 def reject_ranges(plan: Plan) -> None:
-    """Check that a plan for weights alone asks for no ranges of activations.
+    """Check that a plan for weights only asks for no ranges of activations.
 
     Raises:
         UserError: it does.
@@ -82,7 +82,7 @@ def _reject(plan: Plan, field: str, *, asked: bool, only: str) -> None:
 def present_recipes(
     recipes: Mapping[str, Sequence[str]], layers: Sequence[Layer]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the recipes with the kinds alone that a model has; of those that are then the same,
+    """Return the recipes with only the kinds that a model has; of those that are then the same,
     the last."""
     there = {layer.operation for layer in layers}
     present = {name: tuple(k for k in kinds if k in there) for name, kinds in recipes.items()}

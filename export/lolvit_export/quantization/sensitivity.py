@@ -1,4 +1,4 @@
-"""Sensitivity analysis: what is lost when one layer alone is quantized."""
+"""Sensitivity analysis: the accuracy with only one layer quantized."""
 
 from __future__ import annotations
 

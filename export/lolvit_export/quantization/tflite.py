@@ -63,7 +63,7 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class TfliteQuantizer:
-    """Quantizes one fp32 TFLite artifact, as often as asked: activations are looked at once."""
+    """Quantizes one fp32 TFLite artifact, once or many times: calibration runs once."""
 
     corrects_biases = False
 

@@ -1,7 +1,7 @@
 """The rewrites of a captured graph, in the order in which they are applied.
 
-`STATIC_REWRITE` is for every target, `CPU_REWRITES` for those that want it; what one target alone
-needs stands in that target's file.
+`STATIC_REWRITE` is for every target, `CPU_REWRITES` for those that want it; what only one target
+needs is in that target's file.
 """
 
 from __future__ import annotations

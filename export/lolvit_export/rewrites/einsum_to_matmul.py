@@ -68,7 +68,7 @@ def _operands(node: Node) -> tuple[Node, ...]:
 
 
 def _product(node: Node) -> _Product | MatchFailure:
-    """Read the equation as a batched matrix product, or say why it is none."""
+    """Read the equation as a batched matrix product, or return why it is none."""
     equation = str(node.args[0]).replace(" ", "")
     inputs, arrow, result = equation.partition("->")
     operands = inputs.split(",")

@@ -2,7 +2,7 @@
 
     matmul(a (b, h, n, m), b (b, h, m, d))     becomes     reshape(bmm(reshape(a), reshape(b)))
 
-For XNNPACK in ExecuTorch alone, which takes `bmm` and otherwise gets it behind two `expand` that
+Only for XNNPACK in ExecuTorch, which takes `bmm` and otherwise gets it behind two `expand` that
 change nothing and that no delegate takes. (LiteRT's GPU delegate wants the opposite: heads are
 never joined into the batch there.)
 """

@@ -76,7 +76,7 @@ class SplitConcatConv(Rewrite):
 
 
 def _site(module: GraphModule, node: Node) -> _Site | MatchFailure:
-    """Read the inputs of conv(concat(...)), or say why they can't be convolved by themselves."""
+    """Read the inputs of conv(concat(...)), or return why they can't be convolved one by one."""
     concat = node.args[0]
     assert isinstance(concat, Node)
     computed = computed_weight(module, node)

@@ -94,7 +94,7 @@ def _readers(node: Node) -> list[tuple[Node, int]]:
 
 
 def _site(node: Node) -> _Site | MatchFailure:
-    """Find reshape and projection behind a split, or say why this is no head split."""
+    """Find reshape and projection behind a split, or return why this is no head split."""
     source = _split(node)
     if any(not _splits_alike(user, node) for user in source.users):
         return MatchFailure("the value that is split has another reader")
