@@ -83,6 +83,6 @@ class ActivationRanges:
 
 
 def _with_zero(limits: Range) -> Range:
-    """Return a range that holds zero, which padding and clamps need to be exact, and is not empty."""
+    """Return a range that holds zero, which padding and clamps need exact, and is not empty."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
     return (low, high) if high - low > _NEGLIGIBLE else (0.0, 1.0)

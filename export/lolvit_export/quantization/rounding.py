@@ -6,7 +6,7 @@
 with qmax = 2^(bits - 1) - 1, umax = 2^bits - 1 and z = -low / s.
 
 Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference, arXiv:1712.05877. Every format quantizes by these functions.
+Inference, arXiv:1712.05877. Whatever is not rounded by a format's own tools is rounded here.
 """
 
 from __future__ import annotations
