@@ -50,7 +50,7 @@ class QuantizedWeight:
 class GptqLayer:
     """What GPTQ needs to know of a layer, whatever its format."""
 
-    input: str  # the tensor that it reads
+    input: str  # the tensor that it reads, by any unique key
     weight: Floats  # (outputs, inputs), its inputs ordered as the format has them
     scales: Floats  # (outputs,), as they will be stored
     # from the layer's input on one image to (inputs, positions) or (groups, inputs, positions)

@@ -141,10 +141,9 @@ class TfliteQuantizer:
     def _observed_gptq(self) -> Gptq:
         if self._gptq is None:
             self._gptq = Gptq(self._model.gptq_layers(), tflite_weights.FOUR_BITS)
-            numbers = {name: index for index, name in enumerate(self._graph.tensors)}
             for read in self._observed_images(subsample(self._images.calibration)):
-                for name in self._gptq.inputs:
-                    self._gptq.observe(name, read(numbers[name]))
+                for number in self._gptq.inputs:
+                    self._gptq.observe(number, read(int(number)))
         return self._gptq
 
     def _leave_rest(self, quantizer: EdgeQuantizer, plan: Plan, chosen: Collection[str]) -> None:

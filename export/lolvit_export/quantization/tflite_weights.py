@@ -50,7 +50,7 @@ class FloatModel:
     def _gptq_layer(self, operation: Operation) -> GptqLayer:
         weight = self._weight(operation)
         return GptqLayer(
-            input=self._subgraph.tensors[operation.inputs[0]].name.decode(),
+            input=str(operation.inputs[0]),  # its number: names need not be unique
             weight=weight.reshape(len(weight), -1),
             scales=channel_scales(weight, FOUR_BITS, smallest=SMALLEST_FP16_SCALE),
             im2col=partial(self._columns, operation),
