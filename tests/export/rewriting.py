@@ -11,7 +11,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from lolvit.manifest import PassRecord
+from lolvit.manifest import RewriteRecord
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import Rewrite, apply
 
@@ -64,7 +64,7 @@ def relative_error(result: Tensor, expected: Tensor) -> float:
 
 def rewritten(
     rewrite: Rewrite, model: nn.Module, size: Size = (8, 8), in_chans: int = 3
-) -> tuple[GraphModule, PassRecord]:
+) -> tuple[GraphModule, RewriteRecord]:
     """Return the graph after one rewrite, proven equal to the one before, which is untouched."""
     before = capture(model, size, in_chans)
     code, state = before.code, {k: v.clone() for k, v in before.state_dict().items()}
@@ -76,7 +76,7 @@ def rewritten(
         expected, result = before(image), after(image)
         assert relative_error(expected, model(image.clone())) <= BOUND
     assert relative_error(result, expected) <= BOUND
-    assert record.name == rewrite.name and record.fired == len(record.sites)
+    assert record.name == rewrite.name and record.applied == len(record.sites)
     return after, record
 
 
@@ -85,8 +85,8 @@ def match_failures(
 ) -> list[str]:
     """Return why a rewrite does not apply to a model, a reason a place; it must apply nowhere."""
     _, record = rewritten(rewrite, model, size, in_chans)
-    assert record.fired == 0
-    return [line.split(": ", 1)[1] for line in record.skipped]
+    assert record.applied == 0
+    return [line.split(": ", 1)[1] for line in record.match_failures]
 
 
 def operations(graph: GraphModule) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from lolvit.manifest import PassRecord
+from lolvit.manifest import RewriteRecord
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import (
     CPU_REWRITES,
@@ -49,11 +49,11 @@ def three_relus() -> GraphModule:
 
 def test_the_record_has_where_it_was_applied_and_why_not_elsewhere() -> None:
     _, record = apply(HalveRelu(), three_relus())
-    assert record == PassRecord(
+    assert record == RewriteRecord(
         name="halve_relu",
-        fired=2,
+        applied=2,
         sites=("relu", "relu_2"),
-        skipped=("relu_1: it is the second",),
+        match_failures=("relu_1: it is the second",),
     )
 
 
@@ -72,7 +72,7 @@ def test_a_rewrite_that_applies_nowhere_gives_an_equal_copy() -> None:
     graph = capture(Model(lambda m, x: x + 1), (4, 4))
     result, record = apply(HalveRelu(), graph)
     assert result is not graph and result.code == graph.code
-    assert record == PassRecord(name="halve_relu", fired=0)
+    assert record == RewriteRecord(name="halve_relu", applied=0)
 
 
 def test_shapes_and_weights_are_settled_after_a_rewrite() -> None:
@@ -97,7 +97,7 @@ def test_weights_under_two_names_are_both_dropped_when_unread() -> None:
 def test_rewrites_apply_in_their_order_and_report_each() -> None:
     graph = three_relus()
     result, records = apply_all((HalveRelu(), CancelTransposes(), HalveRelu()), graph)
-    assert [(r.name, r.fired, len(r.skipped)) for r in records] == [
+    assert [(r.name, r.applied, len(r.match_failures)) for r in records] == [
         ("halve_relu", 2, 1),
         ("cancel_transposes", 0, 0),
         ("halve_relu", 0, 1),
@@ -132,6 +132,6 @@ def test_the_static_rewrite_done_twice_changes_nothing_more(forward: Any) -> Non
     model = Model(forward, conv=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), drop=nn.Dropout())
     once, records = apply_all(STATIC_REWRITE, capture(model, (7, 7)))
     twice, again = apply_all(STATIC_REWRITE, once)
-    assert any(record.fired for record in records)
-    assert not any(record.fired for record in again)
+    assert any(record.applied for record in records)
+    assert not any(record.applied for record in again)
     assert torch.equal(once(image_like(once)), twice(image_like(once)))

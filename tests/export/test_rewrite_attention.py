@@ -59,7 +59,7 @@ def test_any_shape_of_attention_is_equal(
     parts = {n: torch.randn(s, generator=generator).double() for n, s in shapes.items()}
     model = Model(forward, **parts)
     graph, record = rewritten(REWRITE, model, (1, 1), in_chans=1)
-    assert record.fired == 1
+    assert record.applied == 1
     assert [node.args[1] for node in nodes(graph, "sum") if len(node.args) > 1] == [[2]]
 
 
@@ -87,7 +87,7 @@ FORMS = {
 @pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 1)], ids=str)
 def test_each_way_to_write_it_is_rewritten(form: str, size: tuple[int, int]) -> None:
     _, record = rewritten(REWRITE, attention(FORMS[form], eps=torch.tensor([0.25])), size)
-    assert record.fired == 1 and record.skipped == ()
+    assert record.applied == 1 and record.match_failures == ()
 
 
 def test_only_the_keys_are_transposed_in_the_end() -> None:

@@ -80,7 +80,7 @@ PLACES: dict[str, Any] = {
 def test_the_factor_moves_into_a_projection(place: str, factor: float) -> None:
     model = attention(lambda m, x: PLACES[place](m, x, factor))
     graph, record = rewritten(REWRITE, model, (4, 6))
-    assert record.fired == 1 and not {"mul", "div"} & {*operations(graph)}
+    assert record.applied == 1 and not {"mul", "div"} & {*operations(graph)}
 
 
 @some_shapes
@@ -92,7 +92,7 @@ def test_a_positive_factor_scales_the_bounds_that_it_passes(
         return heads_of(m.query(x).clamp(low, high)) @ keys(m, x) * factor
 
     graph, record = rewritten(REWRITE, attention(forward), (4, 6))
-    assert record.fired == 1 and "mul" not in operations(graph)
+    assert record.applied == 1 and "mul" not in operations(graph)
     assert nodes(graph, "clamp")[0].args[1:] == (low * factor, high * factor)
 
 
@@ -113,7 +113,7 @@ def test_bounds_and_relu_are_passed_by_positive_factors_alone(between: Any, fact
     model = attention(lambda m, x: heads_of(between(m.query(x))) @ keys(m, x) * factor)
     if factor > 0:
         graph, record = rewritten(REWRITE, model, (4, 6))
-        assert record.fired == 1 and "mul" not in operations(graph)
+        assert record.applied == 1 and "mul" not in operations(graph)
     else:
         reason = "a negative factor does not commute with a clamp or ReLU"
         assert match_failures(REWRITE, model, (4, 6)) == [reason]
@@ -124,7 +124,7 @@ def test_a_projections_other_weights_stay_shared() -> None:
         return (heads_of(m.query(x)) @ keys(m, x) * 0.5).sum() + m.query(x * 2)
 
     _, record = rewritten(REWRITE, attention(forward), (4, 6))
-    assert record.fired == 1
+    assert record.applied == 1
 
 
 def two_factors(m: Any, x: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def two_factors(m: Any, x: Tensor) -> Tensor:
 
 def test_two_factors_are_both_folded() -> None:
     graph, record = rewritten(REWRITE, attention(two_factors), (4, 6))
-    assert record.fired == 2 and "mul" not in operations(graph)
+    assert record.applied == 2 and "mul" not in operations(graph)
 
 
 def scores_read(m: Any, x: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ def test_a_factor_that_a_tensor_holds_is_folded(scaled: Any, shape: tuple[int, .
         scale=torch.full(shape, 0.125),
     )
     graph, record = rewritten(REWRITE, model, (4, 6))
-    assert record.fired == 1 and not {"mul", "div"} & {*operations(graph)}
+    assert record.applied == 1 and not {"mul", "div"} & {*operations(graph)}
 
 
 UNREPORTED = {

@@ -46,7 +46,7 @@ def test_any_convolution_takes_its_norm_in(
     )
     model = Model(lambda m, x: m.norm(m.conv(x)), conv=conv, norm=nn.BatchNorm2d(8, affine=affine))
     graph, record = rewritten(REWRITE, model, size, in_chans=4)
-    assert record.fired == 1 and operations(graph) == ["conv2d"]
+    assert record.applied == 1 and operations(graph) == ["conv2d"]
     assert {name.rsplit("_", 1)[1] for name in graph.state_dict()} == {"weight", "bias"}
 
 
@@ -57,7 +57,7 @@ def test_a_weight_that_two_convolutions_share_is_folded_into_each() -> None:
     conv = nn.Conv2d(3, 4, 1)
     model = Model(forward, conv=conv, first=nn.BatchNorm2d(4), second=nn.BatchNorm2d(4))
     graph, record = rewritten(REWRITE, model)
-    assert record.fired == 2 and "batch_norm" not in operations(graph)
+    assert record.applied == 2 and "batch_norm" not in operations(graph)
     assert operations(graph).count("conv2d") == 3
 
 
@@ -68,7 +68,7 @@ def test_a_norm_that_two_convolutions_share_is_folded_into_each() -> None:
         other=nn.Conv2d(3, 4, 3, padding=1),
         norm=nn.BatchNorm2d(4),
     )
-    assert rewritten(REWRITE, model)[1].fired == 2
+    assert rewritten(REWRITE, model)[1].applied == 2
 
 
 def conv_then(**parts: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def einsum(equation: str) -> Model:
 def test_any_order_of_axes_is_multiplied_alike(first: Any, second: Any, result: Any) -> None:
     equation = f"{''.join(first)},{''.join(second)}->{''.join(result)}"
     graph, record = rewritten(REWRITE, einsum(equation))
-    assert record.fired == 1 and "matmul" in operations(graph)
+    assert record.applied == 1 and "matmul" in operations(graph)
     assert "einsum" not in operations(graph)
 
 
@@ -49,7 +49,7 @@ def test_any_order_of_axes_is_multiplied_alike(first: Any, second: Any, result: 
     ["nd,md->nm", "nd,dm", "dn,dm", "hnd,hmd->hnm", "bhnm,bhmd->bhnd", "hnd , hdm -> hmn"],
 )
 def test_every_rank_and_notation_is_read(equation: str) -> None:
-    assert rewritten(REWRITE, einsum(equation))[1].fired == 1
+    assert rewritten(REWRITE, einsum(equation))[1].applied == 1
 
 
 def test_a_product_that_needs_no_transpose_gets_none() -> None:

@@ -58,7 +58,7 @@ def test_any_number_of_inputs_of_any_widths_is_convolved_apart(
     graph, record = rewritten(REWRITE, model, (height, width))
     made = nodes(graph, "conv2d")[len(widths) :]
     weights = [constant(graph, node.args[1]) for node in made]
-    assert record.fired == 1 and record.skipped == ()
+    assert record.applied == 1 and record.match_failures == ()
     assert [tuple(w.shape) for w in weights if w is not None] == [(out, n, 1, 1) for n in widths]
     assert [len(node.args) > 2 and node.args[2] is not None for node in made] == [
         bias and index == 0 for index in range(len(widths))
@@ -80,13 +80,13 @@ def test_strides_and_padding_stay_with_each_convolution(
     stride = 1 if padding == "same" else stride  # torch has no other
     model = joined(widths, stride=stride, padding=padding)
     graph, record = rewritten(REWRITE, model, size)
-    assert record.fired == 1 and "cat" not in operations(graph)
+    assert record.applied == 1 and "cat" not in operations(graph)
 
 
 def test_a_value_that_is_joined_twice_is_convolved_twice() -> None:
     model = Model(lambda m, x: m.conv(torch.cat([x, x.relu(), x], 1)), conv=nn.Conv2d(9, 2, 1))
     graph, record = rewritten(REWRITE, model)
-    assert record.fired == 1
+    assert record.applied == 1
     assert Counter(operations(graph)) == {"relu": 1, "conv2d": 3, "add": 2}
 
 
@@ -169,6 +169,6 @@ def test_lolvit_keeps_only_the_concats_that_a_residual_reads() -> None:
     kinds = [type(module) for module in model.modules()]
     bottlenecks, fusions = kinds.count(GhostBottleneck), kinds.count(GlobalLocalFusion)
     record = next(record for record in records if record.name == REWRITE.name)
-    assert record.fired == bottlenecks + fusions > 0 and record.skipped == ()
-    assert len(nodes(before, "cat")) - len(nodes(after, "cat")) == record.fired
+    assert record.applied == bottlenecks + fusions > 0 and record.match_failures == ()
+    assert len(nodes(before, "cat")) - len(nodes(after, "cat")) == record.applied
     assert all(is_call(user, aten.add.Tensor) for cat in nodes(after, "cat") for user in cat.users)

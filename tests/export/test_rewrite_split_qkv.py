@@ -63,7 +63,7 @@ def test_a_convolutions_parts_get_convolutions_of_their_own(
     n: int, h: int, d: int, order: list[int], form: str, bias: bool
 ) -> None:
     graph, record = rewritten(REWRITE, conv_heads(n, h, d, order, form, bias=bias), (3, 4))
-    assert record.skipped == () and record.fired == (1 if form == "unbind" else n)
+    assert record.match_failures == () and record.applied == (1 if form == "unbind" else n)
     assert operations(graph).count("conv2d") == n and not {"unbind", "select"} & {
         *operations(graph)
     }
@@ -76,7 +76,7 @@ def test_a_linear_layers_parts_get_layers_of_their_own(
     n: int, h: int, d: int, order: list[int], form: str, bias: bool
 ) -> None:
     graph, record = rewritten(REWRITE, linear_heads(n, h, d, order, form, bias), (3, 4))
-    assert record.skipped == () and record.fired == (1 if form == "unbind" else n)
+    assert record.match_failures == () and record.applied == (1 if form == "unbind" else n)
     assert operations(graph).count("linear") == n
 
 
@@ -90,7 +90,7 @@ def test_any_chain_of_permutes_before_the_split_will_do(orders: list[Any], form:
         y, axes = y.transpose(0, 3), [axes[axis] for axis in (3, 1, 2, 0, 4)]
         return weighed(parted(y, axes.index(1), form))
 
-    assert rewritten(REWRITE, Model(forward, project=nn.Conv2d(3, 24, 1)), (3, 4))[1].fired > 0
+    assert rewritten(REWRITE, Model(forward, project=nn.Conv2d(3, 24, 1)), (3, 4))[1].applied > 0
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_any_chain_of_permutes_before_the_split_will_do(orders: list[Any], form:
 )
 def test_any_convolution_is_split_in_its_own_manner(options: dict[str, Any]) -> None:
     model = conv_heads(3, 2, 4, [0, 1, 2, 3, 4], "unbind", **options)
-    assert rewritten(REWRITE, model, (7, 8))[1].fired == 1
+    assert rewritten(REWRITE, model, (7, 8))[1].applied == 1
 
 
 def test_a_part_that_nobody_reads_gets_no_projection() -> None:
@@ -117,7 +117,7 @@ def test_a_convolution_without_batch_is_split_along_its_own_channels() -> None:
         return weighed(list(m.project(x[0]).reshape(3, 2, 4, -1).unbind(0)))
 
     model = Model(forward, project=nn.Conv2d(3, 24, 1))
-    assert rewritten(REWRITE, model, (3, 4))[1].fired == 1
+    assert rewritten(REWRITE, model, (3, 4))[1].applied == 1
 
 
 def test_a_batch_of_one_that_is_unbound_is_the_whole() -> None:
@@ -125,7 +125,7 @@ def test_a_batch_of_one_that_is_unbound_is_the_whole() -> None:
         return m.project(x).reshape(1, 2, 3, 4, -1).unbind(0)[0]
 
     model = Model(forward, project=nn.Conv2d(3, 24, 1))
-    assert rewritten(REWRITE, model, (3, 4))[1].fired == 1
+    assert rewritten(REWRITE, model, (3, 4))[1].applied == 1
 
 
 def split(value: Tensor, axis: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ import onnx
 
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
-from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocess
+from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.gptq import Gptq, QuantizedWeight, subsample
 from lolvit_export.quantization.images import Images
@@ -40,17 +40,17 @@ class QnnQuantizer:
         float_path: Path,
         artifact: Artifact,
         images: Images,
-        preprocess: Preprocess,
+        preprocessing: Preprocessing,
         precision: Precision,
     ) -> None:
         model = _named(onnx.load(str(float_path)))
         self._pixels: QuantParams | None = None
         if precision == "int8":  # of 16 bits, a power costs more than a division, widening pixels
-            model, self._pixels = with_pixels(with_reciprocals(model), preprocess)  # than floats
+            model, self._pixels = with_pixels(with_reciprocals(model), preprocessing)  # than floats
         self._graph = Graph(model)
         self._artifact = artifact if self._pixels is None else _of_pixels(artifact)
         self._precision = precision
-        self._images, self._preprocess = images, preprocess
+        self._images, self._preprocess = images, preprocessing
         self._ranges = ActivationRanges(self._replay)
         self._gptq: Gptq | None = None
 
@@ -111,12 +111,12 @@ class QnnQuantizer:
 
 def _of_pixels(artifact: Artifact) -> Artifact:
     """Describe an artifact that takes the pixels themselves, channels last."""
-    _, channels, height, width = artifact.input.shape
+    _, channels, height, width = artifact.image.shape
     described = {
         "shape": (1, height, width, channels), "layout": "NHWC", "dtype": "uint8",
-        "values": "pixels",
+        "meaning": "pixels",
     }  # fmt: skip
-    return artifact.model_copy(update={"input": artifact.input.model_copy(update=described)})
+    return artifact.model_copy(update={"inputs": (artifact.image.model_copy(update=described),)})
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_export.quantization.onnx_graph import Graph, attribute, rebuilt
 from lolvit_export.quantization.rounding import QuantParams
 from lolvit_runtimes.preprocessing import Pixels
@@ -49,7 +49,7 @@ def with_reciprocals(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_pixels(
-    model: onnx.ModelProto, preprocess: Preprocess
+    model: onnx.ModelProto, preprocessing: Preprocessing
 ) -> tuple[onnx.ModelProto, QuantParams | None]:
     """Return a copy that takes the values that pixels stand for with one scale and zero point for
     all channels, and these; the model as it is, and None, where its results would not be the same
@@ -60,8 +60,8 @@ def with_pixels(
     """
     graph = Graph(model)
     image = model.graph.input[0].name
-    scales = 1 / (_PIXEL_MAX * np.asarray(preprocess.std))  # of each channel, a pixel
-    offsets = _PIXEL_MAX * np.asarray(preprocess.mean)  # the pixel that is normalized to zero
+    scales = 1 / (_PIXEL_MAX * np.asarray(preprocessing.std))  # of each channel, a pixel
+    offsets = _PIXEL_MAX * np.asarray(preprocessing.mean)  # the pixel that is normalized to zero
     zero_point = int(np.clip(np.rint(offsets.mean()), 0, _PIXEL_MAX))
     params = QuantParams(np.float32(scales[0]), zero_point)
     rest = (zero_point - offsets) * scales  # the value of each channel at the zero point

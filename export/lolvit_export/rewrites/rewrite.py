@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch.fx import GraphModule, Node
 
-from lolvit.manifest import PassRecord
+from lolvit.manifest import RewriteRecord
 from lolvit_export.places import place_inserted
 from lolvit_export.shapes import refresh_shapes
 
@@ -47,13 +47,13 @@ class Rewrite(ABC):
         """Replace the matched pattern, for which `check` has returned None."""
 
 
-def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, PassRecord]:
+def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, RewriteRecord]:
     """Return a rewritten copy of `module`, with where it was applied and each match failure."""
     result = copy.deepcopy(module)
     return result, _apply_to(rewrite, result)
 
 
-def _apply_to(rewrite: Rewrite, result: GraphModule) -> PassRecord:
+def _apply_to(rewrite: Rewrite, result: GraphModule) -> RewriteRecord:
     """Rewrite a graph that is the caller's own."""
     applied: list[str] = []
     match_failures: list[str] = []
@@ -72,14 +72,17 @@ def _apply_to(rewrite: Rewrite, result: GraphModule) -> PassRecord:
         applied.append(node.name)
     if applied:
         _clean_up(result)
-    return PassRecord(
-        name=rewrite.name, fired=len(applied), sites=tuple(applied), skipped=tuple(match_failures)
+    return RewriteRecord(
+        name=rewrite.name,
+        applied=len(applied),
+        sites=tuple(applied),
+        match_failures=tuple(match_failures),
     )
 
 
 def apply_all(
     rewrites: Iterable[Rewrite], module: GraphModule
-) -> tuple[GraphModule, tuple[PassRecord, ...]]:
+) -> tuple[GraphModule, tuple[RewriteRecord, ...]]:
     """Apply rewrites in their order; `module` is left as it is."""
     result = copy.deepcopy(module)
     return result, tuple(_apply_to(rewrite, result) for rewrite in rewrites)
