@@ -11,17 +11,19 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lolvit.manifest import Artifact, Precision
+from lolvit.tasks import find_task
 from lolvit_export.quantization.candidates import Candidates
+from lolvit_export.quantization.evaluator import Evaluator
 from lolvit_export.quantization.gptq import Gptq, InputMoments, Inputs, QuantizedWeight, gptq
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.judge import Judge
 from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.qnn import QnnQuantizer
 from lolvit_export.quantization.qnn_qdq import quantized_model
 from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, gptq_layers
 from lolvit_export.quantization.rounding import channel_scales, qmax, round_per_channel
 from lolvit_export.quantization.search import search_ranges
-from lolvit_export.verification.verifiers import eager_logits
+from lolvit_export.targets import find_target
+from lolvit_export.verification.reference import Evidence, Reference
 from tests.export import small_net
 
 DRAW = np.random.default_rng(0)
@@ -148,9 +150,15 @@ def candidates(
     images: Images,
     precision: Precision,
 ) -> Candidates:
-    references = eager_logits(model, images.tuning, small_net.PREPROCESS)
-    judge = Judge(folder / base.path, base, images.tuning, references, small_net.PREPROCESS)
-    return Candidates(quantizer, judge, "qnn", precision, folder / "searched.onnx")
+    reference = Reference(model, small_net.SIGNATURE)
+    evaluator = Evaluator(
+        folder / base.path,
+        base,
+        small_net.SIGNATURE,
+        find_task("classification"),
+        Evidence(reference, images.tuning, small_net.PREPROCESS),
+    )
+    return Candidates(quantizer, evaluator, find_target("qnn"), precision, folder / "searched.onnx")
 
 
 def test_gptq_rounds_every_convolution_the_depthwise_one_too(

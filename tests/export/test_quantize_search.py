@@ -12,23 +12,24 @@ import pytest
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, TensorSpec
 from lolvit_export.quantization.candidates import Candidates
-from lolvit_export.quantization.judge import Score
+from lolvit_export.quantization.evaluator import Score
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Layer
 from lolvit_export.quantization.search import Thresholds, search
 from lolvit_export.quantization.sensitivity import rank_layers
 from lolvit_export.quantization.timing import speedup
+from lolvit_export.targets import find_target
 
-IMAGE = TensorSpec(name="image", shape=(1, 3, 8, 8), layout="NCHW", values="normalized")
-LOGITS = TensorSpec(name="logits", shape=(1, 2), layout="NC", values="logits")
+IMAGE = TensorSpec(name="image", shape=(1, 3, 8, 8), layout="NCHW", meaning="normalized")
+LOGITS = TensorSpec(name="logits", shape=(1, 2), layout="NC", meaning="logits")
 ARTIFACT = Artifact(
     path="model-int8.onnx",
     format="onnx",
     precision="int8",
     sha256="0" * 64,
     bytes=1,
-    input=IMAGE,
-    output=LOGITS,
+    inputs=(IMAGE,),
+    outputs=(LOGITS,),
 )
 LAYERS = [Layer(f"conv{i}", "Conv") for i in range(20)] + [Layer("product", "Product")]
 THRESHOLDS = Thresholds(snr_db=20, top1_agreement=0.9)
@@ -75,7 +76,7 @@ class Model:
 
 
 def candidates_of(model: Model) -> Candidates:
-    return Candidates(model, model, "onnx", "int8", Path(ARTIFACT.path))  # type: ignore[arg-type]
+    return Candidates(model, model, find_target("onnx"), "int8", Path(ARTIFACT.path))  # type: ignore[arg-type]
 
 
 def found(model: Model, thresholds: Thresholds = THRESHOLDS) -> Plan:
