@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
 from lolvit_export.static_form import violations
-from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
 
 REWRITE = SplitQkvProjection()
 FORMS = ("unbind", "select")
@@ -63,7 +63,7 @@ def test_a_convolutions_parts_get_convolutions_of_their_own(
     n: int, h: int, d: int, order: list[int], form: str, bias: bool
 ) -> None:
     graph, record = rewritten(REWRITE, conv_heads(n, h, d, order, form, bias=bias), (3, 4))
-    assert record.skipped == () and record.fired == (1 if form == "unbind" else n)
+    assert record.match_failures == () and record.applied == (1 if form == "unbind" else n)
     assert operations(graph).count("conv2d") == n and not {"unbind", "select"} & {
         *operations(graph)
     }
@@ -76,7 +76,7 @@ def test_a_linear_layers_parts_get_layers_of_their_own(
     n: int, h: int, d: int, order: list[int], form: str, bias: bool
 ) -> None:
     graph, record = rewritten(REWRITE, linear_heads(n, h, d, order, form, bias), (3, 4))
-    assert record.skipped == () and record.fired == (1 if form == "unbind" else n)
+    assert record.match_failures == () and record.applied == (1 if form == "unbind" else n)
     assert operations(graph).count("linear") == n
 
 
@@ -90,7 +90,7 @@ def test_any_chain_of_permutes_before_the_split_will_do(orders: list[Any], form:
         y, axes = y.transpose(0, 3), [axes[axis] for axis in (3, 1, 2, 0, 4)]
         return weighed(parted(y, axes.index(1), form))
 
-    assert rewritten(REWRITE, Model(forward, project=nn.Conv2d(3, 24, 1)), (3, 4))[1].fired > 0
+    assert rewritten(REWRITE, Model(forward, project=nn.Conv2d(3, 24, 1)), (3, 4))[1].applied > 0
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_any_chain_of_permutes_before_the_split_will_do(orders: list[Any], form:
 )
 def test_any_convolution_is_split_in_its_own_manner(options: dict[str, Any]) -> None:
     model = conv_heads(3, 2, 4, [0, 1, 2, 3, 4], "unbind", **options)
-    assert rewritten(REWRITE, model, (7, 8))[1].fired == 1
+    assert rewritten(REWRITE, model, (7, 8))[1].applied == 1
 
 
 def test_a_part_that_nobody_reads_gets_no_projection() -> None:
@@ -117,7 +117,7 @@ def test_a_convolution_without_batch_is_split_along_its_own_channels() -> None:
         return weighed(list(m.project(x[0]).reshape(3, 2, 4, -1).unbind(0)))
 
     model = Model(forward, project=nn.Conv2d(3, 24, 1))
-    assert rewritten(REWRITE, model, (3, 4))[1].fired == 1
+    assert rewritten(REWRITE, model, (3, 4))[1].applied == 1
 
 
 def test_a_batch_of_one_that_is_unbound_is_the_whole() -> None:
@@ -125,7 +125,7 @@ def test_a_batch_of_one_that_is_unbound_is_the_whole() -> None:
         return m.project(x).reshape(1, 2, 3, 4, -1).unbind(0)[0]
 
     model = Model(forward, project=nn.Conv2d(3, 24, 1))
-    assert rewritten(REWRITE, model, (3, 4))[1].fired == 1
+    assert rewritten(REWRITE, model, (3, 4))[1].applied == 1
 
 
 def split(value: Tensor, axis: int = 1) -> Tensor:
@@ -201,15 +201,15 @@ REFUSED: dict[str, tuple[Any, str | list[str]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_refuses_with_the_reason(case: str) -> None:
+def test_a_match_failure_has_its_reason(case: str) -> None:
     forward, reason = REFUSED[case]
     parts = {"project": nn.Conv2d(3, 24, 1), "grouped": nn.Conv2d(3, 24, 1, groups=3)}
     expected = [reason] if isinstance(reason, str) else reason
-    assert refusals(REWRITE, Model(forward, **parts), (2, 5)) == expected
+    assert match_failures(REWRITE, Model(forward, **parts), (2, 5)) == expected
 
 
 def test_a_select_of_rank_4_and_less_is_not_reported() -> None:
-    assert refusals(REWRITE, Model(lambda m, x: x[:, 0] + x.select(1, 1))) == []
+    assert match_failures(REWRITE, Model(lambda m, x: x[:, 0] + x.select(1, 1))) == []
 
 
 def test_weights_move_and_no_number_changes() -> None:

@@ -16,16 +16,16 @@ from lolvit.models.lolvit import GhostBottleneck, GlobalLocalFusion
 from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.places import path_of
-from lolvit_export.rewrites import STATIC_REWRITE, apply_all
+from lolvit_export.rewrites import CPU_REWRITES, STATIC_REWRITE, apply_all
 from lolvit_export.rewrites.graph import aten, constant, is_call
 from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
 from tests.export.rewriting import (
     BOUND,
     Model,
     image_like,
+    match_failures,
     nodes,
     operations,
-    refusals,
     relative_error,
     rewritten,
     some_shapes,
@@ -57,7 +57,7 @@ def test_any_number_of_inputs_of_any_widths_is_convolved_apart(
     graph, record = rewritten(REWRITE, model, (height, width))
     made = nodes(graph, "conv2d")[len(widths) :]
     weights = [constant(graph, node.args[1]) for node in made]
-    assert record.fired == 1 and record.skipped == ()
+    assert record.applied == 1 and record.match_failures == ()
     assert [tuple(w.shape) for w in weights if w is not None] == [(out, n, 1, 1) for n in widths]
     assert [len(node.args) > 2 and node.args[2] is not None for node in made] == [
         bias and index == 0 for index in range(len(widths))
@@ -79,13 +79,13 @@ def test_strides_and_padding_stay_with_each_convolution(
     stride = 1 if padding == "same" else stride  # torch has no other
     model = joined(widths, stride=stride, padding=padding)
     graph, record = rewritten(REWRITE, model, size)
-    assert record.fired == 1 and "cat" not in operations(graph)
+    assert record.applied == 1 and "cat" not in operations(graph)
 
 
 def test_a_value_that_is_joined_twice_is_convolved_twice() -> None:
     model = Model(lambda m, x: m.conv(torch.cat([x, x.relu(), x], 1)), conv=nn.Conv2d(9, 2, 1))
     graph, record = rewritten(REWRITE, model)
-    assert record.fired == 1
+    assert record.applied == 1
     assert Counter(operations(graph)) == {"relu": 1, "conv2d": 3, "add": 2}
 
 
@@ -138,8 +138,8 @@ WHERE_NOT = {
 
 
 @pytest.mark.parametrize("reason", WHERE_NOT)
-def test_where_it_does_not_fire_it_says_why(reason: str) -> None:
-    assert refusals(REWRITE, WHERE_NOT[reason]) == [reason]
+def test_a_match_failure_has_its_reason(reason: str) -> None:
+    assert match_failures(REWRITE, WHERE_NOT[reason]) == [reason]
 
 
 def test_a_concat_with_another_reader_is_kept() -> None:
@@ -149,25 +149,25 @@ def test_a_concat_with_another_reader_is_kept() -> None:
 
     model = Model(forward, first=nn.Conv2d(6, 2, 1), second=nn.Conv2d(6, 2, 1))
     kept = "the Concat has another reader, which needs the copy all the same"
-    assert refusals(REWRITE, model) == [kept, kept]
+    assert match_failures(REWRITE, model) == [kept, kept]
 
 
 @pytest.mark.parametrize("forward", [lambda m, x: m.conv(x), lambda m, x: torch.cat([x, x], 1)])
 def test_a_convolution_of_something_else_is_not_reported(forward: Any) -> None:
-    assert refusals(REWRITE, Model(forward, conv=nn.Conv2d(3, 2, 1))) == []
+    assert match_failures(REWRITE, Model(forward, conv=nn.Conv2d(3, 2, 1))) == []
 
 
 def test_lolvit_keeps_only_the_concats_that_a_residual_reads() -> None:
     torch.manual_seed(0)
     model = lived_in(create_model("lolvit_xx").double())
     before = capture(reparameterize(model), (64, 64))
-    after, records = apply_all(STATIC_REWRITE, before)
+    after, records = apply_all((*STATIC_REWRITE, *CPU_REWRITES), before)
     image = image_like(before)
     with torch.no_grad():
         assert relative_error(after(image), model(image)) <= BOUND
     kinds = [type(module) for module in model.modules()]
     bottlenecks, fusions = kinds.count(GhostBottleneck), kinds.count(GlobalLocalFusion)
     record = next(record for record in records if record.name == REWRITE.name)
-    assert record.fired == bottlenecks + fusions > 0 and record.skipped == ()
-    assert len(nodes(before, "cat")) - len(nodes(after, "cat")) == record.fired
+    assert record.applied == bottlenecks + fusions > 0 and record.match_failures == ()
+    assert len(nodes(before, "cat")) - len(nodes(after, "cat")) == record.applied
     assert all(is_call(user, aten.add.Tensor) for cat in nodes(after, "cat") for user in cat.users)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
 from lolvit_export.static_form import violations
-from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 REWRITE = PadAvgPoolToDivisible()
 extents = st.integers(1, 40)
@@ -31,7 +31,7 @@ def test_windows_cut_short_by_the_border_keep_their_average(
     tall, wide = min(tall, height), min(wide, width)  # floor mode refuses a window with no place
     model = pooled(tall, wide, ceil_mode=ceil, count_include_pad=pads_count)
     graph, record = rewritten(REWRITE, model, (height, width))
-    assert record.skipped == () and violations(graph) == []
+    assert record.match_failures == () and violations(graph) == []
     for pool in nodes(graph, "avg_pool2d"):
         source = pool.args[0].meta["val"].shape[-2:]
         for stride in pool.args[2:3]:  # none given, or an empty one: the window's own
@@ -46,7 +46,7 @@ def test_a_window_larger_than_the_map_averages_all_of_it(
 ) -> None:
     model = pooled(height + beyond, width + beyond, ceil_mode=True)
     graph, record = rewritten(REWRITE, model, (height, width))
-    assert record.fired == 1 and violations(graph) == []
+    assert record.applied == 1 and violations(graph) == []
 
 
 @some_shapes
@@ -56,7 +56,7 @@ def test_adaptive_windows_of_one_size_become_exact(
 ) -> None:
     model = Model(lambda m, x: F.adaptive_avg_pool2d(x, (rows, columns)))
     graph, record = rewritten(REWRITE, model, (rows * tall, columns * wide))
-    assert record.fired == ((rows, columns) != (1, 1))
+    assert record.applied == ((rows, columns) != (1, 1))
     assert violations(graph) == []
 
 
@@ -83,9 +83,9 @@ def test_divisible_extents_lose_their_flags_alone() -> None:
 def test_a_map_without_batch_is_pooled_too() -> None:
     model = Model(lambda m, x: F.avg_pool2d(x[0], 3, ceil_mode=True))
     _, record = rewritten(REWRITE, model, (8, 10))
-    assert record.fired == 1
+    assert record.applied == 1
     floor = Model(lambda m, x: F.avg_pool2d(x[0], 3))
-    assert rewritten(REWRITE, floor, (8, 10))[1].fired == 1
+    assert rewritten(REWRITE, floor, (8, 10))[1].applied == 1
 
 
 def test_each_pool_has_a_map_of_its_own() -> None:
@@ -93,7 +93,7 @@ def test_each_pool_has_a_map_of_its_own() -> None:
         return F.avg_pool2d(F.avg_pool2d(x, 3, ceil_mode=True), 2, ceil_mode=True)
 
     graph, record = rewritten(REWRITE, Model(twice), (8, 13))
-    assert record.fired == 2 and len(set(dict(graph.named_buffers()))) == 2
+    assert record.applied == 2 and len(set(dict(graph.named_buffers()))) == 2
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_each_pool_has_a_map_of_its_own() -> None:
     ids=str,
 )
 def test_other_windows_are_left_alone(options: dict[str, Any], reason: str) -> None:
-    assert refusals(REWRITE, pooled(3, 3, **options), (9, 9)) == [reason]
+    assert match_failures(REWRITE, pooled(3, 3, **options), (9, 9)) == [reason]
 
 
 @pytest.mark.parametrize("size", [(7, 8), (8, 7), (3, 3)])
 def test_adaptive_windows_of_several_sizes_are_left_alone(size: tuple[int, int]) -> None:
     model = Model(lambda m, x: F.adaptive_avg_pool2d(x, (4, 4)))
-    assert refusals(REWRITE, model, size) == ["adaptive windows overlap or differ in size"]
+    assert match_failures(REWRITE, model, size) == ["adaptive windows overlap or differ in size"]
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_adaptive_windows_of_several_sizes_are_left_alone(size: tuple[int, int])
     ids=["exact", "global", "maximum"],
 )
 def test_pools_that_are_no_matter_of_this_rewrite_are_not_reported(forward: Any) -> None:
-    assert refusals(REWRITE, Model(forward), (8, 8)) == []
+    assert match_failures(REWRITE, Model(forward), (8, 8)) == []

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from lolvit_export.rewrites import apply
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.transpose_relu_attention import TransposeReluAttention
-from tests.export.rewriting import Model, nodes, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, nodes, rewritten, some_shapes
 
 REWRITE = TransposeReluAttention()
 small, eps_values = st.integers(1, 6), st.floats(1e-3, 100)
@@ -59,7 +59,7 @@ def test_any_shape_of_attention_is_equal(
     parts = {n: torch.randn(s, generator=generator).double() for n, s in shapes.items()}
     model = Model(forward, **parts)
     graph, record = rewritten(REWRITE, model, (1, 1), in_chans=1)
-    assert record.fired == 1
+    assert record.applied == 1
     assert [node.args[1] for node in nodes(graph, "sum") if len(node.args) > 1] == [[2]]
 
 
@@ -87,7 +87,7 @@ FORMS = {
 @pytest.mark.parametrize("size", [(4, 6), (5, 3), (1, 1)], ids=str)
 def test_each_way_to_write_it_is_rewritten(form: str, size: tuple[int, int]) -> None:
     _, record = rewritten(REWRITE, attention(FORMS[form], eps=torch.tensor([0.25])), size)
-    assert record.fired == 1 and record.skipped == ()
+    assert record.applied == 1 and record.match_failures == ()
 
 
 def test_only_the_keys_are_transposed_in_the_end() -> None:
@@ -150,17 +150,17 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_refuses_with_the_reason(case: str) -> None:
+def test_a_match_failure_has_its_reason(case: str) -> None:
     forward, reason = REFUSED[case]
     model = attention(forward, each=torch.ones(HEADS, 1, 1))
-    assert refusals(REWRITE, model, (4, 6)) == [reason]
+    assert match_failures(REWRITE, model, (4, 6)) == [reason]
 
 
 def test_heads_joined_into_the_batch_are_left_alone() -> None:
     def forward(m: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return bounded(q[0] @ k[0].mT) @ v[0]
 
-    [reason] = refusals(REWRITE, attention(forward), (4, 6))
+    [reason] = match_failures(REWRITE, attention(forward), (4, 6))
     assert reason.startswith("operands are not rank 4 with batch 1: [(2, 24, 4), (2, 4, 6)")
 
 
@@ -175,4 +175,4 @@ UNREPORTED = {
 
 @pytest.mark.parametrize("case", UNREPORTED)
 def test_other_attention_is_not_reported(case: str) -> None:
-    assert refusals(REWRITE, attention(UNREPORTED[case]), (4, 6)) == []
+    assert match_failures(REWRITE, attention(UNREPORTED[case]), (4, 6)) == []

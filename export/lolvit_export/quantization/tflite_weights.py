@@ -1,16 +1,17 @@
-"""Makes weights of a TFLite model 4 bits wide; activations stay in float.
+"""Store weights of a TFLite model in 4 bits, by GPTQ; activations stay in float.
 
-    fp32 -> each layer's own weight and bias, the bias corrected -> ai-edge-quantizer -> our codes
+    fp32 -> each layer's own weight and bias, the bias corrected -> ai-edge-quantizer -> qweight
 
-ai-edge-quantizer knows which tensors LiteRT takes in 4 bits, and writes them; its rounding is to
-the nearest. Ours is put in its place.
+ai-edge-quantizer knows which tensors LiteRT takes in 4 bits, and writes them; it rounds to the
+nearest and has no GPTQ, so that its integers and scales are replaced.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,19 @@ from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
-from lolvit_export.quantization.compensation import Rounded, channel_steps, rounded
-from lolvit_export.quantization.moments import InputMoments, patches
+from lolvit_export.quantization.gptq import GptqLayer, QuantizedWeight, im2col
 from lolvit_export.quantization.ranges import Values
+from lolvit_export.quantization.rounding import SMALLEST_FP16_SCALE, channel_scales
 from lolvit_export.quantization.tflite_graph import Operation
 from lolvit_runtimes.mil_operations.padding import resolve_padding
 
-_BITS = 4
+FOUR_BITS = 4
 KINDS = ("CONV_2D", "FULLY_CONNECTED")
 _PADDINGS = {0: "same", 1: "valid"}  # of the schema's enumeration
 
 
-class WeightRounding:
-    """The weights of a model's layers in 4 bits: each layer's once, for whichever plan."""
+class FloatModel:
+    """An fp32 model, with its layers whose weights can have 4 bits."""
 
     def __init__(self, path: Path, operations: Collection[Operation]) -> None:
         """`operations` are those of `KINDS` in the fp32 model at `path`."""
@@ -41,24 +42,21 @@ class WeightRounding:
         self.layers = {
             each.name: each for each in operations if each.kind in KINDS and self._is_dense(each)
         }
-        self._moments = InputMoments()
-        self._rounded: dict[str, Rounded] = {}
 
-    def observe(self, read: Callable[[int], Values]) -> None:
-        """Count what the layers read on one image; `read` gives a tensor by its number."""
-        for name, operation in self.layers.items():
-            self._moments.add(name, self._columns(operation, read(operation.inputs[0])))
+    def gptq_layers(self) -> dict[str, GptqLayer]:
+        """Return what GPTQ needs to know of the layers."""
+        return {name: self._gptq_layer(operation) for name, operation in self.layers.items()}
 
-    def of(self, layer: str) -> Rounded:
-        """Return a layer's weight (outputs, inputs) and what its bias gains."""
-        if layer not in self._rounded:
-            weight = self._weight(self.layers[layer])
-            exact = weight.astype(np.float64).reshape(len(weight), -1)
-            steps = channel_steps(exact, _BITS, np.float32)
-            self._rounded[layer] = rounded(exact, self._moments.of(layer), steps, _BITS)
-        return self._rounded[layer]
+    def _gptq_layer(self, operation: Operation) -> GptqLayer:
+        weight = self._weight(operation)
+        return GptqLayer(
+            input=str(operation.inputs[0]),  # its number: names need not be unique
+            weight=weight.reshape(len(weight), -1),
+            scales=channel_scales(weight, FOUR_BITS, smallest=SMALLEST_FP16_SCALE),
+            im2col=partial(self._columns, operation),
+        )
 
-    def corrected(self, chosen: Mapping[str, Rounded]) -> bytearray:
+    def corrected(self, chosen: Mapping[str, QuantizedWeight]) -> bytearray:
         """Return the fp32 model in which each chosen layer has a weight and a bias of its own, the
         bias corrected."""
         model = copy.deepcopy(self._model)
@@ -69,13 +67,13 @@ class WeightRounding:
             if stored is None:
                 continue
             image, weight, *old = (int(index) for index in operator.inputs)
-            changed = self._bias(operator, len(stored.steps)) + stored.bias_change
+            corrected = self._bias(operator, len(stored.scales)) + stored.bias_correction
             if subgraph.tensors[weight].buffer in shared:
                 weight = _add(model, subgraph.tensors[weight])
             if not old or old[0] < 0 or subgraph.tensors[old[0]].buffer in shared:
-                old = [_add_vector(model, weight, len(changed))]
+                old = [_add_vector(model, weight, len(corrected))]
             bias = model.buffers[subgraph.tensors[old[0]].buffer]
-            bias.data = changed.astype(np.float32).view(np.uint8)
+            bias.data = corrected.astype(np.float32).view(np.uint8)
             operator.inputs = np.array([image, weight, old[0]], np.int32)
         return bytearray(flatbuffer_utils.convert_object_to_bytearray(model))
 
@@ -100,7 +98,7 @@ class WeightRounding:
         return constant and int(image.shape[-1]) == int(weight.shape[-1])
 
     def _columns(self, operation: Operation, x: Values) -> Values:
-        """Return what a layer multiplies its weights with: (inputs, places)."""
+        """Return what a layer multiplies its weights with: (inputs, positions)."""
         if operation.kind == "FULLY_CONNECTED":
             return x.reshape(-1, x.shape[-1]).T
         options = self._operators[operation.name].builtinOptions
@@ -109,10 +107,10 @@ class WeightRounding:
         dilations = (options.dilationHFactor, options.dilationWFactor)
         sides = x.shape[1:3]
         pairs = resolve_padding(_PADDINGS[options.padding], (), sides, kernel, strides, dilations)
-        columns = patches(x[0].transpose(2, 0, 1), kernel, strides, pairs, dilations)
-        places = columns.shape[1]
-        by_channel = columns.reshape(x.shape[-1], -1, places)
-        return by_channel.transpose(1, 0, 2).reshape(-1, places)  # channels are the weight's last
+        columns = im2col(x[0].transpose(2, 0, 1), kernel, strides, pairs, dilations)
+        positions = columns.shape[1]
+        by_channel = columns.reshape(x.shape[-1], -1, positions)
+        return by_channel.transpose(1, 0, 2).reshape(-1, positions)  # as in the weight
 
 
 def _name(subgraph: Any, operator: Any) -> str:
@@ -150,8 +148,8 @@ def _add_vector(model: Any, like: int, length: int) -> int:
     return number
 
 
-def put_codes(model: bytearray, chosen: Mapping[str, Rounded]) -> None:
-    """Write the codes and steps of each chosen layer over those in a quantized model."""
+def put_weights(model: bytearray, chosen: Mapping[str, QuantizedWeight]) -> None:
+    """Write the integers and scales of each chosen layer over those in a quantized model."""
     view = qtyping.Model.GetRootAs(model)
     subgraph = view.Subgraphs(0)
     for number in range(subgraph.OperatorsLength()):
@@ -162,12 +160,12 @@ def put_codes(model: bytearray, chosen: Mapping[str, Rounded]) -> None:
             _overwrite(model, view, subgraph.Tensors(operator.Inputs(1)), stored)
 
 
-def _overwrite(model: bytearray, view: Any, tensor: Any, stored: Rounded) -> None:
+def _overwrite(model: bytearray, view: Any, tensor: Any, stored: QuantizedWeight) -> None:
     buffer = view.Buffers(tensor.Buffer())
     if buffer.Offset() > 1:  # behind the flatbuffer, where large files have their weights
         place = np.frombuffer(model, np.uint8, buffer.Size(), buffer.Offset())
     else:
         place = buffer.DataAsNumpy()
-    low, high = np.append(stored.codes.reshape(-1), np.int8(0))[: 2 * len(place)].reshape(-1, 2).T
+    low, high = np.append(stored.qweight.reshape(-1), np.int8(0))[: 2 * len(place)].reshape(-1, 2).T
     place[:] = (low & 15).astype(np.uint8) | ((high & 15).astype(np.uint8) << 4)
-    tensor.Quantization().ScaleAsNumpy()[:] = stored.steps.astype(np.float32)
+    tensor.Quantization().ScaleAsNumpy()[:] = stored.scales.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The targets: which format each reads and which rules it has."""
+"""The accelerators (`--target`): which formats each takes, and its rules."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lolvit_export.lint.rules import Rule
 
 
 @dataclass(frozen=True)
-class Target:
-    """An accelerator, the format in which it takes a model, the module with its rules, and the
-    formats that are made for it from the first."""
+class Accelerator:
+    """Hardware with its runtime, the format in which it takes a model, the module with its rules,
+    and the formats that are made for it alone."""
 
     name: str
     format: Format
@@ -35,14 +35,14 @@ class Target:
         return rules
 
 
-TARGETS: dict[str, Target] = {
-    target.name: target
-    for target in (
-        Target("ort-cpu", "onnx", "ONNX Runtime, CPU", "ort_cpu"),
-        Target("xnnpack", "tflite", "LiteRT, CPU (XNNPACK)", "xnnpack"),
-        Target("litert-gpu", "tflite", "LiteRT, GPU", "litert_gpu"),
-        Target("htp", "onnx", "Qualcomm HTP (QNN)", "htp", also=("qnn",)),
-        Target("ane", "coreml", "Apple Neural Engine", "ane"),
+ACCELERATORS: dict[str, Accelerator] = {
+    each.name: each
+    for each in (
+        Accelerator("ort-cpu", "onnx", "ONNX Runtime, CPU", "ort_cpu"),
+        Accelerator("xnnpack", "tflite", "LiteRT, CPU (XNNPACK)", "xnnpack"),
+        Accelerator("litert-gpu", "tflite", "LiteRT, GPU", "litert_gpu"),
+        Accelerator("htp", "onnx", "Qualcomm HTP (QNN)", "htp", also=("qnn",)),
+        Accelerator("ane", "coreml", "Apple Neural Engine", "ane"),
     )
 }
 _READERS: dict[Format, str] = {
@@ -53,9 +53,9 @@ _READERS: dict[Format, str] = {
 }
 
 
-def targets_of(format: Format) -> tuple[Target, ...]:
-    """Return the targets that take a format."""
-    return tuple(target for target in TARGETS.values() if format in target.formats)
+def accelerators_of(format: Format) -> tuple[Accelerator, ...]:
+    """Return the accelerators that take a format."""
+    return tuple(each for each in ACCELERATORS.values() if format in each.formats)
 
 
 def read(path: Path, format: Format) -> Graph:

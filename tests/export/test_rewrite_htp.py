@@ -28,7 +28,7 @@ def test_pools_of_window_averages_become_products(size: tuple[int, int]) -> None
     model = Model(lambda module, x: aggregate_windows(x))
     before, _ = apply_all(STATIC_REWRITE, capture(model, size))
     after, record = apply(AvgPoolToMatmul(), before)
-    assert record.fired == 1
+    assert record.applied == 1
     assert not {"avg_pool2d", "constant_pad_nd"} & set(operations(after))
     image = image_like(before)
     with torch.no_grad():
@@ -37,18 +37,18 @@ def test_pools_of_window_averages_become_products(size: tuple[int, int]) -> None
 
 def test_an_exact_pool_without_padding_becomes_a_product() -> None:
     after, record = rewritten(AvgPoolToMatmul(), Model(lambda m, x: F.avg_pool2d(x, 4)))
-    assert record.fired == 1 and "matmul" in operations(after)
+    assert record.applied == 1 and "matmul" in operations(after)
 
 
 def test_a_pool_that_overlaps_stays() -> None:
     model = Model(lambda m, x: F.avg_pool2d(x, 3, stride=1))
     _, record = rewritten(AvgPoolToMatmul(), model)
-    assert record.fired == 0 and "its windows are not exact" in record.skipped[0]
+    assert record.applied == 0 and "its windows are not exact" in record.match_failures[0]
 
 
 def test_a_pool_of_a_large_map_stays() -> None:
     _, record = rewritten(AvgPoolToMatmul(), Model(lambda m, x: F.avg_pool2d(x, 2)), (64, 64))
-    assert record.fired == 0 and "too large a product" in record.skipped[0]
+    assert record.applied == 0 and "too large a product" in record.match_failures[0]
 
 
 def _attend(module: nn.Module, image: torch.Tensor) -> torch.Tensor:
@@ -64,7 +64,7 @@ def test_masked_heads_equal_split_ones(heads: int, size: tuple[int, int], produc
     if products:
         before, _ = apply(AvgPoolToMatmul(), before)
     after, record = apply(MergeHeadsBlockDiagonal(), before)
-    assert record.fired == 1
+    assert record.applied == 1
     assert "sum" not in operations(after)
     assert not products or "cat" not in operations(after)
     image = image_like(before)
@@ -80,7 +80,7 @@ def test_heads_stay_where_keys_see_more_than_one_window() -> None:
     model = reparameterize(Model(_attend, attention=attention))
     before, _ = apply_all(STATIC_REWRITE, capture(model, (8, 8)))
     _, record = apply(MergeHeadsBlockDiagonal(), before)
-    assert record.fired == 0 and "no pointwise convolutions" in record.skipped[0]
+    assert record.applied == 0 and "no pointwise convolutions" in record.match_failures[0]
 
 
 def test_softmax_attention_is_left_alone() -> None:
@@ -89,4 +89,4 @@ def test_softmax_attention_is_left_alone() -> None:
         return (rows @ torch.softmax(rows.transpose(-2, -1) @ rows, -1)).reshape(1, 3, 8, 8)
 
     _, record = rewritten(MergeHeadsBlockDiagonal(), Model(call))
-    assert (record.fired, record.skipped) == (0, ())
+    assert (record.applied, record.match_failures) == (0, ())

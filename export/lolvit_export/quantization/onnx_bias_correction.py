@@ -1,4 +1,4 @@
-"""Takes the mean error of each quantized layer's result out of its bias.
+"""Bias correction: the mean error of each quantized layer's result is taken out of its bias.
 
 Rounding shifts what a layer gives, and much of the shift is the same on every image (Nagel et al.,
 Data-Free Quantization, arXiv:1906.04721, section 4.2: here with images). A layer is corrected once
@@ -15,9 +15,8 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from lolvit_export.quantization.onnx_graph import Graph
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.onnx_qdq import BIAS, LARGEST_BIAS
-from lolvit_export.quantization.onnx_values import activations
 from lolvit_runtimes.session import FloatArray
 
 Means = Mapping[str, npt.NDArray[np.float64]]
@@ -27,7 +26,7 @@ def corrected_biases(
     graph: Graph, quantized: onnx.ModelProto, images: Sequence[FloatArray]
 ) -> onnx.ModelProto:
     """Return `quantized`, which was made of `graph`, with its layers' biases corrected, as images
-    (1, 3, H, W) tell."""
+    (1, 3, H, W) require."""
     model = onnx.ModelProto()
     model.CopyFrom(quantized)
     constants = {each.name: each for each in model.graph.initializer}
@@ -58,17 +57,17 @@ def _independent(graph: Graph, names: Collection[str]) -> Iterable[list[onnx.Nod
 def _means(model: onnx.ModelProto, tensors: Sequence[str], images: Sequence[FloatArray]) -> Means:
     """Return each channel's mean over all images and places, (channels,) a tensor."""
     sums = dict.fromkeys(tensors, np.float64(0))
-    for name, values in activations(model, tensors, images):
+    for name, values in run_activations(model, tensors, images):
         places = tuple(axis for axis in range(values.ndim) if axis != 1)
         sums[name] = sums[name] + values.mean(axis=places, dtype=np.float64)
     return {name: np.asarray(total) / len(images) for name, total in sums.items()}
 
 
 def _add(
-    constants: Mapping[str, onnx.TensorProto], layer: str, change: npt.NDArray[np.float64]
+    constants: Mapping[str, onnx.TensorProto], layer: str, correction: npt.NDArray[np.float64]
 ) -> None:
     stored = constants[BIAS.format(layer)]
-    steps = numpy_helper.to_array(constants[f"{layer}/bias/scale"]).astype(np.float64)
-    levels = numpy_helper.to_array(stored) + np.rint(change / steps)
-    kept = np.clip(levels, -LARGEST_BIAS, LARGEST_BIAS).astype(np.int32)
-    stored.CopyFrom(numpy_helper.from_array(kept, stored.name))
+    scales = numpy_helper.to_array(constants[f"{layer}/bias/scale"]).astype(np.float64)
+    bias = numpy_helper.to_array(stored) + np.rint(correction / scales)
+    clipped = np.clip(bias, -LARGEST_BIAS, LARGEST_BIAS).astype(np.int32)
+    stored.CopyFrom(numpy_helper.from_array(clipped, stored.name))

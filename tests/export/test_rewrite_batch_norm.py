@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import apply
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
-from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 REWRITE = FoldBatchNorm()
@@ -46,7 +46,7 @@ def test_any_convolution_takes_its_norm_in(
     )
     model = Model(lambda m, x: m.norm(m.conv(x)), conv=conv, norm=nn.BatchNorm2d(8, affine=affine))
     graph, record = rewritten(REWRITE, model, size, in_chans=4)
-    assert record.fired == 1 and operations(graph) == ["conv2d"]
+    assert record.applied == 1 and operations(graph) == ["conv2d"]
     assert {name.rsplit("_", 1)[1] for name in graph.state_dict()} == {"weight", "bias"}
 
 
@@ -57,7 +57,7 @@ def test_a_weight_that_two_convolutions_share_is_folded_into_each() -> None:
     conv = nn.Conv2d(3, 4, 1)
     model = Model(forward, conv=conv, first=nn.BatchNorm2d(4), second=nn.BatchNorm2d(4))
     graph, record = rewritten(REWRITE, model)
-    assert record.fired == 2 and "batch_norm" not in operations(graph)
+    assert record.applied == 2 and "batch_norm" not in operations(graph)
     assert operations(graph).count("conv2d") == 3
 
 
@@ -68,7 +68,7 @@ def test_a_norm_that_two_convolutions_share_is_folded_into_each() -> None:
         other=nn.Conv2d(3, 4, 3, padding=1),
         norm=nn.BatchNorm2d(4),
     )
-    assert rewritten(REWRITE, model)[1].fired == 2
+    assert rewritten(REWRITE, model)[1].applied == 2
 
 
 def conv_then(**parts: Any) -> dict[str, Any]:
@@ -121,11 +121,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_refuses_with_the_reason(case: str) -> None:
+def test_a_match_failure_has_its_reason(case: str) -> None:
     forward, reason = REFUSED[case]
     transposed, norm1 = nn.ConvTranspose2d(3, 4, 1), nn.BatchNorm1d(4)
     model = Model(forward, **conv_then(transposed=transposed, norm1=norm1))
-    assert refusals(REWRITE, model, (4, 4)) == [reason]
+    assert match_failures(REWRITE, model, (4, 4)) == [reason]
 
 
 def test_a_linear_layers_norm_is_left_alone() -> None:
@@ -134,7 +134,7 @@ def test_a_linear_layers_norm_is_left_alone() -> None:
         linear=nn.Linear(48, 5),
         norm=nn.BatchNorm1d(5),
     )
-    assert refusals(REWRITE, model, (4, 4)) == ["its input is not a convolution"]
+    assert match_failures(REWRITE, model, (4, 4)) == ["its input is not a convolution"]
 
 
 def test_folding_keeps_the_single_precision_of_the_weights() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
-from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 REWRITE = FoldAttentionScale()
 HEADS, DIM = 2, 4
@@ -80,7 +80,7 @@ PLACES: dict[str, Any] = {
 def test_the_factor_moves_into_a_projection(place: str, factor: float) -> None:
     model = attention(lambda m, x: PLACES[place](m, x, factor))
     graph, record = rewritten(REWRITE, model, (4, 6))
-    assert record.fired == 1 and not {"mul", "div"} & {*operations(graph)}
+    assert record.applied == 1 and not {"mul", "div"} & {*operations(graph)}
 
 
 @some_shapes
@@ -92,7 +92,7 @@ def test_a_positive_factor_scales_the_bounds_that_it_passes(
         return heads_of(m.query(x).clamp(low, high)) @ keys(m, x) * factor
 
     graph, record = rewritten(REWRITE, attention(forward), (4, 6))
-    assert record.fired == 1 and "mul" not in operations(graph)
+    assert record.applied == 1 and "mul" not in operations(graph)
     assert nodes(graph, "clamp")[0].args[1:] == (low * factor, high * factor)
 
 
@@ -113,10 +113,10 @@ def test_bounds_and_relu_are_passed_by_positive_factors_alone(between: Any, fact
     model = attention(lambda m, x: heads_of(between(m.query(x))) @ keys(m, x) * factor)
     if factor > 0:
         graph, record = rewritten(REWRITE, model, (4, 6))
-        assert record.fired == 1 and "mul" not in operations(graph)
+        assert record.applied == 1 and "mul" not in operations(graph)
     else:
         reason = "a negative factor does not commute with a clamp or ReLU"
-        assert refusals(REWRITE, model, (4, 6)) == [reason]
+        assert match_failures(REWRITE, model, (4, 6)) == [reason]
 
 
 def test_a_projections_other_weights_stay_shared() -> None:
@@ -124,7 +124,7 @@ def test_a_projections_other_weights_stay_shared() -> None:
         return (heads_of(m.query(x)) @ keys(m, x) * 0.5).sum() + m.query(x * 2)
 
     _, record = rewritten(REWRITE, attention(forward), (4, 6))
-    assert record.fired == 1
+    assert record.applied == 1
 
 
 def two_factors(m: Any, x: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def two_factors(m: Any, x: Tensor) -> Tensor:
 
 def test_two_factors_are_both_folded() -> None:
     graph, record = rewritten(REWRITE, attention(two_factors), (4, 6))
-    assert record.fired == 2 and "mul" not in operations(graph)
+    assert record.applied == 2 and "mul" not in operations(graph)
 
 
 def scores_read(m: Any, x: Tensor) -> Tensor:
@@ -193,10 +193,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_refuses_with_the_reason(case: str) -> None:
+def test_a_match_failure_has_its_reason(case: str) -> None:
     forward, reason = REFUSED[case]
     size = (2, 2) if case == "one value twice" else (4, 6)
-    assert refusals(REWRITE, attention(forward), size) == [reason]
+    assert match_failures(REWRITE, attention(forward), size) == [reason]
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1, 1)])
@@ -211,7 +211,7 @@ def test_a_factor_that_a_tensor_holds_is_folded(scaled: Any, shape: tuple[int, .
         scale=torch.full(shape, 0.125),
     )
     graph, record = rewritten(REWRITE, model, (4, 6))
-    assert record.fired == 1 and not {"mul", "div"} & {*operations(graph)}
+    assert record.applied == 1 and not {"mul", "div"} & {*operations(graph)}
 
 
 UNREPORTED = {
@@ -238,4 +238,4 @@ def test_other_factors_are_not_reported(case: str) -> None:
         "scale": torch.tensor(0.5),
         "deep": torch.ones([1] * 5),
     }
-    assert refusals(REWRITE, attention(UNREPORTED[case], **parts), (4, 6)) == []
+    assert match_failures(REWRITE, attention(UNREPORTED[case], **parts), (4, 6)) == []

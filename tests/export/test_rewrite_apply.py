@@ -12,7 +12,14 @@ from torch.fx import GraphModule, Node
 
 from lolvit.manifest import RewriteRecord
 from lolvit_export.capture import capture
-from lolvit_export.rewrites import STATIC_REWRITE, Refusal, Rewrite, apply, apply_all
+from lolvit_export.rewrites import (
+    CPU_REWRITES,
+    STATIC_REWRITE,
+    MatchFailure,
+    Rewrite,
+    apply,
+    apply_all,
+)
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.graph import aten, is_call
 from lolvit_export.rewrites.remove_identities import RemoveIdentities
@@ -28,8 +35,8 @@ class HalveRelu(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.relu.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
-        return Refusal("it is the second") if node.name == "relu_1" else None
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
+        return MatchFailure("it is the second") if node.name == "relu_1" else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         node.replace_all_uses_with(node.args[0])
@@ -40,13 +47,13 @@ def three_relus() -> GraphModule:
                          conv=nn.Conv2d(3, 1, 1)), (4, 4))  # fmt: skip
 
 
-def test_the_report_tells_where_it_fired_and_why_not_elsewhere() -> None:
+def test_the_record_has_where_it_was_applied_and_why_not_elsewhere() -> None:
     _, record = apply(HalveRelu(), three_relus())
     assert record == RewriteRecord(
         name="halve_relu",
-        fired=2,
+        applied=2,
         sites=("relu", "relu_2"),
-        skipped=("relu_1: it is the second",),
+        match_failures=("relu_1: it is the second",),
     )
 
 
@@ -61,11 +68,11 @@ def test_a_rewrite_works_on_a_copy() -> None:
     assert all(torch.equal(tensor, state[name]) for name, tensor in graph.state_dict().items())
 
 
-def test_a_rewrite_that_fires_nowhere_gives_an_equal_copy() -> None:
+def test_a_rewrite_that_applies_nowhere_gives_an_equal_copy() -> None:
     graph = capture(Model(lambda m, x: x + 1), (4, 4))
     result, record = apply(HalveRelu(), graph)
     assert result is not graph and result.code == graph.code
-    assert record == RewriteRecord(name="halve_relu", fired=0)
+    assert record == RewriteRecord(name="halve_relu", applied=0)
 
 
 def test_shapes_and_weights_are_settled_after_a_rewrite() -> None:
@@ -90,7 +97,7 @@ def test_weights_under_two_names_are_both_dropped_when_unread() -> None:
 def test_rewrites_apply_in_their_order_and_report_each() -> None:
     graph = three_relus()
     result, records = apply_all((HalveRelu(), CancelTransposes(), HalveRelu()), graph)
-    assert [(r.name, r.fired, len(r.skipped)) for r in records] == [
+    assert [(r.name, r.applied, len(r.match_failures)) for r in records] == [
         ("halve_relu", 2, 1),
         ("cancel_transposes", 0, 0),
         ("halve_relu", 0, 1),
@@ -108,7 +115,7 @@ def test_no_rewrites_leave_the_graph_as_it_is() -> None:
 def test_each_rewrite_is_named_after_its_file_and_says_what_it_ensures() -> None:
     names = [rewrite.name for rewrite in STATIC_REWRITE]
     assert {name for name in names if names.count(name) > 1} == {"cancel_transposes"}
-    for rewrite in STATIC_REWRITE:
+    for rewrite in (*STATIC_REWRITE, *CPU_REWRITES):
         module = type(rewrite).__module__
         assert module.rsplit(".", 1)[1] == rewrite.name and rewrite.ensures
 
@@ -125,6 +132,6 @@ def test_the_static_rewrite_done_twice_changes_nothing_more(forward: Any) -> Non
     model = Model(forward, conv=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), drop=nn.Dropout())
     once, records = apply_all(STATIC_REWRITE, capture(model, (7, 7)))
     twice, again = apply_all(STATIC_REWRITE, once)
-    assert any(record.fired for record in records)
-    assert not any(record.fired for record in again)
+    assert any(record.applied for record in records)
+    assert not any(record.applied for record in again)
     assert torch.equal(once(image_like(once)), twice(image_like(once)))

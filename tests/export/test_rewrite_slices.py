@@ -13,7 +13,7 @@ from torch import Tensor
 from lolvit_export.rewrites.remove_expand import RemoveExpand
 from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
 from lolvit_export.static_form import violations
-from tests.export.rewriting import Model, nodes, operations, refusals, rewritten, some_shapes
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 UNSTRIDE, EXPAND = StridedSliceToReshape(), RemoveExpand()
 bounds = st.none() | st.integers(-12, 12)
@@ -35,9 +35,9 @@ def test_any_slice_of_any_axis_takes_the_same_elements(
     graph, record = rewritten(UNSTRIDE, model, (height, width))
     steps = [node.args[4] for node in nodes(graph, "slice") if len(node.args) > 4]
     if empty:
-        assert record.fired == 0
+        assert record.applied == 0
     else:
-        assert set(steps) <= {1} and record.skipped == () and violations(graph) == []
+        assert set(steps) <= {1} and record.match_failures == () and violations(graph) == []
 
 
 @pytest.mark.parametrize("axis", [2, 3])
@@ -45,7 +45,7 @@ def test_any_slice_of_any_axis_takes_the_same_elements(
 def test_whole_runs_take_one_slice_and_no_padding(axis: int, start: int) -> None:
     graph, record = rewritten(UNSTRIDE, sliced(axis, start, None, 3), (6, 9))
     assert operations(graph) == ["reshape", "slice", "reshape", "add"]
-    assert record.fired == 1
+    assert record.applied == 1
 
 
 def test_a_patchify_by_strided_slices_is_rewritten_whole() -> None:
@@ -54,7 +54,7 @@ def test_a_patchify_by_strided_slices_is_rewritten_whole() -> None:
         return torch.cat(corners, 1)
 
     graph, record = rewritten(UNSTRIDE, Model(forward), (8, 6))
-    assert record.fired == 8 and violations(graph) == []
+    assert record.applied == 8 and violations(graph) == []
 
 
 def test_an_odd_extent_is_padded() -> None:
@@ -64,12 +64,12 @@ def test_an_odd_extent_is_padded() -> None:
 
 def test_a_slice_that_takes_nothing_is_left_alone() -> None:
     model = Model(lambda m, x: torch.cat([x[..., 4:2:2], x], 3))
-    assert refusals(UNSTRIDE, model, (4, 4)) == ["it takes nothing"]
+    assert match_failures(UNSTRIDE, model, (4, 4)) == ["it takes nothing"]
 
 
 @pytest.mark.parametrize("forward", [lambda m, x: x[..., 1:3], lambda m, x: x[:, :, 0]])
 def test_a_slice_without_stride_is_not_reported(forward: Any) -> None:
-    assert refusals(UNSTRIDE, Model(forward), (4, 4)) == []
+    assert match_failures(UNSTRIDE, Model(forward), (4, 4)) == []
 
 
 OPERATORS = {
@@ -91,7 +91,7 @@ def test_an_operation_that_broadcasts_takes_the_small_value(operator: str, swapp
 
     model = Model(forward, scale=torch.tensor([1.5, 2, 3]).reshape(3, 1, 1))
     graph, record = rewritten(EXPAND, model, (4, 5))
-    assert record.fired == 1 and len(operations(graph)) == 1
+    assert record.applied == 1 and len(operations(graph)) == 1
 
 
 @some_shapes
@@ -111,7 +111,7 @@ def test_two_expands_that_make_the_shape_together_are_both_dropped() -> None:
         return x.mean(2, True).expand(1, 3, 4, 5) * x.mean(3, True).expand(1, 3, 4, 5)
 
     graph, record = rewritten(EXPAND, Model(forward), (4, 5))
-    assert record.fired == 2 and "expand" not in operations(graph)
+    assert record.applied == 2 and "expand" not in operations(graph)
 
 
 def wide(x: Tensor) -> Tensor:
@@ -132,13 +132,13 @@ ITS_SHAPE = {
 
 @pytest.mark.parametrize("reader", NOT_BY_ITSELF)
 def test_an_operation_that_does_not_broadcast_keeps_the_expand(reader: str) -> None:
-    reasons = refusals(EXPAND, Model(NOT_BY_ITSELF[reader]), (4, 5))
+    reasons = match_failures(EXPAND, Model(NOT_BY_ITSELF[reader]), (4, 5))
     assert reasons == [f"{reader} does not broadcast by itself"]
 
 
 @pytest.mark.parametrize("other", ITS_SHAPE)
 def test_an_expand_that_gives_the_shape_is_kept(other: str) -> None:
-    reasons = refusals(EXPAND, Model(ITS_SHAPE[other]), (4, 5))
+    reasons = match_failures(EXPAND, Model(ITS_SHAPE[other]), (4, 5))
     assert reasons == ["add has its shape from the expanded value"]
 
 
@@ -148,7 +148,7 @@ def test_an_expand_that_decides_the_type_is_kept() -> None:
     def forward(m: Any, x: Tensor) -> Tensor:
         return x.to(torch.float32) * m.one.expand(3, 4, 5)
 
-    reasons = refusals(EXPAND, Model(forward, one=torch.tensor(1.0)), (4, 5))
+    reasons = match_failures(EXPAND, Model(forward, one=torch.tensor(1.0)), (4, 5))
     assert reasons == ["mul has its type from the rank of the expanded value"]
 
 
@@ -157,4 +157,4 @@ def test_one_reader_that_depends_on_it_is_enough() -> None:
         both = wide(x)
         return x + both + torch.cat([both, both])[:1]
 
-    assert refusals(EXPAND, Model(forward), (4, 5)) == ["cat does not broadcast by itself"]
+    assert match_failures(EXPAND, Model(forward), (4, 5)) == ["cat does not broadcast by itself"]

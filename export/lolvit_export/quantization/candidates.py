@@ -1,4 +1,4 @@
-"""One try at a time: quantize as a plan says, into a scratch file, and judge it."""
+"""Evaluate one way to quantize: quantize as a plan says, into a scratch file, and measure it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lolvit_export.targets import Target
 
 
 @dataclass(frozen=True)
-class Trials:
-    """Quantizes and judges one fp32 artifact; `path` is what the result will be named."""
+class Candidates:
+    """Candidates of one quantized artifact; `path` is what the result will be named."""
 
     quantizer: Quantizer
-    judge: Evaluator
+    evaluator: Evaluator
     target: Target
     precision: Precision
     path: Path
@@ -35,12 +35,12 @@ class Trials:
         return [layer for layer in self.quantizer.layers() if layer.operation in operations]
 
     def score(self, plan: Plan, count: int | None = None) -> Score:
-        """Judge the logits of what a plan gives on the first `count` tuning images, or on all."""
+        """Evaluate what a plan gives on the first `count` tuning images, or on all."""
         with tempfile.TemporaryDirectory() as scratch:
             path, artifact = self._quantized(plan, Path(scratch))
-            return self.judge.score(path, artifact, count)
+            return self.evaluator.score(path, artifact, count)
 
-    def candidate(
+    def evaluate(
         self,
         name: str,
         operations: Sequence[str],
@@ -48,35 +48,35 @@ class Trials:
         float_layers: Sequence[str] = (),
         *,
         timed: bool = True,
-        correct_biases: bool = False,
-        compensate_weights: bool = False,
+        bias_correction: bool = False,
+        gptq: bool = False,
     ) -> Candidate:
-        """Try one way to quantize."""
+        """Quantize one way, and return its accuracy and, if `timed`, its speed."""
         plan = self.plan(
             operations,
             method,
             float_layers,
-            correct_biases=correct_biases,
-            compensate_weights=compensate_weights,
+            bias_correction=bias_correction,
+            gptq=gptq,
         )
         with tempfile.TemporaryDirectory() as scratch:
             path, artifact = self._quantized(plan, Path(scratch))
-            score = self.judge.score(path, artifact)
-            speed = self.judge.speed(path, artifact) if timed and self._is_for_here() else None
+            score = self.evaluator.score(path, artifact)
+            speed = self.evaluator.speed(path, artifact) if timed and self._speed_counts() else None
         return Candidate(
             name=name,
             operations=tuple(operations),
             method=method,
             float_layers=tuple(float_layers),
-            correct_biases=correct_biases,
-            compensate_weights=compensate_weights,
+            bias_correction=bias_correction,
+            gptq=gptq,
             snr_db=score.snr_db,
             top1_agreement=score.top1_agreement,
-            times_fp32=speed,
+            speedup_vs_fp32=speed,
         )
 
-    def _is_for_here(self) -> bool:
-        """Whether speed on this processor may decide: 16-bit activations are for accelerators, and
+    def _speed_counts(self) -> bool:
+        """Whether speed on this machine may decide: 16-bit activations are for accelerators, and
         no processor has kernels for them; 4-bit weights are for small files."""
         return self.target.precisions[self.precision].timed
 
@@ -86,8 +86,8 @@ class Trials:
         method: Method,
         float_layers: Sequence[str],
         *,
-        correct_biases: bool = False,
-        compensate_weights: bool = False,
+        bias_correction: bool = False,
+        gptq: bool = False,
     ) -> Plan:
         """Return a plan without a history."""
         return Plan(
@@ -96,8 +96,8 @@ class Trials:
             method=method,
             operations=tuple(operations),
             float_layers=tuple(float_layers),
-            correct_biases=correct_biases,
-            compensate_weights=compensate_weights,
+            bias_correction=bias_correction,
+            gptq=gptq,
         )
 
     def write(self, plan: Plan, path: Path) -> Artifact:
