@@ -44,7 +44,7 @@ internal class LiteRtGpu(
         !isPresent(INTERPRETER) -> "LiteRT is not in this app; $ADD"
         !isPresent(delegateClass) ->
             "the GPU delegate is not in this app; add com.google.ai.edge.litert:litert-gpu to it"
-        !supported() -> "the GPU delegate does not know this device's GPU; choose the CPU"
+        !supported() -> "the GPU delegate does not support this device's GPU; choose the CPU"
         else -> null
     }
 
@@ -80,7 +80,7 @@ internal class LiteRtGpu(
             it.javaClass.getMethod("isDelegateSupportedOnThisDevice").invoke(it) as Boolean
         }
     } catch (e: ReflectiveOperationException) {
-        true // an app without the list: the delegate itself says so when it is opened
+        true // an app without the list: opening the delegate fails if the GPU is unsupported
     } catch (e: LinkageError) {
         false // no native library for this processor
     }

@@ -22,8 +22,8 @@ internal typealias Decoder = (InputStream, Rect?, BitmapFactory.Options) -> Bitm
 /** Photos into bitmaps with the levels that Python's `load_photo` gives. */
 public object Photos {
     /**
-     * The most pixels that are decoded; of larger photos every second (fourth, ...) in each direction
-     * is, by the decoder's own means. A JPEG of 24 megapixels then gives inputs that differ by at most
+     * The maximum number of pixels that are decoded; larger photos are subsampled by the decoder
+     * (`inSampleSize`: every second, fourth, ... pixel in each direction). A JPEG of 24 megapixels then gives inputs that differ by at most
      * 8 of 255 levels, 0.2 on average; other formats, whose decoders pick pixels, differ more. At 4
      * bytes a pixel, and two bitmaps while one is turned upright, the bound is 128 MB of native memory.
      */
@@ -32,7 +32,7 @@ public object Photos {
     private val turnedByExif = setOf("image/jpeg", "image/png", "image/webp") // decoders turn HEIF and AVIF
 
     /**
-     * Decodes a photo, upright as its EXIF orientation says (of PNG and WebP from Android 11 on alone).
+     * Decodes a photo, turned upright by its EXIF orientation (of PNG and WebP from Android 11 on alone).
      * Transparency is dropped, and the colours under it stay. A colour profile other than sRGB (and,
      * from Android 10 on, Display P3) is converted from, which Python does not do. What a truncated
      * photo lacks is blank.
@@ -85,7 +85,7 @@ public object Photos {
         return try {
             source.open().use { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, normal) }
         } catch (e: IOException) {
-            normal // malformed EXIF says nothing
+            normal // malformed EXIF is ignored
         }
     }
 

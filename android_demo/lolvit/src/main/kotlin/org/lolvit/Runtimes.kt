@@ -2,7 +2,7 @@ package org.lolvit
 
 import java.nio.ByteBuffer
 
-/** The runtimes by the harness's names, and artifacts that come without a manifest. */
+/** Runtimes by their names in `lolvit bench`, for artifacts that come without a manifest. */
 public object Runtimes {
     private val kinds: Map<String, EngineKind> = mapOf("litert" to LiteRtCpu, "ort" to OnnxCpu)
 
@@ -22,7 +22,7 @@ public object Runtimes {
      * float32; the shape of its output is read from the model.
      *
      * @param model a direct buffer in native order, which must not be changed while the engine lives.
-     * @throws LolvitException the app lacks the runtime, or it refused the artifact.
+     * @throws LolvitException the app lacks the runtime, or the runtime rejects the artifact.
      */
     @Throws(LolvitException::class)
     public fun open(runtime: String, format: String, model: ByteBuffer, inputShape: List<Int>, threads: Int): Engine {

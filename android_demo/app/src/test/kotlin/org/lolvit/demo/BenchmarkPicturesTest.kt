@@ -74,7 +74,7 @@ class BenchmarkPicturesTest {
         else -> emptyList()
     }
 
-    @Test fun `a result fits light, dark and large letters, and says its curves to a screen reader`() {
+    @Test fun `a result fits light, dark and large letters, and describes its curves to a screen reader`() {
         measure()
         picture("android-benchmark-light")
         RuntimeEnvironment.setQualifiers("+night")
