@@ -17,10 +17,9 @@ from skimage import data
 
 from android_build.apk_build import ApkFiles, build_apk
 from android_build.apk_checks import check_apk
-from android_build.apk_parts import PROGRAMS, fetch_apk_parts
 from android_build.apk_size import sizes_by_part
 from android_build.dex import dex_of_apk
-from android_build.fetch import fetch
+from android_build.fetch import APK_PROGRAMS, fetch, fetch_apk_parts
 from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import run
@@ -62,7 +61,7 @@ def make_project(project: Path) -> None:
 
 
 def follow(project: Path) -> None:
-    """Do what the guide says, with its own blocks."""
+    """Follow the guide, with its own blocks."""
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "LOLVIT": str(ROOT), "PATH": paths}
     for block in steps("sh"):
@@ -119,18 +118,18 @@ def test_followed_in_an_empty_app_it_gives_pythons_answer(app, photo, run_lolvit
 
 @pytest.mark.slow
 def test_that_app_shrinks_to_a_verified_apk_with_the_librarys_rules_alone(app):
-    require_build(*PROGRAMS)
+    require_build(*APK_PROGRAMS)
     assert (app.directory / "classes").is_dir(), "the test above builds it"
     fetch_apk_parts(app)
     files = ApkFiles(app, ("arm64-v8a",))
     shutil.copytree(app.app / "src" / "main" / "assets", files.assets)
     build_apk(files)
     checks = {check.name: check for check in check_apk(files)}
-    print("\n".join(f"{check.name}: {check.told}" for check in checks.values()))  # pytest -rP
+    print("\n".join(f"{check.name}: {check.detail}" for check in checks.values()))  # pytest -rP
     print(sizes_by_part(files.apk))
     assert [check for check in checks.values() if check.passed is False] == []
-    assert "name='com.example.photos'" in checks["aapt2 dump badging"].told
-    assert "uncompressed" in checks["zipalign -c -p 4"].told
+    assert "name='com.example.photos'" in checks["aapt2 dump badging"].detail
+    assert "uncompressed" in checks["zipalign -c -p 4"].detail
     kept = dex_of_apk(files.apk).classes
     assert "com/example/photos/ClassifyActivity" in kept
     assert "org/tensorflow/lite/NativeInterpreterWrapper" in kept

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_build.apk_parts import kotlin_stdlib, r8
+from android_build.fetch import kotlin_stdlib, r8
 from android_build.project import Build, pom_property
 from android_build.resources import link_command, write_manifest
 from android_build.tools import run

@@ -16,7 +16,7 @@ _SEGMENT = {1: struct.Struct("<I24xI"), 2: struct.Struct("<I44xQ")}
 
 def page_alignment(data: bytes, where: str) -> int:
     """Return the bytes that a library's segments are aligned to: the least of them counts. A device
-    with larger pages refuses the library. `where` names it in messages.
+    with larger pages rejects the library. `where` names it in messages.
 
     Raises:
         UserError: it is no little-endian ELF file, or cut short.

@@ -1,4 +1,4 @@
-"""What Python makes of photos, for the Kotlin tests to compare with: levels, inputs and logits."""
+"""Python's results on photos, as reference values for the Kotlin tests: levels, inputs, logits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from android_build.digits import DIGIT, digit
-from android_build.photos import Photo, make_photos
+from android_build.photos import DIGIT, Photo, digit, make_photos
 from lolvit.manifest import Artifact, Layout, Preprocess, TensorSpec, check_artifact, read_manifest
 from lolvit_runtimes.photos import load_encoded
 from lolvit_runtimes.preprocessing import Pixels, to_input, to_pixels

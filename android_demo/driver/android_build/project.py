@@ -1,4 +1,4 @@
-"""Where the project's and a build's files are, and what pom.xml says."""
+"""The paths of the project and of a build, and pom.xml's properties."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def link_resources(build: Build) -> None:
     """Make R.java, the manifest and `resources.apk` in the build's directory.
 
     Raises:
-        DeviceError: aapt2 refused a resource or the manifest.
+        DeviceError: aapt2 rejected a resource or the manifest.
     """
     build.generated.mkdir(parents=True, exist_ok=True)
     build.assets.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
+
 from android_build.benchmark_check import check_benchmark
 from android_build.benchmark_requests import write_requests
 from android_build.benchmark_vectors import write_benchmark_vectors
@@ -76,6 +78,14 @@ def run_tests(build: Build, only: str | None) -> Outcome:
     return replace(outcome, figures=(*outcome.figures, *check_benchmark(build)))
 
 
+def print_outcome(outcome: Outcome) -> None:
+    """Print the parity figures and the number of tests."""
+    for figure in outcome.figures:
+        click.echo("parity: " + ", ".join(f"{key} {value}" for key, value in figure.items()))
+    passed = outcome.tests - outcome.skipped
+    click.echo(f"android: {passed} passed, {outcome.skipped} skipped in {outcome.seconds:.0f} s")
+
+
 def _outcome(build: Build, seconds: float) -> Outcome:
     reports = build.directory / "surefire-reports"
     suites = [ElementTree.parse(path).getroot() for path in sorted(reports.glob("TEST-*.xml"))]
@@ -97,6 +107,6 @@ def _newer(made: Path, sources: list[Path]) -> bool:
 
 
 def _sources() -> list[Path]:
-    names = ("fixtures.py", "photos.py", "icc.py", "digits.py")
+    names = ("fixtures.py", "photos.py")
     benchmark = ("benchmark_vectors.py", "benchmark_requests.py")
     return [Path(__file__).with_name(name) for name in (*names, *benchmark)]
