@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,9 @@ from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import run
 from lolvit_runtimes import android_words
-from tests.android.guide import ROOT, Block, blocks_of
 from tests.android.parts import REPOSITORY, require_build
 
+ROOT = Path(__file__).parents[2]
 STEPS = "Into your own app, in five steps"
 MANIFEST = """<?xml version="1.0" encoding="utf-8"?>
 <manifest xmlns:android="http://schemas.android.com/apk/res/android">
@@ -44,6 +45,26 @@ STRINGS = '<resources><string name="app_name">Photos</string></resources>\n'
 BUILD_FILE = (
     'plugins { id("com.android.application") }\n\nandroid { namespace = "com.example.photos" }\n'
 )
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the heading that it stands under."""
+
+    language: str
+    text: str
+    heading: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Return a page's blocks in their order."""
+    found, heading = [], ""
+    for match in re.finditer(r"^#+ ([^\n]*)$|^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S):
+        if match[1]:
+            heading = match[1]
+        else:
+            found.append(Block(match[2], match[3], heading))
+    return found
 
 
 def steps(language: str) -> list[Block]:

@@ -37,7 +37,7 @@ class Made:
     seconds: dict[str, float]
 
     def document(self) -> dict[str, Any]:
-        """Return it as what a JSON file holds."""
+        """Return the JSON report."""
         return {
             "apk": str(self.files.apk),
             "bytes": self.files.apk.stat().st_size,

@@ -95,7 +95,7 @@ def _code(files: ApkFiles) -> Iterator[Check]:
     detail = f"{found.checked} members looked up in the API of Android's level"
     known = f"{detail} {pom_property('api.sdk')}"
     yield Check("no hidden API", not found.hidden, _some(found.hidden) or known)
-    # Another app may leave out what the library's list names; the demo keeps its lists short.
+    # An entry that another app does not use is fine; for the demo it is stale.
     stale = found.unused if files.build.app.is_relative_to(ANDROID) else ()
     wrong = [*found.unguarded, *(f"{name} (unused)" for name in stale)]
     known = f"{detail} {pom_property('min.sdk')}; {len(reviewed)} newer ones are reviewed"
@@ -103,7 +103,7 @@ def _code(files: ApkFiles) -> Iterator[Check]:
 
 
 def components(manifest: Path) -> list[str]:
-    """Return the classes that a manifest names: Android makes objects of them by name."""
+    """Return the classes that a manifest names: Android instantiates them by name."""
     root = ElementTree.parse(manifest).getroot()
     kinds = ("application", "activity", "provider", "receiver", "service", "instrumentation")
     names = [entry.get(_NAME) for kind in kinds for entry in root.iter(kind)]

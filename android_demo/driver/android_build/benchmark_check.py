@@ -73,7 +73,7 @@ def _largest_difference(build: Build, runtime: str, recording: DeviceRecording) 
 
 
 def _facts(path: Path) -> dict[str, object]:
-    """Check all but the folder, which is a desktop's here and none that a phone has."""
+    """Check the facts, with a phone's folder in place of the desktop's."""
     document = json.loads(path.read_bytes())
     facts = Facts.model_validate(document | {"folder": _PHONE_FOLDER})
     return {"harness": "facts taken", "runtimes": dict(facts.runtimes)}

@@ -1,4 +1,4 @@
-"""Requests as the harness makes them, for the app's entry point to be run on."""
+"""Requests as the harness makes them, as input for tests of the app's entry point."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def request_of(files: Path, runtime: str, models: list[Path]) -> DeviceRequest:
 
 
 def packaged_artifacts(runtime: str, models: list[Path]) -> Iterator[tuple[Path, Artifact]]:
-    """Give each model's folder that has an fp32 artifact for a runtime, with that."""
+    """Yield each model's folder with its fp32 artifact for a runtime, if it has one."""
     for model in models:
         artifact = read_manifest(model).find(RUNTIMES[runtime], "fp32")
         if artifact is not None:

@@ -1,4 +1,4 @@
-"""The driver's command line: `fetch`, `test` and `apk`."""
+"""The driver's command line: `fetch`, `test`, `screens` and `apk`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _repository = click.option(
 
 @click.group()
 def cli() -> None:
-    """Build and test the Android app without Google's SDK: Java 17 and Maven do."""
+    """Build and test the Android app with Java 17 and Maven, without Google's SDK."""
 
 
 @cli.command()
@@ -116,7 +116,7 @@ def apk(
 
 
 def main() -> int:
-    """Run the command line and return its exit code: 0, or that of the failure, in one line."""
+    """Run the command line and return its exit code; a failure is printed as one line."""
     try:
         cli.main(standalone_mode=False)
     except LolvitError as failure:

@@ -17,7 +17,7 @@ _AAPT2 = "prebuilt/linux/aapt2_64"
 
 
 def fetch(build: Build) -> None:
-    """Bring every library and tool into the build's directory, unless this pom.xml's are there.
+    """Fetch every library and tool into the build's directory, unless done for this pom.xml.
 
     Raises:
         UserError: Java or Maven is missing.
@@ -38,7 +38,7 @@ def fetch(build: Build) -> None:
 
 
 def fetch_apk_parts(build: Build) -> None:
-    """Bring them into the build's directory, unless this pom.xml's are there.
+    """Fetch what an APK needs besides, unless done for this pom.xml.
 
     Raises:
         DeviceError: Maven could not get a part.
@@ -53,7 +53,7 @@ def fetch_apk_parts(build: Build) -> None:
 
 
 def r8(build: Build) -> Path:
-    """The compiler from class files to a shrunk dex file."""
+    """The jar of R8, which compiles class files to a shrunk dex file."""
     return build.fetched / "r8.jar"
 
 

@@ -25,7 +25,7 @@ SETTINGS = {
         size=(96, 96), crop_pct=1.0, interpolation="bilinear", mean=_MEAN, std=_STD
     ),
 }
-_WITH_INPUTS = "tall"  # floats are written for the smallest alone
+_WITH_INPUTS = "tall"  # float inputs are written for the smallest only
 # What is run through whole models.
 MODEL_PHOTOS = (
     "full.png",
@@ -59,7 +59,7 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
 
 
 def _vector(folder: Path, photo: Photo) -> dict[str, Any]:
-    """Write what each of `SETTINGS` makes of a photo."""
+    """Write the levels of a photo for each of `SETTINGS`, and its inputs for one of them."""
     image = load_encoded(photo.data, photo.name)
     levels: dict[str, str] = {}
     for name, preprocess in SETTINGS.items():
@@ -102,7 +102,7 @@ def _logits(folder: Path, model: Path) -> list[dict[str, Any]]:
 
 
 def _run(folder: Path, model: Path, artifact: Artifact, preprocess: Preprocess) -> dict[str, str]:
-    """Write a packaged artifact's logits of each of `MODEL_PHOTOS`, one thread."""
+    """Write a packaged artifact's logits for each of `MODEL_PHOTOS`, computed with one thread."""
     session = open_session(_RUNTIMES[artifact.format], check_artifact(model, artifact), artifact)
     written: dict[str, str] = {}
     for name in MODEL_PHOTOS:

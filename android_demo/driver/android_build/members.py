@@ -1,4 +1,4 @@
-"""Which members of Android's framework an APK's code refers to, and whether an app may use them."""
+"""Checks the members of Android's framework that an APK's code uses against the public API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OBJECT = "java/lang/Object"
 
 @dataclass(frozen=True)
 class Findings:
-    """What an app may not use, or only behind a test of the version, as sorted texts."""
+    """Members that an app must not use, or only behind a version test, sorted."""
 
     hidden: tuple[str, ...]  # no public API: may be missing or blocked on any phone
     unguarded: tuple[str, ...]  # newer than the oldest version, and not reviewed

@@ -28,8 +28,8 @@ _ICC_HEADER = 128
 
 @dataclass(frozen=True)
 class Photo:
-    """An encoded photo, by how many levels a phone may differ from Pillow, and whether it decodes
-    every pixel (1) or every second one in each direction (2)."""
+    """An encoded photo; by how many levels a phone's decoder may differ from Pillow; its
+    subsampling: every pixel (1), or every second one in each direction (2)."""
 
     name: str
     data: bytes
@@ -55,7 +55,7 @@ def digit() -> bytes:
 
 
 def _sizes(rgb: Image.Image) -> Iterator[Photo]:
-    """Odd, tiny, elongated, exactly the input's."""
+    """Odd, tiny and elongated sizes, and the input's own."""
     yield _png("full", rgb)
     for width, height in [
         *((1, 1), (3, 2), (2, 7), (17, 40), (64, 64), (97, 65), (256, 256)),
@@ -65,7 +65,7 @@ def _sizes(rgb: Image.Image) -> Iterator[Photo]:
 
 
 def _modes(rgb: Image.Image) -> Iterator[Photo]:
-    """Grey, palette, transparency: what Pillow stores them as."""
+    """Grey, palette, transparency."""
     small = rgb.resize((151, 103))
     grey = small.convert("L")
     ramp = Image.fromarray(np.tile(np.linspace(0, 255, 151).astype(np.uint8), (103, 1)))
@@ -113,7 +113,7 @@ def _orientations(rgb: Image.Image) -> Iterator[Photo]:
 
 
 def _large(rgb: Image.Image) -> Iterator[Photo]:
-    """As phones take them: decoded whole, and beyond what is."""
+    """Of a phone's size: 12 megapixels, decoded whole, and 24, which are subsampled."""
     large = rgb.resize((4000, 3000))
     yield _png("12-megapixels", large, compress_level=1)
     turned = Image.Exif()

@@ -1,4 +1,4 @@
-"""`test`: everything compiled, and the Robolectric tests run on real artifacts."""
+"""`test`: compiles library and app, and runs the Robolectric tests on real artifacts."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _outcome(build: Build, seconds: float) -> Outcome:
 
 
 def _newer(made: Path, sources: list[Path]) -> bool:
-    """Whether a file was made after all that it is made from."""
+    """Whether a file is newer than all of its sources."""
     return made.is_file() and all(p.stat().st_mtime < made.stat().st_mtime for p in sources)
 
 

@@ -21,7 +21,7 @@ PACKAGES = {
 
 
 def require(programs: Sequence[str]) -> None:
-    """Look for programs.
+    """Check that programs are installed.
 
     Raises:
         UserError: some are missing; it names the command that adds them all.

@@ -11,8 +11,8 @@ public class Score(public val index: Int, public val label: String, public val p
  *
  * @property top the five classes of the highest probability, in descending order.
  * @property logits of all classes.
- * @property preprocessMs time from bitmap to input, in milliseconds.
- * @property inferenceMs time of the model's run alone, in milliseconds.
+ * @property preprocessMs time of preprocessing, from bitmap to input, in milliseconds.
+ * @property inferenceMs time of the model's run without preprocessing, in milliseconds.
  */
 public class Prediction(
     public val top: List<Score>,

@@ -2,7 +2,7 @@ package org.lolvit
 
 import java.nio.ByteBuffer
 
-/** One runtime on one accelerator. It loads the runtime's classes in [open] alone. */
+/** One runtime on one accelerator. It loads the runtime's classes in [open] only. */
 internal interface EngineKind {
     val id: String
     val title: String
@@ -11,7 +11,7 @@ internal interface EngineKind {
     /** The format of the artifacts that it opens, as the manifest names it. */
     val format: String
 
-    /** Why this app or this device lacks it; null where it is here. */
+    /** Why it is unavailable in this app or on this device; null if it is available. */
     fun missing(): String?
 
     /** The runtime's version; its native library is loaded for it. */

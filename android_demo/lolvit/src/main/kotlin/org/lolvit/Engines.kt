@@ -9,8 +9,8 @@ public enum class Accelerator { CPU, GPU }
 /**
  * An engine that a user may choose for a model.
  *
- * @property id stays the same from start to start of an app: `litert-cpu/fp32`.
- * @property missing why it can't be used here; null where it can.
+ * @property id stable across restarts of the app, such as `litert-cpu/fp32`.
+ * @property missing why it can't be used here; null if it can.
  */
 public data class EngineChoice(
     val id: String,
@@ -24,15 +24,15 @@ public object Engines {
     private val kinds: List<EngineKind> = listOf(LiteRtCpu, LiteRtGpu(), OnnxCpu)
 
     /**
-     * Lists an engine for each packaged artifact that it could open, in the order of preference; an
-     * engine without any is listed once, with the reason.
+     * Lists the engines in the order of preference: one entry for each packaged artifact of its format. An
+     * engine without any artifact has one entry, with the reason.
      */
     public fun choices(spec: ModelSpec): List<EngineChoice> = kinds.flatMap { kind -> choices(kind, spec) }
 
     /**
-     * Loads an artifact: its size, sha256 and the shapes of its tensors must be the manifest's.
+     * Loads an artifact, after checking its size, sha256 and tensor shapes against the manifest.
      *
-     * @param threads of the CPU that the runtime may use.
+     * @param threads the number of CPU threads that the runtime may use.
      * @throws LolvitException the choice is missing here, or its artifact is damaged, or the runtime rejects it.
      */
     @Throws(LolvitException::class)
@@ -75,9 +75,9 @@ public object Engines {
         val expected = if (input.layout == Layout.NHWC) listOf(1, height, width, 3) else listOf(1, 3, height, width)
         return when {
             input.dtype != "float32" || output.dtype != "float32" ->
-                "it takes ${input.dtype} and gives ${output.dtype}, this app float32 alone; export it in fp32"
+                "it has input ${input.dtype} and output ${output.dtype}, this app supports float32 only; export it in fp32"
             input.meaning != "normalized" || input.layout == null ->
-                "it takes ${input.meaning} values, this app gives normalized ones; export it again"
+                "its input is of ${input.meaning} values, this app supports normalized ones only; export it again"
             input.shape != expected ->
                 "its input is ${shape(input.shape)}, the manifest has size ${spec.size}; export it again"
             output.shape != listOf(1, spec.classes) ->

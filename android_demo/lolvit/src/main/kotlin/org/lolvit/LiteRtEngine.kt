@@ -29,7 +29,7 @@ internal object LiteRtCpu : EngineKind {
 
 /**
  * LiteRT's GPU delegate (OpenCL or OpenGL). Its classes come with a library of their own, which an
- * app may leave out, so that they are reached by name.
+ * app may leave out, so they are accessed by name.
  */
 internal class LiteRtGpu(
     private val delegateClass: String = "org.tensorflow.lite.gpu.GpuDelegate",
@@ -55,7 +55,7 @@ internal class LiteRtGpu(
         return openWith(delegate, Interpreter.Options().addDelegate(delegate as Delegate), model, artifact)
     }
 
-    // Not as a `Delegate`, which TensorFlow Lite's versions give a `close` of their own, or not.
+    // As an AutoCloseable: `Delegate` has `close` in some versions of TensorFlow Lite only.
     private fun openWith(
         delegate: AutoCloseable,
         options: Interpreter.Options,

@@ -182,7 +182,7 @@ internal class ManifestReader(private val source: ModelSource) {
 /**
  * Returns a manifest of schema version 1 in the form of version 2, as far as this library reads it.
  *
- * Version 1 knows classification alone. It has `preprocess` without `resize`, `num_classes` in place of
+ * Version 1 knows classification only. It has `preprocess` without `resize`, `num_classes` in place of
  * the signature, one `input` and one `output` for each artifact, and `values` for a tensor's `meaning`.
  */
 internal fun schema1ToSchema2(manifest: JSONObject): JSONObject {

@@ -14,8 +14,8 @@ import kotlin.math.min
  * weights, horizontal pass first, rounding to 8 bits between the passes. (`Bitmap.createScaledBitmap`
  * does not antialias, so its pixels differ.)
  *
- * A bitmap is read row by row, and only where the crop needs it: what is allocated beside it is
- * about 3 bytes * its height * the input's width, 2.3 MB for 12 megapixels and an input of 256x256.
+ * A bitmap is read row by row, and only where the crop needs it. The memory allocated beside it is about
+ * 3 bytes * its height * the input's width: 2.3 MB for 12 megapixels and an input of 256x256.
  */
 public object Preprocess {
     private const val CHANNELS = 3
@@ -25,7 +25,7 @@ public object Preprocess {
     /**
      * Returns (level / 255 - mean) / std in float32, in the order of [layout].
      *
-     * @throws LolvitException the photo is so elongated that it would be resized to a giant one.
+     * @throws LolvitException the photo is so elongated that the resized one would be too large.
      */
     @Throws(LolvitException::class)
     public fun tensor(bitmap: Bitmap, spec: ModelSpec, layout: Layout): FloatArray {

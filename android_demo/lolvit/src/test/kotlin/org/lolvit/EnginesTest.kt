@@ -133,9 +133,9 @@ class EnginesTest {
 
     @Test fun `an input that is not of normalized floats gives a reason`() {
         model.editArtifacts { it.only("inputs").put("dtype", "float16") }
-        assertTrue("takes float16" in choice("litert-cpu").missing.orEmpty())
+        assertTrue("input float16" in choice("litert-cpu").missing.orEmpty())
         model.editArtifacts { it.only("inputs").put("dtype", "float32").put("meaning", "pixels") }
-        assertTrue("takes pixels values" in choice("onnx-cpu").missing.orEmpty())
+        assertTrue("of pixels values" in choice("onnx-cpu").missing.orEmpty())
     }
 
     @Test fun `what a runtime rejects is one line`() {

@@ -37,7 +37,7 @@ internal open class BenchmarkActivity : Activity() {
         if (kept == null) session.load(models)
     }
 
-    /** Lists the models to offer; a test gives others. */
+    /** Lists the models to offer; overridden in tests. */
     internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
 
     @Deprecated("the framework's way without AndroidX")

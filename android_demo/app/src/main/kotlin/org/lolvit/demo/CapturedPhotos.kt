@@ -50,7 +50,7 @@ internal class CapturedPhotos : ContentProvider() {
     }
 }
 
-/** The ways to choose a photo, the best first: the system's picker needs no permission, and shows photos alone. */
+/** The ways to choose a photo, the best first: the system's picker needs no permission, and shows photos only. */
 internal fun choosePhoto(): List<Intent> = listOfNotNull(
     if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) Intent(MediaStore.ACTION_PICK_IMAGES).setType("image/*") else null,
     Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"),

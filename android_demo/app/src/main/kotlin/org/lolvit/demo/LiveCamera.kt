@@ -16,7 +16,7 @@ internal interface FrameTaker {
     /** Whether the next picture is to be given to [take]; else it is dropped. */
     val wantsFrame: Boolean
 
-    /** Takes a picture, and closes it in the end. */
+    /** Receives a frame, and closes it when it is done. */
     fun take(frame: Frame)
 
     /** Called once, after the camera was closed. */

@@ -34,10 +34,10 @@ internal open class MainActivity : Activity(), FrameTaker {
         listen()
     }
 
-    /** Lists the models to offer; a test gives others. */
+    /** Lists the models to offer; overridden in tests. */
     internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
 
-    /** It outlives this activity, so it holds the application alone. */
+    /** It outlives this activity, so it holds the application context only. */
     private fun newSession(): ClassificationSession {
         val (app, list) = applicationContext to models
         return ClassificationSession({ list(app) }, min(MAX_THREADS, Runtime.getRuntime().availableProcessors())) { decode(app, it) }

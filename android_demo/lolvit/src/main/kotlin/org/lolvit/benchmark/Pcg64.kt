@@ -2,7 +2,7 @@ package org.lolvit.benchmark
 
 /**
  * NumPy's default generator (PCG XSL RR 128/64, O'Neill 2014), so that a bootstrap made on the phone
- * draws what the harness's draws and both give one interval.
+ * draws the same numbers as the harness's, and both compute the same interval.
  *
  * The 128-bit state and increment come as two halves each: those that NumPy derives from a seed,
  * `numpy.random.default_rng(seed).bit_generator.state`.

@@ -30,7 +30,7 @@ public object Verdict {
     /** A battery hotter than this makes a result unstable, in degrees Celsius. */
     public const val MAX_BATTERY_CELSIUS: Double = 37.0
 
-    /** The rule as a paragraph, for whoever reads a result. */
+    /** The rule as a paragraph, for readers of a result. */
     public val RULE: String = "A result is UNSTABLE when, for either model, the coefficient of variation is over " +
         "${percent(VARIATION, 0)} (without the slowest ${percent(Statistics.SLOWEST_SHARE, 0)} of the runs), or the " +
         "medians of the blocks differ by over ${percent(BETWEEN_BLOCK_RANGE, 0)}, or there are fewer than $MIN_SAMPLES runs; when " +

@@ -10,7 +10,7 @@ import org.lolvit.LolvitException
 
 /**
  * The folder that the harness and the app share: `bench` in the app's external files, which other apps
- * can't write since Android 11. Files in it are opened by bare names alone, and only with the
+ * can't write since Android 11. Files in it are opened by plain names only, and only with the
  * requested content.
  */
 internal class BenchFolder(val path: File) {

@@ -41,7 +41,7 @@ internal class DeviceRecording(
         .put("load_ms", recorded.loadMs)
         .put("first_ms", recorded.firstMs)
         .put("run_ms", recorded.runMs)
-        .put("peak_memory_bytes", JSONObject.NULL) // of the whole process alone, not of one artifact
+        .put("peak_memory_bytes", JSONObject.NULL) // Android reports it for the whole process only
         .put("placement", JSONObject()) // neither runtime reports it on a phone
         .put("options", JSONObject(recorded.options))
         .put("logits", JSONArray(recorded.logits.map { it.toDouble() }))
