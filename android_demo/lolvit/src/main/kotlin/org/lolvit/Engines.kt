@@ -75,7 +75,8 @@ public object Engines {
         val expected = if (input.layout == Layout.NHWC) listOf(1, height, width, 3) else listOf(1, 3, height, width)
         return when {
             input.dtype != "float32" || output.dtype != "float32" ->
-                "it has input ${input.dtype} and output ${output.dtype}, this app supports float32 only; export it in fp32"
+                "it has input ${input.dtype} and output ${output.dtype}, this app supports float32 only; " +
+                    "export it in fp32"
             input.meaning != "normalized" || input.layout == null ->
                 "its input is of ${input.meaning} values, this app supports normalized ones only; export it again"
             input.shape != expected ->

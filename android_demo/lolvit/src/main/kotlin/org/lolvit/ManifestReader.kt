@@ -70,14 +70,18 @@ internal class ManifestReader(private val source: ModelSource) {
         val task = json.getString("task")
         if (task != TASK) unsupported("task '$task', this app runs $TASK only", "choose a classification model")
         val kind = json.optJSONObject("postprocessing")?.optString("kind", SOFTMAX) ?: SOFTMAX
-        if (kind != SOFTMAX) unsupported("postprocessing '$kind', this app applies $SOFTMAX only", "choose another model")
+        if (kind != SOFTMAX) {
+            unsupported("postprocessing '$kind', this app applies $SOFTMAX only", "choose another model")
+        }
     }
 
     private fun checkPreprocessing(json: JSONObject) {
         for ((field, implemented) in mapOf("resize" to "crop", "color" to "RGB")) {
             val value = json.optString(field, implemented)
             if (value != implemented) {
-                unsupported("$field '$value', this app implements $implemented only", "export the model with $implemented")
+                unsupported(
+                    "$field '$value', this app implements $implemented only", "export the model with $implemented",
+                )
             }
         }
     }
@@ -149,7 +153,7 @@ internal class ManifestReader(private val source: ModelSource) {
 
     private fun interpolation(name: String): Interpolation =
         Interpolation.values().find { it.name.equals(name, ignoreCase = true) }
-            ?: unsupported("interpolation '$name', this app implements bicubic and bilinear", "export the model with one of them")
+            ?: unsupported("interpolation '$name', this app implements bicubic and bilinear", "export with one of them")
 
     private fun size(array: JSONArray) = ImageSize(array.getInt(0), array.getInt(1))
 

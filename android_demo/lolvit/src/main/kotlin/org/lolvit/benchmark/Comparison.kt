@@ -3,7 +3,7 @@ package org.lolvit.benchmark
 import java.util.Locale
 import kotlin.math.abs
 
-/** One of the two models of a comparison: fields of its manifest, and times of opening its artifact, in milliseconds. */
+/** One of the two models of a comparison: fields of its manifest, and the times of its first use in milliseconds. */
 public class Candidate(
     public val model: String,
     public val height: Int,

@@ -17,7 +17,7 @@ public class Samples(
     public val order: IntArray,
 )
 
-/** The completed rounds of a measurement: no partial ones, so that a cancelled one has equally many runs of each model. */
+/** The completed rounds of a measurement: a cancelled one, too, has equally many runs of each model. */
 public class Recording {
     public var plan: Profile? = null
         internal set

@@ -24,7 +24,7 @@ public enum class Winner { A, B }
  */
 public object Verdict {
     private const val VARIATION = 0.05
-    private const val BETWEEN_BLOCK_RANGE = 0.05
+    private const val BLOCK_RANGE = 0.05
     private const val MIN_SAMPLES = 30
 
     /** A battery hotter than this makes a result unstable, in degrees Celsius. */
@@ -33,7 +33,7 @@ public object Verdict {
     /** The rule as a paragraph, for readers of a result. */
     public val RULE: String = "A result is UNSTABLE when, for either model, the coefficient of variation is over " +
         "${percent(VARIATION, 0)} (without the slowest ${percent(Statistics.SLOWEST_SHARE, 0)} of the runs), or the " +
-        "medians of the blocks differ by over ${percent(BETWEEN_BLOCK_RANGE, 0)}, or there are fewer than $MIN_SAMPLES runs; when " +
+        "medians of the blocks differ by over ${percent(BLOCK_RANGE, 0)}, or there are fewer than $MIN_SAMPLES runs; when " +
         "Android's thermal status was above 0, or the battery over ${MAX_BATTERY_CELSIUS.toInt()} °C; or when the " +
         "measurement was interrupted. An app can't read the load of other apps or the processor's clock. " +
         "A winner is named only if the 95 % interval of the ratio excludes 1."
@@ -52,7 +52,7 @@ public object Verdict {
     private fun ofModel(name: String, samples: Samples): List<Reason> {
         val ms = samples.milliseconds
         val variation = Statistics.trimmedVariation(ms)
-        val betweenBlockRange = Statistics.betweenBlockRange(ms, samples.block)
+        val range = Statistics.betweenBlockRange(ms, samples.block)
         return listOfNotNull(
             Reason("too-few-samples", "$name: ${ms.size} runs, fewer than $MIN_SAMPLES").takeIf { ms.size < MIN_SAMPLES },
             Reason(
@@ -60,8 +60,8 @@ public object Verdict {
                 "$name: coefficient of variation ${percent(variation)}, limit ${percent(VARIATION, 0)} " +
                     "(all runs: ${percent(Statistics.variation(ms))})",
             ).takeIf { variation > VARIATION },
-            Reason("drift", "$name: block medians differ by ${percent(betweenBlockRange)}, limit ${percent(BETWEEN_BLOCK_RANGE, 0)}")
-                .takeIf { betweenBlockRange > BETWEEN_BLOCK_RANGE },
+            Reason("drift", "$name: block medians differ by ${percent(range)}, limit ${percent(BLOCK_RANGE, 0)}")
+                .takeIf { range > BLOCK_RANGE },
         )
     }
 
