@@ -21,7 +21,7 @@ from android_build.resources import link_resources
 from android_build.tools import require, run
 from lolvit.files import write_atomic
 from lolvit.manifest import MANIFEST_NAME
-from lolvit_runtimes.android_assets import Packaged, Wish, package
+from lolvit_runtimes.android_assets import Packaged, PackageOptions, package
 
 Progress = Callable[[str], None]
 
@@ -91,7 +91,7 @@ def _fill_assets(build: Build, models: Sequence[str], assets: Path) -> list[Pack
     folders = [_folder(build, model) for model in models]
     shutil.rmtree(assets, ignore_errors=True)
     assets.mkdir(parents=True)
-    return [package(folder, assets, Wish()) for folder in folders]
+    return [package(folder, assets, PackageOptions()) for folder in folders]
 
 
 def _folder(build: Build, model: str) -> Path:
