@@ -24,7 +24,7 @@ from android_build.fetch import APK_PROGRAMS, fetch, fetch_apk_parts
 from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import run
-from lolvit_runtimes import android_words
+from lolvit_runtimes import package_command
 from tests.android.parts import REPOSITORY, require_build
 
 ROOT = Path(__file__).parents[2]
@@ -188,6 +188,6 @@ def test_the_asset_that_it_opens_is_what_its_export_writes():
 
 
 def test_the_code_that_package_prints_uses_what_the_guide_compiles():
-    imports = [line for line in android_words._KOTLIN.splitlines() if line.startswith("import ")]
+    imports = [line for line in package_command._KOTLIN.splitlines() if line.startswith("import ")]
     assert imports
     assert set(imports) <= set(steps("kotlin")[1].text.splitlines())
