@@ -13,18 +13,18 @@ import org.lolvit.ModelSource
 import org.lolvit.ModelSpec
 
 /**
- * The work behind the main screen: one worker thread that owns the loaded model, and one [Screen] that the main
- * thread owns.
+ * The state and the work of the main screen: a worker thread owns the loaded model, the main thread owns the
+ * [Screen].
  *
- * An activity hands it to its successor when the device is turned (`onRetainNonConfigurationInstance`), so a run
- * goes on and no model is loaded twice. A holder for the whole process would do that too, but keep the model's
- * memory after the user has left. What outlives the process is in [wish].
+ * It survives a rotation (`onRetainNonConfigurationInstance`), so a run continues and no model is loaded twice. A
+ * process-wide singleton would do that too, but would keep the model in memory after the user has left. [choices]
+ * survive the end of the process.
  *
  * @param models lists the models to offer; on the worker.
  * @param threads that the model may use.
  * @param decode reads a photo, upright; on the worker.
  */
-internal class Workbench(
+internal class ClassificationSession(
     private val models: () -> List<ModelSource>,
     threads: Int,
     private val decode: (Uri) -> Bitmap,
@@ -35,29 +35,29 @@ internal class Workbench(
 
     private val worker = Executors.newSingleThreadExecutor { Thread(it, "lolvit") }
     private val main = Handler(Looper.getMainLooper())
-    private val loaded = LoadedModel(threads) // the worker's alone
+    private val loaded = LoadedModel(threads) // used on the worker only
     private var job = Job()
     private var photo: (() -> Bitmap)? = null
     private var busyWithFrame = false
     private var isListed = false
 
-    var wish = Wish()
+    var choices = SavedChoices()
         private set
 
     var screen = Screen(threads = threads)
         private set
 
-    /** Is told of every change, and of the present state at once. */
+    /** Gets every change, and the present state at once. */
     var listener: ((Screen) -> Unit)? = null
         set(value) {
             field = value
             value?.invoke(screen)
         }
 
-    /** Reads the packaged models, loads the wished one or the first, and classifies the wished photo. */
-    fun start(wish: Wish) {
-        this.wish = wish
-        photo = wish.photo?.let { uri -> { decode(uri) } }
+    /** Reads the packaged models, loads the chosen one or the first, and classifies the chosen photo. */
+    fun start(choices: SavedChoices) {
+        this.choices = choices
+        photo = choices.photo?.let { uri -> { decode(uri) } }
         worker.execute {
             var found = emptyList<PackagedModel>()
             val problem = problemOf { found = models().map(::packaged) }
@@ -65,35 +65,35 @@ internal class Workbench(
         }
     }
 
-    /** What the user has asked for meanwhile is begun now. */
+    /** Starts what the user has requested in the meantime. */
     private fun listed(models: List<PackagedModel>, problem: Problem?) {
         isListed = true
         change { copy(models = models) }
-        if (problem == null) chooseModel(wish.model) else fail(problem)
+        if (problem == null) chooseModel(choices.model) else fail(problem)
     }
 
-    /** Loads the model of that [id], or the first; what was classified is classified again. */
+    /** Loads the model of that [id], or the first, and classifies the shown photo again. */
     fun chooseModel(id: String?) {
         val models = screen.models
         val model = models.find { it.id == id } ?: models.find { it.spec != null } ?: models.firstOrNull()
         val engines = model?.spec?.let(Engines::choices).orEmpty()
         change { copy(model = model, engines = engines, prediction = null, latency = null) }
-        wish = wish.copy(model = model?.id)
-        chooseEngine(wish.engine)
+        choices = choices.copy(model = model?.id)
+        chooseEngine(choices.engine)
     }
 
-    /** Loads the model into the engine of that [id], or the first that works here. */
+    /** Loads the model into the engine of that [id], or the first available one. */
     fun chooseEngine(id: String?) {
         val usable = screen.engines.filter { it.missing == null }
         val engine = usable.find { it.id == id } ?: usable.firstOrNull()
         change { copy(engine = engine, latency = null) }
-        wish = wish.copy(engine = engine?.id)
+        choices = choices.copy(engine = engine?.id)
         if (screen.stage == Stage.LIVE) startLive() else again()
     }
 
     /** Shows and classifies the photo at [uri]. */
     fun classify(uri: Uri) {
-        wish = wish.copy(photo = uri)
+        choices = choices.copy(photo = uri)
         photo = { decode(uri) }
         change { copy(photo = null, prediction = null, latency = null) }
         again()
@@ -103,7 +103,7 @@ internal class Workbench(
     fun startLive() {
         if (!isListed) return
         photo = null
-        wish = wish.copy(photo = null)
+        choices = choices.copy(photo = null)
         val selection = selected() ?: return
         perform(Stage.LIVE, Stage.LIVE) { loaded.open(selection).latencies.clear() }
         change { copy(photo = null, prediction = null, latency = null) }
@@ -156,7 +156,7 @@ internal class Workbench(
         val selection = selected() ?: return
         val photo = photo
         perform(if (photo == null) Stage.LOADING else Stage.CLASSIFYING) { job ->
-            val bitmap = photo?.let { refusing(R.string.photo_title, it) }
+            val bitmap = photo?.let { orProblem(R.string.photo_title, it) }
             if (bitmap != null) post(job) { change { copy(photo = forScreen(bitmap)) } }
             val model = loaded.open(selection)
             if (bitmap != null) runRepeatedly(job, model, bitmap)
@@ -167,18 +167,18 @@ internal class Workbench(
         model.latencies.clear()
         val end = System.nanoTime() + TIMING_NS
         repeat(RUNS + 1) { run -> // and the warm-up
-            val wanted = run <= LEAST_RUNS || System.nanoTime() < end
+            val wanted = run <= MIN_RUNS || System.nanoTime() < end
             if (wanted && !job.cancelled) runOnce(job, model, bitmap, Stage.TIMING)
         }
     }
 
     private fun runOnce(job: Job, model: OpenModel, bitmap: Bitmap, then: Stage? = null) {
-        val prediction = refusing(R.string.engine_title) { model.classifier.classify(bitmap) }
+        val prediction = orProblem(R.string.engine_title) { model.classifier.classify(bitmap) }
         val latency = model.latencies.add(prediction.inferenceMs)
         post(job) { change { copy(prediction = prediction, latency = latency, stage = then ?: stage) } }
     }
 
-    /** The model and engine to work with; where one is missing, the screen says so and this is null. */
+    /** The model and engine to work with; null if one is missing, which the screen then shows. */
     private fun selected(): Selection? {
         val model = screen.model
         val spec = model?.spec
@@ -227,7 +227,7 @@ internal class Workbench(
 
     private companion object {
         const val RUNS = 20
-        const val LEAST_RUNS = 1
+        const val MIN_RUNS = 1
         const val TIMING_NS = 1_000_000_000L
         const val LONGEST_SHOWN = 1600 // pixels: more than a phone's photo frame has
 

@@ -49,8 +49,8 @@ internal class TestedActivity : MainActivity() {
     }
 }
 
-/** Drives the main screen as a user does; [state] is what an earlier process saved. */
-internal class Rig(vararg models: ModelSource, state: Bundle? = engine(FAST)) {
+/** Operates the main screen in a test; [state] is what an earlier process saved. */
+internal class MainScreenRobot(vararg models: ModelSource, state: Bundle? = engine(FAST)) {
     private val application = RuntimeEnvironment.getApplication()
     val controller: ActivityController<TestedActivity>
     val activity: MainActivity get() = controller.get()
@@ -90,7 +90,7 @@ internal class Rig(vararg models: ModelSource, state: Bundle? = engine(FAST)) {
             if (condition()) return
             Thread.sleep(5)
         } while (System.nanoTime() < end)
-        throw AssertionError("waited for a minute; the screen says: ${texts(activity.view(R.id.root))}")
+        throw AssertionError("waited for a minute; the screen shows: ${texts(activity.view(R.id.root))}")
     }
 
     fun png(name: String) {
