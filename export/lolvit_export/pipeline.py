@@ -43,7 +43,7 @@ from lolvit_export.capture import (
     described_outputs,
 )
 from lolvit_export.lowering.lowerers import Lowerers, packed
-from lolvit_export.lowering.request import Lowered, LoweringRequest
+from lolvit_export.lowering.request import BASE_PREFIX, Lowered, LoweringRequest
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import ModelOptions, Prepared, export_name, own_size, prepare
 from lolvit_export.quantization.images import Images, open_images
@@ -362,9 +362,15 @@ class _Job:
     folder: Path
 
     def lowering(self, target: str) -> LoweringRequest:
-        wanted = find_target(target).to_lower(self.request.precisions)
+        facts = find_target(target)
+        bases = {facts.precisions[name].base for name in self.request.quantized(target)}
         return LoweringRequest(
-            self.folder, target, wanted, self.signature, self.prepared.preprocessing
+            folder=self.folder,
+            target=target,
+            precisions=facts.to_lower(self.request.precisions),
+            signature=self.signature,
+            preprocessing=self.prepared.preprocessing,
+            bases=tuple(sorted(bases)),
         )
 
     def forms(self, artifact: Artifact) -> list[Artifact]:
@@ -441,10 +447,11 @@ def _lower_and_verify(
 
     def verified(lowered: list[Lowered], target: str) -> list[Artifact]:
         described = [_describe(item, target) for item in lowered]
+        forms = [form for each in described if not _is_base(each) for form in job.forms(each)]
+        given = job.signature, job.task, evidence[0]
         return [
-            verifiers.verify(job.folder / form.path, form, job.signature, job.task, evidence[0])
-            for artifact in described
-            for form in job.forms(artifact)
+            *(verifiers.verify(job.folder / form.path, form, *given) for form in forms),
+            *filter(_is_base, described),  # nothing of it is shipped
         ]
 
     def beside(target: str, message: bytes) -> list[Artifact]:
@@ -499,6 +506,11 @@ def _describe(lowered: Lowered, target: str) -> Artifact:
         inputs=lowered.inputs,
         outputs=lowered.outputs,
     )
+
+
+def _is_base(artifact: Artifact) -> bool:
+    """Whether an artifact is there to be quantized alone."""
+    return artifact.path.startswith(BASE_PREFIX)
 
 
 def _separated(
@@ -605,19 +617,22 @@ def _quantize(
     result: list[Artifact] = []
     for name in job.request.targets:
         target = find_target(name)
-        floats = [artifact for artifact in artifacts if artifact.format == name]
+        own = [artifact for artifact in artifacts if artifact.format == name]
+        floats = [artifact for artifact in own if not _is_base(artifact)]
+        bases = {artifact.precision: artifact for artifact in own if _is_base(artifact)}
         result += [each for each in floats if each.precision in job.request.precisions]
         for precision in job.request.quantized(name):
             wanted = target.precisions[precision].base
-            base = next(each for each in floats if each.precision == wanted)
-            if base.failed_gates() and not job.request.for_timing:
-                progress(f"{base.path} failed its gates: not quantized to {precision}")
-                result += [base] * (base not in result)
+            whole = next(each for each in floats if each.precision == wanted)
+            if whole.failed_gates() and not job.request.for_timing:
+                progress(f"{whole.path} failed its gates: not quantized to {precision}")
+                result += [whole] * (whole not in result)
                 continue
-            made = quantization.quantize(base, precision, progress)
+            base = bases.get(wanted, whole)
+            made = quantization.quantize(base, precision, progress, compared=whole)
             forms = [form for form in job.forms(made) if form.path != made.path]
             result += [made, *(quantization.verify(job.folder / f.path, f) for f in forms)]
-        for each in floats:
+        for each in own:
             if each not in result:
                 remove(job.folder / each.path)
     return result

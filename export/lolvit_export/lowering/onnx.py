@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import onnx
 import onnxsim
@@ -16,6 +17,7 @@ from lolvit.files import write_atomic
 from lolvit_export.capture import INPUT_NAME, MODEL_PATH, recapture
 from lolvit_export.lowering.onnx_names import name_added, name_by_place
 from lolvit_export.lowering.request import Lowered, LoweringRequest
+from lolvit_export.rewrites import CPU_REWRITES, apply_all
 
 OPSET = 18
 # An explicit pad stays explicit: an average pool with pads of its own is wrong on Qualcomm's HTP.
@@ -26,14 +28,22 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     """Write `model-PRECISION.onnx`: float32 image (B, C, H, W) in, the graph's outputs out.
 
     In fp16 the weights and the arithmetic are half precision, input and outputs stay float32.
+    Floats are in the form that processors are fastest with; what is quantized from fp32 starts from
+    the graph without it, in a file of its own.
     """
-    fp32 = to_onnx(graph, [spec.name for spec in request.outputs])
+    names = [spec.name for spec in request.outputs]
+    split, records = apply_all(CPU_REWRITES, graph)
+    fp32 = to_onnx(split, names)
     written = []
     for precision in request.precisions:
         model = _half(fp32) if precision == "fp16" else fp32
         onnx.checker.check_model(model, full_check=True)
         write_atomic(request.path(precision), model.SerializeToString())
         written.append(request.lowered(precision))
+    if "fp32" in request.bases and any(record.applied for record in records):
+        path = request.base_path("fp32")
+        write_atomic(path, to_onnx(graph, names).SerializeToString())
+        written.append(replace(request.lowered("fp32"), path=path))
     return written
 
 

@@ -13,6 +13,7 @@ from lolvit_export.targets import find_target
 if TYPE_CHECKING:  # a process that only starts lowerings has no need to load torch for it
     from torch.fx import GraphModule
 
+BASE_PREFIX = "base-"
 Lower = Callable[["GraphModule", "LoweringRequest"], "list[Lowered]"]
 
 
@@ -26,6 +27,7 @@ class LoweringRequest:
     precisions: tuple[str, ...]
     signature: Signature
     preprocessing: Preprocessing
+    bases: tuple[str, ...] = ()  # those of the precisions that others are quantized from
 
     @property
     def image(self) -> TensorSpec:
@@ -40,6 +42,10 @@ class LoweringRequest:
     def path(self, precision: str) -> Path:
         """Return where an artifact is written."""
         return self.folder / find_target(self.target).file_name(precision)
+
+    def base_path(self, precision: str) -> Path:
+        """Return where an artifact is written that is quantized from and never shipped."""
+        return self.folder / f"{BASE_PREFIX}{find_target(self.target).file_name(precision)}"
 
     def lowered(self, precision: str, **changed: tuple[TensorSpec, ...]) -> Lowered:
         """Describe an artifact that was written; `inputs` and `outputs` where they are not the

@@ -29,7 +29,7 @@ class Score:
 
 class Evaluator:
     """Compares candidates of one target with eager PyTorch's outputs, and with the speed of the
-    artifact that they are quantized from. They are this process's own, so that they run in it."""
+    artifact in floats (`base`). They are this process's own, so that they run in it."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Evaluator:
         return Score(min(pooled_snr_db(evidence.references, outputs).values(), default=300), agreed)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
-        """Return the speedup over the artifact that it is quantized from, with one thread each;
+        """Return the speedup over the artifact in floats, with one thread each;
         None where it can't be measured on this machine."""
         if not RUNTIMES[self.runtime].timed or self._runs_in != self.runtime:
             return None

@@ -41,8 +41,16 @@ class QuantizationJob:
     plans: Sequence[Plan]
     verifiers: Verifiers
 
-    def quantize(self, base: Artifact, precision: str, say: Callable[[str], None]) -> Artifact:
-        """Search, or follow the plan that the user gave, then verify and time the result.
+    def quantize(
+        self,
+        base: Artifact,
+        precision: str,
+        say: Callable[[str], None],
+        *,
+        compared: Artifact | None = None,
+    ) -> Artifact:
+        """Search, or follow the plan that the user gave, then verify and time the result, against
+        `compared`: the artifact in floats that is shipped, `base` itself by default.
 
         Raises:
             UserError: the plan does not fit the model; the format's tools can't do it here.
@@ -53,14 +61,17 @@ class QuantizationJob:
         say(f"quantize {path.name}: calibrate on {len(self.images.calibration)} images")
         with quiet():
             quantizer = self._quantizer(target, base, precision)
-        evaluator = Evaluator(self.folder / base.path, base, self.signature, self.task, self.tuning)
+        floats = compared or base
+        evaluator = Evaluator(
+            self.folder / floats.path, floats, self.signature, self.task, self.tuning
+        )
         with closing(evaluator):
             candidates = Candidates(quantizer, evaluator, target, precision, path)
             plan = self._given(candidates) or self._searched(
                 candidates, target, lambda step: say(f"{path.name}: {step}")
             )
             artifact = candidates.write(plan, path)
-            measurements = {"size_fp32": artifact.bytes / base.bytes}
+            measurements = {"size_fp32": artifact.bytes / floats.bytes}
             say(f"time and verify {path.name}")
             speed = evaluator.speed(path, artifact, TIMED_S)
         if speed is not None:
