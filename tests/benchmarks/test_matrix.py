@@ -12,8 +12,7 @@ from lolvit.verification import Refused, VerificationDocument
 from lolvit_benchmarks.reporting import matrix
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown
-from lolvit_benchmarks.results.device import DeviceInfo, Estimate, EstimateSide
-from lolvit_benchmarks.results.document import Failure
+from lolvit_benchmarks.results.document import DeviceInfo, Estimate, Failure, ModelEstimate
 from tests.benchmarks import documents
 from tests.benchmarks.chromium_page import needs_chromium, opened_page
 from tests.conftest import Run
@@ -26,8 +25,8 @@ def manifest(fast: Path) -> Manifest:
     return read_manifest(fast)
 
 
-def estimate_side(model: str, ms: float) -> EstimateSide:
-    return EstimateSide(
+def estimate_side(model: str, ms: float) -> ModelEstimate:
+    return ModelEstimate(
         model=model, size=(256, 256), params=2_300_000, macs=155_000_000, trained=False,
         artifact="model-int8.qnn.onnx", artifact_sha256="2" * 64, ms=ms, placement={"HTP": 90},
     )  # fmt: skip
@@ -37,8 +36,8 @@ def estimate(**changes: object) -> Estimate:
     fields: dict[str, object] = {
         "device": DeviceInfo(id="qnn-estimate:57", kind="npu", name="a chip", software=False),
         "runtime": "qnn", "runtime_version": "2.7.0", "source": "the vendor's compiler",
-        "precision": "int8", "a": estimate_side("lolvit_x", 0.5),
-        "b": estimate_side("mobilevit_xs", 4.0), "ratio": 8.0,
+        "precision": "int8", "candidate": estimate_side("lolvit_x", 0.5),
+        "baseline": estimate_side("mobilevit_xs", 4.0), "ratio": 8.0,
     }  # fmt: skip
     return Estimate.model_validate(fields | changes)
 
@@ -121,7 +120,7 @@ def test_a_verification_alone_makes_a_page(
     assert "119.0 dB" in page.read_text()
 
 
-def test_nothing_to_show_is_told_in_one_line(run_lolvit: Run, tmp_path: Path) -> None:
+def test_nothing_to_show_is_reported_in_one_line(run_lolvit: Run, tmp_path: Path) -> None:
     done = run_lolvit("report", "--out", tmp_path / "page.html")
     assert done.returncode == 2
     assert "nothing to show" in done.stderr

@@ -13,15 +13,15 @@ from lolvit.manifest import Gate, read_manifest
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown, show
-from lolvit_benchmarks.results.document import Document, Failure, Reason, Speedup, Verdict
+from lolvit_benchmarks.results.document import Document, Failure, Quality, Reason, Speedup
 from lolvit_benchmarks.results.files import save
 from tests.benchmarks import documents
 from tests.conftest import Run
 
-UNSTABLE = Verdict(
-    state="UNSTABLE", reasons=(Reason(code="load", text="a busy neighbour"),), winner="a"
+UNSTABLE = Quality(
+    state="UNSTABLE", reasons=(Reason(code="load", text="a busy neighbour"),), winner="candidate"
 )
-EVEN = Verdict(state="STABLE", reasons=(), winner=None)
+EVEN = Quality(state="STABLE", reasons=(), winner=None)
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
 
@@ -115,7 +115,7 @@ def test_a_page_is_the_same_each_time() -> None:
 
 
 def test_instability_is_said_everywhere() -> None:
-    document = documents.document(documents.result(verdict=UNSTABLE))
+    document = documents.document(documents.result(quality=UNSTABLE))
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
         assert "UNSTABLE" in text
         assert "a busy neighbour" in text
@@ -142,10 +142,10 @@ def test_failures_and_interruption_are_said_everywhere() -> None:
 
 
 def test_no_winner_is_named_where_there_is_none() -> None:
-    even = documents.result(verdict=EVEN, speedup=Speedup(ratio=1.01, low=0.98, high=1.04))
+    even = documents.result(quality=EVEN, speedup=Speedup(ratio=1.01, low=0.98, high=1.04))
     document = documents.document(even)
-    assert "can't be told apart from mobilevit_xs" in Page(as_html([document])).text
-    assert "lolvit_x and mobilevit_xs can't be told apart" in as_markdown([document])
+    assert "no significant difference from mobilevit_xs" in Page(as_html([document])).text
+    assert "lolvit_x and mobilevit_xs do not differ significantly" in as_markdown([document])
     assert "no winner" in terminal(document)
 
 
@@ -160,7 +160,7 @@ def test_names_are_escaped_in_text_and_plots() -> None:
     document = documents.document(documents.result(model="<b>$x$</b>&"))
     page = Page(as_html([document]))
     assert page.open == []
-    assert "<b>$x$</b>& is 8.0x as fast" in page.text
+    assert "The speedup of <b>$x$</b>& over mobilevit_xs is 8.0x" in page.text
 
 
 def test_several_peers_get_a_plot_against_parameters() -> None:

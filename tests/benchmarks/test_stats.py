@@ -120,14 +120,16 @@ def test_interval_narrows_as_samples_grow() -> None:
 
 
 @given(samples, factors)
-def test_spread_and_drift_do_not_depend_on_the_unit(times: list[float], factor: float) -> None:
+def test_spread_and_between_block_range_do_not_depend_on_the_unit(
+    times: list[float], factor: float
+) -> None:
     groups = [i % 3 for i in range(len(times))]
     scaled = [factor * t for t in times]
     for name in ("variation", "trimmed_variation"):
         spread = getattr(stats, name)
         assert spread(scaled) == pytest.approx(spread(times), rel=1e-6, abs=1e-9)
-    expected = pytest.approx(stats.drift(times, groups), rel=1e-9, abs=1e-9)
-    assert stats.drift(scaled, groups) == expected
+    expected = pytest.approx(stats.between_block_range(times, groups), rel=1e-9, abs=1e-9)
+    assert stats.between_block_range(scaled, groups) == expected
 
 
 @given(samples, st.floats(0, 1), st.floats(0, 1))
@@ -164,12 +166,14 @@ def test_group_medians_follow_the_order_of_the_groups() -> None:
 
 
 @given(samples)
-def test_one_group_does_not_drift(times: list[float]) -> None:
-    assert stats.drift(times, [0] * len(times)) == 0.0
+def test_one_group_does_not_between_block_range(times: list[float]) -> None:
+    assert stats.between_block_range(times, [0] * len(times)) == 0.0
 
 
-def test_drift_is_the_range_of_group_medians_over_the_median() -> None:
-    assert stats.drift([9.0, 9.0, 10.0, 10.0, 10.0, 11.0], [0, 0, 1, 1, 1, 2]) == pytest.approx(0.2)
+def test_between_block_range_is_the_range_of_group_medians_over_the_median() -> None:
+    assert stats.between_block_range(
+        [9.0, 9.0, 10.0, 10.0, 10.0, 11.0], [0, 0, 1, 1, 1, 2]
+    ) == pytest.approx(0.2)
 
 
 @given(measurements(), measurements())

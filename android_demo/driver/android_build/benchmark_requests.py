@@ -19,7 +19,7 @@ from lolvit_benchmarks.backends.android.contract import (
     RequestFile,
     RequestSlot,
 )
-from lolvit_benchmarks.harness.inputs import open_photo, prepare_input
+from lolvit_benchmarks.harness.prepare import open_photo, prepare_input
 from lolvit_runtimes.session import open_session
 
 # One run a runtime, so that a test finds its request by the name.
@@ -27,7 +27,7 @@ RUNS = {"litert": "0123456789abcdef", "ort": "fedcba9876543210"}
 
 
 @dataclass(frozen=True)
-class Entrant:
+class InspectedCandidate:
     """A packaged model as the harness hands it to the app, and Python's logits."""
 
     request: RequestEntrant
@@ -67,7 +67,7 @@ def packaged_artifacts(runtime: str, models: list[Path]) -> Iterator[tuple[Path,
             yield model, artifact
 
 
-def entrant_of(files: Path, model: Path, artifact: Artifact) -> Entrant:
+def entrant_of(files: Path, model: Path, artifact: Artifact) -> InspectedCandidate:
     """Put an artifact and its input into `files`; return what is asked of it."""
     path = check_artifact(model, artifact)
     image = prepare_input(open_photo(None), read_manifest(model).preprocess, artifact)
@@ -84,7 +84,7 @@ def entrant_of(files: Path, model: Path, artifact: Artifact) -> Entrant:
     session = open_session(runtime, path, artifact)
     logits = np.ravel(session.run(image))
     session.close()
-    return Entrant(request, logits)
+    return InspectedCandidate(request, logits)
 
 
 def _file(files: Path, suffix: str, content: bytes) -> RequestFile:

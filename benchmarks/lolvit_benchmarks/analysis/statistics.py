@@ -69,8 +69,8 @@ def group_medians(samples: Sequence[float], groups: Sequence[int]) -> list[float
     return [float(np.median(values[labels == label])) for label in np.unique(labels)]
 
 
-def drift(samples: Sequence[float], groups: Sequence[int]) -> float:
-    """Return how far apart the groups' medians lie: their range over the median of all samples."""
+def between_block_range(samples: Sequence[float], groups: Sequence[int]) -> float:
+    """Return the range of the blocks' medians over the median of all samples; `groups` are blocks."""
     medians = group_medians(samples, groups)
     return (max(medians) - min(medians)) / median(samples)
 
@@ -85,15 +85,15 @@ def ratio_of_medians(
 ) -> Interval:
     """Return median(numerator) / median(denominator) with its bootstrap 95 % interval.
 
-    Sample i of both sides was taken in round `rounds[i]`, and every round has as many samples.
+    Sample i of both models was taken in round `rounds[i]`, and every round has as many samples.
     Runs close in time resemble each other, so samples are not resampled one by one: a resample
-    draws whole rounds, the same for both sides, then pairs of samples within each round drawn.
-    What disturbs both sides of a round alike thus cancels. The percentiles are those of the log of
-    the ratio, so exchanging the sides gives the reciprocals; the interval is widened to hold the
+    draws whole rounds, the same for both models, then pairs of samples within each round drawn.
+    What disturbs both models of a round alike thus cancels. The percentiles are those of the log of
+    the ratio, so exchanging the two gives the reciprocals; the interval is widened to hold the
     ratio itself where resampling misses it.
 
     Raises:
-        ValueError: the sides or the rounds differ in their number of samples.
+        ValueError: the models or the rounds differ in their number of samples.
     """
     above, below = _by_round(numerator, rounds), _by_round(denominator, rounds)
     ratio = float(np.median(above) / np.median(below))
@@ -116,7 +116,7 @@ def ratio_of_separate_medians(
     does not cancel, and is not in the interval.
 
     Raises:
-        ValueError: a side's rounds differ in their number of samples.
+        ValueError: a model's rounds differ in their number of samples.
     """
     above = _by_round(numerator, numerator_rounds)
     below = _by_round(denominator, denominator_rounds)
