@@ -63,7 +63,7 @@ def test_a_file_that_was_changed_since_is_not_joined() -> None:
 
 def test_the_page_shows_accuracy_only_where_it_was_counted() -> None:
     result = measured()
-    with_it = as_html([documents.document(result)], counted=[counted(result, ort=0.975)])
+    with_it = as_html([documents.document(result)], evaluated=[counted(result, ort=0.975)])
     assert "Accuracy and speed" in with_it and "97.50%" in with_it
     assert "Accuracy and speed" not in as_html([documents.document(result)])
 

@@ -25,7 +25,7 @@ def manifest(fast: Path) -> Manifest:
     return read_manifest(fast)
 
 
-def estimate_side(model: str, ms: float) -> ModelEstimate:
+def model_estimate(model: str, ms: float) -> ModelEstimate:
     return ModelEstimate(
         model=model, size=(256, 256), params=2_300_000, macs=155_000_000, trained=False,
         artifact="model-int8.qnn.onnx", artifact_sha256="2" * 64, ms=ms, placement={"HTP": 90},
@@ -36,8 +36,8 @@ def estimate(**changes: object) -> Estimate:
     fields: dict[str, object] = {
         "device": DeviceInfo(id="qnn-estimate:57", kind="npu", name="a chip", software=False),
         "runtime": "qnn", "runtime_version": "2.7.0", "source": "the vendor's compiler",
-        "precision": "int8", "candidate": estimate_side("lolvit_x", 0.5),
-        "baseline": estimate_side("mobilevit_xs", 4.0), "ratio": 8.0,
+        "precision": "int8", "candidate": model_estimate("lolvit_x", 0.5),
+        "baseline": model_estimate("mobilevit_xs", 4.0), "ratio": 8.0,
     }  # fmt: skip
     return Estimate.model_validate(fields | changes)
 
@@ -88,7 +88,7 @@ def test_an_emulator_gives_decibels_and_no_time(manifest: Manifest) -> None:
     row, refused = cells(matrix.grid([], [verified(manifest, *gates, device="qnn-emulator")]))
     assert row[2] == "lolvit_x: 52.4 dB"
     assert (row[3], row[4]) == ("–", "–")
-    assert row[5] == "emulated: checked"
+    assert row[5] == "emulated: verified"
     assert row[6] == "50% HTP"
     assert "qnn.on_htp 0.5 < 1" in row[7]
     assert refused[-1] == "it crashed with SIGILL"

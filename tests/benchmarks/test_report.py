@@ -86,7 +86,7 @@ def test_plots_refer_to_what_the_page_holds_and_ids_do_not_clash(page: Page) -> 
 
 
 def test_the_page_says_the_ratio_in_a_sentence_with_both_times(page: Page) -> None:
-    assert "lolvit_x is 8.0x as fast as mobilevit_xs in ONNX Runtime with 1 thread" in page.text
+    assert "The speedup of lolvit_x over mobilevit_xs is 8.0x in ONNX Runtime with 1 thread" in page.text
     assert "3.00 ms against 24.0 ms" in page.text
     assert "95 % interval" in page.text
 
@@ -198,7 +198,7 @@ def test_milliseconds_keep_three_digits(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.97, "0.97x"), (8.24, "8.2x"), (240.6, "241x")])
 def test_ratios_keep_their_order_of_magnitude(ratio: float, text: str) -> None:
-    assert words.times(ratio) == text
+    assert words.factor(ratio) == text
 
 
 def test_the_command_writes_page_and_markdown(
@@ -225,8 +225,8 @@ def test_the_command_never_overwrites_a_result(
 
 
 def test_the_command_refuses_another_schema(run_lolvit: Run, tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text('{"kind": "lolvit-bench", "schema_version": 2}')
+    (tmp_path / "r.json").write_text('{"kind": "lolvit-bench", "schema_version": 3}')
     done = run_lolvit("report", tmp_path / "r.json", "--out", tmp_path / "page.html")
     assert done.returncode == 2
-    assert "schema version 2" in done.stderr
+    assert "schema version 3" in done.stderr
     assert not (tmp_path / "page.html").exists()
