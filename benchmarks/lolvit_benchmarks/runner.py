@@ -1,5 +1,5 @@
-"""A run of `lolvit bench`: models are prepared, compared on every device, and results written as they
-come."""
+"""A run of `lolvit bench`: models are prepared, compared on every device, and results written as
+they come."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from tests.benchmarks import documents
 
 
 def measured(**changes: str) -> Result:
-    """Return a result whose sides are different files."""
+    """Return a result whose models are different files."""
     result = documents.result(**changes)
     other = result.baseline.model_copy(update={"artifact_sha256": "b" * 64})
     return result.model_copy(update={"baseline": other})
 
 
 def counted(result: Result, **top1: float) -> AccuracyDocument:
-    """Return a document that counts side a in some runtimes."""
+    """Return a document that evaluates the candidate in some runtimes."""
     return AccuracyDocument(
         data="digits",
         split="test",

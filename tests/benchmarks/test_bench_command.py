@@ -45,10 +45,10 @@ def test_the_document_has_the_keys_that_others_rely_on(measured: dict[str, Any])
     assert result["threads"] == 1
     assert result["placement"]["candidate"]
     assert result["quality"]["state"] in ("STABLE", "UNSTABLE")
-    for side in ("candidate", "baseline"):
-        assert len(result[side]["samples"]) == 64
-        assert result[side]["median_ms"] == pytest.approx(stats.median(result[side]["samples"]))
-        assert result[side]["median_ms"] <= result[side]["p90_ms"] <= result[side]["p99_ms"]
+    for model in ("candidate", "baseline"):
+        assert len(result[model]["samples"]) == 64
+        assert result[model]["median_ms"] == pytest.approx(stats.median(result[model]["samples"]))
+        assert result[model]["median_ms"] <= result[model]["p90_ms"] <= result[model]["p99_ms"]
 
 
 def test_the_ratio_is_that_of_the_medians_and_reports_the_faster(measured: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def test_the_files_hold_what_was_printed(measured: dict[str, Any]) -> None:
     assert sorted(p.name for p in measured["out"].iterdir()) == sorted([path.name, "result.json"])
 
 
-def test_untrained_weights_are_said_in_the_document_and_on_the_terminal(
+def test_untrained_weights_are_reported_in_the_document_and_on_the_terminal(
     measured: dict[str, Any],
 ) -> None:
     assert "untrained (fast, slow" in measured["document"]["results"][0]["notes"][0]
@@ -338,3 +338,25 @@ def test_one_model_against_a_refused_one_gives_no_result(
     assert done.returncode == 3
     assert json.loads(done.stdout)["results"] == []
     assert "no model is left to compare with" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command_line", "name", "value"),
+    [
+        (["--force-export"], "fresh", True),
+        (["--fresh"], "fresh", True),
+        (["--cool-down-timeout", "5"], "cool_down_limit", 5.0),
+        (["--cool-down-limit", "5"], "cool_down_limit", 5.0),
+    ],
+)
+def test_options_are_accepted_under_their_earlier_names_too(
+    command_line: list[str], name: str, value: object
+) -> None:
+    context = command.bench.make_context("bench", command_line)
+    assert context.params[name] == value
+
+
+def test_the_help_lists_no_earlier_name_of_an_option() -> None:
+    text = command.bench.get_help(command.bench.make_context("bench", []))
+    assert "--force-export" in text and "--cool-down-timeout" in text
+    assert "--fresh" not in text and "--cool-down-limit" not in text

@@ -94,11 +94,11 @@ def test_unlike_measurements_are_refused_by_name(name: str, changes: dict[str, A
         compare(of(3.0), of(3.0, **changes), threshold=0.05)
 
 
-@pytest.mark.parametrize("side", ["candidate", "baseline"])
-def test_results_of_another_input_size_are_other_results(side: str) -> None:
+@pytest.mark.parametrize("model", ["candidate", "baseline"])
+def test_results_of_another_input_size_are_other_results(model: str) -> None:
     new = documents.result()
-    resized = getattr(new, side).model_copy(update={"size": (224, 224)})
-    smaller = new.model_copy(update={side: resized})
+    resized = getattr(new, model).model_copy(update={"size": (224, 224)})
+    smaller = new.model_copy(update={model: resized})
     with pytest.raises(UserError, match="no result in common; compare the same models, sizes"):
         compare(of(3.0), documents.document(smaller), threshold=0.05)
 
@@ -124,7 +124,7 @@ def test_documents_with_nothing_in_common_are_refused() -> None:
         compare(of(3.0), of(3.0, threads=2), threshold=0.05)
 
 
-def test_an_unstable_side_is_reported() -> None:
+def test_an_unstable_result_is_reported() -> None:
     unstable = Quality(state="UNSTABLE", reasons=(Reason(code="x", text="y"),), winner="candidate")
     assert not compare(of(3.0), of(3.0, quality=unstable), threshold=0.05).changes[0].stable
     assert compare(of(3.0), of(3.0), threshold=0.05).changes[0].stable

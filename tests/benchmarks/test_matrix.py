@@ -51,7 +51,7 @@ def verified(manifest: Manifest, *gates: Gate, device: str = "arm64") -> Verific
     )  # fmt: skip
 
 
-def cells(grid: object) -> list[tuple[str, ...]]:
+def rows_of(grid: object) -> list[tuple[str, ...]]:
     assert isinstance(grid, matrix.Grid)
     return list(grid.rows)
 
@@ -62,7 +62,7 @@ def test_results_of_this_machine_alone_need_no_such_table() -> None:
 
 def test_a_measurement_elsewhere_has_its_interval_and_says_that_the_gpu_is_software() -> None:
     there = documents.result(device="browser", device_info=BROWSER, runtime="ort-web-webgpu")
-    (here, row) = cells(matrix.grid([documents.document(documents.result(), there)]))
+    (here, row) = rows_of(matrix.grid([documents.document(documents.result(), there)]))
     assert here[0] == "host: Some CPU"
     assert row[0] == "browser: Chromium 140, SwiftShader (in software)"
     assert row[4].startswith("8.0x (")
@@ -74,7 +74,7 @@ def test_an_estimate_has_no_interval_and_is_called_one() -> None:
     document = documents.document().model_copy(
         update={"results": (), "estimates": (estimate(notes=("w8a8",)),)}
     )
-    (row,) = cells(matrix.grid([document]))
+    (row,) = rows_of(matrix.grid([document]))
     assert row[2:] == (
         "lolvit_x: 0.500 ms", "mobilevit_xs: 4.00 ms", "8.0x", "estimate", "100% HTP", "w8a8",
     )  # fmt: skip
@@ -85,7 +85,7 @@ def test_an_emulator_gives_decibels_and_no_time(manifest: Manifest) -> None:
         Gate(name="qnn.snr_db", value=52.4, floor=45, passed=True),
         Gate(name="qnn.on_htp", value=0.5, floor=1, passed=False),
     )
-    row, refused = cells(matrix.grid([], [verified(manifest, *gates, device="qnn-emulator")]))
+    row, refused = rows_of(matrix.grid([], [verified(manifest, *gates, device="qnn-emulator")]))
     assert row[2] == "lolvit_x: 52.4 dB"
     assert (row[3], row[4]) == ("–", "–")
     assert row[5] == "emulated: verified"
@@ -97,7 +97,7 @@ def test_an_emulator_gives_decibels_and_no_time(manifest: Manifest) -> None:
 def test_an_empty_cell_has_its_reason() -> None:
     failure = Failure(device="adb:1234", what="the phone is at 41 °C")
     document = documents.document(failures=(failure,))
-    assert cells(matrix.grid([document]))[-1][-1] == "the phone is at 41 °C"
+    assert rows_of(matrix.grid([document]))[-1][-1] == "the phone is at 41 °C"
 
 
 def test_the_page_and_markdown_show_the_table(manifest: Manifest) -> None:

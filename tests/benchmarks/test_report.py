@@ -86,7 +86,10 @@ def test_plots_refer_to_what_the_page_holds_and_ids_do_not_clash(page: Page) -> 
 
 
 def test_the_page_says_the_ratio_in_a_sentence_with_both_times(page: Page) -> None:
-    assert "The speedup of lolvit_x over mobilevit_xs is 8.0x in ONNX Runtime with 1 thread" in page.text
+    assert (
+        "The speedup of lolvit_x over mobilevit_xs is 8.0x in ONNX Runtime with 1 thread"
+        in page.text
+    )
     assert "3.00 ms against 24.0 ms" in page.text
     assert "95 % interval" in page.text
 
@@ -114,14 +117,14 @@ def test_a_page_is_the_same_each_time() -> None:
     assert as_html([documents.document()]) == as_html([documents.document()])
 
 
-def test_instability_is_said_everywhere() -> None:
+def test_instability_is_shown_everywhere() -> None:
     document = documents.document(documents.result(quality=UNSTABLE))
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
         assert "UNSTABLE" in text
         assert "a busy neighbour" in text
 
 
-def test_untrained_weights_are_said_everywhere() -> None:
+def test_untrained_weights_are_shown_everywhere() -> None:
     document = documents.document()
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
         assert "Weights are untrained." in text
@@ -133,7 +136,7 @@ def test_trained_weights_bring_no_such_notice() -> None:
         assert "untrained" not in text
 
 
-def test_failures_and_interruption_are_said_everywhere() -> None:
+def test_failures_and_interruption_are_shown_everywhere() -> None:
     failure = Failure(runtime="litert", precision="fp32", threads=1, what="crashed with SIGSEGV")
     document = documents.document(failures=(failure,), state="interrupted")
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):

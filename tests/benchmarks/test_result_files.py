@@ -1,4 +1,4 @@
-"""Result documents survive the disk, and wrong files are told in one line."""
+"""Result documents survive the disk, and wrong files are reported in one line."""
 
 from __future__ import annotations
 

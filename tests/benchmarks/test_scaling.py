@@ -17,11 +17,12 @@ EDGES = (128, 256, 512)
 
 
 def at_sizes(exponent: float = 1.5) -> list[Result]:
-    """Return results in which the candidate is linear in its pixels and the baseline grows with the exponent."""
-    grown = [(side / 128) ** 2 for side in EDGES]
+    """Return results in which the candidate is linear in its pixels and the baseline grows with
+    the exponent."""
+    grown = [(edge / 128) ** 2 for edge in EDGES]
     return [
-        documents.result(1.5 * g, 5.0 * g**exponent, size=(side, side), spread=1e-6)
-        for side, g in zip(EDGES, grown, strict=True)
+        documents.result(1.5 * g, 5.0 * g**exponent, size=(edge, edge), spread=1e-6)
+        for edge, g in zip(EDGES, grown, strict=True)
     ]
 
 

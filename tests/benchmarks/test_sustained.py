@@ -89,11 +89,11 @@ def test_the_table_and_the_page_show_how_far_a_model_slowed_down() -> None:
             seconds=120, at_s=(0, 60), median_ms=(24, 24), burst_ms=24, plateau_ms=24
         ),
     }
-    sides = {
+    models = {
         name: getattr(result, name).model_copy(update={"sustained": found})
         for name, found in curves.items()
     }
-    result = result.model_copy(update=sides)
+    result = result.model_copy(update=models)
     (grid,) = grids.sustained([result])
     assert grid.rows[0] == (
         "lolvit_x", "ort fp32, 1 thread, 256x256", "2.0", "3.00", "4.00", "+33.3%",
@@ -110,8 +110,8 @@ def test_bench_runs_each_model_by_itself_for_as_long(
                       "--sustain", "0.01", "--json", "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
-    for side in (result["candidate"], result["baseline"]):
-        assert 0.6 <= side["sustained"]["seconds"] < 1.2
+    for one in (result["candidate"], result["baseline"]):
+        assert 0.6 <= one["sustained"]["seconds"] < 1.2
     assert "fast without a pause for 0.6 s" in done.stderr
     assert "Without a pause" in done.stderr
 

@@ -33,8 +33,9 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Change:
-    """A result of both runs. `old` and `new` are the metric: milliseconds, or a speedup. `change` is
-    the share by which it got worse (less than 0: better), with the bounds of its 95 % interval."""
+    """A result of both runs. `old` and `new` are the metric: milliseconds, or a speedup. `change`
+    is the share by which it got worse (less than 0: better), with the bounds of its 95 %
+    interval."""
 
     place: str
     metric: Metric

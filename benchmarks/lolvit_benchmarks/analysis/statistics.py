@@ -70,7 +70,7 @@ def group_medians(samples: Sequence[float], groups: Sequence[int]) -> list[float
 
 
 def between_block_range(samples: Sequence[float], groups: Sequence[int]) -> float:
-    """Return the range of the blocks' medians over the median of all samples; `groups` are blocks."""
+    """Return the range of the groups' medians over the median of all samples."""
     medians = group_medians(samples, groups)
     return (max(medians) - min(medians)) / median(samples)
 

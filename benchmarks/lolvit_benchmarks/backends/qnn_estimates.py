@@ -1,8 +1,8 @@
 """Estimates of one model against another by Qualcomm's compiler, as a device of `lolvit bench`.
 
 Run as a module, with an artifact and a chip, it prints one JSON document with the estimate of that
-artifact, read from the compiler's profile: compiling is native code, so that it has a process of its
-own.
+artifact, read from the compiler's profile: compiling is native code, so that it has a process of
+its own.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class QnnEstimate:
     socs: tuple[Soc, ...]
 
     def compare(self, job: Job, keeper: Keeper, listener: Listener) -> None:
-        """As `Device.compare`: nothing is run, so that threads, profile and photo have no effect."""
+        """As `Device.compare`: nothing is run, and threads, profile and photo have no effect."""
         cases = dict.fromkeys((each.runtime, _precision(each)) for each in job.configurations)
         for models, (runtime, precision), soc in itertools.product(job.groups, cases, self.socs):
             reason = why_not(soc, precision)

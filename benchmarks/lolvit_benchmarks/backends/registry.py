@@ -1,5 +1,5 @@
-"""Which devices there are, and their options: data alone, so that `lolvit devices` loads only what it
-lists."""
+"""Which devices there are, and their options: data alone, so that `lolvit devices` loads only what
+it lists."""
 
 from __future__ import annotations
 

@@ -80,7 +80,6 @@ class _Options(TypedDict):
               help="Folder of the result files.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @device_options
-# fmt: on
 def bench(
     model: str,
     against: str | None,
@@ -98,10 +97,11 @@ def bench(
 ) -> None:
     """Measure the latency of MODEL and its speedup over one or more baselines.
 
-    Models are interleaved in one process, on this machine or on --device, and each speedup has a 95 %
-    interval. MODEL and the baselines are variants (lolvit_x), MobileViTs (mobilevit_xs), timm/NAME,
-    export folders, or single artifacts in one. Models given by name are exported first and cached.
-    """  # fmt: skip
+    Models are interleaved in one process, on this machine or on --device, and each speedup has a
+    95 % interval. MODEL and the baselines are variants (lolvit_x), MobileViTs (mobilevit_xs),
+    timm/NAME, export folders, or single artifacts in one. Models given by name are exported first
+    and cached.
+    """
     from lolvit_benchmarks.harness.prepare import artifact_formats, default_cache
     from lolvit_benchmarks.results.files import LATEST_NAME, new_path
     from lolvit_benchmarks.runner import Request, run
@@ -127,6 +127,7 @@ def bench(
     _print(document, path, as_json)
     console().print(f"written to {path} and {path.with_name(LATEST_NAME)}", markup=False)
     raise_failures(document, min_speedup)
+# fmt: on
 
 
 def default_precisions(devices: tuple[Chosen, ...]) -> str:
@@ -260,7 +261,7 @@ def raise_failures(document: Document, min_speedup: float | None) -> None:
 
     Raises:
         DeviceError: a benchmark case gave no result.
-        GateFailedError: a speedup is below `min_speedup`, or a result is UNSTABLE where it is given.
+        GateFailedError: a speedup is below `min_speedup`, or a result is UNSTABLE if it is given.
     """
     if document.failures:
         from lolvit_benchmarks.reporting.text import failed

@@ -42,8 +42,8 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One artifact of a benchmark case, and the input that it runs on, in the artifact's own layout.
-    `name` is unique in the case: the model's, with the precision where a model has several."""
+    """One artifact of a benchmark case, and the input that it runs on, in the artifact's own
+    layout. `name` is unique in the case: the model's, with the precision where it has several."""
 
     name: str
     model: str

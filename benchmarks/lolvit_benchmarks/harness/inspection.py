@@ -1,5 +1,5 @@
-"""Inspection of an artifact in a runtime, in a process of its own, before it is timed: load time, first
-inference, memory, placement of operations, and whether activations are denormal.
+"""Inspection of an artifact in a runtime, in a process of its own, before it is timed: load time,
+first inference, memory, placement of operations, and whether activations are denormal.
 
 Run as a module it prints one JSON document. That process has opened nothing else, so its figures
 are the artifact's own; and a runtime that crashes on the artifact takes this process down, not the
@@ -7,8 +7,8 @@ one that measures.
 
 Random weights with uncalibrated normalization drive activations below the smallest normal float,
 where processors are tens of times slower, and a ratio against such a model is false. The measuring
-process has no PyTorch model, so every intermediate float32 tensor of the artifact itself is read, in
-a run on the photo that is timed.
+process has no PyTorch model, so every intermediate float32 tensor of the artifact itself is read,
+in a run on the photo that is timed.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ _READERS: dict[str, Activations] = {"onnx": _onnx_activations, "tflite": _tflite
 
 
 class Inspection(BaseModel):
-    """What was found of an artifact in a runtime; None is what this system or runtime can't report."""
+    """The figures of an artifact in a runtime; None is what this system or runtime can't report."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

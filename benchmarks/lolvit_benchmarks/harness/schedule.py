@@ -4,8 +4,8 @@ A measurement is made of blocks, a block of rounds, a round of one slot a model 
 (A B B A for two), a slot of a few warm-up iterations and a burst of recorded runs. Each model is
 thus affected alike by a steady change of speed. The warm-up iterations bring the model's weights
 back into the caches after the other's, as they are when an application runs one model again and
-again, and the processor's clock becomes steady: with three of them a model of 2.7 ms was timed 2.9 %
-slower than a bare loop times it, with twelve 1 %.
+again, and the processor's clock becomes steady: with three of them a model of 2.7 ms was timed
+2.9 % slower than a bare loop times it, with twelve 1 %.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 Name = Literal["quick", "default", "reference"]
 
 SLOTS = 2  # of each model in a round
-# The warm-up iterations of a slot: as many as take this long, at least one, and no more than these.
+# The warm-up iterations of a slot: as many as take this long, at least one, at most these.
 WARM_UP_S, MAX_WARM_UP_ITERATIONS = 0.05, 20
 
 
@@ -61,7 +61,7 @@ PROFILES: dict[str, Profile] = {
 
 
 def warm_up_iterations(run_s: float) -> int:
-    """Return the number of warm-up iterations in each slot of a model that takes `run_s` seconds."""
+    """Return the warm-up iterations in each slot of a model whose runs take `run_s` seconds."""
     return min(MAX_WARM_UP_ITERATIONS, max(1, math.ceil(WARM_UP_S / run_s)))
 
 

@@ -1,5 +1,5 @@
-"""This machine: what Linux reports of it, the cores that a measurement is pinned to, and a monitor of
-what it does while a measurement runs.
+"""This machine: what Linux reports of it, the cores that a measurement is pinned to, and a monitor
+of what it does while a measurement runs.
 
 What can't be read is None, never guessed; on systems without /proc and /sys that is most of it.
 """
@@ -98,7 +98,7 @@ class Machine:
         return capacity or read_int(self._cpu(core) / "cpufreq/cpuinfo_max_freq") or 0
 
     def physical_core(self, core: int) -> str:
-        """Return what is the same for hardware threads of one physical core, and differs otherwise."""
+        """Return an identifier that the hardware threads of one physical core share."""
         siblings = read_text(self._cpu(core) / "topology/thread_siblings_list")
         return siblings or str(core)
 
@@ -254,9 +254,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
 class Reading:
     """The machine's state at one moment between blocks; None where it can't be read.
 
-    `probe_us` is the time of a fixed computation (a hash of 64 KiB), in microseconds: it needs no sensor,
-    and lengthens when the processor slows down or another guest shares its core. It is the median
-    over the slots since the last reading: a processor's clock wanders by some percent within
+    `probe_us` is the time of a fixed computation (a hash of 64 KiB), in microseconds: it needs no
+    sensor, and lengthens when the processor slows down or another guest shares its core. It is the
+    median over the slots since the last reading: a processor's clock wanders by some percent within
     milliseconds, so that one moment would not represent a block.
     """
 

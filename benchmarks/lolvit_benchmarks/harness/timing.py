@@ -1,4 +1,4 @@
-"""Timing: two or more models interleaved in one process, and one model run back to back for minutes.
+"""Timing: several models interleaved in one process, and one model run back to back for minutes.
 
 Interleaving is of no use for the latter, which shows how far a model slows down once the device is
 warm: two models that take turns would share one temperature. Each runs alone, after a rest.

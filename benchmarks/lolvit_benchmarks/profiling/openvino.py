@@ -51,8 +51,8 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
 
 
 def _ran(seen: openvino.ProfilingInfo) -> bool:
-    """Whether a layer was run: one that takes less than a microsecond is reported as not, like those
-    that are part of another one; a product is never part of another one."""
+    """Whether a layer was run: one that takes less than a microsecond is reported as not, as
+    those that are part of another one; a product is never part of another one."""
     return seen.status == openvino.ProfilingInfo.Status.EXECUTED or seen.node_type in _MULTIPLYING
 
 

@@ -96,8 +96,8 @@ def distribution(result: Result, width: float) -> str:
 
 
 def run_order(result: Result, width: float) -> str:
-    """Return every run over its place in the measurement, relative to its model's median. Runs above
-    the frame are drawn as triangles at its edge."""
+    """Return every run over its place in the measurement, relative to its model's median. Runs
+    above the frame are drawn as triangles at its edge."""
     with _figure(width, 2.1) as (figure, axes):
         top = _frame_top(result.models)
         lowest = 0.0
@@ -236,8 +236,8 @@ def _stages(one: ModelResult) -> tuple[StageTime, ...]:
 
 
 def _where(result: Result) -> str:
-    name = words.runtime_name(result.runtime)
-    return f"{name}, {result.precision}, {words.threads(result.threads)}, {words.size(result.candidate)}"
+    name, size = words.runtime_name(result.runtime), words.size(result.candidate)
+    return f"{name}, {result.precision}, {words.threads(result.threads)}, {size}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Figures of a result in words and in tables, as the terminal, Markdown and the page all give them."""
+"""Figures of a result in words, as the terminal, Markdown and the page all give them."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ def steady(size: int = 160, spread: float = 0.01) -> np.ndarray:
     return np.random.default_rng(0).normal(10.0, 10.0 * spread, size)
 
 
-def codes(side: Series, conditions: Conditions = QUIET) -> list[str]:
-    return [reason.code for reason in reasons([side], conditions)]
+def codes(one: Series, conditions: Conditions = QUIET) -> list[str]:
+    return [reason.code for reason in reasons([one], conditions)]
 
 
 def test_a_steady_run_on_a_quiet_machine_is_stable() -> None:
@@ -43,17 +43,17 @@ def test_what_cannot_be_read_is_not_held_against_a_run() -> None:
     assert codes(series(steady()), Conditions(cores=2)) == []
 
 
-def test_a_noisy_side_is_flagged_with_its_figure() -> None:
+def test_a_noisy_model_is_flagged_with_its_figure() -> None:
     noisy = series(steady(spread=0.12))
     (reason,) = [r for r in reasons([noisy], QUIET) if r.code == "variation"]
     assert reason.text.startswith("model: coefficient of variation 1")
     assert state_of([reason]) == "UNSTABLE"
 
 
-def test_either_side_makes_a_result_unstable() -> None:
+def test_either_model_makes_a_result_unstable() -> None:
     good, bad = series(steady()), replace(series(steady(spread=0.12)), name="other")
-    for sides in ((good, bad), (bad, good)):
-        found = reasons(sides, QUIET)
+    for both in ((good, bad), (bad, good)):
+        found = reasons(both, QUIET)
         assert "variation" in {reason.code for reason in found}
         assert all(reason.text.startswith("other:") for reason in found)
 

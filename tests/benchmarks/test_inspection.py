@@ -21,7 +21,9 @@ from tests.benchmarks import tiny
 DENORMAL = 1e-14  # times this in each of five layers: activations near 1e-42
 
 
-def test_a_look_reports_load_first_run_memory_and_placement(fast: Path, image: np.ndarray) -> None:
+def test_an_inspection_has_load_first_run_memory_and_placement(
+    fast: Path, image: np.ndarray
+) -> None:
     seen = inspect_artifact("ort", fast, tiny.artifact_of(fast), 1, image)
     assert seen.load_ms > 0
     assert seen.first_ms > 0
@@ -37,7 +39,7 @@ def test_memory_grows_with_the_model(fast: Path, image: np.ndarray, tmp_path: Pa
         for folder in (fast, heavy)
     ]
     if None in memory:
-        pytest.skip("the system does not tell a process's peak memory")
+        pytest.skip("the system does not report a process's peak memory")
     assert memory[1] - memory[0] > 25_000_000
 
 
@@ -50,7 +52,7 @@ def test_denormal_activations_are_seen_and_refused(tmp_path: Path, image: np.nda
         refuse_denormals(seen.denormal_share, where=str(folder))
 
 
-def test_healthy_activations_and_formats_without_a_look_pass() -> None:
+def test_healthy_activations_and_formats_that_cannot_be_inspected_pass() -> None:
     refuse_denormals(0.0, where="model")
     refuse_denormals(0.001, where="model")
     refuse_denormals(None, where="model")

@@ -184,7 +184,7 @@ def test_a_change_of_frequency_and_of_throttling_is_seen(laptop: Machine) -> Non
 
 
 def test_a_slower_clock_shows_in_the_fixed_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of three probes each; one moment of another speed inside a block says nothing."""
+    """Blocks of three probes each; one moment of another speed inside a block has no effect."""
     durations = iter([40.0, 36.0, 43.2, 36.0, 43.2, 36.0, 43.2])
     monkeypatch.setattr(monitor, "_probe_us", lambda: next(durations))
     machine = SystemMonitor(Machine(), [0])

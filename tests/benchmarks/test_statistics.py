@@ -16,10 +16,10 @@ factors = st.floats(min_value=1e-3, max_value=1e3)
 
 @st.composite
 def measurements(draw: st.DrawFn) -> tuple[list[float], list[float], list[int]]:
-    """Both sides' samples, and the round of each: rounds of equal sizes."""
+    """Both models' samples, and the round of each: rounds of equal sizes."""
     rounds, each = draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    side = st.lists(durations, min_size=rounds * each, max_size=rounds * each)
-    return draw(side), draw(side), [number for number in range(rounds) for _ in range(each)]
+    samples = st.lists(durations, min_size=rounds * each, max_size=rounds * each)
+    return draw(samples), draw(samples), [number for number in range(rounds) for _ in range(each)]
 
 
 def ratio(a: list[float], b: list[float], rounds: list[int]) -> stats.Interval:
@@ -35,7 +35,7 @@ def test_interval_holds_the_ratio_of_medians(case: tuple[list[float], ...]) -> N
 
 
 @given(measurements())
-def test_exchanging_the_sides_gives_the_reciprocals(case: tuple[list[float], ...]) -> None:
+def test_exchanging_the_models_gives_the_reciprocals(case: tuple[list[float], ...]) -> None:
     a, b, rounds = case
     there, back = ratio(a, b, rounds), ratio(b, a, rounds)
     assert back.value == pytest.approx(1 / there.value, rel=1e-9)
@@ -44,7 +44,7 @@ def test_exchanging_the_sides_gives_the_reciprocals(case: tuple[list[float], ...
 
 
 @given(measurements(), factors, factors)
-def test_scaling_the_sides_scales_ratio_and_interval(
+def test_scaling_the_models_scales_ratio_and_interval(
     case: tuple[list[float], ...], above: float, below: float
 ) -> None:
     a, b, rounds = case
@@ -56,7 +56,7 @@ def test_scaling_the_sides_scales_ratio_and_interval(
 
 
 @given(measurements())
-def test_a_side_against_itself_is_exactly_one(case: tuple[list[float], ...]) -> None:
+def test_a_model_against_itself_is_exactly_one(case: tuple[list[float], ...]) -> None:
     a, _, rounds = case
     assert ratio(a, a, rounds) == stats.Interval(1.0, 1.0, 1.0)
 
@@ -72,8 +72,8 @@ def test_portions_of_resamples_make_up_the_number_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stats, "_PORTION", 100)
-    side = stats._by_round([1.0, 2.0, 3.0, 4.0] * 5, [i // 4 for i in range(20)])
-    logs = stats._resampled_log_ratios(side, side, 23, np.random.default_rng(0))
+    grouped = stats._by_round([1.0, 2.0, 3.0, 4.0] * 5, [i // 4 for i in range(20)])
+    logs = stats._resampled_log_ratios(grouped, grouped, 23, np.random.default_rng(0))
     assert logs.shape == (23,)
 
 
@@ -86,7 +86,7 @@ def test_unequal_numbers_of_samples_are_refused(sizes: tuple[tuple[int, int], in
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
-    """Noise of single runs, noise that a round shares, and a drift through both sides."""
+    """Noise of single runs, noise that a round shares, and a drift through both models."""
     generator = np.random.default_rng(7)
     experiments, rounds, each, truth = 300, 20, 8, 4.0
     labels = np.repeat(np.arange(rounds), each)
@@ -101,7 +101,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.90 <= covered / experiments <= 0.99
 
 
-def test_interval_ignores_what_disturbs_both_sides_of_a_round_alike() -> None:
+def test_interval_ignores_what_disturbs_both_models_of_a_round_alike() -> None:
     labels = [i // 4 for i in range(80)]
     shared = np.exp(np.random.default_rng(3).normal(0, 0.3, 20))[labels]
     interval = stats.ratio_of_medians((3 * shared).tolist(), shared.tolist(), labels)

@@ -44,13 +44,13 @@ MACS = FIRST + (LAYERS - 1) * OTHERS + HEAD
 
 
 @pytest.fixture(scope="module", params=["ort", "openvino"])
-def told(request: pytest.FixtureRequest, slow: Path, image: np.ndarray) -> Recorded:
-    """What a runtime told of the larger small model."""
+def found(request: pytest.FixtureRequest, slow: Path, image: np.ndarray) -> Recorded:
+    """What a profiler recorded of the larger small model."""
     return record(request.param, slow, tiny.artifact_of(slow), 1, image)
 
 
-def test_a_real_profile_has_the_models_stages_and_all_its_multiply_adds(told: Recorded) -> None:
-    profile = summarise(told, median_ms=told.run_ms, roofline=50)
+def test_a_real_profile_has_the_models_stages_and_all_its_multiply_adds(found: Recorded) -> None:
+    profile = summarise(found, median_ms=found.run_ms, roofline=50)
     macs = {time.stage: time.macs for time in profile.stages}
     assert {stage: macs[stage] for stage in macs if stage != NO_STAGE} == {
         "stem": FIRST,
@@ -65,9 +65,9 @@ def test_a_real_profile_has_the_models_stages_and_all_its_multiply_adds(told: Re
     assert 0 <= profile.without_macs_share < 1
 
 
-def test_operations_take_no_longer_than_the_run_that_they_are_part_of(told: Recorded) -> None:
-    assert told.runs >= 20
-    assert 0 < sum(one.ms for one in told.operations) <= 1.05 * told.run_ms
+def test_operations_take_no_longer_than_the_run_that_they_are_part_of(found: Recorded) -> None:
+    assert found.runs >= 20
+    assert 0 < sum(one.ms for one in found.operations) <= 1.05 * found.run_ms
 
 
 def event(name: str, us: int, kind: str = "Conv", cat: str = "Node") -> dict[str, object]:
@@ -91,9 +91,9 @@ def test_slow_runs_do_not_count_and_a_change_of_layout_is_placed_by_its_values()
     layers = [layer("a.b/conv", 100)]
     nodes = [helper.make_node("ReorderOutput", ["x"], ["a.b/conv"], name="ReorderOutput_token_3")]
     runs = [run(us) for us in (10, 400, 20, 900, 800, 700, 600, 500)]
-    told = recorded(runs, layers, nodes)
-    assert told.run_ms == pytest.approx((12 + 22) / 2)
-    assert [(one.kind, one.ms, one.path, one.layers) for one in told.operations] == [
+    found = recorded(runs, layers, nodes)
+    assert found.run_ms == pytest.approx((12 + 22) / 2)
+    assert [(one.kind, one.ms, one.path, one.layers) for one in found.operations] == [
         ("Conv", 15, "a.b", ("a.b/conv",)),
         ("ReorderOutput", 1, "a.b", ()),
     ]
@@ -123,7 +123,7 @@ def profiled_model(folder: Path, image: np.ndarray) -> Profiled:
     return Profiled("tiny", folder, tiny.artifact_of(folder), image, MACS)
 
 
-def test_a_runtime_that_does_not_report_is_said_in_words(slow: Path, image: np.ndarray) -> None:
+def test_a_runtime_that_does_not_report_is_noted(slow: Path, image: np.ndarray) -> None:
     found = collect("litert", 1, [profiled_model(slow, image)], say=lambda line: None)
     assert found.notes == ["No profile: litert does not report the time of single operations here."]
     assert found.roofline is None and found.of("tiny", 1.0) is None
@@ -223,7 +223,7 @@ def test_terminal_markdown_and_page_all_report_stages_rate_and_roof() -> None:
     assert "Where the time goes" in page and 'aria-label="time by stage' in page
 
 
-def test_without_profiles_nothing_is_said_of_them() -> None:
+def test_without_profiles_nothing_is_shown_of_them() -> None:
     document = documents.document()
     assert operations(document.results) == []
     for text in (terminal(document), as_markdown([document]), as_html([document])):
@@ -237,9 +237,7 @@ def test_a_profile_that_took_much_longer_than_the_timed_runs_is_read_with_care()
         (result.baseline, "3.00"),
         (result.baseline.model_copy(update={"operation_profile": slow}), "40.0"),
     ]
-    notes = [
-        operations([result.model_copy(update={"baseline": side})])[2].note for side, _ in shown
-    ]
+    notes = [operations([result.model_copy(update={"baseline": one})])[2].note for one, _ in shown]
     assert ["much longer than when it was timed" in note for note in notes] == [False, True]
 
 
