@@ -271,7 +271,7 @@ def test_the_gate_names_the_result_that_is_too_slow() -> None:
     with pytest.raises(GateFailedError) as caught:
         gate(both, 6)
     assert caught.value.line().startswith(
-        "lolvit_x against mobilevit_xs, litert fp32, 1 thread, 256x256: 3."
+        "lolvit_x against mobilevit_xs, litert fp32, 1 thread, 256x256: speedup 3."
     )
     assert "ort" not in caught.value.line()
 
