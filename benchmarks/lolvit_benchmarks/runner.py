@@ -12,9 +12,9 @@ from lolvit.errors import DeviceError, GateFailedError
 from lolvit.manifest import Precision
 from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.backend import Device, Job, Listener, Models
-from lolvit_benchmarks.backends.registry import Chosen, DeviceOptions
+from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions
 from lolvit_benchmarks.harness.candidates import COMPARISON, Configuration
-from lolvit_benchmarks.harness.prepare import Photo, Wanted, open_photo, prepare
+from lolvit_benchmarks.harness.prepare import ExportRequest, Photo, open_photo, prepare
 from lolvit_benchmarks.harness.schedule import PROFILES, Profile
 from lolvit_benchmarks.harness.system_monitor import read_environment
 from lolvit_benchmarks.results import document as result
@@ -31,7 +31,7 @@ class Request:
     of None is each model's own."""
 
     models: tuple[str, ...]
-    devices: tuple[Chosen, ...]
+    devices: tuple[DeviceChoice, ...]
     precisions: tuple[Precision | Best, ...]
     threads: tuple[int, ...]
     sizes: tuple[Size, ...]
@@ -44,7 +44,7 @@ class Request:
     profile_ops: bool = False
     device_options: DeviceOptions = field(default_factory=DeviceOptions)
 
-    def configurations(self, device: Chosen) -> tuple[Configuration, ...]:
+    def configurations(self, device: DeviceChoice) -> tuple[Configuration, ...]:
         """Return the configurations that a device measures at one size, in order."""
         return tuple(
             Configuration(runtime, precision, threads)
@@ -53,7 +53,7 @@ class Request:
             for threads in self.threads
         )
 
-    def job(self, device: Chosen, groups: Sequence[Models], photo: Photo) -> Job:
+    def job(self, device: DeviceChoice, groups: Sequence[Models], photo: Photo) -> Job:
         """Return what a device is to compare."""
         return Job(
             groups=tuple(groups),
@@ -165,7 +165,7 @@ def _group(
     for number, model in enumerate(request.models):
         weights = request.weights if number == 0 else None
         precisions = _wanted(request.precisions, trained=weights is not None)
-        wanted = Wanted(model, formats, *precisions, size, weights)
+        wanted = ExportRequest(model, formats, *precisions, size, weights)
         try:
             made = prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say)
         except (DeviceError, GateFailedError) as error:

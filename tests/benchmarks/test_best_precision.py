@@ -9,7 +9,7 @@ import pytest
 
 from lolvit.manifest import read_manifest
 from lolvit_benchmarks.cli.bench import parse_precisions
-from lolvit_benchmarks.harness.prepare import Wanted
+from lolvit_benchmarks.harness.prepare import ExportRequest
 from lolvit_benchmarks.reporting import text as words
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
@@ -20,7 +20,7 @@ def test_best_is_a_precision_among_others() -> None:
 
 
 def test_what_is_tried_is_exported_and_need_not_be_there() -> None:
-    wanted = Wanted("lolvit_x", ("onnx",), ("fp32",), ("fp32", "fp16"), None)
+    wanted = ExportRequest("lolvit_x", ("onnx",), ("fp32",), ("fp32", "fp16"), None)
     assert wanted.all_precisions() == ["fp32", "fp16"]
     assert wanted.pairs() == [("onnx", "fp32")]
 

@@ -12,11 +12,11 @@ import pytest
 from lolvit.errors import UserError
 from lolvit.manifest import read_manifest
 from lolvit_benchmarks.harness import prepare as subject
-from lolvit_benchmarks.harness.prepare import Wanted, prepare
+from lolvit_benchmarks.harness.prepare import ExportRequest, prepare
 from lolvit_export.command import export
 from tests.benchmarks import tiny
 
-WANTED = Wanted("lolvit_x", ("onnx",), ("fp32",), (), (192, 320))
+WANTED = ExportRequest("lolvit_x", ("onnx",), ("fp32",), (), (192, 320))
 OWN_SIZE = replace(WANTED, size=None)
 
 
@@ -44,7 +44,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Exporter:
     return made
 
 
-def prepared(wanted: Wanted, cache: Path, *, fresh: bool = False) -> Path:
+def prepared(wanted: ExportRequest, cache: Path, *, fresh: bool = False) -> Path:
     return prepare(wanted, cache=cache, fresh=fresh, say=lambda line: None).folder
 
 

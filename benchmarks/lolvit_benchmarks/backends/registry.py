@@ -121,7 +121,7 @@ DEVICES: dict[str, DeviceEntry] = {
 
 
 @dataclass(frozen=True)
-class Chosen:
+class DeviceChoice:
     """A device that the user named, with those of its runtimes that are wanted."""
 
     id: str
@@ -152,7 +152,7 @@ class Chosen:
 
 def choose_devices(
     text: str, runtimes: str | None, formats: Collection[str] = ()
-) -> tuple[Chosen, ...]:
+) -> tuple[DeviceChoice, ...]:
     """Return the devices of text such as `host,browser` or `adb:1234,adb:5678`. What follows a
     comma and is no device belongs to the one before it: `qnn-estimate:52,57`.
 
@@ -221,10 +221,10 @@ def _together(entries: Sequence[tuple[str, str | None]]) -> list[tuple[str, str 
 
 def _chosen(
     name: str, argument: str | None, wanted: Sequence[str], formats: Collection[str]
-) -> Chosen:
+) -> DeviceChoice:
     entry = DEVICES[name]
     own = tuple(runtime for runtime in wanted if runtime in entry.runtimes)
     fitting = [runtime for runtime, format in entry.runtimes.items() if format in formats]
     usual = tuple(runtime for runtime in entry.defaults if runtime in fitting)
     chosen = own or usual or tuple(fitting) or entry.defaults
-    return Chosen(name if argument is None else f"{name}:{argument}", name, argument, chosen)
+    return DeviceChoice(name if argument is None else f"{name}:{argument}", name, argument, chosen)

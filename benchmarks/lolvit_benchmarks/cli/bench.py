@@ -14,7 +14,7 @@ from lolvit.output import console, print_json, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
 from lolvit.variants import VARIANTS
-from lolvit_benchmarks.backends.registry import Chosen, DeviceOptions, choose_devices
+from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions, choose_devices
 from lolvit_benchmarks.cli.options import RenamedOption, device_options
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def bench(
 # fmt: on
 
 
-def default_precisions(devices: tuple[Chosen, ...]) -> str:
+def default_precisions(devices: tuple[DeviceChoice, ...]) -> str:
     """Return the precisions where the user names none: those that all devices have in common, or
     else fp32."""
     wanted = {device.precisions for device in devices}
@@ -151,7 +151,7 @@ def parse_precisions(text: str) -> tuple[Precision | Best, ...]:
     return tuple(known[name] for name in choose_many("precision", text, known))
 
 
-def _most_threads(devices: tuple[Chosen, ...]) -> int:
+def _most_threads(devices: tuple[DeviceChoice, ...]) -> int:
     """Return the threads that a run may use: this machine's cores, where it takes part."""
     from lolvit_benchmarks.harness.system_monitor import available_cores
 

@@ -39,6 +39,9 @@ from lolvit_runtimes.session import FloatArray
 
 _DEFAULT_PHOTO = "astronaut.png"  # scikit-image carries it
 _REPEATS = 5
+_STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -97,16 +100,11 @@ def preprocess_ms(photo: Photo, preprocess: Preprocess, artifact: Artifact) -> f
     return statistics.median(times) * 1e3
 
 
-Say = Callable[[str], None]
-
-_STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
-
-
 @dataclass(frozen=True)
-class Wanted:
-    """A model by name or folder, and what is needed of it; height and width for a name, None for
-    the model's own. Each of `precisions` is required; those in `optional` are
-    exported as well, where the format has them."""
+class ExportRequest:
+    """A model by name or folder, and the artifacts that are needed of it. Each of `precisions` is
+    required; those in `optional` are exported as well, where the format has them. `size` is height
+    and width for a name, None the model's own."""
 
     model: str
     formats: tuple[str, ...]
@@ -153,7 +151,7 @@ class Prepared:
         return artifact
 
 
-def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
+def prepare(wanted: ExportRequest, *, cache: Path, fresh: bool, say: Say) -> Prepared:
     """Return a model's artifacts: of a folder that exists, else exported, or from the cache where
     an earlier export of the same sources, size, precision and weights is whole.
 
@@ -230,7 +228,7 @@ def _refuse_other_size(prepared: Prepared, size: tuple[int, int] | None) -> None
         )
 
 
-def _from_cache(wanted: Wanted, cache: Path, *, fresh: bool, say: Say) -> Prepared:
+def _from_cache(wanted: ExportRequest, cache: Path, *, fresh: bool, say: Say) -> Prepared:
     place = cache / _key(wanted)
     formats = set(wanted.formats)
     found = _whole(place)
@@ -255,7 +253,7 @@ def _whole(place: Path) -> Prepared | None:
     return None
 
 
-def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepared:
+def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) -> Prepared:
     say(f"exporting {wanted.model} to {', '.join(formats)} (kept for the next time)")
     arguments = ["export", wanted.model, "--to", ",".join(formats)]
     arguments += ["--precision", ",".join(wanted.all_precisions())]
@@ -272,7 +270,7 @@ def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepar
     return open_folder(Path(document["folder"]))
 
 
-def _key(wanted: Wanted) -> str:
+def _key(wanted: ExportRequest) -> str:
     """Return what is the same for exports that would give the same artifacts."""
     parts = {
         "model": wanted.model,

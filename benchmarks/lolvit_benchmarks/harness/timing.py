@@ -20,6 +20,12 @@ from lolvit_benchmarks.harness.system_monitor import SystemMonitor
 Clock = Callable[[], int]  # in nanoseconds
 Progress = Callable[[int, int], None]  # rounds done, rounds in all
 
+# Of a sustained run: the rest before it, and its curve.
+REST_S = 5.0
+POINTS = 60  # at most
+SHORTEST_POINT_S = 0.25
+BURST_SHARE, PLATEAU_SHARE = 0.1, 0.3  # of the time, at its start and at its end
+
 
 @dataclass(frozen=True)
 class Runnable:
@@ -162,12 +168,6 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-REST_S = 5.0
-POINTS = 60  # of a curve, at most
-SHORTEST_POINT_S = 0.25
-BURST_SHARE, PLATEAU_SHARE = 0.1, 0.3  # of the time, at its start and at its end
 
 
 @dataclass(frozen=True)
