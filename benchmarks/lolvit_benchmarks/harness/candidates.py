@@ -235,7 +235,7 @@ def notes(candidate: result.ModelResult, baseline: result.ModelResult) -> tuple[
     if untrained:
         found.append(
             f"Weights are untrained ({', '.join(untrained)}; BatchNorm calibrated on photos): "
-            "these are times of the architecture, and say nothing of accuracy."
+            "the times are those of the architecture, and accuracy is not measured."
         )
     if candidate.size != baseline.size:
         sizes = " and ".join(f"{one.model} {one.size[0]}x{one.size[1]}" for one in both)
