@@ -171,7 +171,8 @@ def test_denormal_activations_are_refused_before_timing(
     [
         (("--runtime", "onnxruntime"), "unknown runtime 'onnxruntime'"),
         (("--runtime", "litert-reference"), "unknown runtime 'litert-reference'"),
-        (("--precision", "int3"), "unknown precision 'int3'"),
+        (("--precision", "int3"), "holds no onnx artifact in int3, only onnx fp32"),
+        (("--precision", ","), "no precision given"),
         (("--threads", "0"), "cannot use '0' threads"),
         (("--threads", "many"), "cannot use 'many' threads"),
         (("--threads", "9999"), "cannot use '9999' threads"),

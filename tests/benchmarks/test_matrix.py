@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lolvit.manifest import Gate, Manifest, read_manifest
-from lolvit.verification import Refused, VerificationDocument
+from lolvit.verification import RuntimeFailure, VerificationDocument
 from lolvit_benchmarks.reporting import matrix
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown
@@ -45,9 +45,9 @@ def estimate(**changes: object) -> Estimate:
 def verified(manifest: Manifest, *gates: Gate, device: str = "arm64") -> VerificationDocument:
     artifact = manifest.artifacts[0].model_copy(update={"gates": gates})
     return VerificationDocument(
-        device=device, folder="out", model="lolvit_x", size=(256, 256), params=1, macs=1,
-        trained=False, artifacts=(artifact,),
-        failures=(Refused(artifact="model-fp16.onnx", error="it crashed with SIGILL"),),
+        device=device, folder="out", model="lolvit_x", task="classification",
+        size=(256, 256), params=1, macs=1, trained=False, artifacts=(artifact,),
+        failures=(RuntimeFailure(artifact="model-fp16.onnx", error="it crashed with SIGILL"),),
     )  # fmt: skip
 
 
@@ -82,8 +82,8 @@ def test_an_estimate_has_no_interval_and_is_called_one() -> None:
 
 def test_an_emulator_gives_decibels_and_no_time(manifest: Manifest) -> None:
     gates = (
-        Gate(name="qnn.snr_db", value=52.4, floor=45, passed=True),
-        Gate(name="qnn.on_htp", value=0.5, floor=1, passed=False),
+        Gate(name="qnn.snr_db", value=52.4, threshold=45, passed=True),
+        Gate(name="qnn.on_htp", value=0.5, threshold=1, passed=False),
     )
     row, refused = rows_of(matrix.grid([], [verified(manifest, *gates, device="qnn-emulator")]))
     assert row[2] == "lolvit_x: 52.4 dB"
@@ -102,7 +102,7 @@ def test_an_empty_cell_has_its_reason() -> None:
 
 def test_the_page_and_markdown_show_the_table(manifest: Manifest) -> None:
     document = documents.document().model_copy(update={"estimates": (estimate(),)})
-    checks = [verified(manifest, Gate(name="ort.snr_db", value=119.0, floor=100, passed=True))]
+    checks = [verified(manifest, Gate(name="ort.snr_db", value=119.0, threshold=100, passed=True))]
     for text in (as_html([document], [], [], checks), as_markdown([document], checks)):
         assert "Every device" in text
         assert "119.0 dB" in text
@@ -112,7 +112,7 @@ def test_the_page_and_markdown_show_the_table(manifest: Manifest) -> None:
 def test_a_verification_alone_makes_a_page(
     run_lolvit: Run, manifest: Manifest, tmp_path: Path
 ) -> None:
-    found = verified(manifest, Gate(name="ort.snr_db", value=119.0, floor=100, passed=True))
+    found = verified(manifest, Gate(name="ort.snr_db", value=119.0, threshold=100, passed=True))
     path, page = tmp_path / "arm64.json", tmp_path / "page.html"
     path.write_text(json.dumps(found.model_dump(mode="json")))
     done = run_lolvit("report", "--verified", path, "--out", page)
@@ -129,7 +129,7 @@ def test_nothing_to_show_is_reported_in_one_line(run_lolvit: Run, tmp_path: Path
 @needs_chromium
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_table_fits_its_page(width: int, manifest: Manifest, tmp_path: Path) -> None:
-    gate = Gate(name="ort-arm64-a76.snr_db", value=120.0, floor=100, passed=True)
+    gate = Gate(name="ort-arm64-a76.snr_db", value=120.0, threshold=100, passed=True)
     shown = documents.document(documents.result(), estimates=(estimate(),))
     path = tmp_path / "devices.html"
     path.write_text(as_html([shown], [], [], [verified(manifest, gate)]))

@@ -175,8 +175,8 @@ def test_several_peers_get_a_plot_against_parameters() -> None:
 def test_the_page_shows_the_gates_of_a_manifest(fast: Path) -> None:
     manifest = read_manifest(fast)
     gates = (
-        Gate(name="snr_db", value=118.6, floor=100, passed=True),
-        Gate(name="top1", value=0.5, floor=1, passed=False),
+        Gate(name="snr_db", value=118.6, threshold=100, passed=True),
+        Gate(name="top1", value=0.5, threshold=1, passed=False),
     )
     artifact = manifest.artifacts[0].model_copy(update={"gates": gates})
     manifest = manifest.model_copy(update={"artifacts": (artifact,)})

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lolvit.files import sha256_of, size_of
-from lolvit.manifest import Artifact, Preprocess
+from lolvit.manifest import Artifact, Preprocessing
 from lolvit_data.dataset import even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.capture import capture
@@ -23,7 +23,7 @@ from lolvit_runtimes.preprocessing import Pixels, normalize, to_input, to_pixels
 from lolvit_runtimes.session import open_session
 
 SIDE = 32
-PREPROCESS = Preprocess(
+PREPROCESS = Preprocessing(
     size=(SIDE, SIDE), crop_pct=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
 )
 FORMATS = {
@@ -138,7 +138,7 @@ def logits(
     """Run an artifact on each crop."""
     with closing(open_session(runtime, path, artifact)) as session:
         return [
-            session.run(to_input(crop, PREPROCESS, artifact.input))  # type: ignore[arg-type]
+            session.run(to_input(crop, PREPROCESS, artifact.image))  # type: ignore[arg-type]
             for crop in crops
         ]
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lolvit.errors import DeviceError, UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets.lowerers import Lowerers, LoweringChild, packed
@@ -22,7 +22,7 @@ from lolvit_export.targets.lowering import LoweringRequest
 from lolvit_runtimes.bare import describe
 from lolvit_runtimes.session import open_session
 
-PREPROCESS = Preprocess(size=(32, 48), crop_pct=0.9, mean=(0.5,) * 3, std=(0.5,) * 3)
+PREPROCESS = Preprocessing(size=(32, 48), crop_pct=0.9, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @pytest.fixture

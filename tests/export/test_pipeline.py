@@ -102,12 +102,12 @@ def test_checkpoint_is_exported_with_its_classes_and_labels(tmp_path: Path) -> N
 
 def test_a_checkpoint_is_exported_at_the_size_that_it_was_trained_for(tmp_path: Path) -> None:
     weights = tmp_path / "trained.safetensors"
-    preprocess = {"size": [96, 64], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3}
+    preprocessing = {"size": [96, 64], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3}
     model = lived_in(create_model("lolvit_xx", num_classes=3))
-    save_checkpoint(model, weights, {"model": "lolvit_xx", "preprocess": preprocess})
+    save_checkpoint(model, weights, {"model": "lolvit_xx", "preprocess": preprocessing})
     request = replace(onnx_request(tmp_path / "out", weights=weights), size=None)
     folder, manifest = export_model(request, silent)
-    assert folder.name == "lolvit_xx-96x64" and manifest.preprocess.crop_pct == 1.0
+    assert folder.name == "lolvit_xx-96x64" and manifest.preprocessing.crop_pct == 1.0
 
 
 def test_a_checkpoint_with_a_wrong_preprocessing_is_one_line(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_labels_must_be_as_many_as_classes(tmp_path: Path) -> None:
 
 def test_naive_export_is_verified_too(tmp_path: Path) -> None:
     _, manifest = export_model(onnx_request(tmp_path, rewrites=False), silent)
-    assert manifest.passes == ()
+    assert manifest.rewrites == ()
     assert not manifest.rewrites
     assert not manifest.failed_gates()
 
@@ -210,7 +210,7 @@ def test_model_with_a_deviation_for_each_channel_keeps_it_in_core_ml(tmp_path: P
         tmp_path, model="timm/mobilenetv4_conv_small", formats=("coreml",), precisions=("fp32",)
     )
     _, manifest = export_model(request, silent)
-    assert len(set(manifest.preprocess.std)) == 3
+    assert len(set(manifest.preprocessing.std)) == 3
     assert not manifest.failed_gates()
 
 
@@ -225,7 +225,7 @@ def test_mobilevit_goes_through_the_same_pipeline(tmp_path: Path) -> None:
     )
     _, manifest = export_model(request, silent)
     assert not manifest.failed_gates()
-    assert {r.name for r in manifest.passes if r.fired} >= {
+    assert {r.name for r in manifest.rewrites if r.fired} >= {
         "fold_batch_norm",
         "split_qkv_projection",
     }

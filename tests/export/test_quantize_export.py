@@ -16,7 +16,7 @@ from lolvit.errors import GateFailedError, UserError
 from lolvit.manifest import Artifact, Manifest, Quantization, read_manifest
 from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
-from lolvit.models.factory import preprocess_of
+from lolvit.models.factory import preprocessing_of
 from lolvit_data.table import open_dataset
 from lolvit_export.pipeline import ExportRequest, export_model
 from lolvit_export.quantization.plan import read_plan, write_plan
@@ -38,9 +38,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     dataset = open_dataset("digits", "train")
     model = create_model("lolvit_xx", num_classes=len(dataset.classes))
-    preprocess = preprocess_of(model, SIZE).model_copy(update={"crop_pct": 1.0})
-    crops = [to_pixels(dataset.image(i), preprocess) for i in range(len(dataset.labels))]
-    images = torch.from_numpy(np.concatenate([normalize(crop, preprocess) for crop in crops]))
+    preprocessing = preprocessing_of(model, SIZE).model_copy(update={"crop_pct": 1.0})
+    crops = [to_pixels(dataset.image(i), preprocessing) for i in range(len(dataset.labels))]
+    images = torch.from_numpy(np.concatenate([normalize(crop, preprocessing) for crop in crops]))
     labels = torch.tensor(dataset.labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(2):
@@ -56,7 +56,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trained": True,
         "data": "digits",
         "labels": list(dataset.classes),
-        "preprocess": preprocess.model_dump(),
+        "preprocess": preprocessing.model_dump(),
     }
     save_checkpoint(model.eval(), path, config)
     return path
@@ -86,8 +86,8 @@ def test_a_trained_model_passes_and_is_small(searched: tuple[Path, Manifest]) ->
     (artifact,) = manifest.artifacts
     assert {gate.name for gate in artifact.gates} == {"ort.snr_db", "ort.top1", "ort.top1_change"}
     assert all(gate.passed for gate in artifact.gates)
-    assert artifact.measured["size_fp32"] < 0.4
-    assert artifact.measured["ort.times_fp32"] > 0
+    assert artifact.measurements["size_fp32"] < 0.4
+    assert artifact.measurements["ort.times_fp32"] > 0
     assert artifact.quantization == Quantization(plan="model-int8.onnx.plan.json", images="digits")
 
 

@@ -75,7 +75,7 @@ def train(job: Job, processes: Processes, listener: Listener) -> Outcome:
         run,
         processes,
         listener,
-        loss_of(job.recipe, len(run.train_set.classes), run.preprocess, processes.device),
+        loss_of(job.recipe, len(run.train_set.classes), run.preprocessing, processes.device),
         mixing(job.recipe, len(run.train_set.classes)),
     )
     score = None
@@ -156,7 +156,7 @@ class _Loop:
         return score_eager(
             self.run.result(),
             self.run.test_set,
-            self.run.preprocess.model_copy(update={"size": (side, side)}),
+            self.run.preprocessing.model_copy(update={"size": (side, side)}),
             self.processes,
             workers=self.job.workers,
         )
@@ -184,7 +184,7 @@ class _Loop:
             self.processes,
         )
         loader = epoch_loader(
-            self.run.train_set, self.job.recipe, self.run.preprocess, batches, self.job.workers
+            self.run.train_set, self.job.recipe, self.run.preprocessing, batches, self.job.workers
         )
         for step, (images, labels) in enumerate(loader, position.step):
             yield step, images.to(self.processes.device), labels.to(self.processes.device)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from lolvit.accuracy import Score
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit.models.modes import evaluating
 from lolvit_data.dataset import Dataset
 from lolvit_runtimes.preprocessing import normalize, to_pixels
@@ -25,8 +25,10 @@ Logits = npt.NDArray[np.float32]
 class Prepared(TorchDataset[npt.NDArray[np.float32]]):
     """Images (3, H, W) as an app prepares them, by the manifest's preprocessing."""
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int], preprocess: Preprocess) -> None:
-        self._dataset, self._indices, self._preprocess = dataset, indices, preprocess
+    def __init__(
+        self, dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing
+    ) -> None:
+        self._dataset, self._indices, self._preprocess = dataset, indices, preprocessing
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -43,7 +45,7 @@ def logits_of(
     model: nn.Module,
     dataset: Dataset,
     indices: Sequence[int],
-    preprocess: Preprocess,
+    preprocessing: Preprocessing,
     *,
     device: torch.device,
     batch_size: int = 32,
@@ -51,7 +53,7 @@ def logits_of(
 ) -> Iterator[tuple[Sequence[int], Logits]]:
     """Yield (indices, logits) of some images, batch after batch, from `model` in eval mode."""
     loader = DataLoader(
-        Prepared(dataset, indices, preprocess), batch_size=batch_size, num_workers=workers
+        Prepared(dataset, indices, preprocessing), batch_size=batch_size, num_workers=workers
     )
     done = 0
     with evaluating(model), torch.no_grad():
@@ -64,7 +66,7 @@ def logits_of(
 def score_eager(
     model: nn.Module,
     dataset: Dataset,
-    preprocess: Preprocess,
+    preprocessing: Preprocessing,
     processes: Processes,
     *,
     workers: int = 0,
@@ -72,7 +74,7 @@ def score_eager(
     """Return the score of `model` on all of `dataset`, the same with any number of processes."""
     counts = Counts(len(dataset.classes))
     mine = processes.share(list(range(len(dataset.labels))))
-    found = logits_of(model, dataset, mine, preprocess, device=processes.device, workers=workers)
+    found = logits_of(model, dataset, mine, preprocessing, device=processes.device, workers=workers)
     for indices, logits in found:
         counts.add(logits, [dataset.labels[index] for index in indices])
     return Counts.of_array(processes.total(counts.as_array())).score(dataset.classes)

@@ -13,11 +13,11 @@ from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.harness.schedule import PROFILES, fitted, order_of, warm_up_iterations
 from lolvit_benchmarks.harness.timing import curve
-from lolvit_benchmarks.results import schema1
+from lolvit_benchmarks.results import schema_1
 
 # The app writes result documents of schema version 1, with that version's names.
-_CODES = {new: old for old, new in schema1.CODES.items()}
-_WINNERS = {new: old for old, new in schema1.WINNERS.items()}
+_CODES = {new: old for old, new in schema_1.CODES.items()}
+_WINNERS = {new: old for old, new in schema_1.WINNERS.items()}
 
 # Blocks, rounds of each, samples of a round, and the slow-down of the second model.
 _SHAPES = (

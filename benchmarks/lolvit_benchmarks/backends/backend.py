@@ -188,7 +188,7 @@ def _candidates(
 ) -> list[Candidate]:
     return [
         Candidate(name, model, prepared, artifact,
-                  prepare_input(photo, prepared.manifest.preprocess, artifact))
+                  prepare_input(photo, prepared.manifest.preprocessing, artifact))
         for model, prepared in models
         for name, artifact in chosen_artifacts(model, prepared, format, configuration.precision)
     ]  # fmt: skip

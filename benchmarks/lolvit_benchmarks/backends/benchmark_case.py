@@ -35,7 +35,7 @@ from lolvit_benchmarks.harness.timing import Curve, Progress, Recording, Runnabl
 from lolvit_benchmarks.profiling.worker import Profiled, Profiles, collect
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
-from lolvit_runtimes.session import open_session
+from lolvit_runtimes.session import Array, open_session
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ class BenchmarkCase:
                 path = one.prepared.folder / one.artifact.path
                 session = open_session(runtime, path, one.artifact, threads=threads)
                 stack.enter_context(closing(session))
-                runnables.append(Runnable(one.name, partial(session.run, one.image)))
+                inputs: dict[str, Array] = {one.artifact.image.name: one.image}
+                runnables.append(Runnable(one.name, partial(session.run, inputs)))
             yield runnables
 
     def results(self) -> list[result.Result]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
-from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
 from lolvit.variants import VARIANTS
 from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions, choose_devices
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from lolvit.manifest import Precision
-    from lolvit_benchmarks.results.document import Best, Document, Result
+    from lolvit_benchmarks.results.document import Document, Result
     from lolvit_benchmarks.runner import Request
 
 _PATH = click.Path(path_type=Path)
@@ -137,18 +135,17 @@ def default_precisions(devices: tuple[DeviceChoice, ...]) -> str:
     return wanted.pop() if len(wanted) == 1 else "fp32"
 
 
-def parse_precisions(text: str) -> tuple[Precision | Best, ...]:
-    """Return precisions from text such as `fp32,fp16` or `fp32,best`.
+def parse_precisions(text: str) -> tuple[str, ...]:
+    """Return precisions from text such as `fp32,fp16` or `fp32,best`, repeats dropped. Which ones
+    there are is known to the export's targets alone, or by the artifacts of a folder.
 
     Raises:
-        UserError: one is unknown.
+        UserError: there is none.
     """
-    from lolvit.manifest import Precision
-    from lolvit_benchmarks.results.document import BEST
-
-    known: dict[str, Precision | Best] = {name: name for name in get_args(Precision)}
-    known[BEST] = BEST
-    return tuple(known[name] for name in choose_many("precision", text, known))
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UserError("no precision given", remedy="write fp32, or fp32,int8, or best")
+    return tuple(dict.fromkeys(names))
 
 
 def _most_threads(devices: tuple[DeviceChoice, ...]) -> int:

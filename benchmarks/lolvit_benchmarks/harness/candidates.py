@@ -75,7 +75,7 @@ def inspect_candidates(
     return [
         _inspected(Candidate(name, model, prepared, artifact, image), configuration, photo)
         for name, artifact in chosen_artifacts(model, prepared, format, configuration.precision)
-        for image in [prepare_input(photo, prepared.manifest.preprocess, artifact)]
+        for image in [prepare_input(photo, prepared.manifest.preprocessing, artifact)]
     ]
 
 
@@ -100,7 +100,7 @@ def _inspected(one: Candidate, configuration: Configuration, photo: Photo) -> In
         configuration.runtime, folder, one.artifact, configuration.threads, one.image
     )
     refuse_denormals(inspection.denormal_share, where=str(folder / one.artifact.path))
-    took = preprocess_ms(photo, one.prepared.manifest.preprocess, one.artifact)
+    took = preprocess_ms(photo, one.prepared.manifest.preprocessing, one.artifact)
     return InspectedCandidate(**vars(one), preprocess_ms=took, inspection=inspection)
 
 

@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, check_artifact, read_manifest
 from lolvit_benchmarks.harness.child import answer, run_on_image
 from lolvit_benchmarks.harness.system_monitor import Machine, pinned, read_text
-from lolvit_runtimes.session import FloatArray, Session, open_session
+from lolvit_runtimes.session import Array, FloatArray, Session, open_session
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 
 MAX_SHARE = 1e-3
@@ -37,7 +36,6 @@ SMALLEST_TENSOR = 1024
 SMALLEST_NORMAL = np.finfo(np.float32).tiny
 _RUNS_FOR_MEMORY = 3
 
-Array = npt.NDArray[np.generic]
 Activations = Callable[[Path, Array], Iterator[Array]]
 
 
@@ -173,21 +171,22 @@ def inspect_here(
         start = time.perf_counter()
         session = open_session(runtime, path, artifact, threads=threads)
         loaded = time.perf_counter()
-        session.run(image)
+        inputs: dict[str, Array] = {artifact.image.name: image}
+        session.run(inputs)
         first = time.perf_counter()
-        return _rest_of(session, image, path, artifact.format, (before, start, loaded, first))
+        return _rest_of(session, inputs, path, artifact.format, (before, start, loaded, first))
 
 
 def _rest_of(
     session: Session,
-    image: FloatArray,
+    inputs: dict[str, Array],
     path: Path,
     format: str,
     marks: tuple[int | None, float, float, float],
 ) -> Inspection:
     before, start, loaded, first = marks
     for _ in range(_RUNS_FOR_MEMORY):
-        session.run(image)
+        session.run(inputs)
     peak = _memory("VmHWM")  # before anything below adds to it
     return Inspection(
         runtime_version=session.version,
@@ -196,7 +195,7 @@ def _rest_of(
         peak_memory_bytes=peak - before if peak is not None and before is not None else None,
         placement=session.placement(),
         options=session.options(),
-        denormal_share=share_of_artifact(path, format, image),
+        denormal_share=share_of_artifact(path, format, next(iter(inputs.values()))),
     )
 
 

@@ -27,7 +27,7 @@ from lolvit.manifest import (
     MANIFEST_NAME,
     Artifact,
     Manifest,
-    Preprocess,
+    Preprocessing,
     check_artifact,
     read_manifest,
 )
@@ -80,22 +80,22 @@ def default_photo() -> Path:
     )
 
 
-def prepare_input(photo: Photo, preprocess: Preprocess, artifact: Artifact) -> FloatArray:
+def prepare_input(photo: Photo, preprocessing: Preprocessing, artifact: Artifact) -> FloatArray:
     """Return the photo as the artifact's input.
 
     Raises:
         UserError: the manifest needs preprocessing that this lolvit doesn't have.
     """
-    image = to_input(to_pixels(photo.image, preprocess), preprocess, artifact.input)
+    image = to_input(to_pixels(photo.image, preprocessing), preprocessing, artifact.image)
     return cast(FloatArray, image)
 
 
-def preprocess_ms(photo: Photo, preprocess: Preprocess, artifact: Artifact) -> float:
+def preprocess_ms(photo: Photo, preprocessing: Preprocessing, artifact: Artifact) -> float:
     """Return the median milliseconds from the decoded photo to the artifact's input."""
     times = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
-        prepare_input(photo, preprocess, artifact)
+        prepare_input(photo, preprocessing, artifact)
         times.append(time.perf_counter() - start)
     return statistics.median(times) * 1e3
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
-from lolvit_benchmarks.results import schema1
+from lolvit_benchmarks.results import schema_1
 from lolvit_benchmarks.results.document import KIND, SCHEMA_VERSION, Document
 
 LATEST_NAME = "result.json"
@@ -79,11 +79,11 @@ def read_result(path: Path) -> Document:
             "not a result of lolvit bench", where=str(path), remedy="give its result.json"
         )
     version = content.get("schema_version")
-    if version == schema1.VERSION:
-        content = schema1.upgrade(content)
+    if version == schema_1.VERSION:
+        content = schema_1.upgrade(content)
     elif version != SCHEMA_VERSION:
         raise UserError(
-            f"result of schema version {version!r}, this lolvit reads {schema1.VERSION} and "
+            f"result of schema version {version!r}, this lolvit reads {schema_1.VERSION} and "
             f"{SCHEMA_VERSION}",
             where=str(path),
             remedy="measure again, or use the lolvit that wrote it",

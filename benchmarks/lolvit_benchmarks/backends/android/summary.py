@@ -70,7 +70,7 @@ def request_of(one: Candidate, artifact: Load, image: Load) -> RequestEntrant:
             "format": one.artifact.format,
             "input": _file(image),
             "shape": one.image.shape,
-            "dtype": one.artifact.input.dtype,
+            "dtype": one.artifact.image.dtype,
         }
     )
 

@@ -11,7 +11,7 @@ import pytest
 from lolvit.errors import UserError
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown
-from lolvit_benchmarks.results import schema1
+from lolvit_benchmarks.results import schema_1
 from lolvit_benchmarks.results.document import Document
 from lolvit_benchmarks.results.files import as_text, read_result, save
 from tests.benchmarks import documents
@@ -43,7 +43,7 @@ def test_every_value_is_kept_under_its_new_name(old: dict[str, Any]) -> None:
         was["placement"]["a"], was["placement"]["b"],
     )  # fmt: skip
     assert result.quality.state == was["verdict"]["state"]
-    assert result.quality.winner == schema1.WINNERS[was["verdict"]["winner"]]
+    assert result.quality.winner == schema_1.WINNERS[was["verdict"]["winner"]]
     assert [reason.text for reason in result.quality.reasons] == [
         reason["text"] for reason in was["verdict"]["reasons"]
     ]
