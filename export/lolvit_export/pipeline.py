@@ -31,7 +31,6 @@ from lolvit.manifest import (
 )
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
-from lolvit.models.names import resolve_name
 from lolvit.registry import choose_many
 from lolvit.reparam import reparameterize
 from lolvit.sizes import parse_size
@@ -46,7 +45,7 @@ from lolvit_export.capture import (
 from lolvit_export.lowering.lowerers import Lowerers, packed
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.photos import verification_pixels
-from lolvit_export.prepare import ModelOptions, Prepared, is_function, own_size, prepare
+from lolvit_export.prepare import ModelOptions, Prepared, export_name, own_size, prepare
 from lolvit_export.quantization.images import Images, open_images
 from lolvit_export.quantization.job import QuantizationJob, read_plans
 from lolvit_export.quantization.plan import Plan
@@ -309,16 +308,8 @@ def _require_batch(request: ExportRequest) -> None:
 
 def _folder_name(request: ExportRequest) -> str:
     """Return the name of the export's folder, e.g. lolvit_x-256x256."""
-    from lolvit_export.prepare import _as_name
-
-    model, options = request.model, request.options
-    height, width = own_size(model, options)
-    if options.name is not None:
-        name = options.name
-    elif isinstance(model, str) and not is_function(model):
-        name = resolve_name(model)
-    else:
-        name = _as_name(model if isinstance(model, str) else type(model).__name__)
+    height, width = own_size(request.model, request.options)
+    name = export_name(request.model, request.options)
     batch = f"-batch{request.batch}" if request.batch > 1 else ""
     return f"{name}-{height}x{width}{batch}"
 

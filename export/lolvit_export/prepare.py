@@ -193,7 +193,11 @@ def _module(module: nn.Module, reference: str, options: ModelOptions) -> Prepare
     in_chans = options.in_chans or _channels_of(model)
     preprocessing, notes = _preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing)[:FEW])
-    name = options.name or _as_name(reference)
+    name = (
+        export_name(module, options)
+        if options.name or not is_function(reference)
+        else (_as_name(reference))
+    )
     _require_runs(model, images, name, options.size)
     if not options.trained:
         calibrate_batch_norm(model, images)
@@ -221,10 +225,25 @@ def _channels_of(model: nn.Module) -> int:
     return int(config["input_size"][0]) if config and "input_size" in config else 3
 
 
+def export_name(model: str | nn.Module, options: ModelOptions) -> str:
+    """Return what an export is called: as the user says, or by the model's own name in timm, or by
+    its class or function.
+
+    Raises:
+        UserError: a name that no model has.
+    """
+    if options.name is not None:
+        return _as_name(options.name)
+    if isinstance(model, nn.Module):
+        config = getattr(model, "pretrained_cfg", None) or {}
+        return _as_name(config.get("architecture") or type(model).__name__)
+    return _as_name(model) if is_function(model) else resolve_name(model)
+
+
 def _as_name(reference: str) -> str:
     """Return a class's or function's name as a folder's: letters, digits, underscores, dashes."""
     last = reference.rpartition(":")[2] if is_function(reference) else reference
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last)).lower()
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lower()
 
 
 def _require_runs(

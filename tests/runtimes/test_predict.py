@@ -195,9 +195,8 @@ def test_a_truncated_bare_file_is_one_line_with_exit_code_2(lolvit, bare, photo,
 def test_logits_that_are_not_finite_are_a_device_error(lolvit, exported, photo, monkeypatch):
     from lolvit_runtimes.ort import OrtSession
 
-    monkeypatch.setattr(
-        OrtSession, "run", lambda self, inputs: {"logits": np.full((1, 10), np.nan, np.float32)}
-    )
+    broken = {"logits": np.full((1, 10), np.nan, np.float32)}
+    monkeypatch.setattr(OrtSession, "run", lambda self, inputs: broken)
     code, _, err = lolvit("predict", exported, photo, "--runtime", "ort")
     assert code == 3
     assert "not finite" in err

@@ -13,8 +13,10 @@ from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.table import RUNTIMES
 
 # How much worse than eager PyTorch in the same precision an artifact may be, in dB, and what half
-# precision has to reach in any case.
-NOISE_MARGIN_DB = 6.0
+# precision has to reach in any case. Converters round weights and sums in other places than eager
+# does: good fp16 artifacts of EfficientNet-Lite0, trained on ImageNet, are 1.6 to 3.4 dB worse than
+# eager's half precision, one of torchvision's mobilenet_v3_small, untrained, 6.4 dB.
+NOISE_MARGIN_DB = {"fp32": 6.0, "fp16": 10.0}
 LEAST_FP16_DB = 30.0
 # Of outputs that are no floats (classes, masks): the share of equal elements, by precision.
 EQUAL_THRESHOLDS = {"fp32": 0.999, "fp16": 0.98, "int8": 0.94, "w8a16": 0.97, "w4": 0.94}

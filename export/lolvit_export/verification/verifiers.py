@@ -231,7 +231,7 @@ def _against_noise(
     """
     if value >= nominal or precision not in ("fp32", "fp16"):
         return nominal
-    own = evidence.noise_db(precision, output) - NOISE_MARGIN_DB
+    own = evidence.noise_db(precision, output) - NOISE_MARGIN_DB[precision]
     return min(nominal, max(own, LEAST_FP16_DB) if precision == "fp16" else own)
 
 
