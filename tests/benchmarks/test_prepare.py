@@ -75,7 +75,7 @@ def test_the_export_is_asked_for_in_words_that_it_knows(exporter: Exporter, tmp_
     assert name == "export"
     options = export.make_context("export", arguments).params
     assert options["model"] == "lolvit_x"
-    assert (options["formats"], options["precision"], options["size"]) == (
+    assert (options["targets"], options["precision"], options["size"]) == (
         "onnx", "fp32", "192x320"
     )  # fmt: skip
     assert options["weights"] == weights
