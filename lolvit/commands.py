@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # name: (module:attribute of a click command, one-line help)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "models": ("lolvit.models_command:models", "List the variants and their MobileViT twins."),
+    "models": ("lolvit.models_command:models", "List the variants and their MobileViT baselines."),
     "export": ("lolvit_export.command:export", "Rewrite, lower and verify a model."),
     "train": ("lolvit_training.train_command:train", "Train a model, alone or by torchrun."),
     "verify": (
@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "accuracy": ("lolvit_training.accuracy_command:accuracy", "Train several models alike."),
     "save": ("lolvit_training.save_command:save", "Write weights, configuration, model card."),
     "push": ("lolvit_training.save_command:push", "Upload a saved folder to Hugging Face."),
-    "bench": ("lolvit_benchmarks.cli.bench:bench", "Measure a model against its twin."),
+    "bench": ("lolvit_benchmarks.cli.bench:bench", "Measure a model against its baseline."),
     "report": ("lolvit_benchmarks.cli.report:report", "Make a page from result files."),
     "compare": ("lolvit_benchmarks.cli.compare:compare", "Find regressions between results."),
     "devices": ("lolvit_benchmarks.cli.devices:devices", "List what can be measured here."),

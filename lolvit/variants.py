@@ -1,7 +1,8 @@
 """The variants, as a table.
 
-Each matches a MobileViT in parameters (within 3 %), with a classifier no larger than its twin's and
-at least 15 % of its multiply-adds, so that a speedup is never bought with less model.
+Each matches a MobileViT, its baseline, in parameters (within 3 %), with a classifier no larger than
+the baseline's and at least 15 % of its multiply-adds, so that a speedup is never bought with less
+model. No torch here: benchmarks and the command line read the table too.
 
 Shapes were chosen by measuring: latency follows multiply-adds, so most parameters sit in the last
 stage and in the keys and values, which few tokens use. Widths are multiples of 32 (16 in the
@@ -26,10 +27,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Variant:
-    """A LOLViT and the MobileViT of the same size (timm's name) that it is measured against."""
+    """A LOLViT, and its baseline: timm's name of the MobileViT with the same number of parameters,
+    which it is measured against."""
 
     name: str
-    twin: str
+    baseline: str
     stem: int
     stages: tuple[Stage, ...]
 
@@ -39,7 +41,7 @@ VARIANTS: dict[str, Variant] = {
     for variant in (
         Variant(
             name="lolvit_xx",
-            twin="mobilevit_xxs",
+            baseline="mobilevit_xxs",
             stem=16,
             stages=(
                 Stage(width=16, depth=1, expansion=1),
@@ -50,7 +52,7 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             name="lolvit_x",
-            twin="mobilevit_xs",
+            baseline="mobilevit_xs",
             stem=32,
             stages=(
                 Stage(width=32, depth=1, expansion=1),
@@ -61,7 +63,7 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             name="lolvit_s",
-            twin="mobilevit_s",
+            baseline="mobilevit_s",
             stem=32,
             stages=(
                 Stage(width=32, depth=1, expansion=1),

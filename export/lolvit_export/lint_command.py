@@ -13,8 +13,8 @@ from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
     from lolvit.manifest import Artifact, Format
-    from lolvit_export.lint import Target
-    from lolvit_export.lint.report import Linted
+    from lolvit_export.lint import Accelerator
+    from lolvit_export.lint.report import LintResult
 
 
 @click.command()
@@ -34,10 +34,14 @@ def lint(artifact: Path, targets: str, as_json: bool) -> None:
     Nothing is executed and no device is needed. Exit code 1: there are findings. Advice, which
     depends on values, devices or versions that a file does not tell, does not fail.
     """
-    from lolvit_export.lint import TARGETS  # keeps --help fast
+    from lolvit_export.lint import ACCELERATORS  # keeps --help fast
     from lolvit_export.lint.report import as_document
 
-    wanted = [TARGETS[name] for name in choose_many("target", targets, TARGETS)] if targets else []
+    wanted = (
+        [ACCELERATORS[name] for name in choose_many("target", targets, ACCELERATORS)]
+        if targets
+        else []
+    )
     found = _artifacts(artifact)
     _require_formats(wanted, sorted({format for _, format in found}), artifact)
     linted = [_lint(path, format, wanted, artifact) for path, format in found]
@@ -93,7 +97,7 @@ def _check_bare(path: Path, format: Format) -> None:
         check_bare(path)
 
 
-def _require_formats(wanted: list[Target], formats: list[Format], where: Path) -> None:
+def _require_formats(wanted: list[Accelerator], formats: list[Format], where: Path) -> None:
     for target in wanted:
         if not set(target.formats) & set(formats):
             raise UserError(
@@ -103,14 +107,14 @@ def _require_formats(wanted: list[Target], formats: list[Format], where: Path) -
             )
 
 
-def _lint(path: Path, format: Format, wanted: list[Target], given: Path) -> Linted:
+def _lint(path: Path, format: Format, wanted: list[Accelerator], given: Path) -> LintResult:
     from lolvit_export import lint as linter
-    from lolvit_export.lint.report import Linted
+    from lolvit_export.lint.report import LintResult
 
-    chosen = [t for t in linter.targets_of(format) if not wanted or t in wanted]
+    chosen = [t for t in linter.accelerators_of(format) if not wanted or t in wanted]
     graph = linter.read(path, format) if chosen else None
     found = [each for t in chosen if graph for each in linter.lint(graph, t)]
-    return Linted(
+    return LintResult(
         path=path.name if given.is_dir() and given != path else str(path),
         format=format,
         operations=len(graph.operations) if graph else 0,
@@ -119,7 +123,7 @@ def _lint(path: Path, format: Format, wanted: list[Target], given: Path) -> Lint
     )
 
 
-def _print(linted: list[Linted]) -> None:
+def _print(linted: list[LintResult]) -> None:
     from lolvit_export.lint.report import sources, tables
 
     out = results()
@@ -136,7 +140,7 @@ def _print(linted: list[Linted]) -> None:
         out.print(f"no finding{f'; advice at {count} places' if count else ''}", style="green")
 
 
-def _raise_on_findings(linted: list[Linted], where: Path) -> None:
+def _raise_on_findings(linted: list[LintResult], where: Path) -> None:
     found = [finding for each in linted for finding in each.of("finding")]
     if found:
         kinds = ", ".join(sorted({f"{f.op} ({f.target})" for f in found}))

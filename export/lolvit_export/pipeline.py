@@ -31,8 +31,8 @@ from lolvit.manifest import (
 )
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
+from lolvit.models.reparam import reparameterize
 from lolvit.registry import choose_many
-from lolvit.reparam import reparameterize
 from lolvit.sizes import parse_size
 from lolvit.tasks import Task, find_task, specs_of
 from lolvit_export.capture import (

@@ -1,4 +1,4 @@
-"""Make a model by name: the variants, registered with timm, and timm's own models."""
+"""Create a model by name, and what is known of it: input size, preprocessing, cost."""
 
 from __future__ import annotations
 
@@ -7,66 +7,13 @@ from typing import Any
 import timm
 import torch
 from timm.data import resolve_model_data_config
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
-from lolvit.models.backbone import Lolvit
 from lolvit.models.modes import evaluating
 from lolvit.models.names import resolve_name
-from lolvit.variants import VARIANTS
-
-# One mean and one standard deviation for all channels: Core ML's image input takes a single scale.
-default_cfgs = generate_default_cfgs(
-    {
-        name: {
-            "url": "",
-            "num_classes": 1000,
-            "input_size": (3, 256, 256),
-            "fixed_input_size": False,
-            "pool_size": (8, 8),
-            "crop_pct": 0.9,
-            "interpolation": "bicubic",
-            "mean": (0.5, 0.5, 0.5),
-            "std": (0.5, 0.5, 0.5),
-            "first_conv": "stem.patches.conv",
-            "classifier": "head",
-        }
-        for name in VARIANTS
-    }
-)
-
-
-def _build(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
-    model: nn.Module = build_model_with_cfg(
-        Lolvit,
-        name,
-        pretrained,
-        model_cfg=VARIANTS[name],
-        feature_cfg={"out_indices": (0, 1, 2, 3), "flatten_sequential": True},
-        **kwargs,
-    )
-    return model
-
-
-@register_model
-def lolvit_xx(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """LOLViT-XX, the size of MobileViT-XXS."""
-    return _build("lolvit_xx", pretrained, **kwargs)
-
-
-@register_model
-def lolvit_x(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """LOLViT-X, the size of MobileViT-XS."""
-    return _build("lolvit_x", pretrained, **kwargs)
-
-
-@register_model
-def lolvit_s(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """LOLViT-S, the size of MobileViT-S."""
-    return _build("lolvit_s", pretrained, **kwargs)
 
 
 def create_model(
@@ -77,7 +24,7 @@ def create_model(
     out_indices: tuple[int, ...] | None = None,
     drop_path: float = 0.0,
 ) -> nn.Module:
-    """Return a model with random weights: a variant, a twin (`mobilevit_xs`) or `timm/NAME`.
+    """Return a model with random weights: a variant, a baseline (`mobilevit_xs`) or `timm/NAME`.
 
     With `features_only` it returns a list of maps, strides 4, 8, 16, 32 (`out_indices` picks some).
 

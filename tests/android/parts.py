@@ -17,7 +17,7 @@ def require_build(*extra: str) -> None:
     missing = [name for name in ("java", "javac", "mvn", *extra) if shutil.which(name) is None]
     if missing:
         pytest.skip(
-            f"{', '.join(missing)} not found; python android_demo/driver fetch says what to do"
+            f"{', '.join(missing)} not found; python android_demo/driver fetch prints the remedy"
         )
     if "LOLVIT_ANDROID" not in os.environ and not (REPOSITORY / "org/robolectric").is_dir():
         pytest.skip("the Android build's 480 MB are not here; LOLVIT_ANDROID=1 has Maven get them")

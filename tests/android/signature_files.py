@@ -42,7 +42,7 @@ class _Writer:
     ) -> None:
         if not self._once(("class", name)):
             return
-        # `_once` is told first, as Java does: a class has its handle before its fields' types.
+        # `_once` is written first, as Java does: a class has its handle before its fields' types.
         self.data.append(0x72)
         self._utf(name)
         self.data += struct.pack(">QBH", 1, flags, len(fields))

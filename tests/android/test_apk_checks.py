@@ -1,4 +1,4 @@
-"""What a build prints of its APK, and what it refuses."""
+"""What a build prints of its APK, and which APKs fail it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from android_build.apk import Made, judge_apk, lines_of, make_apk
+from android_build.apk import Made, lines_of, make_apk, require_valid
 from android_build.apk_build import ApkFiles
 from android_build.apk_checks import Check, components
 from android_build.apk_size import sizes_by_part
@@ -16,7 +16,7 @@ from android_build.project import Build
 from lolvit.errors import GateFailedError, UserError
 
 PASSED = Check("apksigner verify", True, "schemes v2, v3")
-TOLD = Check("lib/x86_64/libone.so", None, "segments on 4 KB")
+INFORMATION = Check("lib/x86_64/libone.so", None, "segments on 4 KB")
 FAILED = Check("no hidden API", False, "android/view/View.setHidden([J)V")
 
 
@@ -29,27 +29,27 @@ def made(folder: Path, *checks: Check) -> Made:
 
 
 def test_a_failed_check_fails_the_build_and_is_written_down(tmp_path):
-    apk = made(tmp_path, PASSED, TOLD, FAILED)
+    apk = made(tmp_path, PASSED, INFORMATION, FAILED)
     with pytest.raises(GateFailedError, match=r"no hidden API: android/view/View.setHidden"):
-        judge_apk(apk, 15)
+        require_valid(apk, 15)
     document = json.loads((tmp_path / "lolvit-universal.json").read_text())
     assert [check["passed"] for check in document["checks"]] == [True, None, False]
     assert document["bytes"] == apk.files.apk.stat().st_size
 
 
-def test_what_is_told_alone_fails_nothing(tmp_path):
-    judge_apk(made(tmp_path, PASSED, TOLD), 15)
+def test_a_check_for_information_only_fails_nothing(tmp_path):
+    require_valid(made(tmp_path, PASSED, INFORMATION), 15)
     document = json.loads((tmp_path / "lolvit-universal.json").read_text())
     assert [check["passed"] for check in document["checks"]] == [True, None]
 
 
 def test_more_than_the_budget_fails_the_build(tmp_path):
     with pytest.raises(GateFailedError, match=r"2.00 MB, its budget is 1.5 MB"):
-        judge_apk(made(tmp_path, PASSED), 1.5)
+        require_valid(made(tmp_path, PASSED), 1.5)
 
 
 def test_every_check_part_and_step_has_its_line(tmp_path):
-    lines = lines_of(made(tmp_path, PASSED, TOLD, FAILED), 15)
+    lines = lines_of(made(tmp_path, PASSED, INFORMATION, FAILED), 15)
     assert lines[0] == "passed  apksigner verify: schemes v2, v3"
     assert lines[2].startswith("FAILED  no hidden API")
     assert "   2.000 MB  code" in lines
@@ -59,12 +59,12 @@ def test_every_check_part_and_step_has_its_line(tmp_path):
 
 def test_missing_programs_are_named_with_what_adds_them_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    said: list[str] = []
+    steps: list[str] = []
     with pytest.raises(UserError) as caught:
-        make_apk(Build(tmp_path / "build", tmp_path), ["lolvit_x"], ["arm64-v8a"], said.append)
+        make_apk(Build(tmp_path / "build", tmp_path), ["lolvit_x"], ["arm64-v8a"], steps.append)
     assert "zipalign, apksigner not found" in caught.value.what
     assert caught.value.remedy.startswith("on Debian, run: apt-get install --yes apksigner maven")
-    assert not said
+    assert not steps
     assert not (tmp_path / "build").exists()
 
 

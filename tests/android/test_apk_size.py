@@ -1,4 +1,4 @@
-"""An APK's bytes are told by part, and more than its budget are refused."""
+"""An APK's size is reported by part, and one over the budget fails."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from android_build.dex import Dex, Reference, dex_of_apk, read_dex
-from android_build.members import judge, read_reviewed
+from android_build.members import find_problems, read_reviewed
 from android_build.project import ANDROID
 from android_build.public_api import PublicApi, read_api
 from lolvit.errors import UserError
@@ -114,7 +114,7 @@ def test_invoke_custom_is_seen_where_the_compiler_leaves_it(dex, dex_of):
 
 
 def test_members_are_judged_by_the_classes_that_they_are_inherited_from(dex, apis):
-    found = judge(dex, *apis, reviewed=())
+    found = find_problems(dex, *apis, reviewed=())
     assert [name for name in found.hidden if "View" in name or "Panel" in name] == [
         f"org/example/Panel.{HIDDEN}"
     ]
@@ -122,7 +122,7 @@ def test_members_are_judged_by_the_classes_that_they_are_inherited_from(dex, api
 
 
 def test_reviewed_members_pass_and_must_be_in_use(dex, apis):
-    found = judge(dex, *apis, reviewed=[f"org/example/Panel.{NEWER}", f"{VIEW}.gone()V"])
+    found = find_problems(dex, *apis, reviewed=[f"org/example/Panel.{NEWER}", f"{VIEW}.gone()V"])
     assert found.unguarded == ()
     assert found.unused == (f"{VIEW}.gone()V",)
 

@@ -41,10 +41,10 @@ def test_a_real_library_has_the_alignment_that_readelf_reads():
         pytest.skip("readelf not found; on Debian, apt install binutils adds it")
     spec = importlib.util.find_spec("numpy._core._multiarray_umath")
     assert spec is not None and spec.origin is not None
-    told = subprocess.run(
+    printed = subprocess.run(
         ["readelf", "-lW", spec.origin], capture_output=True, text=True, check=True
     ).stdout
-    loads = [int(line.split()[-1], 16) for line in re.findall(r"^ +LOAD .*$", told, re.M)]
+    loads = [int(line.split()[-1], 16) for line in re.findall(r"^ +LOAD .*$", printed, re.M)]
     assert page_alignment(Path(spec.origin).read_bytes(), spec.origin) == min(loads)
 
 

@@ -1,4 +1,4 @@
-"""The project for Android Studio and pom.xml build the same: what both say is equal.
+"""The project for Android Studio and pom.xml build the same: settings that both have are equal.
 
 Gradle can't run here, so that its files are compared as text.
 """
@@ -56,7 +56,7 @@ def test_namespaces_are_the_packages_of_the_sources():
 
 
 def test_sources_are_where_both_look_for_them():
-    """Gradle takes src/main/kotlin of each module by itself, and no build file says otherwise."""
+    """Gradle takes src/main/kotlin of each module by itself, and no build file overrides that."""
     for module in MODULES:
         assert "sourceSets" not in text(module)
     root = ElementTree.parse(POM).getroot()

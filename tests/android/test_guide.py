@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,17 +18,16 @@ from skimage import data
 
 from android_build.apk_build import ApkFiles, build_apk
 from android_build.apk_checks import check_apk
-from android_build.apk_parts import PROGRAMS, fetch_apk_parts
 from android_build.apk_size import sizes_by_part
 from android_build.dex import dex_of_apk
-from android_build.fetch import fetch
+from android_build.fetch import APK_PROGRAMS, fetch, fetch_apk_parts
 from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import run
-from lolvit_runtimes import android_words
-from tests.android.guide import ROOT, Block, blocks_of
+from lolvit_runtimes import package_command
 from tests.android.parts import REPOSITORY, require_build
 
+ROOT = Path(__file__).parents[2]
 STEPS = "Into your own app, in five steps"
 MANIFEST = """<?xml version="1.0" encoding="utf-8"?>
 <manifest xmlns:android="http://schemas.android.com/apk/res/android">
@@ -47,6 +47,26 @@ BUILD_FILE = (
 )
 
 
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the heading that it stands under."""
+
+    language: str
+    text: str
+    heading: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Return a page's blocks in their order."""
+    found, heading = [], ""
+    for match in re.finditer(r"^#+ ([^\n]*)$|^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S):
+        if match[1]:
+            heading = match[1]
+        else:
+            found.append(Block(match[2], match[3], heading))
+    return found
+
+
 def steps(language: str) -> list[Block]:
     blocks = blocks_of(ROOT / "docs" / "android.md")
     return [block for block in blocks if (block.heading, block.language) == (STEPS, language)]
@@ -62,7 +82,7 @@ def make_project(project: Path) -> None:
 
 
 def follow(project: Path) -> None:
-    """Do what the guide says, with its own blocks."""
+    """Follow the guide, with its own blocks."""
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "LOLVIT": str(ROOT), "PATH": paths}
     for block in steps("sh"):
@@ -119,18 +139,18 @@ def test_followed_in_an_empty_app_it_gives_pythons_answer(app, photo, run_lolvit
 
 @pytest.mark.slow
 def test_that_app_shrinks_to_a_verified_apk_with_the_librarys_rules_alone(app):
-    require_build(*PROGRAMS)
+    require_build(*APK_PROGRAMS)
     assert (app.directory / "classes").is_dir(), "the test above builds it"
     fetch_apk_parts(app)
     files = ApkFiles(app, ("arm64-v8a",))
     shutil.copytree(app.app / "src" / "main" / "assets", files.assets)
     build_apk(files)
     checks = {check.name: check for check in check_apk(files)}
-    print("\n".join(f"{check.name}: {check.told}" for check in checks.values()))  # pytest -rP
+    print("\n".join(f"{check.name}: {check.detail}" for check in checks.values()))  # pytest -rP
     print(sizes_by_part(files.apk))
     assert [check for check in checks.values() if check.passed is False] == []
-    assert "name='com.example.photos'" in checks["aapt2 dump badging"].told
-    assert "uncompressed" in checks["zipalign -c -p 4"].told
+    assert "name='com.example.photos'" in checks["aapt2 dump badging"].detail
+    assert "uncompressed" in checks["zipalign -c -p 4"].detail
     kept = dex_of_apk(files.apk).classes
     assert "com/example/photos/ClassifyActivity" in kept
     assert "org/tensorflow/lite/NativeInterpreterWrapper" in kept
@@ -168,6 +188,6 @@ def test_the_asset_that_it_opens_is_what_its_export_writes():
 
 
 def test_the_code_that_package_prints_uses_what_the_guide_compiles():
-    imports = [line for line in android_words._KOTLIN.splitlines() if line.startswith("import ")]
+    imports = [line for line in package_command._KOTLIN.splitlines() if line.startswith("import ")]
     assert imports
     assert set(imports) <= set(steps("kotlin")[1].text.splitlines())

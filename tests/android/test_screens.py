@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from android_build import screens
-from android_build.digits import digit
+from android_build.photos import digit
 from lolvit.errors import GateFailedError, UserError
 
 

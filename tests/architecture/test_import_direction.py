@@ -22,7 +22,7 @@ ALLOWED = {
 # What brings torch with it when imported.
 TORCH = {"torch", "torchvision", "timm", "litert_torch", "executorch", "torchao"}
 # The parts of `lolvit` that are the model itself.
-TORCH_IN_LOLVIT = ("lolvit.models", "lolvit.reparam")
+TORCH_IN_LOLVIT = ("lolvit.models",)
 # The sessions that execute with torch, or hand it their tensors.
 TORCH_IN_RUNTIMES = (
     "lolvit_runtimes.eager",

@@ -76,17 +76,17 @@ def rewritten(
         expected, result = before(image), after(image)
         assert relative_error(expected, model(image.clone())) <= BOUND
     assert relative_error(result, expected) <= BOUND
-    assert record.name == rewrite.name and record.fired == len(record.sites)
+    assert record.name == rewrite.name and record.applied == len(record.sites)
     return after, record
 
 
-def refusals(
+def match_failures(
     rewrite: Rewrite, model: nn.Module, size: Size = (8, 8), in_chans: int = 3
 ) -> list[str]:
-    """Return why a rewrite does not fire on a model, a reason a place; it must fire nowhere."""
+    """Return why a rewrite does not apply to a model, a reason a place; it must apply nowhere."""
     _, record = rewritten(rewrite, model, size, in_chans)
-    assert record.fired == 0
-    return [line.split(": ", 1)[1] for line in record.skipped]
+    assert record.applied == 0
+    return [line.split(": ", 1)[1] for line in record.match_failures]
 
 
 def operations(graph: GraphModule) -> list[str]:

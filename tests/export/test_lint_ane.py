@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lolvit_export.lint import TARGETS, Finding, lint, read
+from lolvit_export.lint import ACCELERATORS, Finding, lint, read
 from lolvit_runtimes.coreml_tools import coremltools as ct
 
 mb = ct.converters.mil.Builder
@@ -78,7 +78,7 @@ def package(build: Build, path: Path, precision: str = "fp16") -> Path:
 
 
 def found_in(path: Path, severity: str) -> list[Finding]:
-    found = lint(read(path, "coreml"), TARGETS["ane"])
+    found = lint(read(path, "coreml"), ACCELERATORS["ane"])
     return [finding for finding in found if finding.severity == severity]
 
 
@@ -147,4 +147,4 @@ def test_a_range_of_sizes_is_a_finding_and_a_list_of_sizes_is_none(tmp_path: Pat
 def test_every_rule_has_a_case() -> None:
     covered = {rule for _, rule in (*CASES.values(), *ADVICE.values()) if rule}
     elsewhere = {"rank", "dynamic-weights", "dynamic-shape", "single-precision"}
-    assert covered | elsewhere == {rule.id for rule in TARGETS["ane"].rules}
+    assert covered | elsewhere == {rule.id for rule in ACCELERATORS["ane"].rules}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lolvit_export.lint import TARGETS
+from lolvit_export.lint import ACCELERATORS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "lint.md").read_text()
 
@@ -19,16 +19,16 @@ def documented(target: str) -> dict[str, str]:
     return dict(rows)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", ACCELERATORS)
 def test_the_page_has_a_row_for_each_rule(target: str) -> None:
-    rules = TARGETS[target].rules
+    rules = ACCELERATORS[target].rules
     assert documented(target) == {rule.id: rule.severity for rule in rules}
     assert len({rule.id for rule in rules}) == len(rules)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", ACCELERATORS)
 def test_every_rule_has_a_remedy_and_a_source(target: str) -> None:
-    for rule in TARGETS[target].rules:
+    for rule in ACCELERATORS[target].rules:
         assert rule.remedy, rule.id
         assert len(rule.source) > 20 or "/" in rule.source, rule.id
         assert not rule.source.endswith("."), rule.id

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from lolvit_export.lint import TARGETS, lint, read
+from lolvit_export.lint import ACCELERATORS, lint, read
 from tests.export.lint_onnx import (
     MAP,
     chain,
@@ -134,7 +134,7 @@ def write(content: bytes, folder: Path, name: str = "model") -> Path:
 
 
 def rules_of(content: bytes, folder: Path, severity: str = "finding") -> set[str]:
-    found = lint(read(write(content, folder), "onnx"), TARGETS["htp"])
+    found = lint(read(write(content, folder), "onnx"), ACCELERATORS["htp"])
     return {finding.rule for finding in found if finding.severity == severity}
 
 
@@ -157,7 +157,7 @@ def test_windows_that_are_no_power_of_two_are_advice(tmp_path: Path) -> None:
 
 
 def test_floats_between_quantized_neighbours_are_advice(tmp_path: Path) -> None:
-    found = lint(read(write(quantized("Softmax"), tmp_path), "onnx"), TARGETS["htp"])
+    found = lint(read(write(quantized("Softmax"), tmp_path), "onnx"), ACCELERATORS["htp"])
     assert {(f.rule, f.op) for f in found if f.rule == "float-island"} == {
         ("float-island", "Softmax")
     }
@@ -183,8 +183,10 @@ def test_a_second_factor_that_is_narrowed_is_advice(tmp_path: Path) -> None:
     assert rules_of(product_of(np.uint8), tmp_path, "advice") == set()
 
 
-def test_a_float_model_is_told_once_that_it_runs_in_half_precision(tmp_path: Path) -> None:
-    found = lint(read(write(chain(pointwise(), pointwise()), tmp_path), "onnx"), TARGETS["htp"])
+def test_a_float_model_is_reported_once_as_running_in_half_precision(tmp_path: Path) -> None:
+    found = lint(
+        read(write(chain(pointwise(), pointwise()), tmp_path), "onnx"), ACCELERATORS["htp"]
+    )
     assert [(f.rule, f.severity) for f in found] == [("half-precision", "advice")]
     assert "2 convolutions" in found[0].reason
 
@@ -192,7 +194,7 @@ def test_a_float_model_is_told_once_that_it_runs_in_half_precision(tmp_path: Pat
 def test_an_operation_of_another_domain_is_named_with_it(tmp_path: Path) -> None:
     node = helper.make_node("Attention", ["x0"], ["y"], domain="com.example")
     content = onnx_file([node], {"x0": MAP})
-    (found,) = lint(read(write(content, tmp_path), "onnx"), TARGETS["htp"])
+    (found,) = lint(read(write(content, tmp_path), "onnx"), ACCELERATORS["htp"])
     assert (found.rule, found.op, found.place) == ("operator", "com.example.Attention", "y")
 
 
@@ -201,7 +203,7 @@ def test_every_rule_has_a_case() -> None:
     elsewhere = {
         "automatic-padding", "slow-window", "float-island", "narrowed-factor", "half-precision",
     }  # fmt: skip
-    assert covered | elsewhere == {rule.id for rule in TARGETS["htp"].rules}
+    assert covered | elsewhere == {rule.id for rule in ACCELERATORS["htp"].rules}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lolvit_export.lint import TARGETS, lint, read
+from lolvit_export.lint import ACCELERATORS, lint, read
 from tests.export import lint_gpu_probe
 from tests.export.lint_tflite import (
     MAP,
@@ -138,7 +138,7 @@ def write(content: bytes, folder: Path, name: str = "model") -> Path:
 
 
 def rules_of(content: bytes, folder: Path, severity: str = "finding") -> set[str]:
-    found = lint(read(write(content, folder), "tflite"), TARGETS["litert-gpu"])
+    found = lint(read(write(content, folder), "tflite"), ACCELERATORS["litert-gpu"])
     return {finding.rule for finding in found if finding.severity == severity}
 
 
@@ -179,7 +179,7 @@ def test_what_depends_on_values_or_on_the_backend_is_advice(tmp_path: Path) -> N
 def test_every_rule_has_a_case() -> None:
     covered = {rule for _, rule in BOTH.values() if rule}
     elsewhere = {"composite", "dynamic-shape", "half-precision-sum", "batch"}
-    assert covered | elsewhere == {rule.id for rule in TARGETS["litert-gpu"].rules}
+    assert covered | elsewhere == {rule.id for rule in ACCELERATORS["litert-gpu"].rules}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from lolvit_export.lint import TARGETS, lint, read
+from lolvit_export.lint import ACCELERATORS, lint, read
 from tests.export.lint_onnx import MAP, chain, one, onnx_file, pointwise, weights
 
 NORM = {
@@ -76,7 +76,7 @@ ADVICE: dict[str, tuple[bytes, str | None]] = {
 def rules_of(content: bytes, folder: Path, severity: str) -> set[str]:
     path = folder / "model.onnx"
     path.write_bytes(content)
-    found = lint(read(path, "onnx"), TARGETS["ort-cpu"])
+    found = lint(read(path, "onnx"), ACCELERATORS["ort-cpu"])
     return {finding.rule for finding in found if finding.severity == severity}
 
 
@@ -97,4 +97,4 @@ def test_a_shape_that_depends_on_the_input_is_a_finding(tmp_path: Path) -> None:
 
 def test_every_rule_has_a_case() -> None:
     covered = {rule for _, rule in (*CASES.values(), *ADVICE.values()) if rule}
-    assert covered == {rule.id for rule in TARGETS["ort-cpu"].rules}
+    assert covered == {rule.id for rule in ACCELERATORS["ort-cpu"].rules}

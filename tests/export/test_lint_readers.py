@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from lolvit.errors import UserError
 from lolvit.manifest import Format
-from lolvit_export.lint import TARGETS, lint, read, targets_of
+from lolvit_export.lint import ACCELERATORS, accelerators_of, lint, read
 from lolvit_runtimes.bare import check
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from tests.export.lint_onnx import MAP, chain, onnx_file, pointwise, quantized
@@ -141,7 +141,7 @@ def lint_or_refuse(path: Path, format: Format) -> None:
     except UserError as error:
         assert "\n" not in str(error)
         return
-    for target in targets_of(graph.format):
+    for target in accelerators_of(graph.format):
         for finding in lint(graph, target):
             assert finding.reason
-            assert finding.target in TARGETS
+            assert finding.target in ACCELERATORS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from lolvit_export.lint import TARGETS, lint, read
+from lolvit_export.lint import ACCELERATORS, lint, read
 from lolvit_runtimes.litert import NOT_DELEGATED, count_delegated
 from lolvit_runtimes.native import quiet_stderr
 from tests.export.lint_tflite import (
@@ -128,7 +128,7 @@ def write(content: bytes, folder: Path) -> Path:
 def test_each_rule_finds_its_case_and_no_other(
     content: bytes, rule: str | None, tmp_path: Path
 ) -> None:
-    found = lint(read(write(content, tmp_path), "tflite"), TARGETS["xnnpack"])
+    found = lint(read(write(content, tmp_path), "tflite"), ACCELERATORS["xnnpack"])
     assert {finding.rule for finding in found} == ({rule} if rule else set())
 
 
@@ -145,19 +145,19 @@ def test_the_delegate_takes_what_has_no_finding_and_leaves_the_rest(
 
 def test_every_rule_has_a_case() -> None:
     covered = {rule for _, rule in CASES.values() if rule}
-    findings = {rule.id for rule in TARGETS["xnnpack"].rules if rule.severity == "finding"}
+    findings = {rule.id for rule in ACCELERATORS["xnnpack"].rules if rule.severity == "finding"}
     assert covered == findings
 
 
 def test_a_size_chosen_at_run_time_is_advice(tmp_path: Path) -> None:
     signature = (-1, 8, 8, 16)
     op = Op("RELU", [Value(MAP, signature=signature)], [Value(MAP, signature=signature)])
-    (found,) = lint(read(write(tflite(op), tmp_path), "tflite"), TARGETS["xnnpack"])
+    (found,) = lint(read(write(tflite(op), tmp_path), "tflite"), ACCELERATORS["xnnpack"])
     assert (found.rule, found.severity, found.op) == ("dynamic-shape", "advice", "input")
     assert "?x8x8x16" in found.reason
 
 
 def test_a_custom_operation_is_named(tmp_path: Path) -> None:
     content = tflite(Op("CUSTOM", [Value(MAP)], [Value(MAP)], custom="FlexErf"))
-    (found,) = lint(read(write(content, tmp_path), "tflite"), TARGETS["xnnpack"])
+    (found,) = lint(read(write(content, tmp_path), "tflite"), ACCELERATORS["xnnpack"])
     assert (found.rule, found.op) == ("operator", "CUSTOM.FlexErf")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from lolvit.models import create_model
-from lolvit.reparam import reparameterize
+from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import MODEL_PATH, capture, recapture
 from lolvit_export.lowering.onnx import to_onnx
 from lolvit_export.lowering.onnx_names import name_added, path_in
@@ -53,19 +53,19 @@ def test_a_graph_captured_again_knows_the_same_modules(rewritten: GraphModule) -
 
 
 @pytest.mark.parametrize("model", [OtherLolvit, lambda: create_model("lolvit_xx")])
-def test_each_rewrite_that_fires_places_what_it_inserts(model) -> None:
+def test_each_rewrite_that_applies_places_what_it_inserts(model) -> None:
     """One after the other, so that a rewrite which forgets is named."""
-    graph, fired = capture(model().eval(), (60, 62)), set()
+    graph, applied = capture(model().eval(), (60, 62)), set()
     for rewrite in STATIC_REWRITE:
         graph, record = apply(rewrite, graph)
-        fired |= {rewrite.name} if record.fired else set()
+        applied |= {rewrite.name} if record.applied else set()
         assert [node.name for node in calls(graph) if path_of(node) is None] == [], rewrite.name
     assert {
         "fold_batch_norm",
         "pad_avg_pool_to_divisible",
         "split_qkv_projection",
         "transpose_relu_attention",
-    } <= fired
+    } <= applied
 
 
 class _Halves(nn.Module):

@@ -10,8 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lolvit.manifest import Preprocessing
 from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.qnn_forms import PixelGrid, with_pixels, with_reciprocals
+from lolvit_export.quantization.qnn_forms import pixel_values, with_pixels, with_reciprocals
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
+from lolvit_export.quantization.rounding import QuantParams
 from lolvit_runtimes.preprocessing import normalize
 
 SIZE = (12, 16)
@@ -66,7 +67,7 @@ def test_pixels_give_what_normalized_values_give(
     changed, pixels = with_pixels(model, preprocessing(values))
     assert pixels is not None
     expected = run(model, normalize(PIXELS, preprocessing(values)))
-    assert np.abs(run(changed, pixels.values(PIXELS)) - expected).max() < 1e-4
+    assert np.abs(run(changed, pixel_values(PIXELS, pixels)) - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("values", [UNIFORM, BY_CHANNEL])
@@ -96,12 +97,12 @@ def test_a_quantized_model_takes_pixels_with_the_channels_last(bits: int) -> Non
     assert np.abs(found - expected).max() < 0.02 * most
 
 
-def test_every_pixel_is_a_value_of_its_grid() -> None:
-    grid = PixelGrid(scale=1 / 127.5, zero=128)
+def test_every_pixel_is_a_quantized_value() -> None:
+    params = QuantParams(np.float32(1 / 127.5), zero_point=128)
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
-    values = grid.values(ramp)
+    values = pixel_values(ramp, params)
     assert values.shape == (1, 3, 16, 16)
-    assert (float(values.min()), float(values.max())) == pytest.approx(grid.limits)
+    assert (float(values.min()), float(values.max())) == pytest.approx(params.limits(8))
 
 
 def test_a_quotient_of_activations_becomes_a_product() -> None:

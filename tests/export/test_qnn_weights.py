@@ -11,22 +11,22 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lolvit.manifest import Artifact, Precision
-from lolvit_export.quantization.compensation import Inputs, Rounded, rounded
+from lolvit.tasks import find_task
+from lolvit_export.quantization.candidates import Candidates
+from lolvit_export.quantization.evaluator import Evaluator
+from lolvit_export.quantization.gptq import Gptq, InputMoments, Inputs, QuantizedWeight, gptq
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.judge import Judge
-from lolvit_export.quantization.moments import InputMoments
-from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.qnn import QnnQuantizer
 from lolvit_export.quantization.qnn_qdq import quantized_model
-from lolvit_export.quantization.qnn_weights import WeightRounding
+from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, gptq_layers
+from lolvit_export.quantization.rounding import channel_scales, qmax, round_per_channel
 from lolvit_export.quantization.search import search_ranges
-from lolvit_export.quantization.trials import Trials
-from lolvit_export.verification.verifiers import eager_logits
+from lolvit_export.targets import find_target
+from lolvit_export.verification.reference import Evidence, Reference
 from tests.export import small_net
 
 DRAW = np.random.default_rng(0)
-LARGEST = 127
 CONVOLUTIONS = 7  # of SmallNet, the depthwise one among them
 
 
@@ -47,22 +47,22 @@ def counted(columns: np.ndarray) -> Inputs:
 
 def test_a_group_is_rounded_as_if_it_were_alone() -> None:
     columns, weight = correlated(4, 9, 100), DRAW.normal(size=(8, 9))
-    steps = np.abs(weight).max(axis=1) / LARGEST
-    together = rounded(weight, counted(columns), steps, 8)
+    scales = channel_scales(weight, 8, dtype=np.float64)
+    together = gptq(weight, counted(columns), scales, 8)
     for group in range(4):
         own = slice(2 * group, 2 * group + 2)
-        alone = rounded(weight[own], counted(columns[group]), steps[own], 8)
-        np.testing.assert_array_equal(together.codes[own], alone.codes)
-        np.testing.assert_allclose(together.bias_change[own], alone.bias_change)
+        alone = gptq(weight[own], counted(columns[group]), scales[own], 8)
+        np.testing.assert_array_equal(together.qweight[own], alone.qweight)
+        np.testing.assert_allclose(together.bias_correction[own], alone.bias_correction)
 
 
 def test_eight_bits_are_used_to_the_full_and_no_further() -> None:
     columns, weight = correlated(24, 400), DRAW.normal(size=(10, 24))
-    steps = np.abs(weight).max(axis=1) / LARGEST
-    found = rounded(weight, counted(columns), steps, 8)
-    assert np.abs(found.codes.astype(int)).max() == LARGEST
-    nearest = np.rint(weight / steps[:, None])
-    errors = [((c * steps[:, None] - weight) @ columns).std() for c in (nearest, found.codes)]
+    scales = channel_scales(weight, 8, dtype=np.float64)
+    found = gptq(weight, counted(columns), scales, 8)
+    assert np.abs(found.qweight.astype(int)).max() == qmax(8) == 127
+    nearest = round_per_channel(weight, scales, 8)
+    errors = [((q * scales[:, None] - weight) @ columns).std() for q in (nearest, found.qweight)]
     assert errors[1] < 0.5 * errors[0]
 
 
@@ -87,11 +87,11 @@ def convolution(
     return model
 
 
-def observed(graph: Graph, images: Sequence[np.ndarray]) -> dict[str, Rounded]:
-    rounding = WeightRounding(graph)
-    for tensor, values in activations(graph.model, rounding.read, images):
-        rounding.observe(tensor, values)
-    return rounding.all()
+def observed(graph: Graph, images: Sequence[np.ndarray]) -> dict[str, QuantizedWeight]:
+    weights = Gptq(gptq_layers(graph), WEIGHT_BITS)
+    for tensor, values in run_activations(graph.model, weights.inputs, images):
+        weights.observe(tensor, values)
+    return weights.all()
 
 
 def smooth(channels: int) -> np.ndarray:
@@ -118,12 +118,12 @@ def test_what_a_convolution_gives_is_kept(channels: int, groups: int, bias: bool
 
 
 def logits_of(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([values for _, values in activations(model, ["logits"], images)])
+    return np.concatenate([values for _, values in run_activations(model, ["logits"], images)])
 
 
 def test_a_convolution_that_does_not_say_where_it_pads_is_rounded_to_the_nearest() -> None:
     graph = Graph(convolution(4, 1, bias=True, auto_pad="SAME_UPPER"))
-    assert WeightRounding(graph).read == [] and observed(graph, []) == {}
+    assert gptq_layers(graph) == {} and observed(graph, []) == {}
 
 
 @pytest.fixture(scope="module")
@@ -142,27 +142,33 @@ def quantizer(folder: Path, base: Artifact, images: Images, precision: Precision
 
 
 @pytest.fixture
-def trials(
+def candidates(
     quantizer: QnnQuantizer,
     folder: Path,
     base: Artifact,
     model: small_net.SmallNet,
     images: Images,
     precision: Precision,
-) -> Trials:
-    references = eager_logits(model, images.tuning, small_net.PREPROCESS)
-    judge = Judge(folder / base.path, base, images.tuning, references, small_net.PREPROCESS)
-    return Trials(quantizer, judge, "qnn", precision, folder / "searched.onnx")
+) -> Candidates:
+    reference = Reference(model, small_net.SIGNATURE)
+    evaluator = Evaluator(
+        folder / base.path,
+        base,
+        small_net.SIGNATURE,
+        find_task("classification"),
+        Evidence(reference, images.tuning, small_net.PREPROCESS),
+    )
+    return Candidates(quantizer, evaluator, find_target("qnn"), precision, folder / "searched.onnx")
 
 
-def test_every_convolution_is_compensated_the_depthwise_one_too(
-    quantizer: QnnQuantizer, trials: Trials, folder: Path
+def test_gptq_rounds_every_convolution_the_depthwise_one_too(
+    quantizer: QnnQuantizer, candidates: Candidates, folder: Path
 ) -> None:
     (kinds,) = quantizer.recipes().values()
     stored = []
-    for compensated in (False, True):
-        path = folder / f"compensated-{compensated}.onnx"
-        plan = trials.plan(kinds, "minmax", (), compensate_weights=compensated)
+    for by_gptq in (False, True):
+        path = folder / f"gptq-{by_gptq}.onnx"
+        plan = candidates.plan(kinds, "minmax", (), gptq=by_gptq)
         quantizer.quantize(plan, path)
         stored.append({c.name: c for c in onnx.load(str(path)).graph.initializer})
     changed = {name for name in stored[0] if stored[0][name] != stored[1][name]}
@@ -171,10 +177,10 @@ def test_every_convolution_is_compensated_the_depthwise_one_too(
     assert all(name.endswith(("/weight/quantized", "/bias/quantized")) for name in changed)
 
 
-def test_the_search_keeps_what_is_nearer_and_the_plan_says_which(trials: Trials) -> None:
-    found = search_ranges(trials, lambda line: None)
+def test_the_search_keeps_what_is_nearer_and_the_plan_records_which(candidates: Candidates) -> None:
+    found = search_ranges(candidates, lambda line: None)
     best = max(found.candidates, key=lambda each: each.snr_db)
-    assert (found.method, found.compensate_weights) == (best.method, best.compensate_weights)
-    plain = [each for each in found.candidates if not each.compensate_weights]
+    assert (found.method, found.gptq) == (best.method, best.gptq)
+    plain = [each for each in found.candidates if not each.gptq]
     assert [each.method for each in plain] == [found.method] and len(found.candidates) == 5
-    assert best.compensate_weights and best.snr_db > plain[0].snr_db
+    assert best.gptq and best.snr_db > plain[0].snr_db

@@ -11,10 +11,8 @@ import pytest
 from lolvit.manifest import Artifact
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx import OnnxQuantizer
-from lolvit_export.quantization.onnx_biases import corrected_biases
-from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.onnx_joins import joined
-from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.onnx_bias_correction import corrected_biases
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_runtimes.preprocessing import normalize
 from tests.export import small_net
 
@@ -36,7 +34,7 @@ def both(folder: Path, quantizer: OnnxQuantizer) -> dict[bool, Artifact]:
     """The artifact with biases as they were, and with corrected ones."""
     return {
         corrects: quantizer.quantize(
-            small_net.plan("onnx", WIDE, {"correct_biases": corrects}),
+            small_net.plan("onnx", WIDE, {"bias_correction": corrects}),
             folder / f"corrected-{corrects}.onnx",
         )
         for corrects in (False, True)
@@ -46,7 +44,7 @@ def both(folder: Path, quantizer: OnnxQuantizer) -> dict[bool, Artifact]:
 def mean_errors(folder: Path, fp32: Artifact, found: Artifact, images: Images) -> float:
     """Return the largest mean error of any channel of any convolution, on what was calibrated
     with, in standard deviations of that channel."""
-    graph = Graph(joined(onnx.load(str(folder / fp32.path))))
+    graph = Graph(onnx.load(str(folder / fp32.path)))
     tensors = [node.output[0] for node in graph.nodes if node.op_type == "Conv"]
     inputs = [normalize(crop, small_net.PREPROCESS) for crop in images.calibration[::2]]
     exact, rounded = (
@@ -63,7 +61,7 @@ def collected(
     model: onnx.ModelProto, tensors: list[str], inputs: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
     values: dict[str, list[np.ndarray]] = {name: [] for name in tensors}
-    for name, value in activations(model, tensors, inputs):
+    for name, value in run_activations(model, tensors, inputs):
         values[name].append(value)
     return {name: np.concatenate(each) for name, each in values.items()}
 
@@ -95,6 +93,6 @@ def test_only_biases_change(folder, both) -> None:
 
 
 def test_a_model_without_integer_biases_stays(folder, fp32, images) -> None:
-    model = joined(onnx.load(str(folder / fp32.path)))
+    model = onnx.load(str(folder / fp32.path))
     inputs = [normalize(images.calibration[0], small_net.PREPROCESS)]
     assert corrected_biases(Graph(model), model, inputs) == model

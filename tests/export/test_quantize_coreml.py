@@ -198,7 +198,7 @@ def steps(path: Path) -> float:
         ("w8a16", {"method": "mse"}, "'mse' changes nothing: only weights are quantized"),
     ],
 )
-def test_a_plan_that_cannot_be_followed_is_told(
+def test_a_plan_that_cannot_be_followed_is_a_user_error(
     folder, int8, w8a16, precision, changes, words
 ) -> None:
     quantizer = {"int8": int8, "w8a16": w8a16}[precision]

@@ -1,4 +1,4 @@
-"""Weights of 4 bits: results are kept by compensation, in numbers and in both formats' files."""
+"""Weights of 4 bits by GPTQ: in numbers and in both formats' files."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from hypothesis import strategies as st
 
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, check_artifact
-from lolvit_export.quantization.compensation import (
-    Inputs,
-    Rounded,
-    channel_steps,
-    largest_code,
-    rounded,
-)
 from lolvit_export.quantization.coreml import CoremlQuantizer
+from lolvit_export.quantization.gptq import InputMoments, Inputs, QuantizedWeight, gptq, im2col
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.moments import InputMoments, patches
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Quantizer
+from lolvit_export.quantization.rounding import (
+    SMALLEST_FP16_SCALE,
+    channel_scales,
+    qmax,
+    round_per_channel,
+)
 from lolvit_export.quantization.tflite import TfliteQuantizer
 from lolvit_runtimes.mil_package import read_package
 from tests.export import small_net
@@ -55,27 +54,28 @@ def counted(columns: np.ndarray) -> Inputs:
     return moments.of("layer")
 
 
-def compensated(weight: np.ndarray, columns: np.ndarray, step_type: type) -> Rounded:
-    steps = channel_steps(weight, 4, step_type)
-    return rounded(weight, counted(columns), steps, 4)
+def by_gptq(weight: np.ndarray, columns: np.ndarray, dtype: type) -> QuantizedWeight:
+    scales = channel_scales(weight, 4, smallest=SMALLEST_FP16_SCALE, dtype=dtype)
+    return gptq(weight, counted(columns), scales.astype(np.float64), 4)
 
 
-def test_compensated_weights_keep_results_nearer_than_the_nearest_codes() -> None:
+def test_gptq_keeps_results_nearer_than_rounding_to_the_nearest() -> None:
     columns, weight = correlated(24), np.random.default_rng(1).normal(size=(10, 24))
-    found = compensated(weight, columns, np.float32)
-    steps = found.steps[:, None]
-    nearest = np.clip(np.rint(weight / steps), -largest_code(4), largest_code(4))
-    errors = [((codes * steps - weight) @ columns).std() for codes in (nearest, found.codes)]
+    found = by_gptq(weight, columns, np.float32)
+    scales = found.scales[:, None]
+    nearest = round_per_channel(weight, found.scales, 4)
+    errors = [((q * scales - weight) @ columns).std() for q in (nearest, found.qweight)]
     assert errors[1] < 0.5 * errors[0]
-    assert np.abs(found.codes).max() == largest_code(4) == 7
+    assert np.abs(found.qweight).max() == qmax(4) == 7
 
 
 def test_the_bias_takes_up_the_mean_error() -> None:
     columns, weight = correlated(24), np.random.default_rng(1).normal(size=(10, 24))
-    found = compensated(weight, columns, np.float16)
-    error = (found.codes * found.steps[:, None] - weight) @ columns + found.bias_change[:, None]
-    np.testing.assert_allclose(error.mean(axis=1), 0, atol=1e-5)
-    assert (found.steps.astype(np.float16) == found.steps).all()  # as they will be stored
+    found = by_gptq(weight, columns, np.float16)
+    error = (found.qweight * found.scales[:, None] - weight) @ columns
+    corrected = error + found.bias_correction[:, None]
+    np.testing.assert_allclose(corrected.mean(axis=1), 0, atol=1e-5)
+    assert (found.scales.astype(np.float16) == found.scales).all()  # as they will be stored
 
 
 @pytest.mark.parametrize("dead", [slice(0, 1), slice(None)])
@@ -83,9 +83,9 @@ def test_inputs_and_weights_that_are_always_zero_are_no_harm(dead: slice) -> Non
     columns, weight = correlated(8), np.random.default_rng(1).normal(size=(4, 8))
     columns[dead] = 0
     weight[2] = 0
-    found = compensated(weight, columns, np.float32)
-    assert np.isfinite(found.steps).all() and np.isfinite(found.bias_change).all()
-    assert not found.codes[2].any()
+    found = by_gptq(weight, columns, np.float32)
+    assert np.isfinite(found.scales).all() and np.isfinite(found.bias_correction).all()
+    assert not found.qweight[2].any()
 
 
 @given(
@@ -94,7 +94,7 @@ def test_inputs_and_weights_that_are_always_zero_are_no_harm(dead: slice) -> Non
     dilations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     pad=st.tuples(st.integers(0, 2), st.integers(0, 2)),
 )
-def test_patches_are_what_a_convolution_multiplies(
+def test_im2col_is_what_a_convolution_multiplies(
     kernel: tuple[int, int],
     strides: tuple[int, int],
     dilations: tuple[int, int],
@@ -103,7 +103,7 @@ def test_patches_are_what_a_convolution_multiplies(
     torch.manual_seed(0)
     image, weight = torch.randn(3, 7, 9), torch.randn(4, 3, *kernel)
     padding = [(pad[0], pad[0]), (pad[1], pad[1])]
-    columns = patches(image.numpy(), kernel, strides, padding, dilations)
+    columns = im2col(image.numpy(), kernel, strides, padding, dilations)
     expected = torch.nn.functional.conv2d(image[None], weight, None, strides, pad, dilations)
     found = weight.reshape(4, -1).numpy() @ columns
     np.testing.assert_allclose(found, expected.reshape(4, -1).numpy(), atol=1e-4)
@@ -208,11 +208,13 @@ def test_layers_without_a_bias_or_with_equal_ones_get_their_own(
         ({"float_layers": ("nowhere",)}, "float_layers: no layer 'nowhere'"),
         ({"operations": ("add",)}, "no operation 'add' can be quantized"),
         ({"method": "mse"}, "'mse' changes nothing: only weights are quantized"),
-        ({"correct_biases": True}, "has no correct_biases: onnx alone has it"),
-        ({"compensate_weights": True}, "has no compensate_weights: qnn alone has it"),
+        ({"bias_correction": True}, "has no bias_correction: onnx only"),
+        ({"gptq": True}, "has no gptq: qnn only"),
     ],
 )
-def test_a_plan_that_cannot_be_followed_is_told(folder, quantizer, format, changes, words) -> None:
+def test_a_plan_that_cannot_be_followed_is_a_user_error(
+    folder, quantizer, format, changes, words
+) -> None:
     path = folder / f"no{SUFFIXES[format]}"
     with pytest.raises(UserError, match=words):
         quantizer.quantize(plan(format, **changes), path)

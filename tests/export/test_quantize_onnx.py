@@ -19,9 +19,9 @@ from lolvit.manifest import Artifact, Precision, check_artifact
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx import OnnxQuantizer, shared_ranges
 from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.onnx_joins import joined
-from lolvit_export.quantization.onnx_qdq import grid, quantized_model
+from lolvit_export.quantization.onnx_qdq import quantized_model
 from lolvit_export.quantization.plan import Method, Plan
+from lolvit_export.quantization.rounding import quant_params
 from lolvit_runtimes.ort import session_options
 from lolvit_runtimes.preprocessing import Pixels
 from tests.export import small_net
@@ -132,7 +132,7 @@ def test_the_same_plan_gives_the_same_bytes(folder: Path, quantizer: OnnxQuantiz
         ({"float_layers": ("nowhere",)}, "no layer 'nowhere'"),
         ({"operations": ("Conv", "Softmax")}, "no operation 'Softmax'"),
         ({"operations": ()}, "leaves every layer in float"),
-        ({"compensate_weights": True}, "has no compensate_weights: qnn alone has it"),
+        ({"gptq": True}, "has no gptq: qnn only"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused(
@@ -165,53 +165,15 @@ def noise(*shape: int) -> Floats:
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def sum_of_convolutions(**second: Any) -> onnx.ModelProto:
-    return made_of(
-        [
-            helper.make_node("Relu", ["image"], ["positive"], "relu"),
-            helper.make_node("Conv", ["image", "w0", "b"], ["left"], "left"),
-            helper.make_node("Conv", ["positive", "w1"], ["right"], "right", **second),
-            helper.make_node("Add", ["left", "right"], ["result"], "sum"),
-        ],
-        {"w0": noise(8, 4, 1, 1), "w1": noise(8, 4, 1, 1) + 1, "b": noise(8)},
-    )
-
-
-def test_a_sum_of_pointwise_convolutions_is_joined_and_equal() -> None:
-    model = sum_of_convolutions()
-    result = joined(model)
-    onnx.checker.check_model(result, full_check=True)
-    assert [node.op_type for node in result.graph.node] == ["Relu", "Concat", "Conv"]
-    image = noise(*IMAGE)
-    np.testing.assert_allclose(run(result, image), run(model, image), rtol=1e-5, atol=1e-5)
-
-
-def test_a_padded_convolution_is_not_joined() -> None:
-    model = made_of(
-        [
-            helper.make_node("Conv", ["image", "w0"], ["left"], "left", strides=[2, 2]),
-            helper.make_node("Conv", ["image", "w1"], ["right"], "right", strides=[2, 2]),
-            helper.make_node("Add", ["left", "right"], ["result"], "sum"),
-        ],
-        {"w0": noise(8, 4, 1, 1), "w1": noise(8, 4, 1, 1)},
-    )
-    assert [node.op_type for node in joined(model).graph.node] == ["Conv", "Conv", "Add"]
-
-
-def test_a_convolution_with_another_reader_is_not_joined() -> None:
-    model = sum_of_convolutions()
-    model.graph.node.append(helper.make_node("Relu", ["right"], ["more"], "more"))
-    assert len(joined(model).graph.node) == len(model.graph.node)
-
-
-@pytest.mark.parametrize("levels", [256, 65536])
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("limits", [(-1.0, 3.0), (0.5, 2.0), (-4.0, -1.0), (0.0, 0.0)])
-def test_zero_is_a_value_of_every_grid(limits: tuple[float, float], levels: int) -> None:
-    found = grid(limits, levels)
-    assert 0 <= found.zero < levels
-    reach = [(code - found.zero) * float(found.scale) for code in (0, levels - 1)]
-    assert reach[0] <= min(limits[0], 0) + found.scale
-    assert reach[1] >= max(limits[1], 0) - found.scale
+def test_zero_is_exact_in_every_range(limits: tuple[float, float], bits: int) -> None:
+    params = quant_params(limits, bits)
+    assert 0 <= params.zero_point < 2**bits
+    least, largest = params.limits(bits)
+    assert least <= min(limits[0], 0) + params.scale
+    assert largest >= max(limits[1], 0) - params.scale
+    assert params.dequantize(params.quantize(np.zeros(1), bits)) == 0
 
 
 def test_a_channel_of_zeros_keeps_its_bias() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,27 +11,28 @@ import pytest
 
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, TensorSpec
-from lolvit_export.quantization.judge import Score
+from lolvit_export.quantization.candidates import Candidates
+from lolvit_export.quantization.evaluator import Score
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Layer
-from lolvit_export.quantization.search import Floors, search
-from lolvit_export.quantization.sensitivity import ranked
-from lolvit_export.quantization.timing import times_as_fast
-from lolvit_export.quantization.trials import Trials
+from lolvit_export.quantization.search import Thresholds, search
+from lolvit_export.quantization.sensitivity import rank_layers
+from lolvit_export.quantization.timing import speedup
+from lolvit_export.targets import find_target
 
-IMAGE = TensorSpec(name="image", shape=(1, 3, 8, 8), layout="NCHW", values="normalized")
-LOGITS = TensorSpec(name="logits", shape=(1, 2), layout="NC", values="logits")
+IMAGE = TensorSpec(name="image", shape=(1, 3, 8, 8), layout="NCHW", meaning="normalized")
+LOGITS = TensorSpec(name="logits", shape=(1, 2), layout="NC", meaning="logits")
 ARTIFACT = Artifact(
     path="model-int8.onnx",
     format="onnx",
     precision="int8",
     sha256="0" * 64,
     bytes=1,
-    input=IMAGE,
-    output=LOGITS,
+    inputs=(IMAGE,),
+    outputs=(LOGITS,),
 )
 LAYERS = [Layer(f"conv{i}", "Conv") for i in range(20)] + [Layer("product", "Product")]
-FLOORS = Floors(snr_db=20, top1_agreement=0.9)
+THRESHOLDS = Thresholds(snr_db=20, top1_agreement=0.9)
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Model:
     def score(self, path: Path, artifact: Artifact, count: int | None = None) -> Score:
         assert self.now is not None
         loss = sum(self.noise.get(name, 0.5) for name in self.quantized())
-        gained = self.method_db.get(self.now.method, 0) + self.now.correct_biases * self.bias_db
+        gained = self.method_db.get(self.now.method, 0) + self.now.bias_correction * self.bias_db
         return Score(40 - loss + gained, 1.0)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
@@ -73,20 +75,20 @@ class Model:
         return 1 + gained if self.timed else None
 
 
-def trials(model: Model) -> Trials:
-    return Trials(model, model, "onnx", "int8", Path(ARTIFACT.path))  # type: ignore[arg-type]
+def candidates_of(model: Model) -> Candidates:
+    return Candidates(model, model, find_target("onnx"), "int8", Path(ARTIFACT.path))  # type: ignore[arg-type]
 
 
-def found(model: Model, floors: Floors = FLOORS) -> Plan:
-    return search(trials(model), floors, lambda line: None)
+def found(model: Model, thresholds: Thresholds = THRESHOLDS) -> Plan:
+    return search(candidates_of(model), thresholds, lambda line: None)
 
 
-def test_the_fastest_recipe_above_the_floors_is_taken() -> None:
+def test_the_fastest_recipe_above_the_thresholds_is_taken() -> None:
     assert found(Model(gain={"product": 0.3})).operations == ("Conv", "Product")
     assert found(Model(gain={"product": -0.3})).operations == ("Conv",)
 
 
-def test_a_fast_recipe_below_the_floors_is_not() -> None:
+def test_a_fast_recipe_below_the_thresholds_is_not() -> None:
     plan = found(Model(gain={"product": 0.3}, noise={"product": 15}))
     assert plan.operations == ("Conv",)
 
@@ -98,7 +100,7 @@ def test_among_equals_in_speed_the_more_accurate_is_taken() -> None:
 def test_where_nothing_is_timed_the_widest_recipe_is_taken() -> None:
     plan = found(Model(timed=False))
     assert plan.operations == ("Conv", "Product") and plan.float_layers == ()
-    assert all(candidate.times_fp32 is None for candidate in plan.candidates)
+    assert all(candidate.speedup_vs_fp32 is None for candidate in plan.candidates)
 
 
 def test_the_most_accurate_method_is_taken_and_missing_ones_are_passed_over() -> None:
@@ -112,28 +114,28 @@ def test_first_layers_that_are_slow_as_integers_stay_in_float() -> None:
     assert set(found(Model(gain=slow)).float_layers) == set(slow)
 
 
-def test_the_fewest_costly_layers_stay_in_float() -> None:
+def test_the_fewest_sensitive_layers_stay_in_float() -> None:
     costly = {"conv7": 8.0, "conv11": 6.0, "conv15": 1.0}
     plan = found(Model(noise=costly))  # 40 - 8 - 6 - 1 - 17.5 or - 18: below 20 dB
     assert plan.float_layers == ("conv7",)
 
 
-def test_the_ranking_has_every_layer_the_costliest_first() -> None:
+def test_the_ranking_has_every_layer_the_most_sensitive_first() -> None:
     plan = found(Model(noise={"conv7": 8.0, "conv11": 6.0}, gain={"product": 1}))
     names = [each.layer for each in plan.sensitivity]
     assert names[:2] == ["conv7", "conv11"]
     assert sorted(names) == sorted(x.name for x in LAYERS if x.operation in plan.operations)
 
 
-def test_a_model_that_no_plan_helps_keeps_nothing_in_float() -> None:
+def test_a_model_that_no_plan_improves_keeps_nothing_in_float() -> None:
     assert found(Model(noise={layer.name: 10.0 for layer in LAYERS})).float_layers == ()
 
 
-def test_neighbours_share_a_trial_where_time_is_short() -> None:
+def test_neighbours_share_an_evaluation_where_time_is_short() -> None:
     ticks = iter(range(1000))
     seen: list[int] = []
-    result = ranked(
-        trials(Model(noise={"conv3": 9.0})),
+    result = rank_layers(
+        candidates_of(Model(noise={"conv3": 9.0})),
         ("Conv",),
         "minmax",
         lambda done, planned: seen.append(done),
@@ -151,7 +153,28 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_plan(tmp_path / "plan.json") == plan
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "onnx"}', "\x00"])
+def test_a_plan_of_schema_1_is_still_read() -> None:
+    plan = read_plan(Path(__file__).parent / "data" / "plan-schema-1.json")
+    assert plan.schema_version == 2
+    assert plan.bias_correction and plan.gptq and plan.float_layers == ("conv0",)
+    first, second = plan.candidates
+    assert (first.speedup_vs_fp32, first.bias_correction, first.gptq) == (1.35, False, False)
+    assert (second.speedup_vs_fp32, second.bias_correction, second.gptq) == (None, True, True)
+    assert plan.sensitivity[0].layer == "conv0"
+
+
+@pytest.mark.parametrize("name", ["times_fp32", "correct_biases", "compensate_weights"])
+def test_names_of_schema_1_are_errors_in_schema_2(name: str, tmp_path: Path) -> None:
+    document = found(Model()).model_dump(mode="json") | {name: True}
+    (tmp_path / "plan.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match=name):
+        read_plan(tmp_path / "plan.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"format": "onnx"}', "\x00", '{"schema_version": 1, "candidates": 3}'],
+)
 def test_a_broken_plan_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(UserError, match=r"plan\.json"):
@@ -174,13 +197,11 @@ class Clock:
 
 def test_the_ratio_is_that_of_the_durations() -> None:
     clock = Clock()
-    ratio = times_as_fast(
-        lambda: clock.takes(0.002), lambda: clock.takes(0.005), seconds=1, clock=clock
-    )
+    ratio = speedup(lambda: clock.takes(0.002), lambda: clock.takes(0.005), seconds=1, clock=clock)
     assert ratio == pytest.approx(2.5)
 
 
-def test_a_neighbour_on_the_core_does_not_count() -> None:
+def test_another_process_on_the_core_does_not_count() -> None:
     clock, other = Clock(), Clock()
 
     def disturbed() -> None:
@@ -188,33 +209,33 @@ def test_a_neighbour_on_the_core_does_not_count() -> None:
         other.takes(0.002, 0.009, 0.002)
         clock.now += other.now - before
 
-    ratio = times_as_fast(disturbed, lambda: clock.takes(0.004), seconds=1, clock=clock)
+    ratio = speedup(disturbed, lambda: clock.takes(0.004), seconds=1, clock=clock)
     assert ratio == pytest.approx(2)
 
 
 def test_biases_are_corrected_where_that_is_worth_a_decibel() -> None:
-    assert found(Model(corrects_biases=True, bias_db=1.5)).correct_biases
-    assert not found(Model(corrects_biases=True, bias_db=0.5)).correct_biases
+    assert found(Model(corrects_biases=True, bias_db=1.5)).bias_correction
+    assert not found(Model(corrects_biases=True, bias_db=0.5)).bias_correction
 
 
 def test_biases_stay_where_the_quantizer_cannot_correct_them() -> None:
     plan = found(Model(bias_db=5))
-    assert not plan.correct_biases
-    assert not any(candidate.correct_biases for candidate in plan.candidates)
+    assert not plan.bias_correction
+    assert not any(candidate.bias_correction for candidate in plan.candidates)
 
 
 def test_biases_are_corrected_before_a_layer_is_left_in_float() -> None:
     noisy = {f"conv{i}": 1.5 for i in range(20)}
     plan = found(Model(noise=noisy, timed=False, corrects_biases=True, bias_db=15))
-    assert plan.correct_biases and plan.float_layers == ()
+    assert plan.bias_correction and plan.float_layers == ()
     assert found(Model(noise=noisy, timed=False)).float_layers
 
 
-def test_speed_is_tried_without_correction_and_only_the_fastest_is_corrected() -> None:
+def test_speed_is_measured_without_correction_and_only_the_fastest_is_corrected() -> None:
     noisy = {f"conv{i}": 1.5 for i in range(20)}
     slow = {f"conv{i}": -0.1 for i in range(3)}
     plan = found(Model(noise=noisy, gain=slow, corrects_biases=True, bias_db=15))
-    assert plan.correct_biases and set(plan.float_layers) == set(slow)
-    timed = [each for each in plan.candidates if each.times_fp32 is not None]
-    assert timed and not any(each.correct_biases for each in timed)
-    assert sum(each.correct_biases for each in plan.candidates) == 2
+    assert plan.bias_correction and set(plan.float_layers) == set(slow)
+    timed = [each for each in plan.candidates if each.speedup_vs_fp32 is not None]
+    assert timed and not any(each.bias_correction for each in timed)
+    assert sum(each.bias_correction for each in plan.candidates) == 2

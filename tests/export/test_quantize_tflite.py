@@ -152,7 +152,7 @@ def test_w8a16_has_16_bit_activations_and_is_nearer(folder, fp32, images) -> Non
     assert small_net.snr_db(reference, logits(folder / artifact.path, artifact, images)) >= 30
 
 
-def test_a_layer_that_is_not_there_is_told(folder, quantizer) -> None:
+def test_a_layer_that_does_not_exist_is_a_user_error(folder, quantizer) -> None:
     with pytest.raises(UserError, match="float_layers: no layer 'conv_nine'"):
         quantizer.quantize(plan(float_layers=("conv_nine",)), folder / "no.tflite")
     assert not (folder / "no.tflite").exists()
@@ -166,7 +166,7 @@ def test_a_layer_that_is_not_there_is_told(folder, quantizer) -> None:
         ({"method": "percentile", "percentile": 20.0}, "percentile 20"),
     ],
 )
-def test_a_plan_that_cannot_be_followed_is_told(folder, quantizer, changes, words) -> None:
+def test_a_plan_that_cannot_be_followed_is_a_user_error(folder, quantizer, changes, words) -> None:
     with pytest.raises(UserError, match=words):
         quantizer.quantize(plan(**changes), folder / "no.tflite")
 
@@ -180,7 +180,7 @@ def test_activations_and_channels_that_are_always_zero_keep_their_biases(
     assert small_net.snr_db(reference, logits(tmp_path / artifact.path, artifact, images)) >= 25
 
 
-def test_an_activation_that_overflows_is_told(tmp_path, images) -> None:
+def test_an_activation_that_overflows_is_a_user_error(tmp_path, images) -> None:
     broken = small_net.SmallNet().eval()
     broken.mixed.bias.data.fill_(3e38)
     broken.last[0].weight.data.fill_(10.0)

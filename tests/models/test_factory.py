@@ -1,11 +1,14 @@
-"""What a model's name says of it without building it."""
+"""What is known of a model: its input size without building it, its multiply-adds."""
 
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from lolvit.errors import UserError
+from lolvit.models import create_model, macs_of
 from lolvit.models.factory import default_size
+from lolvit.models.lolvit import FastWindowAttention
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,18 @@ def test_the_default_size_is_the_one_a_model_was_designed_for(
 def test_an_unknown_name_has_no_size() -> None:
     with pytest.raises(UserError, match="unknown model 'lolvit_y'"):
         default_size("lolvit_y")
+
+
+def test_counting_multiply_adds_leaves_each_module_in_its_mode() -> None:
+    model = create_model("lolvit_xx").train()
+    frozen = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).eval()
+    macs_of(model, (64, 64))
+    assert model.training and not frozen.training
+
+
+def test_multiply_adds_include_the_products_of_attention() -> None:
+    layer = FastWindowAttention(in_chs=8, heads=2, head_dim=4)
+    queries, keys = 16 * 16, 4 * 4
+    projections = queries * 8 * 8 + keys * 8 * 16
+    products = 2 * queries * keys * 8
+    assert macs_of(layer, (16, 16), in_chans=8) == projections + products

@@ -25,20 +25,20 @@ def test_each_variant_is_listed_once_in_the_order_of_the_table(rows: dict[str, o
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_row_tells_the_sizes_of_the_variant_and_of_its_twin(
+def test_a_row_tells_the_sizes_of_the_variant_and_of_its_baseline(
     rows: dict[str, dict[str, object]], name: str
 ) -> None:
-    model, twin = create_model(name), create_model(VARIANTS[name].twin)
+    model, baseline = create_model(name), create_model(VARIANTS[name].baseline)
     assert rows[name] == {
         "name": name,
         "params": parameters_of(model),
         "macs": macs_of(model),
         "size": 256,
         "classifier_params": parameters_of(model.get_classifier()),
-        "twin": VARIANTS[name].twin,
-        "twin_params": parameters_of(twin),
-        "twin_macs": macs_of(twin),
-        "twin_classifier_params": parameters_of(twin.get_classifier()),
+        "baseline": VARIANTS[name].baseline,
+        "baseline_params": parameters_of(baseline),
+        "baseline_macs": macs_of(baseline),
+        "baseline_classifier_params": parameters_of(baseline.get_classifier()),
     }
 
 
@@ -47,8 +47,8 @@ def test_the_table_shows_what_the_json_holds(rows: dict[str, dict[str, object]])
     assert result.exit_code == 0 and result.stderr == ""
     for row in rows.values():
         line = next(line for line in result.stdout.splitlines() if f" {row['name']} " in line)
-        assert f"{row['params']:,}" in line and f"{row['twin_params']:,}" in line
-        assert str(row["twin"]) in line
+        assert f"{row['params']:,}" in line and f"{row['baseline_params']:,}" in line
+        assert str(row["baseline"]) in line
 
 
 @pytest.mark.slow

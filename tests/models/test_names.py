@@ -10,9 +10,9 @@ from lolvit.models.names import folder_name, resolve_name
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variants_and_their_twins_have_their_own_names(name: str) -> None:
+def test_variants_and_their_baselines_have_their_own_names(name: str) -> None:
     assert resolve_name(name) == name
-    assert resolve_name(VARIANTS[name].twin) == VARIANTS[name].twin
+    assert resolve_name(VARIANTS[name].baseline) == VARIANTS[name].baseline
 
 
 def test_mobilevit_x_is_read_as_xs() -> None:
@@ -44,5 +44,5 @@ def test_a_folder_is_named_after_model_and_size() -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilevit_x", "timm/mobilevit_xs"])
-def test_a_twin_is_created_by_any_of_its_names(name: str) -> None:
+def test_a_baseline_is_created_by_any_of_its_names(name: str) -> None:
     assert create_model(name, num_classes=3).num_classes == 3

@@ -1,4 +1,4 @@
-"""Reparameterisation: equal outputs, nothing of training left, the original untouched."""
+"""Reparameterisation: equal outputs, one branch where there were two, the original untouched."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lolvit.models import VARIANTS, create_model
-from lolvit.models.blocks import ConvNorm, RepDepthwise
-from lolvit.reparam import fold_depthwise, reparameterize
+from lolvit.models.lolvit import RepDepthwise
+from lolvit.models.reparam import reparameterize
 from tests.lived_in import lived_in
 
 
@@ -27,7 +27,7 @@ def batch_norms(model: nn.Module) -> int:
     ("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=str
 )
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_gives_equal_logits_without_batch_norm(
+def test_a_variant_gives_equal_logits_without_parallel_branches(
     name: str, dtype: torch.dtype, bound: float
 ) -> None:
     torch.manual_seed(0)
@@ -36,18 +36,32 @@ def test_a_variant_gives_equal_logits_without_batch_norm(
     folded = reparameterize(model)
     with torch.no_grad():
         assert relative_error(folded(image), model(image)) <= bound
-    assert batch_norms(folded) == 0
-    assert not any(isinstance(m, RepDepthwise | ConvNorm) for m in folded.modules())
+    merged = sum(isinstance(m, RepDepthwise) for m in model.modules())
+    assert batch_norms(folded) == batch_norms(model) - 2 * merged < batch_norms(model)
+    assert not any(isinstance(m, RepDepthwise) for m in folded.modules())
 
 
-def test_feature_maps_are_folded_whole() -> None:
+def test_branches_of_feature_maps_are_merged() -> None:
     model = lived_in(create_model("lolvit_xx", features_only=True)).double()
     image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     folded = reparameterize(model)
     with torch.no_grad():
         for result, expected in zip(folded(image), model(image), strict=True):
             assert relative_error(result, expected) <= 1e-12
-    assert batch_norms(folded) == 0
+    assert not any(isinstance(m, RepDepthwise) for m in folded.modules())
+
+
+def test_timms_own_function_merges_in_place_or_in_a_copy() -> None:
+    model = lived_in(create_model("lolvit_xx")).double()
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        expected = model(image)
+        copied = timm.models.reparameterize_model(model)
+        assert any(isinstance(m, RepDepthwise) for m in model.modules())
+        inplace = timm.models.reparameterize_model(model, inplace=True)
+        assert inplace is model and not any(isinstance(m, RepDepthwise) for m in model.modules())
+        for merged in (copied, inplace):
+            assert relative_error(merged(image), expected) <= 1e-12
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -90,20 +104,12 @@ def test_gradients_of_the_original_stay_its_own() -> None:
 def test_depthwise_branches_become_one_convolution(kernel_size: int) -> None:
     block = lived_in(RepDepthwise(6, kernel_size)).double()
     x = torch.randn(2, 6, 7, 5, dtype=torch.float64)
-    folded = fold_depthwise(block)
-    assert folded.kernel_size == (kernel_size, kernel_size) and folded.groups == 6
+    state = copy.deepcopy(block.state_dict())
+    fused = block.fuse()
+    assert fused.kernel_size == (kernel_size, kernel_size) and fused.groups == 6
     with torch.no_grad():
-        assert relative_error(folded(x), block(x)) <= 1e-12
-
-
-@pytest.mark.parametrize("act", [True, False])
-def test_a_block_by_itself_is_folded(act: bool) -> None:
-    block = lived_in(ConvNorm(3, 4, 3, act=act)).double()
-    x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
-    folded = reparameterize(block)
-    assert batch_norms(folded) == 0
-    with torch.no_grad():
-        assert relative_error(folded(x), block(x)) <= 1e-12
+        assert relative_error(fused(x), block(x)) <= 1e-12
+    assert all(torch.equal(tensor, state[name]) for name, tensor in block.state_dict().items())
 
 
 def test_a_peer_with_branches_of_its_own_is_folded_by_timm() -> None:

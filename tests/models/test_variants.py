@@ -1,4 +1,4 @@
-"""What every variant promises: its size beside its twin's, attention, Ghost modules."""
+"""What every variant promises: its size beside its baseline's, attention, Ghost modules."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import timm
 from torch import nn
 
 from lolvit.models import VARIANTS, create_model, macs_of, parameters_of
-from lolvit.models.attention import FastWindowAttention
-from lolvit.models.blocks import GhostModule
+from lolvit.models.lolvit import FastWindowAttention, GhostModule
 
 pytestmark = pytest.mark.parametrize("name", VARIANTS)
 
-# What MobileViT's authors state, so that a changed twin can't move the goal.
+# What MobileViT's authors state, so that a changed baseline can't move the goal.
 PARAMETERS = {"mobilevit_xxs": 1_272_024, "mobilevit_xs": 2_317_848, "mobilevit_s": 5_578_632}
 
 
@@ -24,8 +23,8 @@ def model(name: str) -> nn.Module:
 
 
 @cache
-def twin_macs(name: str) -> int:
-    return macs_of(create_model(VARIANTS[name].twin))
+def baseline_macs(name: str) -> int:
+    return macs_of(create_model(VARIANTS[name].baseline))
 
 
 def stages_with(name: str, kind: type[nn.Module]) -> list[int]:
@@ -34,27 +33,29 @@ def stages_with(name: str, kind: type[nn.Module]) -> list[int]:
     return [index for index, has in enumerate(found) if has]
 
 
-def test_the_twin_has_the_parameters_that_its_authors_state(name: str) -> None:
-    twin = VARIANTS[name].twin
-    assert parameters_of(create_model(twin)) == PARAMETERS[twin]
+def test_the_baseline_has_the_parameters_that_its_authors_state(name: str) -> None:
+    baseline = VARIANTS[name].baseline
+    assert parameters_of(create_model(baseline)) == PARAMETERS[baseline]
 
 
-def test_parameters_are_within_three_percent_of_the_twins(name: str) -> None:
-    assert parameters_of(model(name)) == pytest.approx(PARAMETERS[VARIANTS[name].twin], rel=0.03)
+def test_parameters_are_within_three_percent_of_the_baselines(name: str) -> None:
+    assert parameters_of(model(name)) == pytest.approx(
+        PARAMETERS[VARIANTS[name].baseline], rel=0.03
+    )
 
 
-def test_the_classifier_is_no_larger_than_the_twins(name: str) -> None:
-    twin = create_model(VARIANTS[name].twin)
+def test_the_classifier_is_no_larger_than_the_baselines(name: str) -> None:
+    baseline = create_model(VARIANTS[name].baseline)
     own = parameters_of(model(name).get_classifier())
-    assert 0 < own <= parameters_of(twin.get_classifier())
+    assert 0 < own <= parameters_of(baseline.get_classifier())
 
 
-def test_multiply_adds_are_at_least_fifteen_percent_of_the_twins(name: str) -> None:
-    assert macs_of(model(name)) >= 0.15 * twin_macs(name)
+def test_multiply_adds_are_at_least_fifteen_percent_of_the_baselines(name: str) -> None:
+    assert macs_of(model(name)) >= 0.15 * baseline_macs(name)
 
 
 def test_x_does_at_least_150_million_multiply_adds(name: str) -> None:
-    if VARIANTS[name].twin == "mobilevit_xs":
+    if VARIANTS[name].baseline == "mobilevit_xs":
         assert macs_of(model(name)) >= 150e6
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lolvit.models.attention import (
+from lolvit.models.lolvit import (
     FastWindowAttention,
     FusionBlock,
     aggregate_windows,

@@ -47,7 +47,9 @@ def capture(module: nn.Module, shape: Shape) -> ExportedProgram:
 def save(
     source: Any, precision: str, path: Path, target: Any = ct.target.iOS16, **options: Any
 ) -> Path:
-    """Convert a captured or a MIL program and save it."""
+    """Convert a captured or a MIL program and save it; its output is named logits."""
+    if isinstance(source, ExportedProgram):
+        options = {"outputs": [ct.TensorType(name="logits")], **options}
     gc.freeze()  # conversion ends with a full collection; without it that is most of its time
     try:
         model = ct.convert(

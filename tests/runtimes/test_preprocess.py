@@ -94,7 +94,7 @@ def test_pixel_inputs_are_the_crop_itself(photos, dtype):
     ("wrong", "message"),
     [
         (spec(shape=(1, 3, 32, 32)), "shape"),
-        (spec(dtype="int8"), "asks for normalized as int8"),
+        (spec(dtype="int8"), "asks for normalized values as int8"),
         (spec(meaning="pixels", dtype="int8"), "asks for pixels values as int8"),
         (spec(meaning="logits"), "asks for logits values"),
     ],

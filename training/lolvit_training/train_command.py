@@ -25,7 +25,7 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.option("--data", required=True, help="digits, crops, a folder with train/CLASS/… and "
               "test/CLASS/…, one of WebDataset shards, or hf:OWNER/NAME.")  # fmt: skip
-@click.option("--model", required=True, help="A variant, a twin, or timm/NAME.")
+@click.option("--model", required=True, help="A variant, a baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
               help="small, imagenet, int8, or a TOML file.")  # fmt: skip
 @click.option("--out", type=_PATH, required=True, help="The folder of this run.")

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from android_build.apk_build import ApkFiles, build_apk
 from android_build.apk_checks import Check, check_apk, require_passed
-from android_build.apk_models import fill_assets
-from android_build.apk_parts import PROGRAMS, fetch_apk_parts
 from android_build.apk_size import require_budget, sizes_by_part
-from android_build.fetch import fetch
+from android_build.fetch import APK_PROGRAMS, fetch, fetch_apk_parts
+from android_build.models import export
 from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import require, run
 from lolvit.files import write_atomic
+from lolvit.manifest import MANIFEST_NAME
+from lolvit_runtimes.android_assets import Packaged, PackageOptions, package
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Made:
-    """A finished APK: what was checked, what it weighs, how long each step took."""
+    """A finished APK: its checks, its size by part, the time of each step."""
 
     files: ApkFiles
     models: tuple[str, ...]
@@ -34,7 +37,7 @@ class Made:
     seconds: dict[str, float]
 
     def document(self) -> dict[str, Any]:
-        """Return it as what a JSON file holds."""
+        """Return the JSON report."""
         return {
             "apk": str(self.files.apk),
             "bytes": self.files.apk.stat().st_size,
@@ -46,21 +49,21 @@ class Made:
         }
 
 
-def make_apk(build: Build, models: Sequence[str], abis: Sequence[str], say: Say) -> Made:
-    """Do all of it, from fetching on; `say` gets a line for each step.
+def make_apk(build: Build, models: Sequence[str], abis: Sequence[str], progress: Progress) -> Made:
+    """Make and check an APK, from fetching on; `progress` gets the name of each step.
 
     Raises:
         UserError: a program is missing, or a model is no export.
         DeviceError: a tool failed.
     """
-    require(PROGRAMS)
+    require(APK_PROGRAMS)
     files = ApkFiles(build, tuple(abis))
-    clock = _Clock(say)
+    clock = _Clock(progress)
     with clock.step("fetch"):
         fetch(build)
         fetch_apk_parts(build)
     with clock.step("models"):
-        packaged = fill_assets(build, models, files.assets)
+        packaged = _fill_assets(build, models, files.assets)
     with clock.step("compile"):
         link_resources(build)
         run(build.maven("compile"), log=build.logs / "compile.log", what="compiling")
@@ -77,11 +80,35 @@ def make_apk(build: Build, models: Sequence[str], abis: Sequence[str], say: Say)
     )
 
 
-def judge_apk(made: Made, budget_mb: float) -> None:
-    """Leave `apk.json` beside the APK, and refuse one that failed a check or is too large.
+def _fill_assets(build: Build, models: Sequence[str], assets: Path) -> list[Packaged]:
+    """Fill `assets` with models only: folders of exports, or models' names, which are exported
+    unless they have been.
 
     Raises:
-        GateFailedError: it did, or is.
+        UserError: a folder is not an export, or a file in it is damaged.
+        DeviceError: an export failed.
+    """
+    folders = [_folder(build, model) for model in models]
+    shutil.rmtree(assets, ignore_errors=True)
+    assets.mkdir(parents=True)
+    return [package(folder, assets, PackageOptions()) for folder in folders]
+
+
+def _folder(build: Build, model: str) -> Path:
+    if Path(model).is_dir():
+        return Path(model)
+    out = build.directory / "exports" / model.replace("/", "-")
+    if not list(out.glob(f"*/{MANIFEST_NAME}")):
+        export(model, formats=["tflite"], out=out, log=build.logs / f"export-{out.name}.log")
+    (manifest,) = out.glob(f"*/{MANIFEST_NAME}")
+    return manifest.parent
+
+
+def require_valid(made: Made, budget_mb: float) -> None:
+    """Write the APK's JSON report beside it; require that all checks passed, and the budget.
+
+    Raises:
+        GateFailedError: a check failed, or the APK is over the budget.
     """
     document = json.dumps(made.document(), indent=2) + "\n"
     write_atomic(made.files.apk.with_suffix(".json"), document)
@@ -90,11 +117,11 @@ def judge_apk(made: Made, budget_mb: float) -> None:
 
 
 def lines_of(made: Made, budget_mb: float) -> list[str]:
-    """Return what the user reads: the checks, the size by part, the time of each step."""
+    """Return the lines to print: the checks, the size by part, the time of each step."""
     marks = {True: "passed", False: "FAILED", None: "      "}
     size = made.files.apk.stat().st_size / 1e6
     return [
-        *(f"{marks[check.passed]}  {check.name}: {check.told}" for check in made.checks),
+        *(f"{marks[check.passed]}  {check.name}: {check.detail}" for check in made.checks),
         *(f"{share / 1e6:8.3f} MB  {part}" for part, share in made.parts.items()),
         f"{size:8.3f} MB  in all, of at most {budget_mb:g}",
         f"{sum(made.seconds.values()):8.1f} s   "
@@ -104,13 +131,13 @@ def lines_of(made: Made, budget_mb: float) -> list[str]:
 
 
 class _Clock:
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        self._say(name)
+        self._progress(name)
         start = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - start, 2)

@@ -9,26 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_build.apk_parts import kotlin_stdlib, r8
+from android_build.fetch import kotlin_stdlib, r8
 from android_build.project import Build, pom_property
 from android_build.resources import link_command, write_manifest
 from android_build.tools import run
 
 ABIS = ("arm64-v8a", "x86_64")
 _LIBRARIES = ("tensorflow-lite", "tensorflow-lite-api")
-_PASSWORD = "android"  # of a key that signs nothing but this build's own APKs
+_PASSWORD = "android"  # of a debug key for this build's APKs only
 
 
 @dataclass(frozen=True)
 class ApkFiles:
-    """Where an APK of some ABIs is made."""
+    """The paths of an APK for some ABIs, and of its intermediate files."""
 
     build: Build
     abis: tuple[str, ...]
 
     @property
     def directory(self) -> Path:
-        """What is made on the way."""
+        """The intermediate files."""
         return self.build.directory / "apk" / self.name
 
     @property
@@ -38,12 +38,12 @@ class ApkFiles:
 
     @property
     def assets(self) -> Path:
-        """What goes in as assets: the models."""
+        """The APK's assets: the models."""
         return self.directory / "assets"
 
     @property
     def code(self) -> Path:
-        """The folder of the shrunk code: classes.dex, and more where one does not suffice."""
+        """The folder of the shrunk code: classes.dex, classes2.dex, ..."""
         return self.directory / "dex"
 
     @property
@@ -53,8 +53,9 @@ class ApkFiles:
 
     @property
     def natives_compressed(self) -> bool:
-        """Whether the phone unpacks native libraries on installing. For one ABI, as stores deliver,
-        they lie uncompressed and are mapped from the APK; one file for all would be too large."""
+        """Whether native libraries are compressed, to be extracted at installation. For one ABI
+        they are uncompressed and mapped from the APK, as stores deliver them; a universal APK would
+        be too large that way."""
         return len(self.abis) > 1
 
 
@@ -78,7 +79,7 @@ def build_apk(files: ApkFiles) -> None:
 
 
 def _link(files: ApkFiles, base: Path) -> None:
-    """Link resources, manifest and assets; and list what the manifest names, for R8 to keep."""
+    """Link resources, manifest and assets; write R8 rules that keep the manifest's classes."""
     manifest = files.directory / "AndroidManifest.xml"
     write_manifest(files.build, manifest, extract_natives=files.natives_compressed)
     command = link_command(files.build, manifest, files.assets, base)
@@ -94,7 +95,7 @@ def _shrink(files: ApkFiles) -> None:
     _jar(build.directory / "classes", app)
     aars = [build.directory / "aar" / name for name in _LIBRARIES]
     own = build.app / "proguard-rules.pro"
-    # As Gradle's plugin takes them: those of the library, the app, its manifest and the runtimes.
+    # The same as in Gradle's plugin: those of the library, the app, its manifest and the runtimes.
     rules = [
         build.library / "consumer-rules.pro",
         *([own] if own.is_file() else []),
@@ -122,12 +123,12 @@ def _jar(classes: Path, jar: Path) -> None:
 
 
 def _jdk() -> Path:
-    """Return the home of the JDK that `javac` is of."""
+    """Return the home of the JDK that `javac` belongs to."""
     return Path(os.path.realpath(shutil.which("javac") or "")).parents[1]
 
 
 def _pack(files: ApkFiles, base: Path) -> None:
-    """Add code and natives to what aapt2 linked."""
+    """Add code and native libraries to the APK that aapt2 linked."""
     way = zipfile.ZIP_DEFLATED if files.natives_compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(base, "a") as archive:
         for dex in sorted(files.code.glob("*.dex")):

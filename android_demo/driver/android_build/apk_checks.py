@@ -1,4 +1,4 @@
-"""The finished APK, looked at by other tools than those that made it, and read back."""
+"""Checks of the finished APK, by other tools than those that made it, and by reading it back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_build.apk_build import ApkFiles
-from android_build.apk_parts import api
 from android_build.dex import dex_of_apk
 from android_build.elf import PAGE_16K, page_alignment
-from android_build.members import REVIEWED, judge, read_reviewed
+from android_build.fetch import api
+from android_build.members import REVIEWED, find_problems, read_reviewed
 from android_build.project import ANDROID, pom_property
 from android_build.public_api import read_api
 from android_build.tools import output_of
@@ -25,11 +25,11 @@ _NAME = "{http://schemas.android.com/apk/res/android}name"
 
 @dataclass(frozen=True)
 class Check:
-    """One look at the APK. `passed` is None for what is told and judged by nobody."""
+    """One check of the APK. `passed` is None for information only."""
 
     name: str
     passed: bool | None
-    told: str
+    detail: str
 
 
 def check_apk(files: ApkFiles) -> list[Check]:
@@ -45,19 +45,19 @@ def require_passed(checks: list[Check], files: ApkFiles) -> None:
     """
     for check in checks:
         if check.passed is False:
-            raise GateFailedError(f"{check.name}: {check.told}", where=str(files.apk))
+            raise GateFailedError(f"{check.name}: {check.detail}", where=str(files.apk))
 
 
 def _signature(files: ApkFiles) -> Iterator[Check]:
     command = ["apksigner", "verify", "--verbose", "--min-sdk-version", pom_property("min.sdk")]
-    code, told = output_of([*command, files.apk])
-    schemes = re.findall(r"Verified using v([\d.]+) scheme .*: true", told)
+    code, output = output_of([*command, files.apk])
+    schemes = re.findall(r"Verified using v([\d.]+) scheme .*: true", output)
     passed = code == 0 and {"2", "3"} <= set(schemes)
-    yield Check("apksigner verify", passed, f"schemes v{', v'.join(schemes)}" if passed else told)
+    yield Check("apksigner verify", passed, f"schemes v{', v'.join(schemes)}" if passed else output)
 
 
 def _badging(files: ApkFiles) -> Iterator[Check]:
-    code, told = output_of([files.build.aapt2, "dump", "badging", files.apk])
+    code, output = output_of([files.build.aapt2, "dump", "badging", files.apk])
     package = re.escape(files.build.package)
     wanted = {
         "package": rf"package: name='{package}'",
@@ -66,42 +66,44 @@ def _badging(files: ApkFiles) -> Iterator[Check]:
         "launcher": rf"launchable-activity: name='{package}\.\w+'",
         "ABIs": "native-code: " + " ".join(f"'{abi}'" for abi in files.abis) + "(?m:$)",
     }
-    missing = [name for name, pattern in wanted.items() if not re.search(pattern, told)]
+    missing = [name for name, pattern in wanted.items() if not re.search(pattern, output)]
     passed = code == 0 and not missing
-    shown = [re.search(pattern, told) for pattern in wanted.values()]
+    shown = [re.search(pattern, output) for pattern in wanted.values()]
     what = "; ".join(match.group(0) for match in shown if match)
-    yield Check("aapt2 dump badging", passed, what if passed else f"lacks {missing}: {told[:300]}")
+    yield Check(
+        "aapt2 dump badging", passed, what if passed else f"lacks {missing}: {output[:300]}"
+    )
 
 
 def _aligned(files: ApkFiles) -> Iterator[Check]:
-    code, told = output_of(["zipalign", "-c", "-p", "4", files.apk])
+    code, output = output_of(["zipalign", "-c", "-p", "4", files.apk])
     how = "compressed" if files.natives_compressed else "uncompressed, on pages of 4 KB"
-    yield Check("zipalign -c -p 4", code == 0, f"natives {how}" if code == 0 else told[-300:])
+    yield Check("zipalign -c -p 4", code == 0, f"natives {how}" if code == 0 else output[-300:])
 
 
 def _code(files: ApkFiles) -> Iterator[Check]:
     dex = dex_of_apk(files.apk)
-    told = f"{len(dex.classes)} classes, {dex.call_sites} call sites"
-    yield Check("no invoke-custom", dex.call_sites == 0, told)
+    detail = f"{len(dex.classes)} classes, {dex.call_sites} call sites"
+    yield Check("no invoke-custom", dex.call_sites == 0, detail)
     named = components(files.directory / "AndroidManifest.xml")
     lost = [name for name in named if name.replace(".", "/") not in dex.classes]
-    told = f"{len(named)} of {len(named)}"
-    yield Check("the manifest's classes are in the code", not lost, _some(lost) or told)
+    detail = f"{len(named)} of {len(named)}"
+    yield Check("the manifest's classes are in the code", not lost, _some(lost) or detail)
     oldest, newest = (read_api(api(files.build, level)) for level in ("min.sdk", "api.sdk"))
     reviewed = read_reviewed(files.build.library) | read_reviewed(files.build.app)
-    found = judge(dex, oldest, newest, reviewed)
-    told = f"{found.checked} members looked up in the API of Android's level"
-    known = f"{told} {pom_property('api.sdk')}"
+    found = find_problems(dex, oldest, newest, reviewed)
+    detail = f"{found.checked} members looked up in the API of Android's level"
+    known = f"{detail} {pom_property('api.sdk')}"
     yield Check("no hidden API", not found.hidden, _some(found.hidden) or known)
-    # Another app may leave out what the library's list names; the demo keeps its lists short.
+    # An entry that another app does not use is fine; for the demo it is stale.
     stale = found.unused if files.build.app.is_relative_to(ANDROID) else ()
     wrong = [*found.unguarded, *(f"{name} (unused)" for name in stale)]
-    known = f"{told} {pom_property('min.sdk')}; {len(reviewed)} newer ones are reviewed"
+    known = f"{detail} {pom_property('min.sdk')}; {len(reviewed)} newer ones are reviewed"
     yield Check(f"newer API is in {REVIEWED}", not wrong, _some(wrong) or known)
 
 
 def components(manifest: Path) -> list[str]:
-    """Return the classes that a manifest names: Android makes objects of them by name."""
+    """Return the classes that a manifest names: Android instantiates them by name."""
     root = ElementTree.parse(manifest).getroot()
     kinds = ("application", "activity", "provider", "receiver", "service", "instrumentation")
     names = [entry.get(_NAME) for kind in kinds for entry in root.iter(kind)]
@@ -115,7 +117,7 @@ def _some(names: list[str] | tuple[str, ...]) -> str:
 
 
 def _pages(files: ApkFiles) -> Iterator[Check]:
-    """Tell what pages the natives fit: TensorFlow Lite's are built by others, and small ones."""
+    """Report the page size that each native library fits; it can't be changed here."""
     with zipfile.ZipFile(files.apk) as archive:
         for name in archive.namelist():
             if name.startswith("lib/"):

@@ -1,4 +1,4 @@
-"""What an APK's bytes are: by part, as they lie in the file."""
+"""The size of an APK by part, compressed as in the file."""
 
 from __future__ import annotations
 

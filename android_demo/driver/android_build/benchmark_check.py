@@ -1,4 +1,4 @@
-"""What the app's benchmark left behind, read by the harness's own types."""
+"""Checks the files that the app's benchmark tests wrote, by the harness's own types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from android_build.benchmark_requests import RUNS, entrant_of, packaged_artifacts
+from android_build.benchmark_requests import RUNS, candidate_of, packaged_artifacts
 from android_build.project import Build
 from lolvit.errors import GateFailedError
 from lolvit_benchmarks.analysis import statistics as stats
@@ -25,10 +25,10 @@ _PHONE_FOLDER = "/storage/emulated/0/Android/data/org.lolvit.demo/files/bench"
 
 
 def check_benchmark(build: Build) -> list[dict[str, object]]:
-    """Read what the tests that ran have left in `bench`; return the figures found.
+    """Read what the tests wrote into `bench`, and return the figures.
 
     Raises:
-        GateFailedError: an answer is not what the harness takes, or its figures are not Python's.
+        GateFailedError: the harness rejects an answer, or its figures differ from Python's.
         UserError: a shared result is no result document.
         ValidationError: an answer is not of its schema.
     """
@@ -66,16 +66,16 @@ def _largest_difference(build: Build, runtime: str, recording: DeviceRecording) 
     models = sorted(path.parent for path in build.assets.glob("lolvit/*/manifest.json"))
     worst = 0.0
     for model, artifact in packaged_artifacts(runtime, models):
-        expected = entrant_of(build.fixtures / "bench" / "files", model, artifact).logits
+        expected = candidate_of(build.fixtures / "bench" / "files", model, artifact).logits
         got = np.asarray(recording.entrant(model.name).logits)
         worst = max(worst, float(np.abs(got - expected).max()))
     return worst
 
 
 def _facts(path: Path) -> dict[str, object]:
-    """Check all but the folder, which is a desktop's here and none that a phone has."""
-    told = json.loads(path.read_bytes())
-    facts = Facts.model_validate(told | {"folder": _PHONE_FOLDER})
+    """Check the facts, with a phone's folder in place of the desktop's."""
+    document = json.loads(path.read_bytes())
+    facts = Facts.model_validate(document | {"folder": _PHONE_FOLDER})
     return {"harness": "facts taken", "runtimes": dict(facts.runtimes)}
 
 

@@ -1,4 +1,4 @@
-"""Requests as the harness makes them, for the app's entry point to be run on."""
+"""Requests as the harness makes them, as input for tests of the app's entry point."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ RUNS = {"litert": "0123456789abcdef", "ort": "fedcba9876543210"}
 
 
 @dataclass(frozen=True)
-class InspectedCandidate:
-    """A packaged model as the harness hands it to the app, and Python's logits."""
+class Candidate:
+    """A packaged model as the harness sends it to the app, and Python's logits."""
 
     request: RequestEntrant
     logits: np.ndarray
@@ -47,12 +47,12 @@ def write_requests(folder: Path, models: list[Path]) -> None:
 def request_of(files: Path, runtime: str, models: list[Path]) -> DeviceRequest:
     """Return a request that measures all models, their files put into `files`."""
     found = packaged_artifacts(runtime, models)
-    entrants = tuple(entrant_of(files, model, artifact).request for model, artifact in found)
-    there = [RequestSlot(entrant=e.name, settling=1, burst=n + 2) for n, e in enumerate(entrants)]
+    candidates = tuple(candidate_of(files, model, artifact).request for model, artifact in found)
+    there = [RequestSlot(entrant=e.name, settling=1, burst=n + 2) for n, e in enumerate(candidates)]
     return DeviceRequest(
         runtime=runtime,
         threads=1,
-        entrants=entrants,
+        entrants=candidates,
         warm_up_runs=2,
         warm_up_s=0.05,
         slots=(*there, *reversed(there)),
@@ -60,15 +60,15 @@ def request_of(files: Path, runtime: str, models: list[Path]) -> DeviceRequest:
 
 
 def packaged_artifacts(runtime: str, models: list[Path]) -> Iterator[tuple[Path, Artifact]]:
-    """Give each model's folder that has an fp32 artifact for a runtime, with that."""
+    """Yield each model's folder with its fp32 artifact for a runtime, if it has one."""
     for model in models:
         artifact = read_manifest(model).find(RUNTIMES[runtime], "fp32")
         if artifact is not None:
             yield model, artifact
 
 
-def entrant_of(files: Path, model: Path, artifact: Artifact) -> InspectedCandidate:
-    """Put an artifact and its input into `files`; return what is asked of it."""
+def candidate_of(files: Path, model: Path, artifact: Artifact) -> Candidate:
+    """Put an artifact and its input into `files`; return its part of a request."""
     path = check_artifact(model, artifact)
     image = prepare_input(open_photo(None), read_manifest(model).preprocessing, artifact)
     data = image.astype("<f4").tobytes()
@@ -85,7 +85,7 @@ def entrant_of(files: Path, model: Path, artifact: Artifact) -> InspectedCandida
     outputs = session.run({artifact.image.name: image})
     logits = np.ravel(outputs[artifact.outputs[0].name]).astype(np.float32, copy=False)
     session.close()
-    return InspectedCandidate(request, logits)
+    return Candidate(request, logits)
 
 
 def _file(files: Path, suffix: str, content: bytes) -> RequestFile:

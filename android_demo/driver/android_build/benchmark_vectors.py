@@ -1,4 +1,4 @@
-"""What the harness's statistics say of made-up measurements, to compare the app's own with."""
+"""The harness's statistics of made-up measurements, as reference values for the app's."""
 
 from __future__ import annotations
 
@@ -115,6 +115,6 @@ def _plan(name: str, runs: tuple[float, ...]) -> dict[str, Any]:
     return {
         "profile": name,
         "runs": runs,
-        "settling": [warm_up_iterations(run) for run in runs],
+        "slot_warm_up_runs": [warm_up_iterations(run) for run in runs],
         "plan": {name: getattr(plan, name) for name in ("blocks", "rounds", "burst", "seconds")},
     }

@@ -1,4 +1,4 @@
-"""The driver's command line: `fetch`, `test` and `apk`."""
+"""The driver's command line: `fetch`, `test`, `screens` and `apk`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _build_dir = click.option(
     type=click.Path(path_type=Path),
     default=ANDROID / "target",
     show_default="android_demo/target",
-    help="Where everything is made; builds side by side each need their own.",
+    help="The build's directory; concurrent builds each need their own.",
 )
 _repository = click.option(
     "--repository",
@@ -28,14 +28,14 @@ _repository = click.option(
 
 @click.group()
 def cli() -> None:
-    """Build and test the Android app without Google's SDK: Java 17 and Maven do."""
+    """Build and test the Android app with Java 17 and Maven, without Google's SDK."""
 
 
 @cli.command()
 @_build_dir
 @_repository
 def fetch(build_dir: Path, repository: Path) -> None:
-    """Bring the libraries and tools of the build here (about 480 MB the first time)."""
+    """Fetch the libraries and tools of the build (about 480 MB the first time)."""
     from android_build.fetch import fetch as fetch_parts
 
     build = Build(build_dir.resolve(), repository.resolve())
@@ -53,13 +53,10 @@ def fetch(build_dir: Path, repository: Path) -> None:
     show_default="BUILD_DIR/models",
     help="Where exported models are, or are to be written.",
 )
-@click.option(
-    "--only", metavar="CLASS", help="Run the test classes of this name alone (* matches)."
-)
+@click.option("--only", metavar="CLASS", help="Run only the test classes of this name (* matches).")
 def test(build_dir: Path, repository: Path, models: Path | None, only: str | None) -> None:
     """Compile the library and the app, and run their tests on real artifacts."""
-    from android_build.report import print_outcome
-    from android_build.testing import prepare, run_tests
+    from android_build.testing import prepare, print_outcome, run_tests
 
     build = Build(build_dir.resolve(), repository.resolve())
     prepare(build, (models or build.directory / "models").resolve())
@@ -76,7 +73,7 @@ def test(build_dir: Path, repository: Path, models: Path | None, only: str | Non
     help="Where the pictures go.",
 )
 def screens(build_dir: Path, to: Path) -> None:
-    """Put what the last tests rendered of the app into the docs' pictures."""
+    """Make the docs' pictures from the screens that the last tests rendered."""
     from android_build.screens import write_pictures
 
     for name, size in write_pictures(build_dir.resolve() / "screens", to).items():
@@ -99,7 +96,7 @@ def screens(build_dir: Path, to: Path) -> None:
     "abis",
     multiple=True,
     type=click.Choice(["arm64-v8a", "x86_64"]),
-    help="Native libraries of this processor alone. By default of both.",
+    help="Only native libraries of this ABI. By default both.",
 )
 @click.option("--budget", metavar="MB", default=15.0, show_default=True, help="Largest size.")
 def apk(
@@ -109,17 +106,17 @@ def apk(
 
     Besides Java and Maven it needs zipalign and apksigner.
     """
-    from android_build.apk import judge_apk, lines_of, make_apk
+    from android_build.apk import lines_of, make_apk, require_valid
     from android_build.apk_build import ABIS
 
     build = Build(build_dir.resolve(), repository.resolve())
     made = make_apk(build, models, abis or ABIS, lambda step: click.echo(f"{step} ...", err=True))
     click.echo("\n".join(lines_of(made, budget)))
-    judge_apk(made, budget)
+    require_valid(made, budget)
 
 
 def main() -> int:
-    """Run the command line and return its exit code: 0, or that of the failure, in one line."""
+    """Run the command line and return its exit code; a failure is printed as one line."""
     try:
         cli.main(standalone_mode=False)
     except LolvitError as failure:

@@ -15,7 +15,7 @@ from pathlib import Path
 from lolvit.errors import UserError
 
 _NO_INDEX = 0xFFFFFFFF
-_CALL_SITES = 0x0007  # what a map entry of call sites is called: those of invoke-custom
+_CALL_SITES = 0x0007  # type of the map entry of call sites (invoke-custom)
 _SECTIONS = struct.Struct("<56xIIIIIIIIIIII")  # sizes and offsets, behind magic and checksums
 _MAP_OFFSET = 52
 
@@ -42,7 +42,7 @@ class DexClass:
 
 @dataclass(frozen=True)
 class Dex:
-    """What one dex file holds, or several together."""
+    """The contents of one dex file, or of several together."""
 
     classes: dict[str, DexClass]
     references: tuple[Reference, ...]  # its own members among them
@@ -51,7 +51,7 @@ class Dex:
 
 
 def read_dex(data: bytes, where: str) -> Dex:
-    """Return what a dex file defines and refers to; `where` names it in messages.
+    """Parse a dex file: its definitions and references; `where` names it in messages.
 
     Raises:
         UserError: it is no dex file, or cut short.
@@ -65,7 +65,7 @@ def read_dex(data: bytes, where: str) -> Dex:
 
 
 def dex_of_apk(apk: Path) -> Dex:
-    """Return what all dex files of an APK hold together.
+    """Parse all dex files of an APK together.
 
     Raises:
         UserError: one of them is damaged, or there is none.

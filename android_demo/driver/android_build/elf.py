@@ -1,4 +1,4 @@
-"""What pages a native library fits: the alignment of its segments, read from the file."""
+"""The page sizes that a native library supports: the alignment of its segments in the ELF file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from lolvit.errors import UserError
 
 PAGE_16K = 16 * 1024
 _IDENT = struct.Struct("<4sBB")  # magic, class (1: 32-bit, 2: 64-bit), byte order (1: little)
-_LOAD = 1  # p_type of what is mapped
+_LOAD = 1  # p_type of a mapped segment
 # By class: of the header (e_phoff, e_phentsize, e_phnum) and of a program header (p_type, p_align).
 _HEADER = {1: struct.Struct("<28xI10xHH"), 2: struct.Struct("<32xQ14xHH")}
 _SEGMENT = {1: struct.Struct("<I24xI"), 2: struct.Struct("<I44xQ")}
 
 
 def page_alignment(data: bytes, where: str) -> int:
-    """Return the bytes that a library's segments are aligned to: the least of them counts. A device
-    with larger pages refuses the library. `where` names it in messages.
+    """Return the smallest alignment of a library's segments, in bytes. A device
+    with larger pages rejects the library. `where` names it in messages.
 
     Raises:
         UserError: it is no little-endian ELF file, or cut short.

@@ -1,4 +1,5 @@
-"""What the build takes from Maven: fetched once, unpacked into the build's directory."""
+"""What the build takes from Maven: fetched once, unpacked into the build's directory; for an APK
+also R8, and Android's public API by level."""
 
 from __future__ import annotations
 
@@ -6,15 +7,17 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-from android_build.project import POM, Build
+from android_build.project import POM, Build, pom_property
 from android_build.tools import require, run
 
+# The programs that making an APK needs.
+APK_PROGRAMS = ("java", "javac", "mvn", "keytool", "zipalign", "apksigner")
 _AARS = ("tensorflow-lite", "tensorflow-lite-api", "monitor")
 _AAPT2 = "prebuilt/linux/aapt2_64"
 
 
 def fetch(build: Build) -> None:
-    """Bring every library and tool into the build's directory, unless this pom.xml's are there.
+    """Fetch every library and tool into the build's directory, unless done for this pom.xml.
 
     Raises:
         UserError: Java or Maven is missing.
@@ -32,6 +35,38 @@ def fetch(build: Build) -> None:
     _unpack(build.fetched / "apktool-lib.jar", build.directory / "aapt2", prefix=_AAPT2)
     build.aapt2.chmod(0o755)
     stamp.write_text(digest)
+
+
+def fetch_apk_parts(build: Build) -> None:
+    """Fetch what an APK needs besides, unless done for this pom.xml.
+
+    Raises:
+        DeviceError: Maven could not get a part.
+    """
+    stamp = build.fetched / ".apk-complete"
+    digest = hashlib.sha256(POM.read_bytes()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == digest:
+        return
+    goal = build.maven("dependency:copy@apk")
+    run(goal, log=build.logs / "fetch-apk.log", what="fetching the APK's tools")
+    stamp.write_text(digest)
+
+
+def r8(build: Build) -> Path:
+    """The jar of R8, which compiles class files to a shrunk dex file."""
+    return build.fetched / "r8.jar"
+
+
+def api(build: Build, level: str) -> Path:
+    """The public API of a level: `min.sdk`, or `api.sdk` for the newest that is published."""
+    return build.fetched / f"api-{pom_property(level)}.signature"
+
+
+def kotlin_stdlib(build: Build) -> Path:
+    """Kotlin's library, from Maven's repository."""
+    version = pom_property("kotlin.version")
+    folder = build.repository / "org" / "jetbrains" / "kotlin" / "kotlin-stdlib" / version
+    return folder / f"kotlin-stdlib-{version}.jar"
 
 
 def _unpack(archive: Path, folder: Path, prefix: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What Python makes of photos, for the Kotlin tests to compare with: levels, inputs and logits."""
+"""Python's results on photos, as reference values for the Kotlin tests: levels, inputs, logits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from android_build.digits import DIGIT, digit
-from android_build.photos import Photo, make_photos
+from android_build.photos import DIGIT, Photo, digit, make_photos
 from lolvit.manifest import (
     Artifact,
     Layout,
@@ -33,7 +32,7 @@ SETTINGS = {
         size=(96, 96), crop_pct=1.0, interpolation="bilinear", mean=_MEAN, std=_STD
     ),
 }
-_WITH_INPUTS = "tall"  # floats are written for the smallest alone
+_WITH_INPUTS = "tall"  # float inputs are written for the smallest only
 # What is run through whole models.
 MODEL_PHOTOS = (
     "full.png",
@@ -67,7 +66,7 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
 
 
 def _vector(folder: Path, photo: Photo) -> dict[str, Any]:
-    """Write what each of `SETTINGS` makes of a photo."""
+    """Write the levels of a photo for each of `SETTINGS`, and its inputs for one of them."""
     image = load_encoded(photo.data, photo.name)
     levels: dict[str, str] = {}
     for name, preprocessing in SETTINGS.items():
@@ -112,7 +111,7 @@ def _logits(folder: Path, model: Path) -> list[dict[str, Any]]:
 def _run(
     folder: Path, model: Path, artifact: Artifact, preprocessing: Preprocessing
 ) -> dict[str, str]:
-    """Write a packaged artifact's logits of each of `MODEL_PHOTOS`, one thread."""
+    """Write a packaged artifact's logits for each of `MODEL_PHOTOS`, computed with one thread."""
     session = open_session(_RUNTIMES[artifact.format], check_artifact(model, artifact), artifact)
     written: dict[str, str] = {}
     for name in MODEL_PHOTOS:

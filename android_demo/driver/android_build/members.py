@@ -1,4 +1,4 @@
-"""Which members of Android's framework an APK's code refers to, and whether an app may use them."""
+"""Checks the members of Android's framework that an APK's code uses against the public API."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ _OBJECT = "java/lang/Object"
 
 @dataclass(frozen=True)
 class Findings:
-    """What an app may not use, or only behind a test of the version, as sorted texts."""
+    """Members that an app must not use, or only behind a version test, sorted."""
 
-    hidden: tuple[str, ...]  # no public API: may be missing or refused on any phone
+    hidden: tuple[str, ...]  # no public API: may be missing or blocked on any phone
     unguarded: tuple[str, ...]  # newer than the oldest version, and not reviewed
     unused: tuple[str, ...]  # reviewed, and no longer referred to
     checked: int
 
 
-def judge(dex: Dex, oldest: PublicApi, newest: PublicApi, reviewed: Iterable[str]) -> Findings:
+def find_problems(
+    dex: Dex, oldest: PublicApi, newest: PublicApi, reviewed: Iterable[str]
+) -> Findings:
     """Look up every reference out of a dex file in the public API of two levels."""
     outer = [reference for reference in dex.references if not _inside(dex, reference)]
     lookups = [_Lookup(dex, reference) for reference in outer if not _optional(reference.owner)]

@@ -1,4 +1,4 @@
-"""The models that the tests package: exported once, then linked into a build's assets."""
+"""The models of the tests: exported once, then linked into a build's assets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lolvit_runtimes.android_assets import PackageOptions, package
 
 @dataclass(frozen=True)
 class TestModel:
-    """A folder that `lolvit export` writes, and the arguments that make it write that."""
+    """A folder that `lolvit export` writes, and its arguments."""
 
-    __test__ = False  # pytest takes it for a test by its name
+    __test__ = False  # or pytest collects it by its name
 
     folder: str
     arguments: tuple[str, ...]
@@ -65,5 +65,5 @@ def package_models(models: Path, assets: Path) -> list[Path]:
         UserError: a manifest or an artifact is damaged.
     """
     shutil.rmtree(assets / "lolvit", ignore_errors=True)
-    wish = PackageOptions(formats=FORMATS)
-    return [package(models / model.folder, assets, wish).folder for model in TEST_MODELS]
+    options = PackageOptions(formats=FORMATS)
+    return [package(models / model.folder, assets, options).folder for model in TEST_MODELS]

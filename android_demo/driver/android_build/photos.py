@@ -1,24 +1,35 @@
-"""Photos for the tests of preprocessing, made from one that scikit-image carries."""
+"""Photos for the tests: of preprocessing, made from one that scikit-image carries, and a digit."""
 
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from android_build.icc import display_p3
+from lolvit_data import digits
 from lolvit_data.bundled import bundled_photo
 
+DIGIT = "digit-2.png"
+_DIGIT_CLASS, _DIGIT_INDEX = 2, 3
 _ORIENTATION = 0x0112  # the EXIF tag
+_COLORANTS = {
+    b"rXYZ": (0.51512, 0.24120, -0.00105),
+    b"gXYZ": (0.29198, 0.69225, 0.04189),
+    b"bXYZ": (0.15710, 0.06657, 0.78407),
+    b"wtpt": (0.96420, 1.0, 0.82491),
+}
+_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_ICC_HEADER = 128
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An encoded photo, by how many levels a phone may differ from Pillow, and whether it decodes
-    every pixel (1) or every second one in each direction (2)."""
+    """An encoded photo; by how many levels a phone's decoder may differ from Pillow; its
+    subsampling: every pixel (1), or every second one in each direction (2)."""
 
     name: str
     data: bytes
@@ -35,8 +46,16 @@ def make_photos() -> list[Photo]:
     return photos
 
 
+def digit() -> bytes:
+    """Return a handwritten digit as PNG: a test image of the set that `lolvit_xx.digits` was
+    trained on, for the app's pictures."""
+    test = digits.load("test")
+    twos = [i for i, label in zip(test.images, test.labels, strict=True) if label == _DIGIT_CLASS]
+    return _encoded(twos[_DIGIT_INDEX], "PNG")
+
+
 def _sizes(rgb: Image.Image) -> Iterator[Photo]:
-    """Odd, tiny, elongated, exactly the input's."""
+    """Odd, tiny and elongated sizes, and the input's own."""
     yield _png("full", rgb)
     for width, height in [
         *((1, 1), (3, 2), (2, 7), (17, 40), (64, 64), (97, 65), (256, 256)),
@@ -46,7 +65,7 @@ def _sizes(rgb: Image.Image) -> Iterator[Photo]:
 
 
 def _modes(rgb: Image.Image) -> Iterator[Photo]:
-    """Grey, palette, transparency: what Pillow stores them as."""
+    """Grey, palette, transparency."""
     small = rgb.resize((151, 103))
     grey = small.convert("L")
     ramp = Image.fromarray(np.tile(np.linspace(0, 255, 151).astype(np.uint8), (103, 1)))
@@ -77,8 +96,8 @@ def _formats(rgb: Image.Image) -> Iterator[Photo]:
     }.items():
         yield _jpeg(name, small, **options)
     yield _jpeg("grey", small.convert("L"), quality=90)
-    yield _jpeg("display-p3", small, quality=90, icc_profile=display_p3())
-    yield _png("display-p3", small, icc_profile=display_p3())
+    yield _jpeg("display-p3", small, quality=90, icc_profile=_display_p3())
+    yield _png("display-p3", small, icc_profile=_display_p3())
 
 
 def _orientations(rgb: Image.Image) -> Iterator[Photo]:
@@ -94,7 +113,7 @@ def _orientations(rgb: Image.Image) -> Iterator[Photo]:
 
 
 def _large(rgb: Image.Image) -> Iterator[Photo]:
-    """As phones take them: decoded whole, and beyond what is."""
+    """Of a phone's size: 12 megapixels, decoded whole, and 24, which are subsampled."""
     large = rgb.resize((4000, 3000))
     yield _png("12-megapixels", large, compress_level=1)
     turned = Image.Exif()
@@ -118,3 +137,32 @@ def _encoded(image: Image.Image, format: str, **options: object) -> bytes:
     save: Callable[..., None] = image.save
     save(stream, format, **options)
     return stream.getvalue()
+
+
+def _display_p3() -> bytes:
+    """Return a colour profile as phones write it into photos: Display P3, ICC version 2.
+
+    The colorants are Display P3's primaries adapted to D50; the curve is sRGB's, as ICC.1:2010
+    encodes a parametric one (type 3).
+    """
+    curve = b"para" + bytes(4) + struct.pack(">HH", 3, 0) + _fixed(_CURVE)
+    tags = {name: b"XYZ " + bytes(4) + _fixed(xyz) for name, xyz in _COLORANTS.items()}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    body, table = b"", struct.pack(">I", len(tags))
+    start = _ICC_HEADER + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(value))
+        body += value
+    return _icc_header(start + len(body)) + table + body
+
+
+def _icc_header(size: int) -> bytes:
+    """Return the 128 bytes: a display's profile from RGB to XYZ under D50."""
+    kind = struct.pack(">II", size, 0) + struct.pack(">I", 0x02400000) + b"mntrRGB XYZ "
+    date, rest = struct.pack(">6H", 2026, 1, 1, 0, 0, 0), bytes(28)
+    return (kind + date + b"acsp" + rest + _fixed(_COLORANTS[b"wtpt"])).ljust(_ICC_HEADER, b"\0")
+
+
+def _fixed(values: tuple[float, ...]) -> bytes:
+    """Return numbers as ICC's s15Fixed16."""
+    return b"".join(struct.pack(">i", round(value * 65536)) for value in values)

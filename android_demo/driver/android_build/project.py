@@ -1,4 +1,4 @@
-"""Where the project's and a build's files are, and what pom.xml says."""
+"""The paths of the project and of a build, and pom.xml's properties."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _NAMESPACE = "{http://maven.apache.org/POM/4.0.0}"
 
 @dataclass(frozen=True)
 class Build:
-    """A build's own directory, so that several can stand side by side; Maven's repository; the app
-    that is built, by default the demo, and the copy of the library that it is built with."""
+    """A build: its directory (concurrent builds each need their own), Maven's repository, the app
+    (by default the demo), and the copy of the library that the app uses."""
 
     directory: Path
     repository: Path
@@ -35,7 +35,7 @@ class Build:
 
     @property
     def fetched(self) -> Path:
-        """What Maven copied: AARs and jars to be unpacked."""
+        """AARs and jars that Maven copied, to be unpacked."""
         return self.directory / "fetched"
 
     @property
@@ -50,12 +50,12 @@ class Build:
 
     @property
     def fixtures(self) -> Path:
-        """Photos for the tests, with what Python makes of them."""
+        """Photos for the tests, with Python's results."""
         return self.directory / "fixtures"
 
     @property
     def logs(self) -> Path:
-        """What the tools printed."""
+        """The tools' output."""
         return self.directory / "logs"
 
     @property

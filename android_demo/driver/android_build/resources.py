@@ -1,4 +1,4 @@
-"""The app's resources, compiled and linked by aapt2, and where Robolectric finds them."""
+"""Compiles and links the app's resources with aapt2, and writes Robolectric's configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def link_resources(build: Build) -> None:
     """Make R.java, the manifest and `resources.apk` in the build's directory.
 
     Raises:
-        DeviceError: aapt2 refused a resource or the manifest.
+        DeviceError: aapt2 rejected a resource or the manifest.
     """
     build.generated.mkdir(parents=True, exist_ok=True)
     build.assets.mkdir(parents=True, exist_ok=True)
@@ -53,8 +53,8 @@ def link_command(build: Build, manifest: Path, assets: Path, output: Path) -> li
 
 
 def write_manifest(build: Build, target: Path, *, extract_natives: bool = False) -> None:
-    """Copy the app's manifest with what Gradle's plugin would add and aapt2 needs; native libraries
-    are mapped from the APK, or unpacked on installing."""
+    """Copy the app's manifest with the attributes that Gradle's plugin would add and aapt2 needs;
+    `extract_natives` is whether native libraries are extracted at installation."""
     ElementTree.register_namespace("android", _ANDROID_NS)
     document = ElementTree.parse(build.app / "src" / "main" / "AndroidManifest.xml")
     root = document.getroot()

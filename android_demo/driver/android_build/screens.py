@@ -1,4 +1,4 @@
-"""The docs' pictures of the app: what its tests rendered, side by side and in few colours."""
+"""The docs' pictures of the app: screens that its tests rendered, side by side, in a palette."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEIGHT = 1000  # pixels of each screen
 _GAP = 24
 _BEHIND = (128, 136, 144)
 _COLOURS = 256
-_EXACT = 48  # of them: the commonest
+_EXACT = 48  # of them: the most frequent ones, kept exactly
 
 Numbers = npt.NDArray[np.int64]
 
@@ -41,7 +41,7 @@ def write_pictures(screens: Path, target: Path) -> dict[str, int]:
     for name, parts in PICTURES.items():
         data = _encoded(_side_by_side([_open(screens / f"{part}.png") for part in parts]))
         if len(data) > BUDGET:
-            raise GateFailedError(f"{name}.png has {len(data)} bytes, at most {BUDGET} are wanted")
+            raise GateFailedError(f"{name}.png has {len(data)} bytes, the limit is {BUDGET}")
         write_atomic(target / f"{name}.png", data)
         written[name] = len(data)
     return written
@@ -89,6 +89,6 @@ def _counted(packed: Numbers) -> tuple[Numbers, Numbers, Numbers]:
 
 
 def _palette(picture: Image.Image, common: Numbers) -> Numbers:
-    """Return a palette with the commonest colours as they are: areas keep theirs exactly."""
+    """Return a palette that contains the most frequent colours exactly."""
     rest = picture.quantize(_COLOURS - len(common), Image.Quantize.MAXCOVERAGE).getpalette() or []
     return np.concatenate([common, np.array(rest).reshape(-1, 3)])

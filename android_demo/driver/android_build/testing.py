@@ -1,4 +1,4 @@
-"""`test`: everything compiled, and the Robolectric tests run on real artifacts."""
+"""`test`: compiles library and app, and runs the Robolectric tests on real artifacts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import click
 
 from android_build.benchmark_check import check_benchmark
 from android_build.benchmark_requests import write_requests
@@ -76,6 +78,14 @@ def run_tests(build: Build, only: str | None) -> Outcome:
     return replace(outcome, figures=(*outcome.figures, *check_benchmark(build)))
 
 
+def print_outcome(outcome: Outcome) -> None:
+    """Print the parity figures and the number of tests."""
+    for figure in outcome.figures:
+        click.echo("parity: " + ", ".join(f"{key} {value}" for key, value in figure.items()))
+    passed = outcome.tests - outcome.skipped
+    click.echo(f"android: {passed} passed, {outcome.skipped} skipped in {outcome.seconds:.0f} s")
+
+
 def _outcome(build: Build, seconds: float) -> Outcome:
     reports = build.directory / "surefire-reports"
     suites = [ElementTree.parse(path).getroot() for path in sorted(reports.glob("TEST-*.xml"))]
@@ -92,11 +102,11 @@ def _outcome(build: Build, seconds: float) -> Outcome:
 
 
 def _newer(made: Path, sources: list[Path]) -> bool:
-    """Whether a file was made after all that it is made from."""
+    """Whether a file is newer than all of its sources."""
     return made.is_file() and all(p.stat().st_mtime < made.stat().st_mtime for p in sources)
 
 
 def _sources() -> list[Path]:
-    names = ("fixtures.py", "photos.py", "icc.py", "digits.py")
+    names = ("fixtures.py", "photos.py")
     benchmark = ("benchmark_vectors.py", "benchmark_requests.py")
     return [Path(__file__).with_name(name) for name in (*names, *benchmark)]

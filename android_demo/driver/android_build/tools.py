@@ -1,4 +1,4 @@
-"""Programs of other people: whether they are here, and running them."""
+"""External programs: finding and running them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = {
 
 
 def require(programs: Sequence[str]) -> None:
-    """Look for programs.
+    """Check that programs are installed.
 
     Raises:
         UserError: some are missing; it names the command that adds them all.
@@ -39,7 +39,7 @@ def run(command: Sequence[str | Path], *, log: Path, what: str, cwd: Path | None
     """Run a program with its output in a file.
 
     Raises:
-        DeviceError: it failed; the message has the line of the log that says why.
+        DeviceError: it failed; the message has the reason from the log.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as stream:
@@ -58,7 +58,7 @@ def _reason(log: Path) -> str:
     """Return the first line that a tool marks as an error, or its last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     marked = [line for line in lines if "error" in line.lower()]
-    return (marked or lines or ["it said nothing"])[0 if marked else -1]
+    return (marked or lines or ["it printed nothing"])[0 if marked else -1]
 
 
 def output_of(command: Sequence[str | Path]) -> tuple[int, str]:

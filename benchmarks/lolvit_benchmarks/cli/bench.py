@@ -194,7 +194,7 @@ def baseline_of(model: str) -> str:
     variant = VARIANTS.get(model)
     if variant is None:
         raise UserError(f"no model to compare '{model}' with", remedy="add --against mobilevit_xs")
-    return variant.twin
+    return variant.baseline
 
 
 def _names(text: str) -> list[str]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from lolvit_export.lint.accelerators import ACCELERATORS, Accelerator, accelerators_of, read
 from lolvit_export.lint.graph import Graph, Operation, Tensor
 from lolvit_export.lint.rules import Finding, Rule, apply
-from lolvit_export.lint.targets import TARGETS, Target, read, targets_of
 
 __all__ = [
-    "TARGETS", "Finding", "Graph", "Operation", "Rule", "Target", "Tensor", "apply", "lint", "read",
-    "targets_of",
+    "ACCELERATORS",
+    "Accelerator",
+    "Finding",
+    "Graph",
+    "Operation",
+    "Rule",
+    "Tensor",
+    "accelerators_of",
+    "apply",
+    "lint",
+    "read",
 ]  # fmt: skip
 
 
-def lint(graph: Graph, target: Target) -> list[Finding]:
-    """Return what is known to be wrong with a graph on a target, findings and advice."""
-    return apply(target.name, target.rules, graph)
+def lint(graph: Graph, accelerator: Accelerator) -> list[Finding]:
+    """Return what is known to be wrong with a graph on an accelerator, findings and advice."""
+    return apply(accelerator.name, accelerator.rules, graph)

@@ -1,4 +1,4 @@
-"""Apple's Neural Engine, as far as a Core ML program tells what it can take.
+"""Apple's Neural Engine, as far as it can be known from a Core ML program.
 
 Core ML decides by itself where an operation runs, and only on a device. These rules hold what is
 published about the engine's compiler: for most, `GUIDE` measured it on an M1 (A13 generation) and
@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lolvit_export.lint.graph import Graph, Operation, Tensor
-from lolvit_export.lint.rules import Rule, Site, on
-from lolvit_export.lint.shared import dynamic_sizes, rank_above, shape_text
+from lolvit_export.lint.rules import Rule, Site, dynamic_sizes, on, rank_above, shape_text
 
 GUIDE = "ane-guide.readthedocs.io"
 MATRIX = f"{GUIDE}, appendix A"

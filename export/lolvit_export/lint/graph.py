@@ -16,8 +16,8 @@ Shape = tuple[int | None, ...]  # None: a size that is known only at run time
 class Tensor:
     """A value between operations.
 
-    `shape` is None where the file does not tell the rank. `values` holds the elements, in order,
-    of small constants alone: axes, permutations, paddings.
+    `shape` is None where the file does not hold the rank. `values` holds the elements, in order,
+    of small constants only: axes, permutations, paddings.
     """
 
     name: str

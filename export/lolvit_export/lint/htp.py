@@ -11,8 +11,15 @@ from collections.abc import Iterator
 
 from lolvit_export.lint.graph import Graph, Operation, Tensor
 from lolvit_export.lint.htp_windows import WINDOWS
-from lolvit_export.lint.rules import Rule, Site, on
-from lolvit_export.lint.shared import computed_parameter, dynamic_sizes, outside, rank_above
+from lolvit_export.lint.rules import (
+    Rule,
+    Site,
+    computed_parameter,
+    dynamic_sizes,
+    on,
+    outside,
+    rank_above,
+)
 
 BUILDERS = "onnxruntime/onnxruntime-qnn, core/providers/qnn/builder"
 MEASURED = "measured with onnxruntime-qnn 2.7.0, HTP emulator"

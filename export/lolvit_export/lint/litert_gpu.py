@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from lolvit_export.lint.graph import Graph, Operation
 from lolvit_export.lint.litert_gpu_wrong import WRONG
-from lolvit_export.lint.rules import Rule, on
-from lolvit_export.lint.shared import (
+from lolvit_export.lint.rules import (
+    Rule,
     computed_parameter,
     dynamic_sizes,
     element_type,
+    on,
     outside,
     rank_above,
 )

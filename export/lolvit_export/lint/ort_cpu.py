@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lolvit_export.lint.graph import Graph, Operation
-from lolvit_export.lint.rules import Rule, Site, on
-from lolvit_export.lint.shared import dynamic_sizes
+from lolvit_export.lint.rules import Rule, Site, dynamic_sizes, on
 
 SOURCE = "microsoft/onnxruntime, onnxruntime/core"
 OWN_DOMAINS = ("com.microsoft.", "ai.onnx.ml.", "com.microsoft.nchwc.")

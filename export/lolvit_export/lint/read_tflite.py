@@ -1,4 +1,4 @@
-"""Read a TFLite file as operations, in Python alone and with every offset checked."""
+"""Read a TFLite file as operations, in pure Python and with every offset checked."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ PLACES_SHOWN = 2
 
 
 @dataclass(frozen=True)
-class Linted:
-    """An artifact, the targets that it was linted for, and what was found."""
+class LintResult:
+    """The findings and the advice on one artifact, for all of its `targets`."""
 
     path: str
     format: Format
@@ -26,13 +26,13 @@ class Linted:
     found: tuple[Finding, ...]
 
     def of(self, severity: Severity) -> list[Finding]:
-        """Return the findings, or the advice, alone."""
+        """Return only the findings, or only the advice."""
         return [finding for finding in self.found if finding.severity == severity]
 
 
-def as_document(linted: Iterable[Linted]) -> dict[str, Any]:
+def as_document(results: Iterable[LintResult]) -> dict[str, Any]:
     """Return what `--json` prints."""
-    artifacts = list(linted)
+    artifacts = list(results)
     return {
         "artifacts": [
             {
@@ -48,9 +48,9 @@ def as_document(linted: Iterable[Linted]) -> dict[str, Any]:
     }
 
 
-def _rows(linted: Iterable[Linted], severity: Severity) -> list[dict[str, str]]:
+def _rows(results: Iterable[LintResult], severity: Severity) -> list[dict[str, str]]:
     rows = []
-    for each in linted:
+    for each in results:
         for finding in each.of(severity):
             row: dict[str, str] = {"artifact": each.path} | asdict(finding)
             del row["severity"]
@@ -58,16 +58,16 @@ def _rows(linted: Iterable[Linted], severity: Severity) -> list[dict[str, str]]:
     return rows
 
 
-def tables(linted: Iterable[Linted], severity: Severity) -> list[Table]:
+def tables(results: Iterable[LintResult], severity: Severity) -> list[Table]:
     """Return a table for each artifact with findings (or advice): a row for each rule that applies
     to a kind of operation."""
     title = {"finding": "findings", "advice": "advice"}[severity]
-    result = []
-    for each in linted:
+    shown = []
+    for each in results:
         groups = _groups(each.of(severity))
         if groups:
-            result.append(_table(f"{each.path}: {title}", groups))
-    return result
+            shown.append(_table(f"{each.path}: {title}", groups))
+    return shown
 
 
 def _table(title: str, groups: Iterable[list[Finding]]) -> Table:
@@ -97,8 +97,8 @@ def _places(group: list[Finding]) -> str:
     return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
-def sources(linted: Iterable[Linted], severity: Severity) -> list[str]:
+def sources(results: Iterable[LintResult], severity: Severity) -> list[str]:
     """Return a line for each rule that applied, with where it is from."""
-    found = [finding for each in linted for finding in each.of(severity)]
+    found = [finding for each in results for finding in each.of(severity)]
     lines = {f"{f.target}/{f.rule}: {f.source}": None for f in found}
     return list(lines)

@@ -8,8 +8,14 @@ model of one operation (tests/export/test_lint_xnnpack_measured.py).
 from __future__ import annotations
 
 from lolvit_export.lint.graph import Graph, Operation, Tensor
-from lolvit_export.lint.rules import Rule, on
-from lolvit_export.lint.shared import computed_parameter, dynamic_sizes, outside, rank_above
+from lolvit_export.lint.rules import (
+    Rule,
+    computed_parameter,
+    dynamic_sizes,
+    on,
+    outside,
+    rank_above,
+)
 
 DELEGATE = "google-ai-edge/LiteRT, tflite/delegates/xnnpack/xnnpack_delegate.cc"
 README = "google-ai-edge/LiteRT, tflite/delegates/xnnpack/README.md"

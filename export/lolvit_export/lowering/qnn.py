@@ -13,7 +13,6 @@ from torch.fx import GraphModule
 from lolvit.files import write_atomic
 from lolvit_export.lowering.onnx import to_onnx
 from lolvit_export.lowering.request import Lowered, LoweringRequest
-from lolvit_export.quantization.onnx_joins import joined
 from lolvit_export.rewrites.avg_pool_to_matmul import AvgPoolToMatmul
 from lolvit_export.rewrites.merge_heads_block_diagonal import MergeHeadsBlockDiagonal
 from lolvit_export.rewrites.rewrite import Rewrite, apply_all
@@ -33,17 +32,8 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     ensure_shapes(graph, request.image.shape)
     rewritten, _ = apply_all(HTP_REWRITE, graph)
     names = [spec.name for spec in request.outputs]
-    model = _without_unread(joined(to_onnx(rewritten, names, unfused=_UNFUSED)))
+    model = to_onnx(rewritten, names, unfused=_UNFUSED)
     onnx.checker.check_model(model, full_check=True)
     (precision,) = request.precisions
     write_atomic(request.path(precision), model.SerializeToString())
     return [request.lowered(precision)]
-
-
-def _without_unread(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop, in place, the weights that joining convolutions has left without a reader."""
-    read = {name for node in model.graph.node for name in node.input}
-    kept = [weight for weight in model.graph.initializer if weight.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    return model

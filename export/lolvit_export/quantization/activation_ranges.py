@@ -10,18 +10,24 @@ import numpy as np
 
 from lolvit.errors import UserError
 from lolvit_export.quantization.plan import Method
-from lolvit_export.quantization.ranges import BINS, Histogram, Range, Values, counted, fitted
+from lolvit_export.quantization.ranges import (
+    BINS,
+    Histogram,
+    Range,
+    Values,
+    fit_range,
+    histogram_counts,
+)
 
-# An activation that is zero on every image has no step of its own, and one that is all but zero
-# a step so small that the bias of what reads it, in steps of its input, leaves 32 bits.
+# An activation that is zero on every image has no scale, and one that is nearly zero a scale so
+# small that the bias of what reads it, whose scale is a multiple of it, does not fit into 32 bits.
 _NEGLIGIBLE = 2.0**-20
-# Gives each activation's name and values, image after image. The values are only looked at before
-# the next are asked for.
+# Yields each activation's name and values, image after image; the values are valid until the next.
 Replay = Callable[[], Iterator[tuple[str, Values]]]
 
 
 class ActivationRanges:
-    """Ranges of activations by name, fitted by any method; the model runs twice at most."""
+    """Ranges of activations by name, fit_range by any method; the model runs twice at most."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
@@ -32,7 +38,7 @@ class ActivationRanges:
     def fit(
         self, method: Method, percentile: float | None = None, levels: int = 256
     ) -> Mapping[str, Range]:
-        """Return the range that a method finds for each activation, on a grid of `levels` values.
+        """Return the range that a method finds for each activation, for `levels` integers.
 
         Raises:
             UserError: an activation overflows on an image, or the percentile is not one.
@@ -47,9 +53,9 @@ class ActivationRanges:
     def _fit(self, method: Method, percentile: float | None, levels: int) -> dict[str, Range]:
         extents = self._measured_extents()
         if method == "minmax":
-            return {name: _wide_enough(limits) for name, limits in extents.items()}
+            return {name: _with_zero(limits) for name, limits in extents.items()}
         return {
-            name: _wide_enough(fitted(histogram, method, percentile, levels))
+            name: _with_zero(fit_range(histogram, method, percentile, levels))
             for name, histogram in self._counted_histograms(extents).items()
         }
 
@@ -69,14 +75,14 @@ class ActivationRanges:
         if not self._histograms:
             counts = {name: np.zeros(BINS, np.int64) for name in extents}
             for name, values in self._replay():
-                counts[name] += counted(values, extents[name])
+                counts[name] += histogram_counts(values, extents[name])
             self._histograms = {
                 name: Histogram(*extents[name], each) for name, each in counts.items()
             }
         return self._histograms
 
 
-def _wide_enough(limits: Range) -> Range:
-    """Return a range that holds zero, which padding and clamps need to be exact, and has a step."""
+def _with_zero(limits: Range) -> Range:
+    """Return a range that holds zero, which padding and clamps need exact, and is not empty."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
     return (low, high) if high - low > _NEGLIGIBLE else (0.0, 1.0)

@@ -17,27 +17,28 @@ from torch import Tensor
 from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization import coreml_graph as graph
 from lolvit_export.quantization.activation_ranges import ActivationRanges
-from lolvit_export.quantization.coreml_four_bits import (
-    WeightRounding,
-    is_dense,
-    quantize_to_four_bits,
-)
-from lolvit_export.quantization.coreml_integers import (
-    marked,
+from lolvit_export.quantization.coreml_activations import (
+    activations_to_quantize,
     quantize_activations,
-    quantize_weights,
 )
+from lolvit_export.quantization.coreml_weights import (
+    FOUR_BITS,
+    gptq_layers,
+    is_dense,
+    store_int4,
+    store_int8,
+)
+from lolvit_export.quantization.gptq import Gptq, subsample
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.moments import spread
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
-    refuse_bias_correction,
-    refuse_compensation,
-    refuse_ranges,
+    reject_bias_correction,
+    reject_gptq,
+    reject_ranges,
 )
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_operations.program import prepare
@@ -59,7 +60,7 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class CoremlQuantizer:
-    """Quantizes one fp32 package, as often as asked: activations are looked at once.
+    """Quantizes one fp32 package, once or many times: calibration runs once.
 
     What it starts from is the package in fp16, which all that stays in float is computed in.
     """
@@ -85,7 +86,7 @@ class CoremlQuantizer:
         self._half = read_package(path)
         self._function = self._half.load_main()
         self._ranges = ActivationRanges(self._replay)
-        self._rounding: WeightRounding | None = None
+        self._gptq: Gptq | None = None
 
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution."""
@@ -107,8 +108,8 @@ class CoremlQuantizer:
                 method where no activation is quantized; an activation overflows on a calibration
                 image; the place cannot be written.
         """
-        refuse_bias_correction(plan)
-        refuse_compensation(plan)
+        reject_bias_correction(plan)
+        reject_gptq(plan)
         chosen = chosen_layers(plan, self.layers(), self._kinds)
         program = graph.load(self._half, self._target)
         function = graph.main(program)
@@ -116,24 +117,28 @@ class CoremlQuantizer:
             ranges = self._ranges.fit(plan.method, plan.percentile)
             quantize_activations(function, chosen, ranges)
         else:
-            refuse_ranges(plan)
+            reject_ranges(plan)
         if self._precision == "w4":
-            quantize_to_four_bits(function, {name: self._four_bits().of(name) for name in chosen})
+            weights = self._observed_gptq()
+            store_int4(function, {name: weights.quantized(name) for name in chosen})
         else:
-            quantize_weights(function, chosen)
+            store_int8(function, chosen)
         graph.save(program, self._half, self._target, path)
         return quantized_artifact(self._fp32, self._precision, path)
 
-    def _four_bits(self) -> WeightRounding:
-        if self._rounding is None:
-            self._rounding = WeightRounding(self._function, [layer.name for layer in self.layers()])
-            for name, value in self._observed(spread(self._images.calibration)):
-                self._rounding.observe(name, value)
-        return self._rounding
+    def _observed_gptq(self) -> Gptq:
+        if self._gptq is None:
+            self._gptq = Gptq(gptq_layers(self._function, self._names()), FOUR_BITS)
+            for name, value in self._observed(subsample(self._images.calibration)):
+                self._gptq.observe(name, value.numpy())
+        return self._gptq
+
+    def _names(self) -> list[str]:
+        return [layer.name for layer in self.layers()]
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         """Yield all that any plan may quantize, image after image."""
-        names = {v.name for v in marked(self._function, [each.name for each in self.layers()])}
+        names = {v.name for v in activations_to_quantize(self._function, self._names())}
         for name, value in self._observed(self._images.calibration):
             if name in names:
                 yield name, value.numpy()

@@ -18,7 +18,7 @@ from lolvit_runtimes.mil_package import MAIN, ModelPackage
 # coremltools' own activation quantization, and concat, which joins without arithmetic.
 KINDS = ("conv", "linear", "add", "concat", "avg_pool", "max_pool")
 WEIGHTED = ("conv", "linear")
-# Computed with the operation before it: its result alone is rounded to 8 bits.
+# Computed with the operation before it: only its result is rounded to 8 bits.
 _CLAMPS = ("relu", "relu6", "clip", "leaky_relu")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lolvit.manifest import Artifact, Preprocessing, Signature
 from lolvit.tasks import Task
-from lolvit_export.quantization.timing import times_as_fast
+from lolvit_export.quantization.timing import speedup
 from lolvit_export.targets import find_target, runtimes_for
 from lolvit_export.verification.comparison import agreement, pooled_snr_db
 from lolvit_export.verification.reference import Evidence
@@ -68,7 +68,7 @@ class Evaluator:
         base, crop = self._base_session, self._evidence.photos[0]
         inputs, base_inputs = self._inputs(crop, artifact), self._inputs(crop, self._base)
         with closing(self._open(path, artifact)) as session:
-            return times_as_fast(
+            return speedup(
                 lambda: session.run(inputs), lambda: base.run(base_inputs), seconds=seconds
             )
 

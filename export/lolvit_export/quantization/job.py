@@ -11,12 +11,12 @@ from typing import Any
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, Preprocessing, Quantization, Signature
 from lolvit.tasks import Task
+from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.evaluator import Evaluator
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Quantizer
-from lolvit_export.quantization.search import Floors, search, search_ranges
-from lolvit_export.quantization.trials import Trials
+from lolvit_export.quantization.search import Thresholds, search, search_ranges
 from lolvit_export.quiet import quiet
 from lolvit_export.targets import Target, find_target, imported, runtimes_for
 from lolvit_export.verification.reference import Evidence
@@ -55,11 +55,11 @@ class QuantizationJob:
             quantizer = self._quantizer(target, base, precision)
         evaluator = Evaluator(self.folder / base.path, base, self.signature, self.task, self.tuning)
         with closing(evaluator):
-            trials = Trials(quantizer, evaluator, target, precision, path)
-            plan = self._given(trials) or self._searched(
-                trials, target, lambda step: say(f"{path.name}: {step}")
+            candidates = Candidates(quantizer, evaluator, target, precision, path)
+            plan = self._given(candidates) or self._searched(
+                candidates, target, lambda step: say(f"{path.name}: {step}")
             )
-            artifact = trials.write(plan, path)
+            artifact = candidates.write(plan, path)
             measurements = {"size_fp32": artifact.bytes / base.bytes}
             say(f"time and verify {path.name}")
             speed = evaluator.speed(path, artifact, TIMED_S)
@@ -90,22 +90,22 @@ class QuantizationJob:
             path, artifact, self.signature, self.task, self.held_out
         )
 
-    def _searched(self, trials: Trials, target: Target, say: Callable[[str], None]) -> Plan:
+    def _searched(self, candidates: Candidates, target: Target, say: Callable[[str], None]) -> Plan:
         if target.whole:
-            return search_ranges(trials, say)
-        return search(trials, self._thresholds(target, trials.precision), say)
+            return search_ranges(candidates, say)
+        return search(candidates, self._thresholds(target, candidates.precision), say)
 
-    def _thresholds(self, target: Target, precision: str) -> Floors:
+    def _thresholds(self, target: Target, precision: str) -> Thresholds:
         runtime = runtimes_for(target.name)[0]
         agreed = self.task.agreement_thresholds.get(precision, 0.0)
-        return Floors(
+        return Thresholds(
             target.threshold(precision, runtime) + _SNR_MARGIN_DB,
             agreed + _AGREEMENT_MARGIN if self.task.agreement else 0.0,
         )
 
-    def _given(self, trials: Trials) -> Plan | None:
+    def _given(self, candidates: Candidates) -> Plan | None:
         """Return the user's plan for this target and precision, or None."""
-        wanted = trials.format, trials.precision
+        wanted = candidates.format, candidates.precision
         return next((p for p in self.plans if (p.format, p.precision) == wanted), None)
 
 

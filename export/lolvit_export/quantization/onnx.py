@@ -12,18 +12,16 @@ from lolvit.files import write_atomic
 from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.onnx_biases import corrected_biases
-from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph
-from lolvit_export.quantization.onnx_joins import joined
-from lolvit_export.quantization.onnx_qdq import marked, quantized_model
-from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.onnx_bias_correction import corrected_biases
+from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph, run_activations
+from lolvit_export.quantization.onnx_qdq import activations_to_quantize, quantized_model
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Range, Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
-    refuse_compensation,
+    reject_gptq,
 )
 from lolvit_runtimes.preprocessing import normalize
 from lolvit_runtimes.session import FloatArray
@@ -48,7 +46,7 @@ _RECIPES: dict[str, tuple[str, ...]] = {
 
 
 class OnnxQuantizer:
-    """Quantizes one fp32 ONNX artifact, as often as asked: activations are looked at once."""
+    """Quantizes one fp32 ONNX artifact, once or many times: calibration runs once."""
 
     corrects_biases = True
 
@@ -63,7 +61,7 @@ class OnnxQuantizer:
         model = onnx.load(str(fp32_path))
         if precision == "w8a16":
             model = version_converter.convert_version(model, _OPSET_16_BIT)
-        self._graph = Graph(joined(model))
+        self._graph = Graph(model)
         self._fp32, self._precision = fp32, precision
         self._bits = _ACTIVATION_BITS[precision]
         self._images, self._preprocess = images, preprocessing
@@ -88,14 +86,14 @@ class OnnxQuantizer:
 
         Raises:
             UserError: the plan names a layer or a kind of operation that does not exist, or asks
-                for compensated weights; an activation overflows on a calibration image.
+                for GPTQ; an activation overflows on a calibration image.
         """
-        refuse_compensation(plan)
+        reject_gptq(plan)
         chosen = chosen_layers(plan, self.layers(), sorted(KINDS))
         fitted = self._ranges.fit(plan.method, plan.percentile, 2**self._bits)
         ranges = shared_ranges(self._graph, chosen, fitted)
         model = quantized_model(self._graph, chosen, ranges, self._bits)
-        if plan.correct_biases:
+        if plan.bias_correction:
             model = corrected_biases(self._graph, model, list(self._inputs(_BIAS_IMAGES)))
         onnx.checker.check_model(model, full_check=True)
         write_atomic(path, model.SerializeToString())
@@ -103,7 +101,8 @@ class OnnxQuantizer:
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         names = [layer.name for layer in self.layers()]
-        return activations(self._graph.model, marked(self._graph, names), self._inputs())
+        tensors = activations_to_quantize(self._graph, names)
+        return run_activations(self._graph.model, tensors, self._inputs())
 
     def _inputs(self, most: int | None = None) -> Iterator[FloatArray]:
         """Yield calibration images (1, 3, H, W): all, or `most` evenly of all."""

@@ -1,14 +1,20 @@
-"""What an ONNX graph holds that can be quantized, and the ways between its operations."""
+"""An ONNX graph as its quantizers see it: operations, the tensors between them, their values."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from lolvit_export.quantization.ranges import Values
+from lolvit_runtimes.ort import PROVIDER, session_options
+from lolvit_runtimes.session import FloatArray
 
 # A MatMul of two activations: attention's own, as against a layer with weights.
 PRODUCT = "Product"
@@ -100,3 +106,25 @@ def rebuilt(
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     """Return an integer attribute."""
     return next((int(a.i) for a in node.attribute if a.name == name), default)
+
+
+def run_activations(
+    model: onnx.ModelProto, tensors: Sequence[str], images: Iterable[FloatArray]
+) -> Iterator[tuple[str, Values]]:
+    """Yield the name and values of each of `tensors`, the image among them, image after image."""
+    fed = model.graph.input[0].name
+    inner = [name for name in tensors if name != fed]
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    shown.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner
+    )
+    session = onnxruntime.InferenceSession(
+        shown.SerializeToString(), session_options(threads=1), providers=[PROVIDER]
+    )
+    for image in images:
+        if fed in tensors:
+            yield fed, image
+        if inner:  # an empty list of outputs is an error
+            yield from zip(inner, session.run(inner, {fed: image}), strict=True)

@@ -3,13 +3,23 @@
     x ─ Q ─ DQ ─ Conv(DQ(int8 weight), DQ(int32 bias)) ─ Relu ─ Q ─ DQ ─ ...
 
 Runtimes fuse each operation between DQ and Q into one integer kernel, its ReLU included.
+
+onnxruntime.quantization.quantize_static does the same for most of it. LOLViT-XX trained on digits,
+128x128, the same kinds of operations and minmax ranges, 200 test images, one core, 2026-11-28:
+
+                                            dB of logits   top-1 agreement   speedup over fp32
+    this                                            24.6             0.970                1.08
+    quantize_static, with kinds that move           24.8             0.970                1.04
+    quantize_static, without                        26.0             0.960                0.95
+
+It rounds where an operation in float would read a float (15 more Q and DQ), and calibrates anew for
+each plan: 17 s instead of 0.4, which a search over 60 plans can't wait for.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,27 +35,19 @@ from lolvit_export.quantization.onnx_graph import (
     rebuilt,
 )
 from lolvit_export.quantization.ranges import Range
+from lolvit_export.quantization.rounding import (
+    Floats,
+    QuantParams,
+    channel_scales,
+    quant_params,
+    round_per_channel,
+    unsigned,
+)
 
-_INT8_MAX = 127
+_WEIGHT_BITS = 8
 # Of a bias in int32, less what the sum of products may add to it.
 LARGEST_BIAS = 2.0**30
-BIAS = "{}/bias/quantized"  # of a layer, by its name: steps in int32
-_SMALLEST_SCALE = 1e-12
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The values that a quantized activation may have: (q - zero) * scale."""
-
-    scale: np.float32
-    zero: int
-
-
-def grid(limits: Range, levels: int) -> Grid:
-    """Return the grid of `levels` values over a range; zero is always one of them."""
-    low, high = min(limits[0], 0.0), max(limits[1], 0.0)
-    scale = max((high - low) / (levels - 1), _SMALLEST_SCALE)
-    return Grid(np.float32(scale), int(np.clip(round(-low / scale), 0, levels - 1)))
+BIAS = "{}/bias/quantized"  # of a layer, by its name: int32
 
 
 def quantized_model(
@@ -59,7 +61,7 @@ def quantized_model(
     return _Writer(graph, chosen, ranges, bits).write()
 
 
-def marked(graph: Graph, chosen: Collection[str]) -> list[str]:
+def activations_to_quantize(graph: Graph, chosen: Collection[str]) -> list[str]:
     """Return the activations that quantizing `chosen` quantizes, in the order of execution."""
     found: dict[str, None] = {}
     for node in graph.nodes:
@@ -83,9 +85,11 @@ class _Writer:
         self, graph: Graph, chosen: Collection[str], ranges: Mapping[str, Range], bits: int
     ) -> None:
         self.graph, self.chosen = graph, frozenset(chosen)
-        self.levels = 2**bits
-        self.dtype = np.dtype(np.uint8 if bits == 8 else np.uint16)
-        self.grids = {name: grid(ranges[name], self.levels) for name in marked(graph, chosen)}
+        self.bits = bits
+        self.params = {
+            name: quant_params(ranges[name], bits)
+            for name in activations_to_quantize(graph, chosen)
+        }
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.rounded: dict[str, str] = {}  # an activation: its name behind Q and DQ
@@ -115,24 +119,22 @@ class _Writer:
         return maker is not None and maker.name in self.chosen
 
     def _round(self, tensor: str) -> None:
-        if tensor not in self.grids:
+        if tensor not in self.params:
             return
-        scale, zero = self._parameters(tensor, self.grids[tensor])
-        codes, back = f"{tensor}/quantized", f"{tensor}/dequantized"
-        self.nodes.append(
-            helper.make_node("QuantizeLinear", [tensor, scale, zero], [codes], f"{tensor}/quantize")
-        )
-        self.nodes.append(
-            helper.make_node(
-                "DequantizeLinear", [codes, scale, zero], [back], f"{tensor}/dequantize"
-            )
-        )
-        self.rounded[tensor] = back
+        stored = self._params(tensor, self.params[tensor])
+        for kind, given, result in (
+            ("Quantize", tensor, f"{tensor}/quantized"),
+            ("Dequantize", f"{tensor}/quantized", f"{tensor}/dequantized"),
+        ):
+            name = f"{tensor}/{kind.lower()}"
+            self.nodes.append(helper.make_node(f"{kind}Linear", [given, *stored], [result], name))
+        self.rounded[tensor] = f"{tensor}/dequantized"
 
-    def _parameters(self, name: str, chosen: Grid) -> tuple[str, str]:
+    def _params(self, name: str, params: QuantParams) -> tuple[str, str]:
+        zero_point = np.asarray(params.zero_point, unsigned(self.bits))
         return (
-            self._constant(f"{name}/scale", np.asarray(chosen.scale)),
-            self._constant(f"{name}/zero_point", np.asarray(chosen.zero, self.dtype)),
+            self._constant(f"{name}/scale", np.asarray(params.scale)),
+            self._constant(f"{name}/zero_point", zero_point),
         )
 
     def _round_constants(self, node: onnx.NodeProto, written: onnx.NodeProto) -> None:
@@ -147,27 +149,23 @@ class _Writer:
     def _round_operand(self, name: str) -> str:
         """Quantize a constant that is added or multiplied as an activation is."""
         values = self.graph.array(name)
-        chosen = grid((float(values.min()), float(values.max())), self.levels)
-        codes = np.clip(np.rint(values / chosen.scale) + chosen.zero, 0, self.levels - 1)
-        return self._dequantized(name, codes.astype(self.dtype), self._parameters(name, chosen))
+        params = quant_params((float(values.min()), float(values.max())), self.bits)
+        quantized = params.quantize(values, self.bits)
+        return self._dequantized(name, quantized, self._params(name, params))
 
     def _round_weights(self, node: onnx.NodeProto, written: onnx.NodeProto) -> None:
-        axis = _channel_axis(node)
-        values = self.graph.array(node.input[1])
-        others = tuple(i for i in range(values.ndim) if i != axis)
-        scales = np.maximum(np.abs(values).max(axis=others) / _INT8_MAX, _SMALLEST_SCALE)
-        step = float(self.grids[node.input[0]].scale)
-        bias = self._bias(node)
+        axis, weight, bias = _channel_axis(node), self.graph.array(node.input[1]), self._bias(node)
+        scale = self.params[node.input[0]].scale
+        scales = channel_scales(weight, _WEIGHT_BITS, axis=axis)
         if bias is not None:  # a channel of tiny weights must not make its bias overflow
-            scales = np.maximum(scales, np.abs(bias) / (step * LARGEST_BIAS))
-        scales = scales.astype(np.float32)
-        spread = scales.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
-        codes = np.clip(np.rint(values / spread), -_INT8_MAX, _INT8_MAX).astype(np.int8)
-        written.input[1] = self._per_channel(f"{node.name}/weight", codes, scales, axis)
+            smallest = np.abs(bias) / (float(scale) * LARGEST_BIAS)
+            scales = np.maximum(scales, smallest).astype(np.float32)
+        qweight = round_per_channel(weight, scales, _WEIGHT_BITS, axis=axis)
+        written.input[1] = self._per_channel(f"{node.name}/weight", qweight, scales, axis)
         if bias is not None:
-            steps = scales * np.float32(step)
-            levels = np.rint(bias / steps.astype(np.float64)).astype(np.int32)
-            written.input[2] = self._per_channel(f"{node.name}/bias", levels, steps, 0)
+            bias_scales = scales * scale
+            quantized = np.rint(bias / bias_scales.astype(np.float64)).astype(np.int32)
+            written.input[2] = self._per_channel(f"{node.name}/bias", quantized, bias_scales, 0)
 
     def _bias(self, node: onnx.NodeProto) -> npt.NDArray[np.float32] | None:
         if node.op_type == "MatMul" or len(node.input) < 3 or not node.input[2]:
@@ -177,25 +175,25 @@ class _Writer:
     def _per_channel(
         self,
         name: str,
-        codes: npt.NDArray[np.int8] | npt.NDArray[np.int32],
-        scales: npt.NDArray[np.float32],
+        integers: npt.NDArray[np.int8] | npt.NDArray[np.int32],
+        scales: Floats,
         axis: int,
     ) -> str:
-        parameters = (
+        params = (
             self._constant(f"{name}/scale", scales),
-            self._constant(f"{name}/zero_point", np.zeros(scales.shape, codes.dtype)),
+            self._constant(f"{name}/zero_point", np.zeros(scales.shape, integers.dtype)),
         )
-        return self._dequantized(name, codes, parameters, axis=axis)
+        return self._dequantized(name, integers, params, axis=axis)
 
     def _dequantized(
-        self, name: str, codes: npt.NDArray[np.generic], parameters: tuple[str, str], axis: int = 1
+        self, name: str, integers: npt.NDArray[np.generic], params: tuple[str, str], axis: int = 1
     ) -> str:
         """Add integer constants and the operation that gives their values; return its output."""
         back = f"{name}/dequantized"
         if f"{name}/quantized" not in self.constants:
-            stored = self._constant(f"{name}/quantized", codes)
+            stored = self._constant(f"{name}/quantized", integers)
             node = helper.make_node(
-                "DequantizeLinear", [stored, *parameters], [back], f"{name}/dequantize", axis=axis
+                "DequantizeLinear", [stored, *params], [back], f"{name}/dequantize", axis=axis
             )
             self.nodes.append(node)
         return back

@@ -1,16 +1,26 @@
-"""What stays in float and how ranges are found: searched for, saved beside the artifact, and read
-back where a user has edited it."""
+"""How one artifact is quantized: searched for, saved beside the artifact, and read back where a
+user has edited it.
+
+Schema 2. Schema 1 is still read: it had `times_fp32` for `speedup_vs_fp32`, `correct_biases` for
+`bias_correction` and `compensate_weights` for `gptq`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lolvit.documents import read_document
 from lolvit.files import write_atomic
 from lolvit.manifest import Format, Precision
+
+_RENAMED = {  # in schema 1, of a plan and of its candidates
+    "times_fp32": "speedup_vs_fp32",
+    "correct_biases": "bias_correction",
+    "compensate_weights": "gptq",
+}
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 
@@ -20,7 +30,7 @@ class _Frozen(BaseModel):
 
 
 class LayerSensitivity(_Frozen):
-    """What one layer costs when it alone is quantized."""
+    """The accuracy with only one layer quantized."""
 
     layer: str
     operation: str
@@ -29,7 +39,7 @@ class LayerSensitivity(_Frozen):
 
 
 class Candidate(_Frozen):
-    """A way to quantize, as it was tried on the tuning images."""
+    """A way to quantize, as evaluated on the tuning images."""
 
     name: str
     operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
@@ -37,39 +47,54 @@ class Candidate(_Frozen):
     float_layers: tuple[str, ...] = Field(
         default=(), description="layers of those kinds that stayed in float"
     )
-    correct_biases: bool = False
-    compensate_weights: bool = False
+    bias_correction: bool = False
+    gptq: bool = False
     snr_db: float
     top1_agreement: float
-    times_fp32: float | None = Field(
-        description="speed against the fp32 artifact in the same runtime, interleaved; null: not"
-        " timed"
+    speedup_vs_fp32: float | None = Field(
+        description="latency of the fp32 artifact over this one's in the same runtime, interleaved;"
+        " null: not timed"
     )
 
 
 class Plan(_Frozen):
-    """How one artifact is quantized. Edit `method`, `operations`, `float_layers`, `correct_biases`
-    or `compensate_weights`, and give the file to `lolvit export --plan`."""
+    """How one artifact is quantized. Edit `method`, `operations`, `float_layers`, `bias_correction`
+    or `gptq`, and give the file to `lolvit export --plan`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     format: Format
     precision: Precision
     method: Method
     percentile: float | None = None
     operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
     float_layers: tuple[str, ...] = Field(description="layers of those kinds that stay in float")
-    correct_biases: bool = Field(
-        default=False, description="take each layer's mean error out of its bias; onnx alone"
+    bias_correction: bool = Field(
+        default=False, description="take each layer's mean error out of its bias; onnx only"
     )
-    compensate_weights: bool = Field(
+    gptq: bool = Field(
         default=False,
-        description="round weights so that results stay, not each to the nearest; qnn alone, w4"
-        " always does",
+        description="round weights by GPTQ, not each to the nearest; qnn only, w4 always does",
     )
     candidates: tuple[Candidate, ...] = ()
     sensitivity: tuple[LayerSensitivity, ...] = Field(
-        default=(), description="the costliest layer first"
+        default=(), description="the most sensitive layer first"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_schema_1(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or document.get("schema_version") != 1:
+            return document
+        candidates = document.get("candidates", [])
+        if isinstance(candidates, list):
+            candidates = [_renamed(each) for each in candidates]
+        return _renamed(document) | {"schema_version": 2, "candidates": candidates}
+
+
+def _renamed(document: Any) -> Any:
+    if not isinstance(document, dict):
+        return document
+    return {_RENAMED.get(key, key): value for key, value in document.items()}
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -84,5 +109,5 @@ def read_plan(path: Path) -> Plan:
         UserError: it is missing, not JSON, or a field is wrong.
     """
     return read_document(
-        path, Plan, kind="plan", remedy="mend it, or leave out --plan to search again"
+        path, Plan, kind="plan", remedy="fix it, or leave out --plan to search again"
     )

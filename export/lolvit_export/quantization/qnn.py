@@ -11,18 +11,17 @@ from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
-from lolvit_export.quantization.compensation import Rounded
+from lolvit_export.quantization.gptq import Gptq, QuantizedWeight, subsample
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.moments import spread
-from lolvit_export.quantization.onnx_graph import Graph
-from lolvit_export.quantization.onnx_values import activations
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.plan import Plan
-from lolvit_export.quantization.qnn_forms import PixelGrid, with_pixels, with_reciprocals
+from lolvit_export.quantization.qnn_forms import pixel_values, with_pixels, with_reciprocals
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
-from lolvit_export.quantization.qnn_weights import WeightRounding
+from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, gptq_layers
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
-from lolvit_export.quantization.selection import chosen_layers, refuse_bias_correction
+from lolvit_export.quantization.rounding import QuantParams
+from lolvit_export.quantization.selection import chosen_layers, reject_bias_correction
 from lolvit_runtimes.preprocessing import Pixels, normalize
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON
 from lolvit_runtimes.session import FloatArray
@@ -31,7 +30,7 @@ _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 
 
 class QnnQuantizer:
-    """Quantizes one artifact for HTP, as often as asked: activations are looked at once. Nothing
+    """Quantizes one artifact for HTP, once or many times: calibration runs once. Nothing
     stays in float there, so that a plan chooses how ranges are found and weights rounded."""
 
     corrects_biases = False
@@ -45,15 +44,15 @@ class QnnQuantizer:
         precision: Precision,
     ) -> None:
         model = _named(onnx.load(str(float_path)))
-        self._pixels: PixelGrid | None = None
+        self._pixels: QuantParams | None = None
         if precision == "int8":  # of 16 bits, a power costs more than a division, widening pixels
             model, self._pixels = with_pixels(with_reciprocals(model), preprocessing)  # than floats
         self._graph = Graph(model)
-        self._artifact = _of_pixels(artifact) if self._pixels else artifact
+        self._artifact = artifact if self._pixels is None else _of_pixels(artifact)
         self._precision = precision
         self._images, self._preprocess = images, preprocessing
         self._ranges = ActivationRanges(self._replay)
-        self._rounding: WeightRounding | None = None
+        self._gptq: Gptq | None = None
 
     def layers(self) -> Sequence[Layer]:
         """Return every operation, in the order of execution."""
@@ -70,7 +69,7 @@ class QnnQuantizer:
             UserError: the plan leaves a layer in float, names one that does not exist, or an
                 activation overflows on a calibration image.
         """
-        refuse_bias_correction(plan)
+        reject_bias_correction(plan)
         layers, kinds = self.layers(), self.recipes()["everything"]
         if len(chosen_layers(plan, layers, kinds)) < len(layers):
             raise UserError(
@@ -80,7 +79,7 @@ class QnnQuantizer:
             )
         bits = _ACTIVATION_BITS[self._precision]
         ranges = self._ranges.fit(plan.method, plan.percentile, 2**bits)
-        weights = self._compensated() if plan.compensate_weights else {}
+        weights = self._gptq_weights() if plan.gptq else {}
         model = quantized_model(self._graph, ranges, bits, self._pixels, weights)
         onnx.checker.check_model(model)
         write_atomic(path, model.SerializeToString())
@@ -91,21 +90,23 @@ class QnnQuantizer:
     def _replay(self) -> Iterator[tuple[str, Values]]:
         return self._observed(quantized_tensors(self._graph), self._images.calibration)
 
-    def _compensated(self) -> Mapping[str, Rounded]:
-        if self._rounding is None:
-            self._rounding = WeightRounding(self._graph)
-            crops = spread(self._images.calibration)
-            for tensor, values in self._observed(self._rounding.read, crops):
-                self._rounding.observe(tensor, values)
-        return self._rounding.all()
+    def _gptq_weights(self) -> Mapping[str, QuantizedWeight]:
+        if self._gptq is None:
+            self._gptq = Gptq(gptq_layers(self._graph), WEIGHT_BITS)
+            crops = subsample(self._images.calibration)
+            for tensor, values in self._observed(self._gptq.inputs, crops):
+                self._gptq.observe(tensor, values)
+        return self._gptq.all()
 
     def _observed(
         self, tensors: Sequence[str], crops: Sequence[Pixels]
     ) -> Iterator[tuple[str, Values]]:
-        return activations(self._graph.model, tensors, map(self._values, crops))
+        return run_activations(self._graph.model, tensors, map(self._values, crops))
 
     def _values(self, crop: Pixels) -> FloatArray:
-        return self._pixels.values(crop) if self._pixels else normalize(crop, self._preprocess)
+        if self._pixels is not None:
+            return pixel_values(crop, self._pixels)
+        return normalize(crop, self._preprocess)
 
 
 def _of_pixels(artifact: Artifact) -> Artifact:

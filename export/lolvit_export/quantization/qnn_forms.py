@@ -7,7 +7,6 @@ image, floats    becomes   image, pixels   a quarter of the bytes, and nothing t
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,29 +15,16 @@ from onnx import helper, numpy_helper
 
 from lolvit.manifest import Preprocessing
 from lolvit_export.quantization.onnx_graph import Graph, attribute, rebuilt
-from lolvit_export.quantization.ranges import Range
+from lolvit_export.quantization.rounding import QuantParams
 from lolvit_runtimes.preprocessing import Pixels
 from lolvit_runtimes.session import FloatArray
 
-_LEVELS = 255
+_PIXEL_MAX = 255
 
 
-@dataclass(frozen=True)
-class PixelGrid:
-    """Which value a pixel stands for: (pixel - zero) * scale, in all channels."""
-
-    scale: float
-    zero: int
-
-    @property
-    def limits(self) -> Range:
-        """The values of pixels 0 and 255."""
-        return -self.zero * self.scale, (_LEVELS - self.zero) * self.scale
-
-    def values(self, pixels: Pixels) -> FloatArray:
-        """Return the values (1, 3, H, W) of pixels (H, W, 3)."""
-        exact = (pixels.astype(np.float32) - np.float32(self.zero)) * np.float32(self.scale)
-        return np.ascontiguousarray(exact.transpose(2, 0, 1)[np.newaxis])
+def pixel_values(pixels: Pixels, params: QuantParams) -> FloatArray:
+    """Return the values (1, 3, H, W) of pixels (H, W, 3)."""
+    return np.ascontiguousarray(params.dequantize(pixels).transpose(2, 0, 1)[np.newaxis])
 
 
 def with_reciprocals(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -64,19 +50,21 @@ def with_reciprocals(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def with_pixels(
     model: onnx.ModelProto, preprocessing: Preprocessing
-) -> tuple[onnx.ModelProto, PixelGrid | None]:
-    """Return a copy that takes values of a grid of pixels instead of normalized ones, and the grid;
-    the model as it is, and None, where the two can't be the same to rounding.
+) -> tuple[onnx.ModelProto, QuantParams | None]:
+    """Return a copy that takes the values that pixels stand for with one scale and zero point for
+    all channels, and these; the model as it is, and None, where its results would not be the same
+    up to rounding.
 
     The convolutions that read the image take up the rest of the normalization: what differs between
     channels, and what keeps zero from being a pixel. With padding they can't take up the latter.
     """
     graph = Graph(model)
     image = model.graph.input[0].name
-    scales = 1 / (_LEVELS * np.asarray(preprocessing.std))  # of each channel, a pixel
-    offsets = _LEVELS * np.asarray(preprocessing.mean)  # the pixel that is normalized to zero
-    made = PixelGrid(float(scales[0]), int(np.clip(np.rint(offsets.mean()), 0, _LEVELS)))
-    rest = (made.zero - offsets) * scales  # the value of each channel at the zero
+    scales = 1 / (_PIXEL_MAX * np.asarray(preprocessing.std))  # of each channel, a pixel
+    offsets = _PIXEL_MAX * np.asarray(preprocessing.mean)  # the pixel that is normalized to zero
+    zero_point = int(np.clip(np.rint(offsets.mean()), 0, _PIXEL_MAX))
+    params = QuantParams(np.float32(scales[0]), zero_point)
+    rest = (zero_point - offsets) * scales  # the value of each channel at the zero point
     readers = graph.readers[image]
     if not readers or not all(_takes(graph, node, padded=not rest.any()) for node in readers):
         return model, None
@@ -88,12 +76,12 @@ def with_pixels(
         before = numpy_helper.to_array(bias[0]) if bias else np.zeros(len(weight))
         shifted = before + weight.sum(axis=(2, 3)) @ rest
         names = f"{image}/weight_{number}", f"{image}/bias_{number}"
-        scaled = weight * (scales / made.scale)[None, :, None, None]
+        scaled = weight * (scales / np.float64(params.scale))[None, :, None, None]
         for name, values in zip(names, (scaled, shifted), strict=True):
             result.graph.initializer.append(_float_tensor(name, values))
         del node.input[1:]
         node.input.extend(names)
-    return rebuilt(result, list(result.graph.node), []), made
+    return rebuilt(result, list(result.graph.node), []), params
 
 
 def _takes(graph: Graph, node: onnx.NodeProto, *, padded: bool) -> bool:

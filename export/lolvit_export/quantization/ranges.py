@@ -1,4 +1,4 @@
-"""Ranges of activations, fitted to histograms of the values that calibration images give.
+"""Ranges of activations, fit_range to histograms of the values that calibration images give.
 
     minmax      everything seen
     percentile  all but the outermost (100 - p) % of the values
@@ -6,7 +6,7 @@
     entropy     the range whose quantized histogram is nearest to the original by Kullback-Leibler
                 divergence (Migacz, 8-bit Inference with TensorRT, GTC 2017)
 
-All but minmax give up rare large values for finer steps.
+All but minmax clip rare large values for a smaller scale.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Histogram:
     counts: npt.NDArray[np.int64]  # (BINS,)
 
     @property
-    def spread(self) -> npt.NDArray[np.int64]:
-        """The counts (BINS,) without the zeros, which are exact on every grid: a ReLU gives so
+    def counts_without_zeros(self) -> npt.NDArray[np.int64]:
+        """The counts (BINS,) without the zeros, which every range holds exactly: a ReLU gives so
         many that no other value would count. Their bin has what its fuller neighbour has."""
         if not self.low <= 0 <= self.high:
             return self.counts
@@ -55,7 +55,7 @@ class Histogram:
         return np.asarray(self.low + width * (np.arange(BINS) + 0.5), np.float64)
 
 
-def counted(values: Values, extent: Range) -> npt.NDArray[np.int64]:
+def histogram_counts(values: Values, extent: Range) -> npt.NDArray[np.int64]:
     """Return how many values are in each bin of `extent`, (BINS,)."""
     low, high = extent
     if high <= low:
@@ -65,10 +65,10 @@ def counted(values: Values, extent: Range) -> npt.NDArray[np.int64]:
     return np.bincount(places, minlength=BINS).astype(np.int64)
 
 
-def fitted(
+def fit_range(
     histogram: Histogram, method: Method, percentile: float | None = None, levels: int = 256
 ) -> Range:
-    """Return the range (low, high) that a method fits for a grid of `levels` values."""
+    """Return the range (low, high) that a method fits for `levels` integers."""
     if method == "minmax" or histogram.high <= histogram.low:
         return histogram.low, histogram.high
     if method == "percentile":
@@ -89,20 +89,20 @@ def _percentile(histogram: Histogram, percentile: float) -> Range:
 
 
 def _squared_error(histogram: Histogram, limits: Range, levels: int) -> float:
-    """Return the sum of squared errors: step²/12 inside, the distance to the range outside."""
+    """Return the sum of squared errors: scale²/12 inside, the distance to the range outside."""
     low, high = min(limits[0], 0.0), max(limits[1], 0.0)
-    step = (high - low) / (levels - 1)
+    scale = (high - low) / (levels - 1)
     centers = histogram.centers
     outside = np.maximum(np.maximum(low - centers, centers - high), 0.0)
-    error = np.where(outside > 0, np.square(outside), step * step / 12)
-    return float((error * histogram.spread).sum())
+    error = np.where(outside > 0, np.square(outside), scale * scale / 12)
+    return float((error * histogram.counts_without_zeros).sum())
 
 
 def _divergence(histogram: Histogram, limits: Range, levels: int) -> float:
     """Return KL(P | Q): P is the histogram with what is clipped added to its ends, Q is P's inside
     averaged over each level's bins."""
     inside = (histogram.centers >= limits[0]) & (histogram.centers <= limits[1])
-    counts = histogram.spread
+    counts = histogram.counts_without_zeros
     kept = counts[inside].astype(np.float64)
     if not kept.any():
         return float("inf")

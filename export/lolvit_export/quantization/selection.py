@@ -14,12 +14,12 @@ def chosen_layers(plan: Plan, layers: Sequence[Layer], kinds: Sequence[str]) -> 
     knows, whether the model has them or not.
 
     Raises:
-        UserError: the plan names a layer or a kind that there isn't, or leaves nothing quantized.
+        UserError: the plan names a layer or a kind that does not exist, or quantizes nothing.
     """
-    strange = sorted(set(plan.operations) - set(kinds))
-    if strange:
+    unknown_kinds = sorted(set(plan.operations) - set(kinds))
+    if unknown_kinds:
         raise UserError(
-            f"no operation '{strange[0]}' can be quantized",
+            f"no operation '{unknown_kinds[0]}' can be quantized",
             where="the plan's operations",
             remedy=f"choose from: {', '.join(sorted(kinds))}",
         )
@@ -39,8 +39,8 @@ def chosen_layers(plan: Plan, layers: Sequence[Layer], kinds: Sequence[str]) -> 
     return frozenset(chosen)
 
 
-def refuse_ranges(plan: Plan) -> None:
-    """Check that a plan for weights alone asks for no ranges of activations.
+def reject_ranges(plan: Plan) -> None:
+    """Check that a plan for weights only asks for no ranges of activations.
 
     Raises:
         UserError: it does.
@@ -52,28 +52,28 @@ def refuse_ranges(plan: Plan) -> None:
         )
 
 
-def refuse_bias_correction(plan: Plan) -> None:
+def reject_bias_correction(plan: Plan) -> None:
     """Check that a plan does not ask for what its format's quantizer can't do.
 
     Raises:
-        UserError: it asks for corrected biases.
+        UserError: it asks for bias correction.
     """
-    _refuse(plan, "correct_biases", asked=plan.correct_biases, alone="onnx")
+    _reject(plan, "bias_correction", asked=plan.bias_correction, only="onnx")
 
 
-def refuse_compensation(plan: Plan) -> None:
+def reject_gptq(plan: Plan) -> None:
     """Check that a plan does not ask for what its format's quantizer can't do, or always does.
 
     Raises:
-        UserError: it asks for compensated weights.
+        UserError: it asks for GPTQ.
     """
-    _refuse(plan, "compensate_weights", asked=plan.compensate_weights, alone="qnn")
+    _reject(plan, "gptq", asked=plan.gptq, only="qnn")
 
 
-def _refuse(plan: Plan, field: str, *, asked: bool, alone: str) -> None:
+def _reject(plan: Plan, field: str, *, asked: bool, only: str) -> None:
     if asked:
         raise UserError(
-            f"{plan.format} has no {field}: {alone} alone has it",
+            f"{plan.format} has no {field}: {only} only",
             where="the plan",
             remedy=f"set {field} to false",
         )
@@ -82,7 +82,7 @@ def _refuse(plan: Plan, field: str, *, asked: bool, alone: str) -> None:
 def present_recipes(
     recipes: Mapping[str, Sequence[str]], layers: Sequence[Layer]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the recipes with the kinds alone that a model has; of those that are then the same,
+    """Return the recipes with only the kinds that a model has; of those that are then the same,
     the last."""
     there = {layer.operation for layer in layers}
     present = {name: tuple(k for k in kinds if k in there) for name, kinds in recipes.items()}

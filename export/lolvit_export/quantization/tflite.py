@@ -17,26 +17,25 @@ from ai_edge_quantizer.quantizer import Quantizer as EdgeQuantizer
 
 from lolvit.files import write_atomic
 from lolvit.manifest import Artifact, Precision, Preprocessing
-from lolvit_export.quantization import tflite_four_bits as four_bits
+from lolvit_export.quantization import tflite_weights
 from lolvit_export.quantization.activation_ranges import ActivationRanges
+from lolvit_export.quantization.gptq import Gptq, subsample
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.moments import spread
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
-    refuse_bias_correction,
-    refuse_compensation,
-    refuse_ranges,
+    reject_bias_correction,
+    reject_gptq,
+    reject_ranges,
 )
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
 from lolvit_runtimes.preprocessing import Pixels, to_input
 
 _WEIGHT_BITS = 8
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
-_FOUR_BITS = 4
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _JOINS = ("ADD", "CONCATENATION", "PAD")
@@ -59,12 +58,12 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
         "everything": KINDS,
         "convolutions, joins and moves": (*_CONVOLUTIONS, *_JOINS, *_MOVES),
     },
-    "w4": {"weights": four_bits.KINDS},
+    "w4": {"weights": tflite_weights.KINDS},
 }  # fmt: skip
 
 
 class TfliteQuantizer:
-    """Quantizes one fp32 TFLite artifact, as often as asked: activations are looked at once."""
+    """Quantizes one fp32 TFLite artifact, once or many times: calibration runs once."""
 
     corrects_biases = False
 
@@ -81,7 +80,7 @@ class TfliteQuantizer:
         self._precision = precision
         self._graph = Graph(fp32_path)
         self._ranges = ActivationRanges(self._replay)
-        self._observed = False
+        self._gptq: Gptq | None = None
 
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution; an operation is named by the
@@ -89,11 +88,11 @@ class TfliteQuantizer:
         found = self._graph.layers()
         if self._precision != "w4":
             return found
-        return [layer for layer in found if layer.name in self._rounding.layers]
+        return [layer for layer in found if layer.name in self._model.layers]
 
     @cached_property
-    def _rounding(self) -> four_bits.WeightRounding:
-        return four_bits.WeightRounding(self._path, self._graph.operations)
+    def _model(self) -> tflite_weights.FloatModel:
+        return tflite_weights.FloatModel(self._path, self._graph.operations)
 
     def recipes(self) -> dict[str, tuple[str, ...]]:
         """Return named sets of kinds of operations that are worth trying, the largest first."""
@@ -106,12 +105,12 @@ class TfliteQuantizer:
             UserError: the plan names a layer or a kind of operation that does not exist, or an
                 activation overflows on a calibration image.
         """
-        refuse_bias_correction(plan)
-        refuse_compensation(plan)
-        kinds = four_bits.KINDS if self._precision == "w4" else KINDS
+        reject_bias_correction(plan)
+        reject_gptq(plan)
+        kinds = tflite_weights.KINDS if self._precision == "w4" else KINDS
         chosen = chosen_layers(plan, self.layers(), kinds)
         if self._precision == "w4":
-            refuse_ranges(plan)
+            reject_ranges(plan)
             written = self._in_four_bits(plan, chosen)
         else:
             written = self._in_integers(plan, chosen)
@@ -123,26 +122,31 @@ class TfliteQuantizer:
         quantizer = EdgeQuantizer(str(self._path))
         for kind in plan.operations:
             quantizer.add_static_config(".*", kind, bits, _WEIGHT_BITS)
-        self._leave(quantizer, plan, chosen)
+        self._leave_rest(quantizer, plan, chosen)
         return _run(quantizer, self._statistics(plan, 1 << bits))
 
     def _in_four_bits(self, plan: Plan, chosen: Collection[str]) -> bytearray:
         """LiteRT multiplies 4-bit weights with what it rounds an activation to on the way, 8 bits
         in the range that each image has: it has no kernels for anything else."""
-        if not self._observed:
-            for read in self._observed_images(spread(self._images.calibration)):
-                self._rounding.observe(read)
-            self._observed = True
-        weights = {name: self._rounding.of(name) for name in chosen}
-        quantizer = EdgeQuantizer(self._rounding.corrected(weights))
+        gptq = self._observed_gptq()
+        weights = {name: gptq.quantized(name) for name in chosen}
+        quantizer = EdgeQuantizer(self._model.corrected(weights))
         for kind in plan.operations:
-            quantizer.add_dynamic_config(".*", kind, _FOUR_BITS)
-        self._leave(quantizer, plan, chosen)
+            quantizer.add_dynamic_config(".*", kind, tflite_weights.FOUR_BITS)
+        self._leave_rest(quantizer, plan, chosen)
         written = _run(quantizer)
-        four_bits.put_codes(written, weights)
+        tflite_weights.put_weights(written, weights)
         return written
 
-    def _leave(self, quantizer: EdgeQuantizer, plan: Plan, chosen: Collection[str]) -> None:
+    def _observed_gptq(self) -> Gptq:
+        if self._gptq is None:
+            self._gptq = Gptq(self._model.gptq_layers(), tflite_weights.FOUR_BITS)
+            for read in self._observed_images(subsample(self._images.calibration)):
+                for number in self._gptq.inputs:
+                    self._gptq.observe(number, read(int(number)))
+        return self._gptq
+
+    def _leave_rest(self, quantizer: EdgeQuantizer, plan: Plan, chosen: Collection[str]) -> None:
         """Name each operation of the plan's kinds that stays in float, after the kinds: of what
         matches, the library takes the last."""
         for operation in self._graph.operations:

@@ -1,4 +1,8 @@
-"""The static rewrite: what a device needs done to a captured graph, in order."""
+"""The rewrites of a captured graph, in the order in which they are applied.
+
+`STATIC_REWRITE` is for every target, `CPU_REWRITES` for those that want it; what only one target
+needs is in that target's file.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
 from lolvit_export.rewrites.remove_expand import RemoveExpand
 from lolvit_export.rewrites.remove_identities import RemoveIdentities
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite, apply, apply_all
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite, apply, apply_all
 from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
 from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
 from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
@@ -29,8 +33,11 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     SplitQkvProjection(),  # gives the query a projection of its own, which the scale is folded into
     FoldAttentionScale(),  # leaves ReLU right behind the product, which the next one looks for
     TransposeReluAttention(),  # adds transposes of its own
-    SplitConcatConv(),  # after split heads and folded scale: both look for one convolution
     CancelTransposes(),  # again, last: the swaps around attention meet the ones inside and vanish
 )
 
-__all__ = ["STATIC_REWRITE", "Refusal", "Rewrite", "apply", "apply_all"]
+# After STATIC_REWRITE, for floats on a CPU. Integer kernels and accelerators take one wide
+# convolution sooner than a sum of narrow ones, which they round, or move, once more.
+CPU_REWRITES: tuple[Rewrite, ...] = (SplitConcatConv(),)
+
+__all__ = ["CPU_REWRITES", "STATIC_REWRITE", "MatchFailure", "Rewrite", "apply", "apply_all"]

@@ -27,7 +27,7 @@ from lolvit_export.rewrites.graph import (
     shape_of,
 )
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import is_exact
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 # Elements of P: positions times windows. Beyond this a pool is the smaller evil.
 _LARGEST_PRODUCT = 1 << 17
@@ -46,17 +46,19 @@ class AvgPoolToMatmul(Rewrite):
             return not any(_covers(module, reader) for reader in node.users)
         return _covers(module, node)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         *_, source = chain = _chain(node)
         pool = next(step for step in chain if is_call(step, aten.avg_pool2d.default))
         if not is_exact(pool):
-            return Refusal("its windows are not exact")
+            return MatchFailure("its windows are not exact")
         shape = shape_of(source)
         if len(shape) != 4 or shape[0] != 1:
-            return Refusal(f"its map has the shape {shape}, not (1, C, H, W)")
+            return MatchFailure(f"its map has the shape {shape}, not (1, C, H, W)")
         positions, windows = shape[2] * shape[3], shape_of(node)[2] * shape_of(node)[3]
         if positions * windows > _LARGEST_PRODUCT:
-            return Refusal(f"{positions} positions in {windows} windows make too large a product")
+            return MatchFailure(
+                f"{positions} positions in {windows} windows make too large a product"
+            )
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

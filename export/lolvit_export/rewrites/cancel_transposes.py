@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import TRANSPOSES, aten, axis_order, call, is_call
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 class CancelTransposes(Rewrite):
@@ -22,7 +22,7 @@ class CancelTransposes(Rewrite):
             return False
         return is_call(node.args[0], *TRANSPOSES) or _is_identity(axis_order(node))
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

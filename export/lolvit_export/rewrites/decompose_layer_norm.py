@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import add_constant, argument, aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _WEIGHT, _BIAS, _EPS = 2, 3, 4  # places among the arguments
 
@@ -28,9 +28,9 @@ class DecomposeLayerNorm(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.layer_norm.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         axes = argument(node, 1)
-        return None if len(axes) == 1 else Refusal(f"it normalises over {len(axes)} axes")
+        return None if len(axes) == 1 else MatchFailure(f"it normalises over {len(axes)} axes")
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         graph, source = module.graph, node.args[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import argument, aten, call, is_call, shape_of, swapped
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _MASK, _DROPOUT, _CAUSAL, _SCALE, _GROUPED = 3, 4, 5, 6, 7  # places among the arguments
 
@@ -25,11 +25,11 @@ class DecomposeSdpa(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.scaled_dot_product_attention.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         if argument(node, _MASK) is not None or argument(node, _CAUSAL, False):
-            return Refusal("it has a mask: a row may be empty")
+            return MatchFailure("it has a mask: a row may be empty")
         if argument(node, _DROPOUT, 0.0) or argument(node, _GROUPED, False):
-            return Refusal("dropout or grouped heads")
+            return MatchFailure("dropout or grouped heads")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

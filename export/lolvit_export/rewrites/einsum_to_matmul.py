@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch.fx import Graph, GraphModule, Node
 
 from lolvit_export.rewrites.graph import aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class EinsumToMatmul(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.einsum.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         product = _product(node)
-        if isinstance(product, Refusal):
+        if isinstance(product, MatchFailure):
             return product
         extents: dict[str, int] = {}
         for letters, operand in zip((product.first, product.second), _operands(node), strict=True):
             for letter, extent in zip(letters, shape_of(operand), strict=True):
                 if extents.setdefault(letter, extent) != extent:
-                    return Refusal(f"'{letter}' is broadcast")
+                    return MatchFailure(f"'{letter}' is broadcast")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
@@ -67,19 +67,19 @@ def _operands(node: Node) -> tuple[Node, ...]:
     return tuple(operand for operand in operands if isinstance(operand, Node))
 
 
-def _product(node: Node) -> _Product | Refusal:
-    """Read the equation as a batched matrix product, or say why it is none."""
+def _product(node: Node) -> _Product | MatchFailure:
+    """Read the equation as a batched matrix product, or return why it is none."""
     equation = str(node.args[0]).replace(" ", "")
     inputs, arrow, result = equation.partition("->")
     operands = inputs.split(",")
     if len(operands) != 2:
-        return Refusal(f"{len(operands)} operands, not 2")
+        return MatchFailure(f"{len(operands)} operands, not 2")
     first, second = operands
     if not arrow:  # the letters that occur once, in alphabetical order
         result = "".join(sorted(c for c in {*inputs} - {","} if inputs.count(c) == 1))
     letters = [first, second, result]
     if "." in equation or any(len(set(part)) != len(part) for part in letters):
-        return Refusal("an ellipsis or a repeated letter")
+        return MatchFailure("an ellipsis or a repeated letter")
     shared = [c for c in first if c in second]
     parts = {
         "batch": "".join(c for c in result if c in shared),
@@ -89,7 +89,7 @@ def _product(node: Node) -> _Product | Refusal:
     }
     sizes = [len(parts[part]) for part in ("rows", "inner", "columns")]
     if sizes != [1, 1, 1] or parts["rows"] not in result or parts["columns"] not in result:
-        return Refusal("no batched matrix product")
+        return MatchFailure("no batched matrix product")
     return _Product(first, second, result, **parts)
 
 

@@ -25,7 +25,7 @@ from lolvit_export.rewrites.graph import (
     shape_of,
     with_weights,
 )
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _LAYOUT = (*RESHAPES, *TRANSPOSES)
 _CLAMPS = (aten.clamp.default, aten.hardtanh.default)
@@ -49,21 +49,21 @@ class FoldAttentionScale(Rewrite):
             return False
         return _is_scores(source) or (is_call(source, *_LAYOUT, *PROJECTIONS) and _feeds(node))
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         source = _scaled(node)
         if _is_scores(source) and len(source.users) != 1:
-            return Refusal("the scores have another reader")
+            return MatchFailure("the scores have another reader")
         if _is_scores(source) and source.args[0] is source.args[1]:
-            return Refusal("query and key are the same value")
+            return MatchFailure("query and key are the same value")
         chain = _chain(node)
         if chain is None:
-            return Refusal("the query comes from no projection of its own")
+            return MatchFailure("the query comes from no projection of its own")
         *between, projection = chain
         computed = computed_weight(module, projection)
         if computed is not None:
-            return Refusal(f"the query projection's {computed} is computed, not constant")
+            return MatchFailure(f"the query projection's {computed} is computed, not constant")
         if _required_factor(node) < 0 and any(is_call(step, *_FOR_POSITIVE) for step in between):
-            return Refusal("a negative factor does not commute with a clamp or ReLU")
+            return MatchFailure("a negative factor does not commute with a clamp or ReLU")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

@@ -21,7 +21,7 @@ from lolvit_export.rewrites.graph import (
     shape_of,
     with_weights,
 )
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 class FoldBatchNorm(Rewrite):
@@ -33,22 +33,22 @@ class FoldBatchNorm(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.batch_norm.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         producer = node.args[0]
         if argument(node, 5):
-            return Refusal("BatchNorm is in training mode")
+            return MatchFailure("BatchNorm is in training mode")
         if not is_call(producer, *CONVOLUTIONS):
-            return Refusal("its input is not a convolution")
+            return MatchFailure("its input is not a convolution")
         if len(shape_of(producer)) != 4:
-            return Refusal("the convolution's output has no batch axis")
+            return MatchFailure("the convolution's output has no batch axis")
         if len(producer.users) != 1:
-            return Refusal("the convolution has another reader")
+            return MatchFailure("the convolution has another reader")
         computed = computed_weight(module, producer)
         if computed is not None:
-            return Refusal(f"the convolution's {computed} is computed, not constant")
+            return MatchFailure(f"the convolution's {computed} is computed, not constant")
         own = [argument(node, index) for index in (1, 2, 3, 4)]
         if any(part is not None and constant(module, part) is None for part in own):
-            return Refusal("its own parameters are computed, not constant")
+            return MatchFailure("its own parameters are computed, not constant")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

@@ -2,7 +2,7 @@
 
     matmul(a (b, h, n, m), b (b, h, m, d))     becomes     reshape(bmm(reshape(a), reshape(b)))
 
-For XNNPACK in ExecuTorch alone, which takes `bmm` and otherwise gets it behind two `expand` that
+Only for XNNPACK in ExecuTorch, which takes `bmm` and otherwise gets it behind two `expand` that
 change nothing and that no delegate takes. (LiteRT's GPU delegate wants the opposite: heads are
 never joined into the batch there.)
 """
@@ -14,7 +14,7 @@ import math
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 class MatmulToBmm(Rewrite):
@@ -26,10 +26,10 @@ class MatmulToBmm(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.matmul.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         first, second = (shape_of(operand) for operand in _operands(node))
         if min(len(first), len(second)) < 3 or first[:-2] != second[:-2]:
-            return Refusal(f"operands {first} and {second} do not share their batch axes")
+            return MatchFailure(f"operands {first} and {second} do not share their batch axes")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

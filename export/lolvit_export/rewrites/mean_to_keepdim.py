@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import argument, aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _SPACE = [2, 3]
 
@@ -27,17 +27,17 @@ class MeanToKeepdim(Rewrite):
             return True
         return is_call(node, aten.mean.dim) and not argument(node, 2, False)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         source = node.args[0]
         assert isinstance(source, Node)
         rank = len(shape_of(source))
         if rank != 4 or node.kwargs.get("dtype") is not None:
-            return Refusal(f"rank {rank}, or the type changed")
+            return MatchFailure(f"rank {rank}, or the type changed")
         if is_call(node, aten.adaptive_avg_pool2d.default):
             kept = shape_of(node)[2:] == (1, 1)
-            return None if kept else Refusal("it is not averaged to one value")
+            return None if kept else MatchFailure("it is not averaged to one value")
         axes = sorted(int(axis) % rank for axis in argument(node, 1) or [])
-        return None if axes == _SPACE else Refusal(f"axes {axes} are not height and width")
+        return None if axes == _SPACE else MatchFailure(f"axes {axes} are not height and width")
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         kept = call(module.graph, aten.mean.dim, node.args[0], _SPACE, True)

@@ -40,7 +40,7 @@ from lolvit_export.rewrites.graph import (
     swapped,
     with_weights,
 )
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _CHANNELS_LAST, _CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
@@ -66,9 +66,9 @@ class MergeHeadsBlockDiagonal(Rewrite):
         division = node.args[0].args[1]
         return is_call(division, aten.div.Tensor) and is_call(division.args[0], aten.relu.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         site = _site(node)
-        return site if isinstance(site, Refusal) else None
+        return site if isinstance(site, MatchFailure) else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         site = _site(node)
@@ -148,7 +148,7 @@ def _same(heads: int, keys: int) -> Tensor:
     return (head[:, None] == head[None]).double()[None, None]
 
 
-def _site(node: Node) -> _Site | Refusal:
+def _site(node: Node) -> _Site | MatchFailure:
     """Read reshape(matmul(v, relu(matmul(k, q)) ÷ (sum + ε)))."""
     product = node.args[0]
     assert isinstance(product, Node)
@@ -157,23 +157,23 @@ def _site(node: Node) -> _Site | Refusal:
     relu, bounded = division.args
     assert isinstance(relu, Node)
     if not is_call(relu.args[0], aten.matmul.default):
-        return Refusal("the scores are no plain product")
+        return MatchFailure("the scores are no plain product")
     eps = _eps(bounded, relu)
     if eps is None:
-        return Refusal("the divisor is not the column sum of the same scores plus a constant")
+        return MatchFailure("the divisor is not the column sum of the same scores plus a constant")
     key, query = relu.args[0].args
     if not is_last_two_swap(key):
-        return Refusal("the keys are not transposed")
+        return MatchFailure("the keys are not transposed")
     assert isinstance(key, Node)
     maps = [_map_before(each) for each in (query, key.args[0], value)]
     if any(each is None for each in maps):
-        return Refusal("query, key or value is no map whose channels were split into heads")
+        return MatchFailure("query, key or value is no map whose channels were split into heads")
     channels = {shape_of(each)[1] for each in maps if each is not None}
     if channels != {shape_of(node)[1]} or len(shape_of(node)) != 4:
-        return Refusal("the heads are not joined to a map of the same channels")
+        return MatchFailure("the heads are not joined to a map of the same channels")
     query, key, value = maps
     if not _pointwise_of_one(key, value):
-        return Refusal("keys and values are no pointwise convolutions of the same windows")
+        return MatchFailure("keys and values are no pointwise convolutions of the same windows")
     return _Site(query, key, value, shape_of(product)[1], eps)  # type: ignore[arg-type]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import argument, aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _RESHAPING = (
     aten.flatten.using_ints,
@@ -44,7 +44,7 @@ class NormalizeLayoutOps(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, *_RESHAPING, *_PERMUTING, *_EXPANDING)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

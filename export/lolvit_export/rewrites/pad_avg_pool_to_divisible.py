@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import add_constant, argument, aten, call, is_call, pair, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 class PadAvgPoolToDivisible(Rewrite):
@@ -29,19 +29,19 @@ class PadAvgPoolToDivisible(Rewrite):
             return shape_of(node)[-2:] != (1, 1)
         return is_call(node, aten.avg_pool2d.default) and not is_exact(node)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         if is_call(node, aten.adaptive_avg_pool2d.default):
             source, target = _extents(node)
             if any(extent % cells for extent, cells in zip(source, target, strict=True)):
-                return Refusal("adaptive windows overlap or differ in size")
+                return MatchFailure("adaptive windows overlap or differ in size")
             return None
         kernel, stride = _kernel_and_stride(node)
         if kernel != stride:
-            return Refusal(f"windows overlap or leave gaps: kernel {kernel}, stride {stride}")
+            return MatchFailure(f"windows overlap or leave gaps: kernel {kernel}, stride {stride}")
         if pair(argument(node, 3, 0)) != (0, 0):
-            return Refusal("windows are padded on both sides")
+            return MatchFailure("windows are padded on both sides")
         if argument(node, 6) is not None:
-            return Refusal("the divisor is overridden")
+            return MatchFailure("the divisor is overridden")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import aten, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _BROADCASTING = (
     aten.add.Tensor,
@@ -30,16 +30,16 @@ class RemoveExpand(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.expand.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         for user in node.users:
             if not is_call(user, *_BROADCASTING):
-                return Refusal(f"{user.name} does not broadcast by itself")
+                return MatchFailure(f"{user.name} does not broadcast by itself")
             others = [arg for arg in user.args if isinstance(arg, Node) and arg is not node]
             shapes = [shape_of(other) for other in (*others, node.args[0])]  # type: ignore[arg-type]
             if _broadcast(shapes) != shape_of(user):
-                return Refusal(f"{user.name} has its shape from the expanded value")
+                return MatchFailure(f"{user.name} has its shape from the expanded value")
             if any(other.meta["val"].dtype != node.meta["val"].dtype for other in others):
-                return Refusal(f"{user.name} has its type from the rank of the expanded value")
+                return MatchFailure(f"{user.name} has its type from the rank of the expanded value")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import RESHAPES, aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _ALWAYS = (
     aten.detach.default,
@@ -31,9 +31,9 @@ class RemoveIdentities(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.dropout.default, *_ALWAYS) or _keeps_shape(node) or _again(node)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         if is_call(node, aten.dropout.default) and node.args[2]:
-            return Refusal("dropout is in training mode")
+            return MatchFailure("dropout is in training mode")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

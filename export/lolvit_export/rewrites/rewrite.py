@@ -1,6 +1,6 @@
-"""What a rewrite is: match, check and rewrite apart from each other; a refusal is data.
+"""The interface of a rewrite, and how rewrites are applied to a captured graph.
 
-`apply` runs one over a copy and reports where it fired and where it did not, and why.
+Match, check and rewrite are separate functions; a match failure carries its reason as data.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from lolvit_export.shapes import refresh_shapes
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why a rewrite leaves a place as it is."""
+class MatchFailure:
+    """Why a rewrite does not apply to a node that it matches."""
 
     reason: str
 
 
 class Rewrite(ABC):
-    """One static rewrite: equal in value to what it replaces, up to rounding.
+    """A rewrite whose result is equal in value to what it replaces, up to rounding.
 
-    A subclass documents the algebra in its module's docstring and states what it ensures.
+    A subclass has its algebra in its module's docstring, what it requires of the graph in its own,
+    and in `ensures` what holds of the graph afterwards, wherever there was no match failure.
     """
 
     name: str
@@ -35,44 +36,47 @@ class Rewrite(ABC):
 
     @abstractmethod
     def matches(self, node: Node) -> bool:
-        """Tell whether `node` is the root of a place that this rewrite is about."""
+        """Tell whether `node` is the root of the pattern."""
 
     @abstractmethod
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
-        """Return why the place can't be rewritten, or None if it can. Changes nothing."""
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
+        """Return why the matched pattern can't be rewritten, or None if it can. Changes nothing."""
 
     @abstractmethod
     def rewrite(self, module: GraphModule, node: Node) -> None:
-        """Replace the place; `check` has allowed it."""
+        """Replace the matched pattern, for which `check` has returned None."""
 
 
 def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, RewriteRecord]:
-    """Return a rewritten copy of `module`, and where the rewrite fired or refused."""
+    """Return a rewritten copy of `module`, with where it was applied and each match failure."""
     result = copy.deepcopy(module)
     return result, _apply_to(rewrite, result)
 
 
 def _apply_to(rewrite: Rewrite, result: GraphModule) -> RewriteRecord:
     """Rewrite a graph that is the caller's own."""
-    fired: list[str] = []
-    refused: list[str] = []
+    applied: list[str] = []
+    match_failures: list[str] = []
     for node in [node for node in result.graph.nodes if rewrite.matches(node)]:
-        if node._erased or not rewrite.matches(node):  # an earlier place may have changed it
+        if node._erased or not rewrite.matches(node):  # an earlier match may have changed it
             continue
-        refusal = rewrite.check(result, node)
-        if refusal is not None:
-            refused.append(f"{node.name}: {refusal.reason}")
+        failure = rewrite.check(result, node)
+        if failure is not None:
+            match_failures.append(f"{node.name}: {failure.reason}")
             continue
         before = set(result.graph.nodes)
         with result.graph.inserting_before(node):
             rewrite.rewrite(result, node)
         place_inserted(result.graph, before, node)
         result.graph.erase_node(node)  # dead code elimination keeps random ones such as dropout
-        fired.append(node.name)
-    if fired:
-        _settle(result)
+        applied.append(node.name)
+    if applied:
+        _clean_up(result)
     return RewriteRecord(
-        name=rewrite.name, applied=len(fired), sites=tuple(fired), match_failures=tuple(refused)
+        name=rewrite.name,
+        applied=len(applied),
+        sites=tuple(applied),
+        match_failures=tuple(match_failures),
     )
 
 
@@ -84,7 +88,7 @@ def apply_all(
     return result, tuple(_apply_to(rewrite, result) for rewrite in rewrites)
 
 
-def _settle(module: GraphModule) -> None:
+def _clean_up(module: GraphModule) -> None:
     """Drop what nothing reads any more, then recompute shapes and code."""
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()

@@ -31,7 +31,7 @@ from lolvit_export.rewrites.graph import (
     shape_of,
     with_weights,
 )
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class SplitQkvProjection(Rewrite):
             return len(shape_of(_split(node))) > 4
         return is_call(node, aten.unbind.int)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         site = _site(node)
-        if isinstance(site, Refusal):
+        if isinstance(site, MatchFailure):
             return site
         computed = computed_weight(module, site.projection)
         if computed is not None:
-            return Refusal(f"the projection's {computed} is computed, not constant")
+            return MatchFailure(f"the projection's {computed} is computed, not constant")
         if is_call(site.projection, *CONVOLUTIONS) and argument(site.projection, 6, 1) != 1:
-            return Refusal("the projection is a grouped convolution")
+            return MatchFailure("the projection is a grouped convolution")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
@@ -93,27 +93,27 @@ def _readers(node: Node) -> list[tuple[Node, int]]:
     return [(user, int(argument(user, 1))) for user in node.users]
 
 
-def _site(node: Node) -> _Site | Refusal:
-    """Find reshape and projection behind a split, or say why this is no head split."""
+def _site(node: Node) -> _Site | MatchFailure:
+    """Find reshape and projection behind a split, or return why this is no head split."""
     source = _split(node)
     if any(not _splits_alike(user, node) for user in source.users):
-        return Refusal("the value that is split has another reader")
+        return MatchFailure("the value that is split has another reader")
     order = list(range(len(shape_of(source))))
     axis = int(argument(node, 1, 0)) % len(order)
     while is_call(source, *TRANSPOSES):
         before = axis_order(source)
         order, source = [before[axis] for axis in order], _split(source)
         if len(source.users) != 1:
-            return Refusal("the value that is split has another reader")
+            return MatchFailure("the value that is split has another reader")
     if not is_call(source, *RESHAPES):
-        return Refusal("no reshape before it")
+        return MatchFailure("no reshape before it")
     projection = source.args[0]
     if not is_call(projection, *PROJECTIONS):
-        return Refusal("what is split is not a convolution's or linear layer's output")
+        return MatchFailure("what is split is not a convolution's or linear layer's output")
     if len(projection.users) != 1:
-        return Refusal("the projection has another reader")
+        return MatchFailure("the projection has another reader")
     if not _splits_channels(shape_of(projection), shape_of(source), order[axis], projection):
-        return Refusal("the axis is not the leading part of the channels")
+        return MatchFailure("the axis is not the leading part of the channels")
     return _Site(projection, source, order, order[axis])
 
 

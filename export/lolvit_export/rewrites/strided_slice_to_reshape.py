@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from torch.fx import Graph, GraphModule, Node
 
 from lolvit_export.rewrites.graph import argument, aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class StridedSliceToReshape(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.slice.Tensor) and int(argument(node, 4, 1)) != 1
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
-        return Refusal("it takes nothing") if 0 in shape_of(node) else None
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
+        return MatchFailure("it takes nothing") if 0 in shape_of(node) else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         source = node.args[0]

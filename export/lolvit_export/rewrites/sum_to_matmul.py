@@ -13,7 +13,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import add_constant, argument, aten, call, is_call, shape_of
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 class SumToMatmul(Rewrite):
@@ -25,12 +25,12 @@ class SumToMatmul(Rewrite):
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.sum.dim_IntList)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         if not argument(node, 2, False) or node.kwargs.get("dtype") is not None:
-            return Refusal("the axis is dropped, or the type changed")
+            return MatchFailure("the axis is dropped, or the type changed")
         axes, rank = argument(node, 1) or [], len(shape_of(node))
         if rank < 3 or len(axes) != 1 or int(axes[0]) % rank < rank - 2:
-            return Refusal(f"axes {axes} of {rank} are not one of the last two")
+            return MatchFailure(f"axes {axes} of {rank} are not one of the last two")
         return None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:

@@ -23,7 +23,7 @@ from lolvit_export.rewrites.graph import (
     shape_of,
     swapped,
 )
-from lolvit_export.rewrites.rewrite import Refusal, Rewrite
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class TransposeReluAttention(Rewrite):
         relu = node.args[0].args[0]
         return is_call(relu, aten.relu.default)
 
-    def check(self, module: GraphModule, node: Node) -> Refusal | None:
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         site = _site(module, node)
-        return site if isinstance(site, Refusal) else None
+        return site if isinstance(site, MatchFailure) else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         site = _site(module, node)
@@ -66,24 +66,24 @@ class TransposeReluAttention(Rewrite):
         node.replace_all_uses_with(swapped(graph, tokens))
 
 
-def _site(module: GraphModule, node: Node) -> _Site | Refusal:
+def _site(module: GraphModule, node: Node) -> _Site | MatchFailure:
     """Read the operands of matmul(div(relu(matmul(q, kᵀ)), sum + ε), v)."""
     division, value = node.args
     assert isinstance(division, Node) and isinstance(value, Node)
     relu, denominator = division.args
     eps = _row_sum_eps(module, relu, denominator)
     if eps is None:
-        return Refusal("the divisor is not the row sum of the same scores plus a constant")
+        return MatchFailure("the divisor is not the row sum of the same scores plus a constant")
     assert isinstance(relu, Node)
     scores = relu.args[0]
     if not is_call(scores, aten.matmul.default):
-        return Refusal("the scores are not a plain product (is the scale folded?)")
+        return MatchFailure("the scores are not a plain product (is the scale folded?)")
     assert isinstance(scores, Node)
     query, key_transposed = scores.args
     assert isinstance(query, Node) and isinstance(key_transposed, Node)
     shapes = [shape_of(operand) for operand in (query, key_transposed, value)]
     if any(len(shape) != 4 or shape[0] != 1 for shape in shapes):
-        return Refusal(f"operands are not rank 4 with batch 1: {shapes}")
+        return MatchFailure(f"operands are not rank 4 with batch 1: {shapes}")
     return _Site(query, key_transposed, value, eps)
 
 

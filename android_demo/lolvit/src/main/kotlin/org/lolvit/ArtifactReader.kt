@@ -5,7 +5,7 @@ import java.io.InputStream
 import java.nio.ByteBuffer
 import java.security.MessageDigest
 
-/** Reads artifacts whole, and only those that their manifest describes: runtimes crash on others. */
+/** Reads artifacts whose size and sha256 match their manifest: native runtimes crash on damaged ones. */
 internal class ArtifactReader(private val source: ModelSource) {
     fun read(artifact: ArtifactSpec): ByteBuffer {
         val where = "$source/${artifact.path}"
@@ -25,7 +25,7 @@ internal class ArtifactReader(private val source: ModelSource) {
         val digest = MessageDigest.getInstance("SHA-256")
         val read = copy(stream, model, digest)
         if (read != artifact.bytes) {
-            throw LolvitException("$where: has $read bytes, its manifest says ${artifact.bytes}; $AGAIN")
+            throw LolvitException("$where: has $read bytes, its manifest has ${artifact.bytes}; $AGAIN")
         }
         if (hex(digest.digest()) != artifact.sha256) {
             throw LolvitException("$where: does not match the sha256 in its manifest; $AGAIN")
@@ -34,7 +34,7 @@ internal class ArtifactReader(private val source: ModelSource) {
         return model
     }
 
-    /** Returns how many bytes the stream has; those beyond the model's size are counted alone. */
+    /** Copies up to the model's size, and returns how many bytes the stream has. */
     private fun copy(stream: InputStream, model: ByteBuffer, digest: MessageDigest): Long {
         val block = ByteArray(BLOCK)
         var total = 0L

@@ -7,12 +7,12 @@ import kotlin.math.exp
 public class Score(public val index: Int, public val label: String, public val probability: Float)
 
 /**
- * What a model says of a photo.
+ * The result of classifying one photo.
  *
- * @property top the five likeliest classes, the likeliest first.
+ * @property top the five classes of the highest probability, in descending order.
  * @property logits of all classes.
- * @property preprocessMs time from bitmap to input, in milliseconds.
- * @property inferenceMs time of the model's run alone, in milliseconds.
+ * @property preprocessMs time of preprocessing, from bitmap to input, in milliseconds.
+ * @property inferenceMs time of the model's run without preprocessing, in milliseconds.
  */
 public class Prediction(
     public val top: List<Score>,
@@ -22,25 +22,27 @@ public class Prediction(
 )
 
 /**
- * A packaged model in an engine, for one thread at a time, and not the main one.
+ * A packaged model loaded into an engine. Not thread-safe; don't use it on the main thread.
  *
  * ```
  * val classifier = Classifier(AssetSource(assets, "lolvit/lolvit_x-256x256"))
  * val prediction = classifier.classify(Photos.decode { contentResolver.openInputStream(uri) })
  * ```
  *
- * @param choice one of [Engines.choices]; null takes the first that is here.
+ * @param choice one of [Engines.choices]; null takes the first that is available.
  * @throws LolvitException the model's folder is damaged, or no engine can run it.
+ * @throws UnsupportedModelException the manifest asks for what this library does not implement, such as
+ *   another task.
  */
 public class Classifier @Throws(LolvitException::class) constructor(
     source: ModelSource,
     choice: EngineChoice? = null,
     threads: Int = 1,
 ) : AutoCloseable {
-    /** What the model's manifest says. */
+    /** The model's manifest. */
     public val spec: ModelSpec = ModelSpec.load(source)
 
-    /** What runs the model. */
+    /** The engine that runs the model. */
     public val engine: Engine = Engines.open(choice ?: first(spec), spec, source, threads)
 
     private val input = engine.newInput()

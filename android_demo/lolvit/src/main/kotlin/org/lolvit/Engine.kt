@@ -5,8 +5,8 @@ import java.nio.ByteOrder
 import java.nio.FloatBuffer
 
 /**
- * An artifact, loaded into one runtime with a fixed number of threads. For one thread at a time; on a
- * GPU, for the one that opened it.
+ * An artifact loaded into a runtime with a fixed number of threads. Not thread-safe; a GPU engine can be
+ * used on the thread that opened it only.
  */
 public interface Engine : AutoCloseable {
     /** The runtime and its accelerator, such as `LiteRT, CPU`. */
@@ -24,8 +24,8 @@ public interface Engine : AutoCloseable {
     /**
      * Runs the model once on an image in the artifact's own layout, and returns its logits.
      *
-     * Nothing is allocated here from run to run; the runtime's own Java classes may. The array is the
-     * engine's own, and holds until the next run.
+     * This method allocates nothing; the runtime's own Java classes may. The returned array is reused:
+     * the next run overwrites it.
      *
      * @param input from [newInput]; its position and limit are ignored and stay as they are.
      * @throws LolvitException the runtime failed.

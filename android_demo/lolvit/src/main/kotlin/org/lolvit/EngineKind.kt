@@ -2,7 +2,7 @@ package org.lolvit
 
 import java.nio.ByteBuffer
 
-/** One runtime on one accelerator. It loads the runtime's classes in [open] alone. */
+/** One runtime on one accelerator. It loads the runtime's classes in [open] only. */
 internal interface EngineKind {
     val id: String
     val title: String
@@ -11,7 +11,7 @@ internal interface EngineKind {
     /** The format of the artifacts that it opens, as the manifest names it. */
     val format: String
 
-    /** Why this app or this device lacks it; null where it is here. */
+    /** Why it is unavailable in this app or on this device; null if it is available. */
     fun missing(): String?
 
     /** The runtime's version; its native library is loaded for it. */
@@ -30,7 +30,7 @@ internal fun isPresent(name: String): Boolean = try {
     false
 }
 
-/** Gives what a runtime throws while it opens an artifact the form of a [LolvitException]. */
+/** Opens an artifact; whatever the runtime throws becomes a [LolvitException]. */
 internal fun opening(kind: EngineKind, artifact: ArtifactSpec, open: () -> Engine): Engine {
     fun failed(why: String, cause: Throwable) = LolvitException("${kind.title}: $why", cause)
     return try {
@@ -43,16 +43,16 @@ internal fun opening(kind: EngineKind, artifact: ArtifactSpec, open: () -> Engin
         throw failed("not enough memory for ${artifact.path}; close other apps", e)
     } catch (e: LolvitException) {
         throw e
-    } catch (e: Exception) { // runtimes throw many types at what they refuse
-        throw failed("refused ${artifact.path}: ${e.message}; choose another engine", e)
+    } catch (e: Exception) { // runtimes throw many types for models that they reject
+        throw failed("can't load ${artifact.path}: ${e.message}; choose another engine", e)
     }
 }
 
 internal fun shape(axes: List<Int>): String = axes.joinToString("x")
 
 /**
- * Returns a loaded model's tensor once it is what the manifest says; a shape that nobody gave is the
- * model's own.
+ * Checks a loaded model's tensor against the manifest's, and returns it. Without a shape in [spec] the
+ * model's own is returned.
  */
 internal fun expectTensor(
     artifact: ArtifactSpec,
@@ -63,8 +63,8 @@ internal fun expectTensor(
 ): TensorSpec {
     val fits = if (spec.shape.isEmpty()) found.all { it > 0 } else found == spec.shape
     if (fits && dtype == spec.dtype) return spec.copy(shape = found)
-    val told = "${spec.dtype} ${shape(spec.shape)}"
+    val expected = "${spec.dtype} ${shape(spec.shape)}"
     throw LolvitException(
-        "${artifact.path}: its $what is $dtype ${shape(found)}, its manifest says $told; export the model again",
+        "${artifact.path}: its $what is $dtype ${shape(found)}, its manifest has $expected; export the model again",
     )
 }

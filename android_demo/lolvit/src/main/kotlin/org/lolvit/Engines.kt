@@ -1,16 +1,16 @@
 package org.lolvit
 
 /**
- * What runs a model. NNAPI is not offered: it is deprecated since Android 15, and gives no word of
- * what it left to the CPU.
+ * The processor that runs a model. NNAPI is not offered: it is deprecated since Android 15, and does
+ * not report which operations it left to the CPU.
  */
 public enum class Accelerator { CPU, GPU }
 
 /**
  * An engine that a user may choose for a model.
  *
- * @property id stays the same from start to start of an app: `litert-cpu/fp32`.
- * @property missing why it can't be used here; null where it can.
+ * @property id stable across restarts of the app, such as `litert-cpu/fp32`.
+ * @property missing why it can't be used here; null if it can.
  */
 public data class EngineChoice(
     val id: String,
@@ -19,21 +19,21 @@ public data class EngineChoice(
     val missing: String?,
 )
 
-/** The engines, and the artifacts of a model that each can open. */
+/** The available engines, and the artifacts of a model that each can open. */
 public object Engines {
     private val kinds: List<EngineKind> = listOf(LiteRtCpu, LiteRtGpu(), OnnxCpu)
 
     /**
-     * Lists an engine for each packaged artifact that it could open, in the order of preference; an
-     * engine without any is listed once, with the reason.
+     * Lists the engines in the order of preference: one entry for each packaged artifact of its format. An
+     * engine without any artifact has one entry, with the reason.
      */
     public fun choices(spec: ModelSpec): List<EngineChoice> = kinds.flatMap { kind -> choices(kind, spec) }
 
     /**
-     * Loads an artifact: its size, sha256 and the shapes of its tensors must be the manifest's.
+     * Loads an artifact, after checking its size, sha256 and tensor shapes against the manifest.
      *
-     * @param threads of the CPU that the runtime may use.
-     * @throws LolvitException the choice is missing here, or its artifact is damaged or refused.
+     * @param threads the number of CPU threads that the runtime may use.
+     * @throws LolvitException the choice is missing here, or its artifact is damaged, or the runtime rejects it.
      */
     @Throws(LolvitException::class)
     public fun open(choice: EngineChoice, spec: ModelSpec, source: ModelSource, threads: Int = 1): Engine {
@@ -52,7 +52,7 @@ public object Engines {
             return listOf(EngineChoice(kind.id, kind.title, kind.accelerator, missing))
         }
         return packaged.map { artifact ->
-            val missing = kind.missing() ?: refusal(artifact, spec)
+            val missing = kind.missing() ?: incompatibility(artifact, spec)
             EngineChoice(id(kind, artifact), "${kind.title}, ${artifact.precision}", kind.accelerator, missing)
         }
     }
@@ -68,18 +68,19 @@ public object Engines {
         return "${named.joinToString { it.path }} is not in this app; run: lolvit package --format ${kind.format}"
     }
 
-    /** Why this app can't give an artifact what it asks for; null where it can. */
-    private fun refusal(artifact: ArtifactSpec, spec: ModelSpec): String? {
+    /** Why this library can't feed an artifact; null if it can. */
+    private fun incompatibility(artifact: ArtifactSpec, spec: ModelSpec): String? {
         val (input, output) = artifact.input to artifact.output
         val (height, width) = spec.size
         val expected = if (input.layout == Layout.NHWC) listOf(1, height, width, 3) else listOf(1, 3, height, width)
         return when {
             input.dtype != "float32" || output.dtype != "float32" ->
-                "it takes ${input.dtype} and gives ${output.dtype}, this app float32 alone; export it in fp32"
-            input.values != "normalized" || input.layout == null ->
-                "it takes ${input.values} values, this app gives normalized ones; export it again"
+                "it has input ${input.dtype} and output ${output.dtype}, this app supports float32 only; " +
+                    "export it in fp32"
+            input.meaning != "normalized" || input.layout == null ->
+                "its input is of ${input.meaning} values, this app supports normalized ones only; export it again"
             input.shape != expected ->
-                "its input is ${shape(input.shape)}, the manifest's size ${spec.size}; export it again"
+                "its input is ${shape(input.shape)}, the manifest has size ${spec.size}; export it again"
             output.shape != listOf(1, spec.classes) ->
                 "its output is ${shape(output.shape)}, the manifest has ${spec.classes} classes; export it again"
             else -> null

@@ -29,7 +29,7 @@ internal object LiteRtCpu : EngineKind {
 
 /**
  * LiteRT's GPU delegate (OpenCL or OpenGL). Its classes come with a library of their own, which an
- * app may leave out, so that they are reached by name.
+ * app may leave out, so they are accessed by name.
  */
 internal class LiteRtGpu(
     private val delegateClass: String = "org.tensorflow.lite.gpu.GpuDelegate",
@@ -44,7 +44,7 @@ internal class LiteRtGpu(
         !isPresent(INTERPRETER) -> "LiteRT is not in this app; $ADD"
         !isPresent(delegateClass) ->
             "the GPU delegate is not in this app; add com.google.ai.edge.litert:litert-gpu to it"
-        !supported() -> "the GPU delegate does not know this device's GPU; choose the CPU"
+        !supported() -> "the GPU delegate does not support this device's GPU; choose the CPU"
         else -> null
     }
 
@@ -55,7 +55,7 @@ internal class LiteRtGpu(
         return openWith(delegate, Interpreter.Options().addDelegate(delegate as Delegate), model, artifact)
     }
 
-    // Not as a `Delegate`, which TensorFlow Lite's versions give a `close` of their own, or not.
+    // As an AutoCloseable: `Delegate` has `close` in some versions of TensorFlow Lite only.
     private fun openWith(
         delegate: AutoCloseable,
         options: Interpreter.Options,
@@ -80,7 +80,7 @@ internal class LiteRtGpu(
             it.javaClass.getMethod("isDelegateSupportedOnThisDevice").invoke(it) as Boolean
         }
     } catch (e: ReflectiveOperationException) {
-        true // an app without the list: the delegate itself says so when it is opened
+        true // an app without the list: opening the delegate fails if the GPU is unsupported
     } catch (e: LinkageError) {
         false // no native library for this processor
     }

@@ -5,14 +5,17 @@ import org.json.JSONArray
 import org.json.JSONException
 import org.json.JSONObject
 
-/** Reads `manifest.json` as lolvit/manifest.py writes it, schema version 1. */
+/**
+ * Reads `manifest.json` as lolvit/manifest.py writes it: schema version 2, or version 1, which is
+ * converted to version 2 first ([schema1ToSchema2]).
+ */
 internal class ManifestReader(private val source: ModelSource) {
     private val where = "$source/$MANIFEST"
 
     fun read(): ModelSpec {
         val manifest = document()
         return try {
-            spec(manifest).also(::check)
+            spec(if (version(manifest) == 1) schema1ToSchema2(manifest) else manifest).also(::checkRanges)
         } catch (e: JSONException) {
             throw LolvitException("$where: ${e.message}; $AGAIN", e)
         }
@@ -20,55 +23,92 @@ internal class ManifestReader(private val source: ModelSource) {
 
     private fun document(): JSONObject {
         val text = text(MANIFEST) ?: throw LolvitException("$source: no $MANIFEST here; run: lolvit package")
-        val json = try {
+        return try {
             JSONObject(text)
         } catch (e: JSONException) {
             throw LolvitException("$where: not a manifest: ${e.message}; $AGAIN", e)
         } catch (e: StackOverflowError) {
             throw LolvitException("$where: not a manifest: nested too deeply; $AGAIN", e)
         }
-        val version = json.opt("schema_version")
-        if (version != SCHEMA_VERSION) {
-            throw LolvitException(
-                "$where: schema version $version, this app reads $SCHEMA_VERSION; package the model again",
-            )
-        }
-        return json
+    }
+
+    private fun version(manifest: JSONObject): Int {
+        val version = manifest.opt("schema_version")
+        if (version is Int && version in SCHEMA_VERSIONS) return version
+        unsupported(
+            "schema version $version, this app reads ${SCHEMA_VERSIONS.joinToString(" and ")}",
+            "package the model with the lolvit version that this app was built with",
+        )
     }
 
     private fun spec(json: JSONObject): ModelSpec {
-        val preprocess = json.getJSONObject("preprocess")
-        val classes = json.getInt("num_classes")
+        checkTask(json)
+        val preprocessing = json.getJSONObject("preprocessing")
+        checkPreprocessing(preprocessing)
+        val classes = classes(json.getJSONObject("signature"))
+        val weights = json.getJSONObject("weights")
         return ModelSpec(
             name = json.getString("model"),
-            size = size(preprocess.getJSONArray("size")),
-            cropPct = preprocess.getDouble("crop_pct"),
-            interpolation = interpolation(preprocess.optString("interpolation", "bicubic")),
-            mean = channels(preprocess.getJSONArray("mean")),
-            std = channels(preprocess.getJSONArray("std")),
+            size = size(preprocessing.getJSONArray("size")),
+            cropPct = preprocessing.getDouble("crop_pct"),
+            interpolation = interpolation(preprocessing.optString("interpolation", "bicubic")),
+            mean = channels(preprocessing.getJSONArray("mean")),
+            std = channels(preprocessing.getJSONArray("std")),
             classes = classes,
             labels = labels(json, classes),
-            trained = json.getJSONObject("weights").getBoolean("trained"),
+            trained = weights.getBoolean("trained"),
             artifacts = json.getJSONArray("artifacts").objects()
                 .filter { it.getString("format") in FORMATS }
                 .map(::artifact),
-            weightsSource = json.getJSONObject("weights").getString("source"),
+            weightsSource = weights.getString("source"),
             params = json.getLong("params"),
             macs = json.getLong("macs"),
         )
     }
 
-    private fun check(spec: ModelSpec) {
+    private fun checkTask(json: JSONObject) {
+        val task = json.getString("task")
+        if (task != TASK) unsupported("task '$task', this app runs $TASK only", "choose a classification model")
+        val kind = json.optJSONObject("postprocessing")?.optString("kind", SOFTMAX) ?: SOFTMAX
+        if (kind != SOFTMAX) {
+            unsupported("postprocessing '$kind', this app applies $SOFTMAX only", "choose another model")
+        }
+    }
+
+    private fun checkPreprocessing(json: JSONObject) {
+        for ((field, implemented) in mapOf("resize" to "crop", "color" to "RGB")) {
+            val value = json.optString(field, implemented)
+            if (value != implemented) {
+                unsupported(
+                    "$field '$value', this app implements $implemented only", "export the model with $implemented",
+                )
+            }
+        }
+    }
+
+    /** The number of classes: the last axis of the one output, which holds logits of shape (1, classes). */
+    private fun classes(signature: JSONObject): Int {
+        val logits = only(signature.getJSONArray("outputs"), "outputs", "the signature")
+        val meaning = logits.getString("meaning")
+        if (meaning != LOGITS) unsupported("output of $meaning, $TASK needs $LOGITS", "choose another model")
+        val shape = ints(logits.getJSONArray("shape"))
+        expect(shape.size == 2 && shape[0] == 1 && shape[1] > 0) { "shape ${shape(shape)} of the logits" }
+        return shape[1]
+    }
+
+    private fun checkRanges(spec: ModelSpec) {
         val (height, width) = spec.size
         expect(height > 0 && width > 0) { "size $height x $width" }
         expect(spec.cropPct > 0 && spec.cropPct <= 1) { "crop_pct ${spec.cropPct}" }
-        expect(spec.classes > 0) { "num_classes ${spec.classes}" }
         expect(spec.std.all { it > 0 }) { "std ${spec.std.toList()}" }
     }
 
     private fun expect(holds: Boolean, field: () -> String) {
-        if (!holds) throw LolvitException("$where: $field is out of range; $AGAIN")
+        if (!holds) throw LolvitException("$where: ${field()} is out of range; $AGAIN")
     }
+
+    private fun unsupported(what: String, remedy: String): Nothing =
+        throw UnsupportedModelException("$where: $what; $remedy")
 
     private fun artifact(json: JSONObject): ArtifactSpec {
         val path = json.getString("path")
@@ -81,18 +121,25 @@ internal class ManifestReader(private val source: ModelSource) {
             precision = json.getString("precision"),
             sha256 = json.getString("sha256"),
             bytes = json.getLong("bytes"),
-            input = tensor(json.getJSONObject("input")),
-            output = tensor(json.getJSONObject("output")),
+            input = tensor(only(json.getJSONArray("inputs"), "inputs", path)),
+            output = tensor(only(json.getJSONArray("outputs"), "outputs", path)),
             packaged = source.exists(path),
         )
     }
 
+    /** The only tensor of a list: classification has one input and one output. */
+    private fun only(tensors: JSONArray, kind: String, owner: String): JSONObject {
+        if (tensors.length() == 1) return tensors.getJSONObject(0)
+        val names = tensors.objects().joinToString { it.optString("name") }
+        unsupported("$owner has ${tensors.length()} $kind ($names), $TASK has one", "choose another model")
+    }
+
     private fun tensor(json: JSONObject) = TensorSpec(
         name = json.getString("name"),
-        shape = json.getJSONArray("shape").let { array -> List(array.length(), array::getInt) },
+        shape = ints(json.getJSONArray("shape")),
         dtype = json.optString("dtype", "float32"),
-        layout = Layout.values().find { it.name == json.getString("layout") },
-        values = json.getString("values"),
+        layout = Layout.values().find { it.name == json.optString("layout") },
+        meaning = json.getString("meaning"),
     )
 
     private fun labels(json: JSONObject, classes: Int): List<String> {
@@ -106,13 +153,13 @@ internal class ManifestReader(private val source: ModelSource) {
 
     private fun interpolation(name: String): Interpolation =
         Interpolation.values().find { it.name.equals(name, ignoreCase = true) }
-            ?: throw LolvitException("$where: interpolation '$name' is not known to this app; package the model again")
+            ?: unsupported("interpolation '$name', this app implements bicubic and bilinear", "export with one of them")
 
     private fun size(array: JSONArray) = ImageSize(array.getInt(0), array.getInt(1))
 
     private fun channels(array: JSONArray) = FloatArray(CHANNELS) { array.getDouble(it).toFloat() }
 
-    private fun JSONArray.objects() = List(length(), ::getJSONObject)
+    private fun ints(array: JSONArray) = List(array.length(), array::getInt)
 
     private fun text(path: String): String? {
         if (!source.exists(path)) return null
@@ -126,9 +173,45 @@ internal class ManifestReader(private val source: ModelSource) {
     private companion object {
         const val MANIFEST = "manifest.json"
         const val LABELS = "labels.txt"
-        const val SCHEMA_VERSION = 1
+        const val TASK = "classification"
+        const val SOFTMAX = "softmax"
+        const val LOGITS = "logits"
         const val CHANNELS = 3
         const val AGAIN = "export the model again"
+        val SCHEMA_VERSIONS = 1..2
         val FORMATS = setOf("tflite", "onnx")
     }
 }
+
+/**
+ * Returns a manifest of schema version 1 in the form of version 2, as far as this library reads it.
+ *
+ * Version 1 knows classification only. It has `preprocess` without `resize`, `num_classes` in place of
+ * the signature, one `input` and one `output` for each artifact, and `values` for a tensor's `meaning`.
+ */
+internal fun schema1ToSchema2(manifest: JSONObject): JSONObject {
+    val converted = JSONObject(manifest.toString())
+    val logits = JSONObject()
+        .put("name", "logits")
+        .put("shape", JSONArray(listOf(1, manifest.getInt("num_classes"))))
+        .put("meaning", "logits")
+    converted.remove("num_classes")
+    val preprocessing = converted.getJSONObject("preprocess").put("resize", "crop")
+    converted.remove("preprocess")
+    return converted
+        .put("schema_version", 2)
+        .put("task", "classification")
+        .put("preprocessing", preprocessing)
+        .put("signature", JSONObject().put("outputs", JSONArray().put(logits)))
+        .also { it.getJSONArray("artifacts").objects().forEach(::renameTensors) }
+}
+
+private fun renameTensors(artifact: JSONObject) {
+    for (kind in listOf("input", "output")) {
+        val tensor = artifact.getJSONObject(kind)
+        tensor.put("meaning", tensor.getString("values")).remove("values")
+        artifact.put("${kind}s", JSONArray().put(tensor)).remove(kind)
+    }
+}
+
+private fun JSONArray.objects() = List(length(), ::getJSONObject)

@@ -8,16 +8,24 @@ public data class ImageSize(val height: Int, val width: Int) {
 /** The order of an image tensor's axes: planes of channels, or channels of each pixel together. */
 public enum class Layout { NCHW, NHWC }
 
-/** One input or output of an artifact. [layout] is null for what is no image. */
+/**
+ * One input or output of an artifact.
+ *
+ * @property layout the order of the axes; null for a tensor that is not an image.
+ * @property meaning of an input: `normalized` or `pixels`; of an output: `logits`.
+ */
 public data class TensorSpec(
     val name: String,
     val shape: List<Int>,
     val dtype: String,
     val layout: Layout?,
-    val values: String,
+    val meaning: String,
 ) {
     /** The number of elements. */
     val count: Int get() = shape.fold(1, Int::times)
+
+    @Deprecated("renamed, as in the manifest", ReplaceWith("meaning"))
+    val values: String get() = meaning
 }
 
 /** One file that an engine opens. [packaged] is false where the app does not carry it. */
@@ -36,19 +44,20 @@ public data class ArtifactSpec(
 public enum class Interpolation { BICUBIC, BILINEAR }
 
 /**
- * All that `manifest.json` says of a model that an app needs.
+ * What an app needs of `manifest.json`, for a classification model. Schema versions 1 and 2 give the same.
  *
  * @property name the model's name, such as `lolvit_x`.
- * @property size height and width of the input.
- * @property cropPct the part of the resized photo that the crop covers.
- * @property mean per channel (red, green, blue), of pixels in 0 to 1.
+ * @property size height and width of the input, in pixels.
+ * @property cropPct crop size / resized size, in (0, 1].
+ * @property mean per channel (red, green, blue), of pixel values in [0, 1].
  * @property std per channel, likewise.
- * @property labels one for each class; empty where nobody gave any.
- * @property trained false for random weights: then the classes mean nothing.
- * @property weightsSource where the weights are from.
+ * @property classes the number of classes: the length of the logits.
+ * @property labels one for each class; empty where the model has none.
+ * @property trained false for random weights, whose predictions are meaningless.
+ * @property weightsSource the checkpoint that the weights come from.
  * @property params the number of parameters.
  * @property macs multiply-adds of one inference.
- * @property artifacts every artifact that an engine of [Engines] could open, packaged or not.
+ * @property artifacts the ONNX and TFLite artifacts, packaged or not.
  */
 public class ModelSpec internal constructor(
     public val name: String,
@@ -78,8 +87,9 @@ public class ModelSpec internal constructor(
         /**
          * Reads the manifest of a model's folder, and its labels.
          *
-         * @throws LolvitException it is missing, is no manifest, is of another schema version or
-         *   contradicts itself.
+         * @throws LolvitException the manifest is missing, is not valid JSON, or contradicts itself.
+         * @throws UnsupportedModelException this library does not implement what the manifest asks for,
+         *   such as another task than classification.
          */
         @Throws(LolvitException::class)
         public fun load(source: ModelSource): ModelSpec = ManifestReader(source).read()

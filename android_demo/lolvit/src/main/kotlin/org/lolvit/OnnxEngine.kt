@@ -80,7 +80,7 @@ private class OnnxEngine(
         return logits
     }
 
-    /** Wraps the caller's buffer, without a copy, for as long as he gives the same one. */
+    /** Wraps the caller's buffer without a copy, until another one is passed. */
     private fun bind(input: FloatBuffer) {
         inputs.values.forEach(OnnxTensor::close)
         val whole = input.duplicate().apply { clear() }

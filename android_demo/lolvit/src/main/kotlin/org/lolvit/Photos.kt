@@ -19,25 +19,26 @@ public fun interface PhotoSource {
 /** `BitmapFactory.decodeStream`, or a test's. */
 internal typealias Decoder = (InputStream, Rect?, BitmapFactory.Options) -> Bitmap?
 
-/** Photos into bitmaps with the levels that Python's `load_photo` gives. */
+/** Decodes photos into bitmaps with the same pixel values as Python's `load_photo`. */
 public object Photos {
     /**
-     * The most pixels that are decoded; of larger photos every second (fourth, ...) in each direction
-     * is, by the decoder's own means. A JPEG of 24 megapixels then gives inputs that differ by at most
-     * 8 of 255 levels, 0.2 on average; other formats, whose decoders pick pixels, differ more. At 4
-     * bytes a pixel, and two bitmaps while one is turned upright, the bound is 128 MB of native memory.
+     * The maximum number of pixels that are decoded; larger photos are subsampled by the decoder
+     * (`inSampleSize`: every second, fourth, ... pixel in each direction). The input from a JPEG of 24
+     * megapixels then differs by at most 8 of 255 levels, 0.2 on average; other formats, whose decoders
+     * drop pixels, differ more. At 4 bytes per pixel, with two bitmaps while one is turned upright, this
+     * bounds the native memory to 128 MB.
      */
     public const val LARGEST: Int = 16_000_000
 
     private val turnedByExif = setOf("image/jpeg", "image/png", "image/webp") // decoders turn HEIF and AVIF
 
     /**
-     * Decodes a photo, upright as its EXIF orientation says (of PNG and WebP from Android 11 on alone).
-     * Transparency is dropped, and the colours under it stay. A colour profile other than sRGB (and,
-     * from Android 10 on, Display P3) is converted from, which Python does not do. What a truncated
-     * photo lacks is blank.
+     * Decodes a photo, turned upright by its EXIF orientation (for PNG and WebP from Android 11 on only).
+     * The alpha channel is dropped; the colours under it stay. Colours of another profile than sRGB (and,
+     * from Android 10 on, Display P3) are converted, which Python does not do. The missing part of a
+     * truncated photo is blank.
      *
-     * @throws LolvitException it can't be read, is no photo, or memory does not suffice.
+     * @throws LolvitException the photo can't be read, is not an image, or needs too much memory.
      */
     @Throws(LolvitException::class)
     public fun decode(source: PhotoSource): Bitmap = decode(source, BitmapFactory::decodeStream)
@@ -85,7 +86,7 @@ public object Photos {
         return try {
             source.open().use { ExifInterface(it).getAttributeInt(ExifInterface.TAG_ORIENTATION, normal) }
         } catch (e: IOException) {
-            normal // malformed EXIF says nothing
+            normal // malformed EXIF is ignored
         }
     }
 

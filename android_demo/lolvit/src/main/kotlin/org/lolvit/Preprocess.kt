@@ -7,15 +7,15 @@ import kotlin.math.max
 import kotlin.math.min
 
 /**
- * A photo into an input, as the manifest's `preprocess` says: resized so that it covers the box,
- * cropped at its centre, normalized.
+ * Turns a photo into an input by the manifest's `preprocessing`: resize so that it covers the box, crop
+ * at the centre, normalize.
  *
- * The levels are bit for bit those of Pillow, which models are trained and verified with: it weighs
- * with fixed-point numbers, resizes along rows first, and rounds to 8 bits between the directions.
- * (`Bitmap.createScaledBitmap` leaves out the antialiasing, and gives other levels.)
+ * The result is bit-exact with Pillow, which models are trained and verified with: fixed-point filter
+ * weights, horizontal pass first, rounding to 8 bits between the passes. (`Bitmap.createScaledBitmap`
+ * does not antialias, so its pixels differ.)
  *
- * A bitmap is read row by row, and only where the crop needs it: what is allocated beside it is
- * about 3 bytes * its height * the input's width, 2.3 MB for 12 megapixels and an input of 256x256.
+ * A bitmap is read row by row, and only where the crop needs it. The memory allocated beside it is about
+ * 3 bytes * its height * the input's width: 2.3 MB for 12 megapixels and an input of 256x256.
  */
 public object Preprocess {
     private const val CHANNELS = 3
@@ -25,7 +25,7 @@ public object Preprocess {
     /**
      * Returns (level / 255 - mean) / std in float32, in the order of [layout].
      *
-     * @throws LolvitException the photo is so elongated that it would be resized to a giant one.
+     * @throws LolvitException the photo is so elongated that the resized one would be too large.
      */
     @Throws(LolvitException::class)
     public fun tensor(bitmap: Bitmap, spec: ModelSpec, layout: Layout): FloatArray {

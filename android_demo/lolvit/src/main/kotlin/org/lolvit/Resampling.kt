@@ -4,12 +4,12 @@ import kotlin.math.abs
 import kotlin.math.max
 import kotlin.math.min
 
-/** Which inputs one output of a resize is a sum of, from [start] on, and their [weights]. */
+/** The filter of one output of a resize: the first input pixel, and the [weights] from there on. */
 internal class Tap(val start: Int, val weights: IntArray)
 
 /**
- * The taps of some neighbouring outputs of a resize along one axis, as Pillow makes them: the weights
- * are fixed-point numbers with [BITS] bits after the point.
+ * The taps of consecutive outputs of a resize along one axis, computed as in Pillow: the weights are
+ * fixed-point numbers with [BITS] fractional bits.
  */
 internal class Taps private constructor(private val taps: List<Tap>) {
     val count: Int get() = taps.size
@@ -26,7 +26,7 @@ internal class Taps private constructor(private val taps: List<Tap>) {
         private const val BITS = 22
         private const val ONE = 1 shl BITS
 
-        /** What a sum of weighted 8-bit levels starts from, so that [level] rounds it. */
+        /** The initial value of a sum of weighted 8-bit levels, so that [level] rounds it. */
         const val ROUNDING: Int = ONE / 2
 
         /** The 8-bit level of a sum of weighted ones. */

@@ -2,11 +2,11 @@ package org.lolvit
 
 import java.nio.ByteBuffer
 
-/** The runtimes by the harness's names, and artifacts that come without a manifest. */
+/** Runtimes by their names in `lolvit bench`, for artifacts that come without a manifest. */
 public object Runtimes {
     private val kinds: Map<String, EngineKind> = mapOf("litert" to LiteRtCpu, "ort" to OnnxCpu)
 
-    /** The runtimes that this app has, with their versions. One without a library for this processor isn't there. */
+    /** The available runtimes with their versions. One without a native library for this ABI is left out. */
     public fun versions(): Map<String, String> = kinds.entries
         .mapNotNull { (name, kind) -> version(kind)?.let { name to it } }
         .toMap()
@@ -18,11 +18,11 @@ public object Runtimes {
     }
 
     /**
-     * Loads an artifact that the caller has checked. It takes float32 in [inputShape] and gives
-     * float32; the shape of its output is read from the model.
+     * Loads an artifact that the caller has checked. Its input is float32 in [inputShape], its
+     * output float32; the output's shape is read from the model.
      *
      * @param model a direct buffer in native order, which must not be changed while the engine lives.
-     * @throws LolvitException the app lacks the runtime, or it refused the artifact.
+     * @throws LolvitException the app lacks the runtime, or the runtime rejects the artifact.
      */
     @Throws(LolvitException::class)
     public fun open(runtime: String, format: String, model: ByteBuffer, inputShape: List<Int>, threads: Int): Engine {

@@ -28,7 +28,7 @@ class AbsentLibraryTest {
         assertEquals("", missing["onnx-cpu/fp32"])
     }
 
-    @Test fun `classes without their native library are told apart`() {
+    @Test fun `classes without their native library are reported as such`() {
         val line = call(without = "onnxruntime", function = "openFirst") as String
         assertTrue(line, line.startsWith("LiteRT, CPU: its native library is missing for this processor"))
         assertTrue(line, line.endsWith("choose another engine"))

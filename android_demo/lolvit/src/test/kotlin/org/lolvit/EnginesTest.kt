@@ -17,7 +17,7 @@ import org.junit.rules.TemporaryFolder
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 
-/** Which engines a model has here, and what they refuse. */
+/** Which engines a model has here, and which artifacts they reject. */
 @RunWith(RobolectricTestRunner::class)
 class EnginesTest {
     @get:Rule val temporary = TemporaryFolder()
@@ -31,8 +31,14 @@ class EnginesTest {
     private fun choice(engine: String) =
         Engines.choices(ModelSpec.load(model.source)).first { it.id.startsWith(engine) }
 
+    /** Gives a manifest another number of classes, in its signature alone. */
+    private fun putClasses(manifest: JSONObject, classes: Int) {
+        manifest.getJSONObject("signature").only("outputs").put("shape", JSONArray(listOf(1, classes)))
+        manifest.put("labels", JSONObject.NULL)
+    }
+
     private fun assertRefused(engine: String, vararg parts: String) {
-        val line = refusal { model.open(engine).close() }
+        val line = failureOf { model.open(engine).close() }
         for (part in parts) assertTrue("'$line' has no '$part'", part in line)
     }
 
@@ -61,22 +67,22 @@ class EnginesTest {
         assertEquals("lolvit_xx was not exported for it; run: lolvit export --to onnx", choice("onnx-cpu").missing)
     }
 
-    @Test fun `a model without any artifact says why each engine is missing`() {
+    @Test fun `a model without any artifact gives the reason why each engine is missing`() {
         listOf("model-fp32.onnx", "model-fp32.tflite").forEach { model.file(it).delete() }
-        val line = refusal { Classifier(model.source).close() }
+        val line = failureOf { Classifier(model.source).close() }
         assertTrue(line, "no engine here runs lolvit_xx" in line && "model-fp32.tflite is not in this app" in line)
     }
 
     @Test fun `a truncated artifact is refused before its runtime sees it`() {
         model.truncate("model-fp32.tflite", 1000)
         model.truncate("model-fp32.onnx", 0)
-        assertRefused("litert-cpu", "model-fp32.tflite: has 1000 bytes, its manifest says", "package the model again")
-        assertRefused("onnx-cpu", "model-fp32.onnx: has 0 bytes, its manifest says")
+        assertRefused("litert-cpu", "model-fp32.tflite: has 1000 bytes, its manifest has", "package the model again")
+        assertRefused("onnx-cpu", "model-fp32.onnx: has 0 bytes, its manifest has")
     }
 
-    @Test fun `an artifact that is longer than its manifest says is refused`() {
+    @Test fun `an artifact that is longer than in its manifest is refused`() {
         model.file("model-fp32.tflite").appendBytes(ByteArray(200_000))
-        assertRefused("litert-cpu", "its manifest says")
+        assertRefused("litert-cpu", "its manifest has")
     }
 
     @Test fun `a changed artifact is refused before its runtime sees it`() {
@@ -94,51 +100,51 @@ class EnginesTest {
 
     @Test fun `an input that the model does not have is refused by both engines`() {
         model.edit { manifest ->
-            manifest.getJSONObject("preprocess").put("size", JSONArray(listOf(224, 224)))
+            manifest.getJSONObject("preprocessing").put("size", JSONArray(listOf(224, 224)))
             for (artifact in manifest.getJSONArray("artifacts").objects()) {
-                val nhwc = artifact.getJSONObject("input").getString("layout") == "NHWC"
+                val nhwc = artifact.only("inputs").getString("layout") == "NHWC"
                 val shape = if (nhwc) listOf(1, 224, 224, 3) else listOf(1, 3, 224, 224)
-                artifact.getJSONObject("input").put("shape", JSONArray(shape))
+                artifact.only("inputs").put("shape", JSONArray(shape))
             }
         }
-        assertRefused("litert-cpu", "its input is float32 1x256x256x3, its manifest says float32 1x224x224x3")
-        assertRefused("onnx-cpu", "its input is float32 1x3x256x256, its manifest says float32 1x3x224x224")
+        assertRefused("litert-cpu", "its input is float32 1x256x256x3, its manifest has float32 1x224x224x3")
+        assertRefused("onnx-cpu", "its input is float32 1x3x256x256, its manifest has float32 1x3x224x224")
     }
 
     @Test fun `classes that the model does not have are refused by both engines`() {
         model.edit { manifest ->
-            manifest.put("num_classes", 12).put("labels", JSONObject.NULL)
+            putClasses(manifest, 12)
             for (artifact in manifest.getJSONArray("artifacts").objects()) {
-                artifact.getJSONObject("output").put("shape", JSONArray(listOf(1, 12)))
+                artifact.only("outputs").put("shape", JSONArray(listOf(1, 12)))
             }
         }
         for (engine in listOf("litert-cpu", "onnx-cpu")) {
-            assertRefused(engine, "its output is float32 1x10, its manifest says float32 1x12; export the model again")
+            assertRefused(engine, "its output is float32 1x10, its manifest has float32 1x12; export the model again")
         }
     }
 
     @Test fun `a manifest that contradicts itself gives a reason`() {
-        model.edit { it.getJSONObject("preprocess").put("size", JSONArray(listOf(224, 320))) }
-        val reason = "its input is 1x256x256x3, the manifest's size 224x320; export it again"
+        model.edit { it.getJSONObject("preprocessing").put("size", JSONArray(listOf(224, 320))) }
+        val reason = "its input is 1x256x256x3, the manifest has size 224x320; export it again"
         assertEquals(reason, choice("litert-cpu").missing)
-        model.edit { it.put("num_classes", 11).put("labels", JSONObject.NULL) }
-        assertRefused("onnx-cpu", "its input is 1x3x256x256, the manifest's size 224x320")
+        model.edit { putClasses(it, 11) }
+        assertRefused("onnx-cpu", "its input is 1x3x256x256, the manifest has size 224x320")
     }
 
     @Test fun `an input that is not of normalized floats gives a reason`() {
-        model.editArtifacts { it.getJSONObject("input").put("dtype", "float16") }
-        assertTrue("takes float16" in choice("litert-cpu").missing.orEmpty())
-        model.editArtifacts { it.getJSONObject("input").put("dtype", "float32").put("values", "pixels") }
-        assertTrue("takes pixels values" in choice("onnx-cpu").missing.orEmpty())
+        model.editArtifacts { it.only("inputs").put("dtype", "float16") }
+        assertTrue("input float16" in choice("litert-cpu").missing.orEmpty())
+        model.editArtifacts { it.only("inputs").put("dtype", "float32").put("meaning", "pixels") }
+        assertTrue("of pixels values" in choice("onnx-cpu").missing.orEmpty())
     }
 
-    @Test fun `what a runtime refuses is one line`() {
+    @Test fun `what a runtime rejects is one line`() {
         val garbage = "no model at all".toByteArray()
         val digest = MessageDigest.getInstance("SHA-256").digest(garbage).joinToString("") { "%02x".format(it) }
         for (name in listOf("model-fp32.tflite", "model-fp32.onnx")) model.file(name).writeBytes(garbage)
         model.editArtifacts { it.put("bytes", garbage.size).put("sha256", digest) }
-        assertRefused("litert-cpu", "LiteRT, CPU: refused model-fp32.tflite", "choose another engine")
-        assertRefused("onnx-cpu", "ONNX Runtime, CPU: refused model-fp32.onnx", "choose another engine")
+        assertRefused("litert-cpu", "LiteRT, CPU: can't load model-fp32.tflite", "choose another engine")
+        assertRefused("onnx-cpu", "ONNX Runtime, CPU: can't load model-fp32.onnx", "choose another engine")
     }
 
     @Test fun `an engine runs on any number of threads, and on one buffer after another`() {

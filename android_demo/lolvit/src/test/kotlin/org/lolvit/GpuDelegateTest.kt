@@ -28,7 +28,7 @@ class GpuDelegateTest {
     }
 
     /** A delegate that does not take the model. */
-    class RefusingDelegate : Delegate, AutoCloseable {
+    class RejectingDelegate : Delegate, AutoCloseable {
         override fun getNativeHandle(): Long = throw IllegalArgumentException("Failed to apply delegate: no GPU")
 
         override fun close() {
@@ -47,40 +47,40 @@ class GpuDelegateTest {
         override fun close() = Unit
     }
 
-    private val delegate = RefusingDelegate::class.java.name
+    private val delegate = RejectingDelegate::class.java.name
 
     @Before fun natives() {
         NativeLiteRt.load()
         closed = 0
     }
 
-    @Test fun `an app without the delegate says which library adds it`() {
+    @Test fun `an app without the delegate names the library that adds it`() {
         assertTrue("add com.google.ai.edge.litert:litert-gpu" in LiteRtGpu().missing().orEmpty())
     }
 
     @Test fun `the delegate's own list of GPUs decides where it is there`() {
         assertNull(LiteRtGpu(delegate, KnownGpu::class.java.name).missing())
         val unknown = LiteRtGpu(delegate, UnknownGpu::class.java.name).missing()
-        assertEquals("the GPU delegate does not know this device's GPU; choose the CPU", unknown)
+        assertEquals("the GPU delegate does not support this device's GPU; choose the CPU", unknown)
         assertNull(LiteRtGpu(delegate, "org.tensorflow.lite.gpu.NoSuchList").missing())
     }
 
-    @Test fun `a delegate that refuses the model is closed, and told in one line`() {
+    @Test fun `a delegate that rejects the model is closed, and reported in one line`() {
         val folder = ModelFolder(temporary.root)
         val artifact = ModelSpec.load(folder.source).artifacts.single { it.format == "tflite" }
         val model = ArtifactReader(folder.source).read(artifact)
         val kind = LiteRtGpu(delegate)
-        val line = refusal { opening(kind, artifact) { kind.open(model, artifact, 1) } }
+        val line = failureOf { opening(kind, artifact) { kind.open(model, artifact, 1) } }
         val reason = "Failed to apply delegate: no GPU"
-        assertEquals("LiteRT, GPU: refused model-fp32.tflite: $reason; choose another engine", line)
+        assertEquals("LiteRT, GPU: can't load model-fp32.tflite: $reason; choose another engine", line)
         assertEquals(1, closed)
     }
 
-    @Test fun `a delegate without its native library is told in one line`() {
+    @Test fun `a delegate without its native library is reported in one line`() {
         val folder = ModelFolder(temporary.root)
         val artifact = ModelSpec.load(folder.source).artifacts.single { it.format == "tflite" }
         val kind = LiteRtGpu(UnlinkedDelegate::class.java.name)
-        val line = refusal { opening(kind, artifact) { kind.open(directBytes(8), artifact, 1) } }
+        val line = failureOf { opening(kind, artifact) { kind.open(directBytes(8), artifact, 1) } }
         assertTrue(line, "LiteRT, GPU: its native library is missing for this processor (dlopen failed" in line)
     }
 

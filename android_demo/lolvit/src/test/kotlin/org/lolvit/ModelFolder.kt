@@ -2,16 +2,19 @@ package org.lolvit
 
 import java.io.File
 import java.io.RandomAccessFile
+import java.security.MessageDigest
 import org.json.JSONObject
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertThrows
 
-/** A copy of a packaged model that a test may damage. */
+/** A copy of a packaged model that a test may damage; its manifest is of schema version 2. */
 class ModelFolder(private val folder: File, model: String = TRAINED) {
     val source = FolderSource(folder)
 
     init {
         Fixtures.model(model).copyRecursively(folder, overwrite = true)
+        val manifest = JSONObject(file("manifest.json").readText())
+        if (manifest.getInt("schema_version") == 1) write(schema1ToSchema2(manifest))
     }
 
     fun file(name: String) = File(folder, name)
@@ -19,7 +22,20 @@ class ModelFolder(private val folder: File, model: String = TRAINED) {
     fun edit(change: (JSONObject) -> Unit) {
         val manifest = JSONObject(file("manifest.json").readText())
         change(manifest)
-        file("manifest.json").writeText(manifest.toString())
+        write(manifest)
+    }
+
+    private fun write(manifest: JSONObject) = file("manifest.json").writeText(manifest.toString())
+
+    /** Takes a manifest of the test resources, made for the files that are here. */
+    fun useManifest(resource: String) {
+        val text = checkNotNull(javaClass.getResource("/$resource")) { "no resource $resource" }.readText()
+        write(JSONObject(text))
+        editArtifacts { artifact ->
+            val content = file(artifact.getString("path")).readBytes()
+            val digest = MessageDigest.getInstance("SHA-256").digest(content)
+            artifact.put("bytes", content.size).put("sha256", digest.joinToString("") { "%02x".format(it) })
+        }
     }
 
     /** Edits each artifact's entry. */
@@ -37,8 +53,11 @@ class ModelFolder(private val folder: File, model: String = TRAINED) {
     }
 }
 
+/** The only tensor in a list of an artifact or a signature. */
+fun JSONObject.only(tensors: String): JSONObject = getJSONArray(tensors).objects().single()
+
 /** The one line that a failing call gives. */
-fun refusal(call: () -> Unit): String {
+fun failureOf(call: () -> Unit): String {
     val line = assertThrows(LolvitException::class.java) { call() }.message.orEmpty()
     assertFalse(line, '\n' in line)
     return line

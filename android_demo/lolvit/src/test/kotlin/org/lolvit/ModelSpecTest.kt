@@ -5,6 +5,7 @@ import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
+import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Rule
@@ -26,8 +27,13 @@ class ModelSpecTest {
 
     private fun load() = ModelSpec.load(model.source)
 
+    private fun assertUnsupported(vararg parts: String) {
+        val line = assertThrows(UnsupportedModelException::class.java) { load() }.message.orEmpty()
+        for (part in parts) assertTrue("'$line' has no '$part'", part in line)
+    }
+
     private fun assertRefused(vararg parts: String) {
-        val line = refusal { load() }
+        val line = failureOf { load() }
         for (part in parts) assertTrue("'$line' has no '$part'", part in line)
     }
 
@@ -40,15 +46,104 @@ class ModelSpecTest {
         assertTrue(specs.values.all { spec -> spec.artifacts.all { it.packaged } && spec.artifacts.size == 2 })
     }
 
-    @Test fun `a spec holds what the manifest says`() {
+    @Test fun `a spec holds the values of the manifest`() {
         val json = JSONObject(model.file("manifest.json").readText())
         val spec = load()
         assertEquals("lolvit_xx", spec.name)
         assertEquals(ImageSize(256, 256), spec.size)
-        assertEquals(json.getJSONObject("preprocess").getDouble("crop_pct"), spec.cropPct, 0.0)
-        val mean = json.getJSONObject("preprocess").getJSONArray("mean")
+        assertEquals(json.getJSONObject("preprocessing").getDouble("crop_pct"), spec.cropPct, 0.0)
+        val mean = json.getJSONObject("preprocessing").getJSONArray("mean")
         assertArrayEquals(FloatArray(3) { mean.getDouble(it).toFloat() }, spec.mean, 0f)
         assertEquals(json.getJSONArray("labels").strings(), spec.labels)
+    }
+
+    @Test fun `a manifest of schema 1 and the same model's of schema 2 give one spec`() {
+        val specs = listOf(SCHEMA_1, SCHEMA_2).map { manifest ->
+            model.useManifest(manifest)
+            fields(load())
+        }
+        assertEquals(specs[0], specs[1])
+        assertEquals(10, specs[0]["classes"])
+        assertTrue("${specs[0]}", "meaning=normalized" in specs[0].getValue("artifacts").toString())
+    }
+
+    /** All public fields of a spec; arrays as lists, so that they can be compared. */
+    private fun fields(spec: ModelSpec): Map<String, Any> = mapOf(
+        "name" to spec.name, "size" to spec.size, "cropPct" to spec.cropPct, "interpolation" to spec.interpolation,
+        "mean" to spec.mean.toList(), "std" to spec.std.toList(), "classes" to spec.classes, "labels" to spec.labels,
+        "trained" to spec.trained, "weightsSource" to spec.weightsSource, "params" to spec.params, "macs" to spec.macs,
+        "artifacts" to spec.artifacts,
+    )
+
+    @Test fun `a manifest of schema 1 and one of schema 2 classify equally`() {
+        NativeLiteRt.load()
+        val photo = Photos.decode { Fixtures.photo("full.png").inputStream() }
+        for (engine in listOf("litert-cpu", "onnx-cpu")) {
+            val (first, second) = listOf(SCHEMA_1, SCHEMA_2).map { manifest ->
+                model.useManifest(manifest)
+                val choice = Engines.choices(load()).single { it.id.startsWith(engine) }
+                Classifier(model.source, choice).use { it.classify(photo) }
+            }
+            assertArrayEquals(engine, first.logits, second.logits, 0f)
+            assertEquals(first.top.map { it.label to it.probability }, second.top.map { it.label to it.probability })
+        }
+    }
+
+    @Test fun `another task than classification is unsupported`() {
+        for (task in listOf("detection", "segmentation", "tensors", "depth")) {
+            model.edit { it.put("task", task) }
+            assertUnsupported("task '$task', this app runs classification only")
+        }
+    }
+
+    @Test fun `another way to resize, colour mode or postprocessing is unsupported`() {
+        for (resize in listOf("letterbox", "stretch")) {
+            model.useManifest(SCHEMA_2)
+            model.edit { it.getJSONObject("preprocessing").put("resize", resize) }
+            assertUnsupported("resize '$resize', this app implements crop only")
+        }
+        for (color in listOf("L", "RGBA")) {
+            model.useManifest(SCHEMA_2)
+            model.edit { it.getJSONObject("preprocessing").put("color", color) }
+            assertUnsupported("color '$color', this app implements RGB only")
+        }
+        model.useManifest(SCHEMA_1)
+        model.edit { it.getJSONObject("preprocess").put("color", "L") }
+        assertUnsupported("color 'L'")
+        model.useManifest(SCHEMA_2)
+        model.edit { it.getJSONObject("postprocessing").put("kind", "sigmoid") }
+        assertUnsupported("postprocessing 'sigmoid', this app applies softmax only")
+    }
+
+    @Test fun `more than one output or input is unsupported`() {
+        val second = JSONObject("""{"name": "boxes", "shape": [1, 4], "dtype": "float32", "layout": null, "meaning": "tensor"}""")
+        model.useManifest(SCHEMA_2)
+        model.edit { it.getJSONObject("signature").getJSONArray("outputs").put(second) }
+        assertUnsupported("the signature has 2 outputs (logits, boxes), classification has one")
+        model.useManifest(SCHEMA_2)
+        model.editArtifacts { it.getJSONArray("outputs").put(second) }
+        assertUnsupported("model-fp32.onnx has 2 outputs (logits, boxes)")
+        model.useManifest(SCHEMA_2)
+        model.editArtifacts { it.getJSONArray("inputs").put(second) }
+        assertUnsupported("model-fp32.onnx has 2 inputs (image, boxes)")
+        model.useManifest(SCHEMA_2)
+        model.edit { it.getJSONObject("signature").put("outputs", JSONArray()) }
+        assertUnsupported("the signature has 0 outputs ()")
+    }
+
+    @Test fun `an output that is not of logits is unsupported, one of another shape is an error`() {
+        model.edit { it.getJSONObject("signature").only("outputs").put("meaning", "features") }
+        assertUnsupported("output of features, classification needs logits")
+        for (shape in listOf(listOf(1, 0), listOf(2, 10), listOf(10), listOf(1, 10, 7))) {
+            model.useManifest(SCHEMA_2)
+            model.edit { it.getJSONObject("signature").only("outputs").put("shape", JSONArray(shape)) }
+            assertRefused("shape ${shape.joinToString("x")} of the logits is out of range")
+        }
+    }
+
+    @Test fun `a tensor without a layout is read`() {
+        model.editArtifacts { it.only("outputs").put("layout", JSONObject.NULL) }
+        assertTrue(load().artifacts.all { it.output.layout == null && it.input.layout != null })
     }
 
     @Test fun `artifacts of formats that phones don't open are left out`() {
@@ -71,7 +166,7 @@ class ModelSpecTest {
         assertRefused("2 labels for 10 classes", "one line for each class")
     }
 
-    @Test fun `a folder without a manifest says which command makes one`() {
+    @Test fun `a folder without a manifest names the command that makes one`() {
         model.file("manifest.json").delete()
         assertRefused("no manifest.json here", "run: lolvit package")
     }
@@ -86,16 +181,19 @@ class ModelSpecTest {
     }
 
     @Test fun `another schema version is refused`() {
-        for (version in listOf(2, 0, "1", JSONObject.NULL)) {
+        for (version in listOf(3, 0, "1", JSONObject.NULL)) {
             model.edit { it.put("schema_version", version) }
-            assertRefused("schema version $version, this app reads 1")
+            assertUnsupported("schema version $version, this app reads 1 and 2; package the model with the lolvit version")
         }
     }
 
     @Test fun `a missing field is named`() {
-        val whole = model.file("manifest.json").readText()
-        for (field in listOf("model", "num_classes", "preprocess", "weights", "artifacts")) {
-            model.file("manifest.json").writeText(whole)
+        val fields = mapOf(
+            SCHEMA_1 to listOf("model", "num_classes", "preprocess", "weights", "artifacts"),
+            SCHEMA_2 to listOf("model", "task", "signature", "preprocessing", "weights", "artifacts"),
+        )
+        for ((manifest, names) in fields) for (field in names) {
+            model.useManifest(manifest)
             model.edit { it.remove(field) }
             assertRefused(field, "export the model again")
         }
@@ -108,7 +206,7 @@ class ModelSpecTest {
             "std" to JSONArray(listOf(0.5, 0.0, 0.5)), "interpolation" to "nearest", "size" to "256",
         ).entries.map { it.toPair() }) {
             model.file("manifest.json").writeText(whole)
-            model.edit { it.getJSONObject("preprocess").put(field, value) }
+            model.edit { it.getJSONObject("preprocessing").put(field, value) }
             assertRefused("manifest.json")
         }
     }
@@ -124,5 +222,11 @@ class ModelSpecTest {
         val outside = temporary.root.resolveSibling("outside.txt").apply { writeText("secret") }
         assertFalse(model.source.exists("../${outside.name}"))
         outside.delete()
+    }
+
+    private companion object {
+        /** What `lolvit export` of schema version 1 wrote for the trained model, and the same in version 2. */
+        const val SCHEMA_1 = "manifest-schema-1.json"
+        const val SCHEMA_2 = "manifest-schema-2.json"
     }
 }

@@ -11,7 +11,7 @@ import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 
-/** What can't be decoded is told in one line. That the rest is right, `PreprocessTest` shows. */
+/** What can't be decoded is reported in one line. `PreprocessTest` covers the rest. */
 @RunWith(RobolectricTestRunner::class)
 class PhotosTest {
     private val photo = PhotoSource { Fixtures.photo("exif-6.jpg").inputStream() }
@@ -21,25 +21,25 @@ class PhotosTest {
         for (bytes in listOf(ByteArray(0), "no photo".toByteArray(), header)) {
             assertEquals(
                 "not a photo that this phone can read; choose a JPEG or PNG",
-                refusal { Photos.decode { ByteArrayInputStream(bytes) } },
+                failureOf { Photos.decode { ByteArrayInputStream(bytes) } },
             )
         }
     }
 
     @Test fun `a photo that can't be opened is refused`() {
-        val gone = refusal { Photos.decode { throw IOException("gone") } }
+        val gone = failureOf { Photos.decode { throw IOException("gone") } }
         assertEquals("the photo can't be read: gone; choose another", gone)
-        assertTrue("choose it again" in refusal { Photos.decode { throw SecurityException("Permission Denial") } })
+        assertTrue("choose it again" in failureOf { Photos.decode { throw SecurityException("Permission Denial") } })
     }
 
     @Test fun `a photo that memory does not hold is refused`() {
         val failure = OutOfMemoryError("Failed to allocate 48000000 bytes")
-        val line = refusal { Photos.decode(photo) { _, _, _ -> throw failure } }
+        val line = failureOf { Photos.decode(photo) { _, _, _ -> throw failure } }
         assertEquals("not enough memory for this photo; close other apps or choose a smaller one", line)
     }
 
-    @Test fun `a decoder that gives up is told`() {
-        assertTrue("choose a JPEG or PNG" in refusal { Photos.decode(photo) { _, _, _ -> null } })
+    @Test fun `a decoder that gives up is reported`() {
+        assertTrue("choose a JPEG or PNG" in failureOf { Photos.decode(photo) { _, _, _ -> null } })
     }
 
     @Test fun `only photos beyond the bound are subsampled`() {

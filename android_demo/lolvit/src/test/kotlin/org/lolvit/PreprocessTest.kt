@@ -22,8 +22,8 @@ class PreprocessTest {
         assertTrue(photos.size >= 20)
         val wrong = photos.map(::compare).filter { it.farthest > it.photo.getInt("tolerance") || it.mean > 0.2 }
         report()
-        val told = wrong.map { "${it.photo.getString("photo")}: ${it.farthest} levels, mean ${it.mean}" }
-        assertEquals(emptyList<String>(), told)
+        val lines = wrong.map { "${it.photo.getString("photo")}: ${it.farthest} levels, mean ${it.mean}" }
+        assertEquals(emptyList<String>(), lines)
     }
 
     @Test fun `a photo that would be resized to a giant one is refused`() {

@@ -22,7 +22,7 @@ internal class AdaptiveRow(context: Context, attributes: AttributeSet?) : Linear
     private fun arrange(width: Int) {
         val children = (0 until childCount).map(::getChildAt).filter { it.visibility != View.GONE }
         val gaps = (dividerDrawable?.intrinsicWidth ?: 0) * (children.size - 1)
-        val row = children.size * (children.maxOfOrNull(::wish) ?: 0) + gaps <= width
+        val row = children.size * (children.maxOfOrNull(::preferredWidth) ?: 0) + gaps <= width
         orientation = if (row) HORIZONTAL else VERTICAL
         for (child in children) {
             val params = child.layoutParams as LayoutParams
@@ -31,7 +31,7 @@ internal class AdaptiveRow(context: Context, attributes: AttributeSet?) : Linear
         }
     }
 
-    private fun wish(child: View): Int {
+    private fun preferredWidth(child: View): Int {
         val free = MeasureSpec.makeMeasureSpec(0, MeasureSpec.UNSPECIFIED)
         child.measure(free, free)
         return child.measuredWidth

@@ -37,7 +37,7 @@ internal open class BenchmarkActivity : Activity() {
         if (kept == null) session.load(models)
     }
 
-    /** Lists the models to offer; a test gives others. */
+    /** Lists the models to offer; overridden in tests. */
     internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
 
     @Deprecated("the framework's way without AndroidX")
@@ -67,7 +67,7 @@ internal open class BenchmarkActivity : Activity() {
         try {
             startActivity(SharedResult.intent(this, done.document))
         } catch (error: IOException) {
-            say(getString(R.string.benchmark_unshared, error.message))
+            showText(getString(R.string.benchmark_unshared, error.message))
         }
     }
 
@@ -113,23 +113,23 @@ internal open class BenchmarkActivity : Activity() {
     private fun showMessage(state: BenchmarkState) {
         val message = when (state) {
             is BenchmarkState.Loading -> getString(R.string.benchmark_loading)
-            is BenchmarkState.Running -> words(state.step)
+            is BenchmarkState.Running -> describe(state.step)
             is BenchmarkState.Cancelled -> getString(state.why)
             is BenchmarkState.Failed -> state.message
             is BenchmarkState.Done -> null
             is BenchmarkState.Ready ->
                 getString(R.string.benchmark_needs_two, session.models.size).takeIf { session.models.size < 2 }
         }
-        say(message)
+        showText(message)
     }
 
-    private fun say(message: String?) {
+    private fun showText(message: String?) {
         val shown = view<TextView>(R.id.benchmark_message)
         shown.text = message
         shown.showIf(message != null)
     }
 
-    private fun words(step: Step): String = when (step) {
+    private fun describe(step: Step): String = when (step) {
         is Step.Opening -> getString(R.string.benchmark_opening)
         is Step.Interleaving -> getString(R.string.benchmark_interleaving, step.done, step.planned)
         is Step.Sustaining -> getString(R.string.benchmark_sustaining, step.model, (100 * step.share).toInt())
@@ -139,7 +139,7 @@ internal open class BenchmarkActivity : Activity() {
         val lines = mapOf(
             R.id.benchmark_headline to text.headline(),
             R.id.benchmark_interval to text.interval(),
-            R.id.benchmark_sides to text.sides(),
+            R.id.benchmark_latencies to text.latencies(),
             R.id.benchmark_verdict to text.verdict(),
             R.id.benchmark_thermal to text.thermal(),
             R.id.benchmark_curve_text to text.curveLines(),

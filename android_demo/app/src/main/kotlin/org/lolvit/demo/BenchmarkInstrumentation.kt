@@ -5,19 +5,22 @@ import android.app.Instrumentation
 import android.content.Intent
 import android.os.Bundle
 import android.provider.Settings
+import org.json.JSONObject
 import org.lolvit.LolvitException
+import org.lolvit.Runtimes
 import org.lolvit.demo.benchmark.BenchFolder
-import org.lolvit.demo.benchmark.Harness
+import org.lolvit.demo.benchmark.BlockRunner
+import org.lolvit.demo.benchmark.DeviceRequest
 import org.lolvit.demo.benchmark.appVersion
 
 /**
  * The entry point of the harness, `am instrument -w -r -e action prepare|run [-e run RUN]`: see
  * docs/android-benchmark.md.
  *
- * Android guards no instrumentation by a permission: any app could start this one. So it takes nothing
- * from its caller but an action and a request's name, opens files of the app's own folder alone, and
- * refuses where debugging is off, without which there is no harness. (Open for tests alone, which play
- * the activity manager's side.)
+ * Android has no permission that guards an instrumentation: any app could start this one. So its caller
+ * can pass an action and a request's name only, it opens files of the app's own folder only, and it fails
+ * unless debugging is on, which the harness needs anyway. (Open for tests only, which implement the
+ * activity manager.)
  */
 public open class BenchmarkInstrumentation : Instrumentation() {
     private var asked = Bundle.EMPTY
@@ -50,10 +53,10 @@ public open class BenchmarkInstrumentation : Instrumentation() {
 
     private fun answer(results: Bundle) {
         requireDebugging()
-        val harness = Harness(BenchFolder.of(targetContext), appVersion(targetContext))
+        val commands = HarnessCommands(BenchFolder.of(targetContext), appVersion(targetContext))
         when (val action = asked.getString("action")) {
-            "prepare" -> results.putString("facts", harness.prepare())
-            "run" -> measure(harness, asked.getString("run").orEmpty())
+            "prepare" -> results.putString("facts", commands.prepare())
+            "run" -> measure(commands, asked.getString("run").orEmpty())
             else -> throw LolvitException("no action '${action.orEmpty()}': give prepare or run")
         }
     }
@@ -64,12 +67,12 @@ public open class BenchmarkInstrumentation : Instrumentation() {
         if (!on) throw LolvitException("debugging is off: switch USB debugging on in the phone's developer options")
     }
 
-    private fun measure(harness: Harness, run: String) {
+    private fun measure(commands: HarnessCommands, run: String) {
         val front = startActivitySync(
             Intent(targetContext, MeasuringActivity::class.java).addFlags(Intent.FLAG_ACTIVITY_NEW_TASK),
         )
         try {
-            harness.run(run) { done -> sendStatus(1, Bundle().apply { putString("slots", done.toString()) }) }
+            commands.run(run) { done -> sendStatus(1, Bundle().apply { putString("slots", done.toString()) }) }
         } finally {
             runOnMainSync { front.finish() }
         }
@@ -78,5 +81,35 @@ public open class BenchmarkInstrumentation : Instrumentation() {
     private companion object {
         // Settings.Global's name of wireless debugging, which is hidden there.
         private const val WIRELESS = "adb_wifi_enabled"
+    }
+}
+
+/**
+ * The two actions of the instrumentation, for `lolvit bench --device adb:...`: docs/android-benchmark.md.
+ */
+private class HarnessCommands(private val folder: BenchFolder, private val appVersion: String) {
+    /** Makes the folder and returns the app's facts: one line of JSON, schema `device-facts-1.json`. */
+    fun prepare(): String {
+        folder.create()
+        return JSONObject()
+            .put("schema_version", 1)
+            .put("kind", "lolvit-device-facts")
+            .put("app_version", appVersion)
+            .put("folder", folder.path.path)
+            .put("runtimes", JSONObject(Runtimes.versions()))
+            .toString()
+            .replace("\\/", "/") // org.json escapes slashes, for HTML's sake
+    }
+
+    /**
+     * Measures the block that the request [run] asks for and writes its recording.
+     *
+     * @throws LolvitException the request is invalid, or can't be carried out
+     */
+    fun run(run: String, onSlot: (Int) -> Unit) {
+        val content = folder.request(run)
+        val request = DeviceRequest.parse(content.decodeToString())
+        val recording = BlockRunner(folder, request, appVersion).run(BenchFolder.sha256(content), onSlot)
+        folder.writeRecording(run, recording.json().toString())
     }
 }

@@ -17,7 +17,7 @@ import android.os.Looper
 import android.util.Size
 import android.view.Surface
 
-/** What a camera gives: pictures of [size], turned by [sensor] degrees. */
+/** A camera's frame size in pixels, and its [sensor] orientation in degrees. */
 internal class CameraTraits(val size: Size, val sensor: Int, val front: Boolean) {
     companion object {
         /** Null for a camera that gives no ordinary pictures, such as one for depth. */

@@ -3,9 +3,12 @@ package org.lolvit.demo
 import android.content.ContentProvider
 import android.content.ContentValues
 import android.content.Context
+import android.content.Intent
 import android.database.Cursor
 import android.net.Uri
+import android.os.Build
 import android.os.ParcelFileDescriptor
+import android.provider.MediaStore
 import java.io.File
 import java.io.FileNotFoundException
 
@@ -34,7 +37,7 @@ internal class CapturedPhotos : ContentProvider() {
     override fun delete(uri: Uri, where: String?, arguments: Array<String>?): Int = 0
 
     companion object {
-        /** The address to hand to the camera app; what was taken before is gone. */
+        /** The URI for the camera app; deletes the previous photo. */
         fun fresh(context: Context): Uri {
             file(context).delete()
             return address(context)
@@ -46,3 +49,15 @@ internal class CapturedPhotos : ContentProvider() {
         private fun file(context: Context): File = File(context.cacheDir, "captured.jpg")
     }
 }
+
+/** The ways to choose a photo, the best first: the system's picker needs no permission, and shows photos only. */
+internal fun choosePhoto(): List<Intent> = listOfNotNull(
+    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) Intent(MediaStore.ACTION_PICK_IMAGES).setType("image/*") else null,
+    Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"),
+    Intent(Intent.ACTION_GET_CONTENT).addCategory(Intent.CATEGORY_OPENABLE).setType("image/*"),
+)
+
+/** Lets the camera app write a photo to [target]. */
+internal fun takePhoto(target: Uri): Intent = Intent(MediaStore.ACTION_IMAGE_CAPTURE)
+    .putExtra(MediaStore.EXTRA_OUTPUT, target)
+    .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION or Intent.FLAG_GRANT_READ_URI_PERMISSION)

@@ -10,10 +10,10 @@ import android.view.LayoutInflater
 import android.widget.RadioButton
 import android.widget.RadioGroup
 
-/** One line of a [ChoiceList]; [detail] is read out with it, [enabled] says whether it can be chosen. */
+/** One line of a [ChoiceList]; [detail] is read out with it, [enabled] is whether it can be chosen. */
 internal data class Choice(val id: String, val title: String, val detail: String, val enabled: Boolean = true)
 
-/** Radio buttons with a title and a second, quieter line, which is where a disabled one says why. */
+/** Radio buttons with a title and a second, quieter line, which holds the reason of a disabled one. */
 internal class ChoiceList(context: Context, attributes: AttributeSet?) : RadioGroup(context, attributes) {
     private var choices = emptyList<Choice>()
     private val buttons = HashMap<String, RadioButton>()

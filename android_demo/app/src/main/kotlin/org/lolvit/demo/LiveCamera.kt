@@ -11,15 +11,15 @@ import android.util.Size
 import android.view.Display
 import android.view.TextureView
 
-/** Takes the pictures of a [LiveCamera], on the main thread. */
+/** Receives the frames of a [LiveCamera], on the main thread. */
 internal interface FrameTaker {
     /** Whether the next picture is to be given to [take]; else it is dropped. */
     val wantsFrame: Boolean
 
-    /** Takes a picture, and closes it in the end. */
+    /** Receives a frame, and closes it when it is done. */
     fun take(frame: Frame)
 
-    /** Is told once; the camera is closed then. */
+    /** Called once, after the camera was closed. */
     fun onProblem(problem: Problem)
 }
 

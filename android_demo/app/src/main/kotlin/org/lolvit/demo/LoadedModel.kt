@@ -1,5 +1,6 @@
 package org.lolvit.demo
 
+import kotlin.math.ceil
 import org.lolvit.Classifier
 import org.lolvit.EngineChoice
 import org.lolvit.ModelSource
@@ -22,11 +23,11 @@ internal class LoadedModel(private val threads: Int) : AutoCloseable {
     private var selection: Selection? = null
     private var open: OpenModel? = null
 
-    /** @throws Refusal the model can't be loaded. */
+    /** @throws ProblemException the model can't be loaded. */
     fun open(wanted: Selection): OpenModel {
         open?.let { if (selection == wanted) return it }
         close()
-        val classifier = refusing(R.string.engine_title) { Classifier(wanted.source, wanted.engine, threads) }
+        val classifier = orProblem(R.string.engine_title) { Classifier(wanted.source, wanted.engine, threads) }
         selection = wanted
         return OpenModel(classifier).also { open = it }
     }
@@ -37,3 +38,42 @@ internal class LoadedModel(private val threads: Int) : AutoCloseable {
         open = null
     }
 }
+
+/**
+ * The latest [capacity] durations of a model, in milliseconds; the first one given is dropped, as the warm-up.
+ *
+ * Used on one thread.
+ */
+internal class LatencyWindow(private val capacity: Int) {
+    private val times = ArrayDeque<Double>()
+    private var warm = false
+
+    /** Adds one duration and returns what is known now; the warm-up counts only while nothing else is known. */
+    fun add(milliseconds: Double): Latency {
+        if (!warm) {
+            warm = true
+            return Latency(milliseconds, null, null, 0)
+        }
+        if (times.size == capacity) times.removeFirst()
+        times.addLast(milliseconds)
+        val sorted = times.sorted()
+        return Latency(milliseconds, median(sorted), percentile(sorted, 0.9), sorted.size)
+    }
+
+    /** Forgets all; the next one is a warm-up again. */
+    fun clear() {
+        times.clear()
+        warm = false
+    }
+
+    private fun median(sorted: List<Double>): Double {
+        val middle = sorted.size / 2
+        return if (sorted.size % 2 == 1) sorted[middle] else (sorted[middle - 1] + sorted[middle]) / 2
+    }
+
+    /** The smallest value that at least [share] of all do not exceed (nearest rank). */
+    private fun percentile(sorted: List<Double>, share: Double): Double = sorted[ceil(share * sorted.size).toInt() - 1]
+}
+
+/** How long the model took: the last run, and median and 90th percentile of [runs]; milliseconds. */
+internal data class Latency(val now: Double, val median: Double?, val p90: Double?, val runs: Int)

@@ -18,7 +18,7 @@ import org.lolvit.Photos
 
 /** Classifies a photo that the user chooses or takes, or what a live camera sees. */
 internal open class MainActivity : Activity(), FrameTaker {
-    private lateinit var bench: Workbench
+    private lateinit var session: ClassificationSession
     private lateinit var screen: MainScreen
     private lateinit var camera: LiveCamera
     private lateinit var access: CameraAccess
@@ -30,57 +30,57 @@ internal open class MainActivity : Activity(), FrameTaker {
         screen = MainScreen(this)
         access = CameraAccess(this)
         camera = LiveCamera(this, screen.preview, this)
-        bench = lastNonConfigurationInstance as Workbench? ?: workbench().also { it.start(wish(state)) }
+        session = lastNonConfigurationInstance as ClassificationSession? ?: newSession().also { it.start(choices(state)) }
         listen()
     }
 
-    /** Lists the models to offer; a test gives others. */
+    /** Lists the models to offer; overridden in tests. */
     internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
 
-    /** It outlives this activity, so it holds the application alone. */
-    private fun workbench(): Workbench {
+    /** It outlives this activity, so it holds the application context only. */
+    private fun newSession(): ClassificationSession {
         val (app, list) = applicationContext to models
-        return Workbench({ list(app) }, min(MOST_THREADS, Runtime.getRuntime().availableProcessors())) { decode(app, it) }
+        return ClassificationSession({ list(app) }, min(MAX_THREADS, Runtime.getRuntime().availableProcessors())) { decode(app, it) }
     }
 
     private fun listen() {
         screen.choose.setOnClickListener { choose() }
         screen.take.setOnClickListener { withCamera(TAKE) }
-        screen.live.setOnClickListener { if (bench.screen.stage == Stage.LIVE) endLive() else withCamera(LIVE) }
-        screen.cancel.setOnClickListener { bench.cancel() }
+        screen.live.setOnClickListener { if (session.screen.stage == Stage.LIVE) endLive() else withCamera(LIVE) }
+        screen.cancel.setOnClickListener { session.cancel() }
         screen.problemAction.setOnClickListener { startActivity(access.settings()) }
         view<View>(R.id.benchmark_open).setOnClickListener {
             startActivity(Intent(this, BenchmarkActivity::class.java))
         }
-        screen.models.onChosen = bench::chooseModel
-        screen.engines.onChosen = bench::chooseEngine
+        screen.models.onChosen = session::chooseModel
+        screen.engines.onChosen = session::chooseEngine
     }
 
     override fun onStart() {
         super.onStart()
         screen.showCameras(access.hasCamera, access.hasCameraApp)
-        bench.listener = ::show
-        if (bench.screen.stage == Stage.LIVE) camera.start()
+        session.listener = ::show
+        if (session.screen.stage == Stage.LIVE) camera.start()
     }
 
     override fun onStop() {
         camera.stop() // it comes back with onStart
-        bench.listener = null
+        session.listener = null
         super.onStop()
     }
 
     @Deprecated("the framework's way without AndroidX")
-    override fun onRetainNonConfigurationInstance(): Any = bench
+    override fun onRetainNonConfigurationInstance(): Any = session
 
     override fun onSaveInstanceState(state: Bundle) {
         super.onSaveInstanceState(state)
-        state.putString(MODEL, bench.wish.model)
-        state.putString(ENGINE, bench.wish.engine)
-        state.putParcelable(PHOTO, bench.wish.photo)
+        state.putString(MODEL, session.choices.model)
+        state.putString(ENGINE, session.choices.engine)
+        state.putParcelable(PHOTO, session.choices.photo)
     }
 
     override fun onDestroy() {
-        if (!isChangingConfigurations) bench.close()
+        if (!isChangingConfigurations) session.close()
         super.onDestroy()
     }
 
@@ -91,7 +91,7 @@ internal open class MainActivity : Activity(), FrameTaker {
 
     private fun choose() {
         endLive()
-        if (choosePhoto().none { start(it, CHOOSE) }) bench.fail(Problem(R.string.no_picker_title, R.string.no_picker))
+        if (choosePhoto().none { start(it, CHOOSE) }) session.fail(Problem(R.string.no_picker_title, R.string.no_picker))
     }
 
     private fun start(intent: Intent, code: Int): Boolean = try {
@@ -106,37 +106,37 @@ internal open class MainActivity : Activity(), FrameTaker {
     override fun onRequestPermissionsResult(code: Int, permissions: Array<String>, results: IntArray) {
         if (results.isEmpty()) return // the user was interrupted; nothing was answered
         if (results[0] == PackageManager.PERMISSION_GRANTED) return useCamera(code)
-        bench.fail(Problem(R.string.refused_title, R.string.refused, permission = true))
+        session.fail(Problem(R.string.refused_title, R.string.refused, permission = true))
     }
 
     private fun useCamera(code: Int) {
         if (code == LIVE) return startLive()
         endLive()
         val taken = start(takePhoto(CapturedPhotos.fresh(this)), TAKE)
-        if (!taken) bench.fail(Problem(R.string.no_camera_title, R.string.no_camera_app))
+        if (!taken) session.fail(Problem(R.string.no_camera_title, R.string.no_camera_app))
     }
 
     private fun startLive() {
-        bench.startLive()
-        if (bench.screen.stage == Stage.LIVE) camera.start()
+        session.startLive()
+        if (session.screen.stage == Stage.LIVE) camera.start()
     }
 
     private fun endLive() {
-        bench.stopLive(camera.last)
+        session.stopLive(camera.last)
         camera.stop()
     }
 
     @Deprecated("the framework's way without AndroidX")
     override fun onActivityResult(request: Int, code: Int, data: Intent?) {
         val photo = if (request == TAKE) CapturedPhotos.address(this) else data?.data
-        if (code == RESULT_OK && photo != null) bench.classify(photo)
+        if (code == RESULT_OK && photo != null) session.classify(photo)
     }
 
-    override val wantsFrame: Boolean get() = bench.wantsFrame
+    override val wantsFrame: Boolean get() = session.wantsFrame
 
-    override fun take(frame: Frame) = bench.frame(frame)
+    override fun take(frame: Frame) = session.frame(frame)
 
-    override fun onProblem(problem: Problem) = bench.fail(problem)
+    override fun onProblem(problem: Problem) = session.fail(problem)
 
     private companion object {
         const val CHOOSE = 1
@@ -147,11 +147,11 @@ internal open class MainActivity : Activity(), FrameTaker {
         const val PHOTO = "photo"
 
         /** Phones have at most four fast cores; more threads wait for the slow ones. */
-        const val MOST_THREADS = 4
+        const val MAX_THREADS = 4
 
         fun decode(app: Context, photo: Uri): Bitmap = Photos.decode { open(app, photo) }
 
-        /** Other apps' providers throw what they like; the user is told, as of any photo that can't be read. */
+        /** Other apps' providers throw what they like; reported like any photo that can't be read. */
         fun open(app: Context, photo: Uri): InputStream = try {
             app.contentResolver.openInputStream(photo) ?: throw IOException("nothing at $photo")
         } catch (e: RuntimeException) {
@@ -159,6 +159,6 @@ internal open class MainActivity : Activity(), FrameTaker {
         }
 
         @Suppress("DEPRECATION") // the typed call came with Android 13
-        fun wish(state: Bundle?) = Wish(state?.getString(MODEL), state?.getString(ENGINE), state?.getParcelable(PHOTO))
+        fun choices(state: Bundle?) = SavedChoices(state?.getString(MODEL), state?.getString(ENGINE), state?.getParcelable(PHOTO))
     }
 }

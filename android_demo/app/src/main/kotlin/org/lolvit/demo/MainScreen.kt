@@ -36,7 +36,7 @@ internal class MainScreen(private val activity: Activity) {
         showChoices(screen)
     }
 
-    /** Leaves the camera's buttons enabled, or says why they are not. */
+    /** Leaves the camera's buttons enabled, or shows why they are not. */
     fun showCameras(camera: Boolean, app: Boolean) {
         live.isEnabled = camera
         take.isEnabled = camera && app

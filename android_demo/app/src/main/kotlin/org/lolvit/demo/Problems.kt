@@ -15,20 +15,20 @@ import org.lolvit.LolvitException
 internal data class Problem(val title: Int, val text: Int?, val detail: String? = null, val permission: Boolean = false)
 
 /** Ends a task of the worker with a [problem] for the screen. */
-internal class Refusal(val problem: Problem, cause: Throwable) : Exception(cause)
+internal class ProblemException(val problem: Problem, cause: Throwable) : Exception(cause)
 
-/** Does [task]; what the library refuses in it becomes a problem of that [title], with the library's own words. */
-internal inline fun <T> refusing(title: Int, task: () -> T): T = try {
+/** Does [task]; a failure of the library becomes a problem of that [title], with the library's message. */
+internal inline fun <T> orProblem(title: Int, task: () -> T): T = try {
     task()
 } catch (e: LolvitException) {
-    throw Refusal(Problem(title, null, e.message), e)
+    throw ProblemException(Problem(title, null, e.message), e)
 }
 
-/** Does [task] and returns its problem, or null. A mistake of ours is shown too, and logged whole. */
+/** Does [task] and returns its problem, or null. A bug is shown too, and logged with its stack trace. */
 internal inline fun problemOf(task: () -> Unit): Problem? = try {
     task()
     null
-} catch (e: Refusal) {
+} catch (e: ProblemException) {
     e.problem
 } catch (e: OutOfMemoryError) {
     Problem(R.string.memory_title, R.string.memory)
@@ -44,7 +44,7 @@ internal fun cameraError(code: Int): Problem = when (code) {
     else -> cameraProblem(R.string.camera_lost)
 }
 
-/** What a refused call of the camera means for the user. */
+/** What a failed call of the camera means for the user. */
 internal fun cameraError(error: CameraAccessException): Problem = when (error.reason) {
     CameraAccessException.CAMERA_IN_USE, CameraAccessException.MAX_CAMERAS_IN_USE -> cameraProblem(R.string.camera_busy)
     CameraAccessException.CAMERA_DISABLED -> cameraProblem(R.string.camera_disabled)

@@ -24,11 +24,11 @@ internal data class Screen(
 /** What the app does just now. */
 internal enum class Stage { LOADING, IDLE, CLASSIFYING, TIMING, LIVE }
 
-/** A model in the app's assets; without [spec], [problem] says why it can't be read. */
+/** A model in the app's assets; without [spec], [problem] is why it can't be read. */
 internal class PackagedModel(val source: ModelSource, val spec: ModelSpec?, val problem: String?) {
     val id: String get() = source.toString()
     val title: String get() = spec?.name ?: id.substringAfterLast('/')
 }
 
-/** What the user chose, which outlives the process: ids of model and engine, and the photo. */
-internal data class Wish(val model: String? = null, val engine: String? = null, val photo: Uri? = null)
+/** The user's choices, which outlive the process: ids of model and engine, and the photo. */
+internal data class SavedChoices(val model: String? = null, val engine: String? = null, val photo: Uri? = null)

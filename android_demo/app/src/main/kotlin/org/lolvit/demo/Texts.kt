@@ -11,7 +11,7 @@ import java.util.Locale
 internal fun Context.percent(share: Float): String =
     NumberFormat.getPercentInstance(locale()).decimals(1).format(share.toDouble())
 
-/** A duration with as many decimals as tell something, as the user's language writes it. */
+/** A duration with as many decimals as are meaningful, as the user's language writes it. */
 internal fun Context.milliseconds(value: Double): String {
     val decimals = when {
         value < 1 -> 2
@@ -30,5 +30,5 @@ private fun NumberFormat.decimals(count: Int): NumberFormat = apply {
     maximumFractionDigits = count
 }
 
-/** The library's words, which may begin small as part of a longer line, as a sentence of their own. */
+/** Turns a message of the library, which may begin in lower case, into a sentence. */
 internal fun sentence(words: String): String = words.replaceFirstChar(Char::titlecase).removeSuffix(".") + "."

@@ -41,7 +41,7 @@ internal class DamagedModelActivity : BenchmarkActivity() {
     override val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) + AssetSource(it.assets, "nothing") }
 }
 
-/** The benchmark screen on the packaged models, which really take turns. */
+/** The benchmark screen on the packaged models, with real interleaved runs. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [35], qualifiers = "w360dp-h720dp-xhdpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -60,7 +60,7 @@ class BenchmarkActivityTest {
     private fun waitFor(what: String, seconds: Long = 60, holds: () -> Boolean) {
         val limit = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds)
         while (!holds()) {
-            assertTrue("waited for $what; the screen says '${text(R.id.benchmark_message)}'", System.nanoTime() < limit)
+            assertTrue("waited for $what; the screen shows '${text(R.id.benchmark_message)}'", System.nanoTime() < limit)
             shadowOf(Looper.getMainLooper()).idle()
             Thread.sleep(5)
         }
@@ -80,7 +80,7 @@ class BenchmarkActivityTest {
     private fun keepsScreenOn() =
         activity.window.attributes.flags and WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON != 0
 
-    @Test fun `two models take turns, and the result is shown and shared as a document`() {
+    @Test fun `two models run interleaved, and the result is shown and shared as a document`() {
         open()
         press(R.id.benchmark_start)
         assertTrue(keepsScreenOn())
@@ -89,7 +89,7 @@ class BenchmarkActivityTest {
         assertFalse(keepsScreenOn())
         assertTrue(headline, "lolvit_xx" in headline && "lolvit_x" in headline)
         assertTrue(text(R.id.benchmark_interval), "95\u00A0% interval" in text(R.id.benchmark_interval))
-        assertTrue(text(R.id.benchmark_sides), "p90" in text(R.id.benchmark_sides))
+        assertTrue(text(R.id.benchmark_latencies), "p90" in text(R.id.benchmark_latencies))
         assertTrue(text(R.id.benchmark_verdict), Regex("(S|Uns)table").containsMatchIn(text(R.id.benchmark_verdict)))
         assertTrue(text(R.id.benchmark_thermal), "Thermal status" in text(R.id.benchmark_thermal))
         assertFalse(shown(R.id.benchmark_curves))
@@ -125,7 +125,7 @@ class BenchmarkActivityTest {
         assertTrue(shown(R.id.benchmark_result))
     }
 
-    @Test fun `cancelled, it says so and can begin again`() {
+    @Test fun `cancelled, it shows that and can begin again`() {
         open()
         press(R.id.benchmark_start)
         waitFor("the first round") { "round" in text(R.id.benchmark_message) }
@@ -152,7 +152,7 @@ class BenchmarkActivityTest {
         assertTrue("two different models" in text(R.id.benchmark_missing))
     }
 
-    @Test fun `with one model the screen says how to add the other`() {
+    @Test fun `with one model the screen shows how to add the other`() {
         controller = Robolectric.buildActivity(OneModelActivity::class.java).setup()
         waitFor("the message") { "needs two models" in text(R.id.benchmark_message) }
         assertTrue("lolvit export mobilevit_xs --to tflite" in text(R.id.benchmark_message))

@@ -74,7 +74,7 @@ class BenchmarkPicturesTest {
         else -> emptyList()
     }
 
-    @Test fun `a result fits light, dark and large letters, and says its curves to a screen reader`() {
+    @Test fun `a result fits light, dark and large letters, and describes its curves to a screen reader`() {
         measure()
         picture("android-benchmark-light")
         RuntimeEnvironment.setQualifiers("+night")
@@ -94,6 +94,6 @@ class BenchmarkPicturesTest {
             }
         }
         val description = root.child<View>(R.id.benchmark_curve).contentDescription.toString()
-        assertTrue(description, "as a multiple of each model's own at first" in description && "lolvit_xx" in description)
+        assertTrue(description, "relative to each model's first runs" in description && "lolvit_xx" in description)
     }
 }

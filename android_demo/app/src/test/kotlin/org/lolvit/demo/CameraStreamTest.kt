@@ -58,7 +58,7 @@ class CameraStreamTest {
         assertNull(CameraTraits.of(cameras.getCameraCharacteristics("depth")))
     }
 
-    @Test fun `without any camera the screen says so`() {
+    @Test fun `without any camera the screen shows a problem`() {
         start()
         assertEquals(R.string.no_camera_title, problems.single().title)
     }
@@ -74,7 +74,7 @@ class CameraStreamTest {
         assertEquals(R.string.camera_busy, problems.single().text)
         stream.close()
         stream.onDisconnected(checkNotNull(device))
-        assertEquals("what comes after the end is not told", 1, problems.size)
+        assertEquals("what comes after the end is not reported", 1, problems.size)
     }
 
     private fun opened(then: (CameraDevice) -> Unit) = object : CameraDevice.StateCallback() {

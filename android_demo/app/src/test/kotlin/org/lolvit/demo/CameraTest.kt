@@ -43,41 +43,41 @@ class CameraTest {
 
     @Test fun `a photo is taken by the camera app, into the app's own file, and classified`() {
         shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
-        val rig = Rig(model(DIGITS))
-        rig.click(R.id.take)
-        val request = shadowOf(rig.activity).nextStartedActivityForResult
+        val robot = MainScreenRobot(model(DIGITS))
+        robot.click(R.id.take)
+        val request = shadowOf(robot.activity).nextStartedActivityForResult
         val target = request.intent.extras?.getParcelable(MediaStore.EXTRA_OUTPUT, Uri::class.java)
         assertNotNull(target)
         assertTrue(request.intent.flags and Intent.FLAG_GRANT_WRITE_URI_PERMISSION != 0)
         application.contentResolver.openOutputStream(checkNotNull(target), "w").use { output ->
             Fixtures.photo("full.png").inputStream().use { it.copyTo(checkNotNull(output)) }
         }
-        shadowOf(rig.activity).receiveResult(request.intent, Activity.RESULT_OK, null)
-        rig.await()
-        assertTrue(rig.isShown(R.id.scores))
+        shadowOf(robot.activity).receiveResult(request.intent, Activity.RESULT_OK, null)
+        robot.await()
+        assertTrue(robot.isShown(R.id.scores))
     }
 
     @Test fun `a photo that was not taken changes nothing`() {
         shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
-        val rig = Rig(model(DIGITS))
-        rig.await()
-        rig.click(R.id.take)
-        val request = shadowOf(rig.activity).nextStartedActivityForResult
-        shadowOf(rig.activity).receiveResult(request.intent, Activity.RESULT_CANCELED, null)
-        assertFalse(rig.isShown(R.id.progress))
-        assertFalse(rig.isShown(R.id.problem))
+        val robot = MainScreenRobot(model(DIGITS))
+        robot.await()
+        robot.click(R.id.take)
+        val request = shadowOf(robot.activity).nextStartedActivityForResult
+        shadowOf(robot.activity).receiveResult(request.intent, Activity.RESULT_CANCELED, null)
+        assertFalse(robot.isShown(R.id.progress))
+        assertFalse(robot.isShown(R.id.problem))
     }
 
     @Test fun `the permission is asked when the camera is wanted, not before`() {
-        val rig = Rig(model(DIGITS))
-        rig.await()
-        assertEquals(null, shadowOf(rig.activity).lastRequestedPermission)
-        rig.click(R.id.take)
-        val asked = shadowOf(rig.activity).lastRequestedPermission
+        val robot = MainScreenRobot(model(DIGITS))
+        robot.await()
+        assertEquals(null, shadowOf(robot.activity).lastRequestedPermission)
+        robot.click(R.id.take)
+        val asked = shadowOf(robot.activity).lastRequestedPermission
         assertEquals(listOf(Manifest.permission.CAMERA), asked.requestedPermissions.toList())
         shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
-        rig.answer(asked.requestCode, PackageManager.PERMISSION_GRANTED)
-        assertEquals(MediaStore.ACTION_IMAGE_CAPTURE, shadowOf(rig.activity).nextStartedActivityForResult.intent.action)
+        robot.answer(asked.requestCode, PackageManager.PERMISSION_GRANTED)
+        assertEquals(MediaStore.ACTION_IMAGE_CAPTURE, shadowOf(robot.activity).nextStartedActivityForResult.intent.action)
     }
 
     @Test fun `other files of the app can't be reached through the provider`() {
@@ -138,16 +138,16 @@ class CameraTest {
         assertEquals(reasons.values.toList(), reasons.keys.map { cameraError(CameraAccessException(it)).text })
     }
 
-    private fun live(): Workbench {
-        val bench = Workbench({ listOf(model(DIGITS)) }, 1) { throw AssertionError("no photo was chosen") }
-        bench.start(Wish(engine = FAST))
+    private fun live(): ClassificationSession {
+        val bench = ClassificationSession({ listOf(model(DIGITS)) }, 1) { throw AssertionError("no photo was chosen") }
+        bench.start(SavedChoices(engine = FAST))
         idle { bench.screen.stage == Stage.IDLE }
         bench.startLive()
         idle { bench.wantsFrame }
         return bench
     }
 
-    private fun Workbench.give(frame: Frame) {
+    private fun ClassificationSession.give(frame: Frame) {
         frame(frame)
         idle { wantsFrame }
     }

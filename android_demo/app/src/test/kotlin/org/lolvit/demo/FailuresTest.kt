@@ -22,7 +22,7 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
 
-/** Each ends in a message on the screen that says what to do. */
+/** Each failure ends in a message on the screen that says what to do. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [35])
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -30,74 +30,74 @@ class FailuresTest {
     @get:Rule val temporary = TemporaryFolder()
 
     @Test fun `no packaged model`() {
-        val rig = Rig()
-        rig.await()
-        check(rig, R.string.no_model_title, "lolvit export")
+        val robot = MainScreenRobot()
+        robot.await()
+        check(robot, R.string.no_model_title, "lolvit export")
     }
 
     @Test fun `a truncated model`() {
-        val rig = Rig(broken { File(it, "model-fp32.tflite").run { writeBytes(readBytes().copyOf(1000)) } }, state = engine("litert-cpu/fp32"))
-        rig.await()
-        check(rig, R.string.engine_title, "model-fp32.tflite")
+        val robot = MainScreenRobot(broken { File(it, "model-fp32.tflite").run { writeBytes(readBytes().copyOf(1000)) } }, state = engine("litert-cpu/fp32"))
+        robot.await()
+        check(robot, R.string.engine_title, "model-fp32.tflite")
     }
 
     @Test fun `a manifest that is none`() {
-        val rig = Rig(broken { File(it, "manifest.json").writeText("{\"schema_version\": 9}") })
-        rig.await()
-        check(rig, R.string.model_title, "9")
+        val robot = MainScreenRobot(broken { File(it, "manifest.json").writeText("{\"schema_version\": 9}") })
+        robot.await()
+        check(robot, R.string.model_title, "9")
     }
 
     @Test fun `a manifest that disagrees with the model`() {
-        val rig = Rig(broken { edit(File(it, "manifest.json")) { text -> text.replace("256", "128") } })
-        rig.await()
-        assertTrue(rig.isShown(R.id.problem))
+        val robot = MainScreenRobot(broken { edit(File(it, "manifest.json")) { text -> text.replace("256", "128") } })
+        robot.await()
+        assertTrue(robot.isShown(R.id.problem))
     }
 
     @Test fun `a model whose artifacts are all missing names the engines with a reason each`() {
-        val rig = Rig(broken { folder -> folder.listFiles().orEmpty().filter { it.extension != "json" }.forEach { it.delete() } })
-        rig.await()
-        check(rig, R.string.engine_title, rig.activity.getString(R.string.no_engine))
-        val engines = rig.activity.view<ChoiceList>(R.id.engines)
+        val robot = MainScreenRobot(broken { folder -> folder.listFiles().orEmpty().filter { it.extension != "json" }.forEach { it.delete() } })
+        robot.await()
+        check(robot, R.string.engine_title, robot.activity.getString(R.string.no_engine))
+        val engines = robot.activity.view<ChoiceList>(R.id.engines)
         assertTrue((0 until engines.childCount).all { texts(engines.getChildAt(it)).single().lines().size > 1 })
     }
 
     @Test fun `a broken model beside a sound one`() {
-        val rig = Rig(broken { File(it, "manifest.json").delete() }, model(DIGITS))
-        rig.pick(photo("full.png"))
-        rig.await()
-        assertTrue(rig.isShown(R.id.scores))
-        rig.activity.view<ChoiceList>(R.id.models).getChildAt(0).performClick()
-        rig.await()
-        check(rig, R.string.model_title, "manifest.json")
-        assertFalse(rig.isShown(R.id.scores))
+        val robot = MainScreenRobot(broken { File(it, "manifest.json").delete() }, model(DIGITS))
+        robot.pick(photo("full.png"))
+        robot.await()
+        assertTrue(robot.isShown(R.id.scores))
+        robot.activity.view<ChoiceList>(R.id.models).getChildAt(0).performClick()
+        robot.await()
+        check(robot, R.string.model_title, "manifest.json")
+        assertFalse(robot.isShown(R.id.scores))
     }
 
     @Test fun `a photo that is no photo`() {
-        val rig = Rig(model(DIGITS))
-        rig.pick(offered("text.jpg") { "no photo".byteInputStream() })
-        rig.await()
-        check(rig, R.string.photo_title, "choose")
+        val robot = MainScreenRobot(model(DIGITS))
+        robot.pick(offered("text.jpg") { "no photo".byteInputStream() })
+        robot.await()
+        check(robot, R.string.photo_title, "choose")
     }
 
     @Test fun `a photo that another app gives no more`() {
         val failures = listOf(FileNotFoundException("gone"), SecurityException("not yours"), IllegalStateException("its own"))
         for (failure in failures) {
-            val rig = Rig(model(DIGITS))
-            rig.pick(offered("gone.jpg") { throw failure })
-            rig.await()
-            check(rig, R.string.photo_title, "choose")
-            rig.controller.pause().stop().destroy()
+            val robot = MainScreenRobot(model(DIGITS))
+            robot.pick(offered("gone.jpg") { throw failure })
+            robot.await()
+            check(robot, R.string.photo_title, "choose")
+            robot.controller.pause().stop().destroy()
         }
     }
 
     @Test fun `after a failure the next photo is classified`() {
-        val rig = Rig(model(DIGITS))
-        rig.pick(offered("text.jpg") { "no photo".byteInputStream() })
-        rig.await()
-        rig.pick(photo("full.png"))
-        rig.await()
-        assertFalse(rig.isShown(R.id.problem))
-        assertTrue(rig.isShown(R.id.scores))
+        val robot = MainScreenRobot(model(DIGITS))
+        robot.pick(offered("text.jpg") { "no photo".byteInputStream() })
+        robot.await()
+        robot.pick(photo("full.png"))
+        robot.await()
+        assertFalse(robot.isShown(R.id.problem))
+        assertTrue(robot.isShown(R.id.scores))
     }
 
     @Test fun `memory that does not suffice, and a mistake of ours`() {
@@ -108,26 +108,26 @@ class FailuresTest {
     }
 
     @Test fun `a device without a camera`() {
-        val rig = Rig(model(DIGITS))
-        assertFalse(rig.activity.view<View>(R.id.take).isEnabled)
-        assertFalse(rig.activity.view<View>(R.id.live).isEnabled)
-        assertEquals(rig.activity.getString(R.string.no_camera), rig.text(R.id.camera_reason))
+        val robot = MainScreenRobot(model(DIGITS))
+        assertFalse(robot.activity.view<View>(R.id.take).isEnabled)
+        assertFalse(robot.activity.view<View>(R.id.live).isEnabled)
+        assertEquals(robot.activity.getString(R.string.no_camera), robot.text(R.id.camera_reason))
     }
 
     @Test fun `the camera refused leads to the settings`() {
         givePhoneACamera()
-        val rig = Rig(model(DIGITS))
-        rig.await()
-        rig.click(R.id.live)
-        rig.answer(3, PackageManager.PERMISSION_DENIED)
-        check(rig, R.string.refused_title, "settings")
-        rig.click(R.id.problem_action)
-        assertEquals(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, shadowOf(rig.activity).nextStartedActivity.action)
+        val robot = MainScreenRobot(model(DIGITS))
+        robot.await()
+        robot.click(R.id.live)
+        robot.answer(3, PackageManager.PERMISSION_DENIED)
+        check(robot, R.string.refused_title, "settings")
+        robot.click(R.id.problem_action)
+        assertEquals(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, shadowOf(robot.activity).nextStartedActivity.action)
     }
 
     private fun failed(decode: () -> Nothing): Problem? {
-        val bench = Workbench({ listOf(model(DIGITS)) }, 1) { decode() }
-        bench.start(Wish(engine = FAST, photo = Uri.parse("content://photos/any")))
+        val bench = ClassificationSession({ listOf(model(DIGITS)) }, 1) { decode() }
+        bench.start(SavedChoices(engine = FAST, photo = Uri.parse("content://photos/any")))
         while (bench.screen.problem == null) {
             shadowOf(Looper.getMainLooper()).idle()
             Thread.sleep(5)
@@ -135,10 +135,10 @@ class FailuresTest {
         return bench.screen.problem.also { bench.close() }
     }
 
-    private fun check(rig: Rig, title: Int, remedy: String) {
-        assertTrue(rig.isShown(R.id.problem))
-        assertEquals(rig.activity.getString(title), rig.text(R.id.problem_title))
-        assertTrue(rig.text(R.id.problem_text), remedy in rig.text(R.id.problem_text))
+    private fun check(robot: MainScreenRobot, title: Int, remedy: String) {
+        assertTrue(robot.isShown(R.id.problem))
+        assertEquals(robot.activity.getString(title), robot.text(R.id.problem_title))
+        assertTrue(robot.text(R.id.problem_text), remedy in robot.text(R.id.problem_text))
     }
 
     private fun broken(damage: (File) -> Unit): FolderSource {

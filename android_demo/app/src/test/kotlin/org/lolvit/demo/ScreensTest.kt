@@ -64,7 +64,7 @@ class ScreensTest {
         png("main-choices")
     }
 
-    @Test fun `a failure`() = Rig(model(DIGITS), model(UNTRAINED)).run {
+    @Test fun `a failure`() = MainScreenRobot(model(DIGITS), model(UNTRAINED)).run {
         pick(offered("text.jpg") { "no photo".byteInputStream() })
         await()
         png("main-problem")
@@ -72,13 +72,13 @@ class ScreensTest {
     }
 
     @Config(qualifiers = "w360dp-h800dp-night-xhdpi")
-    @Test fun `no model, in the dark`() = Rig().run {
+    @Test fun `no model, in the dark`() = MainScreenRobot().run {
         await()
         png("main-no-model")
         verify()
     }
 
-    @Test fun `an untrained model`() = Rig(model(UNTRAINED)).run {
+    @Test fun `an untrained model`() = MainScreenRobot(model(UNTRAINED)).run {
         pick(photo("digit-2.png"))
         await()
         png("main-untrained")
@@ -94,14 +94,14 @@ class ScreensTest {
         assertFalse(scroll.clipToPadding)
     }
 
-    private fun empty() = Rig(model(DIGITS), model(UNTRAINED)).apply { await() }
+    private fun empty() = MainScreenRobot(model(DIGITS), model(UNTRAINED)).apply { await() }
 
-    private fun result() = Rig(model(DIGITS), model(UNTRAINED)).apply {
+    private fun result() = MainScreenRobot(model(DIGITS), model(UNTRAINED)).apply {
         pick(photo("digit-2.png"))
         await()
     }
 
-    private fun Rig.verify() {
+    private fun MainScreenRobot.verify() {
         val views = shown(activity.view(R.id.root))
         views.filterIsInstance<TextView>().forEach(::nothingIsCut)
         views.filter { it.isClickable && it.isEnabled }.forEach(::canBeTouched)
@@ -124,7 +124,7 @@ class ScreensTest {
         val least = (48 * view.resources.displayMetrics.density).toInt()
         if (view is TextView && view.isTextSelectable) return
         assertTrue("$view is ${view.width} x ${view.height}", view.width >= least && view.height >= least)
-        if (view is Button) assertTrue("$view says nothing", view.text.isNotBlank())
+        if (view is Button) assertTrue("$view has no text", view.text.isNotBlank())
     }
 
     private fun insideOfParent(view: View) {

@@ -16,11 +16,11 @@ public object Bootstrap {
     /**
      * median([numerator]) / median([denominator]). Sample i of both was taken in round `rounds[i]`.
      *
-     * Runs close in time resemble each other: a resample draws whole rounds, the same for both sides,
+     * Runs close in time resemble each other: a resample draws whole rounds, the same for both models,
      * then pairs of samples within each round drawn. The bounds are percentiles of the log of the
      * ratio, widened to hold the ratio itself where resampling misses it.
      *
-     * @throws IllegalArgumentException if the sides or the rounds differ in their number of samples
+     * @throws IllegalArgumentException if the models or the rounds differ in their number of samples
      */
     public fun ratioOfMedians(
         numerator: DoubleArray,
@@ -47,7 +47,7 @@ public object Bootstrap {
     }
 
     private fun logRatios(above: Array<DoubleArray>, below: Array<DoubleArray>, resamples: Int): DoubleArray {
-        val generator = Pcg64.ofTheHarness()
+        val generator = Pcg64.withHarnessSeed()
         val portion = maxOf(1, PORTION / (above.size * above[0].size))
         val logs = DoubleArray(resamples)
         for (start in 0 until resamples step portion) {

@@ -3,8 +3,8 @@ package org.lolvit.benchmark
 import java.util.Locale
 import kotlin.math.abs
 
-/** What one side of a comparison is: from its manifest, and from opening its artifact. Times in milliseconds. */
-public class Side(
+/** One of the two models of a comparison: fields of its manifest, and the times of its first use in milliseconds. */
+public class Candidate(
     public val model: String,
     public val height: Int,
     public val width: Int,
@@ -21,13 +21,13 @@ public class Side(
     public val options: Map<String, String>,
 )
 
-/** A look at the phone, [atSeconds] after the measurement began. */
+/** The phone's state [atSeconds] after the measurement began. */
 public class Reading(public val atSeconds: Double, public val state: PhoneState)
 
-/** Two models that were measured interleaved: the figures and how far they can be trusted. */
+/** The result of measuring two models interleaved: the candidate [a] and its baseline [b]. */
 public class Comparison(
-    public val a: Side,
-    public val b: Side,
+    public val a: Candidate,
+    public val b: Candidate,
     public val recording: Recording,
     public val readings: List<Reading>,
     cores: Int,
@@ -42,13 +42,13 @@ public class Comparison(
 
     public val conditions: Conditions = conditionsOf(readings.map { it.state }, cores, !recording.complete)
 
-    /** What makes the result unstable; empty means stable. */
+    /** Why the result is unstable; empty if it is stable. */
     public val reasons: List<Reason> =
         Verdict.reasons(listOf(a.model to samples[0], b.model to samples[1]), conditions)
 
     public val winner: Winner? = Verdict.winner(speedup)
 
-    /** What a reader has to know beside the figures. */
+    /** Notes to print beside the figures. */
     public val notes: List<String> = notesOf(a, b)
 
     public companion object {
@@ -61,29 +61,29 @@ public class Comparison(
             return Conditions(
                 cores = cores,
                 throttleEvents = if (statuses.isEmpty()) null else statuses.count { it > 0 },
-                tooHotC = hottest?.takeIf { it > Verdict.MOST_CELSIUS },
+                tooHotC = hottest?.takeIf { it > Verdict.MAX_BATTERY_CELSIUS },
                 interrupted = interrupted,
             )
         }
 
-        private fun notesOf(a: Side, b: Side): List<String> {
+        private fun notesOf(a: Candidate, b: Candidate): List<String> {
             val untrained = listOf(a, b).filter { !it.trained }.joinToString { it.model }
             return listOfNotNull(
                 untrained(untrained).takeIf { untrained.isNotEmpty() },
                 sizes(a, b).takeIf { a.height != b.height || a.width != b.width },
                 parameters(a, b).takeIf { abs(a.params.toDouble() / b.params - 1) > MATCHED_PARAMETERS },
-                "Measured by the app on its own: other apps' load and the processor's clock were not seen, and " +
+                "Measured by the app on its own: other apps' load and the processor's clock were not recorded, and " +
                     "activations were not checked for denormal numbers.",
             )
         }
 
         private fun untrained(models: String) = "Weights are untrained ($models; BatchNorm calibrated on photos): " +
-            "these are times of the architecture, and say nothing of accuracy."
+            "the times are of the architecture; accuracy is meaningless."
 
-        private fun sizes(a: Side, b: Side) = "The models see images of different sizes: " +
+        private fun sizes(a: Candidate, b: Candidate) = "The models take images of different sizes: " +
             listOf(a, b).joinToString(" and ") { "${it.model} ${it.height}x${it.width}" } + "."
 
-        private fun parameters(a: Side, b: Side) = String.format(
+        private fun parameters(a: Candidate, b: Candidate) = String.format(
             Locale.ROOT, "The models differ in parameters: %s has %.2f M, %s %.2f M.",
             a.model, a.params / 1e6, b.model, b.params / 1e6,
         )

@@ -2,7 +2,7 @@ package org.lolvit.benchmark
 
 /**
  * NumPy's default generator (PCG XSL RR 128/64, O'Neill 2014), so that a bootstrap made on the phone
- * draws what the harness's draws and both give one interval.
+ * draws the same numbers as the harness's, and both compute the same interval.
  *
  * The 128-bit state and increment come as two halves each: those that NumPy derives from a seed,
  * `numpy.random.default_rng(seed).bit_generator.state`.
@@ -53,7 +53,7 @@ internal class Pcg64(private var high: Long, private var low: Long, private val 
         private const val TIMES_LOW = 0x4385DF649FCCF645L
 
         /** The generator of `numpy.random.default_rng(20250803)`, the seed of the harness. */
-        fun ofTheHarness(): Pcg64 = Pcg64(
+        fun withHarnessSeed(): Pcg64 = Pcg64(
             high = -0x608bdec168d356a7L, // 0x9f74213e972ca959
             low = -0x20d9bf6f7dda2accL, // 0xdf2640908225d534
             addHigh = 0x053ccfc7273bd5faL,

@@ -8,7 +8,7 @@ import android.os.Build
 import android.os.PowerManager
 
 /**
- * One look at the phone; null is what it doesn't tell.
+ * The state of a phone; null where it does not report one.
  *
  * [thermalStatus] is Android's: 0 none, 1 light, 2 moderate, 3 severe, 4 critical, 5 emergency, 6
  * shutdown; null before Android 10. [temperatureC] is the battery's: an app sees no other.
@@ -21,9 +21,9 @@ public data class PhoneState(
     val powerSave: Boolean?,
 )
 
-/** Looks at the phone between blocks. */
+/** Reads a phone's state between blocks. */
 public fun interface Phone {
-    public fun look(): PhoneState
+    public fun state(): PhoneState
 
     public companion object {
         public fun of(context: Context): Phone {

@@ -17,7 +17,7 @@ public class Samples(
     public val order: IntArray,
 )
 
-/** What has been measured so far: whole rounds alone, so that a cancelled measurement leaves as many runs of each. */
+/** The completed rounds of a measurement: a cancelled one, too, has equally many runs of each model. */
 public class Recording {
     public var plan: Profile? = null
         internal set

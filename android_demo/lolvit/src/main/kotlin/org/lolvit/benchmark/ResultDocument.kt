@@ -3,7 +3,7 @@ package org.lolvit.benchmark
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** Who measured, and on what: what a result document says beside the figures. */
+/** The device, runtime, app version and input of a measurement, as a result document names them. */
 public class Provenance(
     public val runtime: String,
     public val runtimeVersion: String,
@@ -70,8 +70,8 @@ public class ResultDocument(private val comparison: Comparison, private val prov
         .put("precision", if (comparison.a.precision == comparison.b.precision) comparison.a.precision else "best")
         .put("threads", provenance.threads)
         .put("placement", JSONObject().put("a", JSONObject()).put("b", JSONObject()))
-        .put("a", side(0))
-        .put("b", side(1))
+        .put("a", candidate(0))
+        .put("b", candidate(1))
         .put("speedup", speedup())
         .put("verdict", verdict())
         .put("notes", JSONArray(comparison.notes))
@@ -110,7 +110,7 @@ public class ResultDocument(private val comparison: Comparison, private val prov
         .nullable("battery_percent", reading.state.batteryPercent)
         .nulls("probe_us", "frequency_mhz")
 
-    private fun side(place: Int): JSONObject = SideJson(
+    private fun candidate(place: Int): JSONObject = CandidateJson(
         if (place == 0) comparison.a else comparison.b, comparison.samples[place], comparison.curves[place],
     ).json()
 
@@ -118,3 +118,66 @@ public class ResultDocument(private val comparison: Comparison, private val prov
         private const val DEVICE = "app"
     }
 }
+
+/** One model's part of a result document. */
+private class CandidateJson(private val candidate: Candidate, private val samples: Samples, private val curve: Curve?) {
+    fun json(): JSONObject = JSONObject().also {
+        identity(it)
+        figures(it)
+        reported(it)
+        columns(it)
+    }
+
+    private fun identity(json: JSONObject) {
+        json.put("model", candidate.model)
+            .put("size", JSONArray(listOf(candidate.height, candidate.width)))
+            .put("params", candidate.params)
+            .put("macs", candidate.macs)
+            .put("trained", candidate.trained)
+            .put("weights_source", candidate.weightsSource)
+            .put("precision", candidate.precision)
+            .put("artifact", candidate.artifact)
+            .put("artifact_bytes", candidate.artifactBytes)
+            .put("artifact_sha256", candidate.artifactSha256)
+    }
+
+    private fun figures(json: JSONObject) {
+        val ms = samples.milliseconds
+        json.put("median_ms", Statistics.median(ms))
+            .put("p90_ms", Statistics.percentile(ms, 0.90))
+            .put("p99_ms", Statistics.percentile(ms, 0.99))
+            .put("throughput_per_s", 1000 * ms.size / ms.sum())
+            .put("variation", Statistics.variation(ms))
+            .put("variation_trimmed", Statistics.trimmedVariation(ms))
+            .put("drift", Statistics.betweenBlockRange(ms, samples.block))
+            .put("block_medians_ms", JSONArray(Statistics.groupMedians(ms, samples.block).toList()))
+    }
+
+    private fun reported(json: JSONObject) {
+        json.put("load_ms", candidate.loadMs)
+            .put("first_ms", candidate.firstMs)
+            .put("options", JSONObject(candidate.options))
+            .nulls("preprocess_ms", "peak_memory_bytes", "denormal_share")
+    }
+
+    private fun columns(json: JSONObject) {
+        json.put("samples", JSONArray(samples.milliseconds.toList()))
+            .put("sample_block", JSONArray(samples.block.toList()))
+            .put("sample_round", JSONArray(samples.round.toList()))
+            .put("sample_order", JSONArray(samples.order.toList()))
+            .nullable("sustained", curve?.let(::sustained))
+    }
+
+    private fun sustained(curve: Curve): JSONObject = JSONObject()
+        .put("seconds", curve.seconds)
+        .put("at_s", JSONArray(curve.atSeconds.toList()))
+        .put("median_ms", JSONArray(curve.medianMs.toList()))
+        .put("burst_ms", curve.burstMs)
+        .put("plateau_ms", curve.plateauMs)
+}
+
+/** Puts a value, or JSON's null for an unknown one: `put` alone would leave the field out. */
+private fun JSONObject.nullable(name: String, value: Any?): JSONObject = put(name, value ?: JSONObject.NULL)
+
+/** Puts JSON's null for fields that are unknown to this phone or app. */
+private fun JSONObject.nulls(vararg names: String): JSONObject = apply { names.forEach { put(it, JSONObject.NULL) } }

@@ -6,12 +6,12 @@ import kotlin.math.ceil
  * How many runs are made, and in which order: the harness's rules (`lolvit_benchmarks/schedule.py`).
  *
  * A measurement is made of blocks, a block of rounds, a round of one slot a model there and one back
- * (A B B A for two), a slot of a few unrecorded runs and a burst of recorded ones. Each model thus
- * meets a steady drift equally often early and late. The unrecorded runs bring the model's weights
- * back into the caches after the other's.
+ * (A B B A for two), a slot of a few warm-up runs and a burst of recorded ones. A steady drift of the
+ * phone's speed thus affects all models alike. The warm-up runs bring the model's weights back into the
+ * caches after another model's.
  *
- * [blocks] x [rounds] x 2 x [burst] runs are recorded of each model. [seconds] is the most that two
- * models may take, so that slow ones get fewer runs.
+ * [blocks] x [rounds] x 2 x [burst] runs are recorded of each model. [seconds] is the time limit for
+ * two models, so slow ones get fewer runs.
  */
 public data class Profile(
     val name: String,
@@ -34,8 +34,8 @@ public data class Profile(
                 return copy(seconds = time, burst = fewer)
             }
         }
-        val most = (blockSeconds / Schedule.roundSeconds(1, runSeconds)).toInt()
-        return copy(seconds = time, burst = 1, rounds = maxOf(1, minOf(rounds, most)))
+        val fitting = (blockSeconds / Schedule.roundSeconds(1, runSeconds)).toInt()
+        return copy(seconds = time, burst = 1, rounds = maxOf(1, minOf(rounds, fitting)))
     }
 
     public companion object {
@@ -49,17 +49,17 @@ public object Schedule {
     /** Slots of each model in a round. */
     public const val SLOTS: Int = 2
 
-    // The unrecorded runs of a slot: as many as take this long, at least one, and no more than these.
-    private const val SETTLING_SECONDS = 0.05
-    private const val MOST_SETTLING_RUNS = 20
+    // Warm-up runs of a slot: as many as take this long, within these bounds.
+    private const val SLOT_WARM_UP_SECONDS = 0.05
+    private const val MAX_SLOT_WARM_UP_RUNS = 20
 
-    /** How many runs of a model that takes [runSeconds] begin each of its slots. */
-    public fun settlingRuns(runSeconds: Double): Int =
-        ceil(SETTLING_SECONDS / runSeconds).coerceIn(1.0, MOST_SETTLING_RUNS.toDouble()).toInt()
+    /** The number of warm-up runs at the beginning of each slot of a model whose run takes [runSeconds]. */
+    public fun slotWarmUpRuns(runSeconds: Double): Int =
+        ceil(SLOT_WARM_UP_SECONDS / runSeconds).coerceIn(1.0, MAX_SLOT_WARM_UP_RUNS.toDouble()).toInt()
 
     /** The seconds of one round of models that take [runSeconds] each. */
     public fun roundSeconds(burst: Int, runSeconds: List<Double>): Double =
-        SLOTS * runSeconds.sumOf { (burst + settlingRuns(it)) * it }
+        SLOTS * runSeconds.sumOf { (burst + slotWarmUpRuns(it)) * it }
 
     /**
      * The order of the slots in round [number], by each model's place: there and back, the first one

@@ -49,8 +49,8 @@ public object Statistics {
             median(samples.filterIndexed { place, _ -> groups[place] == group }.toDoubleArray())
         }.toDoubleArray()
 
-    /** How far apart the groups' medians lie: their range over the median of all samples. */
-    public fun drift(samples: DoubleArray, groups: IntArray): Double {
+    /** The range of the groups' medians over the median of all samples. */
+    public fun betweenBlockRange(samples: DoubleArray, groups: IntArray): Double {
         val medians = groupMedians(samples, groups)
         return (medians.max() - medians.min()) / median(samples)
     }

@@ -3,8 +3,8 @@ package org.lolvit.benchmark
 import java.util.concurrent.CancellationException
 
 /**
- * A model run back to back: the median latency of each stretch of time, by the second at which the
- * stretch began. Burst and plateau are the medians of the first tenth and of the last three tenths.
+ * The latency of a model run back to back: the median of each time interval, by the second at which the
+ * interval began. Burst and plateau are the medians of the first tenth and of the last three tenths.
  */
 public class Curve(
     public val seconds: Double,
@@ -14,7 +14,7 @@ public class Curve(
     public val plateauMs: Double,
 ) {
     public companion object {
-        /** The most stretches of a curve, but for one that has just begun. */
+        /** The maximum number of points of a curve, not counting an incomplete last one. */
         public const val POINTS: Int = 60
         private const val SHORTEST_POINT_SECONDS = 0.25
         private const val BURST_SHARE = 0.1
@@ -53,7 +53,7 @@ public class SustainedRun(
     private val rest: (Double) -> Unit = { Thread.sleep((it * 1e3).toLong()) },
 ) {
     /**
-     * Rests, runs for [seconds], and returns the curve. [progress] hears the share that is done.
+     * Rests, runs for [seconds], and returns the curve. [progress] gets the completed share, 0 to 1.
      *
      * @throws CancellationException between two runs
      */
@@ -67,14 +67,14 @@ public class SustainedRun(
         val marks = Marks()
         marks.add(clock.nanoseconds())
         val length = (seconds * 1e9).toLong()
-        var told = 0
+        var reported = 0
         while (marks.last - marks[0] < length || marks.size < 2) {
             cancellation.check()
             inference.run()
             marks.add(clock.nanoseconds())
             val hundredths = ((marks.last - marks[0]) * 100 / length).toInt()
-            if (hundredths > told) {
-                told = hundredths
+            if (hundredths > reported) {
+                reported = hundredths
                 progress(minOf(1.0, hundredths / 100.0))
             }
         }

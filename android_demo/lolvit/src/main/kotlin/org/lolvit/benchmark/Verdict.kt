@@ -5,7 +5,7 @@ import java.util.Locale
 /** One thing that makes a result unstable: a code for programs and a sentence for people. */
 public data class Reason(val code: String, val text: String)
 
-/** What a phone tells of itself while it measures; null where it doesn't. */
+/** The phone's conditions during a measurement; null where it does not report them. */
 public data class Conditions(
     val cores: Int,
     val throttleEvents: Int? = null,
@@ -19,40 +19,40 @@ public enum class Winner { A, B }
 /**
  * Whether a comparison can be trusted, by the harness's limits (`lolvit_benchmarks/verdict.py`).
  *
- * An app can't see other processes' load, what a hypervisor takes, or reliably the clock: those of the
- * harness's reasons are left out here. `lolvit bench --device adb:...` reads clock limits and temperatures.
+ * An app can't read other processes' load, CPU steal, or (reliably) the clock: those of the harness's
+ * reasons are not checked here. `lolvit bench --device adb:...` reads clock limits and temperatures.
  */
 public object Verdict {
     private const val VARIATION = 0.05
-    private const val DRIFT = 0.05
+    private const val BLOCK_RANGE = 0.05
     private const val MIN_SAMPLES = 30
 
     /** A battery hotter than this makes a result unstable, in degrees Celsius. */
-    public const val MOST_CELSIUS: Double = 37.0
+    public const val MAX_BATTERY_CELSIUS: Double = 37.0
 
-    /** The rule as a paragraph, for whoever reads a result. */
-    public val RULE: String = "A result is UNSTABLE when, on either side, the coefficient of variation is over " +
+    /** The rule as a paragraph, for readers of a result. */
+    public val RULE: String = "A result is UNSTABLE when, for either model, the coefficient of variation is over " +
         "${percent(VARIATION, 0)} (without the slowest ${percent(Statistics.SLOWEST_SHARE, 0)} of the runs), or the " +
-        "medians of the blocks differ by over ${percent(DRIFT, 0)}, or there are fewer than $MIN_SAMPLES runs; when " +
-        "Android's thermal status was above 0, or the battery over ${MOST_CELSIUS.toInt()} °C; or when the " +
-        "measurement was interrupted. The load of other apps and the processor's clock are not seen by the app. " +
+        "medians of the blocks differ by over ${percent(BLOCK_RANGE, 0)}, or there are fewer than $MIN_SAMPLES runs; when " +
+        "Android's thermal status was above 0, or the battery over ${MAX_BATTERY_CELSIUS.toInt()} °C; or when the " +
+        "measurement was interrupted. An app can't read the load of other apps or the processor's clock. " +
         "A winner is named only if the 95 % interval of the ratio excludes 1."
 
-    /** All that makes a result unstable, of each side, given with its name, and of the phone; an empty list means STABLE. */
-    public fun reasons(sides: List<Pair<String, Samples>>, conditions: Conditions): List<Reason> =
-        sides.flatMap { (name, samples) -> ofSide(name, samples) } + ofPhone(conditions)
+    /** Why a result is unstable, for each named model and for the phone; empty means STABLE. */
+    public fun reasons(models: List<Pair<String, Samples>>, conditions: Conditions): List<Reason> =
+        models.flatMap { (name, samples) -> ofModel(name, samples) } + ofPhone(conditions)
 
-    /** The faster side of the ratio time(b) / time(a), or null where its interval spans 1. */
+    /** The faster model of the ratio time(b) / time(a), or null where its interval spans 1. */
     public fun winner(speedup: Interval): Winner? = when {
         speedup.spans(1.0) -> null
         speedup.low > 1 -> Winner.A
         else -> Winner.B
     }
 
-    private fun ofSide(name: String, samples: Samples): List<Reason> {
+    private fun ofModel(name: String, samples: Samples): List<Reason> {
         val ms = samples.milliseconds
         val variation = Statistics.trimmedVariation(ms)
-        val drift = Statistics.drift(ms, samples.block)
+        val range = Statistics.betweenBlockRange(ms, samples.block)
         return listOfNotNull(
             Reason("too-few-samples", "$name: ${ms.size} runs, fewer than $MIN_SAMPLES").takeIf { ms.size < MIN_SAMPLES },
             Reason(
@@ -60,8 +60,8 @@ public object Verdict {
                 "$name: coefficient of variation ${percent(variation)}, limit ${percent(VARIATION, 0)} " +
                     "(all runs: ${percent(Statistics.variation(ms))})",
             ).takeIf { variation > VARIATION },
-            Reason("drift", "$name: block medians differ by ${percent(drift)}, limit ${percent(DRIFT, 0)}")
-                .takeIf { drift > DRIFT },
+            Reason("drift", "$name: block medians differ by ${percent(range)}, limit ${percent(BLOCK_RANGE, 0)}")
+                .takeIf { range > BLOCK_RANGE },
         )
     }
 

@@ -30,7 +30,7 @@ class HarnessParityTest {
             near(expected, "p99", Statistics.percentile(samples, 0.99))
             near(expected, "variation", Statistics.variation(samples))
             near(expected, "variation_trimmed", Statistics.trimmedVariation(samples))
-            near(expected, "drift", Statistics.drift(samples, blocks))
+            near(expected, "drift", Statistics.betweenBlockRange(samples, blocks))
             near("block medians", expected.doubles("block_medians"), Statistics.groupMedians(samples, blocks))
         }
     }
@@ -76,7 +76,7 @@ class HarnessParityTest {
             val expected = case.getJSONObject("plan")
             assertEquals(listOf("blocks", "rounds", "burst").map(expected::getInt), listOf(plan.blocks, plan.rounds, plan.burst))
             near(expected, "seconds", plan.seconds)
-            assertEquals(case.ints("settling").toList(), runs.map(Schedule::settlingRuns))
+            assertEquals(case.ints("slot_warm_up_runs").toList(), runs.map(Schedule::slotWarmUpRuns))
         }
         for (case in vectors.getJSONArray("orders").objects()) {
             assertEquals(case.ints("order").toList(), Schedule.order(case.getInt("models"), case.getInt("number")))

@@ -37,22 +37,22 @@ class InterleavedTest {
         assertTrue(recording.complete)
     }
 
-    @Test fun `settling runs are made and not recorded`() {
+    @Test fun `warm-up runs of a slot are made and not recorded`() {
         val recording = Recording()
         Interleaved(listOf(model(0, 30), model(1, 60)), profile, clock).measure(recording, Silent())
         val each = 2 * 2 * 2 * 3 // blocks, rounds, slots, burst
         val samples = recording.samples(0)
         assertArrayEquals(DoubleArray(each) { 30.0 }, samples.milliseconds, 0.0)
-        assertEquals(4 + each + 8 * 2, runs.count { it == 0 }) // 50 ms of settling take two runs of 30 ms
+        assertEquals(4 + each + 8 * 2, runs.count { it == 0 }) // 50 ms of warm-up take two runs of 30 ms
         assertEquals(4 + each + 8 * 1, runs.count { it == 1 })
         assertEquals(listOf(0, 1, 2, 9, 10, 11), samples.order.take(6).toList())
         assertEquals(listOf(0, 1, 2, 3), samples.round.distinct().toList())
     }
 
-    @Test fun `the phone is looked at before each block and after the last`() {
-        var looks = 0
-        Interleaved(listOf(model(0, 30), model(1, 60)), profile, clock).measure(Recording(), Silent(onBlock = { looks++ }))
-        assertEquals(3, looks)
+    @Test fun `the phone is read before each block and after the last`() {
+        var calls = 0
+        Interleaved(listOf(model(0, 30), model(1, 60)), profile, clock).measure(Recording(), Silent(onBlock = { calls++ }))
+        assertEquals(3, calls)
     }
 
     @Test fun `cancelled, whole rounds are left`() {

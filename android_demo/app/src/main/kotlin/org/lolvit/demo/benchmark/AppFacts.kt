@@ -12,7 +12,7 @@ import org.lolvit.benchmark.Provenance
 internal fun appVersion(context: Context): String =
     context.packageManager.getPackageInfo(context.packageName, 0).versionName.orEmpty()
 
-/** Who measured, and on what, as far as Android tells an app. */
+/** The device, runtime and app of a measurement, as far as an app can read them. */
 internal fun provenance(context: Context, measured: Measured): Provenance = Provenance(
     runtime = measured.plan.engine.id.substringBefore('/').let { RUNTIMES[it] ?: it },
     runtimeVersion = measured.runtimeVersion,

@@ -10,8 +10,8 @@ import org.lolvit.LolvitException
 
 /**
  * The folder that the harness and the app share: `bench` in the app's external files, which other apps
- * can't write since Android 11. Files in it are opened by bare names alone, and only with the content
- * that was asked for.
+ * can't write since Android 11. Files in it are opened by plain names only, and only with the
+ * requested content.
  */
 internal class BenchFolder(val path: File) {
     private val files = File(path, "files")
@@ -24,11 +24,11 @@ internal class BenchFolder(val path: File) {
         }
     }
 
-    /** @throws LolvitException if [run] is no name of a request, or there is none of that name */
+    /** @throws LolvitException if [run] is not the name of a request, or there is no such request */
     fun request(run: String): ByteArray {
         val file = named(run, "request")
-        if (file.length() > MOST_REQUEST_BYTES) {
-            throw LolvitException("${file.name} has ${file.length()} bytes, over $MOST_REQUEST_BYTES")
+        if (file.length() > MAX_REQUEST_BYTES) {
+            throw LolvitException("${file.name} has ${file.length()} bytes, over $MAX_REQUEST_BYTES")
         }
         return read(file)
     }
@@ -47,8 +47,8 @@ internal class BenchFolder(val path: File) {
     }
 
     /**
-     * The content of a file that was asked for, once its size and sha256 are the requested ones. What
-     * was checked is what is returned: the file is read once.
+     * The content of a requested file, whose size and sha256 have been checked. The file is read once, so
+     * what was checked is what is returned.
      *
      * @throws LolvitException if it is missing, lies elsewhere, or has another content
      */
@@ -59,12 +59,13 @@ internal class BenchFolder(val path: File) {
         }
         if (!file.isFile) throw LolvitException("${asked.name} is not there: push it again")
         if (file.length() != asked.bytes) {
-            val told = "${file.length()} bytes, ${asked.bytes} were asked for"
-            throw LolvitException("${asked.name} has $told: push it again")
+            throw LolvitException(
+                "${asked.name} has ${file.length()} bytes, ${asked.bytes} were requested: push it again",
+            )
         }
         val buffer = direct(file)
         if (sha256(buffer) != asked.sha256) {
-            throw LolvitException("${asked.name} has not the requested sha256: push it again")
+            throw LolvitException("${asked.name} does not have the requested sha256: push it again")
         }
         return buffer
     }
@@ -92,7 +93,7 @@ internal class BenchFolder(val path: File) {
     }
 
     companion object {
-        private const val MOST_REQUEST_BYTES = 1L shl 20
+        private const val MAX_REQUEST_BYTES = 1L shl 20
         private val RUN = Regex("[0-9a-f]{16}")
 
         /** @throws LolvitException if the external storage is not there */

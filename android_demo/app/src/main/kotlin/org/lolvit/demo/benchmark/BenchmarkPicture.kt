@@ -6,8 +6,8 @@ import java.security.MessageDigest
 import java.util.Random
 
 /**
- * The picture that models are timed on where nobody gave one: smooth colours with noise over them, the
- * same on every phone. What a convolution takes does not depend on what it sees.
+ * The default input image of a measurement: smooth colours with noise over them, the
+ * same on every phone. A convolution's time does not depend on its input.
  */
 internal object BenchmarkPicture {
     const val NAME = "generated-1.png"

@@ -35,7 +35,7 @@ internal sealed class BenchmarkState {
 }
 
 /**
- * A measurement that outlives its screen: an activity that is rotated hands it to the next one. All of
+ * A measurement that survives a rotation of its screen: the activity passes it to the next one. All of
  * its methods are for the main thread; reading and measuring are done on a thread of its own.
  */
 internal class BenchmarkSession(context: Context) {
@@ -54,7 +54,7 @@ internal class BenchmarkSession(context: Context) {
     var state: BenchmarkState = BenchmarkState.Loading
         private set
 
-    /** Hears each new state; null while no screen is there. */
+    /** Gets each new state; null while there is no screen. */
     var observer: ((BenchmarkState) -> Unit)? = null
 
     /** Reads the manifests of the models that [list] gives. */

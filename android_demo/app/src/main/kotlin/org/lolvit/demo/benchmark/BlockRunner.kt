@@ -9,11 +9,12 @@ import org.lolvit.LolvitException
 import org.lolvit.Runtimes
 import org.lolvit.benchmark.Cancellation
 import org.lolvit.benchmark.Clock
+import org.lolvit.benchmark.Inference
 import org.lolvit.benchmark.Stopwatch
 
 /**
- * Makes one block as the harness asks for it: opens every entrant, warms each up, and goes through the
- * slots in their order, on the calling thread.
+ * Measures one block of a request: opens every candidate, warms each up, and runs the slots in their
+ * order, on the calling thread.
  */
 internal class BlockRunner(
     private val folder: BenchFolder,
@@ -24,65 +25,67 @@ internal class BlockRunner(
     private val stopwatch = Stopwatch(clock)
 
     /**
-     * [onSlot] hears how many slots are done, after each.
+     * [onSlot] gets the number of completed slots, after each.
      *
-     * @throws LolvitException a file is not what was asked for, or the runtime refused it
+     * @throws LolvitException a file differs from the requested one, or the runtime rejects it
      */
     fun run(requestSha256: String, onSlot: (Int) -> Unit): DeviceRecording {
-        val opened = LinkedHashMap<String, OpenedEntrant>()
+        val opened = LinkedHashMap<String, OpenedCandidate>()
         try {
-            for (asked in request.entrants) opened[asked.name] = open(asked)
-            val seen = opened.values.associateWith(::warmedUp)
+            for (asked in request.candidates) opened[asked.name] = open(asked)
+            val runMs = opened.values.associateWith(::warmedUp)
             val slots = request.slots.mapIndexed { number, slot ->
-                val durations = durations(slot, opened.getValue(slot.entrant))
+                val durations = durations(slot, opened.getValue(slot.candidate))
                 onSlot(number + 1)
-                slot.entrant to durations
+                slot.candidate to durations
             }
             val version = opened.values.first().engine.version
-            val entrants = seen.map { (entrant, runMs) -> entrant.recorded(runMs) }
-            return DeviceRecording(requestSha256, version, appVersion, cpuset(), entrants, slots)
+            val candidates = runMs.map { (candidate, ms) -> candidate.recorded(ms) }
+            return DeviceRecording(requestSha256, version, appVersion, cpuset(), candidates, slots)
         } finally {
             opened.values.forEach { it.engine.close() }
         }
     }
 
-    private fun durations(slot: RequestSlot, entrant: OpenedEntrant): LongArray {
-        repeat(slot.settling) { entrant.run() }
-        return stopwatch.durations(entrant, slot.burst)
+    private fun durations(slot: RequestSlot, candidate: OpenedCandidate): LongArray {
+        repeat(slot.warmUpRuns) { candidate.run() }
+        return stopwatch.durations(candidate, slot.burst)
     }
 
-    private fun open(asked: RequestEntrant): OpenedEntrant {
+    private fun open(asked: RequestCandidate): OpenedCandidate {
         val model = folder.content(asked.artifact)
         val values = folder.content(asked.input).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
         if (asked.dtype != "float32") {
-            val told = "takes ${asked.dtype}, this app gives float32 alone"
-            throw LolvitException("${asked.name} $told: export it in another precision")
+            throw LolvitException(
+                "${asked.name} takes ${asked.dtype}, this app gives float32 only: export it in another precision",
+            )
         }
         val start = clock.nanoseconds()
         val engine = Runtimes.open(request.runtime, asked.format, model, asked.shape, request.threads)
         val loadMs = milliseconds(clock.nanoseconds() - start)
         try {
-            val entrant = OpenedEntrant(asked, engine, input(asked, engine, values), loadMs, request.threads)
-            entrant.firstMs = milliseconds(stopwatch.durations(entrant, 1)[0])
-            return entrant
+            val candidate = OpenedCandidate(asked, engine, input(asked, engine, values), loadMs, request.threads)
+            candidate.firstMs = milliseconds(stopwatch.durations(candidate, 1)[0])
+            return candidate
         } catch (error: LolvitException) {
             engine.close()
             throw error
         }
     }
 
-    private fun input(asked: RequestEntrant, engine: Engine, values: FloatBuffer): FloatBuffer {
+    private fun input(asked: RequestCandidate, engine: Engine, values: FloatBuffer): FloatBuffer {
         val input = engine.newInput()
         if (values.remaining() != input.capacity()) {
-            val told = "${values.remaining()} values, its shape ${input.capacity()}"
-            throw LolvitException("the input of ${asked.name} has $told")
+            throw LolvitException(
+                "the input of ${asked.name} has ${values.remaining()} values, its shape ${input.capacity()}",
+            )
         }
         input.put(values)
         return input
     }
 
-    private fun warmedUp(entrant: OpenedEntrant): Double =
-        stopwatch.warmUp(entrant, request.warmUpRuns, request.warmUpSeconds, Cancellation.NEVER) / 1e6
+    private fun warmedUp(candidate: OpenedCandidate): Double =
+        stopwatch.warmUp(candidate, request.warmUpRuns, request.warmUpSeconds, Cancellation.NEVER) / 1e6
 
     private fun milliseconds(nanoseconds: Long) = nanoseconds.coerceAtLeast(1) / 1e6
 
@@ -91,4 +94,27 @@ internal class BlockRunner(
     } catch (error: IOException) {
         null
     }
+}
+
+/** A candidate whose artifact is open and whose input is loaded; [run] is one inference. */
+private class OpenedCandidate(
+    private val asked: RequestCandidate,
+    val engine: Engine,
+    private val input: FloatBuffer,
+    private val loadMs: Double,
+    private val threads: Int,
+) : Inference {
+    private var output = FloatArray(0)
+    var firstMs = 0.0
+
+    override fun run() {
+        output = engine.run(input)
+    }
+
+    /** The record of it so far; the logits are the last run's. */
+    fun recorded(runMs: Double): RecordedCandidate = RecordedCandidate(
+        asked.name, asked.artifact.sha256, loadMs, firstMs, runMs,
+        options = mapOf("engine" to engine.title, "threads" to threads.toString()),
+        logits = output.copyOf(),
+    )
 }

@@ -19,11 +19,11 @@ import org.lolvit.benchmark.Phone
 import org.lolvit.benchmark.Profile
 import org.lolvit.benchmark.Reading
 import org.lolvit.benchmark.Recording
-import org.lolvit.benchmark.Side
+import org.lolvit.benchmark.Candidate
 import org.lolvit.benchmark.Stopwatch
 import org.lolvit.benchmark.SustainedRun
 
-/** What a measurement is at, with the share of that step that is done. */
+/** The step that a measurement has reached, and its completed share. */
 internal sealed class Step(val share: Double) {
     object Opening : Step(0.0)
 
@@ -32,7 +32,7 @@ internal sealed class Step(val share: Double) {
     class Sustaining(val model: String, share: Double) : Step(share)
 }
 
-/** A comparison, and whose figures it is. */
+/** A finished comparison with the plan and the runtime's version. */
 internal class Measured(val comparison: Comparison, val runtimeVersion: String, val plan: BenchmarkPlan)
 
 /** Measures a plan on the calling thread. */
@@ -42,20 +42,20 @@ internal class ComparisonRun(
     private val cancellation: Cancellation,
     private val profile: Profile = Profile.DEFAULT,
     private val sustained: SustainedRun = SustainedRun(),
-    private val hear: (Step) -> Unit,
+    private val onStep: (Step) -> Unit,
 ) {
     private val start = System.nanoTime()
     private val readings = ArrayList<Reading>()
 
-    constructor(context: Context, plan: BenchmarkPlan, cancellation: Cancellation, hear: (Step) -> Unit) :
-        this(plan, Phone.of(context), cancellation, hear = hear)
+    constructor(context: Context, plan: BenchmarkPlan, cancellation: Cancellation, onStep: (Step) -> Unit) :
+        this(plan, Phone.of(context), cancellation, onStep = onStep)
 
     /**
-     * @throws LolvitException an artifact is damaged or refused
+     * @throws LolvitException an artifact is damaged, or the runtime rejects it
      * @throws CancellationException it was cancelled
      */
     fun measure(): Measured {
-        hear(Step.Opening)
+        onStep(Step.Opening)
         val picture = BenchmarkPicture.bitmap()
         open(plan.a, picture).use { a ->
             a.first()
@@ -65,21 +65,21 @@ internal class ComparisonRun(
                 Interleaved(listOf(a, b), profile).measure(recording, Progress(), cancellation)
                 val curves = listOf(a, b).map { if (plan.sustainedSeconds > 0) curve(it) else null }
                 val cores = Runtime.getRuntime().availableProcessors()
-                return Measured(Comparison(a.side(), b.side(), recording, readings, cores, curves), a.engine.version, plan)
+                return Measured(Comparison(a.candidate(), b.candidate(), recording, readings, cores, curves), a.engine.version, plan)
             }
         }
     }
 
     private fun curve(opened: Opened): Curve {
         val model = opened.model.spec.name
-        hear(Step.Sustaining(model, 0.0))
-        val curve = sustained.curve(opened, plan.sustainedSeconds, cancellation) { hear(Step.Sustaining(model, it)) }
-        look()
+        onStep(Step.Sustaining(model, 0.0))
+        val curve = sustained.curve(opened, plan.sustainedSeconds, cancellation) { onStep(Step.Sustaining(model, it)) }
+        readPhone()
         return curve
     }
 
-    private fun look() {
-        readings.add(Reading((System.nanoTime() - start) / 1e9, phone.look()))
+    private fun readPhone() {
+        readings.add(Reading((System.nanoTime() - start) / 1e9, phone.state()))
     }
 
     private fun open(model: BenchmarkModel, picture: Bitmap): Opened {
@@ -93,9 +93,9 @@ internal class ComparisonRun(
     }
 
     private inner class Progress : Listener {
-        override fun progress(done: Int, planned: Int) = hear(Step.Interleaving(done, planned))
+        override fun progress(done: Int, planned: Int) = onStep(Step.Interleaving(done, planned))
 
-        override fun betweenBlocks() = look()
+        override fun betweenBlocks() = readPhone()
     }
 
     private class Opened(
@@ -116,7 +116,7 @@ internal class ComparisonRun(
             engine.run(input)
         }
 
-        fun side(): Side = Side(
+        fun candidate(): Candidate = Candidate(
             model = model.spec.name,
             height = model.spec.size.height,
             width = model.spec.size.width,

@@ -31,7 +31,7 @@ internal class CurveView(context: Context, attributes: AttributeSet?) : View(con
     )
     private var curves: List<NamedCurve> = emptyList()
 
-    /** Shows curves, the first one in the accent's colour; [description] is what a screen reader says. */
+    /** Shows curves, the first one in the accent's colour; [description] is for screen readers. */
     fun show(curves: List<NamedCurve>, description: String) {
         this.curves = curves
         contentDescription = description

@@ -3,8 +3,8 @@ package org.lolvit.demo.benchmark
 import org.json.JSONArray
 import org.json.JSONObject
 
-/** What was seen of one entrant; fields that the result schema has too mean the same here. */
-internal class RecordedEntrant(
+/** The record of one candidate; fields that the result schema has too mean the same here. */
+internal class RecordedCandidate(
     val name: String,
     val artifactSha256: String,
     val loadMs: Double,
@@ -20,7 +20,7 @@ internal class DeviceRecording(
     private val runtimeVersion: String,
     private val appVersion: String,
     private val cpuset: String?,
-    private val entrants: List<RecordedEntrant>,
+    private val candidates: List<RecordedCandidate>,
     private val slots: List<Pair<String, LongArray>>,
 ) {
     fun json(): JSONObject = JSONObject()
@@ -30,19 +30,19 @@ internal class DeviceRecording(
         .put("runtime_version", runtimeVersion)
         .put("app_version", appVersion)
         .put("cpuset", cpuset ?: JSONObject.NULL)
-        .put("entrants", JSONArray(entrants.map(::entrant)))
+        .put("entrants", JSONArray(candidates.map(::candidate)))
         .put("slots", JSONArray(slots.map { (name, durations) ->
             JSONObject().put("entrant", name).put("durations_ns", JSONArray(durations.toList()))
         }))
 
-    private fun entrant(seen: RecordedEntrant): JSONObject = JSONObject()
-        .put("name", seen.name)
-        .put("artifact_sha256", seen.artifactSha256)
-        .put("load_ms", seen.loadMs)
-        .put("first_ms", seen.firstMs)
-        .put("run_ms", seen.runMs)
-        .put("peak_memory_bytes", JSONObject.NULL) // of the whole process alone, not of one artifact
-        .put("placement", JSONObject()) // neither runtime tells it on a phone
-        .put("options", JSONObject(seen.options))
-        .put("logits", JSONArray(seen.logits.map { it.toDouble() }))
+    private fun candidate(recorded: RecordedCandidate): JSONObject = JSONObject()
+        .put("name", recorded.name)
+        .put("artifact_sha256", recorded.artifactSha256)
+        .put("load_ms", recorded.loadMs)
+        .put("first_ms", recorded.firstMs)
+        .put("run_ms", recorded.runMs)
+        .put("peak_memory_bytes", JSONObject.NULL) // Android reports it for the whole process only
+        .put("placement", JSONObject()) // neither runtime reports it on a phone
+        .put("options", JSONObject(recorded.options))
+        .put("logits", JSONArray(recorded.logits.map { it.toDouble() }))
 }

@@ -9,7 +9,7 @@ import org.lolvit.LolvitException
 internal class RequestFile(val name: String, val sha256: String, val bytes: Long)
 
 /** One artifact to be timed, and the input that it is timed on. */
-internal class RequestEntrant(
+internal class RequestCandidate(
     val name: String,
     val artifact: RequestFile,
     val format: String,
@@ -18,17 +18,21 @@ internal class RequestEntrant(
     val dtype: String,
 )
 
-/** Runs of one entrant without a pause: the first [settling] are not recorded. */
-internal class RequestSlot(val entrant: String, val settling: Int, val burst: Int)
+/**
+ * Consecutive runs of one candidate: [warmUpRuns] that are not recorded (`settling` in the JSON), then
+ * [burst] recorded ones.
+ */
+internal class RequestSlot(val candidate: String, val warmUpRuns: Int, val burst: Int)
 
 /**
  * One block that the harness asks for: docs/android-benchmark.md, schema `device-request-1.json`.
- * Fields that are not of the schema are refused: they would mean something that isn't done.
+ * A field that is not in the schema is an error: it would be silently ignored otherwise.
+ * In the JSON a candidate is an `entrant`.
  */
 internal class DeviceRequest(
     val runtime: String,
     val threads: Int,
-    val entrants: List<RequestEntrant>,
+    val candidates: List<RequestCandidate>,
     val warmUpRuns: Int,
     val warmUpSeconds: Double,
     val slots: List<RequestSlot>,
@@ -57,24 +61,24 @@ internal class DeviceRequest(
         }
 
         private fun request(root: Fields): DeviceRequest {
-            val entrants = root.list("entrants").map(::entrant)
-            val names = entrants.map { it.name }
+            val candidates = root.list("entrants").map(::candidate)
+            val names = candidates.map { it.name }
             if (names.isEmpty() || names.distinct() != names) {
                 throw LolvitException("request, field 'entrants': none, or two of one name")
             }
             val slots = root.list("slots").map(::slot)
-            slots.firstOrNull { it.entrant !in names }?.let {
-                throw LolvitException("request, field 'slots': no entrant '${it.entrant}'")
+            slots.firstOrNull { it.candidate !in names }?.let {
+                throw LolvitException("request, field 'slots': no entrant '${it.candidate}'")
             }
             return DeviceRequest(
-                root.string("runtime"), root.int("threads", 1), entrants,
+                root.string("runtime"), root.int("threads", 1), candidates,
                 root.int("warm_up_runs", 1), root.seconds("warm_up_s"), slots,
             )
         }
 
-        private fun entrant(fields: Fields): RequestEntrant {
+        private fun candidate(fields: Fields): RequestCandidate {
             fields.only("name", "artifact", "format", "input", "shape", "dtype")
-            return RequestEntrant(
+            return RequestCandidate(
                 fields.string("name"), file(fields.sub("artifact")), fields.string("format"),
                 file(fields.sub("input")), fields.ints("shape"), fields.string("dtype"),
             )
@@ -101,7 +105,7 @@ internal class DeviceRequest(
 
 /** A JSON object's fields with their place in the document, read strictly. */
 private class Fields(private val json: JSONObject, private val place: String) {
-    fun wrong(field: String) = LolvitException("request, field '$place$field': missing or not what the schema says")
+    fun wrong(field: String) = LolvitException("request, field '$place$field': missing, or not as in the schema")
 
     fun only(vararg names: String) {
         json.keys().asSequence().firstOrNull { it !in names }?.let { throw wrong(it) }

@@ -4,15 +4,15 @@ import android.content.res.Resources
 import org.lolvit.benchmark.Comparison
 import org.lolvit.benchmark.Curve
 import org.lolvit.benchmark.Interval
-import org.lolvit.benchmark.Side
+import org.lolvit.benchmark.Candidate
 import org.lolvit.benchmark.Statistics
 import org.lolvit.benchmark.Winner
 import org.lolvit.demo.R
 
-/** A comparison in words. */
+/** The texts that the screen shows of a comparison. */
 internal class ResultText(private val resources: Resources, private val measured: Measured) {
     private val comparison: Comparison = measured.comparison
-    private val names = listOf(comparison.a, comparison.b).map(Side::model)
+    private val names = listOf(comparison.a, comparison.b).map(Candidate::model)
 
     fun headline(): String = when (comparison.winner) {
         Winner.A -> faster(names[0], comparison.speedup.value, names[1])
@@ -37,12 +37,12 @@ internal class ResultText(private val resources: Resources, private val measured
         return if (comparison.winner == Winner.B) Interval(1 / speedup.value, 1 / speedup.high, 1 / speedup.low) else speedup
     }
 
-    fun sides(): String {
+    fun latencies(): String {
         val figures = names.indices.map { place ->
             val ms = comparison.samples[place].milliseconds
             val (median, p90) = Statistics.median(ms) to Statistics.percentile(ms, 0.9)
             resources.getString(
-                R.string.benchmark_side, names[place], Figures.milliseconds(median), Figures.milliseconds(p90),
+                R.string.benchmark_latency, names[place], Figures.milliseconds(median), Figures.milliseconds(p90),
             )
         }
         return (figures + where()).joinToString("\n")

@@ -53,7 +53,7 @@ class BenchmarkContractTest {
         assertFalse("no half answer", bench.list().orEmpty().any { "recording" in it })
     }
 
-    @Test fun `prepare makes the folders and tells the runtimes in one line`() {
+    @Test fun `prepare makes the folders and returns the runtimes in one line`() {
         val answer = InstrumentationHost.instrument("action" to "prepare")
         assertEquals(Activity.RESULT_OK, answer.code)
         val line = answer.results.getValue("facts")
@@ -111,7 +111,7 @@ class BenchmarkContractTest {
     @Test fun `names that leave the folder are refused`() {
         for (name in listOf("../../../../etc/hosts", "a/b", "..", "")) {
             val request = request()
-            request.entrant().getJSONObject("artifact").put("name", name)
+            request.candidate().getJSONObject("artifact").put("name", name)
             assertFails(ask(request), "entrants.0.artifact.name")
         }
         for (name in listOf("../$LITERT", LITERT.uppercase(), "", "0123")) assertFails(run(name), "16 hexadecimal digits")
@@ -119,7 +119,7 @@ class BenchmarkContractTest {
 
     @Test fun `a file is only opened under the name of its own sha256`() {
         val request = request()
-        request.entrant().getJSONObject("artifact").put("sha256", "0".repeat(64))
+        request.candidate().getJSONObject("artifact").put("sha256", "0".repeat(64))
         assertFails(ask(request), "artifact.name")
     }
 
@@ -128,7 +128,7 @@ class BenchmarkContractTest {
         assertFails(ask(request().put("runtime", "ort")), "ort opens onnx, not tflite")
     }
 
-    @Test fun `another schema version says which app is needed`() {
+    @Test fun `another schema version names the app that is needed`() {
         assertFails(ask(request().put("schema_version", 2)), "schema version 2", "install the app")
     }
 
@@ -151,16 +151,16 @@ class BenchmarkContractTest {
 
     @Test fun `an input of another shape or type is refused`() {
         val request = request()
-        request.entrant().put("dtype", "uint8")
+        request.candidate().put("dtype", "uint8")
         assertFails(ask(request), "uint8")
     }
 
-    @Test fun `an artifact that the runtime refuses is one line`() {
+    @Test fun `an artifact that the runtime rejects is one line`() {
         val request = request()
         val garbage = ByteArray(4096) { it.toByte() }
         val digest = BenchFolder.sha256(garbage)
         File(bench, "files/$digest.tflite").writeBytes(garbage)
-        request.entrant().put("artifact", JSONObject().put("name", "$digest.tflite").put("sha256", digest).put("bytes", 4096))
+        request.candidate().put("artifact", JSONObject().put("name", "$digest.tflite").put("sha256", digest).put("bytes", 4096))
         assertFails(ask(request), "LiteRT")
     }
 
@@ -175,7 +175,7 @@ class BenchmarkContractTest {
         assertFails(InstrumentationHost.instrument(), "prepare or run")
     }
 
-    private fun artifact() = File(bench, "files/" + request().entrant().getJSONObject("artifact").getString("name"))
+    private fun artifact() = File(bench, "files/" + request().candidate().getJSONObject("artifact").getString("name"))
 
-    private fun JSONObject.entrant(): JSONObject = getJSONArray("entrants").getJSONObject(0)
+    private fun JSONObject.candidate(): JSONObject = getJSONArray("entrants").getJSONObject(0)
 }

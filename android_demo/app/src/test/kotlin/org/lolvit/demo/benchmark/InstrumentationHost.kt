@@ -63,7 +63,7 @@ internal object InstrumentationHost {
     }
 }
 
-/** What an instrumentation tells the activity manager while it runs. */
+/** What an instrumentation reports to the activity manager. */
 internal class Reports(val onSlot: (String) -> Unit) {
     val slots = ArrayList<String>()
 
