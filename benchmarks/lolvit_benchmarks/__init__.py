@@ -1,5 +1,5 @@
-"""Measuring artifacts against each other on this machine, and saying how far to trust the result.
+"""Benchmarks: artifacts measured against each other, with the quality of each result.
 
-What goes in are folders with a manifest; what comes out is one JSON document (`result`), from which
+Input are folders with a manifest; output is one JSON document (`results.document`), from which
 tables and pages are made. Nothing here imports torch: models are exported in a child process.
 """

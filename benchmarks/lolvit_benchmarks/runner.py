@@ -1,4 +1,5 @@
-"""A run of `lolvit bench`: models prepared, compared on every device, results kept as they come."""
+"""A run of `lolvit bench`: models are prepared, compared on every device, and results written as
+they come."""
 
 from __future__ import annotations
 
@@ -9,18 +10,15 @@ from typing import Literal
 
 from lolvit.errors import DeviceError, GateFailedError
 from lolvit.manifest import Precision
-from lolvit_benchmarks.analysis.quality import rule
+from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.backend import Device, Job, Listener, Models
-from lolvit_benchmarks.backends.options import DeviceOptions
-from lolvit_benchmarks.backends.registry import Chosen
-from lolvit_benchmarks.harness.candidates import COMPARISON, Setting
-from lolvit_benchmarks.harness.environment import Environment, read_environment
-from lolvit_benchmarks.harness.inputs import Photo, open_photo
-from lolvit_benchmarks.harness.prepare import Wanted, prepare
+from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions
+from lolvit_benchmarks.harness.candidates import COMPARISON, Configuration
+from lolvit_benchmarks.harness.prepare import ExportRequest, Photo, open_photo, prepare
 from lolvit_benchmarks.harness.schedule import PROFILES, Profile
+from lolvit_benchmarks.harness.system_monitor import read_environment
 from lolvit_benchmarks.results import document as result
-from lolvit_benchmarks.results.device import Estimate
-from lolvit_benchmarks.results.document import Best
+from lolvit_benchmarks.results.document import Best, Environment, Estimate
 from lolvit_benchmarks.results.files import ensure_writable, save, save_latest
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 
@@ -33,7 +31,7 @@ class Request:
     of None is each model's own."""
 
     models: tuple[str, ...]
-    devices: tuple[Chosen, ...]
+    devices: tuple[DeviceChoice, ...]
     precisions: tuple[Precision | Best, ...]
     threads: tuple[int, ...]
     sizes: tuple[Size, ...]
@@ -46,20 +44,20 @@ class Request:
     profile_ops: bool = False
     device_options: DeviceOptions = field(default_factory=DeviceOptions)
 
-    def settings(self, device: Chosen) -> tuple[Setting, ...]:
-        """Return all that a device measures at one size, in order."""
+    def configurations(self, device: DeviceChoice) -> tuple[Configuration, ...]:
+        """Return the configurations that a device measures at one size, in order."""
         return tuple(
-            Setting(runtime, precision, threads)
+            Configuration(runtime, precision, threads)
             for runtime in device.runtimes
             for precision in self.precisions
             for threads in self.threads
         )
 
-    def job(self, device: Chosen, groups: Sequence[Models], photo: Photo) -> Job:
+    def job(self, device: DeviceChoice, groups: Sequence[Models], photo: Photo) -> Job:
         """Return what a device is to compare."""
         return Job(
             groups=tuple(groups),
-            settings=self.settings(device),
+            configurations=self.configurations(device),
             profile=PROFILES[self.profile],
             photo=photo,
             sustain_s=self.sustain_s,
@@ -69,7 +67,8 @@ class Request:
 
 @dataclass
 class Findings:
-    """What a run has found so far: after each addition `path` holds it, marked as interrupted."""
+    """What a run has found so far: after each addition it is written to `path`, marked as
+    interrupted."""
 
     path: Path
     profile: Profile
@@ -107,7 +106,7 @@ class Findings:
                 seconds=self.profile.seconds,
                 cool_down_s=self.profile.cool_down_s,
             ),
-            rule=rule(),
+            quality_rule=quality.rule(),
             photo=result.Photo(name=self.photo.name, sha256=self.photo.sha256),
             environment=self.environment,
             results=tuple(self.results),
@@ -117,8 +116,8 @@ class Findings:
 
 
 def run(request: Request, path: Path, listener: Listener) -> result.Document:
-    """Measure all that is requested; a runtime or a device that fails is noted, and the others are
-    measured.
+    """Measure all that is requested; the failure of a runtime or a device is in the document, and
+    the others are measured.
 
     Raises:
         UserError: a model, a runtime's package, the photo or an artifact is missing or wrong.
@@ -131,7 +130,7 @@ def run(request: Request, path: Path, listener: Listener) -> result.Document:
     devices = [(chosen, chosen.open(request.device_options)) for chosen in request.devices]
     photo = open_photo(request.photo)
     failures: list[result.Failure] = []
-    # All models before the first measurement: a name that is wrong is told at once.
+    # All models before the first measurement, so that a wrong name fails at once.
     groups = [_group(request, size, failures, listener) for size in request.sizes]
     ensure_writable(path.parent)
     findings = Findings(
@@ -159,14 +158,14 @@ def _compare(device: Device, job: Job, findings: Findings, listener: Listener) -
 def _group(
     request: Request, size: Size, failures: list[result.Failure], listener: Listener
 ) -> Models:
-    """Return the models at one size. Of several to compare with, one that can't be exported whole
-    is noted and left out."""
+    """Return the models at one size. Of several baselines, one whose export fails is a failure of
+    the run, and left out."""
     formats = tuple(dict.fromkeys(f for device in request.devices for f in device.formats))
     found = []
     for number, model in enumerate(request.models):
         weights = request.weights if number == 0 else None
         precisions = _wanted(request.precisions, trained=weights is not None)
-        wanted = Wanted(model, formats, *precisions, size, weights)
+        wanted = ExportRequest(model, formats, *precisions, size, weights)
         try:
             made = prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say)
         except (DeviceError, GateFailedError) as error:
@@ -182,8 +181,8 @@ def _group(
 
 
 def _wanted(precisions: Sequence[str], *, trained: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the precisions that are needed, and those that are tried where a format has them:
-    random weights don't bear int8."""
+    """Return the precisions that are required, and those that are measured where a format has
+    them: not int8 with random weights, which quantization ruins."""
     needed = tuple(precision for precision in precisions if precision != result.BEST)
     if result.BEST not in precisions:
         return needed, ()

@@ -49,7 +49,7 @@ def test_the_harness_measures_by_the_apps_own_entry_point(
     (result,) = read_result(tmp_path / "out" / "result.json").results
     assert result.runtime_version == "1.29.0"
     assert result.speedup.ratio > 1
-    assert len(result.a.samples) == len(result.b.samples) >= 30
+    assert len(result.candidate.samples) == len(result.baseline.samples) >= 30
     assert result.device_info is not None
     details = result.device_info.details
     assert details["app"] == "0.1.0"

@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from lolvit_benchmarks.analysis import quality as verdict
+from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.harness.environment import Environment
 from lolvit_benchmarks.results.document import (
     Conditions,
     Document,
+    Environment,
+    ModelResult,
     Photo,
     Placement,
     Plan,
+    Quality,
     Reading,
     Reason,
     Result,
-    Side,
     Speedup,
-    Verdict,
 )
 
 ROUNDS, EACH, BLOCKS = 20, 8, 5
@@ -31,7 +31,7 @@ def document(*results: Result, **changes: Any) -> Document:
     fields: dict[str, Any] = {
         "state": "complete",
         "profile": Plan(name="default", seconds=10.0, cool_down_s=0.0),
-        "rule": verdict.rule(),
+        "quality_rule": quality.rule(),
         "photo": Photo(name="astronaut.png", sha256="0" * 64),
         "environment": environment(),
         "results": results or (result(),),
@@ -40,8 +40,8 @@ def document(*results: Result, **changes: Any) -> Document:
 
 
 def result(
-    a_ms: float = 3.0,
-    b_ms: float = 24.0,
+    candidate_ms: float = 3.0,
+    baseline_ms: float = 24.0,
     *,
     model: str = "lolvit_x",
     against: str = "mobilevit_xs",
@@ -50,13 +50,16 @@ def result(
     size: tuple[int, int] = (256, 256),
     **changes: Any,
 ) -> Result:
-    """Return a result whose sides have these medians, about, and this spread."""
-    a = side(model, a_ms, spread, trained, seed=1, size=size)
-    b = side(against, b_ms, spread, trained, seed=2, size=size)
-    interval = stats.ratio_of_medians(b.samples, a.samples, a.sample_round, resamples=200)
-    conditions = verdict.Conditions(cores=2, others_cores=0.01, stolen_share=0.0, probe_change=0.0)
-    found = verdict.reasons(
-        [verdict.Series(s.model, s.samples, s.sample_block) for s in (a, b)], conditions
+    """Return a result whose models have these medians, about, and this spread."""
+    candidate = model_result(model, candidate_ms, spread, trained, seed=1, size=size)
+    baseline = model_result(against, baseline_ms, spread, trained, seed=2, size=size)
+    interval = stats.ratio_of_medians(
+        baseline.samples, candidate.samples, candidate.sample_round, resamples=200
+    )
+    conditions = quality.Conditions(cores=2, others_cores=0.01, stolen_share=0.0, probe_change=0.0)
+    found = quality.reasons(
+        [quality.Series(s.model, s.samples, s.sample_block) for s in (candidate, baseline)],
+        conditions,
     )
     fields: dict[str, Any] = {
         "runtime": "ort",
@@ -65,14 +68,14 @@ def result(
         "precision": "fp32",
         "threads": 1,
         "pinned_cores": (1,),
-        "placement": Placement(a={"CPU": 100}, b={"CPU": 200}),
-        "a": a,
-        "b": b,
+        "placement": Placement(candidate={"CPU": 100}, baseline={"CPU": 200}),
+        "candidate": candidate,
+        "baseline": baseline,
         "speedup": Speedup(ratio=interval.value, low=interval.low, high=interval.high),
-        "verdict": Verdict(
-            state=verdict.state_of(found),
+        "quality": Quality(
+            state=quality.state_of(found),
             reasons=tuple(Reason(code=reason.code, text=reason.text) for reason in found),
-            winner=verdict.winner(interval),
+            winner=quality.winner(interval),
         ),
         "notes": () if trained else ("Weights are untrained.",),
         "conditions": Conditions(**vars(conditions)),
@@ -84,19 +87,19 @@ def result(
     return Result(**fields | changes)
 
 
-def side(
+def model_result(
     model: str,
     ms: float,
     spread: float,
     trained: bool,
     seed: int,
     size: tuple[int, int] = (256, 256),
-) -> Side:
-    """Return a side with normally distributed samples."""
+) -> ModelResult:
+    """Return a model with normally distributed samples."""
     count = ROUNDS * EACH
     samples = ms * (1 + spread * np.random.default_rng(seed).standard_normal(count))
     times = [float(value) for value in samples]
-    return Side(
+    return ModelResult(
         model=model,
         size=size,
         params=2_300_000,
@@ -112,7 +115,7 @@ def side(
         throughput_per_s=1000 / ms,
         variation=stats.variation(times),
         variation_trimmed=stats.trimmed_variation(times),
-        drift=0.01,
+        between_block_range=0.01,
         block_medians_ms=(ms,) * BLOCKS,
         load_ms=30.0,
         first_ms=2 * ms,

@@ -8,21 +8,21 @@ import pytest
 
 from lolvit.accuracy import AccuracyDocument, Evaluated, Score, read_accuracy
 from lolvit.errors import UserError
-from lolvit_benchmarks.reporting.accuracies import points
+from lolvit_benchmarks.reporting.grids import accuracy_points
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
 
 
 def measured(**changes: str) -> Result:
-    """Return a result whose sides are different files."""
+    """Return a result whose models are different files."""
     result = documents.result(**changes)
-    other = result.b.model_copy(update={"artifact_sha256": "b" * 64})
-    return result.model_copy(update={"b": other})
+    other = result.baseline.model_copy(update={"artifact_sha256": "b" * 64})
+    return result.model_copy(update={"baseline": other})
 
 
 def counted(result: Result, **top1: float) -> AccuracyDocument:
-    """Return a document that counts side a in some runtimes."""
+    """Return a document that evaluates the candidate in some runtimes."""
     return AccuracyDocument(
         data="digits",
         split="test",
@@ -31,8 +31,8 @@ def counted(result: Result, **top1: float) -> AccuracyDocument:
         results=tuple(
             Evaluated(
                 model="lolvit_x",
-                target=result.a.artifact,
-                sha256=result.a.artifact_sha256,
+                target=result.candidate.artifact,
+                sha256=result.candidate.artifact_sha256,
                 runtime=runtime,
                 precision="int8",
                 metrics=Score(images=10, top1=share, top5=None, loss=0.1, per_class=()),
@@ -44,21 +44,26 @@ def counted(result: Result, **top1: float) -> AccuracyDocument:
 
 def test_the_runtime_that_was_timed_is_taken_before_another() -> None:
     result = measured(runtime="litert")
-    (point,) = points([result], [counted(result, ort=0.5, litert=0.9)])
-    assert (point.top1, point.ms, point.runtime) == (0.9, result.a.median_ms, "litert")
-    (other,) = points([result], [counted(result, ort=0.5)])
+    (point,) = accuracy_points([result], [counted(result, ort=0.5, litert=0.9)])
+    assert (point.top1, point.ms, point.runtime) == (0.9, result.candidate.median_ms, "litert")
+    (other,) = accuracy_points([result], [counted(result, ort=0.5)])
     assert other.top1 == 0.5
 
 
 def test_a_file_that_was_changed_since_is_not_joined() -> None:
     result = measured()
-    changed = result.a.model_copy(update={"artifact_sha256": "f" * 64})
-    assert points([result.model_copy(update={"a": changed})], [counted(result, ort=0.5)]) == []
+    changed = result.candidate.model_copy(update={"artifact_sha256": "f" * 64})
+    assert (
+        accuracy_points(
+            [result.model_copy(update={"candidate": changed})], [counted(result, ort=0.5)]
+        )
+        == []
+    )
 
 
 def test_the_page_shows_accuracy_only_where_it_was_counted() -> None:
     result = measured()
-    with_it = as_html([documents.document(result)], counted=[counted(result, ort=0.975)])
+    with_it = as_html([documents.document(result)], evaluated=[counted(result, ort=0.975)])
     assert "Accuracy and speed" in with_it and "97.50%" in with_it
     assert "Accuracy and speed" not in as_html([documents.document(result)])
 

@@ -71,8 +71,8 @@ def test_what_is_pushed_run_and_pulled_is_the_model(
     ))  # fmt: skip
     assert found.device == f"adb:{serial}"
     assert found.speedup.ratio > 1
-    assert len(found.a.samples) == len(found.b.samples) >= 30
-    assert set(found.a.sample_block) == {0, 1, 2, 3}
+    assert len(found.candidate.samples) == len(found.baseline.samples) >= 30
+    assert set(found.candidate.sample_block) == {0, 1, 2, 3}
     assert found.device_info is not None
     details = found.device_info.details
     assert (found.device_info.name, details["Android"], details["SoC"]) == (
@@ -81,8 +81,8 @@ def test_what_is_pushed_run_and_pulled_is_the_model(
     assert details["governor before"] == "schedutil"
     assert float(details["SNR of fast"].removesuffix(" dB")) > 90
     assert {reading.temperature_c for reading in found.readings} == {29.5}
-    assert found.a.load_ms is not None
-    assert found.a.preprocess_ms is None
+    assert found.candidate.load_ms is not None
+    assert found.candidate.preprocess_ms is None
     assert not (tmp_path / "out" / "parts").exists()
     assert_as_before(phone)
 
@@ -97,7 +97,7 @@ def test_a_lost_cable_is_one_line_and_the_same_command_goes_on(
     assert done.returncode == 3
     assert "the phone was lost" in _line(done)
     partial = _only(read_result(tmp_path / "out" / "result.json"))
-    assert "interrupted" in {reason.code for reason in partial.verdict.reasons}
+    assert "interrupted" in {reason.code for reason in partial.quality.reasons}
     assert_as_before(phone)
 
     phone.faults, phone.runs = Faults(), 0
@@ -106,9 +106,9 @@ def test_a_lost_cable_is_one_line_and_the_same_command_goes_on(
     assert "2 of 4 blocks are there from an earlier run" in again.stderr
     assert phone.runs == 2
     whole = _only(read_result(tmp_path / "out" / "result.json"))
-    runs = len(partial.a.samples)
-    assert whole.a.samples[:runs] == partial.a.samples
-    assert len(whole.a.samples) == 2 * runs
+    runs = len(partial.candidate.samples)
+    assert whole.candidate.samples[:runs] == partial.candidate.samples
+    assert len(whole.candidate.samples) == 2 * runs
     assert_as_before(phone)
 
 
@@ -129,8 +129,8 @@ def test_overheating_is_one_line_and_a_reason_of_what_was_measured(
     done = run_lolvit(*_arguments(models, tmp_path, serial))
     assert done.returncode == 3
     assert "the phone has 48 °C, over 37 °C" in _line(done)
-    verdict = _only(read_result(tmp_path / "result.json")).verdict
-    assert {"temperature", "thermal", "interrupted"} <= {reason.code for reason in verdict.reasons}
+    quality = _only(read_result(tmp_path / "result.json")).quality
+    assert {"temperature", "thermal", "interrupted"} <= {reason.code for reason in quality.reasons}
     assert_as_before(phone)
 
 
@@ -205,8 +205,8 @@ def test_a_program_of_the_users_is_pushed_called_and_read(
     found = _only(read_result(tmp_path / "result.json"))
     assert found.runtime_version.startswith("my benchmark_model; true (sha256 ")
     assert any("mean of the runs" in note for note in found.notes)
-    assert len(found.a.samples) == 32
-    assert found.a.load_ms is not None
+    assert len(found.candidate.samples) == 32
+    assert found.candidate.load_ms is not None
     assert_as_before(phone)
 
 

@@ -14,8 +14,8 @@ def test_a_phone_is_listed_with_what_it_tells(attach: Attach) -> None:
     (status,) = list_devices()
     assert (status.id, status.kind, status.ready) == (f"adb:{serial}", "phone", True)
     assert status.reason == "Test Phone 1, Android 14, 29.5 °C, with the app"
-    assert "temperature" in status.tells
-    assert "energy" in status.silent
+    assert "temperature" in status.reports
+    assert "energy" in status.not_reported
 
 
 def test_listing_changes_nothing_on_a_phone(attach: Attach) -> None:

@@ -22,7 +22,7 @@ count=50 first=14507 curr=14538 min=14409 max=15171 avg=14575.2 std=148
 Inference timings in us: Init: 5685, First inference: 18535, Warmup (avg): 15462.3, \
 Inference (avg): 14575.2
 """
-PERF_TEST = """Setting intra_op_num_threads to 1
+PERF_TEST = """Configuration intra_op_num_threads to 1
 Session creation time cost: 0.0213741 s
 First inference time cost: 31 ms
 Total inference time cost: 1.25031 s
@@ -88,7 +88,7 @@ def _file(tmp_path: Path, content: bytes) -> Path:
     return path
 
 
-def test_a_program_is_told_by_its_processor(tmp_path: Path) -> None:
+def test_a_program_is_reported_by_its_processor(tmp_path: Path) -> None:
     arm = b"\x7fELF" + bytes(14) + (183).to_bytes(2, "little")
     program = open_program(_file(tmp_path, arm), None, None)
     program.require_abi(["arm64-v8a"], "X")

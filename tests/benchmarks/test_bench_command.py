@@ -18,7 +18,7 @@ from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_benchmarks.cli import bench as command
 from lolvit_benchmarks.harness.candidates import notes
-from lolvit_benchmarks.results.document import Document, Failure, Reason, Verdict
+from lolvit_benchmarks.results.document import Document, Failure, Quality, Reason
 from lolvit_benchmarks.results.files import read_result
 from lolvit_benchmarks.runner import distinct
 from tests.benchmarks import documents, tiny
@@ -43,22 +43,22 @@ def test_the_document_has_the_keys_that_others_rely_on(measured: dict[str, Any])
     (result,) = measured["document"]["results"]
     assert (result["runtime"], result["device"], result["precision"]) == ("ort", "host", "fp32")
     assert result["threads"] == 1
-    assert result["placement"]["a"]
-    assert result["verdict"]["state"] in ("STABLE", "UNSTABLE")
-    for side in ("a", "b"):
-        assert len(result[side]["samples"]) == 64
-        assert result[side]["median_ms"] == pytest.approx(stats.median(result[side]["samples"]))
-        assert result[side]["median_ms"] <= result[side]["p90_ms"] <= result[side]["p99_ms"]
+    assert result["placement"]["candidate"]
+    assert result["quality"]["state"] in ("STABLE", "UNSTABLE")
+    for model in ("candidate", "baseline"):
+        assert len(result[model]["samples"]) == 64
+        assert result[model]["median_ms"] == pytest.approx(stats.median(result[model]["samples"]))
+        assert result[model]["median_ms"] <= result[model]["p90_ms"] <= result[model]["p99_ms"]
 
 
-def test_the_ratio_is_that_of_the_medians_and_tells_the_faster(measured: dict[str, Any]) -> None:
+def test_the_ratio_is_that_of_the_medians_and_reports_the_faster(measured: dict[str, Any]) -> None:
     (result,) = measured["document"]["results"]
     speedup = result["speedup"]
-    expected = result["b"]["median_ms"] / result["a"]["median_ms"]
+    expected = result["baseline"]["median_ms"] / result["candidate"]["median_ms"]
     assert speedup["ratio"] == pytest.approx(expected)
     assert speedup["low"] <= speedup["ratio"] <= speedup["high"]
     assert expected > 2
-    assert result["verdict"]["winner"] == "a"
+    assert result["quality"]["winner"] == "candidate"
 
 
 def test_the_files_hold_what_was_printed(measured: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def test_the_files_hold_what_was_printed(measured: dict[str, Any]) -> None:
     assert sorted(p.name for p in measured["out"].iterdir()) == sorted([path.name, "result.json"])
 
 
-def test_untrained_weights_are_said_in_the_document_and_on_the_terminal(
+def test_untrained_weights_are_reported_in_the_document_and_on_the_terminal(
     measured: dict[str, Any],
 ) -> None:
     assert "untrained (fast, slow" in measured["document"]["results"][0]["notes"][0]
@@ -85,7 +85,7 @@ def test_every_result_of_a_run_is_judged(
                       "--min-speedup", "1000")  # fmt: skip
     assert done.returncode == 1
     results = json.loads(done.stdout)["results"]
-    assert [result["b"]["model"] for result in results] == ["slow", "fast (2)"]
+    assert [result["baseline"]["model"] for result in results] == ["slow", "fast (2)"]
     last = done.stderr.strip().splitlines()[-1]
     assert "fast against slow, ort fp32, 1 thread" in last
     assert "fast against fast (2), ort fp32, 1 thread" in last
@@ -103,8 +103,8 @@ def test_a_busy_neighbour_makes_a_result_unstable(
         busy.wait()
     assert done.returncode == 1
     (result,) = json.loads(done.stdout)["results"]
-    assert result["verdict"]["state"] == "UNSTABLE"
-    assert "load" in [reason["code"] for reason in result["verdict"]["reasons"]]
+    assert result["quality"]["state"] == "UNSTABLE"
+    assert "load" in [reason["code"] for reason in result["quality"]["reasons"]]
     assert "UNSTABLE" in done.stderr
 
 
@@ -132,11 +132,11 @@ def test_an_interrupted_run_keeps_what_it_has_and_marks_it(
     document = read_result(tmp_path / "result.json")
     assert document.state == "interrupted"
     (result,) = document.results
-    assert "interrupted" in [reason.code for reason in result.verdict.reasons]
-    assert 0 < len(result.a.samples) == len(result.b.samples)
+    assert "interrupted" in [reason.code for reason in result.quality.reasons]
+    assert 0 < len(result.candidate.samples) == len(result.baseline.samples)
 
 
-def test_a_runtime_that_fails_is_told_and_the_rest_is_measured(
+def test_a_runtime_that_fails_is_reported_and_the_rest_is_measured(
     run_lolvit: Run, fast: Path, tmp_path: Path
 ) -> None:
     """The fp16 file can't be opened, the fp32 file is measured, in this order."""
@@ -171,7 +171,8 @@ def test_denormal_activations_are_refused_before_timing(
     [
         (("--runtime", "onnxruntime"), "unknown runtime 'onnxruntime'"),
         (("--runtime", "litert-reference"), "unknown runtime 'litert-reference'"),
-        (("--precision", "int3"), "unknown precision 'int3'"),
+        (("--precision", "int3"), "holds no onnx artifact in int3, only onnx fp32"),
+        (("--precision", ","), "no precision given"),
         (("--threads", "0"), "cannot use '0' threads"),
         (("--threads", "many"), "cannot use 'many' threads"),
         (("--threads", "9999"), "cannot use '9999' threads"),
@@ -187,7 +188,7 @@ def test_denormal_activations_are_refused_before_timing(
         (("--against", "{fast}/nothing"), "no such folder"),
     ],
 )
-def test_wrong_input_is_told_in_one_line(
+def test_wrong_input_is_reported_in_one_line(
     fast: Path,
     slow: Path,
     tmp_path: Path,
@@ -205,7 +206,7 @@ def test_wrong_input_is_told_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_measuring(
+def test_a_folder_that_cannot_be_written_is_reported_before_measuring(
     fast: Path, slow: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -217,18 +218,20 @@ def test_a_folder_that_cannot_be_written_is_told_before_measuring(
 
 
 def test_threads_are_numbers_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lolvit_benchmarks.harness.pinning.available_cores", lambda: [0, 1, 4, 5])
+    monkeypatch.setattr(
+        "lolvit_benchmarks.harness.system_monitor.available_cores", lambda: [0, 1, 4, 5]
+    )
     assert command.parse_threads("1,2,all,4", most=4) == (1, 2, 4)
     with pytest.raises(UserError, match="write 1 to 4"):
         command.parse_threads("5", most=4)
 
 
-def test_without_against_a_variant_is_measured_against_its_twin() -> None:
-    assert command.twin_of("lolvit_x") == "mobilevit_xs"
-    assert command.twin_of("lolvit_xx") == "mobilevit_xxs"
+def test_without_against_a_variant_is_measured_against_its_baseline() -> None:
+    assert command.baseline_of("lolvit_x") == "mobilevit_xs"
+    assert command.baseline_of("lolvit_xx") == "mobilevit_xxs"
 
 
-def test_without_against_what_has_no_twin_is_one_line(
+def test_without_against_what_has_no_baseline_is_one_line(
     fast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["bench", str(fast), "--out", str(tmp_path / "out")]) == 2
@@ -269,16 +272,18 @@ def test_the_gate_names_the_result_that_is_too_slow() -> None:
     with pytest.raises(GateFailedError) as caught:
         gate(both, 6)
     assert caught.value.line().startswith(
-        "lolvit_x against mobilevit_xs, litert fp32, 1 thread, 256x256: 3."
+        "lolvit_x against mobilevit_xs, litert fp32, 1 thread, 256x256: speedup 3."
     )
     assert "ort" not in caught.value.line()
 
 
 def test_the_gate_fails_an_unstable_result_however_fast() -> None:
-    unstable = Verdict(
-        state="UNSTABLE", reasons=(Reason(code="load", text="a busy neighbour"),), winner="a"
+    unstable = Quality(
+        state="UNSTABLE",
+        reasons=(Reason(code="load", text="a busy neighbour"),),
+        winner="candidate",
     )
-    document = documents.document(documents.result(3.0, 24.0, verdict=unstable))
+    document = documents.document(documents.result(3.0, 24.0, quality=unstable))
     gate(document, None)
     with pytest.raises(GateFailedError, match=r"UNSTABLE, .*\(a busy neighbour\)"):
         gate(document, 1)
@@ -292,15 +297,15 @@ def test_a_runtime_without_result_ends_the_run_as_a_device_failure() -> None:
         gate(documents.document(failures=(failure,)), None)
 
 
-def test_models_of_one_name_are_told_apart() -> None:
+def test_models_of_one_name_get_different_names() -> None:
     assert distinct(["x", "y", "x", "x"]) == ["x", "y", "x (2)", "x (3)"]
 
 
 def test_what_makes_models_unequal_is_noted() -> None:
     result = documents.result(trained=True)
-    assert notes(result.a, result.b) == ()
-    smaller = result.b.model_copy(update={"params": 1_200_000, "size": (224, 224)})
-    size, params = notes(result.a, smaller)
+    assert notes(result.candidate, result.baseline) == ()
+    smaller = result.baseline.model_copy(update={"params": 1_200_000, "size": (224, 224)})
+    size, params = notes(result.candidate, smaller)
     assert "lolvit_x 256x256 and mobilevit_xs 224x224" in size
     assert "lolvit_x has 2.30 M, mobilevit_xs 1.20 M" in params
 
@@ -314,7 +319,9 @@ def test_of_several_models_one_that_a_runtime_refuses_is_left_out(
     done = run_lolvit("bench", fast, "--against", f"{broken},{slow}", *QUICK, "--out", tmp_path)
     assert done.returncode == 3
     document = json.loads(done.stdout)
-    assert [(r["a"]["model"], r["b"]["model"]) for r in document["results"]] == [("fast", "slow")]
+    assert [(r["candidate"]["model"], r["baseline"]["model"]) for r in document["results"]] == [
+        ("fast", "slow")
+    ]
     (failure,) = document["failures"]
     assert (failure["model"], failure["runtime"]) == ("broken", "ort")
     assert "broken in ort fp32, 1 thread gave no result" in done.stderr.splitlines()[-1]
@@ -332,3 +339,25 @@ def test_one_model_against_a_refused_one_gives_no_result(
     assert done.returncode == 3
     assert json.loads(done.stdout)["results"] == []
     assert "no model is left to compare with" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command_line", "name", "value"),
+    [
+        (["--force-export"], "fresh", True),
+        (["--fresh"], "fresh", True),
+        (["--cool-down-timeout", "5"], "cool_down_limit", 5.0),
+        (["--cool-down-limit", "5"], "cool_down_limit", 5.0),
+    ],
+)
+def test_options_are_accepted_under_their_earlier_names_too(
+    command_line: list[str], name: str, value: object
+) -> None:
+    context = command.bench.make_context("bench", command_line)
+    assert context.params[name] == value
+
+
+def test_the_help_lists_no_earlier_name_of_an_option() -> None:
+    text = command.bench.get_help(command.bench.make_context("bench", []))
+    assert "--force-export" in text and "--cool-down-timeout" in text
+    assert "--fresh" not in text and "--cool-down-limit" not in text

@@ -9,7 +9,7 @@ import pytest
 
 from lolvit.manifest import read_manifest
 from lolvit_benchmarks.cli.bench import parse_precisions
-from lolvit_benchmarks.harness.prepare import Wanted
+from lolvit_benchmarks.harness.prepare import ExportRequest
 from lolvit_benchmarks.reporting import text as words
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
@@ -20,12 +20,12 @@ def test_best_is_a_precision_among_others() -> None:
 
 
 def test_what_is_tried_is_exported_and_need_not_be_there() -> None:
-    wanted = Wanted("lolvit_x", ("onnx",), ("fp32",), ("fp32", "fp16"), None)
+    wanted = ExportRequest("lolvit_x", ("onnx",), ("fp32",), ("fp32", "fp16"), None)
     assert wanted.all_precisions() == ["fp32", "fp16"]
     assert wanted.pairs() == [("onnx", "fp32")]
 
 
-def test_each_side_takes_its_fastest_artifact_and_tells_of_the_others(
+def test_each_model_takes_its_fastest_artifact_and_lists_the_others(
     run_lolvit: Run, tmp_path: Path
 ) -> None:
     """Model one has a small file in fp16 and a large one in fp32; model two the other way round."""
@@ -39,13 +39,12 @@ def test_each_side_takes_its_fastest_artifact_and_tells_of_the_others(
                       "--precision", "best", "--json", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
-    assert (result["precision"], result["a"]["precision"], result["b"]["precision"]) == (
-        "best", "fp16", "fp32",
-    )  # fmt: skip
-    for side, other in (("a", "fp32"), ("b", "fp16")):
-        ((name, median),) = result[side]["slower_precisions_ms"].items()
+    assert result["precision"] == "best"
+    assert (result["candidate"]["precision"], result["baseline"]["precision"]) == ("fp16", "fp32")
+    for model, other in (("candidate", "fp32"), ("baseline", "fp16")):
+        ((name, median),) = result[model]["slower_precisions_ms"].items()
         assert name == other
-        assert median > result[side]["median_ms"]
+        assert median > result[model]["median_ms"]
     assert "one (fp16)" in done.stderr and "two (fp32)" in done.stderr
 
 
@@ -60,14 +59,14 @@ def test_two_artifacts_need_no_runtime_and_no_precision(run_lolvit: Run, tmp_pat
 
 
 @pytest.mark.parametrize("precision", ["fp32", "best"])
-def test_a_headline_names_precisions_where_sides_have_their_own(precision: str) -> None:
+def test_a_headline_names_precisions_where_models_have_their_own(precision: str) -> None:
     result = documents.result(precision=precision)
-    a = result.a.model_copy(update={"precision": "fp16"})
-    text = words.headline(result.model_copy(update={"a": a}))
-    assert ("lolvit_x (fp16) is" in text) == (precision == "best")
+    candidate = result.candidate.model_copy(update={"precision": "fp16"})
+    text = words.headline(result.model_copy(update={"candidate": candidate}))
+    assert ("speedup of lolvit_x (fp16) over" in text) == (precision == "best")
 
 
-def test_best_of_a_format_that_is_not_there_is_told_in_one_line(
+def test_best_of_a_format_that_is_not_there_is_reported_in_one_line(
     run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
 ) -> None:
     done = run_lolvit("bench", fast, "--against", slow, "--runtime", "litert",
@@ -86,5 +85,5 @@ def test_two_artifacts_of_one_folder_are_compared(run_lolvit: Run, tmp_path: Pat
                       "ort", "--profile", "quick", "--json", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
-    assert (result["a"]["precision"], result["b"]["precision"]) == ("fp32", "fp16")
+    assert (result["candidate"]["precision"], result["baseline"]["precision"]) == ("fp32", "fp16")
     assert result["speedup"]["ratio"] > 1

@@ -18,7 +18,7 @@ from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.backends.browser import backend as browser
 from lolvit_benchmarks.backends.browser import chromium, headless, packages
 from lolvit_benchmarks.backends.browser.invitation import qr_code
-from lolvit_benchmarks.backends.options import DeviceOptions
+from lolvit_benchmarks.backends.registry import DeviceOptions
 from lolvit_benchmarks.results.files import read_result
 from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
 from tests.conftest import Run
@@ -60,10 +60,12 @@ def test_one_command_measures_in_wasm_with_and_without_threads(measured: dict[st
         )
         assert result["device_info"]["details"]["cross_origin_isolated"] == "yes"
         assert result["runtime_version"] == packages.versions()["onnxruntime-web"]
-        assert result["a"]["median_ms"] == pytest.approx(stats.median(result["a"]["samples"]))
-        assert result["a"]["peak_memory_bytes"] is None
+        assert result["candidate"]["median_ms"] == pytest.approx(
+            stats.median(result["candidate"]["samples"])
+        )
+        assert result["candidate"]["peak_memory_bytes"] is None
         assert result["conditions"]["cores"] == cores
-    assert results[1]["a"]["options"]["threads"] == "2"
+    assert results[1]["candidate"]["options"]["threads"] == "2"
 
 
 @needs_chromium
@@ -74,7 +76,7 @@ def test_webgpu_is_measured_and_a_gpu_in_software_is_called_one(
 ) -> None:
     (result,) = measure(fast, slow, tmp_path, "--runtime", "ort-web-webgpu")["results"]
     assert result["device_info"]["software"] is not chromium.has_gpu()
-    assert result["a"]["options"]["execution_provider"] == "webgpu"
+    assert result["candidate"]["options"]["execution_provider"] == "webgpu"
     if not chromium.has_gpu():
         assert "a software GPU" in " ".join(result["notes"])
 
@@ -84,7 +86,7 @@ def test_webgpu_is_measured_and_a_gpu_in_software_is_called_one(
 @pytest.mark.slow
 def test_the_larger_model_takes_longer_and_logits_agree(measured: dict[str, Any]) -> None:
     wasm = measured["results"][0]
-    assert wasm["b"]["median_ms"] > wasm["a"]["median_ms"]
+    assert wasm["baseline"]["median_ms"] > wasm["candidate"]["median_ms"]
     (agreed,) = [note for note in wasm["notes"] if "logits on the photo agree" in note]
     assert all(int(db) >= 100 for db in re.findall(r"(\d+) dB \(floor 100\)", agreed))
 
@@ -148,8 +150,8 @@ def test_a_second_page_is_refused_and_ctrl_c_keeps_what_was_measured(
     document = read_result(tmp_path / "result.json")
     assert document.state == "interrupted"
     (result,) = document.results
-    assert result.conditions.interrupted and result.verdict.state == "UNSTABLE"
-    assert len(result.a.samples) == len(result.b.samples) > 0
+    assert result.conditions.interrupted and result.quality.state == "UNSTABLE"
+    assert len(result.candidate.samples) == len(result.baseline.samples) > 0
 
 
 @needs_chromium
@@ -164,7 +166,7 @@ def test_without_its_runtimes_one_line_names_the_command(
 
 
 @needs_runtimes
-def test_a_missing_chromium_is_told_in_one_line(
+def test_a_missing_chromium_is_reported_in_one_line(
     run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
 ) -> None:
     environment = os.environ | {"CHROMIUM": "no-such-chromium"}
@@ -175,7 +177,7 @@ def test_a_missing_chromium_is_told_in_one_line(
 
 
 @needs_runtimes
-def test_a_chromium_that_ends_at_once_is_told_in_one_line(
+def test_a_chromium_that_ends_at_once_is_reported_in_one_line(
     run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "chromium"
@@ -199,10 +201,12 @@ def test_what_a_browser_cannot_do_is_refused(
     assert f"a browser can't do {option[0]}" in done.stderr
 
 
-def test_the_list_names_what_a_browser_tells_and_what_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_names_what_a_browser_reports_and_what_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (status,) = browser.list_devices()
     assert (status.id, status.kind) == ("browser", "browser")
-    assert "latency" in status.tells and "energy" in status.silent
+    assert "latency" in status.reports and "energy" in status.not_reported
     monkeypatch.setattr(packages, "is_installed", lambda: False)
     (status,) = browser.list_devices()
     assert not status.ready and "lolvit browser-setup" in status.reason

@@ -22,8 +22,8 @@ from lolvit_benchmarks.backends.browser.exchange import (
     Started,
 )
 from lolvit_benchmarks.backends.browser.gates import FLOORS
-from lolvit_benchmarks.harness.candidates import Entrant, Setting
-from lolvit_benchmarks.harness.inspection import Preflight
+from lolvit_benchmarks.harness.candidates import Configuration, InspectedCandidate
+from lolvit_benchmarks.harness.inspection import Inspection
 from lolvit_benchmarks.harness.prepare import Prepared, open_folder
 from lolvit_benchmarks.harness.schedule import PROFILES, order_of
 from tests.benchmarks import tiny
@@ -93,16 +93,16 @@ def clock() -> Clock:
 @pytest.fixture
 def exchange(prepared: list[Prepared], clock: Clock) -> Exchange:
     """Two cells of the same two models."""
-    seen = Preflight(runtime_version="1", load_ms=1, first_ms=1, peak_memory_bytes=None,
+    seen = Inspection(runtime_version="1", load_ms=1, first_ms=1, peak_memory_bytes=None,
                      placement={}, options={}, denormal_share=0.0)  # fmt: skip
     image = np.zeros((1, 3, tiny.SIDE, tiny.SIDE), np.float32)
     entrants = [
-        Entrant(name, name, one, one.manifest.artifacts[0], image, 1.0, seen)
+        InspectedCandidate(name, name, one, one.manifest.artifacts[0], image, 1.0, seen)
         for name, one in zip(NAMES, prepared, strict=True)
     ]
     runtimes = ("ort-web-wasm", "ort-web-webgpu")
     cells = [
-        PageCell(Setting(runtime, "fp32", 1), entrants, dict.fromkeys(NAMES, LOGITS))
+        PageCell(Configuration(runtime, "fp32", 1), entrants, dict.fromkeys(NAMES, LOGITS))
         for runtime in runtimes
     ]
     return Exchange(cells, PROFILES["quick"], clock)
@@ -135,9 +135,9 @@ def test_a_page_is_led_through_all_cells_and_its_blocks_become_a_result(exchange
     (first,), (second,) = (results_of(cell, exchange.about) for cell in exchange.cells)
     assert (first.device, first.runtime_version) == ("browser", "1.30.0")
     assert first.speedup.ratio == pytest.approx(7)
-    assert first.verdict.state == "STABLE"
-    assert first.a.peak_memory_bytes is None and first.conditions.others_cores is None
-    assert first.a.load_ms == 20.0 and first.a.preprocess_ms == 3.0
+    assert first.quality.state == "STABLE"
+    assert first.candidate.peak_memory_bytes is None and first.conditions.others_cores is None
+    assert first.candidate.load_ms == 20.0 and first.candidate.preprocess_ms == 3.0
     assert first.device_info is not None and not first.device_info.software
     assert second.device_info is not None and second.device_info.software
     assert any("software GPU" in note for note in second.notes)
@@ -151,8 +151,8 @@ def test_a_cell_that_was_cut_short_is_kept_and_marked(exchange: Exchange) -> Non
     page.block(plan, 0)
     (found,) = results_of(exchange.cells[0], exchange.about)
     assert found.conditions.interrupted
-    assert "interrupted" in [reason.code for reason in found.verdict.reasons]
-    assert len(found.a.samples) == plan["rounds"] * plan["burst"] * 2
+    assert "interrupted" in [reason.code for reason in found.quality.reasons]
+    assert len(found.candidate.samples) == plan["rounds"] * plan["burst"] * 2
 
 
 def test_nothing_is_made_of_a_cell_without_a_block(exchange: Exchange) -> None:
@@ -221,7 +221,7 @@ def test_a_page_that_disappears_can_be_followed_by_another_from_its_cell_on(
     for block in range(plan["blocks"]):
         assert second.block(plan, block)[0] == HTTPStatus.OK
     (found,) = results_of(exchange.cells[0], exchange.about)
-    assert len(found.a.samples) == plan["blocks"] * plan["rounds"] * plan["burst"] * 2
+    assert len(found.candidate.samples) == plan["blocks"] * plan["rounds"] * plan["burst"] * 2
 
 
 def test_a_page_that_says_goodbye_is_not_waited_for(exchange: Exchange) -> None:
@@ -284,7 +284,7 @@ def test_a_block_before_its_plan_is_refused(exchange: Exchange) -> None:
 
 
 def test_a_gpu_is_measured_once_however_many_threads_are_asked_for() -> None:
-    asked = [Setting(runtime, "fp32", threads) for runtime in FLOORS for threads in (1, 2)]
+    asked = [Configuration(runtime, "fp32", threads) for runtime in FLOORS for threads in (1, 2)]
     made = page_settings(asked)
     assert [s.threads for s in made if s.runtime.endswith("webgpu")] == [1, 1]
     assert [s.threads for s in made if s.runtime.endswith("wasm")] == [1, 2, 1, 2]
@@ -300,8 +300,8 @@ def test_a_tick_that_is_long_for_the_model_is_noted(exchange: Exchange) -> None:
     assert any("clock ticks every 1000 µs, 10% of an inference" in note for note in found.notes)
 
 
-def test_what_a_browser_does_not_tell_of_its_gpu_is_no_software_gpu(exchange: Exchange) -> None:
+def test_what_a_browser_does_not_report_of_its_gpu_is_no_software_gpu(exchange: Exchange) -> None:
     page = Page(exchange)
     page.say("hello", about=ABOUT | {"software_gpu": None})
     assert exchange.about is not None
-    assert not device_info(exchange.about, Setting("ort-web-webgpu", "fp32", 1)).software
+    assert not device_info(exchange.about, Configuration("ort-web-webgpu", "fp32", 1)).software

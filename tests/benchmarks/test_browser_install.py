@@ -106,7 +106,7 @@ def test_a_failed_installation_leaves_the_one_before_it(
     assert packages.installed(folder)
 
 
-def test_a_registry_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_registry_that_is_not_there_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"cannot be downloaded: .*set npm_config_registry"):
         put(tmp_path / "browser", "http://127.0.0.1:9/")
 

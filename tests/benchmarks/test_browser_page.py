@@ -20,8 +20,7 @@ from lolvit_benchmarks.backends.browser.site import (
     page_files,
     runtime_files,
 )
-from lolvit_benchmarks.harness.inputs import default_photo
-from lolvit_benchmarks.harness.prepare import open_folder
+from lolvit_benchmarks.harness.prepare import default_photo, open_folder
 from lolvit_runtimes.predict import Wish, open_classifier
 from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
 
@@ -175,7 +174,7 @@ def test_without_a_secure_context_the_page_says_what_needs_one(fast: Path) -> No
 
 
 @needs_chromium
-def test_a_file_that_is_no_photo_is_told_on_the_page(page: Page) -> None:
+def test_a_file_that_is_no_photo_is_reported_on_the_page(page: Page) -> None:
     page.evaluate(
         """(() => {
           const input = document.getElementById("photo");

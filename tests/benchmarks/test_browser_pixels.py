@@ -16,8 +16,7 @@ from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_benchmarks.backends.browser.exchange import nothing_to_measure
 from lolvit_benchmarks.backends.browser.server import Address, Site, serving
 from lolvit_benchmarks.backends.browser.site import Models, job_files, page_files
-from lolvit_benchmarks.harness.inputs import default_photo
-from lolvit_benchmarks.harness.prepare import open_folder
+from lolvit_benchmarks.harness.prepare import default_photo, open_folder
 from lolvit_runtimes.photos import load_encoded
 from lolvit_runtimes.preprocessing import resized_size, to_input, to_pixels
 from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
@@ -172,7 +171,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_what_the_page_cannot_give_is_told(page: Page, line: str) -> None:
+def test_what_the_page_cannot_give_is_reported(page: Page, line: str) -> None:
     told = page.evaluate(
         f"""import("./preprocess.js").then(({{ toPixels, toInput }}) => {{
           const P = {PREPROCESSES["square"].model_dump_json()};
@@ -182,7 +181,7 @@ def test_what_the_page_cannot_give_is_told(page: Page, line: str) -> None:
     assert line in told
 
 
-def test_a_file_that_is_no_photo_is_told(page: Page) -> None:
+def test_a_file_that_is_no_photo_is_reported(page: Page) -> None:
     told = page.evaluate(
         """import("./decode.js").then(({ decode }) =>
           decode(new Blob(["no photo"])).then(() => "nothing", (error) => error.message))"""

@@ -163,7 +163,7 @@ def test_connections_beyond_the_limit_are_closed_and_the_server_goes_on(client: 
     pytest.fail("the server did not recover")
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(client: Client) -> None:
+def test_a_port_that_is_taken_is_reported_in_one_line(client: Client) -> None:
     site = Site({}, lambda body: (HTTPStatus.OK, {}))
     with (
         pytest.raises(UserError, match=r"cannot listen on 127\.0\.0\.1.*choose another --port"),
@@ -203,7 +203,7 @@ def test_https_serves_with_the_given_certificate(tmp_path: Path) -> None:
         connection.close()
 
 
-def test_a_file_that_is_no_certificate_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_no_certificate_is_reported_in_one_line(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate")
     site = Site({}, lambda body: (HTTPStatus.OK, {}))

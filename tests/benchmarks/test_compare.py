@@ -10,17 +10,23 @@ import numpy as np
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.analysis.comparison import CONDITIONS, compare
-from lolvit_benchmarks.cli.compare import parse_threshold
-from lolvit_benchmarks.results.document import Document, Reason, Verdict
+from lolvit_benchmarks.analysis import comparison
+from lolvit_benchmarks.analysis.comparison import Comparison
+from lolvit_benchmarks.cli.compare import CONDITIONS, measurements_of, parse_threshold
+from lolvit_benchmarks.results.document import Document, Quality, Reason
 from lolvit_benchmarks.results.files import save
 from tests.benchmarks import documents
 from tests.conftest import Run
 
 
-def of(a_ms: float, b_ms: float = 24.0, **changes: Any) -> Document:
+def of(candidate_ms: float, baseline_ms: float = 24.0, **changes: Any) -> Document:
     """Return a document with one result of these medians, about."""
-    return documents.document(documents.result(a_ms, b_ms, **changes))
+    return documents.document(documents.result(candidate_ms, baseline_ms, **changes))
+
+
+def compare(old: Document, new: Document, **options: Any) -> Comparison:
+    """Compare two documents as the command does."""
+    return comparison.compare(measurements_of(old), measurements_of(new), **options)
 
 
 def test_a_model_that_became_slower_is_a_regression_with_its_interval() -> None:
@@ -88,11 +94,11 @@ def test_unlike_measurements_are_refused_by_name(name: str, changes: dict[str, A
         compare(of(3.0), of(3.0, **changes), threshold=0.05)
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
-def test_results_of_another_input_size_are_other_results(side: str) -> None:
+@pytest.mark.parametrize("model", ["candidate", "baseline"])
+def test_results_of_another_input_size_are_other_results(model: str) -> None:
     new = documents.result()
-    resized = getattr(new, side).model_copy(update={"size": (224, 224)})
-    smaller = new.model_copy(update={side: resized})
+    resized = getattr(new, model).model_copy(update={"size": (224, 224)})
+    smaller = new.model_copy(update={model: resized})
     with pytest.raises(UserError, match="no result in common; compare the same models, sizes"):
         compare(of(3.0), documents.document(smaller), threshold=0.05)
 
@@ -118,9 +124,9 @@ def test_documents_with_nothing_in_common_are_refused() -> None:
         compare(of(3.0), of(3.0, threads=2), threshold=0.05)
 
 
-def test_an_unstable_side_is_told() -> None:
-    unstable = Verdict(state="UNSTABLE", reasons=(Reason(code="x", text="y"),), winner="a")
-    assert not compare(of(3.0), of(3.0, verdict=unstable), threshold=0.05).changes[0].stable
+def test_an_unstable_result_is_reported() -> None:
+    unstable = Quality(state="UNSTABLE", reasons=(Reason(code="x", text="y"),), winner="candidate")
+    assert not compare(of(3.0), of(3.0, quality=unstable), threshold=0.05).changes[0].stable
     assert compare(of(3.0), of(3.0), threshold=0.05).changes[0].stable
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.backends.local.host import status_of
+from lolvit_benchmarks.backends.local import host_status
 from lolvit_benchmarks.backends.registry import DEVICES, choose_devices, list_devices
-from lolvit_benchmarks.results.json_schema import PATH, schema_text
+from lolvit_benchmarks.results.files import SCHEMA_PATH, schema_text
 from lolvit_runtimes.probe import Status
 from lolvit_runtimes.table import RUNTIMES
 from tests.conftest import Run
@@ -24,14 +24,14 @@ def test_the_command_lists_the_host_and_its_runtimes(run_lolvit: Run) -> None:
     assert done.returncode == 0
     document = json.loads(done.stdout)
     host = document["devices"][0]
-    assert set(host) == {"id", "kind", "ready", "reason", "tells", "silent"}
+    assert set(host) == {"id", "kind", "ready", "reason", "reports", "not_reported"}
     assert (host["id"], host["ready"]) == ("host", True)
     assert [runtime["id"] for runtime in document["runtimes"]] == list(DEVICES["host"].runtimes)
 
 
 def test_what_only_verify_can_use_is_listed_and_bench_says_so() -> None:
     (arm64,) = (status for status in list_devices() if status.id == "arm64")
-    assert arm64.tells == ("numbers, by lolvit verify",) and "latency" in arm64.silent
+    assert arm64.reports == ("numbers, by lolvit verify",) and "latency" in arm64.not_reported
     with pytest.raises(UserError, match="no speed; run: lolvit verify FOLDER --device arm64"):
         choose_devices("host,arm64", None)
 
@@ -73,7 +73,7 @@ def test_an_artifact_is_measured_in_the_runtimes_that_open_it(
         ("host", "litert-reference", "unknown runtime 'litert-reference'"),
     ],
 )
-def test_a_device_that_is_not_there_is_told_in_one_line(
+def test_a_device_that_is_not_there_is_reported_in_one_line(
     text: str, runtimes: str | None, line: str
 ) -> None:
     with pytest.raises(UserError, match=line):
@@ -81,13 +81,15 @@ def test_a_device_that_is_not_there_is_told_in_one_line(
 
 
 def test_a_host_without_runtimes_is_not_ready_and_says_what_adds_one() -> None:
-    host = status_of([Status("ort", "runtime", False, "missing")])
+    host = host_status([Status("ort", "runtime", False, "missing")])
     assert not host.ready
     assert "pip install" in host.reason
 
 
 def test_the_published_schema_is_that_of_the_documents() -> None:
-    assert PATH.read_text() == schema_text(), "run: python -m lolvit_benchmarks.results.json_schema"
+    assert SCHEMA_PATH.read_text() == schema_text(), (
+        "run: python -m lolvit_benchmarks.results.files"
+    )
 
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is a Mac")

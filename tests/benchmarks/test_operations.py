@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks.profiling.common import named, values_of
-from lolvit_benchmarks.profiling.onnx_layers import Layer, macs
+from lolvit_benchmarks.profiling.onnx_layers import Layer, macs, named, values_of
 from lolvit_benchmarks.profiling.operations import (
     NO_STAGE,
     Operation,
@@ -97,7 +96,7 @@ def test_every_layer_belongs_to_one_operation_at_most_and_sums_keep_it(data: st.
     assert len(found) == len(set(found))
     if not any(one.macs for one in layers):
         return
-    profile = summarise(recorded, median_ms=2.0, roof=50.0)
+    profile = summarise(recorded, median_ms=2.0, roofline=50.0)
     for rows in (profile.operations, profile.stages):
         assert math.isclose(sum(row.share for row in rows), 1)
         assert math.isclose(sum(row.ms for row in rows), profile.operations_ms)
@@ -106,10 +105,10 @@ def test_every_layer_belongs_to_one_operation_at_most_and_sums_keep_it(data: st.
     assert 0 < profile.without_macs_share <= 1 + 1e-9
     assert profile.macs == sum(one.macs for one in layers)
     assert math.isclose(profile.gmacs_per_s, profile.macs / 2.0 / 1e6)
-    assert math.isclose(profile.roof_share * 50, profile.gmacs_per_s)
+    assert math.isclose(profile.roofline_share * 50, profile.gmacs_per_s)
 
 
-def test_kinds_are_told_apart_by_kernel_and_sorted_by_time() -> None:
+def test_kinds_are_distinguished_by_kernel_and_sorted_by_time() -> None:
     layers = (
         layer("a/wide", 30_000_000, detail="1x1"),
         layer("a/deep", 2_000_000, detail="3x3 depthwise"),

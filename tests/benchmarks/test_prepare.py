@@ -12,11 +12,11 @@ import pytest
 from lolvit.errors import UserError
 from lolvit.manifest import read_manifest
 from lolvit_benchmarks.harness import prepare as subject
-from lolvit_benchmarks.harness.prepare import Wanted, prepare
+from lolvit_benchmarks.harness.prepare import ExportRequest, prepare
 from lolvit_export.command import export
 from tests.benchmarks import tiny
 
-WANTED = Wanted("lolvit_x", ("onnx",), ("fp32",), (), (192, 320))
+WANTED = ExportRequest("lolvit_x", ("onnx",), ("fp32",), (), (192, 320))
 OWN_SIZE = replace(WANTED, size=None)
 
 
@@ -44,7 +44,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Exporter:
     return made
 
 
-def prepared(wanted: Wanted, cache: Path, *, fresh: bool = False) -> Path:
+def prepared(wanted: ExportRequest, cache: Path, *, fresh: bool = False) -> Path:
     return prepare(wanted, cache=cache, fresh=fresh, say=lambda line: None).folder
 
 
@@ -75,7 +75,7 @@ def test_the_export_is_asked_for_in_words_that_it_knows(exporter: Exporter, tmp_
     assert name == "export"
     options = export.make_context("export", arguments).params
     assert options["model"] == "lolvit_x"
-    assert (options["formats"], options["precision"], options["size"]) == (
+    assert (options["targets"], options["precision"], options["size"]) == (
         "onnx", "fp32", "192x320"
     )  # fmt: skip
     assert options["weights"] == weights
@@ -108,7 +108,9 @@ def test_changed_sources_are_another_export(
     assert prepared(WANTED, tmp_path) != first
 
 
-def test_sources_are_told_apart_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_get_different_names_by_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "some_package"
     package.mkdir()
     (package / "__init__.py").write_text("x = 1")
@@ -153,7 +155,7 @@ def test_a_format_more_is_exported_along_with_those_that_are_there(
         ("{empty}", "no manifest.json here"),
     ],
 )
-def test_a_wrong_folder_is_told_in_one_line(
+def test_a_wrong_folder_is_reported_in_one_line(
     fast: Path, tmp_path: Path, model: str, message: str
 ) -> None:
     path = model.format(fast=fast, empty=tmp_path)
@@ -161,7 +163,7 @@ def test_a_wrong_folder_is_told_in_one_line(
         prepared(replace(OWN_SIZE, model=path, precisions=("fp16",)), tmp_path)
 
 
-def test_missing_weights_are_told_before_exporting(exporter: Exporter, tmp_path: Path) -> None:
+def test_missing_weights_are_reported_before_exporting(exporter: Exporter, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such checkpoint; give a file, hf-hub:OWNER/NAME"):
         prepared(replace(WANTED, weights=tmp_path / "none"), tmp_path)
     assert exporter.calls == []

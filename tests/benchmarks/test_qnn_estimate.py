@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.backends.qnn.backend import chosen_socs, list_devices
+from lolvit_benchmarks.backends.qnn import chosen_socs, list_devices
 from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_runtimes.qnn_socs import SOCS
 
@@ -31,7 +31,7 @@ def test_all_means_every_chip_with_an_estimate() -> None:
         ("none", "needs a SoC"),
     ],
 )
-def test_a_chip_without_an_estimate_is_told_in_one_line(text: str, line: str) -> None:
+def test_a_chip_without_an_estimate_is_reported_in_one_line(text: str, line: str) -> None:
     with pytest.raises(UserError, match=line):
         chosen_socs(text)
 
@@ -46,12 +46,12 @@ def test_chips_are_named_behind_the_colon() -> None:
 def test_the_list_says_that_nothing_is_measured() -> None:
     listed = list_devices()
     assert len(listed) == sum(soc.estimates for soc in SOCS.values())
-    assert all("measured latency" in status.silent for status in listed)
+    assert all("measured latency" in status.not_reported for status in listed)
 
 
 def test_a_profile_is_read_in_milliseconds() -> None:
     pytest.importorskip("onnxruntime_qnn", reason="run: pip install 'lolvit[qnn]'")
-    from lolvit_benchmarks.backends.qnn.profile import read_times
+    from lolvit_benchmarks.backends.qnn_estimates import read_times
 
     assert read_times(PROFILE.splitlines()) == {"": 1.0, "lower": 0.839, "upper": 1.294}
     assert read_times(PROFILE.splitlines()[:3]) == {}

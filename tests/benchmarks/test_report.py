@@ -13,15 +13,15 @@ from lolvit.manifest import Gate, read_manifest
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown, show
-from lolvit_benchmarks.results.document import Document, Failure, Reason, Speedup, Verdict
+from lolvit_benchmarks.results.document import Document, Failure, Quality, Reason, Speedup
 from lolvit_benchmarks.results.files import save
 from tests.benchmarks import documents
 from tests.conftest import Run
 
-UNSTABLE = Verdict(
-    state="UNSTABLE", reasons=(Reason(code="load", text="a busy neighbour"),), winner="a"
+UNSTABLE = Quality(
+    state="UNSTABLE", reasons=(Reason(code="load", text="a busy neighbour"),), winner="candidate"
 )
-EVEN = Verdict(state="STABLE", reasons=(), winner=None)
+EVEN = Quality(state="STABLE", reasons=(), winner=None)
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
 
@@ -86,7 +86,10 @@ def test_plots_refer_to_what_the_page_holds_and_ids_do_not_clash(page: Page) -> 
 
 
 def test_the_page_says_the_ratio_in_a_sentence_with_both_times(page: Page) -> None:
-    assert "lolvit_x is 8.0x as fast as mobilevit_xs in ONNX Runtime with 1 thread" in page.text
+    assert (
+        "The speedup of lolvit_x over mobilevit_xs is 8.0x in ONNX Runtime with 1 thread"
+        in page.text
+    )
     assert "3.00 ms against 24.0 ms" in page.text
     assert "95 % interval" in page.text
 
@@ -114,14 +117,14 @@ def test_a_page_is_the_same_each_time() -> None:
     assert as_html([documents.document()]) == as_html([documents.document()])
 
 
-def test_instability_is_said_everywhere() -> None:
-    document = documents.document(documents.result(verdict=UNSTABLE))
+def test_instability_is_shown_everywhere() -> None:
+    document = documents.document(documents.result(quality=UNSTABLE))
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
         assert "UNSTABLE" in text
         assert "a busy neighbour" in text
 
 
-def test_untrained_weights_are_said_everywhere() -> None:
+def test_untrained_weights_are_shown_everywhere() -> None:
     document = documents.document()
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
         assert "Weights are untrained." in text
@@ -133,7 +136,7 @@ def test_trained_weights_bring_no_such_notice() -> None:
         assert "untrained" not in text
 
 
-def test_failures_and_interruption_are_said_everywhere() -> None:
+def test_failures_and_interruption_are_shown_everywhere() -> None:
     failure = Failure(runtime="litert", precision="fp32", threads=1, what="crashed with SIGSEGV")
     document = documents.document(failures=(failure,), state="interrupted")
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
@@ -142,10 +145,10 @@ def test_failures_and_interruption_are_said_everywhere() -> None:
 
 
 def test_no_winner_is_named_where_there_is_none() -> None:
-    even = documents.result(verdict=EVEN, speedup=Speedup(ratio=1.01, low=0.98, high=1.04))
+    even = documents.result(quality=EVEN, speedup=Speedup(ratio=1.01, low=0.98, high=1.04))
     document = documents.document(even)
-    assert "can't be told apart from mobilevit_xs" in Page(as_html([document])).text
-    assert "lolvit_x and mobilevit_xs can't be told apart" in as_markdown([document])
+    assert "no significant difference from mobilevit_xs" in Page(as_html([document])).text
+    assert "lolvit_x and mobilevit_xs do not differ significantly" in as_markdown([document])
     assert "no winner" in terminal(document)
 
 
@@ -160,7 +163,7 @@ def test_names_are_escaped_in_text_and_plots() -> None:
     document = documents.document(documents.result(model="<b>$x$</b>&"))
     page = Page(as_html([document]))
     assert page.open == []
-    assert "<b>$x$</b>& is 8.0x as fast" in page.text
+    assert "The speedup of <b>$x$</b>& over mobilevit_xs is 8.0x" in page.text
 
 
 def test_several_peers_get_a_plot_against_parameters() -> None:
@@ -172,8 +175,8 @@ def test_several_peers_get_a_plot_against_parameters() -> None:
 def test_the_page_shows_the_gates_of_a_manifest(fast: Path) -> None:
     manifest = read_manifest(fast)
     gates = (
-        Gate(name="snr_db", value=118.6, floor=100, passed=True),
-        Gate(name="top1", value=0.5, floor=1, passed=False),
+        Gate(name="snr_db", value=118.6, threshold=100, passed=True),
+        Gate(name="top1", value=0.5, threshold=1, passed=False),
     )
     artifact = manifest.artifacts[0].model_copy(update={"gates": gates})
     manifest = manifest.model_copy(update={"artifacts": (artifact,)})
@@ -198,7 +201,7 @@ def test_milliseconds_keep_three_digits(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.97, "0.97x"), (8.24, "8.2x"), (240.6, "241x")])
 def test_ratios_keep_their_order_of_magnitude(ratio: float, text: str) -> None:
-    assert words.times(ratio) == text
+    assert words.factor(ratio) == text
 
 
 def test_the_command_writes_page_and_markdown(
@@ -225,8 +228,8 @@ def test_the_command_never_overwrites_a_result(
 
 
 def test_the_command_refuses_another_schema(run_lolvit: Run, tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text('{"kind": "lolvit-bench", "schema_version": 2}')
+    (tmp_path / "r.json").write_text('{"kind": "lolvit-bench", "schema_version": 3}')
     done = run_lolvit("report", tmp_path / "r.json", "--out", tmp_path / "page.html")
     assert done.returncode == 2
-    assert "schema version 2" in done.stderr
+    assert "schema version 3" in done.stderr
     assert not (tmp_path / "page.html").exists()

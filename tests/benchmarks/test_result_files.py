@@ -1,4 +1,4 @@
-"""Result documents survive the disk, and wrong files are told in one line."""
+"""Result documents survive the disk, and wrong files are reported in one line."""
 
 from __future__ import annotations
 
@@ -51,12 +51,15 @@ def test_the_latest_is_a_whole_copy(document: Document, tmp_path: Path) -> None:
         (b"[" * 200_000, "not a result file"),
         (b"[]", "not a result of lolvit bench"),
         (b'{"schema_version": 1, "model": "x"}', "not a result of lolvit bench"),
-        (b'{"kind": "lolvit-bench", "schema_version": 7}', "schema version 7, this lolvit reads 1"),
-        (b'{"kind": "lolvit-bench"}', "schema version None, this lolvit reads 1"),
+        (
+            b'{"kind": "lolvit-bench", "schema_version": 7}',
+            "schema version 7, this lolvit reads 1 and 2",
+        ),
+        (b'{"kind": "lolvit-bench"}', "schema version None, this lolvit reads 1 and 2"),
         (b'{"kind": "lolvit-bench", "schema_version": 1}', "field 'state': Field required"),
     ],
 )
-def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_wrong_file_is_reported_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
@@ -66,7 +69,7 @@ def test_a_wrong_file_is_told_in_one_line(tmp_path: Path, content: bytes, messag
     assert "\n" not in caught.value.line()
 
 
-def test_a_missing_file_or_a_folder_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_or_a_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "none.json", tmp_path):
         with pytest.raises(UserError, match=r"no such file|not a result file"):
             read_result(path)
@@ -75,9 +78,9 @@ def test_a_missing_file_or_a_folder_is_told_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (("results", 0, "a", "median_ms"), -1.0),
-        (("results", 0, "a", "samples"), []),
-        (("results", 0, "a", "sample_block"), [0]),
+        (("results", 0, "candidate", "median_ms"), -1.0),
+        (("results", 0, "candidate", "samples"), []),
+        (("results", 0, "candidate", "sample_block"), [0]),
         (("results", 0, "speedup", "ratio"), "fast"),
         (("results", 0, "surprise"), 1),
         (("state",), "done"),

@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks.analysis import scaling
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.reporting import peers
+from lolvit_benchmarks.reporting import grids
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown
 from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
 
-SIDES = (128, 256, 512)
+EDGES = (128, 256, 512)
 
 
 def at_sizes(exponent: float = 1.5) -> list[Result]:
-    """Return results in which `a` is linear in its pixels and `b` grows with the exponent."""
-    grown = [(side / 128) ** 2 for side in SIDES]
+    """Return results in which the candidate is linear in its pixels and the baseline grows with
+    the exponent."""
+    grown = [(edge / 128) ** 2 for edge in EDGES]
     return [
-        documents.result(1.5 * g, 5.0 * g**exponent, size=(side, side), spread=1e-6)
-        for side, g in zip(SIDES, grown, strict=True)
+        documents.result(1.5 * g, 5.0 * g**exponent, size=(edge, edge), spread=1e-6)
+        for edge, g in zip(EDGES, grown, strict=True)
     ]
 
 
@@ -44,21 +44,21 @@ def test_one_size_has_no_exponent() -> None:
 
 
 def test_each_model_grows_with_its_own_exponent_whatever_the_order() -> None:
-    (group,) = scaling.growths(at_sizes()[::-1]).values()
+    (group,) = grids.growths(at_sizes()[::-1]).values()
     assert [growth.model for growth in group] == ["lolvit_x", "mobilevit_xs"]
     assert [growth.exponent for growth in group] == pytest.approx([1.0, 1.5], abs=1e-4)
-    assert [side.size[0] for side in group[0].sides] == list(SIDES)
+    assert [one.size[0] for one in group[0].results] == list(EDGES)
 
 
 def test_the_table_of_sizes_has_a_column_a_size_and_the_exponent() -> None:
-    (grid,) = scaling.grids(at_sizes())
+    (grid,) = grids.sizes(at_sizes())
     assert grid.headings == ("model", "128x128", "256x256", "512x512", "exponent")
     assert grid.rows[0] == ("lolvit_x", "1.50", "6.00", "24.0", "1.00")
     assert grid.rows[1][-1] == "1.50"
 
 
 def test_one_size_makes_no_table_of_sizes() -> None:
-    assert scaling.grids([documents.result()]) == []
+    assert grids.sizes([documents.result()]) == []
 
 
 def among_others() -> list[Result]:
@@ -70,7 +70,7 @@ def among_others() -> list[Result]:
 
 
 def test_the_table_of_peers_has_a_row_a_model_and_two_columns_a_runtime() -> None:
-    (grid,) = peers.grids(among_others())
+    (grid,) = grids.peers(among_others())
     assert len(grid.headings) == 4 + 2 * 2
     assert all(len(row) == len(grid.headings) for row in grid.rows)
     rows = {row[0]: row for row in grid.rows}
@@ -79,28 +79,28 @@ def test_the_table_of_peers_has_a_row_a_model_and_two_columns_a_runtime() -> Non
 
 
 def test_a_model_that_one_runtime_refused_keeps_its_row() -> None:
-    (grid,) = peers.grids(among_others()[:3])
+    (grid,) = grids.peers(among_others()[:3])
     (row,) = (row for row in grid.rows if row[0] == "two")
     assert row[4:] == ("7.50", "2.5x", "–", "–")
 
 
 def test_an_unstable_ratio_is_marked() -> None:
     noisy = documents.result(3.0, 6.0, against="two", spread=0.3)
-    (grid,) = peers.grids([documents.result(3.0, 24.0, against="one"), noisy])
+    (grid,) = grids.peers([documents.result(3.0, 24.0, against="one"), noisy])
     ratios = {row[0]: row[-1] for row in grid.rows}
     assert ratios["two"].endswith("*") and not ratios["one"].endswith("*")
 
 
 def test_one_other_model_makes_no_table_of_peers() -> None:
-    assert peers.grids(at_sizes()) == []
+    assert grids.peers(at_sizes()) == []
 
 
 @pytest.mark.parametrize("results", [at_sizes(), among_others()], ids=["sizes", "peers"])
 def test_page_and_markdown_hold_the_tables(results: list[Result]) -> None:
-    (grid,) = [*scaling.grids(results), *peers.grids(results)]
+    (grid,) = [*grids.sizes(results), *grids.peers(results)]
     document = documents.document(*results)
     markdown, page = as_markdown([document]), as_html([document])
     assert f"### {grid.title}" in markdown and grid.title in page
     for row in grid.rows:
         assert f"| {' | '.join(row)} |" in markdown
-    assert ("latency over input size" in page) == bool(scaling.grids(results))
+    assert ("latency over input size" in page) == bool(grids.sizes(results))

@@ -15,7 +15,7 @@ from lolvit_benchmarks.harness.schedule import (
     fitted,
     order_of,
     round_s,
-    settling_runs,
+    warm_up_iterations,
 )
 
 several = st.lists(st.floats(1e-4, 0.05), min_size=1, max_size=4)
@@ -46,7 +46,7 @@ def test_every_model_starts_equally_often() -> None:
 
 @pytest.mark.parametrize(("run_s", "runs"), [(0.001, 20), (0.008, 7), (0.02, 3), (0.5, 1)])
 def test_short_runs_need_more_of_them_to_settle(run_s: float, runs: int) -> None:
-    assert settling_runs(run_s) == runs
+    assert warm_up_iterations(run_s) == runs
 
 
 def test_a_round_lasts_as_long_as_its_recorded_and_unrecorded_runs() -> None:

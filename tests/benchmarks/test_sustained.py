@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from lolvit.cli import main
 from lolvit.errors import DeviceError
-from lolvit_benchmarks.harness.sustained import POINTS, Curve, curve, sustain
-from lolvit_benchmarks.reporting import sustained as sustained_grid
+from lolvit_benchmarks.harness.timing import POINTS, Curve, curve, sustain
+from lolvit_benchmarks.reporting import grids
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.results.document import Sustained
 from tests.benchmarks import documents
@@ -82,21 +82,25 @@ def test_a_run_longer_than_the_time_is_still_a_curve() -> None:
 def test_the_table_and_the_page_show_how_far_a_model_slowed_down() -> None:
     result = documents.result()
     curves = {
-        "a": Sustained(seconds=120, at_s=(0, 60), median_ms=(3, 4), burst_ms=3, plateau_ms=4),
-        "b": Sustained(seconds=120, at_s=(0, 60), median_ms=(24, 24), burst_ms=24, plateau_ms=24),
+        "candidate": Sustained(
+            seconds=120, at_s=(0, 60), median_ms=(3, 4), burst_ms=3, plateau_ms=4
+        ),
+        "baseline": Sustained(
+            seconds=120, at_s=(0, 60), median_ms=(24, 24), burst_ms=24, plateau_ms=24
+        ),
     }
-    sides = {
+    models = {
         name: getattr(result, name).model_copy(update={"sustained": found})
         for name, found in curves.items()
     }
-    result = result.model_copy(update=sides)
-    (grid,) = sustained_grid.grids([result])
+    result = result.model_copy(update=models)
+    (grid,) = grids.sustained([result])
     assert grid.rows[0] == (
         "lolvit_x", "ort fp32, 1 thread, 256x256", "2.0", "3.00", "4.00", "+33.3%",
     )  # fmt: skip
     assert grid.rows[1][-1] == "+0.0%"
     assert "latency without a pause" in as_html([documents.document(result)])
-    assert sustained_grid.grids([documents.result()]) == []
+    assert grids.sustained([documents.result()]) == []
 
 
 def test_bench_runs_each_model_by_itself_for_as_long(
@@ -106,8 +110,8 @@ def test_bench_runs_each_model_by_itself_for_as_long(
                       "--sustain", "0.01", "--json", "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
-    for side in (result["a"], result["b"]):
-        assert 0.6 <= side["sustained"]["seconds"] < 1.2
+    for one in (result["candidate"], result["baseline"]):
+        assert 0.6 <= one["sustained"]["seconds"] < 1.2
     assert "fast without a pause for 0.6 s" in done.stderr
     assert "Without a pause" in done.stderr
 
@@ -118,10 +122,10 @@ def test_a_runtime_that_fails_without_a_pause_loses_nothing_of_what_was_measured
     def fails(*_: object) -> None:
         raise DeviceError("the delegate gave up")
 
-    monkeypatch.setattr("lolvit_benchmarks.harness.benchmark_case.sustain", fails)
+    monkeypatch.setattr("lolvit_benchmarks.backends.benchmark_case.sustain", fails)
     arguments = [str(fast), "--against", str(slow), "--runtime", "ort", "--profile", "quick"]
     assert main(["bench", *arguments, "--sustain", "0.01", "--out", str(tmp_path)]) == 3
     document = json.loads((tmp_path / "result.json").read_text())
     (result,) = document["results"]
-    assert len(result["a"]["samples"]) > 0 and result["a"]["sustained"] is None
+    assert len(result["candidate"]["samples"]) > 0 and result["candidate"]["sustained"] is None
     assert [failure["what"] for failure in document["failures"]] == ["the delegate gave up"]

@@ -14,6 +14,7 @@ from lolvit.manifest import (
     Manifest,
     Precision,
     Preprocessing,
+    Signature,
     TensorSpec,
     Weights,
     read_manifest,
@@ -40,29 +41,30 @@ def make_folder(
     onnx.save(_model(layers, width, scale), path)
     weights = folder / "weights.safetensors"
     weights.write_bytes(b"not read by benchmarks")
+    image = TensorSpec(name="image", shape=(1, 3, SIDE, SIDE), layout="NCHW", meaning="normalized")
+    logits = TensorSpec(name="logits", shape=(1, CLASSES), layout="NC", meaning="logits")
     artifact = Artifact(
         path=path.name,
         format="onnx",
         precision="fp32",
         sha256=sha256_of(path),
         bytes=size_of(path),
-        input=TensorSpec(
-            name="image", shape=(1, 3, SIDE, SIDE), layout="NCHW", values="normalized"
-        ),
-        output=TensorSpec(name="logits", shape=(1, CLASSES), layout="NC", values="logits"),
+        inputs=(image,),
+        outputs=(logits,),
     )
     write_manifest(
         folder,
         Manifest(
             model=name,
+            task="classification",
             params=1_000_000,
             macs=2_000_000 * layers,
-            num_classes=CLASSES,
             size=(SIDE, SIDE),
             weights=Weights(sha256=sha256_of(weights), trained=trained, source="random"),
             preprocessing=Preprocessing(
                 size=(SIDE, SIDE), crop_pct=0.9, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
             ),
+            signature=Signature(inputs=(image,), outputs=(logits,)),
             artifacts=(artifact,),
             tools={"onnx": onnx.__version__},
             created="2026-01-01T00:00:00Z",

@@ -82,12 +82,14 @@ def _facts(path: Path) -> dict[str, object]:
 def _result(path: Path) -> dict[str, object]:
     document = read_result(path)
     (result,) = document.results
-    again = stats.ratio_of_medians(result.b.samples, result.a.samples, result.a.sample_round)
+    again = stats.ratio_of_medians(
+        result.baseline.samples, result.candidate.samples, result.candidate.sample_round
+    )
     found = (result.speedup.ratio, result.speedup.low, result.speedup.high)
     if not np.allclose(found, (again.value, again.low, again.high), rtol=1e-9):
         raise GateFailedError(f"the screen's interval {found} is not Python's {again}")
     return {
         "harness": "shared result opened",
-        "runs": len(result.a.samples),
-        "verdict": result.verdict.state,
+        "runs": len(result.candidate.samples),
+        "quality": result.quality.state,
     }

@@ -19,7 +19,7 @@ from lolvit_benchmarks.backends.android.contract import (
     RequestFile,
     RequestSlot,
 )
-from lolvit_benchmarks.harness.inputs import open_photo, prepare_input
+from lolvit_benchmarks.harness.prepare import open_photo, prepare_input
 from lolvit_runtimes.session import open_session
 
 # One run a runtime, so that a test finds its request by the name.

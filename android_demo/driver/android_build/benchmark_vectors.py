@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from lolvit_benchmarks.analysis import quality as verdict
+from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.harness.schedule import PROFILES, fitted, order_of, settling_runs
-from lolvit_benchmarks.harness.sustained import curve
+from lolvit_benchmarks.harness.schedule import PROFILES, fitted, order_of, warm_up_iterations
+from lolvit_benchmarks.harness.timing import curve
+from lolvit_benchmarks.results import schema_1
+
+# The app writes result documents of schema version 1, with that version's names.
+_CODES = {new: old for old, new in schema_1.CODES.items()}
+_WINNERS = {new: old for old, new in schema_1.WINNERS.items()}
 
 # Blocks, rounds of each, samples of a round, and the slow-down of the second model.
 _SHAPES = (
@@ -70,15 +75,17 @@ def _measurement(
         "a": _figures(a.tolist(), block_of),
         "b": _figures(b.tolist(), block_of),
         "speedup": asdict(stats.ratio_of_medians(b.tolist(), a.tolist(), round_of)),
-        "winner": verdict.winner(stats.ratio_of_medians(b.tolist(), a.tolist(), round_of)),
+        "winner": _WINNERS.get(
+            quality.winner(stats.ratio_of_medians(b.tolist(), a.tolist(), round_of)) or ""
+        ),
         "reasons": [
-            asdict(reason)
-            for reason in verdict.reasons(
+            {"code": _CODES.get(reason.code, reason.code), "text": reason.text}
+            for reason in quality.reasons(
                 [
-                    verdict.Series(name, side.tolist(), block_of)
+                    quality.Series(name, side.tolist(), block_of)
                     for name, side in (("a", a), ("b", b))
                 ],
-                verdict.Conditions(cores=8, throttle_events=2, too_hot_c=41.5, interrupted=True),
+                quality.Conditions(cores=8, throttle_events=2, too_hot_c=41.5, interrupted=True),
             )
         ],
     }
@@ -92,7 +99,7 @@ def _figures(samples: list[float], blocks: list[int]) -> dict[str, Any]:
         "p99": stats.percentile(samples, 0.99),
         "variation": stats.variation(samples),
         "variation_trimmed": stats.trimmed_variation(samples),
-        "drift": stats.drift(samples, blocks),
+        "drift": stats.between_block_range(samples, blocks),
         "block_medians": stats.group_medians(samples, blocks),
     }
 
@@ -108,6 +115,6 @@ def _plan(name: str, runs: tuple[float, ...]) -> dict[str, Any]:
     return {
         "profile": name,
         "runs": runs,
-        "slot_warm_up_runs": [settling_runs(run) for run in runs],
+        "slot_warm_up_runs": [warm_up_iterations(run) for run in runs],
         "plan": {name: getattr(plan, name) for name in ("blocks", "rounds", "burst", "seconds")},
     }

@@ -1,1 +1,1 @@
-"""Statistics of samples: pure functions."""
+"""Statistics, the quality of a result, and the comparison of two runs: pure functions."""

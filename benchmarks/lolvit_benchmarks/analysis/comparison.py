@@ -1,37 +1,41 @@
-"""Two result documents against each other: has a model become slower? Pure."""
+"""Two runs of `lolvit bench` against each other: has a model become slower? Pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from lolvit.errors import UserError
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.reporting import text as words
-from lolvit_benchmarks.results.document import Document, Result
+from lolvit_benchmarks.analysis.statistics import Interval
 
 Metric = Literal["latency", "speedup"]
-Key = tuple[str, ...]
-Found = tuple[Document, Result]
 
-# What has to be alike for a difference in time to be the model's own.
-CONDITIONS: dict[str, Callable[[Document, Result], object]] = {
-    "device": lambda document, _: document.environment.device,
-    "cpu": lambda document, _: document.environment.cpu,
-    "architecture": lambda document, _: document.environment.architecture,
-    "cores": lambda document, _: document.environment.cores,
-    "governor": lambda document, _: document.environment.governor,
-    "mains": lambda document, _: document.environment.on_mains,
-    "runtime-version": lambda _, result: result.runtime_version,
-    "pinning": lambda _, result: len(result.pinned_cores or ()),
-}
+
+@dataclass(frozen=True)
+class Measurement:
+    """One result of a run, as far as it is compared.
+
+    Two results with the same `key` measure the same models in the same configuration; `place`
+    describes that in words. For a difference to be the model's own, the values of `conditions`
+    have to be equal. `samples` are the candidate's milliseconds, `rounds` the round of each.
+    """
+
+    key: tuple[str, ...]
+    place: str
+    conditions: Mapping[str, object]
+    samples: Sequence[float]
+    rounds: Sequence[int]
+    speedup: Interval
+    stable: bool
 
 
 @dataclass(frozen=True)
 class Change:
-    """A result of both documents. `change` is the share by which the metric got worse (less than 0:
-    better), with the bounds of its 95 % interval."""
+    """A result of both runs. `old` and `new` are the metric: milliseconds, or a speedup. `change`
+    is the share by which it got worse (less than 0: better), with the bounds of its 95 %
+    interval."""
 
     place: str
     metric: Metric
@@ -46,7 +50,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changed, and what only one of the documents has."""
+    """What changed, and the places of results that only one of the runs has."""
 
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
@@ -54,26 +58,25 @@ class Comparison:
 
 
 def compare(
-    old: Document,
-    new: Document,
+    old: Sequence[Measurement],
+    new: Sequence[Measurement],
     *,
     threshold: float,
     metric: Metric = "latency",
     ignore: Sequence[str] = (),
 ) -> Comparison:
-    """Compare the results that both documents have, by runtime, precision, threads, models and
-    size.
+    """Compare the results that both runs have.
 
     Args:
         threshold: the share of the old figure by which the new one may be worse.
-        metric: `latency` is model a's median; `speedup` the ratio against b, in which much of what
-            differs between machines cancels.
+        metric: `latency` is the candidate's median; `speedup` the ratio to the baseline's, in which
+            much of what differs between machines cancels.
         ignore: conditions that may differ.
 
     Raises:
         UserError: no result is in both, or they were measured under unlike conditions.
     """
-    before, after = _by_key(old), _by_key(new)
+    before, after = ({one.key: one for one in run} for run in (old, new))
     both = [key for key in before if key in after]
     if not both:
         raise UserError(
@@ -81,45 +84,39 @@ def compare(
             remedy="compare the same models, sizes, runtimes, precision and threads",
         )
     for key in both:
-        _refuse_unlike(before[key], after[key], ignore)
+        _require_like_conditions(before[key], after[key], ignore)
     return Comparison(
-        changes=tuple(_change(before[key][1], after[key][1], threshold, metric) for key in both),
-        only_old=tuple(words.place(found[1]) for k, found in before.items() if k not in after),
-        only_new=tuple(words.place(found[1]) for k, found in after.items() if k not in before),
+        changes=tuple(_change(before[key], after[key], threshold, metric) for key in both),
+        only_old=tuple(one.place for key, one in before.items() if key not in after),
+        only_new=tuple(one.place for key, one in after.items() if key not in before),
     )
 
 
-def _by_key(document: Document) -> dict[Key, Found]:
-    return {
-        (
-            r.runtime, r.device, r.precision, str(r.threads),
-            r.a.model, words.size(r.a), r.b.model, words.size(r.b),
-        ): (document, r)
-        for r in document.results
-    }  # fmt: skip
-
-
-def _refuse_unlike(before: Found, after: Found, ignore: Sequence[str]) -> None:
+def _require_like_conditions(
+    before: Measurement, after: Measurement, ignore: Sequence[str]
+) -> None:
     unlike = [
-        f"{name} ({condition(*before)} and {condition(*after)})"
-        for name, condition in CONDITIONS.items()
-        if name not in ignore and condition(*before) != condition(*after)
+        f"{name} ({value} and {after.conditions[name]})"
+        for name, value in before.conditions.items()
+        if name not in ignore and value != after.conditions[name]
     ]
     if unlike:
         raise UserError(
             f"measured under unlike conditions: {', '.join(unlike)}",
-            where=words.place(before[1]),
+            where=before.place,
             remedy="measure both alike, or name what may differ with --ignore",
         )
 
 
-def _change(old: Result, new: Result, threshold: float, metric: Metric) -> Change:
-    worse = _latency(old, new) if metric == "latency" else _speedup(old, new)
-    figures = (old.a.median_ms, new.a.median_ms)
-    if metric == "speedup":
-        figures = (old.speedup.ratio, new.speedup.ratio)
+def _change(old: Measurement, new: Measurement, threshold: float, metric: Metric) -> Change:
+    if metric == "latency":
+        worse = stats.ratio_of_separate_medians(new.samples, new.rounds, old.samples, old.rounds)
+        figures = (stats.median(old.samples), stats.median(new.samples))
+    else:
+        worse = stats.quotient(old.speedup, new.speedup)
+        figures = (old.speedup.value, new.speedup.value)
     return Change(
-        place=words.place(new),
+        place=new.place,
         metric=metric,
         old=figures[0],
         new=figures[1],
@@ -127,19 +124,5 @@ def _change(old: Result, new: Result, threshold: float, metric: Metric) -> Chang
         low=worse.low - 1,
         high=worse.high - 1,
         regressed=worse.value - 1 > threshold,
-        stable="UNSTABLE" not in (old.verdict.state, new.verdict.state),
-    )
-
-
-def _latency(old: Result, new: Result) -> stats.Interval:
-    return stats.ratio_of_separate_medians(
-        new.a.samples, new.a.sample_round, old.a.samples, old.a.sample_round
-    )
-
-
-def _speedup(old: Result, new: Result) -> stats.Interval:
-    """Return old speedup / new speedup; the bounds combine those of the two as independent."""
-    was, now = old.speedup, new.speedup
-    return stats.quotient(
-        stats.Interval(was.ratio, was.low, was.high), stats.Interval(now.ratio, now.low, now.high)
+        stable=old.stable and new.stable,
     )

@@ -1,4 +1,5 @@
-"""Whether a comparison can be trusted, by stated limits, with every reason why not: pure."""
+"""Whether a comparison can be trusted, by stated limits, with every reason why not: pure
+functions."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ class Limits:
     """Beyond one of these a result is UNSTABLE. Shares are fractions of 1."""
 
     variation: float = 0.05
-    drift: float = 0.05
+    between_block_range: float = 0.05
     min_samples: int = 30
     # Processor time of other processes, in cores: the larger of the two.
     others_cores: float = 0.25
@@ -32,14 +33,14 @@ DEFAULT_LIMITS = Limits()
 def rule(limits: Limits = DEFAULT_LIMITS) -> str:
     """Return the limits as a paragraph, for whoever reads a result."""
     return (
-        "A result is UNSTABLE when, on either side, the coefficient of variation is over "
+        "A result is UNSTABLE when, for either model, the coefficient of variation is over "
         f"{limits.variation:.0%} (without the slowest {stats.SLOWEST_SHARE:.0%} of the runs, which "
         "other processes interrupted; the figure over all runs stands beside it), or the medians "
-        f"of the blocks differ by over {limits.drift:.0%}, or there are fewer than "
+        f"of the blocks differ by over {limits.between_block_range:.0%}, or there are fewer than "
         f"{limits.min_samples} runs; when other processes used over {limits.others_cores:.2f} "
         f"cores (or {limits.others_share_of_machine:.0%} of the machine, if that is more) "
         f"meanwhile; when the hypervisor took over {limits.stolen_share:.0%} of the processor "
-        "time; when the processor's frequency, or its time for a fixed piece of arithmetic, "
+        "time; when the processor's frequency, or its time for a fixed computation, "
         f"changed by over {limits.speed_change:.0%} between blocks; when it throttled for heat, or "
         "became hotter than it may; "
         "or when the measurement was interrupted. A winner is named only if the 95 % interval of "
@@ -57,7 +58,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Series:
-    """The samples of one side, with the block of each."""
+    """The samples of one model, with the block of each."""
 
     name: str
     samples: Sequence[float]
@@ -79,10 +80,10 @@ class Conditions:
 
 
 def reasons(
-    sides: Sequence[Series], conditions: Conditions, limits: Limits = DEFAULT_LIMITS
+    series: Sequence[Series], conditions: Conditions, limits: Limits = DEFAULT_LIMITS
 ) -> list[Reason]:
     """Return all that makes a result unstable; an empty list means STABLE."""
-    found = [reason for side in sides for reason in _of_side(side, limits)]
+    found = [reason for one in series for reason in _of_series(one, limits)]
     return [*found, *_of_machine(conditions, limits)]
 
 
@@ -91,31 +92,33 @@ def state_of(found: Sequence[Reason]) -> State:
     return "UNSTABLE" if found else "STABLE"
 
 
-def winner(speedup: Interval) -> Literal["a", "b"] | None:
-    """Return the faster side of the ratio time(b) / time(a), or None when its interval spans 1."""
+def winner(speedup: Interval) -> Literal["candidate", "baseline"] | None:
+    """Return the faster model by the ratio of the baseline's time to the candidate's, or None when
+    its interval contains 1."""
     if speedup.spans(1.0):
         return None
-    return "a" if speedup.low > 1 else "b"
+    return "candidate" if speedup.low > 1 else "baseline"
 
 
-def _of_side(side: Series, limits: Limits) -> Iterator[Reason]:
-    variation = stats.trimmed_variation(side.samples)
-    drift = stats.drift(side.samples, side.blocks)
-    if len(side.samples) < limits.min_samples:
+def _of_series(one: Series, limits: Limits) -> Iterator[Reason]:
+    variation = stats.trimmed_variation(one.samples)
+    between_blocks = stats.between_block_range(one.samples, one.blocks)
+    if len(one.samples) < limits.min_samples:
         yield Reason(
             "too-few-samples",
-            f"{side.name}: {len(side.samples)} runs, fewer than {limits.min_samples}",
+            f"{one.name}: {len(one.samples)} runs, fewer than {limits.min_samples}",
         )
     if variation > limits.variation:
         yield Reason(
             "variation",
-            f"{side.name}: coefficient of variation {variation:.1%}, "
-            f"limit {limits.variation:.0%} (all runs: {stats.variation(side.samples):.1%})",
+            f"{one.name}: coefficient of variation {variation:.1%}, "
+            f"limit {limits.variation:.0%} (all runs: {stats.variation(one.samples):.1%})",
         )
-    if drift > limits.drift:
+    if between_blocks > limits.between_block_range:
         yield Reason(
-            "drift",
-            f"{side.name}: block medians differ by {drift:.1%}, limit {limits.drift:.0%}",
+            "between-block-range",
+            f"{one.name}: block medians differ by {between_blocks:.1%}, "
+            f"limit {limits.between_block_range:.0%}",
         )
 
 
@@ -131,7 +134,7 @@ def _of_machine(conditions: Conditions, limits: Limits) -> Iterator[Reason]:
         text = f"the CPU's frequency changed by {conditions.frequency_change:.1%} between blocks"
         yield Reason("frequency", f"{text}, limit {limits.speed_change:.0%}")
     if _over(conditions.probe_change, limits.speed_change):
-        text = f"fixed arithmetic took up to {conditions.probe_change:.1%} longer between blocks"
+        text = f"a fixed computation took up to {conditions.probe_change:.1%} longer between blocks"
         yield Reason("speed", f"{text}, limit {limits.speed_change:.0%}")
     if conditions.throttle_events:
         yield Reason("thermal", f"the CPU throttled for heat {conditions.throttle_events} times")

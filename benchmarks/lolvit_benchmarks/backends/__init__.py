@@ -1,1 +1,1 @@
-"""Where models are compared: one file a device, behind the interface in `device.py`."""
+"""The devices on which models are compared, behind the interfaces in `backend.py`."""

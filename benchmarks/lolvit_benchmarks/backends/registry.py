@@ -1,10 +1,12 @@
-"""Which devices there are: data alone, so that `lolvit devices` loads only what it lists."""
+"""Which devices there are, and their options: data alone, so that `lolvit devices` loads only what
+it lists."""
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lolvit.errors import UserError
@@ -13,30 +15,54 @@ from lolvit_runtimes.table import RUNTIMES
 
 if TYPE_CHECKING:
     from lolvit_benchmarks.backends.backend import Device
-    from lolvit_benchmarks.backends.options import DeviceOptions
 
 
 @dataclass(frozen=True)
 class DeviceStatus:
-    """One device as `lolvit devices` lists it: what it can and what it can't tell."""
+    """One device as `lolvit devices` lists it: whether it is ready (`reason`: what it is, or why it
+    is not), and which figures it reports and which it can't."""
 
     id: str
     kind: str
     ready: bool
     reason: str
-    tells: tuple[str, ...] = ()
-    silent: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+    not_reported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """What the user asked of single devices; a field has the name and the default of an option of
+    `lolvit bench`, but for `folder`: where the run's files go."""
+
+    folder: Path = Path("bench-results")
+
+    # browser
+    lan: bool = False
+    headless: bool | None = None
+    open_page: bool = False
+    port: int = 0
+    certificate: Path | None = None
+    # adb
+    max_temperature: float = 37.0  # degrees Celsius
+    cool_down_limit: float = 600.0  # seconds
+    binary: Path | None = None
+    binary_args: str | None = None
+    binary_output: str | None = None
 
 
 @dataclass(frozen=True)
 class DeviceEntry:
-    """One kind of device: the module that has its `list_devices` and `open_device`, what is written
-    after its name and a colon, and its runtimes with the formats that they open. Those named in
-    `defaults` are used where the user names none. Several of a kind that is measured `together` are
-    opened as one device. One without runtimes is for `lolvit verify` alone. `precisions` are
-    compared where the user names none."""
+    """One kind of device.
 
-    module: str
+    `provider` is the module, or `module:class`, with its `list_devices` and `open_device`;
+    `runtimes` are its runtimes with the formats that they open, none for a device that only
+    `lolvit verify` uses; `defaults` and `precisions` are what is measured where the user names
+    none; `argument` is what is written after its name and a colon. Several of a kind that is
+    measured `together` are opened as one device.
+    """
+
+    provider: str
     runtimes: Mapping[str, str]
     defaults: tuple[str, ...]
     argument: str | None = None
@@ -45,24 +71,24 @@ class DeviceEntry:
 
 
 def _host_runtimes() -> dict[str, str]:
-    """Return the runtimes whose speed on this machine means something: references are for
-    numbers."""
+    """Return the runtimes that are timed on this machine, with their formats: not the references
+    that `lolvit verify` uses."""
     return {name: entry.format for name, entry in RUNTIMES.items() if entry.timed}
 
 
 QNN_ESTIMATE = "qnn-estimate"
-# In the order in which they are listed.
+# In the order in which `lolvit devices` lists them.
 DEVICES: dict[str, DeviceEntry] = {
     "host": DeviceEntry(
-        "lolvit_benchmarks.backends.local.host", _host_runtimes(), defaults=("ort", "litert")
+        "lolvit_benchmarks.backends.local:Host", _host_runtimes(), defaults=("ort", "litert")
     ),
     "litert-gpu": DeviceEntry(
-        "lolvit_benchmarks.backends.local.litert_gpu",
+        "lolvit_benchmarks.backends.local:LiteRTGpu",
         {"litert-gpu": "tflite"},
         defaults=("litert-gpu",),
     ),
     "apple": DeviceEntry(
-        "lolvit_benchmarks.backends.local.apple",
+        "lolvit_benchmarks.backends.local:Apple",
         {"coreml-cpu": "coreml", "coreml-gpu": "coreml", "coreml-ane": "coreml"},
         defaults=("coreml-cpu", "coreml-gpu", "coreml-ane"),
     ),
@@ -77,11 +103,11 @@ DEVICES: dict[str, DeviceEntry] = {
         defaults=("ort-web-wasm", "litert-web-wasm"),
     ),
     QNN_ESTIMATE: DeviceEntry(
-        "lolvit_benchmarks.backends.qnn.backend",
+        "lolvit_benchmarks.backends.qnn",
         {"qnn": "qnn"},
         defaults=("qnn",),
         argument="all, or SOC[,SOC]",
-        precisions="fp16,int8,w8a16",  # all that the chips compute in
+        precisions="fp16,int8,w8a16",  # all that the chips support
     ),
     "adb": DeviceEntry(
         "lolvit_benchmarks.backends.android.backend",
@@ -90,12 +116,12 @@ DEVICES: dict[str, DeviceEntry] = {
         argument="SERIAL",
         together=True,
     ),
-    "arm64": DeviceEntry("lolvit_benchmarks.backends.local.arm64", {}, defaults=()),
+    "arm64": DeviceEntry("lolvit_benchmarks.backends.local:Arm64", {}, defaults=()),
 }
 
 
 @dataclass(frozen=True)
-class Chosen:
+class DeviceChoice:
     """A device that the user named, with those of its runtimes that are wanted."""
 
     id: str
@@ -120,13 +146,13 @@ class Chosen:
         Raises:
             UserError, DeviceError: it is not there, or not ready.
         """
-        device: Device = _module(self.name).open_device(self.argument, options)
+        device: Device = _provider(self.name).open_device(self.argument, options)
         return device
 
 
 def choose_devices(
     text: str, runtimes: str | None, formats: Collection[str] = ()
-) -> tuple[Chosen, ...]:
+) -> tuple[DeviceChoice, ...]:
     """Return the devices of text such as `host,browser` or `adb:1234,adb:5678`. What follows a
     comma and is no device belongs to the one before it: `qnn-estimate:52,57`.
 
@@ -146,11 +172,11 @@ def choose_devices(
 
 def list_devices() -> list[DeviceStatus]:
     """Return every device that can be seen from here, ready or not."""
-    return [status for name in DEVICES for status in _module(name).list_devices()]
+    return [status for name in DEVICES for status in _provider(name).list_devices()]
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(DEVICES[name].module)
+def _provider(name: str) -> Any:
+    return pkgutil.resolve_name(DEVICES[name].provider)
 
 
 def _joined(text: str) -> list[str]:
@@ -170,7 +196,7 @@ def _split(text: str) -> tuple[str, str | None]:
     entry = DEVICES[choose("device", name, DEVICES)]
     if not entry.runtimes:
         raise UserError(
-            f"device '{name}' tells numbers and no speed",
+            f"device '{name}' is for verification and reports no speed",
             remedy=f"run: lolvit verify FOLDER --device {name}",
         )
     wanted = entry.argument
@@ -195,10 +221,10 @@ def _together(entries: Sequence[tuple[str, str | None]]) -> list[tuple[str, str 
 
 def _chosen(
     name: str, argument: str | None, wanted: Sequence[str], formats: Collection[str]
-) -> Chosen:
+) -> DeviceChoice:
     entry = DEVICES[name]
     own = tuple(runtime for runtime in wanted if runtime in entry.runtimes)
     fitting = [runtime for runtime, format in entry.runtimes.items() if format in formats]
     usual = tuple(runtime for runtime in entry.defaults if runtime in fitting)
     chosen = own or usual or tuple(fitting) or entry.defaults
-    return Chosen(name if argument is None else f"{name}:{argument}", name, argument, chosen)
+    return DeviceChoice(name if argument is None else f"{name}:{argument}", name, argument, chosen)

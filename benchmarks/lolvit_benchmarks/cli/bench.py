@@ -5,62 +5,77 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
-from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
 from lolvit.variants import VARIANTS
-from lolvit_benchmarks.backends.options import DeviceOptions, device_options
-from lolvit_benchmarks.backends.registry import Chosen, choose_devices
+from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions, choose_devices
+from lolvit_benchmarks.cli.options import RenamedOption, device_options
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from lolvit.manifest import Precision
-    from lolvit_benchmarks.results.document import Best, Document, Result
+    from lolvit_benchmarks.results.document import Document, Result
     from lolvit_benchmarks.runner import Request
 
 _PATH = click.Path(path_type=Path)
-MOST_THREADS_ELSEWHERE = 64  # another device's cores are its own to check
+MOST_THREADS_ELSEWHERE = 64  # of another device, which checks the number of its cores itself
 
 
+class _Options(TypedDict):
+    """Options that are passed to `Request` as they are."""
+
+    weights: Path | None
+    profile: str
+    photo: Path | None
+    fresh: bool
+    profile_ops: bool
+    device_options: DeviceOptions
+
+
+# fmt: off
 @click.command()
 @click.argument("model", default="lolvit_x")
-@click.option("--against", help="One or more models or folders, comma-separated; by default a "
-              "variant's twin.")  # fmt: skip
-@click.option("--device", "devices", default="host", show_default=True,
-              help="Where: one or more of those that lolvit devices lists.")  # fmt: skip
-@click.option("--runtime", "runtimes", help="By default the device's own; host: "
-              "ort,litert. Of an artifact those that open it.")  # fmt: skip
-@click.option("--threads", default="1", show_default=True, help="Such as 1, or 1,2, or 1,all.")
-@click.option("--precision", help="fp32 (the default; of qnn-estimate: fp16,int8,w8a16), fp16, "
-              "int8, or several; best: each model in the one that it is fastest in. An artifact "
-              "has its own.")  # fmt: skip
-@click.option("--size", help="Such as 256, 192x320, or 128,256,512: for names. By default each "
-              "model's own.")  # fmt: skip
+@click.option("--against", metavar="MODEL[,MODEL]",
+              help="The baselines: one or more models or folders. Default: the MobileViT with as "
+                   "many parameters as the variant.")
+@click.option("--device", "devices", default="host", show_default=True, metavar="DEVICE[,DEVICE]",
+              help="Where to measure: names that lolvit devices lists.")
+@click.option("--runtime", "runtimes", metavar="NAME[,NAME]",
+              help="Default: those of the device, on host ort,litert; for an artifact, those that "
+                   "open its format.")
+@click.option("--threads", default="1", show_default=True, metavar="N[,N]",
+              help="Numbers of threads, such as 1, or 1,2, or 1,all.")
+@click.option("--precision", metavar="NAME[,NAME]",
+              help="fp32, fp16, int8 or others of the export, or best: each model in the one that "
+                   "is fastest. Default: fp32; for qnn-estimate fp16,int8,w8a16; for an artifact "
+                   "its own.")
+@click.option("--size", metavar="SIZE[,SIZE]",
+              help="Input sizes for models given by name, such as 256, or 192x320, or 128,256,512. "
+                   "Default: each model's own.")
 @click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
-@click.option(
-    "--profile",
-    type=click.Choice(["quick", "default", "reference"]),
-    default="default",
-    show_default=True,
-    help="How long: 64 runs, at least 128 runs, or at least 1,024 runs and a minute.",
-)
+@click.option("--profile", type=click.Choice(["quick", "default", "reference"]), default="default",
+              show_default=True,
+              help="Recorded runs of each model: up to 64 in 6 s, up to 150 in 10 s, or at least "
+                   "1,024 in at least a minute.")
 @click.option("--sustain", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
-              help="Run each model without a pause for this long as well.")  # fmt: skip
+              help="Afterwards, run each model alone without a pause for this long.")
 @click.option("--min-speedup", type=click.FloatRange(min=0, min_open=True), metavar="X",
-              help="Exit with 1 where a ratio is below X, or a result UNSTABLE.")  # fmt: skip
-@click.option("--photo", type=_PATH, help="What to run on; by default a photo of scikit-image.")
+              help="Exit with 1 if a speedup is below X, or a result is UNSTABLE.")
+@click.option("--photo", type=_PATH, help="The input. Default: a photo of scikit-image.")
 @click.option("--profile-ops", is_flag=True,
-              help="Also tell where the time goes, by stage and operation.")  # fmt: skip
-@click.option("--fresh", is_flag=True, help="Export again, whatever the cache holds.")
-@click.option("--cache", type=_PATH, help="Where exports are kept; by default with your caches.")
-@click.option("--out", type=_PATH, default=Path("bench-results"), show_default=True)
+              help="Also profile operations: time by stage and kind, and the roofline.")
+@click.option("--force-export", "fresh", cls=RenamedOption, earlier=["--fresh"], is_flag=True,
+              help="Export models again, even if the cache has them.")
+@click.option("--cache", type=_PATH,
+              help="Folder of cached exports. Default: in the user's cache folder.")
+@click.option("--out", type=_PATH, default=Path("bench-results"), show_default=True,
+              help="Folder of the result files.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @device_options
 def bench(
@@ -71,29 +86,25 @@ def bench(
     threads: str,
     precision: str | None,
     size: str | None,
-    weights: Path | None,
-    profile: str,
-    sustain: float | None,
-    min_speedup: float | None,
-    photo: Path | None,
-    profile_ops: bool,
-    fresh: bool,
-    cache: Path | None,
     out: Path,
+    min_speedup: float | None,
     as_json: bool,
-    device_options: DeviceOptions,
+    sustain: float | None,
+    cache: Path | None,
+    **options: Unpack[_Options],
 ) -> None:
-    """Time MODEL against others, interleaved in one process: on this machine or on --device.
+    """Measure the latency of MODEL and its speedup over one or more baselines.
 
-    MODEL (by default lolvit_x), and each of --against, is a variant (lolvit_x), a twin
-    (mobilevit_xs), timm/NAME, a folder that holds a manifest.json, or one artifact in it. Names are
-    exported first, and kept for the next time.
+    Models are interleaved in one process, on this machine or on --device, and each speedup has a
+    95 % interval. MODEL and the baselines are variants (lolvit_x), MobileViTs (mobilevit_xs),
+    timm/NAME, export folders, or single artifacts in one. Models given by name are exported first
+    and cached.
     """
     from lolvit_benchmarks.harness.prepare import artifact_formats, default_cache
     from lolvit_benchmarks.results.files import LATEST_NAME, new_path
     from lolvit_benchmarks.runner import Request, run
 
-    models = (model, *(_names(against) if against is not None else (twin_of(model),)))
+    models = (model, *(_names(against) if against is not None else (baseline_of(model),)))
     formats = artifact_formats(models)
     chosen = choose_devices(devices, runtimes, formats)
     if precision is None:
@@ -104,47 +115,42 @@ def bench(
         precisions=parse_precisions(precision),
         threads=parse_threads(threads, most=_most_threads(chosen)),
         sizes=parse_sizes(size),
-        profile=profile,
         cache=cache or default_cache(),
-        weights=weights,
-        photo=photo,
-        fresh=fresh,
         sustain_s=60 * sustain if sustain is not None else None,
-        profile_ops=profile_ops,
-        device_options=device_options,
+        **options,
     )
     path = new_path(out)
-    with _listener(_steps(request)) as listener:
+    with _listener(_cases(request)) as listener:
         document = run(request, path, listener)
     _print(document, path, as_json)
     console().print(f"written to {path} and {path.with_name(LATEST_NAME)}", markup=False)
     raise_failures(document, min_speedup)
+# fmt: on
 
 
-def default_precisions(devices: tuple[Chosen, ...]) -> str:
-    """Return what is compared where the user names no precision: what the devices agree on, or else
-    fp32."""
+def default_precisions(devices: tuple[DeviceChoice, ...]) -> str:
+    """Return the precisions where the user names none: those that all devices have in common, or
+    else fp32."""
     wanted = {device.precisions for device in devices}
     return wanted.pop() if len(wanted) == 1 else "fp32"
 
 
-def parse_precisions(text: str) -> tuple[Precision | Best, ...]:
-    """Return precisions from text such as `fp32,fp16` or `fp32,best`.
+def parse_precisions(text: str) -> tuple[str, ...]:
+    """Return precisions from text such as `fp32,fp16` or `fp32,best`, repeats dropped. Which ones
+    there are is known to the export's targets alone, or by the artifacts of a folder.
 
     Raises:
-        UserError: one is unknown.
+        UserError: there is none.
     """
-    from lolvit.manifest import Precision
-    from lolvit_benchmarks.results.document import BEST
-
-    known: dict[str, Precision | Best] = {name: name for name in get_args(Precision)}
-    known[BEST] = BEST
-    return tuple(known[name] for name in choose_many("precision", text, known))
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UserError("no precision given", remedy="write fp32, or fp32,int8, or best")
+    return tuple(dict.fromkeys(names))
 
 
-def _most_threads(devices: tuple[Chosen, ...]) -> int:
+def _most_threads(devices: tuple[DeviceChoice, ...]) -> int:
     """Return the threads that a run may use: this machine's cores, where it takes part."""
-    from lolvit_benchmarks.harness.pinning import available_cores
+    from lolvit_benchmarks.harness.system_monitor import available_cores
 
     here = any(device.name == "host" for device in devices)
     return len(available_cores()) if here else MOST_THREADS_ELSEWHERE
@@ -179,8 +185,8 @@ def parse_sizes(text: str | None) -> tuple[tuple[int, int] | None, ...]:
     return tuple(dict.fromkeys(parse_size(part) for part in text.split(",")))
 
 
-def twin_of(model: str) -> str:
-    """Return the MobileViT that a variant is measured against.
+def baseline_of(model: str) -> str:
+    """Return the MobileViT that a variant is compared with: the one with as many parameters.
 
     Raises:
         UserError: it is no variant.
@@ -198,20 +204,22 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _steps(request: Request) -> int:
-    return len(request.sizes) * sum(len(request.settings(one)) for one in request.devices)
+def _cases(request: Request) -> int:
+    """Return the number of benchmark cases of a run."""
+    each = (len(request.configurations(device)) for device in request.devices)
+    return len(request.sizes) * sum(each)
 
 
 class _Listener:
-    """Says each step as a line, and shows rounds on a terminal as a bar.
+    """Prints each step as a line, and shows rounds on a terminal as a progress bar.
 
     The bar is drawn between rounds alone: a thread that draws it would take time from the runs.
     """
 
-    def __init__(self, out: Console, bar: Progress, cells: int) -> None:
-        self._out, self._bar, self._cells = out, bar, cells
-        self._task: TaskID = bar.add_task("measuring", total=cells, visible=False)
-        self._done_cells = 0
+    def __init__(self, out: Console, bar: Progress, cases: int) -> None:
+        self._out, self._bar = out, bar
+        self._task: TaskID = bar.add_task("measuring", total=cases, visible=False)
+        self._done_cases = 0
 
     def say(self, line: str) -> None:
         """Print a line."""
@@ -219,22 +227,22 @@ class _Listener:
 
     def progress(self, done: int, planned: int) -> None:
         """Draw the bar."""
-        completed = self._done_cells + done / planned
+        completed = self._done_cases + done / planned
         self._bar.update(self._task, completed=completed, visible=True)
         if self._out.is_terminal:
             self._bar.refresh()
-        self._done_cells += done == planned
+        self._done_cases += done == planned
 
 
 @contextmanager
-def _listener(cells: int) -> Iterator[_Listener]:
+def _listener(cases: int) -> Iterator[_Listener]:
     from rich.progress import Progress
 
     out = console()
     with Progress(
         console=out, auto_refresh=False, transient=True, disable=not out.is_terminal
     ) as bar:
-        yield _Listener(out, bar, cells)
+        yield _Listener(out, bar, cases)
 
 
 def _print(document: Document, path: Path, as_json: bool) -> None:
@@ -246,11 +254,11 @@ def _print(document: Document, path: Path, as_json: bool) -> None:
 
 
 def raise_failures(document: Document, min_speedup: float | None) -> None:
-    """Raise what a finished run has to end with.
+    """Raise the error that a finished run ends with, if any.
 
     Raises:
-        DeviceError: a runtime gave no result.
-        GateFailedError: a ratio is below `min_speedup`, or a result is UNSTABLE where it is given.
+        DeviceError: a benchmark case gave no result.
+        GateFailedError: a speedup is below `min_speedup`, or a result is UNSTABLE if it is given.
     """
     if document.failures:
         from lolvit_benchmarks.reporting.text import failed
@@ -268,9 +276,9 @@ def raise_failures(document: Document, min_speedup: float | None) -> None:
 def _missed(result: Result, min_speedup: float) -> str | None:
     from lolvit_benchmarks.reporting.text import place
 
-    if result.verdict.state == "UNSTABLE":
-        reason = result.verdict.reasons[0].text
+    if result.quality.state == "UNSTABLE":
+        reason = result.quality.reasons[0].text
         return f"{place(result)}: UNSTABLE, so that no speedup is shown ({reason})"
     if result.speedup.ratio < min_speedup:
-        return f"{place(result)}: {result.speedup.ratio:.2f} times as fast, below {min_speedup:g}"
+        return f"{place(result)}: speedup {result.speedup.ratio:.2f}, below {min_speedup:g}"
     return None

@@ -18,10 +18,12 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("folders", type=_PATH, nargs=-1, required=True)
-@click.option("--lan", is_flag=True, help="Let other machines of this network open the page.")
-@click.option("--open", "open_page", is_flag=True, help="Open the page here.")
+@click.option(
+    "--lan", is_flag=True, help="Make the page available to other machines on this network."
+)
+@click.option("--open", "open_page", is_flag=True, help="Open the page in this machine's browser.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0,
-              help="Where to listen; by default any port that is free.")  # fmt: skip
+              help="Port of the page's server. Default: any free port.")  # fmt: skip
 @click.option("--certificate", type=_PATH,
               help="A PEM file with certificate and key, for https.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True,
@@ -34,9 +36,10 @@ def browse(
     certificate: Path | None,
     as_json: bool,
 ) -> None:
-    """Try the artifacts of export FOLDERS on photos and the camera, in a browser, until Ctrl-C.
+    """Serve a page that runs the artifacts of export FOLDERS in a browser, on photos or the camera.
 
-    Photos stay in the browser. Off this machine, a camera, threads and WebGPU need --certificate.
+    Runs until Ctrl-C. Photos do not leave the browser. On other machines (--lan), browsers allow
+    the camera, threads and WebGPU over https alone, which needs --certificate.
     """
     import webbrowser
 

@@ -14,7 +14,10 @@ from lolvit_runtimes.probe import Status, runtime_status
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def devices(as_json: bool) -> None:
-    """List what lolvit bench can measure on from here, and with which runtimes."""
+    """List the devices and runtimes that lolvit bench and lolvit verify can use from this machine.
+
+    For each: whether it is ready, what it is or what is missing, and which figures it reports.
+    """
     found, host = list_devices(), DEVICES["host"].runtimes
     runtimes = [status for status in runtime_status() if status.id in host]
     if as_json:
@@ -23,7 +26,7 @@ def devices(as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("device or runtime", "kind", "ready", "what, or why not")
+    table = Table("device or runtime", "kind", "ready", "what it is, or what is missing")
     rows: list[DeviceStatus | Status] = [*found, *runtimes]
     for status in rows:
         ready = "[green]yes[/green]" if status.ready else "[red]no[/red]"
@@ -32,11 +35,12 @@ def devices(as_json: bool) -> None:
 
 
 def _what(status: DeviceStatus | Status) -> str:
-    """Return what a device is, what it can tell and what it can't."""
+    """Return what a device is, which figures it reports and which it can't."""
     lines = [status.reason]
     if isinstance(status, DeviceStatus):
-        lines += [f"tells: {', '.join(status.tells)}"] if status.tells else []
-        lines += [f"can't tell: {', '.join(status.silent)}"] if status.silent else []
+        lines += [f"reports: {', '.join(status.reports)}"] if status.reports else []
+        if status.not_reported:
+            lines.append(f"not reported: {', '.join(status.not_reported)}")
     return "\n".join(lines)
 
 

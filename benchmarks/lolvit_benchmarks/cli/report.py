@@ -14,27 +14,30 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("results", type=_PATH, nargs=-1)
-@click.option("--out", type=_PATH, help="Write a page here: one HTML file that opens offline.")
-@click.option("--markdown", type=_PATH, help="Write a table for a pull request here.")
+@click.option("--out", type=_PATH, help="Write an HTML report to this file; it needs no network.")
+@click.option("--markdown", type=_PATH, help="Write a Markdown report to this file.")
 @click.option("--manifest", "folders", type=_PATH, multiple=True,
-              help="A folder whose artifacts' checks the page shows; may be repeated.")  # fmt: skip
-@click.option("--accuracy", "counted", type=_PATH, multiple=True,
-              help="What lolvit evaluate --json printed; may be repeated.")  # fmt: skip
+              help="An export folder, whose verification gates the HTML report shows; may be "
+              "repeated.")  # fmt: skip
+@click.option("--accuracy", "evaluated", type=_PATH, multiple=True,
+              help="A file with the output of lolvit evaluate --json, for a plot of accuracy over "
+              "latency; may be repeated.")  # fmt: skip
 @click.option("--verified", type=_PATH, multiple=True,
-              help="What lolvit verify --json printed; may be repeated.")  # fmt: skip
+              help="A file with the output of lolvit verify --json, for devices that can't be "
+              "timed; may be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def report(
     results: tuple[Path, ...],
     out: Path | None,
     markdown: Path | None,
     folders: tuple[Path, ...],
-    counted: tuple[Path, ...],
+    evaluated: tuple[Path, ...],
     verified: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Show RESULTS of lolvit bench: a table here, and a page or Markdown in files.
+    """Print result files of lolvit bench (RESULTS) as tables, and write HTML or Markdown reports.
 
-    Results of several devices, and --verified, make one table of every device.
+    Files of several devices, and those of --verified, are combined into one table of devices.
     """
     from lolvit.accuracy import read_accuracy
     from lolvit.files import write_atomic
@@ -47,7 +50,7 @@ def report(
         raise click.UsageError("nothing to show: give a result of lolvit bench, or --verified FILE")
     documents = [read_result(path) for path in results]
     manifests = [read_manifest(folder) for folder in folders]
-    accuracies = [read_accuracy(path) for path in counted]
+    accuracies = [read_accuracy(path) for path in evaluated]
     checks = [read_verification(path) for path in verified]
     if {path.resolve() for path in (out, markdown) if path} & {p.resolve() for p in results}:
         raise UserError("would overwrite a result file", remedy="choose another --out")

@@ -1,1 +1,1 @@
-"""Candidates prepared, inspected and timed, interleaved, on this machine."""
+"""Models prepared, inspected and timed, interleaved, on this machine."""

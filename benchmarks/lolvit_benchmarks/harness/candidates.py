@@ -1,22 +1,29 @@
-"""What takes part in a measurement: artifacts, looked at before they are timed and described
-afterwards."""
+"""The candidates of a benchmark case: artifacts that are inspected before they are timed, and the
+results of what was recorded of them, on whichever device.
+
+The first model of a case is the candidate of every result, each other one the baseline of one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from lolvit.errors import LolvitError
 from lolvit.manifest import Artifact, Precision
+from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.harness.denormals import refuse_denormals
-from lolvit_benchmarks.harness.inputs import Photo, prepare_input, preprocess_ms
-from lolvit_benchmarks.harness.inspection import Preflight, preflight
-from lolvit_benchmarks.harness.prepare import Prepared
-from lolvit_benchmarks.harness.sustained import Curve
-from lolvit_benchmarks.harness.timing import Samples
-from lolvit_benchmarks.profiling.worker import Profiles
+from lolvit_benchmarks.harness.inspection import Inspection, inspect_artifact, refuse_denormals
+from lolvit_benchmarks.harness.prepare import Photo, Prepared, prepare_input, preprocess_ms
+from lolvit_benchmarks.harness.timing import Curve, Recording
 from lolvit_benchmarks.results import document as result
-from lolvit_benchmarks.results.document import BEST, Best
+from lolvit_benchmarks.results.document import (
+    BEST,
+    Best,
+    DeviceInfo,
+    OperationProfile,
+    Roofline,
+)
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import RUNTIMES
 
@@ -25,8 +32,8 @@ MATCHED_PARAMETERS = 0.03  # two models within this share of each other are of o
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Where a measurement runs; `best` is each model's fastest precision."""
+class Configuration:
+    """How a benchmark case runs; the precision `best` is each model's fastest one."""
 
     runtime: str
     precision: Precision | Best
@@ -34,39 +41,49 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """One artifact of a measurement, with all that is needed to time and describe it. `name` tells
-    it from the others: the model's, with the precision where several of a model's take part."""
+class Candidate:
+    """One artifact of a benchmark case, and the input that it runs on, in the artifact's own
+    layout. `name` is unique in the case: the model's, with the precision where it has several."""
 
     name: str
     model: str
     prepared: Prepared
     artifact: Artifact
     image: FloatArray
+
+
+@dataclass(frozen=True)
+class InspectedCandidate(Candidate):
+    """A candidate with what was found of it before it was timed; `preprocess_ms` is the time from
+    the decoded photo to the input."""
+
     preprocess_ms: float | None
-    seen: Preflight
+    inspection: Inspection
 
 
-def entrants(model: str, prepared: Prepared, setting: Setting, photo: Photo) -> list[Entrant]:
-    """Look at a model's artifacts that take part, each in a process of its own: the one in the
-    setting's precision, or all of the format for `best`.
+def inspect_candidates(
+    model: str, prepared: Prepared, configuration: Configuration, photo: Photo
+) -> list[InspectedCandidate]:
+    """Inspect a model's artifacts, each in a process of its own: the one in the configuration's
+    precision, or all of the format for `best`.
 
     Raises:
         UserError: an artifact is missing or changed, or its activations are denormal.
-        DeviceError: the runtime refused one or crashed on it.
+        DeviceError: the runtime failed to open one, or crashed on it.
     """
-    format = RUNTIMES[setting.runtime].format
+    format = RUNTIMES[configuration.runtime].format
     return [
-        _entrant(name, model, prepared, artifact, setting, photo)
-        for name, artifact in chosen_artifacts(model, prepared, format, setting.precision)
+        _inspected(Candidate(name, model, prepared, artifact, image), configuration, photo)
+        for name, artifact in chosen_artifacts(model, prepared, format, configuration.precision)
+        for image in [prepare_input(photo, prepared.manifest.preprocessing, artifact)]
     ]
 
 
 def chosen_artifacts(
     model: str, prepared: Prepared, format: str, precision: Precision | Best
 ) -> list[tuple[str, Artifact]]:
-    """Return a model's artifacts of a format that take part, each with its name: the one in the
-    precision, or all for `best`.
+    """Return the artifacts of a model that are measured, each with its name: the one of the format
+    in the precision, or all of the format for `best`.
 
     Raises:
         UserError: one is missing or changed.
@@ -77,84 +94,172 @@ def chosen_artifacts(
     return [(f"{model} {each}", prepared.artifact(format, each)) for each in found]
 
 
-def _entrant(
-    name: str, model: str, prepared: Prepared, artifact: Artifact, setting: Setting, photo: Photo
-) -> Entrant:
-    preprocessing = prepared.manifest.preprocessing
-    image = prepare_input(photo, preprocessing, artifact)
-    seen = preflight(setting.runtime, prepared.folder, artifact, setting.threads, image)
-    refuse_denormals(seen.denormal_share, where=str(prepared.folder / artifact.path))
-    took = preprocess_ms(photo, preprocessing, artifact)
-    return Entrant(name, model, prepared, artifact, image, took, seen)
+def _inspected(one: Candidate, configuration: Configuration, photo: Photo) -> InspectedCandidate:
+    folder = one.prepared.folder
+    inspection = inspect_artifact(
+        configuration.runtime, folder, one.artifact, configuration.threads, one.image
+    )
+    refuse_denormals(inspection.denormal_share, where=str(folder / one.artifact.path))
+    took = preprocess_ms(photo, one.prepared.manifest.preprocessing, one.artifact)
+    return InspectedCandidate(**vars(one), preprocess_ms=took, inspection=inspection)
 
 
 def failure_of(
-    setting: Setting, device: str, error: LolvitError, model: str | None = None
+    configuration: Configuration, device: str, error: LolvitError, model: str | None = None
 ) -> result.Failure:
-    """Return what a setting that gave no result leaves; `model` None: for all models."""
+    """Return the failure of a configuration that gave no result; `model` None: for all models."""
     return result.Failure(
         model=model,
         device=device,
-        runtime=setting.runtime,
-        precision=setting.precision,
-        threads=setting.threads,
+        runtime=configuration.runtime,
+        precision=configuration.precision,
+        threads=configuration.threads,
         what=error.line(),
     )
 
 
-def side_of(one: Entrant, samples: Samples, profiles: Profiles, curve: Curve | None) -> result.Side:
-    """Return an artifact's part of a result."""
-    manifest, ms = one.prepared.manifest, samples.ms
-    median_ms = stats.median(ms)
-    return result.Side(
-        model=one.model,
-        size=manifest.size,
-        params=manifest.params,
-        macs=manifest.macs,
-        trained=manifest.weights.trained,
-        weights_source=manifest.weights.source,
-        precision=one.artifact.precision,
-        artifact=one.artifact.path,
-        artifact_bytes=one.artifact.bytes,
-        artifact_sha256=one.artifact.sha256,
-        median_ms=median_ms,
-        p90_ms=stats.percentile(ms, 0.90),
-        p99_ms=stats.percentile(ms, 0.99),
-        throughput_per_s=1000 * len(ms) / sum(ms),
-        variation=stats.variation(ms),
-        variation_trimmed=stats.trimmed_variation(ms),
-        drift=stats.drift(ms, samples.block),
-        block_medians_ms=tuple(stats.group_medians(ms, samples.block)),
-        load_ms=one.seen.load_ms,
-        first_ms=one.seen.first_ms,
-        preprocess_ms=one.preprocess_ms,
-        peak_memory_bytes=one.seen.peak_memory_bytes,
-        denormal_share=one.seen.denormal_share,
-        options=one.seen.options,
-        profile=profiles.of(one.name, median_ms),
-        samples=tuple(ms),
-        sample_block=tuple(samples.block),
-        sample_round=tuple(samples.round),
-        sample_order=tuple(samples.order),
-        sustained=result.Sustained(**asdict(curve)) if curve is not None else None,
-    )
+@dataclass(frozen=True)
+class Outcome:
+    """What was recorded of one benchmark case, and the conditions under which.
+
+    `device_info` is None for this machine; `notes` are shown beside every result; `profiles` are
+    by the candidates' names, and `roofline` is None where nothing was profiled.
+    """
+
+    configuration: Configuration
+    candidates: Sequence[InspectedCandidate]
+    recording: Recording
+    conditions: quality.Conditions
+    readings: Sequence[result.Reading] = ()
+    device: str = "host"
+    device_info: DeviceInfo | None = None
+    cores: Sequence[int] | None = None
+    profiles: Mapping[str, OperationProfile] = field(default_factory=dict)
+    roofline: Roofline | None = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def results(self) -> list[result.Result]:
+        """Return the first model against each other one; nothing where no round was finished."""
+        if not self.recording.rounds:
+            return []
+        candidate, *baselines = self._fastest()
+        return [self._result(candidate, baseline) for baseline in baselines]
+
+    def _fastest(self) -> list[InspectedCandidate]:
+        """Return each model's artifact with the smallest median, models in their order."""
+        models: dict[str, list[InspectedCandidate]] = {}
+        for one in self.candidates:
+            models.setdefault(one.model, []).append(one)
+        return [min(several, key=self._median_ms) for several in models.values()]
+
+    def _median_ms(self, one: Candidate) -> float:
+        return stats.median(self.recording.samples(one.name).ms)
+
+    def _result(self, first: InspectedCandidate, other: InspectedCandidate) -> result.Result:
+        candidate, baseline = self._model_result(first), self._model_result(other)
+        interval = stats.ratio_of_medians(
+            baseline.samples, candidate.samples, candidate.sample_round
+        )
+        profiled = candidate.operation_profile or baseline.operation_profile
+        return result.Result(
+            runtime=self.configuration.runtime,
+            runtime_version=first.inspection.runtime_version,
+            device=self.device,
+            device_info=self.device_info,
+            precision=self.configuration.precision,
+            threads=self.configuration.threads,
+            pinned_cores=tuple(self.cores) if self.cores is not None else None,
+            placement=result.Placement(
+                candidate=first.inspection.placement, baseline=other.inspection.placement
+            ),
+            candidate=candidate,
+            baseline=baseline,
+            speedup=result.Speedup(ratio=interval.value, low=interval.low, high=interval.high),
+            quality=_quality(candidate, baseline, interval, self.conditions),
+            notes=(*notes(candidate, baseline), *self.notes),
+            conditions=result.Conditions(**asdict(self.conditions)),
+            readings=tuple(self.readings),
+            roofline=self.roofline if profiled else None,
+        )
+
+    def _model_result(self, one: InspectedCandidate) -> result.ModelResult:
+        manifest, artifact, inspection = one.prepared.manifest, one.artifact, one.inspection
+        samples, curve = self.recording.samples(one.name), self.curves.get(one.name)
+        ms, blocks = samples.ms, samples.block
+        return result.ModelResult(
+            model=one.model,
+            size=manifest.size,
+            params=manifest.params,
+            macs=manifest.macs,
+            trained=manifest.weights.trained,
+            weights_source=manifest.weights.source,
+            precision=artifact.precision,
+            slower_precisions_ms=self._slower_precisions_ms(one) or None,
+            artifact=artifact.path,
+            artifact_bytes=artifact.bytes,
+            artifact_sha256=artifact.sha256,
+            median_ms=stats.median(ms),
+            p90_ms=stats.percentile(ms, 0.90),
+            p99_ms=stats.percentile(ms, 0.99),
+            throughput_per_s=1000 * len(ms) / sum(ms),
+            variation=stats.variation(ms),
+            variation_trimmed=stats.trimmed_variation(ms),
+            between_block_range=stats.between_block_range(ms, blocks),
+            block_medians_ms=tuple(stats.group_medians(ms, blocks)),
+            load_ms=inspection.load_ms,
+            first_ms=inspection.first_ms,
+            preprocess_ms=one.preprocess_ms,
+            peak_memory_bytes=inspection.peak_memory_bytes,
+            denormal_share=inspection.denormal_share,
+            options=inspection.options,
+            operation_profile=self.profiles.get(one.name),
+            samples=tuple(ms),
+            sample_block=tuple(blocks),
+            sample_round=tuple(samples.round),
+            sample_order=tuple(samples.order),
+            sustained=result.Sustained(**asdict(curve)) if curve is not None else None,
+        )
+
+    def _slower_precisions_ms(self, one: InspectedCandidate) -> dict[str, float]:
+        """Return the medians of the same model's other artifacts, by precision."""
+        others = [each for each in self.candidates if each.model == one.model and each is not one]
+        return {each.artifact.precision: self._median_ms(each) for each in others}
 
 
-def notes(a: result.Side, b: result.Side) -> tuple[str, ...]:
-    """Return what has to be said beside the figures of two models."""
-    untrained = [side.model for side in (a, b) if not side.trained]
+def notes(candidate: result.ModelResult, baseline: result.ModelResult) -> tuple[str, ...]:
+    """Return what a reader has to know beside the figures of two models."""
+    both = (candidate, baseline)
+    untrained = [one.model for one in both if not one.trained]
     found = []
     if untrained:
         found.append(
             f"Weights are untrained ({', '.join(untrained)}; BatchNorm calibrated on photos): "
-            "these are times of the architecture, and say nothing of accuracy."
+            "the times are those of the architecture, and accuracy is not measured."
         )
-    if a.size != b.size:
-        sizes = " and ".join(f"{side.model} {side.size[0]}x{side.size[1]}" for side in (a, b))
+    if candidate.size != baseline.size:
+        sizes = " and ".join(f"{one.model} {one.size[0]}x{one.size[1]}" for one in both)
         found.append(f"The models see images of different sizes: {sizes}.")
-    if abs(a.params / b.params - 1) > MATCHED_PARAMETERS:
+    if abs(candidate.params / baseline.params - 1) > MATCHED_PARAMETERS:
         found.append(
-            f"The models differ in parameters: {a.model} has {a.params / 1e6:.2f} M, "
-            f"{b.model} {b.params / 1e6:.2f} M."
+            f"The models differ in parameters: {candidate.model} has "
+            f"{candidate.params / 1e6:.2f} M, {baseline.model} {baseline.params / 1e6:.2f} M."
         )
     return tuple(found)
+
+
+def _quality(
+    candidate: result.ModelResult,
+    baseline: result.ModelResult,
+    speedup: stats.Interval,
+    conditions: quality.Conditions,
+) -> result.Quality:
+    series = [
+        quality.Series(one.model, one.samples, one.sample_block) for one in (candidate, baseline)
+    ]
+    reasons = quality.reasons(series, conditions)
+    return result.Quality(
+        state=quality.state_of(reasons),
+        reasons=tuple(result.Reason(code=reason.code, text=reason.text) for reason in reasons),
+        winner=quality.winner(speedup),
+    )

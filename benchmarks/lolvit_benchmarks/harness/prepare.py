@@ -1,5 +1,8 @@
-"""Models into folders of artifacts: a name is exported, in a child process and into a cache, so
-that only the manifest crosses to here; a folder is taken as it is."""
+"""What is measured: models as folders of artifacts, and the photo that they run on.
+
+A model's name is exported, in a child process and into a cache, so that only the manifest crosses
+to here; a folder is taken as it is.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,112 @@ import hashlib
 import importlib.util
 import json
 import re
+import statistics
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import platformdirs
+from PIL import Image
 
 import lolvit
 from lolvit.errors import UserError
 from lolvit.files import sha256_of
-from lolvit.manifest import MANIFEST_NAME, Artifact, Manifest, check_artifact, read_manifest
+from lolvit.manifest import (
+    MANIFEST_NAME,
+    Artifact,
+    Manifest,
+    Preprocessing,
+    check_artifact,
+    read_manifest,
+)
 from lolvit.weights import find_weights
 from lolvit_benchmarks.harness.child import run_module
+from lolvit_runtimes.photos import load_photo
+from lolvit_runtimes.preprocessing import to_input, to_pixels
+from lolvit_runtimes.session import FloatArray
+
+_DEFAULT_PHOTO = "astronaut.png"  # scikit-image carries it
+_REPEATS = 5
+_STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
 
 Say = Callable[[str], None]
 
-_STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo, its file's name and digest."""
+
+    image: Image.Image
+    name: str
+    sha256: str
+
+
+def open_photo(path: Path | None) -> Photo:
+    """Decode a photo, or scikit-image's astronaut for None.
+
+    Raises:
+        UserError: it can't be read, or scikit-image is not installed.
+    """
+    path = path or default_photo()
+    return Photo(load_photo(path), path.name, sha256_of(path))
+
+
+def default_photo() -> Path:
+    """Return the path of the photo that is used when none is given.
+
+    Raises:
+        UserError: scikit-image, which carries it, is not installed.
+    """
+    spec = importlib.util.find_spec("skimage")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "data" / _DEFAULT_PHOTO
+        if path.is_file():
+            return path
+    raise UserError(
+        "no photo to measure on: scikit-image, which carries one, is not installed",
+        remedy="give --photo FILE, or run: pip install 'lolvit[bench]'",
+    )
+
+
+def prepare_input(photo: Photo, preprocessing: Preprocessing, artifact: Artifact) -> FloatArray:
+    """Return the photo as the artifact's input.
+
+    Raises:
+        UserError: the manifest needs preprocessing that this lolvit doesn't have.
+    """
+    image = to_input(to_pixels(photo.image, preprocessing), preprocessing, artifact.image)
+    return cast(FloatArray, image)
+
+
+def preprocess_ms(photo: Photo, preprocessing: Preprocessing, artifact: Artifact) -> float:
+    """Return the median milliseconds from the decoded photo to the artifact's input."""
+    times = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        prepare_input(photo, preprocessing, artifact)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A model by name or folder, and what is needed of it; height and width for a name, None for
-    the model's own. Of `precisions` each is needed; those `tried` are exported as well, where the
-    format has them."""
+class ExportRequest:
+    """A model by name or folder, and the artifacts that are needed of it. Each of `precisions` is
+    required; those in `optional` are exported as well, where the format has them. `size` is height
+    and width for a name, None the model's own."""
 
     model: str
     formats: tuple[str, ...]
     precisions: tuple[str, ...]
-    tried: tuple[str, ...]
+    optional: tuple[str, ...]
     size: tuple[int, int] | None
     weights: Path | None = None
 
     def all_precisions(self) -> list[str]:
         """Return every precision to export, each once."""
-        return list(dict.fromkeys((*self.precisions, *self.tried)))
+        return list(dict.fromkeys((*self.precisions, *self.optional)))
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return every (format, precision) that is needed."""
@@ -76,7 +151,7 @@ class Prepared:
         return artifact
 
 
-def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
+def prepare(wanted: ExportRequest, *, cache: Path, fresh: bool, say: Say) -> Prepared:
     """Return a model's artifacts: of a folder that exists, else exported, or from the cache where
     an earlier export of the same sources, size, precision and weights is whole.
 
@@ -93,7 +168,7 @@ def prepare(wanted: Wanted, *, cache: Path, fresh: bool, say: Say) -> Prepared:
         prepared.artifact(format, precision)
     for format in wanted.formats:
         if format not in prepared.formats():
-            prepared.artifact(format, wanted.all_precisions()[0])  # says what there is
+            prepared.artifact(format, wanted.all_precisions()[0])  # raises, and names what there is
     return prepared
 
 
@@ -153,7 +228,7 @@ def _refuse_other_size(prepared: Prepared, size: tuple[int, int] | None) -> None
         )
 
 
-def _from_cache(wanted: Wanted, cache: Path, *, fresh: bool, say: Say) -> Prepared:
+def _from_cache(wanted: ExportRequest, cache: Path, *, fresh: bool, say: Say) -> Prepared:
     place = cache / _key(wanted)
     formats = set(wanted.formats)
     found = _whole(place)
@@ -178,7 +253,7 @@ def _whole(place: Path) -> Prepared | None:
     return None
 
 
-def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepared:
+def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) -> Prepared:
     say(f"exporting {wanted.model} to {', '.join(formats)} (kept for the next time)")
     arguments = ["export", wanted.model, "--to", ",".join(formats)]
     arguments += ["--precision", ",".join(wanted.all_precisions())]
@@ -195,7 +270,7 @@ def _export(wanted: Wanted, formats: list[str], place: Path, say: Say) -> Prepar
     return open_folder(Path(document["folder"]))
 
 
-def _key(wanted: Wanted) -> str:
+def _key(wanted: ExportRequest) -> str:
     """Return what is the same for exports that would give the same artifacts."""
     parts = {
         "model": wanted.model,

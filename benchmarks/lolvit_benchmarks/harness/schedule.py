@@ -1,11 +1,11 @@
-"""How many runs are made, and in which order: pure.
+"""How many runs are made, and in which order: pure functions.
 
 A measurement is made of blocks, a block of rounds, a round of one slot a model there and one back
-(A B B A for two), a slot of a few unrecorded runs and a burst of recorded ones. Each model thus
-meets a steady drift equally often early and late. The unrecorded runs bring the model's weights
+(A B B A for two), a slot of a few warm-up iterations and a burst of recorded runs. Each model is
+thus affected alike by a steady change of speed. The warm-up iterations bring the model's weights
 back into the caches after the other's, as they are when an application runs one model again and
-again, and the processor's clock settles: with three of them a model of 2.7 ms was timed 2.9 %
-slower than a bare loop times it, with twelve 1 %.
+again, and the processor's clock becomes steady: with three of them a model of 2.7 ms was timed
+2.9 % slower than a bare loop times it, with twelve 1 %.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Literal
 Name = Literal["quick", "default", "reference"]
 
 SLOTS = 2  # of each model in a round
-# The unrecorded runs of a slot: as many as take this long, at least one, and no more than these.
-SETTLING_S, MOST_SETTLING_RUNS = 0.05, 20
+# The warm-up iterations of a slot: as many as take this long, at least one, at most these.
+WARM_UP_S, MAX_WARM_UP_ITERATIONS = 0.05, 20
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ PROFILES: dict[str, Profile] = {
 }  # fmt: skip
 
 
-def settling_runs(run_s: float) -> int:
-    """Return how many runs of a model that takes `run_s` seconds begin each of its slots."""
-    return min(MOST_SETTLING_RUNS, max(1, math.ceil(SETTLING_S / run_s)))
+def warm_up_iterations(run_s: float) -> int:
+    """Return the warm-up iterations in each slot of a model whose runs take `run_s` seconds."""
+    return min(MAX_WARM_UP_ITERATIONS, max(1, math.ceil(WARM_UP_S / run_s)))
 
 
 def round_s(burst: int, runs_s: Sequence[float]) -> float:
     """Return the seconds of one round of models that take `runs_s` seconds each."""
-    return SLOTS * sum((burst + settling_runs(run_s)) * run_s for run_s in runs_s)
+    return SLOTS * sum((burst + warm_up_iterations(run_s)) * run_s for run_s in runs_s)
 
 
 def fitted(profile: Profile, runs_s: Sequence[float]) -> Profile:

@@ -6,7 +6,7 @@ No import of ONNX at the top: the process that measures reads only what a child 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ class Layer(BaseModel):
     @property
     def path(self) -> str:
         """The part of the model that it belongs to, of a name such as `stages.0.1.project/conv2d`;
-        empty where the file doesn't tell."""
+        empty where the file doesn't name it."""
         return path_of(self.name)
 
 
@@ -43,9 +43,24 @@ def path_of(name: str) -> str:
     return name.rpartition("/")[0].lstrip("/")
 
 
+def values_of(layers: Iterable[Layer]) -> dict[str, Layer]:
+    """Return layers by their names and by those of the values that they give."""
+    return {name: layer for layer in layers for name in (layer.name, *layer.values)}
+
+
+def named(name: str, by_value: dict[str, Layer]) -> Layer | None:
+    """Return the layer whose name, or a value's, is the longest that `name` begins with; what
+    follows it is a suffix of the runtime's."""
+    for end in range(len(name), 0, -1):
+        layer = by_value.get(name[:end])
+        if layer is not None and (end == len(name) or name[end] in "_/"):
+            return layer
+    return None
+
+
 def read_layers(path: Path) -> list[Layer]:
     """Return the operations of a file, in order. Where a shape can't be inferred its
-    multiply-adds are counted as 0: the sum against the manifest's tells."""
+    multiply-adds are counted as 0: the sum then differs from the manifest's."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
@@ -93,7 +108,7 @@ def _macs_of_node(node: onnx.NodeProto, shapes: dict[str, Shape | None]) -> int:
 
 def macs(kind: str, inputs: Shapes, outputs: Shapes, attributes: Attributes) -> int:
     """Return the multiply-adds of one operation, from the shapes of what it takes and gives; 0 for
-    kinds that do none, and where a shape that tells is not known."""
+    kinds that do none, and where a shape that it needs is not known."""
     if kind not in _FORMULAS:
         return 0
     formula, needs_output = _FORMULAS[kind]

@@ -1,7 +1,7 @@
-"""The times of single operations as OpenVINO's performance counters tell them.
+"""The times of single operations from OpenVINO's performance counters.
 
 The counters hold each layer's mean over all runs, in whole microseconds. Layers are those of the
-graph as compiled; each tells which ones of the artifact it was made of. A change of layout is named
+graph as compiled; each lists the artifact's layers that it was made of. A change of layout is named
 after the layers that it stands between. What OpenVINO takes apart (attention, layer norms) gets
 names of its own: such a layer is counted to the part of the model where the one before it runs.
 """
@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lolvit_benchmarks.profiling.common import named, repeat, values_of
-from lolvit_benchmarks.profiling.onnx_layers import Layer, read_layers
-from lolvit_benchmarks.profiling.operations import Operation, Recorded
+from lolvit_benchmarks.profiling.onnx_layers import Layer, named, read_layers, values_of
+from lolvit_benchmarks.profiling.operations import Operation, Recorded, repeat
 from lolvit_runtimes.native import opening
 from lolvit_runtimes.openvino import DEVICE, REFUSALS, core, openvino, settings
 from lolvit_runtimes.session import FloatArray
@@ -25,7 +24,7 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
     """Run an ONNX artifact with performance counters on, otherwise as it is timed.
 
     Raises:
-        DeviceError: OpenVINO refused it.
+        DeviceError: OpenVINO can't open it.
     """
     options = {**settings(threads), "PERF_COUNT": True}
     with opening("OpenVINO", path, REFUSALS):
@@ -52,8 +51,8 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
 
 
 def _ran(seen: openvino.ProfilingInfo) -> bool:
-    """Whether a layer was run: one that takes less than a microsecond is told as not, like those
-    that are part of another one; a product is never part of another one."""
+    """Whether a layer was run: one that takes less than a microsecond is reported as not, as
+    those that are part of another one; a product is never part of another one."""
     return seen.status == openvino.ProfilingInfo.Status.EXECUTED or seen.node_type in _MULTIPLYING
 
 

@@ -1,15 +1,19 @@
-"""The sums of a profile: pure functions of what a runtime told and what the artifact holds."""
+"""The operations that a runtime's profiler recorded, and their sums by kind and by stage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lolvit_benchmarks.profiling.onnx_layers import Layer
-from lolvit_benchmarks.results.profile import KindTime, OperationProfile, StageTime
+from lolvit_benchmarks.results.document import KindTime, OperationProfile, StageTime
 
-NO_STAGE = "(no part)"  # operations of the model's own, or whose place the runtime lost
+NO_STAGE = "(no part)"  # operations outside any module, or whose place the runtime doesn't report
+WARM_UP = 10  # inferences
+_MS = 2000.0
+_FEWEST, _MOST = 20, 400
 
 
 class Operation(BaseModel):
@@ -27,7 +31,7 @@ class Operation(BaseModel):
 
 
 class Recorded(BaseModel):
-    """What a profiled session told."""
+    """What the profiler of a session recorded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,9 +41,23 @@ class Recorded(BaseModel):
     layers: tuple[Layer, ...]
 
 
-def summarise(recorded: Recorded, median_ms: float, roof: float) -> OperationProfile:
+def repeat(run: Callable[[], object]) -> list[float]:
+    """Make `WARM_UP` inferences, then as many as take about two seconds, 20 to 400; return the
+    milliseconds of all."""
+    times = [_ms(run) for _ in range(WARM_UP)]
+    each = sum(times) / WARM_UP
+    return times + [_ms(run) for _ in range(min(_MOST, max(_FEWEST, round(_MS / each))))]
+
+
+def _ms(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
+
+
+def summarise(recorded: Recorded, median_ms: float, roofline: float) -> OperationProfile:
     """Sum a profile by kind of operation and by stage; `median_ms` is that of the runs without
-    profiling, `roof` in GMAC/s. Kinds are in order of time, stages in that of the model."""
+    profiling, `roofline` in GMAC/s. Kinds are in order of time, stages in that of the model."""
     placed = layers_by_operation(recorded.operations, recorded.layers)
     rows = list(zip(recorded.operations, placed, strict=True))
     total = sum(operation.ms for operation in recorded.operations)
@@ -53,7 +71,7 @@ def summarise(recorded: Recorded, median_ms: float, roof: float) -> OperationPro
         macs=macs,
         without_macs_share=without / total,
         gmacs_per_s=rate,
-        roof_share=rate / roof,
+        roofline_share=rate / roofline,
         operations=_by_kind(rows, total),
         stages=_by_stage(rows, total, [layer.path for layer in recorded.layers]),
     )
@@ -137,8 +155,8 @@ def stages_of(paths: Iterable[str]) -> Mapping[str, str]:
 
 
 def macs_notes(name: str, recorded: Recorded, stated: int) -> list[str]:
-    """Return what has to be said of a model's multiply-adds, as counted in the artifact: that they
-    differ from the manifest's by over 1 %, or that no operation of the runtime's owns some."""
+    """Return notes on a model's multiply-adds, as counted in the artifact: that they differ from
+    the manifest's by over 1 %, or that some belong to no operation of the runtime's."""
     counted = sum(layer.macs for layer in recorded.layers)
     owned = sum(
         layer.macs

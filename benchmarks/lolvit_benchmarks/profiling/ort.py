@@ -1,9 +1,9 @@
-"""The times of single operations as ONNX Runtime's own profiler tells them.
+"""The times of single operations from ONNX Runtime's own profiler.
 
 Its events name the operations of the graph as optimised. A fused one is named after the last value
 that it gives (`stages.0.0/relu_1_nchwc`), a product with its transposes has a suffix, and a change
 of layout has no name but reads or gives a value that has one; the optimised graph, which the same
-session writes, tells that. Durations are whole microseconds, cut off.
+session writes, has these values. Durations are whole microseconds, cut off.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from lolvit_benchmarks.profiling.common import WARM_UP, named, repeat, values_of
-from lolvit_benchmarks.profiling.onnx_layers import Layer, path_of, read_layers
-from lolvit_benchmarks.profiling.operations import Operation, Recorded
+from lolvit_benchmarks.profiling.onnx_layers import Layer, named, path_of, read_layers, values_of
+from lolvit_benchmarks.profiling.operations import WARM_UP, Operation, Recorded, repeat
 from lolvit_runtimes.native import opening
 from lolvit_runtimes.ort import PROVIDER, REFUSALS, session_options
 from lolvit_runtimes.session import FloatArray
@@ -35,7 +34,7 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
     """Run an ONNX artifact with the profiler on, otherwise as it is timed.
 
     Raises:
-        DeviceError: ONNX Runtime refused it.
+        DeviceError: ONNX Runtime can't open it.
     """
     with tempfile.TemporaryDirectory() as scratch:
         optimised = Path(scratch) / "optimised.onnx"

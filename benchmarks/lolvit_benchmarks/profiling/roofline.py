@@ -1,9 +1,9 @@
 """The largest rate of multiply-adds that a runtime reaches on this machine, which a model's own is
-held against.
+compared with.
 
 Two loads are timed, in a process of its own and with the options of any other session: a product of
 two large matrices, and a chain of 1x1 convolutions of a size that light models have. The latter is
-often the faster one, so that a matrix product alone understates the roof.
+often the faster one, so that a matrix product alone understates the roofline.
 
 Run as a module it prints one JSON document.
 """
@@ -23,9 +23,8 @@ from lolvit.files import sha256_of, size_of
 from lolvit.manifest import Artifact, TensorSpec
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.harness.child import answer, run_module
-from lolvit_benchmarks.harness.pinning import pinned
-from lolvit_benchmarks.harness.sysfs import Machine
-from lolvit_benchmarks.results.profile import Load, Roof
+from lolvit_benchmarks.harness.system_monitor import Machine, pinned
+from lolvit_benchmarks.results.document import Load, Roofline
 from lolvit_runtimes.session import open_session
 
 if TYPE_CHECKING:
@@ -39,20 +38,22 @@ _OPSET, _IR = 18, 10
 Shape = tuple[int, ...]
 
 
-def measure_roof(runtime: str, threads: int) -> Roof:
-    """Find the roof of a runtime that opens ONNX, in a child process.
+def measure_roofline(runtime: str, threads: int) -> Roofline:
+    """Measure the roofline of a runtime that opens ONNX, in a child process.
 
     Raises:
         LolvitError: the child failed.
     """
     document = run_module(
-        "lolvit_benchmarks.profiling.roofline", [runtime, str(threads)], what=f"roof of {runtime}"
+        "lolvit_benchmarks.profiling.roofline",
+        [runtime, str(threads)],
+        what=f"roofline of {runtime}",
     )
-    return Roof.model_validate(document)
+    return Roofline.model_validate(document)
 
 
-def look(runtime: str, threads: int) -> Roof:
-    """Find the roof in this process.
+def measure_here(runtime: str, threads: int) -> Roofline:
+    """Measure the roofline in this process.
 
     Raises:
         LolvitError: a package is missing, or the runtime failed.
@@ -60,7 +61,7 @@ def look(runtime: str, threads: int) -> Roof:
     with pinned(threads, Machine()):
         loads = tuple(_timed(runtime, threads, *load) for load in _loads())
     best = max(loads, key=lambda load: load.gmacs_per_s)
-    return Roof(gmacs_per_s=best.gmacs_per_s, by=best.name, loads=loads)
+    return Roofline(gmacs_per_s=best.gmacs_per_s, by=best.name, loads=loads)
 
 
 def _loads() -> tuple[tuple[str, str, int, Shape, Callable[[], onnx.ModelProto]], ...]:
@@ -104,7 +105,7 @@ def _median_ms(run: Callable[[], object]) -> float:
 
 
 def _artifact(path: Path, shape: Shape) -> Artifact:
-    """Return what a manifest would say of a model that keeps the shape of its input."""
+    """Return the manifest's entry of a model that keeps the shape of its input."""
     return Artifact(
         path=path.name,
         format="onnx",
@@ -148,7 +149,7 @@ def _model(nodes: list[onnx.NodeProto], weights: dict[str, Any], shape: Shape) -
 
     graph = helper.make_graph(
         nodes,
-        "roof",
+        "roofline",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(values, name) for name, values in weights.items()],
@@ -159,7 +160,7 @@ def _model(nodes: list[onnx.NodeProto], weights: dict[str, Any], shape: Shape) -
 
 def _document(arguments: list[str]) -> dict[str, Any]:
     runtime, threads = arguments
-    return look(runtime, int(threads)).model_dump()
+    return measure_here(runtime, int(threads)).model_dump()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Where a model's time goes, seen in a process of its own: profiling slows a session, so that the
-one which is timed is never profiled.
+"""Profiling the operations of models, each in a process of its own: profiling slows a session, so
+that the one which is timed is never profiled.
 
-Run as a module it prints what the runtime told as one JSON document.
+Run as a module it prints what the runtime's profiler recorded as one JSON document.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ import numpy as np
 from lolvit.errors import LolvitError
 from lolvit.manifest import Artifact, check_artifact, read_manifest
 from lolvit_benchmarks.harness.child import answer, run_on_image
-from lolvit_benchmarks.harness.pinning import pinned
-from lolvit_benchmarks.harness.sysfs import Machine
+from lolvit_benchmarks.harness.system_monitor import Machine, pinned
 from lolvit_benchmarks.profiling.operations import Recorded, macs_notes, summarise
-from lolvit_benchmarks.profiling.roofline import measure_roof
-from lolvit_benchmarks.reporting import text as words
-from lolvit_benchmarks.results.profile import OperationProfile, Roof
+from lolvit_benchmarks.profiling.roofline import measure_roofline
+from lolvit_benchmarks.results.document import OperationProfile, Roofline
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import require_runtime
 
-# runtime: the function (path, threads, image) -> Recorded that asks it
+# runtime: its function (path, threads, image) -> Recorded
 PROFILERS = {
     "ort": "lolvit_benchmarks.profiling.ort:profile",
     "openvino": "lolvit_benchmarks.profiling.openvino:profile",
@@ -36,23 +34,23 @@ PROFILERS = {
 
 @dataclass
 class Profiles:
-    """What was found of the models of one measurement, and what has to be said beside it."""
+    """The profiles of the models of one benchmark case, and notes on them for the reader."""
 
-    roof: Roof | None = None
+    roofline: Roofline | None = None
     recorded: dict[str, Recorded] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def of(self, name: str, median_ms: float) -> OperationProfile | None:
         """Return a model's profile; `median_ms` is that of its runs without profiling."""
-        if self.roof is None or name not in self.recorded:
+        if self.roofline is None or name not in self.recorded:
             return None
-        return summarise(self.recorded[name], median_ms, self.roof.gmacs_per_s)
+        return summarise(self.recorded[name], median_ms, self.roofline.gmacs_per_s)
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model to be profiled, the image in its artifact's own layout, and what its manifest says
-    of its multiply-adds."""
+class Profiled:
+    """A model to be profiled, the image in its artifact's own layout, and its multiply-adds by its
+    manifest."""
 
     name: str
     folder: Path
@@ -62,19 +60,20 @@ class Subject:
 
 
 def collect(
-    runtime: str, threads: int, subjects: Sequence[Subject], say: Callable[[str], None]
+    runtime: str, threads: int, models: Sequence[Profiled], say: Callable[[str], None]
 ) -> Profiles:
-    """Profile each model in a runtime, and find the roof there. What fails, or can't be told, is
-    said in the notes: the measurement is done by now, and stands."""
+    """Profile each model in a runtime, and measure the roofline there. What fails, or is not
+    reported, is in the notes: the measurement is done by now, and stands."""
     found = Profiles()
     if runtime not in PROFILERS:
-        name = words.runtime_name(runtime)
-        found.notes.append(f"No profile: {name} does not tell the time of single operations here.")
+        found.notes.append(
+            f"No profile: {runtime} does not report the time of single operations here."
+        )
         return found
     try:
-        say(f"{runtime}: looking for the roof")
-        found.roof = measure_roof(runtime, threads)
-        for one in subjects:
+        say(f"{runtime}: measuring the roofline")
+        found.roofline = measure_roofline(runtime, threads)
+        for one in models:
             say(f"{runtime}: profiling {one.name}")
             recorded = record(runtime, one.folder, one.artifact, threads, one.image)
             if not any(operation.ms for operation in recorded.operations):
@@ -108,11 +107,11 @@ def record(
     return Recorded.model_validate(document)
 
 
-def look(runtime: str, folder: Path, name: str, threads: int, image: FloatArray) -> Recorded:
+def record_here(runtime: str, folder: Path, name: str, threads: int, image: FloatArray) -> Recorded:
     """Profile an artifact in this process.
 
     Raises:
-        LolvitError: the artifact is not what its manifest says, or the runtime refused it.
+        LolvitError: the artifact is not what its manifest says, or the runtime can't open it.
     """
     artifact = next(a for a in read_manifest(folder).artifacts if a.path == name)
     path = check_artifact(folder, artifact)
@@ -125,7 +124,7 @@ def look(runtime: str, folder: Path, name: str, threads: int, image: FloatArray)
 
 def _document(arguments: list[str]) -> dict[str, Any]:
     runtime, folder, name, threads, image = arguments
-    return look(runtime, Path(folder), name, int(threads), np.load(image)).model_dump()
+    return record_here(runtime, Path(folder), name, int(threads), np.load(image)).model_dump()
 
 
 if __name__ == "__main__":

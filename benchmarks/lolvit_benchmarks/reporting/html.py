@@ -12,13 +12,10 @@ from markupsafe import Markup
 from lolvit.accuracy import AccuracyDocument
 from lolvit.manifest import Manifest
 from lolvit.verification import VerificationDocument
-from lolvit_benchmarks.analysis import scaling
-from lolvit_benchmarks.reporting import accuracies, matrix, plots
-from lolvit_benchmarks.reporting import operations as operations_table
+from lolvit_benchmarks.reporting import grids, matrix, plots
 from lolvit_benchmarks.reporting import text as words
-from lolvit_benchmarks.reporting.table import grids
-from lolvit_benchmarks.results.device import Estimate
-from lolvit_benchmarks.results.document import Conditions, Document, Result, Side
+from lolvit_benchmarks.reporting.table import overviews
+from lolvit_benchmarks.results.document import Conditions, Document, Estimate, ModelResult, Result
 
 _UNKNOWN = "can't be read here"
 _NAMED_IN_TITLE = 3
@@ -28,11 +25,11 @@ _MOST_CARDS = 6
 def as_html(
     documents: Sequence[Document],
     manifests: Sequence[Manifest] = (),
-    counted: Sequence[AccuracyDocument] = (),
+    evaluated: Sequence[AccuracyDocument] = (),
     verified: Sequence[VerificationDocument] = (),
 ) -> str:
-    """Return the page; manifests add the gates that their artifacts have passed, accuracies a plot
-    of them over latency, and verifications the devices where nothing is timed."""
+    """Return the page; `manifests` add the gates of their artifacts, `evaluated` a plot of accuracy
+    over latency, and `verified` the devices where nothing is timed."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lolvit_benchmarks.reporting"),
         autoescape=True,
@@ -41,7 +38,7 @@ def as_html(
     )
     return environment.get_template("report.html.j2").render(
         _context(documents, manifests)
-        | _accuracy(documents, counted)
+        | _accuracy(documents, evaluated)
         | {"matrix": matrix.grid(documents, verified)}
     )
 
@@ -53,21 +50,21 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
         "title": _title([*results, *estimates]),
         "versions": ", ".join(_each(d.environment.lolvit_version for d in documents)),
         "dates": ", ".join(_each(d.environment.date[:10] for d in documents)),
-        "rule": " ".join(_each(document.rule for document in documents)),
+        "rule": " ".join(_each(document.quality_rule for document in documents)),
         "results": results,
         "cards": _cards(results),
         "notes": words.all_notes((*results, *estimates)),
-        "unstable": [result for result in results if result.verdict.reasons],
+        "unstable": [result for result in results if result.quality.reasons],
         "failures": [failure for document in documents for failure in document.failures],
         "interrupted": any(document.state == "interrupted" for document in documents),
         "ratio_plot": _both(partial(plots.ratios, results)) if results else None,
         "peer_plots": _peer_plots(results),
         "size_plots": [
-            {"where": words.where(*setting), "figure": _both(partial(plots.over_sizes, group))}
-            for setting, group in scaling.growths(results).items()
+            {"where": words.where(*key), "figure": _both(partial(plots.over_sizes, group))}
+            for key, group in grids.growths(results).items()
         ],
-        "grids": grids(results),
-        "profiles": operations_table.grids(results),
+        "grids": overviews(results),
+        "profiles": grids.operations(results),
         "stage_plots": _stage_plots(results),
         "details": [_detail(result) for result in results],
         "gates": _gates(manifests),
@@ -78,25 +75,39 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
     }
 
 
-def _accuracy(documents: Sequence[Document], counted: Sequence[AccuracyDocument]) -> dict[str, Any]:
-    found = accuracies.points([r for document in documents for r in document.results], counted)
-    if not found:
+def _accuracy(
+    documents: Sequence[Document], evaluated: Sequence[AccuracyDocument]
+) -> dict[str, Any]:
+    results = [result for document in documents for result in document.results]
+    points = grids.accuracy_points(results, evaluated)
+    if not points:
         return {"accuracy_plot": None, "accuracy_grid": None}
     return {
-        "accuracy_plot": _both(partial(plots.accuracy_over_latency, found)),
-        "accuracy_grid": accuracies.grid(found),
+        "accuracy_plot": _both(partial(plots.accuracy_over_latency, points)),
+        "accuracy_grid": grids.accuracy(points),
     }
 
 
 def _cards(results: Sequence[Result]) -> list[Result]:
-    """Return what is told in large figures: all results if few, else those against the model that
-    was named first; the others are in tables."""
+    """Return the results that are shown in large figures: all if few, else those against the
+    first baseline; the others are in tables."""
     if len(results) <= _MOST_CARDS:
         return list(results)
-    return [result for result in results if result.b.model == results[0].b.model][:_MOST_CARDS]
+    return [result for result in results if result.baseline.model == results[0].baseline.model][
+        :_MOST_CARDS
+    ]
 
 
-_FUNCTIONS = ("times", "interval", "threads", "size", "runtime_name", "headline", "place", "failed")
+_FUNCTIONS = (
+    "factor",
+    "interval",
+    "threads",
+    "size",
+    "runtime_name",
+    "headline",
+    "place",
+    "failed",
+)
 
 
 def _each(values: Iterable[str]) -> list[str]:
@@ -107,10 +118,10 @@ def _each(values: Iterable[str]) -> list[str]:
 def _title(results: Sequence[Result | Estimate]) -> str:
     if not results:
         return "No results"
-    subjects = " and ".join(_each(result.a.model for result in results))
-    others = _each(result.b.model for result in results)
+    candidates = " and ".join(_each(result.candidate.model for result in results))
+    others = _each(result.baseline.model for result in results)
     against = ", ".join(others) if len(others) <= _NAMED_IN_TITLE else f"{len(others)} models"
-    return f"How fast is {subjects} against {against}?"
+    return f"How fast is {candidates} against {against}?"
 
 
 def _both(draw: Callable[[float], str]) -> dict[str, Markup]:
@@ -119,23 +130,23 @@ def _both(draw: Callable[[float], str]) -> dict[str, Markup]:
 
 
 def _peer_plots(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return one plot for each setting in which more than one other model was measured."""
-    settings: dict[str, list[Result]] = {}
+    """Return one plot for each configuration with more than one baseline."""
+    configurations: dict[str, list[Result]] = {}
     for result in results:
-        settings.setdefault(words.setting(result), []).append(result)
+        configurations.setdefault(words.configuration(result), []).append(result)
     return [
         {"where": where, "figure": _both(partial(plots.against_parameters, group))}
-        for where, group in settings.items()
+        for where, group in configurations.items()
         if len(group) > 1
     ]
 
 
 def _stage_plots(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return one plot for each result whose sides were profiled."""
+    """Return one plot for each result whose models were profiled."""
     return [
         {"where": words.place(result), "figure": _both(partial(plots.stages, result))}
         for result in results
-        if result.roof is not None
+        if result.roofline is not None
     ]
 
 
@@ -143,48 +154,56 @@ def _detail(result: Result) -> dict[str, Any]:
     return {
         "result": result,
         "distribution": _both(partial(plots.distribution, result)),
-        "sustained": _both(partial(plots.without_pause, result)) if result.a.sustained else None,
+        "sustained": _both(partial(plots.without_pause, result))
+        if result.candidate.sustained
+        else None,
         "order": _both(partial(plots.run_order, result)),
         "rows": [
-            (name, show(result.a, result.placement.a), show(result.b, result.placement.b))
+            (
+                name,
+                show(result.candidate, result.placement.candidate),
+                show(result.baseline, result.placement.baseline),
+            )
             for name, show in _ROWS
         ],
     }
 
 
 def _ms(value: float | None) -> str:
-    return f"{words.milliseconds(value)} ms" if value is not None else "not told"
+    return f"{words.milliseconds(value)} ms" if value is not None else "not reported"
 
 
-_ROWS: tuple[tuple[str, Callable[[Side, dict[str, int]], str]], ...] = (
-    ("median", lambda side, _: _ms(side.median_ms)),
-    ("p90", lambda side, _: _ms(side.p90_ms)),
-    ("p99", lambda side, _: _ms(side.p99_ms)),
-    ("runs", lambda side, _: f"{len(side.samples)}"),
-    ("images a second", lambda side, _: f"{side.throughput_per_s:.1f}"),
-    ("coefficient of variation", lambda side, _: f"{side.variation_trimmed:.1%}"),
-    ("the same, of all runs", lambda side, _: f"{side.variation:.1%}"),
-    ("drift between blocks", lambda side, _: f"{side.drift:.1%}"),
-    ("precision", lambda side, _: side.precision or "not told"),
+_ROWS: tuple[tuple[str, Callable[[ModelResult, dict[str, int]], str]], ...] = (
+    ("median", lambda one, _: _ms(one.median_ms)),
+    ("p90", lambda one, _: _ms(one.p90_ms)),
+    ("p99", lambda one, _: _ms(one.p99_ms)),
+    ("runs", lambda one, _: f"{len(one.samples)}"),
+    ("images a second", lambda one, _: f"{one.throughput_per_s:.1f}"),
+    ("coefficient of variation", lambda one, _: f"{one.variation_trimmed:.1%}"),
+    ("the same, of all runs", lambda one, _: f"{one.variation:.1%}"),
+    ("range between blocks", lambda one, _: f"{one.between_block_range:.1%}"),
+    ("precision", lambda one, _: one.precision or "not reported"),
     (
         "its other precisions",
-        lambda side, _: (
-            ", ".join(f"{name} {_ms(ms)}" for name, ms in (side.slower_precisions_ms or {}).items())
+        lambda one, _: (
+            ", ".join(f"{name} {_ms(ms)}" for name, ms in (one.slower_precisions_ms or {}).items())
             or "not timed"
         ),
     ),
-    ("load", lambda side, _: _ms(side.load_ms)),
-    ("first run", lambda side, _: _ms(side.first_ms)),
-    ("photo to input", lambda side, _: _ms(side.preprocess_ms)),
-    ("memory added", lambda side, _: words.megabytes(side.peak_memory_bytes)),
-    ("file", lambda side, _: words.megabytes(side.artifact_bytes)),
-    ("input", lambda side, _: f"{side.size[0]}x{side.size[1]}"),
-    ("parameters", lambda side, _: f"{side.params:,}"),
-    ("multiply-adds", lambda side, _: f"{side.macs / 1e6:,.0f} M"),
-    ("weights", lambda side, _: "trained" if side.trained else "untrained"),
+    ("load", lambda one, _: _ms(one.load_ms)),
+    ("first run", lambda one, _: _ms(one.first_ms)),
+    ("photo to input", lambda one, _: _ms(one.preprocess_ms)),
+    ("memory added", lambda one, _: words.megabytes(one.peak_memory_bytes)),
+    ("file", lambda one, _: words.megabytes(one.artifact_bytes)),
+    ("input", lambda one, _: f"{one.size[0]}x{one.size[1]}"),
+    ("parameters", lambda one, _: f"{one.params:,}"),
+    ("multiply-adds", lambda one, _: f"{one.macs / 1e6:,.0f} M"),
+    ("weights", lambda one, _: "trained" if one.trained else "untrained"),
     (
         "operations run by",
-        lambda _, placed: ", ".join(f"{n}: {count}" for n, count in placed.items()) or "not told",
+        lambda _, placed: (
+            ", ".join(f"{n}: {count}" for n, count in placed.items()) or "not reported"
+        ),
     ),
 )
 
@@ -232,10 +251,10 @@ def _conditions(document: Document) -> list[tuple[str, str]]:
 def _quiet(results: Sequence[Result]) -> list[tuple[str, ...]]:
     if not results:
         return []
-    headings = ("measurement", "cores", "others used", "hypervisor took", "frequency changed",
-                "fixed arithmetic changed", "throttled")  # fmt: skip
-    rows = {words.setting(r): (_cores(r), *_meanwhile(r.conditions)) for r in results}
-    return [headings, *((setting, *cells) for setting, cells in rows.items())]
+    headings = ("benchmark case", "cores", "others used", "hypervisor took", "frequency changed",
+                "fixed computation changed", "throttled")  # fmt: skip
+    rows = {words.configuration(r): (_cores(r), *_meanwhile(r.conditions)) for r in results}
+    return [headings, *((case, *columns) for case, columns in rows.items())]
 
 
 def _cores(result: Result) -> str:

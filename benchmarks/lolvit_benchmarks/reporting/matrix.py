@@ -1,7 +1,7 @@
-"""Every device in one table: what was measured, estimated or only checked there: pure.
+"""Every device in one table: what was measured, estimated or only verified there.
 
-A figure is one of the three, and says which: measured ratios have an interval, a vendor's estimate
-has the word, and an emulator gives decibels and no time at all.
+Each row states which of the three it is: measured speedups have an interval, a vendor's estimate is
+marked as one, and an emulator gives decibels and no time at all.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from lolvit.manifest import Artifact
 from lolvit.verification import VerificationDocument
 from lolvit_benchmarks.reporting import text as words
-from lolvit_benchmarks.reporting.grid import Grid
-from lolvit_benchmarks.results.device import Estimate
-from lolvit_benchmarks.results.document import Document, Failure, Result
+from lolvit_benchmarks.reporting.text import Grid
+from lolvit_benchmarks.results.document import Document, Estimate, Failure, Result
 
-EMULATED = frozenset({"qnn-emulator", "arm64"})  # numbers without a time
+EMULATED = frozenset({"qnn-emulator", "arm64"})  # verification without a time
 _EMPTY = "–"
 _NOTE = (
-    "Milliseconds are medians. Measured: the ratio has its 95 % interval. Estimate: the guess of "
-    "a vendor's tool, nothing was run. Checked: the artifact's logits against eager PyTorch, the "
-    "worst photo's decibels; an emulator tells no time."
+    "Milliseconds are medians. Measured: the speedup has its 95 % interval. Estimate: by a "
+    "vendor's tool, nothing was run. Verified: the artifact's logits against eager PyTorch, the "
+    "worst photo's decibels; an emulator has no time."
 )
 _HEADINGS = (
     "device",
     "what",
-    "first model",
-    "second model",
-    "ratio",
-    "how known",
+    "candidate",
+    "baseline",
+    "speedup",
+    "source",
     "runs on",
     "remark",
 )
@@ -43,7 +42,7 @@ def grid(
     rows += [
         _verified(document, artifact) for document in verified for artifact in document.artifacts
     ]
-    rows += [_refused(document, one.artifact, one.error)
+    rows += [_failed_verification(document, one.artifact, one.error)
              for document in verified for one in document.failures]  # fmt: skip
     elsewhere = verified or any(
         document.estimates
@@ -63,18 +62,18 @@ def _rows(document: Document) -> Iterator[tuple[str, ...]]:
 
 
 def _measured(result: Result, document: Document) -> tuple[str, ...]:
-    a, b = result.a, result.b
-    reasons = [reason.text for reason in result.verdict.reasons]
+    candidate, baseline = result.models
+    reasons = [reason.text for reason in result.quality.reasons]
     more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
     return (
         _device(result, document),
         f"{words.runtime_name(result.runtime)} {result.precision}, "
-        f"{words.threads(result.threads)}, {words.size(a)}",
-        f"{words.named(result, a)}: {words.milliseconds(a.median_ms)} ms",
-        f"{words.named(result, b)}: {words.milliseconds(b.median_ms)} ms",
-        f"{words.times(result.speedup.ratio)} ({words.interval(result.speedup)})",
-        f"measured, {words.verdict(result)}",
-        _both_places(result.placement.a, result.placement.b),
+        f"{words.threads(result.threads)}, {words.size(candidate)}",
+        f"{words.named(result, candidate)}: {words.milliseconds(candidate.median_ms)} ms",
+        f"{words.named(result, baseline)}: {words.milliseconds(baseline.median_ms)} ms",
+        f"{words.factor(result.speedup.ratio)} ({words.interval(result.speedup)})",
+        f"measured, {words.quality(result)}",
+        _both_places(result.placement.candidate, result.placement.baseline),
         f"{reasons[-1]}{more}" if reasons else "",
     )
 
@@ -87,15 +86,15 @@ def _device(result: Result, document: Document) -> str:
 
 
 def _estimated(estimate: Estimate) -> tuple[str, ...]:
-    a, b = estimate.a, estimate.b
+    candidate, baseline = estimate.candidate, estimate.baseline
     return (
         f"{estimate.device.id}: {estimate.device.name}",
-        f"{estimate.runtime} {estimate.precision}, {a.size[0]}x{a.size[1]}",
-        f"{a.model}: {words.milliseconds(a.ms)} ms",
-        f"{b.model}: {words.milliseconds(b.ms)} ms",
-        words.times(estimate.ratio),
+        f"{estimate.runtime} {estimate.precision}, {candidate.size[0]}x{candidate.size[1]}",
+        f"{candidate.model}: {words.milliseconds(candidate.ms)} ms",
+        f"{baseline.model}: {words.milliseconds(baseline.ms)} ms",
+        words.factor(estimate.ratio),
         "estimate",
-        _both_places(a.placement, b.placement),
+        _both_places(candidate.placement, baseline.placement),
         " ".join(estimate.notes),
     )
 
@@ -119,18 +118,20 @@ def _verified(document: VerificationDocument, artifact: Artifact) -> tuple[str, 
         f"{document.model}: {', '.join(decibels) or _EMPTY}",
         _EMPTY,
         _EMPTY,
-        "emulated: checked" if document.device in EMULATED else "checked",
-        ", ".join(shares) or "not told",
+        "emulated: verified" if document.device in EMULATED else "verified",
+        ", ".join(shares) or "not reported",
         "; ".join(artifact.failed_gates()) or "all gates passed",
     )
 
 
-def _refused(document: VerificationDocument, artifact: str, error: str) -> tuple[str, ...]:
+def _failed_verification(
+    document: VerificationDocument, artifact: str, error: str
+) -> tuple[str, ...]:
     return (document.device, artifact, document.model, _EMPTY, _EMPTY, "no result", _EMPTY, error)
 
 
-def _both_places(a: Mapping[str, int], b: Mapping[str, int]) -> str:
-    one, other = place(a), place(b)
+def _both_places(candidate: Mapping[str, int], baseline: Mapping[str, int]) -> str:
+    one, other = place(candidate), place(baseline)
     return one if one == other else f"{one}; {other}"
 
 
@@ -138,6 +139,6 @@ def place(placement: Mapping[str, int]) -> str:
     """Return where operations run, in shares: `100 % HTP`."""
     total = sum(placement.values())
     if not total:
-        return "not told"
+        return "not reported"
     parts = sorted(placement.items(), key=lambda item: -item[1])
     return ", ".join(f"{count / total:.0%} {name}" for name, count in parts if count)

@@ -23,10 +23,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.analysis.scaling import Growth, pixels
 from lolvit_benchmarks.reporting import text as words
-from lolvit_benchmarks.reporting.accuracies import Point
-from lolvit_benchmarks.results.document import Result, Side
+from lolvit_benchmarks.reporting.grids import Growth, Point, pixels
+from lolvit_benchmarks.results.document import ModelResult, Result, StageTime
 
 WIDE, NARROW = 7.6, 3.5  # inches
 _INK, _FAINT, _A, _B, _PAGE = "#010203", "#010204", "#010205", "#010206", "#010207"
@@ -50,7 +49,7 @@ _NICE = (1, 1.5, 2, 3, 5, 7)
 
 
 def ratios(results: Sequence[Result], width: float) -> str:
-    """Return each result's ratio as a dot with its 95 % interval, against the line of equality."""
+    """Return each result's speedup as a dot with its 95 % interval, and a line at 1."""
     labels = _ratio_labels(results, width)
     lines = max(label.count("\n") + 1 for label in labels)
     with _figure(width, 0.6 + (0.34 + 0.18 * lines) * len(results)) as (figure, axes):
@@ -59,37 +58,37 @@ def ratios(results: Sequence[Result], width: float) -> str:
             speedup = result.speedup
             axes.plot([speedup.low, speedup.high], [row, row], color=_A, linewidth=2.5)
             axes.plot([speedup.ratio], [row], "o", color=_A, markersize=6)
-            axes.annotate(words.times(speedup.ratio), (speedup.high, row), xytext=(7, 0),
+            axes.annotate(words.factor(speedup.ratio), (speedup.high, row), xytext=(7, 0),
                           textcoords="offset points", va="center", weight="bold")  # fmt: skip
             axes.annotate(label, (0, row), xytext=(2, 9), textcoords="offset points",
                           bbox={"facecolor": _PAGE, "edgecolor": "none", "pad": 1})  # fmt: skip
         top = max(1.3, 1.22 * max(result.speedup.high for result in results))
         axes.set(xlim=(0, top), ylim=(len(results) - 0.6, -0.5 - 0.25 * lines))
-        axes.set_xlabel("times as fast (dashed: equally fast)")
+        axes.set_xlabel("speedup (dashed: equally fast)")
         axes.yaxis.set_visible(False)
         axes.grid(axis="x")
-        return _svg(figure, "ratio of medians with 95 % intervals")
+        return _svg(figure, "speedups with 95 % intervals")
 
 
 def _ratio_labels(results: Sequence[Result], width: float) -> list[str]:
-    several = len({result.b.model for result in results}) > 1
-    labels = [f"{r.b.model}, {_where(r)}" if several else _where(r) for r in results]
+    several = len({result.baseline.model for result in results}) > 1
+    labels = [f"{r.baseline.model}, {_where(r)}" if several else _where(r) for r in results]
     return ["\n".join(textwrap.wrap(label, round(11 * width))) for label in labels]
 
 
 def distribution(result: Result, width: float) -> str:
-    """Return every run of both sides as a dot over its latency, medians and p90 marked."""
+    """Return every run of both models as a dot over its latency, medians and p90 marked."""
     with _figure(width, 1.9) as (figure, axes):
         jitter = np.random.default_rng(0)
-        for row, side, color in ((1, result.a, _A), (0, result.b, _B)):
-            height = row + jitter.uniform(-0.16, 0.16, len(side.samples))
-            axes.plot(side.samples, height, ".", color=color, alpha=0.45, markersize=3.5)
-            axes.plot([side.median_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=2)
-            axes.plot([side.p90_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=1,
+        for row, one, color in ((1, result.candidate, _A), (0, result.baseline, _B)):
+            height = row + jitter.uniform(-0.16, 0.16, len(one.samples))
+            axes.plot(one.samples, height, ".", color=color, alpha=0.45, markersize=3.5)
+            axes.plot([one.median_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=2)
+            axes.plot([one.p90_ms] * 2, [row - 0.24, row + 0.24], color=_INK, linewidth=1,
                       linestyle=(0, (2, 2)))  # fmt: skip
-            label = f"{side.model}: median {words.milliseconds(side.median_ms)} ms"
+            label = f"{one.model}: median {words.milliseconds(one.median_ms)} ms"
             axes.text(0, row + 0.42, label, va="center", transform=axes.get_yaxis_transform())
-        _logarithmic_ms(axes, [*result.a.samples, *result.b.samples])
+        _logarithmic_ms(axes, [*result.candidate.samples, *result.baseline.samples])
         axes.set(ylim=(-0.35, 1.62))
         axes.yaxis.set_visible(False)
         axes.grid(axis="x")
@@ -97,19 +96,19 @@ def distribution(result: Result, width: float) -> str:
 
 
 def run_order(result: Result, width: float) -> str:
-    """Return every run over its place in the measurement, relative to its side's median. Runs above
-    the frame are drawn as triangles at its edge."""
+    """Return every run over its place in the measurement, relative to its model's median. Runs
+    above the frame are drawn as triangles at its edge."""
     with _figure(width, 2.1) as (figure, axes):
-        top = _frame_top((result.a, result.b))
+        top = _frame_top(result.models)
         lowest = 0.0
-        for side, color in ((result.a, _A), (result.b, _B)):
-            excess = np.asarray(side.samples) / side.median_ms - 1
+        for one, color in zip(result.models, (_A, _B), strict=True):
+            excess = np.asarray(one.samples) / one.median_ms - 1
             lowest = min(lowest, float(excess.min()))
-            order, inside = np.asarray(side.sample_order), excess <= top
+            order, inside = np.asarray(one.sample_order), excess <= top
             axes.plot(order[inside], excess[inside], ".", color=color, markersize=3.5,
-                      label=side.model)  # fmt: skip
+                      label=one.model)  # fmt: skip
             axes.plot(order[~inside], np.full((~inside).sum(), top), "^", color=color, markersize=4)
-        for start in _block_starts(result.a, result.b):
+        for start in _block_starts(result.models):
             axes.axvline(start - 0.5, color=_FAINT, linewidth=0.7)
         axes.set(ylim=(1.1 * min(lowest, -top / 4), top * 1.06))
         axes.set_xlabel("run (vertical lines: blocks)")
@@ -121,15 +120,15 @@ def run_order(result: Result, width: float) -> str:
 
 
 def against_parameters(results: Sequence[Result], width: float) -> str:
-    """Return every model of one setting by its parameters and its median latency."""
-    sides = {side.model: side for result in results for side in (result.a, result.b)}
+    """Return every model of one configuration by its parameters and its median latency."""
+    models = {one.model: one for result in results for one in result.models}
     with _figure(width, 3.0) as (figure, axes):
-        for side in sides.values():
-            color = _A if side.model == results[0].a.model else _B
-            axes.plot([side.params / 1e6], [side.median_ms], "o", color=color)
-            axes.annotate(side.model, (side.params / 1e6, side.median_ms), xytext=(5, 5),
+        for one in models.values():
+            color = _A if one.model == results[0].candidate.model else _B
+            axes.plot([one.params / 1e6], [one.median_ms], "o", color=color)
+            axes.annotate(one.model, (one.params / 1e6, one.median_ms), xytext=(5, 5),
                           textcoords="offset points")  # fmt: skip
-        axes.set(xlim=(0, 1.3 * max(side.params / 1e6 for side in sides.values())), ylim=(0, None))
+        axes.set(xlim=(0, 1.3 * max(one.params / 1e6 for one in models.values())), ylim=(0, None))
         axes.set_xlabel("parameters, millions")
         axes.set_ylabel("median, ms")
         axes.grid()
@@ -161,21 +160,21 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
 
 
 def over_sizes(group: Sequence[Growth], width: float) -> str:
-    """Return the median of each model over the side of its input, both axes logarithmic."""
+    """Return the median of each model over the edge length of its input, both axes logarithmic."""
     with _figure(width, 3.0) as (figure, axes):
         for growth, color, marker in zip(group, itertools.cycle((_A, _B)), itertools.cycle("os^vD"),
                                          strict=False):  # fmt: skip
-            sides = [math.sqrt(pixels(side)) for side in growth.sides]
-            medians = [side.median_ms for side in growth.sides]
-            axes.plot(sides, medians, marker=marker, color=color,
+            edges = [math.sqrt(pixels(one)) for one in growth.results]
+            medians = [one.median_ms for one in growth.results]
+            axes.plot(edges, medians, marker=marker, color=color,
                       label=f"{growth.model}: pixels^{growth.exponent:.2f}")  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
-        ticks = sorted({round(math.sqrt(pixels(side))) for g in group for side in g.sides})
+        ticks = sorted({round(math.sqrt(pixels(one))) for g in group for one in g.results})
         _plain_ticks(axes.xaxis, ticks)
-        medians = [side.median_ms for growth in group for side in growth.sides]
+        medians = [one.median_ms for growth in group for one in growth.results]
         _plain_ticks(axes.yaxis, _nice_between(min(medians), max(medians)))
-        axes.set_xlabel("side of the input, pixels (square root of height x width)")
+        axes.set_xlabel("edge of the input, pixels (square root of height x width)")
         axes.set_ylabel("median, ms")
         axes.grid()
         axes.legend(frameon=False)
@@ -183,12 +182,12 @@ def over_sizes(group: Sequence[Growth], width: float) -> str:
 
 
 def without_pause(result: Result, width: float) -> str:
-    """Return the sustained latency of both sides over time, relative to each one's burst."""
+    """Return the sustained latency of both models over time, relative to each one's burst."""
     with _figure(width, 2.1) as (figure, axes):
-        for side, color in ((result.a, _A), (result.b, _B)):
-            if (curve := side.sustained) is not None:
+        for one, color in zip(result.models, (_A, _B), strict=True):
+            if (curve := one.sustained) is not None:
                 slower = np.asarray(curve.median_ms) / curve.burst_ms - 1
-                axes.plot(curve.at_s, slower, color=color, label=side.model)
+                axes.plot(curve.at_s, slower, color=color, label=one.model)
         low, high = axes.get_ylim()
         axes.set(ylim=(min(low, -0.05), max(high, 0.1)))
         axes.axhline(0, color=_INK, linewidth=1, linestyle=(0, (3, 3)))
@@ -200,15 +199,19 @@ def without_pause(result: Result, width: float) -> str:
 
 
 def stages(result: Result, width: float) -> str:
-    """Return the profiled time of both sides as bars of their stages, which are listed below."""
-    sides = [(side, color) for side, color in ((result.a, _A), (result.b, _B)) if side.profile]
-    lists = ["\n".join(textwrap.wrap(_stage_list(side), round(13 * width))) for side, _ in sides]
+    """Return the profiled time of both models as bars of their stages, which are listed below."""
+    models = [
+        (one, color)
+        for one, color in zip(result.models, (_A, _B), strict=True)
+        if one.operation_profile
+    ]
+    lists = ["\n".join(textwrap.wrap(_stage_list(one), round(13 * width))) for one, _ in models]
     lines = [text.count("\n") + 1 for text in lists]
     with _figure(width, 0.6 + sum(0.72 + 0.17 * count for count in lines)) as (figure, axes):
         top = 0.0
-        for (side, color), text, count in zip(sides, lists, lines, strict=True):
-            _stage_bar(axes, side, top + 0.42, color)
-            axes.text(0, top + 0.1, side.model, va="center", weight="bold")
+        for (one, color), text, count in zip(models, lists, lines, strict=True):
+            _stage_bar(axes, one, top + 0.42, color)
+            axes.text(0, top + 0.1, one.model, va="center", weight="bold")
             axes.text(0, top + 0.66, text, va="top")
             top += 0.72 + 0.17 * count
         axes.set(ylim=(top, -0.1), xlim=(0, None))
@@ -217,21 +220,24 @@ def stages(result: Result, width: float) -> str:
         return _svg(figure, f"time by stage, {words.place(result)}")
 
 
-def _stage_bar(axes: Axes, side: Side, height: float, color: str) -> None:
+def _stage_bar(axes: Axes, one: ModelResult, height: float, color: str) -> None:
     start = 0.0
-    for number, stage in enumerate(side.profile.stages if side.profile else ()):
+    for number, stage in enumerate(_stages(one)):
         axes.barh(height, stage.ms, 0.36, start, color=color, alpha=0.9 - 0.45 * (number % 2))
         start += stage.ms
 
 
-def _stage_list(side: Side) -> str:
-    times = side.profile.stages if side.profile else ()
-    return ", ".join(f"{time.stage} {words.milliseconds(time.ms)}" for time in times)
+def _stage_list(one: ModelResult) -> str:
+    return ", ".join(f"{time.stage} {words.milliseconds(time.ms)}" for time in _stages(one))
+
+
+def _stages(one: ModelResult) -> tuple[StageTime, ...]:
+    return one.operation_profile.stages if one.operation_profile else ()
 
 
 def _where(result: Result) -> str:
-    name = words.runtime_name(result.runtime)
-    return f"{name}, {result.precision}, {words.threads(result.threads)}, {words.size(result.a)}"
+    name, size = words.runtime_name(result.runtime), words.size(result.candidate)
+    return f"{name}, {result.precision}, {words.threads(result.threads)}, {size}"
 
 
 @contextmanager
@@ -267,15 +273,17 @@ def _plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _frame_top(sides: Sequence[Side]) -> float:
+def _frame_top(models: Sequence[ModelResult]) -> float:
     """Return the excess over the median that all but the slowest 2 % of the runs stay below."""
-    return max(0.1, *(1.15 * (stats.percentile(s.samples, 0.98) / s.median_ms - 1) for s in sides))
+    return max(
+        0.1, *(1.15 * (stats.percentile(one.samples, 0.98) / one.median_ms - 1) for one in models)
+    )
 
 
-def _block_starts(*sides: Side) -> list[int]:
+def _block_starts(models: Sequence[ModelResult]) -> list[int]:
     first: dict[int, int] = {}
-    for side in sides:
-        for block, order in zip(side.sample_block, side.sample_order, strict=True):
+    for one in models:
+        for block, order in zip(one.sample_block, one.sample_order, strict=True):
             first[block] = min(order, first.get(block, order))
     return sorted(first.values())[1:]
 

@@ -9,17 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from lolvit.verification import VerificationDocument
-from lolvit_benchmarks.analysis import scaling
-from lolvit_benchmarks.reporting import estimates as estimates_grid
-from lolvit_benchmarks.reporting import matrix, peers
-from lolvit_benchmarks.reporting import operations as operations_table
-from lolvit_benchmarks.reporting import sustained as sustained_grid
+from lolvit_benchmarks.reporting import grids, matrix
 from lolvit_benchmarks.reporting import text as words
-from lolvit_benchmarks.reporting.grid import Grid
-from lolvit_benchmarks.results.device import Estimate
-from lolvit_benchmarks.results.document import Document, Result
+from lolvit_benchmarks.reporting.text import Grid
+from lolvit_benchmarks.results.document import Document, Estimate, Result
 
-_LEFT = ("runtime", "model", "against", "verdict")
+_LEFT = ("runtime", "candidate", "baseline", "quality")
 
 
 def show(document: Document, out: Console) -> None:
@@ -29,9 +24,9 @@ def show(document: Document, out: Console) -> None:
     for grid in _all_grids(document.results, document.estimates):
         _print_grid(grid, out)
     for result in document.results:
-        if result.verdict.reasons:
+        if result.quality.reasons:
             out.print(f"UNSTABLE: {words.place(result)}", markup=False, style="red")
-        for reason in result.verdict.reasons:
+        for reason in result.quality.reasons:
             out.print(f"  {reason.text}", markup=False)
     for note in words.all_notes((*document.results, *document.estimates)):
         out.print(note, markup=False, style="yellow")
@@ -41,14 +36,14 @@ def show(document: Document, out: Console) -> None:
         out.print("Interrupted: these are the results until then.", style="red")
 
 
-def grids(results: Sequence[Result]) -> list[Grid]:
-    """Return the tables that several models, several sizes or a long run make."""
-    makers = (peers, scaling, sustained_grid)
-    return [grid for maker in makers for grid in maker.grids(results)]
+def overviews(results: Sequence[Result]) -> list[Grid]:
+    """Return the tables of several models, several sizes and sustained runs."""
+    makers = (grids.peers, grids.sizes, grids.sustained)
+    return [grid for maker in makers for grid in maker(results)]
 
 
 def _all_grids(results: Sequence[Result], estimates: Sequence[Estimate]) -> list[Grid]:
-    return [*grids(results), *estimates_grid.grids(estimates), *operations_table.grids(results)]
+    return [*overviews(results), *grids.estimates(estimates), *grids.operations(results)]
 
 
 def _print_grid(grid: Grid, out: Console) -> None:
@@ -114,7 +109,7 @@ def _warnings(documents: Sequence[Document]) -> list[str]:
     lines = [
         f"- **UNSTABLE** ({words.place(result)}): {reason.text}."
         for result in results
-        for reason in result.verdict.reasons
+        for reason in result.quality.reasons
     ]
     lines += [f"- **{note}**" for note in words.all_notes((*results, *estimates))]
     for document in documents:

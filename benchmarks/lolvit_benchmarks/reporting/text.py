@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from lolvit_benchmarks.results.device import Estimate
-from lolvit_benchmarks.results.document import BEST, Document, Failure, Result, Side, Speedup
+from lolvit_benchmarks.results.document import (
+    BEST,
+    Document,
+    Estimate,
+    Failure,
+    ModelResult,
+    Result,
+    Speedup,
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table before it is drawn for the terminal, for Markdown or for the page: rows under
+    headings; the first `left` columns are text, the others numbers."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: int = 1
+    note: str = ""
+
 
 RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO",
                  "executorch": "ExecuTorch", "coreml": "Core ML", "eager": "eager PyTorch",
@@ -15,8 +36,8 @@ RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVIN
 
 HOST = "host"
 
-HEADINGS = ("runtime", "model", "median (p90) ms", "against", "median (p90) ms", "speedup",
-            "95 % interval", "verdict")  # fmt: skip
+HEADINGS = ("runtime", "candidate", "median (p90) ms", "baseline", "median (p90) ms", "speedup",
+            "95 % interval", "quality")  # fmt: skip
 
 
 def runtime_name(runtime: str) -> str:
@@ -29,14 +50,14 @@ def milliseconds(value: float) -> str:
     return f"{value:.{3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def times(ratio: float) -> str:
+def factor(ratio: float) -> str:
     """Return a ratio with its multiplication sign: 8.2x, 0.97x."""
     return f"{ratio:.2f}x" if ratio < 2 else f"{ratio:.1f}x" if ratio < 100 else f"{ratio:.0f}x"
 
 
 def interval(speedup: Speedup) -> str:
     """Return the bounds of the interval."""
-    return f"{times(speedup.low)} to {times(speedup.high)}"
+    return f"{factor(speedup.low)} to {factor(speedup.high)}"
 
 
 def megabytes(count: int | None) -> str:
@@ -49,15 +70,15 @@ def threads(count: int) -> str:
     return f"{count} thread" if count == 1 else f"{count} threads"
 
 
-def verdict(result: Result) -> str:
-    """Return the verdict in a word or three: the state, and that nobody has won."""
-    even = ", no winner" if result.verdict.winner is None else ""
-    return f"{result.verdict.state}{even}"
+def quality(result: Result) -> str:
+    """Return the state of a result, and that it has no winner if so."""
+    even = ", no winner" if result.quality.winner is None else ""
+    return f"{result.quality.state}{even}"
 
 
-def size(side: Side) -> str:
-    """Return height x width of a side's input, in pixels."""
-    return f"{side.size[0]}x{side.size[1]}"
+def size(one: ModelResult) -> str:
+    """Return height x width of a model's input, in pixels."""
+    return f"{one.size[0]}x{one.size[1]}"
 
 
 def where(runtime: str, precision: str, count: int) -> str:
@@ -65,51 +86,51 @@ def where(runtime: str, precision: str, count: int) -> str:
     return f"{runtime} {precision}, {threads(count)}"
 
 
-def setting(result: Result) -> str:
-    """Return where was measured, in a few words. The size is model a's; a note says where b's is
-    another."""
-    place = f"{where(result.runtime, result.precision, result.threads)}, {size(result.a)}"
+def configuration(result: Result) -> str:
+    """Return the configuration of a result in a few words. The size is the candidate's; a note says
+    where the baseline's is another."""
+    place = f"{where(result.runtime, result.precision, result.threads)}, {size(result.candidate)}"
     return place if result.device == HOST else f"{result.device}: {place}"
 
 
 def row(result: Result) -> tuple[str, ...]:
     """Return a result as a row under HEADINGS."""
     return (
-        setting(result), *_cells(result, result.a), *_cells(result, result.b),
-        times(result.speedup.ratio), interval(result.speedup), verdict(result),
+        configuration(result), *_pair(result, result.candidate), *_pair(result, result.baseline),
+        factor(result.speedup.ratio), interval(result.speedup), quality(result),
     )  # fmt: skip
 
 
-def named(result: Result, side: Side) -> str:
-    """Return a side's model, with its precision where each side has its own."""
-    own = result.precision == BEST and side.precision is not None
-    return f"{side.model} ({side.precision})" if own else side.model
+def named(result: Result, one: ModelResult) -> str:
+    """Return a model's name, with its precision where each model has its own."""
+    own = result.precision == BEST and one.precision is not None
+    return f"{one.model} ({one.precision})" if own else one.model
 
 
-def _cells(result: Result, side: Side) -> tuple[str, str]:
-    return named(result, side), f"{milliseconds(side.median_ms)} ({milliseconds(side.p90_ms)})"
+def _pair(result: Result, one: ModelResult) -> tuple[str, str]:
+    return named(result, one), f"{milliseconds(one.median_ms)} ({milliseconds(one.p90_ms)})"
 
 
 def headline(result: Result) -> str:
     """Return a result as a sentence."""
-    a, b, speedup = result.a, result.b, result.speedup
-    one, other = named(result, a), named(result, b)
+    candidate, baseline, speedup = result.candidate, result.baseline, result.speedup
+    one, other = named(result, candidate), named(result, baseline)
     device = "" if result.device == HOST else f"on {result.device} "
     place = (
         f"{device}in {runtime_name(result.runtime)} with {threads(result.threads)}, "
-        f"{result.precision}, {size(a)}: "
-        f"{milliseconds(a.median_ms)} ms against {milliseconds(b.median_ms)} ms"
+        f"{result.precision}, {size(candidate)}: "
+        f"{milliseconds(candidate.median_ms)} ms against {milliseconds(baseline.median_ms)} ms"
     )
     bounds = f"95 % interval {interval(speedup)}"
-    if result.verdict.winner is None:
-        return f"{one} and {other} can't be told apart {place} ({bounds})."
-    return f"{one} is {times(speedup.ratio)} as fast as {other} {place} ({bounds})."
+    if result.quality.winner is None:
+        return f"{one} and {other} do not differ significantly {place} ({bounds})."
+    return f"The speedup of {one} over {other} is {factor(speedup.ratio)} {place} ({bounds})."
 
 
 def place(result: Result) -> str:
     """Return what was measured against what, and where, in a few words."""
-    sides = f"{named(result, result.a)} against {named(result, result.b)}"
-    return f"{sides}, {setting(result)}"
+    models = f"{named(result, result.candidate)} against {named(result, result.baseline)}"
+    return f"{models}, {configuration(result)}"
 
 
 def failed(failure: Failure) -> str:

@@ -1,1 +1,1 @@
-"""The result document: its types, its JSON Schema, its files."""
+"""The result document: its types, its files, and the conversion of its earlier version."""

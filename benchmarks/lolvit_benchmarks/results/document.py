@@ -1,4 +1,8 @@
-"""The result document: what `lolvit bench --json` prints and its files hold."""
+"""The result document: what `lolvit bench --json` prints and its files hold, schema version 2.
+
+In every result, and in every estimate, the candidate is the model that `lolvit bench` was given
+first, and the baseline the one that it is compared with.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,120 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lolvit.manifest import Precision, Sha256
-from lolvit_benchmarks.harness.environment import Environment
-from lolvit_benchmarks.results.device import DeviceInfo, Estimate
-from lolvit_benchmarks.results.profile import OperationProfile, Roof
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 KIND: Final = "lolvit-bench"
 Best = Literal["best"]
 BEST: Final = "best"  # for a precision: each model in its own fastest one
 
+DeviceKind = Literal["cpu", "gpu", "npu", "phone", "browser"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-def _some(values: tuple[float, ...]) -> tuple[float, ...]:
-    if not values:
-        raise ValueError("must hold at least one sample")
-    return values
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DeviceInfo(_Frozen):
+    """The device that a result comes from, as far as it is known."""
+
+    id: str = Field(description="as --device names it")
+    kind: DeviceKind
+    name: str = Field(description="what its maker or driver calls it")
+    software: bool = Field(description="true: an accelerator emulated in software")
+    details: dict[str, str] = Field(
+        default={}, description="such as system, driver, governor; what can't be read is absent"
+    )
+
+
+class ModelEstimate(_Frozen):
+    """One model of an estimate."""
+
+    model: str
+    size: tuple[int, int] = Field(description="height and width of the input, in pixels")
+    params: int
+    macs: int = Field(description="multiply-adds of one inference")
+    trained: bool
+    artifact: str = Field(description="file name")
+    artifact_sha256: Sha256
+    ms: Positive = Field(description="the estimate of one inference, in milliseconds")
+    placement: dict[str, int] = Field(description="operations by where they would run")
+    slowest: dict[str, float] = Field(
+        default={}, description="milliseconds of the costliest operations, where they are reported"
+    )
+
+
+class Estimate(_Frozen):
+    """An estimate by a vendor's tool: no run, no samples, no interval, and never in one figure with
+    a measurement."""
+
+    device: DeviceInfo
+    runtime: str
+    runtime_version: str
+    source: str = Field(description="whose estimate it is, and of what")
+    precision: Precision
+    candidate: ModelEstimate
+    baseline: ModelEstimate
+    ratio: Positive = Field(description="the baseline's milliseconds over the candidate's")
+    notes: tuple[str, ...] = ()
+
+
+class KindTime(_Frozen):
+    """All operations of one kind in the runtime's own, optimized graph."""
+
+    kind: str
+    calls: int = Field(description="in one inference")
+    ms: NonNegative = Field(description="of one profiled inference")
+    share: Fraction = Field(description="of the time in operations")
+    macs: int
+
+
+class StageTime(_Frozen):
+    """All operations of one part of the model, by its module's name."""
+
+    stage: str
+    ms: NonNegative = Field(description="of one profiled inference")
+    share: Fraction = Field(description="of the time in operations")
+    macs: int
+    gmacs_per_s: float | None = Field(description="null where there are no multiply-adds")
+
+
+class OperationProfile(_Frozen):
+    """The time of a model's operations, recorded by the runtime's profiler in a process of its
+    own."""
+
+    runs: int
+    run_ms: Positive = Field(description="a whole profiled inference, mean: profiling slows")
+    operations_ms: Positive = Field(description="of run_ms, in operations")
+    macs: int = Field(description="multiply-adds of the operations, counted in the artifact")
+    without_macs_share: Fraction = Field(
+        description="of the time: operations without multiply-adds"
+    )
+    gmacs_per_s: NonNegative = Field(description="macs over the median without profiling")
+    roofline_share: NonNegative = Field(description="gmacs_per_s over the roofline's")
+    operations: tuple[KindTime, ...]
+    stages: tuple[StageTime, ...]
+
+
+class Load(_Frozen):
+    """A model of one kind of operation, by which the peak rate of the machine is measured."""
+
+    name: str
+    what: str
+    macs: int
+    median_ms: Positive
+    gmacs_per_s: Positive
+
+
+class Roofline(_Frozen):
+    """The largest rate of multiply-adds measured in this runtime with as many threads, in
+    float32."""
+
+    gmacs_per_s: Positive
+    by: str = Field(description="name of the load that reached it")
+    loads: tuple[Load, ...]
 
 
 class Sustained(_Frozen):
@@ -41,11 +138,17 @@ class Sustained(_Frozen):
     plateau_ms: Positive
 
 
-class Side(_Frozen):
+def _some(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not values:
+        raise ValueError("must hold at least one sample")
+    return values
+
+
+class ModelResult(_Frozen):
     """One of the two models of a result: what it is, and how long it took.
 
     Item i of `samples`, `sample_block`, `sample_round` and `sample_order` is one inference: its
-    milliseconds, its block and round, and its place among all recorded runs of the measurement.
+    milliseconds, its block and round, and its place among all recorded runs of the benchmark case.
     """
 
     model: str
@@ -58,7 +161,7 @@ class Side(_Frozen):
         default=None, description="of the artifact; null in documents of lolvit 0.1.0's first form"
     )
     slower_precisions_ms: dict[str, float] | None = Field(
-        default=None, description="medians of the model's other precisions in the same measurement"
+        default=None, description="medians of the model's other precisions in the same case"
     )
     artifact: str = Field(description="file name")
     artifact_bytes: int
@@ -68,22 +171,26 @@ class Side(_Frozen):
     p90_ms: Positive
     p99_ms: Positive
     throughput_per_s: Positive = Field(description="recorded runs over the time that they took")
-    variation: Share = Field(description="standard deviation over mean, of all runs")
-    variation_trimmed: Share = Field(description="the same without the slowest 5 %: judged")
-    drift: Share = Field(description="range of the blocks' medians over the median: judged")
+    variation: NonNegative = Field(description="standard deviation over mean, of all runs")
+    variation_trimmed: NonNegative = Field(
+        description="the same without the slowest 5 %; limited for a STABLE result"
+    )
+    between_block_range: NonNegative = Field(
+        description="range of the blocks' medians over the median; limited for a STABLE result"
+    )
     block_medians_ms: tuple[Positive, ...]
 
     load_ms: Positive | None = Field(
         description="opening the artifact in a fresh process; with LiteRT, one inference included; "
-        "null, as with the next two: not told by the device"
+        "null, as with the next two: not reported by the device"
     )
     first_ms: Positive | None = Field(description="the first inference after that")
     preprocess_ms: Positive | None = Field(description="from the decoded photo to the input")
     peak_memory_bytes: int | None = Field(description="added by opening and running the artifact")
     denormal_share: float | None = Field(description="the largest of any intermediate tensor")
     options: dict[str, str] = Field(description="what the session was opened with")
-    profile: OperationProfile | None = Field(
-        default=None, description="where the time goes; null: not asked for, or not told"
+    operation_profile: OperationProfile | None = Field(
+        default=None, description="null: not asked for, or not reported by the runtime"
     )
 
     samples: Annotated[tuple[Positive, ...], AfterValidator(_some)]
@@ -93,7 +200,7 @@ class Side(_Frozen):
     sustained: Sustained | None = None
 
     @model_validator(mode="after")
-    def _columns_match(self) -> Side:
+    def _columns_match(self) -> ModelResult:
         columns = (self.samples, self.sample_block, self.sample_round, self.sample_order)
         if len({len(column) for column in columns}) != 1:
             raise ValueError("samples and their columns differ in length")
@@ -101,7 +208,8 @@ class Side(_Frozen):
 
 
 class Speedup(_Frozen):
-    """median(b) / median(a), more than 1 where `a` is faster; bootstrap 95 % interval."""
+    """The baseline's median over the candidate's, more than 1 where the candidate is faster, with
+    its bootstrap 95 % interval."""
 
     ratio: Positive
     low: Positive
@@ -115,20 +223,20 @@ class Reason(_Frozen):
     text: str
 
 
-class Verdict(_Frozen):
-    """Whether the result can be trusted, and which side is faster: null where the interval of the
-    ratio spans 1."""
+class Quality(_Frozen):
+    """Whether the result can be trusted, and which model is faster: null where the interval of the
+    speedup contains 1."""
 
     state: Literal["STABLE", "UNSTABLE"]
     reasons: tuple[Reason, ...]
-    winner: Literal["a", "b"] | None
+    winner: Literal["candidate", "baseline"] | None
 
 
 class Placement(_Frozen):
-    """Operations by where they run; empty where the runtime doesn't tell."""
+    """Operations by where they run; empty where the runtime doesn't report it."""
 
-    a: dict[str, int]
-    b: dict[str, int]
+    candidate: dict[str, int]
+    baseline: dict[str, int]
 
 
 class Conditions(_Frozen):
@@ -138,7 +246,7 @@ class Conditions(_Frozen):
     others_cores: float | None = Field(description="processor time of other processes, in cores")
     stolen_share: float | None = Field(description="of the processor time, by the hypervisor")
     frequency_change: float | None = Field(description="largest over smallest, less 1")
-    probe_change: float | None = Field(description="the same of a fixed piece of arithmetic's time")
+    probe_change: float | None = Field(description="the same of a fixed computation's time")
     throttle_events: int | None
     too_hot_c: float | None = Field(
         default=None, description="the highest temperature, where it was over the device's limit"
@@ -147,7 +255,7 @@ class Conditions(_Frozen):
 
 
 class Reading(_Frozen):
-    """One look at the machine between blocks."""
+    """The machine's state at one moment between blocks."""
 
     at_s: float
     probe_us: Positive | None = Field(description="null: not this machine's processor")
@@ -158,7 +266,7 @@ class Reading(_Frozen):
 
 
 class Result(_Frozen):
-    """Model `a` against model `b` in one runtime, with one precision and number of threads."""
+    """A candidate against a baseline in one runtime, with one precision and number of threads."""
 
     runtime: str
     runtime_version: str
@@ -166,22 +274,27 @@ class Result(_Frozen):
     device_info: DeviceInfo | None = Field(
         default=None, description="null: this machine, which `environment` describes"
     )
-    precision: Precision | Best = Field(description="best: each side in its own fastest one")
+    precision: Precision | Best = Field(description="best: each model in its own fastest one")
     threads: int
     pinned_cores: tuple[int, ...] | None = Field(description="null: the system can't pin")
     placement: Placement
-    a: Side
-    b: Side
+    candidate: ModelResult
+    baseline: ModelResult
     speedup: Speedup
-    verdict: Verdict
+    quality: Quality
     notes: tuple[str, ...] = Field(description="what a reader has to know beside the figures")
     conditions: Conditions
     readings: tuple[Reading, ...]
-    roof: Roof | None = Field(default=None, description="null: no profile")
+    roofline: Roofline | None = Field(default=None, description="null: no operation profile")
+
+    @property
+    def models(self) -> tuple[ModelResult, ModelResult]:
+        """The candidate and the baseline."""
+        return self.candidate, self.baseline
 
 
 class Plan(_Frozen):
-    """How long was measured: recorded runs of each model are the product of the four."""
+    """The profile of the measurement: its name, time limit and pause between blocks."""
 
     name: Literal["quick", "default", "reference"]
     seconds: float
@@ -206,18 +319,44 @@ class Failure(_Frozen):
     what: str
 
 
+class Environment(_Frozen):
+    """The machine and the software that a result was measured with; null is what can't be read."""
+
+    device: str
+    cpu: str | None = Field(description="the processor's name, as the kernel gives it")
+    cpu_flags: tuple[str, ...] | None = Field(description="its features, as the kernel lists them")
+    architecture: str
+    virtual: bool | None = Field(description="whether this is a guest of a hypervisor")
+    cores: int = Field(description="logical cores of the machine")
+    cores_available: int = Field(description="logical cores that the process may use")
+    governor: str | None
+    frequency_mhz: float | None
+    highest_frequency_mhz: float | None
+    temperature_c: float | None
+    battery_percent: int | None
+    on_mains: bool | None
+    load_average: tuple[float, float, float] | None = Field(description="over 1, 5 and 15 minutes")
+    memory_bytes: int | None
+    system: str
+    python: str
+    packages: dict[str, str] = Field(description="versions of those installed")
+    lolvit_version: str
+    lolvit_commit: str | None = Field(description="with '+changes' where files differ from it")
+    date: str
+
+
 class Document(_Frozen):
     """All results of one run of `lolvit bench`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     kind: Literal["lolvit-bench"] = KIND
     state: Literal["complete", "interrupted"]
     profile: Plan
-    rule: str = Field(description="by which results are judged stable")
+    quality_rule: str = Field(description="the limits by which a result is STABLE or UNSTABLE")
     photo: Photo
     environment: Environment
     results: tuple[Result, ...]
     estimates: tuple[Estimate, ...] = Field(
-        default=(), description="not measured: what vendors' tools say that it would take"
+        default=(), description="not measured: what vendors' tools estimate"
     )
     failures: tuple[Failure, ...] = ()

@@ -1,4 +1,7 @@
-"""Result documents on disk: written whole or not at all, read with one line where that fails."""
+"""Result documents on disk: written whole or not at all, read with one line where that fails.
+
+Run as a module it writes the published JSON Schema of results.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,11 @@ from pydantic import ValidationError
 
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
+from lolvit_benchmarks.results import schema_1
 from lolvit_benchmarks.results.document import KIND, SCHEMA_VERSION, Document
 
 LATEST_NAME = "result.json"
+SCHEMA_PATH = Path(__file__).parent / "schema" / f"result-{SCHEMA_VERSION}.json"
 _ROW_OF_NUMBERS = re.compile(r"\[\n\s+([-+.\deE,\s]+?)\n\s*\]")
 
 
@@ -63,7 +68,7 @@ def as_text(document: Document) -> str:
 
 
 def read_result(path: Path) -> Document:
-    """Read and validate a result file.
+    """Read and validate a result file of schema version 2, or of version 1 as one of version 2.
 
     Raises:
         UserError: it is missing, not JSON, of another kind or schema version, or a field is wrong.
@@ -73,9 +78,12 @@ def read_result(path: Path) -> Document:
         raise UserError(
             "not a result of lolvit bench", where=str(path), remedy="give its result.json"
         )
-    if content.get("schema_version") != SCHEMA_VERSION:
+    version = content.get("schema_version")
+    if version == schema_1.VERSION:
+        content = schema_1.upgrade(content)
+    elif version != SCHEMA_VERSION:
         raise UserError(
-            f"result of schema version {content.get('schema_version')!r}, this lolvit reads "
+            f"result of schema version {version!r}, this lolvit reads {schema_1.VERSION} and "
             f"{SCHEMA_VERSION}",
             where=str(path),
             remedy="measure again, or use the lolvit that wrote it",
@@ -84,9 +92,9 @@ def read_result(path: Path) -> Document:
         return Document.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"field '{place}': {first['msg']}", where=str(path), remedy="measure again"
+            f"field '{field}': {first['msg']}", where=str(path), remedy="measure again"
         ) from error
 
 
@@ -99,3 +107,14 @@ def _read_json(path: Path) -> object:
         raise UserError(
             f"not a result file: {error}", where=str(path), remedy="measure again"
         ) from error
+
+
+def schema_text() -> str:
+    """Return the schema as indented JSON."""
+    schema = Document.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    write_atomic(SCHEMA_PATH, schema_text())

@@ -14,7 +14,7 @@ from lolvit_benchmarks.backends.android.contract import (
     RequestEntrant,
     RequestSlot,
 )
-from lolvit_benchmarks.harness.schedule import Profile, fitted, settling_runs
+from lolvit_benchmarks.harness.schedule import Profile, fitted, warm_up_iterations
 
 _BLOCK_S = 300.0  # beside the runs themselves: the app's start, loading, a slow phone
 
@@ -44,7 +44,7 @@ class AppRuns:
         """As `Measurer.plan`."""
         runs_s = [seen.run_ms / 1e3 for seen in look.seen.values()]
         fit = fitted(profile, runs_s)
-        settling = {n: settling_runs(s.run_ms / 1e3) for n, s in look.seen.items()}
+        settling = {n: warm_up_iterations(s.run_ms / 1e3) for n, s in look.seen.items()}
         return Plan(blocks=fit.blocks, rounds=fit.rounds, burst=fit.burst, settling=settling)
 
     def block(self, plan: Plan, number: int) -> Block:

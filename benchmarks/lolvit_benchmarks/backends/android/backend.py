@@ -13,7 +13,7 @@ from lolvit_benchmarks.backends.registry import DeviceStatus
 if TYPE_CHECKING:
     from lolvit_benchmarks.backends.android.client import Adb
     from lolvit_benchmarks.backends.backend import Device
-    from lolvit_benchmarks.backends.options import DeviceOptions
+    from lolvit_benchmarks.backends.registry import DeviceOptions
 
 _TELLS = ("latency", "placement", "memory", "load", "temperature", "battery", "governor",
           "clock limit", "throttling")  # fmt: skip
@@ -70,7 +70,7 @@ def _status(adb: Adb) -> DeviceStatus:
     parts = [f"{facts.name}, Android {facts.details.get('Android', f'API {facts.api}')}"]
     parts += [f"{reading.hottest_c():g} °C"] if reading.hottest_c() is not None else []
     parts += ["with the app" if app else "without the app: --binary alone"]
-    return DeviceStatus(id, "phone", True, ", ".join(parts), tells=_TELLS, silent=_SILENT)
+    return DeviceStatus(id, "phone", True, ", ".join(parts), reports=_TELLS, not_reported=_SILENT)
 
 
 def open_device(argument: str | None, options: DeviceOptions) -> Device:

@@ -23,11 +23,11 @@ from lolvit_benchmarks.backends.android.program import Program, ProgramRuns
 from lolvit_benchmarks.backends.android.push import Load, push_missing
 from lolvit_benchmarks.backends.android.reference import References
 from lolvit_benchmarks.backends.android.restore import SHELL_FOLDER, Journal
-from lolvit_benchmarks.backends.android.summary import preflight_of, request_of, telemetry_of
+from lolvit_benchmarks.backends.android.summary import inspection_of, request_of, telemetry_of
 from lolvit_benchmarks.backends.android.thermal import Cooling, wait_until_cool
-from lolvit_benchmarks.backends.measuring import Contestant, Say, Telemetry
-from lolvit_benchmarks.backends.measuring import Seen as SeenOnDevice
-from lolvit_benchmarks.harness.candidates import Setting
+from lolvit_benchmarks.backends.backend import DeviceInspection as SeenOnDevice
+from lolvit_benchmarks.backends.backend import Say, Telemetry
+from lolvit_benchmarks.harness.candidates import Candidate, Configuration
 from lolvit_benchmarks.harness.schedule import Profile
 from lolvit_benchmarks.harness.timing import Progress, Recording
 
@@ -50,8 +50,8 @@ class Manner:
 class _Cell:
     """The measurement that goes on: what it is of, and what was found so far."""
 
-    setting: Setting
-    contestants: Sequence[Contestant]
+    setting: Configuration
+    candidates: Sequence[Candidate]
     since: float = field(default_factory=time.monotonic)
     parts: Parts | None = None
     last: Reading | None = None
@@ -98,13 +98,13 @@ class Phone:
             self._journal.note(folders=(SHELL_FOLDER,))
             self._adb.shell(["mkdir", "-p", SHELL_FOLDER])
 
-    def push(self, contestants: Sequence[Contestant], say: Say) -> None:
+    def push(self, candidates: Sequence[Candidate], say: Say) -> None:
         """As `Measuring.push`.
 
         Raises:
             UserError: an artifact's activations are denormal, or the phone is full.
         """
-        self._remote = {one.name: self._loads(one) for one in contestants}
+        self._remote = {one.name: self._loads(one) for one in candidates}
         loads = [load for pair in self._remote.values() for load in pair]
         if self._app is not None:
             sent = self._app.push(loads)
@@ -117,16 +117,16 @@ class Phone:
 
     def measure(
         self,
-        contestants: Sequence[Contestant],
-        setting: Setting,
+        candidates: Sequence[Candidate],
+        setting: Configuration,
         profile: Profile,
         recording: Recording,
         progress: Progress,
     ) -> None:
         """As `Measuring.measure`; blocks that an earlier run made are taken over."""
-        for one in contestants:
+        for one in candidates:
             self._denormal[one.name] = self._references.check(setting.runtime, one)
-        cell = self._cell = _Cell(setting, contestants)
+        cell = self._cell = _Cell(setting, candidates)
         measurer = cell.measurer = self._measurer(cell, profile, progress)
         file = self._parts_file(cell, profile)
         cell.parts = file.read() or self._look(cell, measurer, profile)
@@ -145,12 +145,12 @@ class Phone:
             file.write(cell.parts)
             self._record(cell, profile, recording, progress)
 
-    def seen(self) -> Mapping[str, SeenOnDevice]:
-        """As `Measuring.seen`."""
+    def inspections(self) -> Mapping[str, SeenOnDevice]:
+        """As `Measuring.inspections`."""
         cell = self._cell
         if cell is None or cell.parts is None:
             return {}
-        return {one.name: self._seen(one.name, cell.parts) for one in cell.contestants}
+        return {one.name: self._seen(one.name, cell.parts) for one in cell.candidates}
 
     def telemetry(self, *, interrupted: bool) -> Telemetry:
         """As `Measuring.telemetry`."""
@@ -208,7 +208,7 @@ class Phone:
         if self._adb.stop.wait(seconds):
             raise StoppedError
 
-    def _loads(self, one: Contestant) -> tuple[Load, Load]:
+    def _loads(self, one: Candidate) -> tuple[Load, Load]:
         """Return the artifact and its input as files to push."""
         artifact = one.prepared.folder / one.artifact.path
         data = one.image.astype(one.image.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -229,21 +229,21 @@ class Phone:
                 progress(*cell.parts.rounds_at(slots))
 
         if self._app is not None:
-            entrants = tuple(request_of(one, *self._remote[one.name]) for one in cell.contestants)
+            entrants = tuple(request_of(one, *self._remote[one.name]) for one in cell.candidates)
             return AppRuns(self._app, setting.runtime, setting.threads, entrants, profile, hear)
         assert self._manner.program is not None
         artifacts = {name: artifact.remote for name, (artifact, _) in self._remote.items()}
         return ProgramRuns(self._adb, self._manner.program, artifacts, setting.threads, hear)
 
     def _look(self, cell: _Cell, measurer: Measurer, profile: Profile) -> Parts:
-        names = [one.name for one in cell.contestants]
+        names = [one.name for one in cell.candidates]
         self._say(f"{self.id}: looking at {', '.join(names)}")
         look = measurer.look(names)
         return Parts(look=look, plan=measurer.plan(profile, look))
 
     def _agree(self, cell: _Cell) -> None:
         assert cell.parts is not None
-        for one in cell.contestants:
+        for one in cell.candidates:
             logits = cell.parts.look.seen[one.name].logits
             if logits is not None:
                 db = self._references.agreement_db(cell.setting.runtime, one, logits)
@@ -257,7 +257,7 @@ class Phone:
             "setting": asdict(cell.setting),
             "profile": asdict(profile),
             "entrants": [(one.name, *(load.sha256 for load in self._remote[one.name]))
-                         for one in cell.contestants],
+                         for one in cell.candidates],
         }  # fmt: skip
         file = PartsFile(self._manner.folder, self._adb.serial, depends_on)
         self._files.append(file)
@@ -272,7 +272,7 @@ class Phone:
         progress(len(made.rounds), cell.parts.plan.blocks * cell.parts.plan.rounds)
 
     def _seen(self, name: str, parts: Parts) -> SeenOnDevice:
-        return SeenOnDevice(preflight_of(name, parts, self._denormal.get(name)), None)
+        return SeenOnDevice(inspection_of(name, parts, self._denormal.get(name)), None)
 
 
 def _refuse_battery_saver(adb: Adb) -> None:

@@ -9,7 +9,7 @@ from lolvit.errors import DeviceError, UserError
 from lolvit_benchmarks.backends.android import telemetry
 from lolvit_benchmarks.backends.android.client import Adb
 from lolvit_benchmarks.results import document as result
-from lolvit_benchmarks.results.device import DeviceInfo
+from lolvit_benchmarks.results.document import DeviceInfo
 
 OLDEST_API = 24  # Android 7: sha256sum, dumpsys and am as they are used here
 _CPU = "/sys/devices/system/cpu"

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from lolvit.errors import DeviceError, LolvitError, UserError
-from lolvit_benchmarks.backends import measuring as measured
+from lolvit_benchmarks.backends import backend as measured
 from lolvit_benchmarks.backends.android.client import Adb, StoppedError, find_adb
 from lolvit_benchmarks.backends.android.contract import RUNTIMES
 from lolvit_benchmarks.backends.android.measuring import Manner, Phone
@@ -15,9 +15,9 @@ from lolvit_benchmarks.backends.android.quoting import checked_serial
 from lolvit_benchmarks.backends.android.reference import References
 from lolvit_benchmarks.backends.android.thermal import Cooling
 from lolvit_benchmarks.backends.backend import Job, Keeper, Listener
-from lolvit_benchmarks.backends.options import DeviceOptions
+from lolvit_benchmarks.backends.registry import DeviceOptions
 from lolvit_benchmarks.results import document as result
-from lolvit_benchmarks.results.device import Estimate
+from lolvit_benchmarks.results.document import Estimate
 
 _LOOK_S = 0.2  # how often the main thread, which gets the signals, looks at the others
 
@@ -98,7 +98,7 @@ class _Worker(threading.Thread):
     ) -> None:
         super().__init__(name=adb.serial)
         self._job, self._shared = job, shared
-        wanted = frozenset(setting.runtime for setting in job.settings)
+        wanted = frozenset(setting.runtime for setting in job.configurations)
         self._phone = Phone(adb, _with_runtimes(manner, wanted), references)
         self.error: BaseException | None = None
         self.ended = threading.Event()

@@ -17,7 +17,7 @@ from lolvit_benchmarks.backends.android.client import Adb
 from lolvit_benchmarks.backends.android.output import Reader, Timed, reader_for
 from lolvit_benchmarks.backends.android.push import Load
 from lolvit_benchmarks.backends.android.restore import SHELL_FOLDER
-from lolvit_benchmarks.harness.schedule import SLOTS, Profile, settling_runs
+from lolvit_benchmarks.harness.schedule import SLOTS, Profile, warm_up_iterations
 
 _PLACES = ("artifact", "threads", "runs", "warmup")
 _LOOK_RUNS = 5
@@ -149,7 +149,7 @@ class ProgramRuns:
         slot_s = profile.seconds / (profile.blocks * rounds * SLOTS * 2)
         slowest_s = max(seen.run_ms for seen in look.seen.values()) / 1e3
         runs = min(_MOST_RUNS, max(_FEWEST_RUNS, math.ceil(slot_s / slowest_s)))
-        settling = {name: settling_runs(seen.run_ms / 1e3) for name, seen in look.seen.items()}
+        settling = {name: warm_up_iterations(seen.run_ms / 1e3) for name, seen in look.seen.items()}
         return Plan(blocks=profile.blocks, rounds=rounds, burst=runs, settling=settling)
 
     def block(self, plan: Plan, number: int) -> Block:

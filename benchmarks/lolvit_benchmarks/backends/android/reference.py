@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import check_artifact, read_manifest
-from lolvit_benchmarks.backends.measuring import Contestant
+from lolvit_benchmarks.harness.candidates import Candidate
 from lolvit_benchmarks.harness.child import answer, run_on_image
-from lolvit_benchmarks.harness.denormals import refuse_denormals, share_of_artifact
+from lolvit_benchmarks.harness.inspection import refuse_denormals, share_of_artifact
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import open_session
 
@@ -35,7 +35,7 @@ class References:
         self._lock = threading.Lock()
         self._found: dict[tuple[str, str, bytes], dict[str, Any]] = {}
 
-    def check(self, runtime: str, one: Contestant) -> float | None:
+    def check(self, runtime: str, one: Candidate) -> float | None:
         """Refuse an artifact whose time would mean nothing; return its share of denormals.
 
         Raises:
@@ -46,7 +46,7 @@ class References:
         refuse_denormals(share, where=str(one.prepared.folder / one.artifact.path))
         return share
 
-    def agreement_db(self, runtime: str, one: Contestant, logits: tuple[float, ...]) -> float:
+    def agreement_db(self, runtime: str, one: Candidate, logits: tuple[float, ...]) -> float:
         """Return how near a phone's logits are to those of this computer.
 
         Raises:
@@ -64,7 +64,7 @@ class References:
             )
         return found
 
-    def _of(self, runtime: str, one: Contestant) -> dict[str, Any]:
+    def _of(self, runtime: str, one: Candidate) -> dict[str, Any]:
         key = (runtime, one.artifact.sha256, one.image.tobytes())
         with self._lock:  # phones that come second wait for the first one's answer
             if key not in self._found:

@@ -10,10 +10,11 @@ from lolvit_benchmarks.backends.android.contract import RequestEntrant, RequestF
 from lolvit_benchmarks.backends.android.parts import Parts
 from lolvit_benchmarks.backends.android.phone import Facts
 from lolvit_benchmarks.backends.android.push import Load
-from lolvit_benchmarks.backends.measuring import Contestant, Telemetry
-from lolvit_benchmarks.harness.inspection import Preflight
+from lolvit_benchmarks.backends.backend import Telemetry
+from lolvit_benchmarks.harness.candidates import Candidate
+from lolvit_benchmarks.harness.inspection import Inspection
 from lolvit_benchmarks.results import document as result
-from lolvit_benchmarks.results.device import DeviceInfo
+from lolvit_benchmarks.results.document import DeviceInfo
 
 _BLIND = "The phone tells no temperature: its heat was not watched."
 
@@ -45,11 +46,11 @@ def telemetry_of(
     )
 
 
-def preflight_of(name: str, parts: Parts, denormal_share: float | None) -> Preflight:
+def inspection_of(name: str, parts: Parts, denormal_share: float | None) -> Inspection:
     """Return what was seen of one entrant: times of the first look, the most memory of any."""
     first, later = parts.look.seen[name], [block.seen[name] for block in parts.blocks]
     memory = [one.peak_memory_bytes for one in (first, *later) if one.peak_memory_bytes is not None]
-    return Preflight(
+    return Inspection(
         runtime_version=parts.look.runtime_version,
         load_ms=first.load_ms,
         first_ms=first.first_ms,
@@ -60,7 +61,7 @@ def preflight_of(name: str, parts: Parts, denormal_share: float | None) -> Prefl
     )
 
 
-def request_of(one: Contestant, artifact: Load, image: Load) -> RequestEntrant:
+def request_of(one: Candidate, artifact: Load, image: Load) -> RequestEntrant:
     """Return what the app is told of one artifact and its input, which are on the phone."""
     return RequestEntrant.model_validate(
         {

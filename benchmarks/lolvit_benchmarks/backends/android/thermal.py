@@ -52,5 +52,6 @@ def _too_hot(celsius: float, cooling: Cooling) -> DeviceError:
     waited = f" after {cooling.limit_s:g} s" if cooling.limit_s else ""
     return DeviceError(
         f"the phone has {celsius:g} °C{waited}, over {cooling.max_c:g} °C",
-        remedy="let it cool down without its case, or give --max-temperature or --cool-down-limit",
+        remedy="let it cool down without its case, or give --max-temperature or "
+        "--cool-down-timeout",
     )

@@ -9,7 +9,7 @@ from lolvit_benchmarks.backends.registry import DeviceStatus
 
 if TYPE_CHECKING:
     from lolvit_benchmarks.backends.backend import Device
-    from lolvit_benchmarks.backends.options import DeviceOptions
+    from lolvit_benchmarks.backends.registry import DeviceOptions
 
 
 def list_devices() -> list[DeviceStatus]:

@@ -14,13 +14,17 @@ from lolvit_benchmarks.backends.browser.exchange import PageCell
 from lolvit_benchmarks.backends.browser.gates import FLOORS
 from lolvit_benchmarks.backends.browser.protocol import About, LoadedSide
 from lolvit_benchmarks.backends.browser.site import RUNTIMES
-from lolvit_benchmarks.harness.candidates import Entrant, Setting, entrants, failure_of
-from lolvit_benchmarks.harness.inputs import Photo
-from lolvit_benchmarks.harness.inspection import Preflight
-from lolvit_benchmarks.harness.outcome import Outcome
-from lolvit_benchmarks.harness.prepare import Prepared
+from lolvit_benchmarks.harness.candidates import (
+    Configuration,
+    InspectedCandidate,
+    Outcome,
+    failure_of,
+    inspect_candidates,
+)
+from lolvit_benchmarks.harness.inspection import Inspection
+from lolvit_benchmarks.harness.prepare import Photo, Prepared
 from lolvit_benchmarks.results import document as result
-from lolvit_benchmarks.results.device import DeviceInfo
+from lolvit_benchmarks.results.document import DeviceInfo
 from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.session import FloatArray
 
@@ -37,10 +41,10 @@ class Preparation:
 
     def __init__(self, photo: Photo, say: Say) -> None:
         self._photo, self._say = photo, say
-        self._entrants: dict[tuple[Path, str, Setting], list[Entrant]] = {}
+        self._entrants: dict[tuple[Path, str, Configuration], list[InspectedCandidate]] = {}
         self._logits: dict[Path, FloatArray] = {}
 
-    def cell(self, models: Models, setting: Setting) -> PageCell:
+    def cell(self, models: Models, setting: Configuration) -> PageCell:
         """Return one cell.
 
         Raises:
@@ -50,15 +54,17 @@ class Preparation:
         found = [one for name, prepared in models for one in self._of(name, prepared, setting)]
         return PageCell(setting, found, {one.name: self._reference(one) for one in found})
 
-    def _of(self, name: str, prepared: Prepared, setting: Setting) -> list[Entrant]:
-        host = Setting(HOST_RUNTIMES[RUNTIMES[setting.runtime]], setting.precision, 1)
+    def _of(
+        self, name: str, prepared: Prepared, setting: Configuration
+    ) -> list[InspectedCandidate]:
+        host = Configuration(HOST_RUNTIMES[RUNTIMES[setting.runtime]], setting.precision, 1)
         key = (prepared.folder, name, host)
         if key not in self._entrants:
             self._say(f"looking at {name}, {host.precision}, in {host.runtime}")
-            self._entrants[key] = entrants(name, prepared, host, self._photo)
+            self._entrants[key] = inspect_candidates(name, prepared, host, self._photo)
         return self._entrants[key]
 
-    def _reference(self, one: Entrant) -> FloatArray:
+    def _reference(self, one: InspectedCandidate) -> FloatArray:
         path = one.prepared.folder / one.artifact.path
         if path not in self._logits:
             session = IsolatedSession(HOST_RUNTIMES[one.artifact.format], path, one.artifact)
@@ -79,7 +85,7 @@ def prepared_cells(job: Job, say: Say) -> tuple[list[PageCell], list[result.Fail
     preparation = Preparation(job.photo, say)
     cells, failures = [], []
     for models in job.groups:
-        for setting in page_settings(job.settings):
+        for setting in page_settings(job.configurations):
             try:
                 cells.append(preparation.cell(models, setting))
             except DeviceError as error:
@@ -87,7 +93,7 @@ def prepared_cells(job: Job, say: Say) -> tuple[list[PageCell], list[result.Fail
     return cells, failures
 
 
-def page_settings(settings: Iterable[Setting]) -> list[Setting]:
+def page_settings(settings: Iterable[Configuration]) -> list[Configuration]:
     """Return the settings, those on a GPU once: threads mean nothing there."""
     made = (replace(s, threads=1) if s.runtime.endswith("webgpu") else s for s in settings)
     return list(dict.fromkeys(made))
@@ -119,21 +125,21 @@ def _change(values: Sequence[float]) -> float | None:
     return max(values) / min(values) - 1 if values else None
 
 
-def _entrant(one: Entrant, side: LoadedSide, version: str) -> Entrant:
+def _entrant(one: InspectedCandidate, side: LoadedSide, version: str) -> InspectedCandidate:
     """Return the entrant with what the browser saw of it in the place of what this machine did."""
-    seen = Preflight(
+    seen = Inspection(
         runtime_version=version,
         load_ms=side.load_ms,
         first_ms=side.first_ms,
         peak_memory_bytes=None,
         placement=side.placement,
         options=side.options,
-        denormal_share=one.seen.denormal_share,
+        denormal_share=one.inspection.denormal_share,
     )
-    return replace(one, seen=seen, preprocess_ms=side.preprocess_ms)
+    return replace(one, inspection=seen, preprocess_ms=side.preprocess_ms)
 
 
-def device_info(about: About, setting: Setting) -> DeviceInfo:
+def device_info(about: About, setting: Configuration) -> DeviceInfo:
     """Return the browser as a device."""
     gpu = setting.runtime.endswith("webgpu")
     isolated = {"cross_origin_isolated": "yes" if about.isolated else "no"}

@@ -30,8 +30,8 @@ from lolvit_benchmarks.backends.browser.protocol import (
     PageRound,
     Ready,
 )
-from lolvit_benchmarks.harness.candidates import Entrant, Setting
-from lolvit_benchmarks.harness.schedule import Profile, fitted, order_of, settling_runs
+from lolvit_benchmarks.harness.candidates import Configuration, InspectedCandidate
+from lolvit_benchmarks.harness.schedule import Profile, fitted, order_of, warm_up_iterations
 from lolvit_benchmarks.harness.timing import Recording, Round
 from lolvit_benchmarks.results import document as result
 from lolvit_runtimes.session import FloatArray
@@ -44,8 +44,8 @@ class PageCell:
     """One cell, and what the page has sent of it. `references` are the logits that the artifacts
     give on this machine."""
 
-    setting: Setting
-    entrants: Sequence[Entrant]
+    setting: Configuration
+    entrants: Sequence[InspectedCandidate]
     references: Mapping[str, FloatArray]
     recording: Recording = field(default_factory=Recording)
     readings: list[result.Reading] = field(default_factory=list)
@@ -220,7 +220,7 @@ class Exchange:
         plan = fitted(self.profile, runs_s)
         cell.recording.plan = plan
         cell.settling = {
-            name: settling_runs(run_s) for name, run_s in zip(names, runs_s, strict=True)
+            name: warm_up_iterations(run_s) for name, run_s in zip(names, runs_s, strict=True)
         }
         return {
             "blocks": plan.blocks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lolvit_benchmarks.backends.options import DeviceOptions
+from lolvit_benchmarks.backends.registry import DeviceOptions
 
 
 def wants_headless(options: DeviceOptions) -> bool:

@@ -18,7 +18,7 @@ from lolvit_benchmarks.backends.browser.headless import wants_headless
 from lolvit_benchmarks.backends.browser.invitation import invite
 from lolvit_benchmarks.backends.browser.server import Address, Site, lan_address, serving
 from lolvit_benchmarks.backends.browser.site import Models, job_files, page_files, runtime_files
-from lolvit_benchmarks.backends.options import DeviceOptions
+from lolvit_benchmarks.backends.registry import DeviceOptions
 from lolvit_benchmarks.harness.candidates import failure_of
 
 _LOOK_S = 0.5  # how often the page and the browser are looked after

@@ -30,8 +30,8 @@ def steady(size: int = 160, spread: float = 0.01) -> np.ndarray:
     return np.random.default_rng(0).normal(10.0, 10.0 * spread, size)
 
 
-def codes(side: Series, conditions: Conditions = QUIET) -> list[str]:
-    return [reason.code for reason in reasons([side], conditions)]
+def codes(one: Series, conditions: Conditions = QUIET) -> list[str]:
+    return [reason.code for reason in reasons([one], conditions)]
 
 
 def test_a_steady_run_on_a_quiet_machine_is_stable() -> None:
@@ -43,19 +43,19 @@ def test_what_cannot_be_read_is_not_held_against_a_run() -> None:
     assert codes(series(steady()), Conditions(cores=2)) == []
 
 
-def test_a_noisy_side_is_flagged_with_its_figure() -> None:
+def test_a_noisy_model_is_flagged_with_its_figure() -> None:
     noisy = series(steady(spread=0.12))
     (reason,) = [r for r in reasons([noisy], QUIET) if r.code == "variation"]
     assert reason.text.startswith("model: coefficient of variation 1")
     assert state_of([reason]) == "UNSTABLE"
 
 
-def test_either_side_makes_a_result_unstable() -> None:
-    good, bad = series(steady()), replace(series(steady(spread=0.12)), name="twin")
-    for sides in ((good, bad), (bad, good)):
-        found = reasons(sides, QUIET)
+def test_either_model_makes_a_result_unstable() -> None:
+    good, bad = series(steady()), replace(series(steady(spread=0.12)), name="other")
+    for both in ((good, bad), (bad, good)):
+        found = reasons(both, QUIET)
         assert "variation" in {reason.code for reason in found}
-        assert all(reason.text.startswith("twin:") for reason in found)
+        assert all(reason.text.startswith("other:") for reason in found)
 
 
 def test_a_few_interruptions_leave_a_run_stable_and_many_do_not() -> None:
@@ -66,14 +66,14 @@ def test_a_few_interruptions_leave_a_run_stable_and_many_do_not() -> None:
     assert codes(series(many)) == ["variation"]
 
 
-def test_a_step_change_half_way_is_flagged_as_drift() -> None:
+def test_a_step_change_half_way_is_flagged_as_between_block_range() -> None:
     stepped = steady()
     stepped[80:] *= 1.07
-    assert codes(series(stepped)) == ["drift"]
+    assert codes(series(stepped)) == ["between-block-range"]
 
 
-def test_a_slow_rise_is_flagged_as_drift() -> None:
-    assert "drift" in codes(series(steady() * np.linspace(1.0, 1.09, 160)))
+def test_a_slow_rise_is_flagged_as_between_block_range() -> None:
+    assert "between-block-range" in codes(series(steady() * np.linspace(1.0, 1.09, 160)))
 
 
 def test_too_few_runs_are_flagged() -> None:
@@ -103,8 +103,8 @@ def test_background_load_is_judged_by_the_size_of_the_machine() -> None:
 
 
 def test_a_winner_is_named_only_when_the_interval_excludes_one() -> None:
-    assert winner(Interval(2.0, 1.8, 2.2)) == "a"
-    assert winner(Interval(0.5, 0.4, 0.6)) == "b"
+    assert winner(Interval(2.0, 1.8, 2.2)) == "candidate"
+    assert winner(Interval(0.5, 0.4, 0.6)) == "baseline"
     assert winner(Interval(1.05, 0.99, 1.1)) is None
     assert winner(Interval(1.0, 1.0, 1.0)) is None
 

@@ -10,15 +10,21 @@ import pytest
 
 from lolvit.errors import DeviceError, GateFailedError, LolvitError, UserError
 from lolvit_benchmarks.harness.child import run_module
-from lolvit_benchmarks.harness.denormals import denormal_share, refuse_denormals, share_of_artifact
-from lolvit_benchmarks.harness.inspection import preflight
+from lolvit_benchmarks.harness.inspection import (
+    denormal_share,
+    inspect_artifact,
+    refuse_denormals,
+    share_of_artifact,
+)
 from tests.benchmarks import tiny
 
 DENORMAL = 1e-14  # times this in each of five layers: activations near 1e-42
 
 
-def test_a_look_tells_load_first_run_memory_and_placement(fast: Path, image: np.ndarray) -> None:
-    seen = preflight("ort", fast, tiny.artifact_of(fast), 1, image)
+def test_an_inspection_has_load_first_run_memory_and_placement(
+    fast: Path, image: np.ndarray
+) -> None:
+    seen = inspect_artifact("ort", fast, tiny.artifact_of(fast), 1, image)
     assert seen.load_ms > 0
     assert seen.first_ms > 0
     assert sum(seen.placement.values()) >= 5
@@ -29,24 +35,24 @@ def test_a_look_tells_load_first_run_memory_and_placement(fast: Path, image: np.
 def test_memory_grows_with_the_model(fast: Path, image: np.ndarray, tmp_path: Path) -> None:
     heavy = tiny.make_folder(tmp_path / "heavy", layers=4, width=512)  # 28 MB of weights
     memory = [
-        preflight("ort", folder, tiny.artifact_of(folder), 1, image).peak_memory_bytes
+        inspect_artifact("ort", folder, tiny.artifact_of(folder), 1, image).peak_memory_bytes
         for folder in (fast, heavy)
     ]
     if None in memory:
-        pytest.skip("the system does not tell a process's peak memory")
+        pytest.skip("the system does not report a process's peak memory")
     assert memory[1] - memory[0] > 25_000_000
 
 
 def test_denormal_activations_are_seen_and_refused(tmp_path: Path, image: np.ndarray) -> None:
     folder = tiny.make_folder(tmp_path / "tiny", layers=3, scale=DENORMAL)
-    seen = preflight("ort", folder, tiny.artifact_of(folder), 1, image)
+    seen = inspect_artifact("ort", folder, tiny.artifact_of(folder), 1, image)
     assert seen.denormal_share is not None
     assert seen.denormal_share > 0.2
     with pytest.raises(UserError, match=r"% of a layer's activations are denormal"):
         refuse_denormals(seen.denormal_share, where=str(folder))
 
 
-def test_healthy_activations_and_formats_without_a_look_pass() -> None:
+def test_healthy_activations_and_formats_that_cannot_be_inspected_pass() -> None:
     refuse_denormals(0.0, where="model")
     refuse_denormals(0.001, where="model")
     refuse_denormals(None, where="model")
@@ -82,7 +88,7 @@ def test_an_artifact_that_was_changed_is_not_opened(
     copy = tiny.make_folder(tmp_path / "copy")
     (copy / "model-fp32.onnx").write_bytes(b"x" * 100)
     with pytest.raises(UserError, match="has 100 bytes, its manifest says"):
-        preflight("ort", copy, tiny.artifact_of(copy), 1, image)
+        inspect_artifact("ort", copy, tiny.artifact_of(copy), 1, image)
 
 
 def test_what_a_runtime_refuses_is_a_device_error(image: np.ndarray, tmp_path: Path) -> None:
@@ -90,7 +96,7 @@ def test_what_a_runtime_refuses_is_a_device_error(image: np.ndarray, tmp_path: P
     path = folder / tiny.artifact_of(folder).path
     tiny.add_artifact(folder, "fp32", tiny.with_unknown_operation(path.read_bytes()))
     with pytest.raises(DeviceError, match=r"ONNX Runtime cannot open it: .*NoSuchOperation"):
-        preflight("ort", folder, tiny.artifact_of(folder), 1, image)
+        inspect_artifact("ort", folder, tiny.artifact_of(folder), 1, image)
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
 """Whether the harness changes what it measures:
-`python -m lolvit_benchmarks.harness.overhead MODEL OTHER`.
+`python -m tests.benchmarks.overhead MODEL OTHER`.
 
 Times the artifact in the folder MODEL by a bare loop and by the harness (interleaved with the one
 in OTHER, blocks, pinning and all), in turns, five times each, and compares the medians of the two
@@ -21,15 +21,12 @@ import click
 
 from lolvit.errors import GateFailedError
 from lolvit.manifest import read_manifest
-from lolvit_benchmarks.analysis import quality as verdict
+from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.harness.inputs import open_photo, prepare_input
-from lolvit_benchmarks.harness.pinning import pinned
-from lolvit_benchmarks.harness.prepare import Prepared
+from lolvit_benchmarks.harness.prepare import Prepared, open_photo, prepare_input
 from lolvit_benchmarks.harness.schedule import PROFILES
-from lolvit_benchmarks.harness.sysfs import Machine
-from lolvit_benchmarks.harness.system_monitor import Watch
-from lolvit_benchmarks.harness.timing import Recording, Side, measure
+from lolvit_benchmarks.harness.system_monitor import Machine, SystemMonitor, pinned
+from lolvit_benchmarks.harness.timing import Recording, Runnable, measure
 from lolvit_runtimes.session import Session, open_session
 from lolvit_runtimes.table import RUNTIMES
 
@@ -45,27 +42,27 @@ _PATH = click.Path(path_type=Path)
 def overhead(model: Path, other: Path, runtime: str) -> None:
     """Compare the harness's median of MODEL with a bare loop's."""
     with pinned(1, Machine()) as cores:
-        (first, side), (second, others) = (_open(path, runtime) for path in (model, other))
+        (first, one), (second, another) = (_open(path, runtime) for path in (model, other))
         with closing(first), closing(second):
-            watch = Watch(Machine(), cores or [0])
-            pairs = [(_bare(side.run), _harness([side, others], watch)) for _ in range(TURNS)]
+            monitor = SystemMonitor(Machine(), cores or [0])
+            pairs = [(_bare(one.run), _harness([one, another], monitor)) for _ in range(TURNS)]
     for bare, harness in pairs:
         print(f"bare loop {bare:.3f} ms, harness {harness:.3f} ms, {harness / bare - 1:+.2%}")
     bare, harness = (statistics.median(column) for column in zip(*pairs, strict=True))
     difference = harness / bare - 1
     print(f"medians: bare loop {bare:.3f} ms, harness {harness:.3f} ms, {difference:+.2%}")
-    for reason in verdict.reasons([], watch.conditions()):
+    for reason in quality.reasons([], monitor.conditions()):
         print(f"unstable: {reason.text}")
     if abs(difference) > LIMIT:
         raise GateFailedError(f"they differ by {abs(difference):.2%}, limit {LIMIT:.0%}")
 
 
-def _open(folder: Path, runtime: str) -> tuple[Session, Side]:
+def _open(folder: Path, runtime: str) -> tuple[Session, Runnable]:
     prepared = Prepared(folder, read_manifest(folder))
     artifact = prepared.artifact(RUNTIMES[runtime].format, "fp32")
     session = open_session(runtime, folder / artifact.path, artifact, threads=1)
     image = prepare_input(open_photo(None), prepared.manifest.preprocessing, artifact)
-    return session, Side(str(folder), partial(session.run, {artifact.image.name: image}))
+    return session, Runnable(str(folder), partial(session.run, {artifact.image.name: image}))
 
 
 def _bare(run: Callable[[], object]) -> float:
@@ -78,10 +75,10 @@ def _bare(run: Callable[[], object]) -> float:
     return 1000 * statistics.median(times[len(times) // 2 :])
 
 
-def _harness(sides: list[Side], watch: Watch) -> float:
+def _harness(runnables: list[Runnable], monitor: SystemMonitor) -> float:
     recording = Recording()
-    measure(sides, PROFILES["default"], recording, watch)
-    return stats.median(recording.samples(sides[0].name).ms)
+    measure(runnables, PROFILES["default"], recording, monitor)
+    return stats.median(recording.samples(runnables[0].name).ms)
 
 
 if __name__ == "__main__":

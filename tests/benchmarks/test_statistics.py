@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lolvit_benchmarks.analysis import statistics as stats
+from tests.vectors import statistics_vectors
 
 durations = st.floats(min_value=1e-3, max_value=1e4)
 samples = st.lists(durations, min_size=1, max_size=60)
@@ -16,10 +19,10 @@ factors = st.floats(min_value=1e-3, max_value=1e3)
 
 @st.composite
 def measurements(draw: st.DrawFn) -> tuple[list[float], list[float], list[int]]:
-    """Both sides' samples, and the round of each: rounds of equal sizes."""
+    """Both models' samples, and the round of each: rounds of equal sizes."""
     rounds, each = draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    side = st.lists(durations, min_size=rounds * each, max_size=rounds * each)
-    return draw(side), draw(side), [number for number in range(rounds) for _ in range(each)]
+    samples = st.lists(durations, min_size=rounds * each, max_size=rounds * each)
+    return draw(samples), draw(samples), [number for number in range(rounds) for _ in range(each)]
 
 
 def ratio(a: list[float], b: list[float], rounds: list[int]) -> stats.Interval:
@@ -35,7 +38,7 @@ def test_interval_holds_the_ratio_of_medians(case: tuple[list[float], ...]) -> N
 
 
 @given(measurements())
-def test_exchanging_the_sides_gives_the_reciprocals(case: tuple[list[float], ...]) -> None:
+def test_exchanging_the_models_gives_the_reciprocals(case: tuple[list[float], ...]) -> None:
     a, b, rounds = case
     there, back = ratio(a, b, rounds), ratio(b, a, rounds)
     assert back.value == pytest.approx(1 / there.value, rel=1e-9)
@@ -44,7 +47,7 @@ def test_exchanging_the_sides_gives_the_reciprocals(case: tuple[list[float], ...
 
 
 @given(measurements(), factors, factors)
-def test_scaling_the_sides_scales_ratio_and_interval(
+def test_scaling_the_models_scales_ratio_and_interval(
     case: tuple[list[float], ...], above: float, below: float
 ) -> None:
     a, b, rounds = case
@@ -56,7 +59,7 @@ def test_scaling_the_sides_scales_ratio_and_interval(
 
 
 @given(measurements())
-def test_a_side_against_itself_is_exactly_one(case: tuple[list[float], ...]) -> None:
+def test_a_model_against_itself_is_exactly_one(case: tuple[list[float], ...]) -> None:
     a, _, rounds = case
     assert ratio(a, a, rounds) == stats.Interval(1.0, 1.0, 1.0)
 
@@ -72,8 +75,8 @@ def test_portions_of_resamples_make_up_the_number_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stats, "_PORTION", 100)
-    side = stats._by_round([1.0, 2.0, 3.0, 4.0] * 5, [i // 4 for i in range(20)])
-    logs = stats._resampled_log_ratios(side, side, 23, np.random.default_rng(0))
+    grouped = stats._by_round([1.0, 2.0, 3.0, 4.0] * 5, [i // 4 for i in range(20)])
+    logs = stats._resampled_log_ratios(grouped, grouped, 23, np.random.default_rng(0))
     assert logs.shape == (23,)
 
 
@@ -86,7 +89,7 @@ def test_unequal_numbers_of_samples_are_refused(sizes: tuple[tuple[int, int], in
 
 
 def test_interval_covers_the_truth_as_often_as_it_says() -> None:
-    """Noise of single runs, noise that a round shares, and a drift through both sides."""
+    """Noise of single runs, noise that a round shares, and a drift through both models."""
     generator = np.random.default_rng(7)
     experiments, rounds, each, truth = 300, 20, 8, 4.0
     labels = np.repeat(np.arange(rounds), each)
@@ -101,7 +104,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.90 <= covered / experiments <= 0.99
 
 
-def test_interval_ignores_what_disturbs_both_sides_of_a_round_alike() -> None:
+def test_interval_ignores_what_disturbs_both_models_of_a_round_alike() -> None:
     labels = [i // 4 for i in range(80)]
     shared = np.exp(np.random.default_rng(3).normal(0, 0.3, 20))[labels]
     interval = stats.ratio_of_medians((3 * shared).tolist(), shared.tolist(), labels)
@@ -120,14 +123,16 @@ def test_interval_narrows_as_samples_grow() -> None:
 
 
 @given(samples, factors)
-def test_spread_and_drift_do_not_depend_on_the_unit(times: list[float], factor: float) -> None:
+def test_spread_and_between_block_range_do_not_depend_on_the_unit(
+    times: list[float], factor: float
+) -> None:
     groups = [i % 3 for i in range(len(times))]
     scaled = [factor * t for t in times]
     for name in ("variation", "trimmed_variation"):
         spread = getattr(stats, name)
         assert spread(scaled) == pytest.approx(spread(times), rel=1e-6, abs=1e-9)
-    expected = pytest.approx(stats.drift(times, groups), rel=1e-9, abs=1e-9)
-    assert stats.drift(scaled, groups) == expected
+    expected = pytest.approx(stats.between_block_range(times, groups), rel=1e-9, abs=1e-9)
+    assert stats.between_block_range(scaled, groups) == expected
 
 
 @given(samples, st.floats(0, 1), st.floats(0, 1))
@@ -164,12 +169,14 @@ def test_group_medians_follow_the_order_of_the_groups() -> None:
 
 
 @given(samples)
-def test_one_group_does_not_drift(times: list[float]) -> None:
-    assert stats.drift(times, [0] * len(times)) == 0.0
+def test_one_group_does_not_between_block_range(times: list[float]) -> None:
+    assert stats.between_block_range(times, [0] * len(times)) == 0.0
 
 
-def test_drift_is_the_range_of_group_medians_over_the_median() -> None:
-    assert stats.drift([9.0, 9.0, 10.0, 10.0, 10.0, 11.0], [0, 0, 1, 1, 1, 2]) == pytest.approx(0.2)
+def test_between_block_range_is_the_range_of_group_medians_over_the_median() -> None:
+    assert stats.between_block_range(
+        [9.0, 9.0, 10.0, 10.0, 10.0, 11.0], [0, 0, 1, 1, 1, 2]
+    ) == pytest.approx(0.2)
 
 
 @given(measurements(), measurements())
@@ -200,3 +207,109 @@ def test_a_quotient_is_as_uncertain_as_both_its_figures() -> None:
     assert both.value == 1.0
     assert both.low == pytest.approx(2 ** -(2**0.5))
     assert both.high == pytest.approx(2 ** (2**0.5))
+
+
+def rounds_of(
+    baseline_factor: float = 1.0, rounds: int = 40, each: int = 4, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Return samples of two models of shape (rounds, 2 * each), and the round of each sample."""
+    generator = np.random.default_rng(seed)
+    candidate = 4 * generator.lognormal(sigma=0.01, size=(rounds, 2 * each))
+    baseline = 4 * baseline_factor * generator.lognormal(sigma=0.01, size=(rounds, 2 * each))
+    return baseline, candidate, [number for number in range(rounds) for _ in range(2 * each)]
+
+
+def over_rounds(
+    baseline: np.ndarray, candidate: np.ndarray, rounds: list[int], blocks: int = 5
+) -> stats.RoundRatio:
+    logs = stats.round_log_ratios(baseline.ravel().tolist(), candidate.ravel().tolist(), rounds)
+    return stats.ratio_over_rounds(logs, [n * blocks // len(logs) for n in range(len(logs))])
+
+
+def test_vectors_for_other_languages_are_what_this_one_computes() -> None:
+    written = json.loads(statistics_vectors.PATH.read_text())
+    computed = statistics_vectors.vectors()
+    assert written["t_quantiles"] == pytest.approx(computed["t_quantiles"], rel=1e-12)
+    for was, now in zip(written["measurements"], computed["measurements"], strict=True):
+        assert was.keys() == now.keys()
+        for key, value in now.items():
+            assert was[key] == (value if isinstance(value, str) else pytest.approx(value)), key
+
+
+def test_quantiles_of_students_t_are_those_of_scipy() -> None:
+    exact = pytest.importorskip("scipy.stats").t
+    for freedom in range(1, 300):
+        assert stats.t_quantile(freedom) == pytest.approx(exact.ppf(0.975, freedom), rel=1.1e-4)
+
+
+def test_without_trimming_the_interval_is_students() -> None:
+    logs = [0.1, 0.3, 0.2, 0.4]  # four rounds: a fifth of them is less than one
+    found = stats.ratio_over_rounds(logs, [0] * 4).interval
+    half = 3.182446305 * np.std(logs, ddof=1) / 2
+    expected = [np.exp(0.25 + step) for step in (0, -half, half)]
+    assert [found.value, found.low, found.high] == pytest.approx(expected)
+
+
+@given(st.floats(0.2, 5), st.floats(0.1, 10))
+def test_the_ratio_over_rounds_does_not_depend_on_the_unit_and_is_inverted_by_exchange(
+    factor: float, unit: float
+) -> None:
+    baseline, candidate, rounds = rounds_of(factor)
+    there = over_rounds(unit * baseline, unit * candidate, rounds)
+    back = over_rounds(candidate, baseline, rounds)
+    assert there.interval.value == pytest.approx(factor, rel=0.01)
+    assert there.interval.low == pytest.approx(1 / back.interval.high)
+    assert there.interval.high == pytest.approx(1 / back.interval.low)
+    assert there.half_width == pytest.approx(back.half_width)
+
+
+def test_a_steady_change_of_speed_cancels_within_a_round() -> None:
+    """Slots in the order A B B A, each 1 % slower than the one before it."""
+    speed = 1.01 ** np.arange(4)
+    candidate, baseline = 4 * speed[[0, 3]], 8 * speed[[1, 2]]
+    (log,) = stats.round_log_ratios(baseline.tolist(), candidate.tolist(), [0, 0])
+    assert np.exp(log) == pytest.approx(2.0)
+
+
+def test_bursts_that_hit_one_model_move_the_ratio_little() -> None:
+    baseline, candidate, rounds = rounds_of()
+    undisturbed = over_rounds(baseline, candidate, rounds)
+    candidate[3::8] *= 1.5  # an eighth of the rounds
+    disturbed = over_rounds(baseline, candidate, rounds)
+    assert disturbed.interval.value == pytest.approx(undisturbed.interval.value, rel=0.005)
+    assert disturbed.half_width < 2 * undisturbed.half_width
+
+
+def test_where_blocks_differ_the_interval_is_over_blocks() -> None:
+    baseline, candidate, rounds = rounds_of()
+    assert over_rounds(baseline, candidate, rounds).over == "rounds"
+    baseline *= np.repeat([0.96, 1.0, 1.04, 0.98, 1.02], 8)[:, None]
+    found = over_rounds(baseline, candidate, rounds)
+    assert found.over == "blocks" and found.half_width > 0.03
+    assert found.interval.spans(1.0)
+
+
+@pytest.mark.parametrize("block_spread", [0.0, 0.005, 0.01, 0.02])
+@pytest.mark.parametrize("shape", [(5, 8), (16, 4)])
+def test_the_interval_covers_the_true_ratio(shape: tuple[int, int], block_spread: float) -> None:
+    """Of 600 simulated measurements with bursts in a tenth of their rounds."""
+    generator = np.random.default_rng(3)
+    blocks = np.repeat(range(shape[0]), shape[1])
+    covered = 0
+    for _ in range(600):
+        logs = generator.normal(0, block_spread, shape[0])[blocks]
+        logs = logs + generator.normal(0, 0.01, blocks.size)
+        logs += 0.17 * generator.choice([-1, 0, 1], blocks.size, p=[0.05, 0.9, 0.05])
+        covered += stats.ratio_over_rounds(logs.tolist(), blocks.tolist()).interval.spans(1.0)
+    assert covered / 600 >= 0.93
+
+
+@pytest.mark.parametrize(("logs", "blocks"), [([0.1], [0]), ([], []), ([0.1, 0.2], [0])])
+def test_too_few_rounds_have_no_interval(logs: list[float], blocks: list[int]) -> None:
+    with pytest.raises(ValueError, match="no interval from"):
+        stats.ratio_over_rounds(logs, blocks)
+
+
+def test_a_round_needs_two_slots() -> None:
+    with pytest.raises(ValueError, match="no two slots"):
+        stats.round_log_ratios([1.0] * 3, [1.0] * 3, [0] * 3)

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from lolvit_benchmarks.harness import environment
-from lolvit_benchmarks.harness import system_monitor as watch
-from lolvit_benchmarks.harness.environment import read_environment
-from lolvit_benchmarks.harness.pinning import pick_cores, pinned
-from lolvit_benchmarks.harness.sysfs import Machine
-from lolvit_benchmarks.harness.system_monitor import Watch
+from lolvit_benchmarks.harness import system_monitor as monitor
+from lolvit_benchmarks.harness.system_monitor import (
+    Machine,
+    SystemMonitor,
+    pick_cores,
+    pinned,
+    read_environment,
+)
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Machine:
-    """A machine that tells nothing."""
+    """A machine that reports nothing."""
     return Machine(tmp_path)
 
 
@@ -70,7 +72,7 @@ def test_sensors_are_read(laptop: Machine) -> None:
     assert laptop.on_mains() is True
 
 
-def test_what_a_machine_does_not_tell_is_none(bare: Machine) -> None:
+def test_what_a_machine_does_not_report_is_none(bare: Machine) -> None:
     assert bare.cpu_model() is None
     assert bare.cpu_flags() is None
     assert bare.governor([0]) is None
@@ -109,7 +111,7 @@ def test_pinning_holds_inside_the_block_alone(bare: Machine) -> None:
     assert os.sched_getaffinity(0) == before
 
 
-def test_the_environment_of_a_bare_machine_is_told_without_guessing(bare: Machine) -> None:
+def test_the_environment_of_a_bare_machine_is_reported_without_guessing(bare: Machine) -> None:
     seen = read_environment(bare)
     unknown = ("cpu", "cpu_flags", "governor", "frequency_mhz", "temperature_c", "virtual")
     assert [getattr(seen, name) for name in unknown] == [None] * len(unknown)
@@ -125,16 +127,16 @@ def test_commit_is_that_of_the_work_tree_that_tracks_the_file(tmp_path: Path) ->
     source, stray = tmp_path / "a.py", tmp_path / "b.py"
     source.touch()
     stray.touch()
-    assert environment._commit(source) is None
+    assert monitor._commit(source) is None
     git("init", "-q")
     git("add", "a.py")
     git("commit", "-q", "-m", "first")
-    commit = environment._commit(source)
+    commit = monitor._commit(source)
     assert commit is not None
     assert len(commit) == 40
-    assert environment._commit(stray) is None
+    assert monitor._commit(stray) is None
     source.write_text("changed")
-    assert environment._commit(source) == f"{commit}+changes"
+    assert monitor._commit(source) == f"{commit}+changes"
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def neighbour() -> Iterator[None]:
 
 @pytest.mark.usefixtures("neighbour")
 def test_a_busy_neighbour_is_seen() -> None:
-    machine = Watch(Machine(), [0])
+    machine = SystemMonitor(Machine(), [0])
     time.sleep(1.0)
     others = machine.conditions().others_cores
     assert others is not None
@@ -160,17 +162,17 @@ def test_a_busy_neighbour_is_seen() -> None:
 
 def test_own_work_is_not_held_against_oneself(monkeypatch: pytest.MonkeyPatch) -> None:
     """One second in which this process used 0.9 of a core, the machine 1.0, the hypervisor 0.1."""
-    used = iter([watch._Used(0.0, 5.0, 50.0, 1.0), watch._Used(1.0, 5.9, 51.0, 1.1)])
-    monkeypatch.setattr(watch, "_used", lambda: next(used))
+    used = iter([monitor._Used(0.0, 5.0, 50.0, 1.0), monitor._Used(1.0, 5.9, 51.0, 1.1)])
+    monkeypatch.setattr(monitor, "_used", lambda: next(used))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    conditions = Watch(Machine(), [0]).conditions()
+    conditions = SystemMonitor(Machine(), [0]).conditions()
     assert conditions.others_cores == pytest.approx(0.1)
     assert conditions.stolen_share == pytest.approx(0.05)
 
 
 def test_a_change_of_frequency_and_of_throttling_is_seen(laptop: Machine) -> None:
     cpu = laptop.root / "sys/devices/system/cpu/cpu0"
-    machine = Watch(laptop, [0])
+    machine = SystemMonitor(laptop, [0])
     machine.read()
     (cpu / "cpufreq/scaling_cur_freq").write_text("800000")
     (cpu / "thermal_throttle/core_throttle_count").write_text("3")
@@ -182,10 +184,10 @@ def test_a_change_of_frequency_and_of_throttling_is_seen(laptop: Machine) -> Non
 
 
 def test_a_slower_clock_shows_in_the_fixed_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of three probes each; one moment of another speed inside a block says nothing."""
+    """Blocks of three probes each; one moment of another speed inside a block has no effect."""
     durations = iter([40.0, 36.0, 43.2, 36.0, 43.2, 36.0, 43.2])
-    monkeypatch.setattr(watch, "_probe_us", lambda: next(durations))
-    machine = Watch(Machine(), [0])
+    monkeypatch.setattr(monitor, "_probe_us", lambda: next(durations))
+    machine = SystemMonitor(Machine(), [0])
     machine.read()
     for _ in range(2):
         machine.probe()
@@ -196,7 +198,7 @@ def test_a_slower_clock_shows_in_the_fixed_arithmetic(monkeypatch: pytest.Monkey
 
 
 def test_without_readings_nothing_is_claimed(bare: Machine) -> None:
-    conditions = Watch(bare, [0]).conditions()
+    conditions = SystemMonitor(bare, [0]).conditions()
     assert conditions.frequency_change is None
     assert conditions.probe_change is None
     assert conditions.throttle_events is None

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lolvit_benchmarks.backends.options import DeviceOptions
 
 ALL = "all"
-_TELLS = ("the vendor's estimate of latency", "placement")
-_SILENT = ("measured latency", "memory", "load", "heat", "energy")
+_REPORTS = ("the vendor's estimate of latency", "placement")
+_NOT_REPORTED = ("measured latency", "memory", "load", "heat", "energy")
 
 
 def list_devices() -> list[DeviceStatus]:
@@ -29,8 +29,8 @@ def list_devices() -> list[DeviceStatus]:
             "npu",
             ready,
             f"{soc.name}, estimated and not measured" if ready else missing,
-            _TELLS,
-            _SILENT,
+            _REPORTS,
+            _NOT_REPORTED,
         )
         for soc in _estimated()
     ]
@@ -44,7 +44,7 @@ def open_device(argument: str | None, options: DeviceOptions) -> Device:
     """
     socs = chosen_socs(argument or ALL)
     require_runtime("qnn")
-    from lolvit_benchmarks.backends.qnn.estimates import QnnEstimate  # onnxruntime, pydantic
+    from lolvit_benchmarks.backends.qnn_estimates import QnnEstimate  # onnxruntime, pydantic
 
     return QnnEstimate(f"{QNN_ESTIMATE}:{argument}", socs)
 
@@ -58,9 +58,9 @@ def chosen_socs(text: str) -> tuple[Soc, ...]:
     if text == ALL:
         return _estimated()
     found = find_socs(text)
-    silent = [soc for soc in found if not soc.estimates]
-    if silent or not found:
-        what = f"estimates no times for {silent[0].name}" if silent else "needs a SoC"
+    without = [soc for soc in found if not soc.estimates]
+    if without or not found:
+        what = f"estimates no times for {without[0].name}" if without else "needs a SoC"
         choices = ", ".join(soc.id for soc in _estimated())
         raise UserError(
             f"Qualcomm's compiler {what}",

@@ -1,4 +1,4 @@
-"""The measuring loop, with sides and a clock whose times are known."""
+"""The measuring loop, with models and a clock whose times are known."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import pytest
 
 from lolvit_benchmarks.harness import timing
 from lolvit_benchmarks.harness.schedule import PROFILES, Profile
-from lolvit_benchmarks.harness.sysfs import Machine
-from lolvit_benchmarks.harness.system_monitor import Watch
-from lolvit_benchmarks.harness.timing import Recording, Side
+from lolvit_benchmarks.harness.system_monitor import Machine, SystemMonitor
+from lolvit_benchmarks.harness.timing import Recording, Runnable
 
 PROFILE = Profile("quick", blocks=2, rounds=2, burst=3, seconds=1e6, warm_up_runs=2, warm_up_s=0)
 
 
 class Bench:
-    """Sides that take a known time by a clock of their own, and a log of their runs."""
+    """Models that take a known time by a clock of their own, and a log of their runs."""
 
     def __init__(self, **microseconds: float) -> None:
         self.now, self.log = 0, []
-        self.sides = [Side(name, self._runner(name, us)) for name, us in microseconds.items()]
+        self.runnables = [
+            Runnable(name, self._runner(name, us)) for name, us in microseconds.items()
+        ]
 
     def _runner(self, name: str, microseconds: float):
         def run() -> None:
@@ -33,8 +34,8 @@ class Bench:
 
     def measure(self, profile: Profile = PROFILE, recording: Recording | None = None) -> Recording:
         recording = recording if recording is not None else Recording()
-        watch = Watch(Machine(), [0])
-        timing.measure(self.sides, profile, recording, watch, clock=lambda: self.now)
+        monitor = SystemMonitor(Machine(), [0])
+        timing.measure(self.runnables, profile, recording, monitor, clock=lambda: self.now)
         return recording
 
 
@@ -47,14 +48,14 @@ def test_every_recorded_run_has_its_time_block_round_and_place() -> None:
     assert samples.order[:12] == [3, 4, 5, 6, 7, 8, 12, 13, 14, 21, 22, 23]
 
 
-def test_sides_share_the_places_without_gap_or_overlap() -> None:
+def test_models_share_the_places_without_gap_or_overlap() -> None:
     recording = Bench(a=100.0, b=250.0, c=70.0).measure()
     places = [place for name in "abc" for place in recording.samples(name).order]
     assert sorted(places) == list(range(3 * 24))
 
 
 def test_slots_alternate_and_each_begins_with_runs_that_are_not_recorded() -> None:
-    """Five settling runs of a model of 10 ms, one of a model of 50 ms; bursts of three."""
+    """Five warm-up iterations of a model of 10 ms, one of a model of 50 ms; bursts of three."""
     bench = Bench(a=10_000.0, b=50_000.0)
     bench.measure()
     after_warm_up = "".join(bench.log[4:])
@@ -63,7 +64,7 @@ def test_slots_alternate_and_each_begins_with_runs_that_are_not_recorded() -> No
     assert after_warm_up == 2 * (there + back)
 
 
-def test_every_side_is_warmed_up_for_runs_and_time() -> None:
+def test_every_model_is_warmed_up_for_runs_and_time() -> None:
     bench = Bench(a=100.0)
     bench.measure(replace(PROFILE, warm_up_runs=3, warm_up_s=0.001))
     assert len(bench.log) - 4 * 2 * (20 + 3) == 10  # a millisecond of runs of 0.1 ms
@@ -76,7 +77,7 @@ def test_a_slow_model_gets_the_runs_that_its_time_allows() -> None:
     assert recording.complete
 
 
-def test_an_interruption_leaves_whole_rounds_of_both_sides() -> None:
+def test_an_interruption_leaves_whole_rounds_of_all_models() -> None:
     bench, runs = Bench(a=100.0, b=250.0), 0
 
     def interrupted() -> None:
@@ -85,7 +86,7 @@ def test_an_interruption_leaves_whole_rounds_of_both_sides() -> None:
         if runs == 100:  # each of its slots is of 23 runs
             raise KeyboardInterrupt
 
-    bench.sides.append(Side("c", interrupted))
+    bench.runnables.append(Runnable("c", interrupted))
     recording = Recording()
     with pytest.raises(KeyboardInterrupt):
         bench.measure(recording=recording)
@@ -96,8 +97,8 @@ def test_an_interruption_leaves_whole_rounds_of_both_sides() -> None:
 
 def test_garbage_is_not_collected_while_timing_and_is_again_afterwards() -> None:
     states = []
-    side = Side("a", lambda: states.append(gc.isenabled()))
-    timing.measure([side], PROFILE, Recording(), Watch(Machine(), [0]))
+    one = Runnable("a", lambda: states.append(gc.isenabled()))
+    timing.measure([one], PROFILE, Recording(), SystemMonitor(Machine(), [0]))
     assert states[PROFILE.warm_up_runs :].count(True) == 0
     assert gc.isenabled()
 
@@ -108,20 +109,20 @@ def test_garbage_collection_is_restored_after_a_failure() -> None:
             raise OSError
 
     with pytest.raises(OSError):  # noqa: PT011
-        timing.measure([Side("a", fail)], PROFILE, Recording(), Watch(Machine(), [0]))
+        timing.measure([Runnable("a", fail)], PROFILE, Recording(), SystemMonitor(Machine(), [0]))
     assert gc.isenabled()
 
 
 def test_the_machine_is_read_around_every_block() -> None:
-    watch = Watch(Machine(), [0])
-    timing.measure([Side("a", lambda: None)], PROFILE, Recording(), watch)
-    assert len(watch.readings) == PROFILE.blocks + 1
+    monitor = SystemMonitor(Machine(), [0])
+    timing.measure([Runnable("a", lambda: None)], PROFILE, Recording(), monitor)
+    assert len(monitor.readings) == PROFILE.blocks + 1
 
 
-def test_two_sides_of_one_name_are_refused() -> None:
-    side = Side("a", lambda: None)
-    with pytest.raises(ValueError, match="one name"):
-        timing.measure([side, side], PROFILE, Recording(), Watch(Machine(), [0]))
+def test_two_models_of_one_name_are_refused() -> None:
+    one = Runnable("a", lambda: None)
+    with pytest.raises(ValueError, match="names must differ"):
+        timing.measure([one, one], PROFILE, Recording(), SystemMonitor(Machine(), [0]))
 
 
 def test_measuring_loads_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""Profiles of real sessions, the roof, and how both are told."""
+"""Profiles of real sessions, the roofline, and how both are reported."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from onnx import helper
 from rich.console import Console
 
 from lolvit.errors import DeviceError
-from lolvit_benchmarks.profiling.common import worker as profile_ops
+from lolvit_benchmarks.profiling import worker as profile_ops
 from lolvit_benchmarks.profiling.onnx_layers import Layer
 from lolvit_benchmarks.profiling.openvino import follow
 from lolvit_benchmarks.profiling.operations import NO_STAGE, Recorded, summarise
 from lolvit_benchmarks.profiling.ort import recorded, runs_of
-from lolvit_benchmarks.profiling.roofline import measure_roof
-from lolvit_benchmarks.profiling.worker import Subject, collect, record
+from lolvit_benchmarks.profiling.roofline import measure_roofline
+from lolvit_benchmarks.profiling.worker import Profiled, collect, record
+from lolvit_benchmarks.reporting.grids import kind_rows, operations
 from lolvit_benchmarks.reporting.html import as_html
-from lolvit_benchmarks.reporting.operations import grids, kind_rows
 from lolvit_benchmarks.reporting.table import as_markdown, show
-from lolvit_benchmarks.results.document import Document, Result
+from lolvit_benchmarks.results.document import (
+    Document,
+    KindTime,
+    Load,
+    OperationProfile,
+    Result,
+    Roofline,
+    StageTime,
+)
 from lolvit_benchmarks.results.files import read_result, save
-from lolvit_benchmarks.results.profile import KindTime, Load, OperationProfile, Roof, StageTime
 from tests.benchmarks import documents, tiny
 from tests.benchmarks.test_operations import layer, operation
 from tests.conftest import Run
@@ -37,13 +44,13 @@ MACS = FIRST + (LAYERS - 1) * OTHERS + HEAD
 
 
 @pytest.fixture(scope="module", params=["ort", "openvino"])
-def told(request: pytest.FixtureRequest, slow: Path, image: np.ndarray) -> Recorded:
-    """What a runtime told of the larger small model."""
+def found(request: pytest.FixtureRequest, slow: Path, image: np.ndarray) -> Recorded:
+    """What a profiler recorded of the larger small model."""
     return record(request.param, slow, tiny.artifact_of(slow), 1, image)
 
 
-def test_a_real_profile_has_the_models_stages_and_all_its_multiply_adds(told: Recorded) -> None:
-    profile = summarise(told, median_ms=told.run_ms, roof=50)
+def test_a_real_profile_has_the_models_stages_and_all_its_multiply_adds(found: Recorded) -> None:
+    profile = summarise(found, median_ms=found.run_ms, roofline=50)
     macs = {time.stage: time.macs for time in profile.stages}
     assert {stage: macs[stage] for stage in macs if stage != NO_STAGE} == {
         "stem": FIRST,
@@ -58,9 +65,9 @@ def test_a_real_profile_has_the_models_stages_and_all_its_multiply_adds(told: Re
     assert 0 <= profile.without_macs_share < 1
 
 
-def test_operations_take_no_longer_than_the_run_that_they_are_part_of(told: Recorded) -> None:
-    assert told.runs >= 20
-    assert 0 < sum(one.ms for one in told.operations) <= 1.05 * told.run_ms
+def test_operations_take_no_longer_than_the_run_that_they_are_part_of(found: Recorded) -> None:
+    assert found.runs >= 20
+    assert 0 < sum(one.ms for one in found.operations) <= 1.05 * found.run_ms
 
 
 def event(name: str, us: int, kind: str = "Conv", cat: str = "Node") -> dict[str, object]:
@@ -84,9 +91,9 @@ def test_slow_runs_do_not_count_and_a_change_of_layout_is_placed_by_its_values()
     layers = [layer("a.b/conv", 100)]
     nodes = [helper.make_node("ReorderOutput", ["x"], ["a.b/conv"], name="ReorderOutput_token_3")]
     runs = [run(us) for us in (10, 400, 20, 900, 800, 700, 600, 500)]
-    told = recorded(runs, layers, nodes)
-    assert told.run_ms == pytest.approx((12 + 22) / 2)
-    assert [(one.kind, one.ms, one.path, one.layers) for one in told.operations] == [
+    found = recorded(runs, layers, nodes)
+    assert found.run_ms == pytest.approx((12 + 22) / 2)
+    assert [(one.kind, one.ms, one.path, one.layers) for one in found.operations] == [
         ("Conv", 15, "a.b", ("a.b/conv",)),
         ("ReorderOutput", 1, "a.b", ()),
     ]
@@ -98,52 +105,56 @@ def test_a_layer_of_openvinos_own_is_placed_with_the_one_before_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def roof() -> Roof:
-    """The roof of ONNX Runtime here."""
-    return measure_roof("ort", 1)
+def roofline() -> Roofline:
+    """The roofline of ONNX Runtime here."""
+    return measure_roofline("ort", 1)
 
 
-def test_the_roof_is_the_larger_rate_of_two_loads(roof: Roof) -> None:
-    rates = {load.name: load.gmacs_per_s for load in roof.loads}
+def test_the_roofline_is_the_larger_rate_of_two_loads(roofline: Roofline) -> None:
+    rates = {load.name: load.gmacs_per_s for load in roofline.loads}
     assert rates.keys() == {"matmul", "convolutions"}
-    assert roof.gmacs_per_s == rates[roof.by] == max(rates.values())
-    assert 0.5 < roof.gmacs_per_s < 1000
-    for load in roof.loads:
+    assert roofline.gmacs_per_s == rates[roofline.by] == max(rates.values())
+    assert 0.5 < roofline.gmacs_per_s < 1000
+    for load in roofline.loads:
         assert load.gmacs_per_s == pytest.approx(load.macs / load.median_ms / 1e6)
 
 
-def subject(folder: Path, image: np.ndarray) -> Subject:
-    return Subject("tiny", folder, tiny.artifact_of(folder), image, MACS)
+def profiled_model(folder: Path, image: np.ndarray) -> Profiled:
+    return Profiled("tiny", folder, tiny.artifact_of(folder), image, MACS)
 
 
-def test_a_runtime_that_does_not_tell_is_said_in_words(slow: Path, image: np.ndarray) -> None:
-    found = collect("litert", 1, [subject(slow, image)], say=lambda line: None)
-    assert found.notes == ["No profile: LiteRT does not tell the time of single operations here."]
-    assert found.roof is None and found.of("tiny", 1.0) is None
+def test_a_runtime_that_does_not_report_is_noted(slow: Path, image: np.ndarray) -> None:
+    found = collect("litert", 1, [profiled_model(slow, image)], say=lambda line: None)
+    assert found.notes == ["No profile: litert does not report the time of single operations here."]
+    assert found.roofline is None and found.of("tiny", 1.0) is None
 
 
 def test_a_profile_that_fails_is_noted_and_what_was_measured_stands(
-    fast: Path, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roof: Roof
+    fast: Path,
+    image: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    roofline: Roofline,
 ) -> None:
-    monkeypatch.setattr(profile_ops, "measure_roof", lambda runtime, threads: roof)
+    monkeypatch.setattr(profile_ops, "measure_roofline", lambda runtime, threads: roofline)
     folder = tiny.make_folder(tmp_path / "broken", "broken")
     content = (fast / tiny.artifact_of(fast).path).read_bytes()
     tiny.add_artifact(folder, "fp32", tiny.with_unknown_operation(content))
-    found = collect("ort", 1, [subject(folder, image)], say=lambda line: None)
+    found = collect("ort", 1, [profiled_model(folder, image)], say=lambda line: None)
     (note,) = found.notes
     assert note.startswith("No whole profile: ") and "NoSuchOperation" in note
     assert found.of("tiny", 1.0) is None
 
 
-def test_a_roof_that_fails_is_noted(
+def test_a_roofline_that_fails_is_noted(
     slow: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(runtime: str, threads: int) -> Roof:
-        raise DeviceError("roof of ort crashed with SIGSEGV")
+    def crash(runtime: str, threads: int) -> Roofline:
+        raise DeviceError("roofline of ort crashed with SIGSEGV")
 
-    monkeypatch.setattr(profile_ops, "measure_roof", crash)
-    found = collect("ort", 1, [subject(slow, image)], say=lambda line: None)
-    assert found.notes == ["No whole profile: roof of ort crashed with SIGSEGV"]
+    monkeypatch.setattr(profile_ops, "measure_roofline", crash)
+    found = collect("ort", 1, [profiled_model(slow, image)], say=lambda line: None)
+    assert found.notes == ["No whole profile: roofline of ort crashed with SIGSEGV"]
 
 
 def test_bench_adds_profiles_to_its_document_and_says_what_does_not_fit(
@@ -154,20 +165,23 @@ def test_bench_adds_profiles_to_its_document_and_says_what_does_not_fit(
                       "--profile-ops", "--json", "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
-    assert result["b"]["profile"]["macs"] == MACS
-    assert [time["stage"] for time in result["a"]["profile"]["stages"]][:2] == ["stem", "stages.0"]
-    rate = MACS / result["b"]["median_ms"] / 1e6
-    assert result["b"]["profile"]["gmacs_per_s"] == pytest.approx(rate)
-    assert result["roof"]["by"] in ("matmul", "convolutions")
+    assert result["baseline"]["operation_profile"]["macs"] == MACS
+    assert [time["stage"] for time in result["candidate"]["operation_profile"]["stages"]][:2] == [
+        "stem",
+        "stages.0",
+    ]
+    rate = MACS / result["baseline"]["median_ms"] / 1e6
+    assert result["baseline"]["operation_profile"]["gmacs_per_s"] == pytest.approx(rate)
+    assert result["roofline"]["by"] in ("matmul", "convolutions")
     assert any("slow: " in note and "its manifest says 10.0 M" in note for note in result["notes"])
     assert "slow by stage, ort fp32, 1 thread" in done.stderr
-    assert read_result(tmp_path / "result.json").results[0].a.profile is not None
+    assert read_result(tmp_path / "result.json").results[0].candidate.operation_profile is not None
 
 
 def profile(name: str) -> OperationProfile:
     return OperationProfile(
         runs=100, run_ms=4.0, operations_ms=3.0, macs=150_000_000, without_macs_share=0.25,
-        gmacs_per_s=50.0, roof_share=0.6,
+        gmacs_per_s=50.0, roofline_share=0.6,
         operations=(
             KindTime(kind=f"Conv of {name}", calls=30, ms=2.25, share=0.75, macs=150_000_000),
             KindTime(kind="Concat", calls=8, ms=0.75, share=0.25, macs=0),
@@ -184,9 +198,9 @@ def profiled() -> Result:
     load = Load(name="matmul", what="one product", macs=10, median_ms=1.0, gmacs_per_s=83.0)
     return result.model_copy(
         update={
-            "a": result.a.model_copy(update={"profile": profile("a")}),
-            "b": result.b.model_copy(update={"profile": profile("b")}),
-            "roof": Roof(gmacs_per_s=83.0, by="matmul", loads=(load,)),
+            "candidate": result.candidate.model_copy(update={"operation_profile": profile("a")}),
+            "baseline": result.baseline.model_copy(update={"operation_profile": profile("b")}),
+            "roofline": Roofline(gmacs_per_s=83.0, by="matmul", loads=(load,)),
         }
     )
 
@@ -197,37 +211,42 @@ def terminal(document: Document) -> str:
     return out.export_text()
 
 
-def test_terminal_markdown_and_page_all_tell_stages_rate_and_roof() -> None:
+def test_terminal_markdown_and_page_all_report_stages_rate_and_roof() -> None:
     document = documents.document(profiled())
     for text in (terminal(document), as_markdown([document]), as_html([document])):
         assert "lolvit_x by stage, ort fp32, 1 thread" in text
         assert "Conv of b" in text and "75.0" in text
-        assert "50 GMAC/s, 60% of the roof of 83 (one product: 83)" in text
+        assert "50 GMAC/s, 60% of the roofline of 83 (one product: 83)" in text
         assert "25% of the time goes to operations that are not multiply-adds" in text
         assert "a run took 4.00 ms, of which 3.00 in operations" in text
     page = as_html([document])
     assert "Where the time goes" in page and 'aria-label="time by stage' in page
 
 
-def test_without_profiles_nothing_is_said_of_them() -> None:
+def test_without_profiles_nothing_is_shown_of_them() -> None:
     document = documents.document()
-    assert grids(document.results) == []
+    assert operations(document.results) == []
     for text in (terminal(document), as_markdown([document]), as_html([document])):
-        assert "by stage" not in text and "roof" not in text
+        assert "by stage" not in text and "roofline" not in text
 
 
 def test_a_profile_that_took_much_longer_than_the_timed_runs_is_read_with_care() -> None:
     result = profiled()
     slow = profile("b").model_copy(update={"operations_ms": 40.0})
-    shown = [(result.b, "3.00"), (result.b.model_copy(update={"profile": slow}), "40.0")]
-    notes = [grids([result.model_copy(update={"b": side})])[2].note for side, _ in shown]
+    shown = [
+        (result.baseline, "3.00"),
+        (result.baseline.model_copy(update={"operation_profile": slow}), "40.0"),
+    ]
+    notes = [operations([result.model_copy(update={"baseline": one})])[2].note for one, _ in shown]
     assert ["much longer than when it was timed" in note for note in notes] == [False, True]
 
 
-def test_two_results_that_share_a_model_tell_its_profile_once() -> None:
+def test_two_results_that_share_a_model_report_its_profile_once() -> None:
     first = profiled()
-    other = first.model_copy(update={"b": first.b.model_copy(update={"model": "other"})})
-    titles = [grid.title.split(" by ")[0] for grid in grids([first, other])]
+    other = first.model_copy(
+        update={"baseline": first.baseline.model_copy(update={"model": "other"})}
+    )
+    titles = [grid.title.split(" by ")[0] for grid in operations([first, other])]
     assert titles == ["lolvit_x", "lolvit_x", "mobilevit_xs", "mobilevit_xs", "other", "other"]
 
 
@@ -245,10 +264,14 @@ def test_a_document_from_before_profiles_is_read(tmp_path: Path) -> None:
     save(documents.document(), path)
     content = json.loads(path.read_text())
     for result in content["results"]:
-        del result["roof"], result["a"]["profile"], result["b"]["profile"]
+        del (
+            result["roofline"],
+            result["candidate"]["operation_profile"],
+            result["baseline"]["operation_profile"],
+        )
     path.write_text(json.dumps(content))
     (result,) = read_result(path).results
-    assert result.roof is None and result.a.profile is None
+    assert result.roofline is None and result.candidate.operation_profile is None
 
 
 def test_layers_of_a_file_know_who_reads_them(slow: Path) -> None:

@@ -1,0 +1,190 @@
+"""Benchmark cases that this process measures itself: all models of a run in one runtime, with one
+precision and number of threads, interleaved.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
+
+from lolvit.errors import DeviceError, LolvitError
+from lolvit_benchmarks.analysis import quality
+from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.backends.backend import Job, Keeper, Listener, Models
+from lolvit_benchmarks.harness import timing
+from lolvit_benchmarks.harness.candidates import (
+    COMPARISON,
+    Configuration,
+    InspectedCandidate,
+    Outcome,
+    failure_of,
+    inspect_candidates,
+)
+from lolvit_benchmarks.harness.prepare import Photo, Prepared
+from lolvit_benchmarks.harness.schedule import Profile
+from lolvit_benchmarks.harness.system_monitor import (
+    Machine,
+    SystemMonitor,
+    available_cores,
+    pinned,
+)
+from lolvit_benchmarks.harness.timing import Curve, Progress, Recording, Runnable, sustain
+from lolvit_benchmarks.profiling.worker import Profiled, Profiles, collect
+from lolvit_benchmarks.results import document as result
+from lolvit_benchmarks.results.document import DeviceInfo
+from lolvit_runtimes.session import Array, open_session
+
+
+@dataclass(frozen=True)
+class LocalDevice:
+    """A device that this process measures: its own processor or, with `info`, an accelerator of
+    this machine, described from a candidate's inspection. `pin` keeps the process on as many cores
+    as there are threads."""
+
+    id: str = "host"
+    info: Callable[[InspectedCandidate], DeviceInfo] | None = None
+    pin: bool = True
+
+    def compare(self, job: Job, keeper: Keeper, listener: Listener) -> None:
+        """As `Device.compare`: each configuration is one benchmark case."""
+        for models, configuration in itertools.product(job.groups, job.configurations):
+            case = BenchmarkCase(configuration, device=self.id, info=self.info, pin=self.pin)
+            _run(case, models, job, keeper, listener)
+
+
+def _run(case: BenchmarkCase, models: Models, job: Job, keeper: Keeper, listener: Listener) -> None:
+    configuration, failures = case.configuration, []
+    try:
+        case.prepare(models, job.photo, listener.say)
+        listener.say(
+            f"{configuration.runtime} {configuration.precision}, threads: {configuration.threads}"
+        )
+        case.measure(job.profile, Machine(), listener.progress, job.sustain_s, listener.say)
+        if job.profile_ops:
+            case.profile_operations(listener.say)
+    except DeviceError as error:
+        failures.append(failure_of(configuration, case.device, error))
+    finally:  # what was measured before a failure, or Ctrl-C, is kept
+        failures += [
+            failure_of(configuration, case.device, error, model) for model, error in case.dropped
+        ]
+        keeper.keep(results=case.results(), failures=failures)
+
+
+@dataclass
+class BenchmarkCase:
+    """One benchmark case from its preparation to its results, which can be asked for after an
+    interruption too. `info` describes a device other than this machine's processor."""
+
+    configuration: Configuration
+    device: str = "host"
+    info: Callable[[InspectedCandidate], DeviceInfo] | None = None
+    pin: bool = True
+    candidates: list[InspectedCandidate] = field(default_factory=list)
+    dropped: list[tuple[str, LolvitError]] = field(default_factory=list)
+    recording: Recording = field(default_factory=Recording)
+    cores: list[int] | None = None
+    monitor: SystemMonitor | None = None
+    conditions: quality.Conditions | None = None
+    profiles: Profiles = field(default_factory=Profiles)
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+    def prepare(
+        self, models: Sequence[tuple[str, Prepared]], photo: Photo, say: Callable[[str], None]
+    ) -> None:
+        """Inspect every model's artifacts, each in a process of its own. Of several baselines,
+        those that fail are left out, in `dropped`.
+
+        Raises:
+            UserError: an artifact is missing or changed, or its activations are denormal.
+            DeviceError: the runtime failed to open one, or crashed on it.
+        """
+        for number, (name, prepared) in enumerate(models):
+            say(f"{self.configuration.runtime}: inspecting {name}")
+            try:
+                self.candidates += inspect_candidates(name, prepared, self.configuration, photo)
+            except LolvitError as error:
+                if number == 0 or len(models) <= COMPARISON:
+                    raise
+                self.dropped.append((name, error))
+        if len({one.model for one in self.candidates}) < COMPARISON:
+            first, why = self.dropped[0]
+            raise DeviceError(f"no model is left to compare with; {first}: {why.line()}")
+
+    def measure(
+        self,
+        profile: Profile,
+        machine: Machine,
+        progress: Progress,
+        sustain_s: float | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Time all candidates, interleaved; then, if `sustain_s` is given, run each for as many
+        seconds by itself.
+
+        Raises:
+            DeviceError: the runtime failed.
+        """
+        configuration = self.configuration
+        keep_to_cores = pinned(configuration.threads, machine) if self.pin else nullcontext(None)
+        with keep_to_cores as self.cores, self._sessions() as runnables:
+            self.monitor = SystemMonitor(machine, self.cores or available_cores())
+            try:
+                timing.measure(runnables, profile, self.recording, self.monitor, progress=progress)
+            finally:
+                interrupted = not self.recording.complete
+                self.conditions = self.monitor.conditions(interrupted=interrupted)
+            if sustain_s is not None:
+                for one in runnables:
+                    say(f"{configuration.runtime}: {one.name} without a pause for {sustain_s:g} s")
+                    self.curves[one.name] = sustain(one.run, sustain_s)
+
+    def profile_operations(self, say: Callable[[str], None]) -> None:
+        """Profile the operations of each candidate, in sessions that aren't timed."""
+        models = [
+            Profiled(
+                one.name, one.prepared.folder, one.artifact, one.image, one.prepared.manifest.macs
+            )
+            for one in self.candidates
+        ]
+        self.profiles = collect(self.configuration.runtime, self.configuration.threads, models, say)
+
+    @contextmanager
+    def _sessions(self) -> Iterator[list[Runnable]]:
+        """Open a session for each candidate, and close all in the end."""
+        runtime, threads = self.configuration.runtime, self.configuration.threads
+        with ExitStack() as stack:
+            runnables = []
+            for one in self.candidates:
+                path = one.prepared.folder / one.artifact.path
+                session = open_session(runtime, path, one.artifact, threads=threads)
+                stack.enter_context(closing(session))
+                inputs: dict[str, Array] = {one.artifact.image.name: one.image}
+                runnables.append(Runnable(one.name, partial(session.run, inputs)))
+            yield runnables
+
+    def results(self) -> list[result.Result]:
+        """Return the first model against each other one; nothing where no round was finished."""
+        if self.monitor is None or self.conditions is None or not self.recording.rounds:
+            return []
+        profiles = {
+            one.name: self.profiles.of(one.name, stats.median(self.recording.samples(one.name).ms))
+            for one in self.candidates
+        }
+        return Outcome(
+            self.configuration,
+            self.candidates,
+            self.recording,
+            self.conditions,
+            device=self.device,
+            device_info=self.info(self.candidates[0]) if self.info else None,
+            readings=[result.Reading(**asdict(reading)) for reading in self.monitor.readings],
+            cores=self.cores,
+            profiles={name: found for name, found in profiles.items() if found is not None},
+            roofline=self.profiles.roofline,
+            curves=self.curves,
+            notes=tuple(self.profiles.notes),
+        ).results()

@@ -1,1 +1,0 @@
-"""Backends that run in this process, on this machine's processors."""

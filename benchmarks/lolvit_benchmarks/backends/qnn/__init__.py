@@ -1,1 +1,0 @@
-"""Qualcomm's estimates of a model on its chips: nothing is run there."""
