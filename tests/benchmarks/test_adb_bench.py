@@ -1,5 +1,5 @@
-"""`lolvit bench --device adb:SERIAL` with the real adb client and simulated phones that really run
-what they are given."""
+"""`lolvit bench --device adb:SERIAL` with the real adb client and simulated phones that really
+run the artifacts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _only(document: Document) -> Result:
     return found
 
 
-def test_what_is_pushed_run_and_pulled_is_the_model(
+def test_the_model_is_pushed_run_and_its_result_pulled(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach()
@@ -88,10 +88,10 @@ def test_what_is_pushed_run_and_pulled_is_the_model(
 
 
 @pytest.mark.slow
-def test_a_lost_cable_is_one_line_and_the_same_command_goes_on(
+def test_a_lost_cable_is_one_line_and_the_same_command_resumes(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
-    phone, serial = attach(lose_at=4)  # a look, two blocks, and in the third
+    phone, serial = attach(lose_at=4)  # calibration, two blocks, and in the third
     command = _arguments(models, tmp_path / "out", serial)
     done = run_lolvit(*command)
     assert done.returncode == 3
@@ -103,7 +103,7 @@ def test_a_lost_cable_is_one_line_and_the_same_command_goes_on(
     phone.faults, phone.runs = Faults(), 0
     again = run_lolvit(*command)
     assert again.returncode == 0, again.stderr
-    assert "2 of 4 blocks are there from an earlier run" in again.stderr
+    assert "resuming after 2 of 4 blocks of an earlier run" in again.stderr
     assert phone.runs == 2
     whole = _only(read_result(tmp_path / "out" / "result.json"))
     runs = len(partial.a.samples)
@@ -112,29 +112,29 @@ def test_a_lost_cable_is_one_line_and_the_same_command_goes_on(
     assert_as_before(phone)
 
 
-def test_garbage_is_one_line_and_a_phone_as_before(
+def test_garbage_is_one_line_and_the_phone_is_restored(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach(garbage=True)
     done = run_lolvit(*_arguments(models, tmp_path, serial))
     assert done.returncode == 3
-    assert "the app's answer can't be used: its recording is no JSON" in _line(done)
+    assert "the app's answer is invalid: its recording is not JSON" in _line(done)
     assert_as_before(phone)
 
 
-def test_overheating_is_one_line_and_a_reason_of_what_was_measured(
+def test_overheating_is_one_line_and_a_reason_in_the_result(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach(hot_after=3)
     done = run_lolvit(*_arguments(models, tmp_path, serial))
     assert done.returncode == 3
-    assert "the phone has 48 °C, over 37 °C" in _line(done)
+    assert "the phone is at 48 °C, above the limit of 37 °C" in _line(done)
     verdict = _only(read_result(tmp_path / "result.json")).verdict
     assert {"temperature", "thermal", "interrupted"} <= {reason.code for reason in verdict.reasons}
     assert_as_before(phone)
 
 
-def test_a_full_phone_is_one_line_for_the_user_and_as_before(
+def test_a_full_storage_is_a_user_error_and_the_phone_is_restored(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach(free_kb=10)
@@ -158,7 +158,7 @@ def test_two_phones_are_measured_at_once_and_one_that_fails_does_not_end_the_oth
     assert_as_before(bad)
 
 
-def test_ctrl_c_puts_the_phone_back_and_keeps_what_was_measured(
+def test_ctrl_c_restores_the_phone_and_keeps_finished_blocks(
     attach: Attach, models: Models, tmp_path: Path
 ) -> None:
     phone, serial = attach()
@@ -189,11 +189,11 @@ def test_a_changed_artifact_is_measured_from_the_start(
     phone.faults, phone.runs = Faults(lose_at=1), 0
     done = run_lolvit(*_arguments((models[1], models[0]), tmp_path, serial))
     assert done.returncode == 3
-    assert "from an earlier run" not in done.stderr
+    assert "of an earlier run" not in done.stderr
     assert part.exists()
 
 
-def test_a_program_of_the_users_is_pushed_called_and_read(
+def test_a_benchmark_program_is_pushed_called_and_parsed(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach()
@@ -215,10 +215,10 @@ def test_a_program_of_the_users_is_pushed_called_and_read(
     [
         ({"installed": False}, 2, "the app org.lolvit.demo is not installed"),
         ({"settings": {"global/low_power": "1"}}, 2, "battery saver is on"),
-        ({"temperature_c": 39.0}, 3, "the phone has 39 °C, over 37 °C"),
+        ({"temperature_c": 39.0}, 3, "the phone is at 39 °C, above the limit of 37 °C"),
     ],
 )
-def test_a_phone_that_is_not_fit_is_refused_before_anything_is_pushed(
+def test_a_phone_that_is_not_ready_is_rejected_before_anything_is_pushed(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run,
     change: dict[str, object], code: int, what: str,
 ) -> None:  # fmt: skip
@@ -232,7 +232,7 @@ def test_a_phone_that_is_not_fit_is_refused_before_anything_is_pushed(
     assert "global/stay_on_while_plugged_in" not in phone.settings
 
 
-def test_without_adb_the_line_says_what_adds_it(
+def test_without_adb_the_error_names_the_package(
     models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     empty = tmp_path / "bin"

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from android_build.benchmark_requests import RUNS, entrant_of, packaged_artifacts
+from android_build.benchmark_requests import RUNS, candidate_of, packaged_artifacts
 from android_build.project import Build
 from lolvit.errors import GateFailedError
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.backends.android.contract import (
+    DeviceFacts,
     DeviceRecording,
     DeviceRequest,
-    Facts,
-    why_not_answer,
+    find_mismatch,
 )
 from lolvit_benchmarks.results.files import read_result
 
@@ -47,7 +47,7 @@ def _recording(build: Build, run: str) -> dict[str, object]:
     request = DeviceRequest.model_validate_json(asked)
     answer = (build.directory / "bench" / f"{run}.recording.json").read_bytes()
     recording = DeviceRecording.model_validate_json(answer)
-    wrong = why_not_answer(recording, request, hashlib.sha256(asked).hexdigest())
+    wrong = find_mismatch(recording, request, hashlib.sha256(asked).hexdigest())
     if wrong is not None:
         raise GateFailedError(f"the recording of {request.runtime} {wrong}")
     worst = _largest_difference(build, request.runtime, recording)
@@ -66,8 +66,8 @@ def _largest_difference(build: Build, runtime: str, recording: DeviceRecording) 
     models = sorted(path.parent for path in build.assets.glob("lolvit/*/manifest.json"))
     worst = 0.0
     for model, artifact in packaged_artifacts(runtime, models):
-        expected = entrant_of(build.fixtures / "bench" / "files", model, artifact).logits
-        got = np.asarray(recording.entrant(model.name).logits)
+        expected = candidate_of(build.fixtures / "bench" / "files", model, artifact).logits
+        got = np.asarray(recording.candidate(model.name).logits)
         worst = max(worst, float(np.abs(got - expected).max()))
     return worst
 
@@ -75,7 +75,7 @@ def _largest_difference(build: Build, runtime: str, recording: DeviceRecording) 
 def _facts(path: Path) -> dict[str, object]:
     """Check all but the folder, which is a desktop's here and none that a phone has."""
     told = json.loads(path.read_bytes())
-    facts = Facts.model_validate(told | {"folder": _PHONE_FOLDER})
+    facts = DeviceFacts.model_validate(told | {"folder": _PHONE_FOLDER})
     return {"harness": "facts taken", "runtimes": dict(facts.runtimes)}
 
 

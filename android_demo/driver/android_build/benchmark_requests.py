@@ -15,7 +15,7 @@ from lolvit.manifest import Artifact, check_artifact, read_manifest
 from lolvit_benchmarks.backends.android.contract import (
     RUNTIMES,
     DeviceRequest,
-    RequestEntrant,
+    RequestCandidate,
     RequestFile,
     RequestSlot,
 )
@@ -27,10 +27,10 @@ RUNS = {"litert": "0123456789abcdef", "ort": "fedcba9876543210"}
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Candidate:
     """A packaged model as the harness hands it to the app, and Python's logits."""
 
-    request: RequestEntrant
+    request: RequestCandidate
     logits: np.ndarray
 
 
@@ -47,12 +47,14 @@ def write_requests(folder: Path, models: list[Path]) -> None:
 def request_of(files: Path, runtime: str, models: list[Path]) -> DeviceRequest:
     """Return a request that measures all models, their files put into `files`."""
     found = packaged_artifacts(runtime, models)
-    entrants = tuple(entrant_of(files, model, artifact).request for model, artifact in found)
-    there = [RequestSlot(entrant=e.name, settling=1, burst=n + 2) for n, e in enumerate(entrants)]
+    candidates = tuple(candidate_of(files, model, artifact).request for model, artifact in found)
+    there = [
+        RequestSlot(candidate=c.name, warm_up_runs=1, burst=n + 2) for n, c in enumerate(candidates)
+    ]
     return DeviceRequest(
         runtime=runtime,
         threads=1,
-        entrants=entrants,
+        candidates=candidates,
         warm_up_runs=2,
         warm_up_s=0.05,
         slots=(*there, *reversed(there)),
@@ -67,12 +69,12 @@ def packaged_artifacts(runtime: str, models: list[Path]) -> Iterator[tuple[Path,
             yield model, artifact
 
 
-def entrant_of(files: Path, model: Path, artifact: Artifact) -> Entrant:
+def candidate_of(files: Path, model: Path, artifact: Artifact) -> Candidate:
     """Put an artifact and its input into `files`; return what is asked of it."""
     path = check_artifact(model, artifact)
     image = prepare_input(open_photo(None), read_manifest(model).preprocess, artifact)
     data = image.astype("<f4").tobytes()
-    request = RequestEntrant(
+    request = RequestCandidate(
         name=model.name,
         artifact=_file(files, path.suffix, path.read_bytes()),
         format=artifact.format,  # type: ignore[arg-type]
@@ -84,7 +86,7 @@ def entrant_of(files: Path, model: Path, artifact: Artifact) -> Entrant:
     session = open_session(runtime, path, artifact)
     logits = np.ravel(session.run(image))
     session.close()
-    return Entrant(request, logits)
+    return Candidate(request, logits)
 
 
 def _file(files: Path, suffix: str, content: bytes) -> RequestFile:
