@@ -16,14 +16,14 @@ from typing import IO, Any
 
 import pytest
 
-from lolvit_benchmarks.backends.browser import chromium, packages
+from lolvit_benchmarks.backends.browser import chromium, install
 
 needs_chromium = pytest.mark.skipif(
     chromium.find() is None, reason=f"no Chromium found; {chromium.INSTALL_HINT}"
 )
 needs_runtimes = pytest.mark.skipif(
-    not packages.is_installed(),
-    reason=f"the browser's runtimes are not installed; run: {packages.SETUP_COMMAND}",
+    not install.is_installed(),
+    reason=f"the browser's runtimes are not installed; run: {install.SETUP_COMMAND}",
 )
 
 
