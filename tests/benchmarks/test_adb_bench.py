@@ -10,14 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from lolvit_benchmarks.results.document import Document, Result
 from lolvit_benchmarks.results.files import read_result
-from tests.benchmarks.adb_daemon.fixtures import Attach, assert_as_before
-from tests.benchmarks.adb_daemon.phone import Faults
+from tests.benchmarks.adb_daemon.fixtures import (
+    Attach,
+    assert_as_before,
+    attaching,
+    environment,
+)
+from tests.benchmarks.adb_daemon.phone import Faults, Phone
 from tests.conftest import Run
 
 # Prints what TensorFlow Lite's benchmark_model does. Its runs go through the artifact's bytes: what
@@ -87,29 +94,72 @@ def test_the_model_is_pushed_run_and_its_result_pulled(
     assert_as_before(phone)
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """A run whose cable was lost in its third block; tests go on in copies of its folder."""
+
+    phone: Phone
+    serial: str
+    folder: Path
+    env: dict[str, str]
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    adb_server: str, fast: Path, slow: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Interrupted]:
+    folder = tmp_path_factory.mktemp("interrupted")
+    env = os.environ | environment(folder)
+    with attaching(adb_server, folder) as new:
+        phone, serial = new(lose_at=4)  # calibration, two blocks, and in the third
+        command = [
+            sys.executable,
+            "-m",
+            "lolvit",
+            *_arguments((fast, slow), folder / "out", serial),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        assert_as_before(phone)
+        yield Interrupted(phone, serial, folder / "out", env, done)
+
+
 @pytest.mark.slow
 def test_a_lost_cable_is_one_line_and_the_same_command_resumes(
-    attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
+    interrupted: Interrupted, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
-    phone, serial = attach(lose_at=4)  # calibration, two blocks, and in the third
-    command = _arguments(models, tmp_path / "out", serial)
-    done = run_lolvit(*command)
-    assert done.returncode == 3
-    assert "the phone was lost" in _line(done)
-    partial = _only(read_result(tmp_path / "out" / "result.json"))
+    assert interrupted.done.returncode == 3
+    assert "the phone was lost" in _line(interrupted.done)
+    partial = _only(read_result(interrupted.folder / "result.json"))
     assert "interrupted" in {reason.code for reason in partial.verdict.reasons}
-    assert_as_before(phone)
 
+    phone, out = interrupted.phone, tmp_path / "out"
     phone.faults, phone.runs = Faults(), 0
-    again = run_lolvit(*command)
+    shutil.copytree(interrupted.folder, out)
+    again = run_lolvit(*_arguments(models, out, interrupted.serial), env=interrupted.env)
     assert again.returncode == 0, again.stderr
     assert "resuming after 2 of 4 blocks of an earlier run" in again.stderr
     assert phone.runs == 2
-    whole = _only(read_result(tmp_path / "out" / "result.json"))
+    whole = _only(read_result(out / "result.json"))
     runs = len(partial.a.samples)
     assert whole.a.samples[:runs] == partial.a.samples
     assert len(whole.a.samples) == 2 * runs
     assert_as_before(phone)
+
+
+@pytest.mark.slow
+def test_a_changed_artifact_is_measured_from_the_start(
+    interrupted: Interrupted, models: Models, tmp_path: Path, run_lolvit: Run
+) -> None:
+    phone, out = interrupted.phone, tmp_path / "out"
+    phone.faults, phone.runs = Faults(lose_at=1), 0
+    shutil.copytree(interrupted.folder, out)
+    (part,) = (out / "parts").iterdir()
+    swapped = _arguments((models[1], models[0]), out, interrupted.serial)
+    done = run_lolvit(*swapped, env=interrupted.env)
+    assert done.returncode == 3
+    assert "of an earlier run" not in done.stderr
+    assert part.exists()
 
 
 def test_garbage_is_one_line_and_the_phone_is_restored(
@@ -177,20 +227,6 @@ def test_ctrl_c_restores_the_phone_and_keeps_finished_blocks(
     assert read_result(tmp_path / "result.json").state == "interrupted"
     assert phone.stopped_apps == ["org.lolvit.demo"]
     assert_as_before(phone)
-
-
-@pytest.mark.slow
-def test_a_changed_artifact_is_measured_from_the_start(
-    attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
-) -> None:
-    phone, serial = attach(lose_at=3)
-    assert run_lolvit(*_arguments(models, tmp_path, serial)).returncode == 3
-    (part,) = (tmp_path / "parts").iterdir()
-    phone.faults, phone.runs = Faults(lose_at=1), 0
-    done = run_lolvit(*_arguments((models[1], models[0]), tmp_path, serial))
-    assert done.returncode == 3
-    assert "of an earlier run" not in done.stderr
-    assert part.exists()
 
 
 def test_a_benchmark_program_is_pushed_called_and_parsed(

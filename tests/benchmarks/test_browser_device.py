@@ -69,9 +69,9 @@ def test_one_command_measures_in_wasm_with_and_without_threads(measured: dict[st
 @needs_runtimes
 @pytest.mark.slow
 def test_webgpu_is_measured_and_a_software_gpu_is_marked(
-    fast: Path, slow: Path, tmp_path: Path
+    fast: Path, smallest: Path, tmp_path: Path
 ) -> None:
-    (result,) = measure(fast, slow, tmp_path, "--runtime", "ort-web-webgpu")["results"]
+    (result,) = measure(smallest, fast, tmp_path, "--runtime", "ort-web-webgpu")["results"]
     assert result["device_info"]["software"] is not chromium.has_gpu()
     assert result["a"]["options"]["execution_provider"] == "webgpu"
     if not chromium.has_gpu():

@@ -64,7 +64,7 @@ def registry(archives: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Ite
     )
     monkeypatch.setattr(install, "PACKAGES", pinned)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
 

@@ -24,7 +24,7 @@ from lolvit_benchmarks.backends.browser.site import (
 from lolvit_benchmarks.harness.inputs import default_photo
 from lolvit_benchmarks.harness.prepare import open_folder
 from lolvit_runtimes.predict import Wish, open_classifier
-from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
+from tests.benchmarks.chromium_page import Browser, Page, needs_chromium, needs_runtimes
 
 SMALLEST_CONTRAST = 4.5  # WCAG 2.2, level AA, text
 MANIFESTS = Path(__file__).parents[1] / "fixtures"
@@ -38,12 +38,12 @@ CHOOSE_PHOTO = """(async () => {
 
 
 @pytest.fixture(scope="module")
-def page(fast: Path) -> Iterator[Page]:
+def page(chromium_browser: Browser, fast: Path) -> Iterator[Page]:
     """The page without a measurement, with one model and a photo; no runtime is needed to look."""
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
     files["photo.png"] = default_photo()
-    with serving(Site(files, no_measurement), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         yield page
 
@@ -97,12 +97,12 @@ def test_every_control_has_a_name_and_results_are_announced(page: Page) -> None:
 
 
 @needs_chromium
-def test_the_tabs_are_walked_with_the_arrows(fast: Path) -> None:
+def test_the_tabs_are_walked_with_the_arrows(chromium_browser: Browser, fast: Path) -> None:
     """With a measurement to wait for, both tabs are there."""
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
     files["job.json"] = files["job.json"].replace(b'"cases": []', b'"cases": [{"candidates": []}]')  # type: ignore[union-attr]
-    with serving(Site(files, no_measurement), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.until("!document.getElementById('start').hidden")
         page.evaluate("document.getElementById('tab-bench').focus()")
@@ -118,13 +118,13 @@ def test_the_tabs_are_walked_with_the_arrows(fast: Path) -> None:
 
 @needs_chromium
 @needs_runtimes
-def test_a_photo_gets_the_classes_that_python_finds(fast: Path) -> None:
+def test_a_photo_gets_the_classes_that_python_finds(chromium_browser: Browser, fast: Path) -> None:
     """Through the page's own controls, in onnxruntime-web."""
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
     files["photo.png"] = default_photo()
     expected = open_classifier(fast, Wish(runtime="ort")).rank(default_photo(), 5)
-    with serving(Site(files, no_measurement), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.evaluate(CHOOSE_PHOTO)
         page.until("!document.getElementById('ranking-place').hidden")
@@ -140,11 +140,12 @@ def test_a_photo_gets_the_classes_that_python_finds(fast: Path) -> None:
 
 @needs_chromium
 @needs_runtimes
-def test_the_camera_is_classified_until_it_is_stopped(fast: Path) -> None:
+def test_the_camera_is_classified_until_it_is_stopped(
+    chromium_browser: Browser, fast: Path
+) -> None:
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
-    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    with serving(Site(files, no_measurement), Address()) as url, opened_page(*flags) as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.evaluate("document.getElementById('camera').click()")
         page.until("!document.getElementById('ranking-place').hidden")
@@ -156,7 +157,9 @@ def test_the_camera_is_classified_until_it_is_stopped(fast: Path) -> None:
 
 
 @needs_chromium
-def test_without_a_secure_context_the_page_names_what_needs_one(fast: Path) -> None:
+def test_without_a_secure_context_the_page_names_what_needs_one(
+    chromium_browser: Browser, fast: Path
+) -> None:
     """As another machine of the network sees it by plain http."""
     try:
         host = lan_address()
@@ -164,7 +167,10 @@ def test_without_a_secure_context_the_page_names_what_needs_one(fast: Path) -> N
         pytest.skip(error.line())
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
-    with serving(Site(files, no_measurement), Address(host)) as url, opened_page() as page:
+    with (
+        serving(Site(files, no_measurement), Address(host)) as url,
+        chromium_browser.page() as page,
+    ):
         page.open(url)
         assert "no threads: not a secure context" in page.evaluate("document.body.innerText")
         for runtime, threads in (("ort-web-wasm", 2), ("litert-web-webgpu", 1)):
@@ -192,13 +198,15 @@ def test_an_undecodable_photo_is_a_message_on_the_page(page: Page) -> None:
 
 @needs_chromium
 @pytest.mark.parametrize("task", ["tensors", "detection"])
-def test_an_unsupported_task_is_a_message_on_the_page(fast: Path, task: str) -> None:
+def test_an_unsupported_task_is_a_message_on_the_page(
+    chromium_browser: Browser, fast: Path, task: str
+) -> None:
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
     manifest = json.loads((MANIFESTS / "manifest-2.json").read_text())
     files["models/0/manifest.json"] = json.dumps(manifest | {"task": task}).encode()
     files["photo.png"] = default_photo()
-    with serving(Site(files, no_measurement), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.evaluate(CHOOSE_PHOTO)
         status = "document.getElementById('classify-status').textContent"

@@ -20,7 +20,7 @@ from lolvit_benchmarks.harness.inputs import default_photo
 from lolvit_benchmarks.harness.prepare import open_folder
 from lolvit_runtimes.photos import load_encoded
 from lolvit_runtimes.preprocessing import resized_size, to_input, to_pixels
-from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
+from tests.benchmarks.chromium_page import Browser, Page, needs_chromium
 
 pytestmark = needs_chromium
 
@@ -83,12 +83,12 @@ PHOTOS = _photos()
 
 
 @pytest.fixture(scope="module")
-def page(fast: Path) -> Iterator[Page]:
+def page(chromium_browser: Browser, fast: Path) -> Iterator[Page]:
     """The page, with the photos beside it."""
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
     files |= {f"photos/{number}": data for number, data in enumerate(PHOTOS.values())}
-    with serving(Site(files, no_measurement), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         yield page
 
