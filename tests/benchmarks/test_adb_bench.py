@@ -221,9 +221,9 @@ def test_ctrl_c_restores_the_phone_and_keeps_finished_blocks(
     while phone.runs < 3 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
     assert read_result(tmp_path / "result.json").state == "interrupted"
     assert phone.stopped_apps == ["org.lolvit.demo"]
     assert_as_before(phone)

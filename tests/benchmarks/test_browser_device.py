@@ -110,7 +110,7 @@ def waiting(
         for line in process.stderr:
             if (found := re.search(r"http://127\.0\.0\.1:\d+/\S+/", line)) is not None:
                 return process, found[0]
-        raise AssertionError("no address was said")
+        raise AssertionError("no address was printed")
 
     yield start
     for process in started:
@@ -134,16 +134,16 @@ def test_a_second_page_is_rejected_and_ctrl_c_keeps_finished_blocks(
     waiting: Callable[[], tuple[subprocess.Popen[str], str]], tmp_path: Path
 ) -> None:
     process, url = waiting()
-    said = "document.getElementById('status').textContent"
+    status = "document.getElementById('status').textContent"
     with opened_page() as page, opened_page() as second:
         measuring(page, url)
         second.open(url)
         second.until("!document.getElementById('start').hidden")
         second.evaluate("document.getElementById('start').click()")
-        second.until(f"{said} === 'Stopped: another page is measuring'")
+        second.until(f"{status} === 'Stopped: another page is measuring'")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 128 + signal.SIGINT
-        page.until(f"{said}.startsWith('Stopped:')", 30)
+        page.until(f"{status}.startsWith('Stopped:')", 30)
     document = read_result(tmp_path / "result.json")
     assert document.state == "interrupted"
     (result,) = document.results

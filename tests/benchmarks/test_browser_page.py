@@ -192,8 +192,8 @@ def test_an_undecodable_photo_is_a_message_on_the_page(page: Page) -> None:
           input.dispatchEvent(new Event("change"));
         })()"""
     )
-    said = "document.getElementById('classify-status').textContent"
-    page.until(f'{said} === "letter.txt: this browser can\'t decode that photo"')
+    status = "document.getElementById('classify-status').textContent"
+    page.until(f'{status} === "letter.txt: this browser can\'t decode that photo"')
 
 
 @needs_chromium

@@ -1,5 +1,5 @@
-"""The app's side of docs/android-benchmark.md, played on this machine: what is pushed is really
-opened, run and timed."""
+"""A simulation of the app's side of docs/android-benchmark.md: artifacts are really loaded, run and
+timed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def digest(path: Path) -> str:
 
 
 def instrument(phone: Phone, extras: dict[str, str], out: Callable[[str], None]) -> dict[str, str]:
-    """Do what the entry point is asked, and return its results."""
+    """Execute an action of the instrumentation; return its results."""
     folder = phone.path(FOLDER)
     if extras["action"] == "prepare":
         (folder / "files").mkdir(parents=True, exist_ok=True)
@@ -51,12 +51,12 @@ def _measured(
     request: dict[str, Any], data: bytes, out: Callable[[str], None], folder: Path
 ) -> bytes:
     with ExitStack() as stack:
-        entrants, runs = [], {}
+        candidates, runs = [], {}
         for asked in request["entrants"]:
             seen, session, image = _open(asked, request, folder / "files")
             stack.enter_context(closing(session))
             runs[asked["name"]] = lambda session=session, image=image: session.run(image)
-            entrants.append(seen)
+            candidates.append(seen)
         slots = []
         for number, slot in enumerate(request["slots"]):
             run = runs[slot["entrant"]]
@@ -69,7 +69,7 @@ def _measured(
         "schema_version": 1, "kind": "lolvit-device-recording",
         "request_sha256": hashlib.sha256(data).hexdigest(),
         "runtime_version": "1", "app_version": VERSION, "cpuset": "/top-app",
-        "entrants": entrants, "slots": slots,
+        "entrants": candidates, "slots": slots,
     }  # fmt: skip
     return json.dumps(recording).encode()
 
@@ -101,7 +101,7 @@ def _open(
 
 
 def _artifact(asked: dict[str, Any], path: Path) -> Artifact:
-    """Return what the runtimes of this machine want to know; of shapes they read the file's."""
+    """Return the manifest entry that the runtimes need; they read shapes from the file."""
     spec = {"shape": asked["shape"], "dtype": asked["dtype"]}
     return Artifact(
         path=path.name, format=asked["format"], precision="fp32",
