@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -99,6 +99,7 @@ def serving(site: Site, address: Address) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+            server.end_idle_connections()
 
 
 def lan_address() -> str:
@@ -150,7 +151,15 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *arguments: Any) -> None:
         self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._open: set[socket.socket] = set()
         super().__init__(*arguments)
+
+    def end_idle_connections(self) -> None:
+        """End the threads of connections that browsers keep open; answers under way are sent."""
+        for request in list(self._open):
+            with suppress(OSError):
+                # Not the method of SSLSocket, which would also end the encryption.
+                socket.socket.shutdown(request, socket.SHUT_RD)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._slots.acquire(blocking=False):
@@ -159,9 +168,11 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._open.discard(request)
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
