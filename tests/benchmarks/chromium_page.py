@@ -1,4 +1,4 @@
-"""A page in a headless Chromium, driven by DevTools through a pipe: no driver is needed."""
+"""Pages in a headless Chromium, driven by DevTools through a pipe: no driver is needed."""
 
 from __future__ import annotations
 
@@ -16,33 +16,36 @@ from typing import IO, Any
 
 import pytest
 
-from lolvit_benchmarks.backends.browser import chromium, packages
+from lolvit_benchmarks.backends.browser import chromium, install
 
 needs_chromium = pytest.mark.skipif(
     chromium.find() is None, reason=f"no Chromium found; {chromium.INSTALL_HINT}"
 )
 needs_runtimes = pytest.mark.skipif(
-    not packages.is_installed(),
-    reason=f"the browser's runtimes are not installed; run: {packages.SETUP_COMMAND}",
+    not install.is_installed(),
+    reason=f"the browser's runtimes are not installed; run: {install.SETUP_COMMAND}",
 )
 
 
-class Page:
-    """One tab. `Runtime.evaluate` runs JavaScript in it, awaits what it promises and gives JSON."""
+class Browser:
+    """A running Chromium, by its DevTools pipe."""
 
     def __init__(self, write: IO[bytes], read: IO[bytes]) -> None:
-        self._write, self._read, self._number, self._session = write, read, 0, ""
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        self.send("Page.bringToFront")  # keys go to a page that is in front
+        self._write, self._read, self._number = write, read, 0
 
-    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and return its result."""
+    @contextmanager
+    def page(self) -> Iterator[Page]:
+        """Open a tab while the block runs."""
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        yield Page(self, target)
+        self.send("Target.closeTarget", targetId=target)
+
+    def send(self, method: str, session: str = "", **parameters: Any) -> dict[str, Any]:
+        """Send a command, of a session or of the browser, and return its result."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
+        if session:
+            message["sessionId"] = session
         self._write.write(json.dumps(message).encode() + b"\0")
         self._write.flush()
         while True:
@@ -60,13 +63,27 @@ class Page:
         answer: dict[str, Any] = json.loads(parts)
         return answer
 
+
+class Page:
+    """One tab. `Runtime.evaluate` runs JavaScript in it, awaits promises and returns JSON."""
+
+    def __init__(self, browser: Browser, target: str) -> None:
+        self._browser = browser
+        attached = browser.send("Target.attachToTarget", targetId=target, flatten=True)
+        self._session: str = attached["sessionId"]
+        self.send("Page.bringToFront")  # which keyboard events need
+
+    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command to the tab and return its result."""
+        return self._browser.send(method, self._session, **parameters)
+
     def open(self, url: str) -> None:
-        """Open an address, and wait until the page has begun."""
+        """Open an address, and wait until the page has started."""
         self.send("Page.navigate", url=url)
         self.until("document.readyState === 'complete' && 'lolvit' in window")
 
     def evaluate(self, script: str) -> Any:
-        """Return what an expression, or the promise that it gives, comes to."""
+        """Return the value of an expression, or of its promise."""
         answer = self.send(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
@@ -77,7 +94,7 @@ class Page:
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            # A page that is navigating forgets what it was asked: ask for now alone.
+            # A navigation discards pending evaluations: poll.
             if self.evaluate(f"Boolean({condition})"):
                 return
             time.sleep(0.05)
@@ -96,13 +113,20 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
 
     def screenshot(self) -> bytes:
-        """Return what is seen, as PNG."""
+        """Return a screenshot as PNG."""
         return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
 
 
 @contextmanager
 def opened_page(*flags: str) -> Iterator[Page]:
-    """Give a page of a Chromium of its own."""
+    """Open a page in a new Chromium."""
+    with opened_browser(*flags) as browser, browser.page() as page:
+        yield page
+
+
+@contextmanager
+def opened_browser(*flags: str) -> Iterator[Browser]:
+    """Start a Chromium while the block runs."""
     program = chromium.find()
     assert program is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -119,6 +143,6 @@ def opened_page(*flags: str) -> Iterator[Page]:
         os.close(theirs[1])
         try:
             with os.fdopen(own[1], "wb") as write, os.fdopen(theirs[0], "rb") as read:
-                yield Page(write, read)
+                yield Browser(write, read)
         finally:
             chromium.end(process)

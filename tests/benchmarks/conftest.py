@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from lolvit_benchmarks.results.document import Document
 from tests.benchmarks import documents, tiny
 from tests.benchmarks.adb_daemon.fixtures import adb_server, attach
+from tests.benchmarks.chromium_page import Browser, opened_browser
 
 __all__ = ["adb_server", "attach"]
 
@@ -25,6 +27,22 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a model with sixteen times the multiply-adds."""
     folder = tmp_path_factory.mktemp("models") / "slow"
     return tiny.make_folder(folder, "slow", layers=5, width=48)
+
+
+@pytest.fixture(scope="session")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a model that even a GPU in software runs in milliseconds."""
+    folder = tmp_path_factory.mktemp("models") / "smallest"
+    return tiny.make_folder(folder, "smallest", layers=1, width=8)
+
+
+@pytest.fixture(scope="session")
+def chromium_browser() -> Iterator[Browser]:
+    """A Chromium with a fake camera, for all tests that open a page."""
+    with opened_browser(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

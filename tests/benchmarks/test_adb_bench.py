@@ -1,5 +1,5 @@
-"""`lolvit bench --device adb:SERIAL` with the real adb client and simulated phones that really run
-what they are given."""
+"""`lolvit bench --device adb:SERIAL` with the real adb client and simulated phones that really
+run the artifacts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from lolvit_benchmarks.results.document import Document, Result
 from lolvit_benchmarks.results.files import read_result
-from tests.benchmarks.adb_daemon.fixtures import Attach, assert_as_before
-from tests.benchmarks.adb_daemon.phone import Faults
+from tests.benchmarks.adb_daemon.fixtures import (
+    Attach,
+    assert_as_before,
+    attaching,
+    environment,
+)
+from tests.benchmarks.adb_daemon.phone import Faults, Phone
 from tests.conftest import Run
 
 # Prints what TensorFlow Lite's benchmark_model does. Its runs go through the artifact's bytes: what
@@ -45,7 +52,7 @@ def models(fast: Path, slow: Path) -> Models:
 def _arguments(models: Models, out: Path, *serials: str) -> list[str]:
     devices = ",".join(f"adb:{serial}" for serial in serials)
     return ["bench", str(models[0]), "--against", str(models[1]), "--device", devices, "--runtime",
-            "ort", "--profile", "quick", "--out", str(out), "--cool-down-limit", "0"]  # fmt: skip
+            "ort", "--profile", "quick", "--out", str(out), "--cool-down-timeout", "0"]  # fmt: skip
 
 
 def _line(done: subprocess.CompletedProcess[str]) -> str:
@@ -60,7 +67,7 @@ def _only(document: Document) -> Result:
     return found
 
 
-def test_what_is_pushed_run_and_pulled_is_the_model(
+def test_the_model_is_pushed_run_and_its_result_pulled(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach()
@@ -87,54 +94,97 @@ def test_what_is_pushed_run_and_pulled_is_the_model(
     assert_as_before(phone)
 
 
-@pytest.mark.slow
-def test_a_lost_cable_is_one_line_and_the_same_command_goes_on(
-    attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
-) -> None:
-    phone, serial = attach(lose_at=4)  # a look, two blocks, and in the third
-    command = _arguments(models, tmp_path / "out", serial)
-    done = run_lolvit(*command)
-    assert done.returncode == 3
-    assert "the phone was lost" in _line(done)
-    partial = _only(read_result(tmp_path / "out" / "result.json"))
-    assert "interrupted" in {reason.code for reason in partial.quality.reasons}
-    assert_as_before(phone)
+@dataclass(frozen=True)
+class Interrupted:
+    """A run whose cable was lost in its third block; tests go on in copies of its folder."""
 
+    phone: Phone
+    serial: str
+    folder: Path
+    env: dict[str, str]
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    adb_server: str, fast: Path, slow: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Interrupted]:
+    folder = tmp_path_factory.mktemp("interrupted")
+    env = os.environ | environment(folder)
+    with attaching(adb_server, folder) as new:
+        phone, serial = new(lose_at=4)  # calibration, two blocks, and in the third
+        command = [
+            sys.executable,
+            "-m",
+            "lolvit",
+            *_arguments((fast, slow), folder / "out", serial),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        assert_as_before(phone)
+        yield Interrupted(phone, serial, folder / "out", env, done)
+
+
+@pytest.mark.slow
+def test_a_lost_cable_is_one_line_and_the_same_command_resumes(
+    interrupted: Interrupted, models: Models, tmp_path: Path, run_lolvit: Run
+) -> None:
+    assert interrupted.done.returncode == 3
+    assert "the phone was lost" in _line(interrupted.done)
+    partial = _only(read_result(interrupted.folder / "result.json"))
+    assert "interrupted" in {reason.code for reason in partial.quality.reasons}
+
+    phone, out = interrupted.phone, tmp_path / "out"
     phone.faults, phone.runs = Faults(), 0
-    again = run_lolvit(*command)
+    shutil.copytree(interrupted.folder, out)
+    again = run_lolvit(*_arguments(models, out, interrupted.serial), env=interrupted.env)
     assert again.returncode == 0, again.stderr
-    assert "2 of 4 blocks are there from an earlier run" in again.stderr
+    assert "resuming after 2 of 4 blocks of an earlier run" in again.stderr
     assert phone.runs == 2
-    whole = _only(read_result(tmp_path / "out" / "result.json"))
+    whole = _only(read_result(out / "result.json"))
     runs = len(partial.candidate.samples)
     assert whole.candidate.samples[:runs] == partial.candidate.samples
     assert len(whole.candidate.samples) == 2 * runs
     assert_as_before(phone)
 
 
-def test_garbage_is_one_line_and_a_phone_as_before(
+@pytest.mark.slow
+def test_a_changed_artifact_is_measured_from_the_start(
+    interrupted: Interrupted, models: Models, tmp_path: Path, run_lolvit: Run
+) -> None:
+    phone, out = interrupted.phone, tmp_path / "out"
+    phone.faults, phone.runs = Faults(lose_at=1), 0
+    shutil.copytree(interrupted.folder, out)
+    (part,) = (out / "parts").iterdir()
+    swapped = _arguments((models[1], models[0]), out, interrupted.serial)
+    done = run_lolvit(*swapped, env=interrupted.env)
+    assert done.returncode == 3
+    assert "of an earlier run" not in done.stderr
+    assert part.exists()
+
+
+def test_garbage_is_one_line_and_the_phone_is_restored(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach(garbage=True)
     done = run_lolvit(*_arguments(models, tmp_path, serial))
     assert done.returncode == 3
-    assert "the app's answer can't be used: its recording is no JSON" in _line(done)
+    assert "the app's answer is invalid: its recording is not JSON" in _line(done)
     assert_as_before(phone)
 
 
-def test_overheating_is_one_line_and_a_reason_of_what_was_measured(
+def test_overheating_is_one_line_and_a_reason_in_the_result(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach(hot_after=3)
     done = run_lolvit(*_arguments(models, tmp_path, serial))
     assert done.returncode == 3
-    assert "the phone has 48 °C, over 37 °C" in _line(done)
+    assert "the phone is at 48 °C, above the limit of 37 °C" in _line(done)
     quality = _only(read_result(tmp_path / "result.json")).quality
     assert {"temperature", "thermal", "interrupted"} <= {reason.code for reason in quality.reasons}
     assert_as_before(phone)
 
 
-def test_a_full_phone_is_one_line_for_the_user_and_as_before(
+def test_a_full_storage_is_a_user_error_and_the_phone_is_restored(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach(free_kb=10)
@@ -158,7 +208,7 @@ def test_two_phones_are_measured_at_once_and_one_that_fails_does_not_end_the_oth
     assert_as_before(bad)
 
 
-def test_ctrl_c_puts_the_phone_back_and_keeps_what_was_measured(
+def test_ctrl_c_restores_the_phone_and_keeps_finished_blocks(
     attach: Attach, models: Models, tmp_path: Path
 ) -> None:
     phone, serial = attach()
@@ -171,29 +221,15 @@ def test_ctrl_c_puts_the_phone_back_and_keeps_what_was_measured(
     while phone.runs < 3 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
     assert read_result(tmp_path / "result.json").state == "interrupted"
     assert phone.stopped_apps == ["org.lolvit.demo"]
     assert_as_before(phone)
 
 
-@pytest.mark.slow
-def test_a_changed_artifact_is_measured_from_the_start(
-    attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
-) -> None:
-    phone, serial = attach(lose_at=3)
-    assert run_lolvit(*_arguments(models, tmp_path, serial)).returncode == 3
-    (part,) = (tmp_path / "parts").iterdir()
-    phone.faults, phone.runs = Faults(lose_at=1), 0
-    done = run_lolvit(*_arguments((models[1], models[0]), tmp_path, serial))
-    assert done.returncode == 3
-    assert "from an earlier run" not in done.stderr
-    assert part.exists()
-
-
-def test_a_program_of_the_users_is_pushed_called_and_read(
+def test_a_benchmark_program_is_pushed_called_and_parsed(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     phone, serial = attach()
@@ -215,10 +251,10 @@ def test_a_program_of_the_users_is_pushed_called_and_read(
     [
         ({"installed": False}, 2, "the app org.lolvit.demo is not installed"),
         ({"settings": {"global/low_power": "1"}}, 2, "battery saver is on"),
-        ({"temperature_c": 39.0}, 3, "the phone has 39 °C, over 37 °C"),
+        ({"temperature_c": 39.0}, 3, "the phone is at 39 °C, above the limit of 37 °C"),
     ],
 )
-def test_a_phone_that_is_not_fit_is_refused_before_anything_is_pushed(
+def test_a_phone_that_is_not_ready_is_rejected_before_anything_is_pushed(
     attach: Attach, models: Models, tmp_path: Path, run_lolvit: Run,
     change: dict[str, object], code: int, what: str,
 ) -> None:  # fmt: skip
@@ -232,7 +268,7 @@ def test_a_phone_that_is_not_fit_is_refused_before_anything_is_pushed(
     assert "global/stay_on_while_plugged_in" not in phone.settings
 
 
-def test_without_adb_the_line_says_what_adds_it(
+def test_without_adb_the_error_names_the_package(
     models: Models, tmp_path: Path, run_lolvit: Run
 ) -> None:
     empty = tmp_path / "bin"

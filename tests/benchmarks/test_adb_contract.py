@@ -1,4 +1,4 @@
-"""The contract with the app: published, and answers that break it are refused."""
+"""The contract with the app: its published schemas, and the rejection of answers that break it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from lolvit_benchmarks.backends.android import contract
 from lolvit_benchmarks.backends.android.contract import (
+    DeviceFacts,
     DeviceRecording,
     DeviceRequest,
-    Facts,
-    RequestEntrant,
+    RequestCandidate,
     RequestFile,
     RequestSlot,
-    why_not_answer,
+    find_mismatch,
 )
 from lolvit_benchmarks.backends.android.restore import SHELL_FOLDER, Changes
 
@@ -26,19 +26,19 @@ APP_FOLDER = "/storage/emulated/0/Android/data/org.lolvit.demo/files/bench"
 
 def _request() -> DeviceRequest:
     file = RequestFile(name=f"{DIGEST}.onnx", sha256=DIGEST, bytes=1)
-    entrant = RequestEntrant(name="a", artifact=file, format="onnx", input=file, shape=(1, 2),
+    candidate = RequestCandidate(name="a", artifact=file, format="onnx", input=file, shape=(1, 2),
                              dtype="float32")  # fmt: skip
-    slot = RequestSlot(entrant="a", settling=1, burst=2)
-    return DeviceRequest(runtime="ort", threads=1, entrants=(entrant,), warm_up_runs=1,
+    slot = RequestSlot(candidate="a", warm_up_runs=1, burst=2)
+    return DeviceRequest(runtime="ort", threads=1, candidates=(candidate,), warm_up_runs=1,
                          warm_up_s=0, slots=(slot, slot))  # fmt: skip
 
 
 def _answer(**changes: Any) -> DeviceRecording:
-    entrant = {"name": "a", "artifact_sha256": DIGEST, "load_ms": 1, "first_ms": 1, "run_ms": 1,
+    candidate = {"name": "a", "artifact_sha256": DIGEST, "load_ms": 1, "first_ms": 1, "run_ms": 1,
                "logits": [0.5]}  # fmt: skip
     slot = {"entrant": "a", "durations_ns": [5, 6]}
     fields = {"schema_version": 1, "kind": "lolvit-device-recording", "request_sha256": DIGEST,
-              "runtime_version": "1", "app_version": "1", "entrants": [entrant],
+              "runtime_version": "1", "app_version": "1", "entrants": [candidate],
               "slots": [slot, slot]}  # fmt: skip
     return DeviceRecording.model_validate(fields | changes)
 
@@ -50,8 +50,8 @@ def test_the_published_schemas_are_those_of_the_types() -> None:
         )
 
 
-def test_an_answer_that_fits_is_taken() -> None:
-    assert why_not_answer(_answer(), _request(), DIGEST) is None
+def test_the_answer_to_a_request_is_accepted() -> None:
+    assert find_mismatch(_answer(), _request(), DIGEST) is None
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_an_answer_that_fits_is_taken() -> None:
         ({"slots": [{"entrant": "b", "durations_ns": [5, 6]}] * 2}, "other runs"),
     ],
 )
-def test_an_answer_to_something_else_is_not_taken(changes: dict[str, Any], why: str) -> None:
-    assert why in (why_not_answer(_answer(**changes), _request(), DIGEST) or "")
+def test_the_answer_to_another_request_is_rejected(changes: dict[str, Any], why: str) -> None:
+    assert why in (find_mismatch(_answer(**changes), _request(), DIGEST) or "")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_answer_to_something_else_is_not_taken(changes: dict[str, Any], why: 
         {"entrants": [{"name": "a"}]},
     ],
 )
-def test_an_answer_of_another_form_is_refused(changes: dict[str, Any]) -> None:
+def test_an_answer_of_another_form_is_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         _answer(**changes)
 
@@ -92,7 +92,7 @@ def test_a_folder_that_is_not_the_apps_own_is_neither_used_nor_removed(folder: s
     facts = {"schema_version": 1, "kind": "lolvit-device-facts", "app_version": "1",
              "folder": folder, "runtimes": {}}  # fmt: skip
     with pytest.raises(ValidationError):
-        Facts.model_validate(facts)
+        DeviceFacts.model_validate(facts)
     with pytest.raises(ValidationError):
         Changes.model_validate({"folders": [folder]})
 

@@ -1,4 +1,4 @@
-"""Attached phones are listed with what they can tell, and why one can't be measured on."""
+"""Attached phones are listed with what they report, and with the reason why one is not ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lolvit_benchmarks.backends.registry import choose_devices
 from tests.benchmarks.adb_daemon.fixtures import Attach
 
 
-def test_a_phone_is_listed_with_what_it_tells(attach: Attach) -> None:
+def test_a_phone_is_listed_with_what_it_reports(attach: Attach) -> None:
     _, serial = attach()
     (status,) = list_devices()
     assert (status.id, status.kind, status.ready) == (f"adb:{serial}", "phone", True)
@@ -25,12 +25,12 @@ def test_listing_changes_nothing_on_a_phone(attach: Attach) -> None:
     assert (phone.settings, phone.awake, phone.pushed) == (before, False, [])
 
 
-def test_a_phone_without_the_app_can_run_programs_alone(attach: Attach) -> None:
+def test_a_phone_without_the_app_can_run_programs_only(attach: Attach) -> None:
     phone, _ = attach()
     phone.installed = False
     (status,) = list_devices()
     assert status.ready
-    assert "--binary alone" in status.reason
+    assert "--binary only" in status.reason
 
 
 def test_a_phone_that_prints_garbage_is_not_ready(attach: Attach) -> None:
@@ -54,13 +54,13 @@ def test_a_phone_that_was_lost_is_not_ready(attach: Attach) -> None:
     assert not any(status.ready for status in list_devices())
 
 
-def test_without_a_phone_the_line_says_how_to_attach_one(adb_server: str) -> None:
+def test_without_a_phone_the_reason_names_the_remedy(adb_server: str) -> None:
     (status,) = list_devices()
     assert not status.ready
     assert "USB debugging" in status.reason
 
 
-def test_without_adb_the_line_says_what_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_adb_the_reason_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     (status,) = list_devices()
     assert not status.ready

@@ -1,4 +1,4 @@
-"""A phone is put back as it was, by this run or by the next one."""
+"""A phone is restored, by this run or by the next one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import pytest
 
 from lolvit.errors import DeviceError, UserError
 from lolvit_benchmarks.backends.android.client import Adb
-from lolvit_benchmarks.backends.android.restore import SHELL_FOLDER, Journal, keep_awake, put_back
+from lolvit_benchmarks.backends.android.restore import (
+    SHELL_FOLDER,
+    Journal,
+    keep_awake,
+    restore_changes,
+)
 from tests.benchmarks.adb_daemon.fixtures import Attach, assert_as_before
 
 SETTING = "global/stay_on_while_plugged_in"
@@ -26,29 +31,29 @@ def test_setting_and_screen_are_as_before(
     keep_awake(adb, journal, awake)
     assert phone.settings[SETTING] == "7"
     assert phone.awake
-    put_back(adb, journal)
+    restore_changes(adb, journal)
     assert phone.settings == settings
     assert phone.awake == awake
     assert not journal.path.exists()
 
 
-def test_what_a_killed_run_left_is_put_back_by_the_next(attach: Attach, adb_server: str) -> None:
+def test_what_a_killed_run_changed_is_restored_by_the_next(attach: Attach, adb_server: str) -> None:
     phone, serial = attach()
     adb = Adb(serial, adb_server)
     keep_awake(adb, Journal(serial), awake=False)
-    Journal(serial).note(folders=(SHELL_FOLDER,))
+    Journal(serial).record(folders=(SHELL_FOLDER,))
     phone.path(SHELL_FOLDER).mkdir(parents=True)
-    put_back(adb, Journal(serial))
+    restore_changes(adb, Journal(serial))
     assert_as_before(phone)
 
 
-def test_what_is_not_put_back_stays_noted(attach: Attach, adb_server: str) -> None:
+def test_what_is_not_restored_stays_in_the_journal(attach: Attach, adb_server: str) -> None:
     phone, serial = attach()
     adb, journal = Adb(serial, adb_server), Journal(serial)
     keep_awake(adb, journal, awake=False)
     phone.cut_cable(for_good=True)
     with pytest.raises(DeviceError):
-        put_back(adb, journal)
+        restore_changes(adb, journal)
     assert journal.read().stay_on == "null"
     assert journal.read().woken
 
@@ -60,16 +65,16 @@ def test_a_setting_that_cannot_be_read_is_not_changed(attach: Attach, adb_server
     assert not phone.awake
 
 
-def test_a_damaged_note_is_one_line_that_names_it(attach: Attach) -> None:
+def test_a_damaged_journal_is_a_user_error_that_names_the_field(attach: Attach) -> None:
     _, serial = attach()
     journal = Journal(serial)
-    journal.note(woken=True)
+    journal.record(woken=True)
     journal.path.write_text('{"folders": ["/sdcard"]}')
     with pytest.raises(UserError, match="folders"):
         journal.read()
 
 
-def test_a_phone_that_another_run_measures_on_is_refused(attach: Attach) -> None:
+def test_a_phone_that_another_run_measures_on_is_rejected(attach: Attach) -> None:
     _, serial = attach()
     with Journal(serial).locked(), pytest.raises(UserError, match="another run"):
         Journal(serial).locked().__enter__()

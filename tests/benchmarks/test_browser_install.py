@@ -15,8 +15,8 @@ from threading import Thread
 import pytest
 
 from lolvit.errors import DeviceError, UserError
-from lolvit_benchmarks.backends.browser import install, packages
-from lolvit_benchmarks.backends.browser.packages import PACKAGES, Package
+from lolvit_benchmarks.backends.browser import install
+from lolvit_benchmarks.backends.browser.install import PACKAGES, Package
 
 
 def archive_of(package: Package) -> bytes:
@@ -62,10 +62,9 @@ def registry(archives: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Ite
         )
         for package in PACKAGES
     )
-    for module in (install, packages):
-        monkeypatch.setattr(module, "PACKAGES", pinned)
+    monkeypatch.setattr(install, "PACKAGES", pinned)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
 
@@ -75,7 +74,7 @@ def put(folder: Path, registry: str) -> Path:
 
 
 def test_exactly_the_files_that_the_page_uses_are_installed(registry: str, tmp_path: Path) -> None:
-    files = packages.installed(put(tmp_path / "browser", registry))
+    files = install.installed(put(tmp_path / "browser", registry))
     assert len(files) == sum(len(package.files) for package in PACKAGES)
     assert {path.name for path in (tmp_path / "browser").iterdir()} == {
         "onnxruntime-web", "@litertjs", "files.json",
@@ -86,7 +85,7 @@ def test_exactly_the_files_that_the_page_uses_are_installed(registry: str, tmp_p
     assert helper.resolve() == files["@litertjs/wasm-utils/dist/index.js"].resolve()
 
 
-def test_another_archive_than_the_pinned_one_is_not_unpacked(
+def test_an_archive_with_another_digest_is_not_unpacked(
     registry: str, archives: dict[str, bytes], tmp_path: Path
 ) -> None:
     path = f"/{PACKAGES[0].archive_path}"
@@ -103,10 +102,10 @@ def test_a_failed_installation_leaves_the_one_before_it(
     del archives[f"/{PACKAGES[1].archive_path}"]
     with pytest.raises(DeviceError, match=r"core-.*cannot be downloaded: Not Found"):
         put(folder, registry)
-    assert packages.installed(folder)
+    assert install.installed(folder)
 
 
-def test_a_registry_that_is_not_there_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_registry_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"cannot be downloaded: .*set npm_config_registry"):
         put(tmp_path / "browser", "http://127.0.0.1:9/")
 
@@ -114,13 +113,13 @@ def test_a_registry_that_is_not_there_is_reported_in_one_line(tmp_path: Path) ->
 def test_a_file_that_was_changed_is_not_served(registry: str, tmp_path: Path) -> None:
     folder = put(tmp_path / "browser", registry)
     (folder / PACKAGES[0].name / PACKAGES[0].files[0]).write_text("changed")
-    with pytest.raises(UserError, match=r"not as it was installed; run: lolvit browser-setup"):
-        packages.installed(folder)
+    with pytest.raises(UserError, match=r"not as it was installed; run: lolvit setup browser"):
+        install.installed(folder)
 
 
-def test_what_is_missing_names_the_command_that_adds_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not installed; run: lolvit browser-setup"):
-        packages.installed(tmp_path)
+def test_missing_packages_name_the_command_that_installs_them(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not installed; run: lolvit setup browser"):
+        install.installed(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["npm_config_registry", "NPM_CONFIG_REGISTRY"])

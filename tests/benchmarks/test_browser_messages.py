@@ -21,7 +21,7 @@ def test_garbage_is_answered_and_changes_nothing(body: bytes) -> None:
     exchange = Exchange([], PROFILES["quick"])
     status, answer = exchange.answer(body)
     assert status == HTTPStatus.BAD_REQUEST and answer["error"]
-    assert exchange.about is None and exchange.happened.empty()
+    assert exchange.about is None and exchange.events.empty()
 
 
 _JSON = st.recursive(
@@ -29,11 +29,11 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
     max_leaves=12,
 )
-_KINDS = st.sampled_from(["hello", "alive", "ready", "block", "failed", "bye"])
+_KINDS = st.sampled_from(["hello", "heartbeat", "ready", "block", "failed", "bye"])
 
 
-@given(_KINDS, st.dictionaries(st.sampled_from(["cell", "block", "sides", "rounds", "about", "done",
-       "planned", "what", "at_s", "clock_us", "runtime_version"]), _JSON))  # fmt: skip
+@given(_KINDS, st.dictionaries(st.sampled_from(["case", "block", "candidates", "rounds", "about",
+       "done", "planned", "reason", "at_s", "clock_us", "runtime_version"]), _JSON))  # fmt: skip
 def test_messages_with_garbage_inside_never_break_the_server(
     kind: str, content: dict[str, Any]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -11,29 +12,37 @@ import numpy as np
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.backends.browser.exchange import nothing_to_measure
+from lolvit_benchmarks.backends.browser.exchange import no_measurement
 from lolvit_benchmarks.backends.browser.server import Address, Site, lan_address, serving
 from lolvit_benchmarks.backends.browser.site import (
     PAGE,
-    Models,
+    ServedModels,
     job_files,
     page_files,
     runtime_files,
 )
 from lolvit_benchmarks.harness.prepare import default_photo, open_folder
 from lolvit_runtimes.predict import Wish, open_classifier
-from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
+from tests.benchmarks.chromium_page import Browser, Page, needs_chromium, needs_runtimes
 
 SMALLEST_CONTRAST = 4.5  # WCAG 2.2, level AA, text
+MANIFESTS = Path(__file__).parents[1] / "fixtures"
+CHOOSE_PHOTO = """(async () => {
+  const input = document.getElementById("photo");
+  const chosen = new DataTransfer();
+  chosen.items.add(new File([await (await fetch("photo.png")).blob()], "photo.png"));
+  input.files = chosen.files;
+  input.dispatchEvent(new Event("change"));
+})()"""
 
 
 @pytest.fixture(scope="module")
-def page(fast: Path) -> Iterator[Page]:
+def page(chromium_browser: Browser, fast: Path) -> Iterator[Page]:
     """The page without a measurement, with one model and a photo; no runtime is needed to look."""
-    models = Models([("fast", open_folder(fast))])
+    models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
     files["photo.png"] = default_photo()
-    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         yield page
 
@@ -87,12 +96,12 @@ def test_every_control_has_a_name_and_results_are_announced(page: Page) -> None:
 
 
 @needs_chromium
-def test_the_tabs_are_walked_with_the_arrows(fast: Path) -> None:
+def test_the_tabs_are_walked_with_the_arrows(chromium_browser: Browser, fast: Path) -> None:
     """With a measurement to wait for, both tabs are there."""
-    models = Models([("fast", open_folder(fast))])
+    models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
-    files["job.json"] = files["job.json"].replace(b'"cells": []', b'"cells": [{}]')  # type: ignore[union-attr]
-    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+    files["job.json"] = files["job.json"].replace(b'"cases": []', b'"cases": [{"candidates": []}]')  # type: ignore[union-attr]
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.until("!document.getElementById('start').hidden")
         page.evaluate("document.getElementById('tab-bench').focus()")
@@ -108,23 +117,15 @@ def test_the_tabs_are_walked_with_the_arrows(fast: Path) -> None:
 
 @needs_chromium
 @needs_runtimes
-def test_a_photo_gets_the_classes_that_python_finds(fast: Path) -> None:
+def test_a_photo_gets_the_classes_that_python_finds(chromium_browser: Browser, fast: Path) -> None:
     """Through the page's own controls, in onnxruntime-web."""
-    models = Models([("fast", open_folder(fast))])
+    models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
     files["photo.png"] = default_photo()
     expected = open_classifier(fast, Wish(runtime="ort")).rank(default_photo(), 5)
-    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
-        page.evaluate(
-            """(async () => {
-              const input = document.getElementById("photo");
-              const chosen = new DataTransfer();
-              chosen.items.add(new File([await (await fetch("photo.png")).blob()], "photo.png"));
-              input.files = chosen.files;
-              input.dispatchEvent(new Event("change"));
-            })()"""
-        )
+        page.evaluate(CHOOSE_PHOTO)
         page.until("!document.getElementById('ranking-place').hidden")
         rows = page.evaluate(
             "[...document.querySelectorAll('#ranking tr')].map((r) => r.innerText)"
@@ -138,11 +139,12 @@ def test_a_photo_gets_the_classes_that_python_finds(fast: Path) -> None:
 
 @needs_chromium
 @needs_runtimes
-def test_the_camera_is_classified_until_it_is_stopped(fast: Path) -> None:
-    models = Models([("fast", open_folder(fast))])
+def test_the_camera_is_classified_until_it_is_stopped(
+    chromium_browser: Browser, fast: Path
+) -> None:
+    models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
-    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page(*flags) as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.evaluate("document.getElementById('camera').click()")
         page.until("!document.getElementById('ranking-place').hidden")
@@ -154,27 +156,32 @@ def test_the_camera_is_classified_until_it_is_stopped(fast: Path) -> None:
 
 
 @needs_chromium
-def test_without_a_secure_context_the_page_says_what_needs_one(fast: Path) -> None:
+def test_without_a_secure_context_the_page_names_what_needs_one(
+    chromium_browser: Browser, fast: Path
+) -> None:
     """As another machine of the network sees it by plain http."""
     try:
         host = lan_address()
     except UserError as error:
         pytest.skip(error.line())
-    models = Models([("fast", open_folder(fast))])
+    models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
-    with serving(Site(files, nothing_to_measure), Address(host)) as url, opened_page() as page:
+    with (
+        serving(Site(files, no_measurement), Address(host)) as url,
+        chromium_browser.page() as page,
+    ):
         page.open(url)
         assert "no threads: not a secure context" in page.evaluate("document.body.innerText")
         for runtime, threads in (("ort-web-wasm", 2), ("litert-web-webgpu", 1)):
-            told = page.evaluate(
+            message = page.evaluate(
                 f"""import("./runtimes.js").then(({{ openRuntime }}) =>
                   openRuntime("{runtime}", {threads}, {{}})).catch((error) => error.message)"""
             )
-            assert "a secure context: open this page on localhost or by https" in told
+            assert "a secure context: open this page on localhost or by https" in message
 
 
 @needs_chromium
-def test_a_file_that_is_no_photo_is_reported_on_the_page(page: Page) -> None:
+def test_an_undecodable_photo_is_a_message_on_the_page(page: Page) -> None:
     page.evaluate(
         """(() => {
           const input = document.getElementById("photo");
@@ -184,5 +191,24 @@ def test_a_file_that_is_no_photo_is_reported_on_the_page(page: Page) -> None:
           input.dispatchEvent(new Event("change"));
         })()"""
     )
-    said = "document.getElementById('classify-status').textContent"
-    page.until(f'{said} === "letter.txt: this browser can\'t decode that photo"')
+    status = "document.getElementById('classify-status').textContent"
+    page.until(f'{status} === "letter.txt: this browser can\'t decode that photo"')
+
+
+@needs_chromium
+@pytest.mark.parametrize("task", ["tensors", "detection"])
+def test_an_unsupported_task_is_a_message_on_the_page(
+    chromium_browser: Browser, fast: Path, task: str
+) -> None:
+    models = ServedModels([("fast", open_folder(fast))])
+    files = page_files() | models.files() | job_files(models, [], None, None)
+    manifest = json.loads((MANIFESTS / "manifest-2.json").read_text())
+    files["models/0/manifest.json"] = json.dumps(manifest | {"task": task}).encode()
+    files["photo.png"] = default_photo()
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
+        page.open(url)
+        page.evaluate(CHOOSE_PHOTO)
+        status = "document.getElementById('classify-status').textContent"
+        page.until(f'{status}.startsWith("this page can\'t run the task")')
+        expected = f'this page can\'t run the task "{task}"; it supports classification'
+        assert page.evaluate(status) == expected

@@ -12,25 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lolvit.manifest import Preprocessing, TensorSpec
-from lolvit_benchmarks.backends.browser.exchange import nothing_to_measure
+from lolvit.manifest import Preprocess, TensorSpec
+from lolvit_benchmarks.backends.browser.exchange import no_measurement
 from lolvit_benchmarks.backends.browser.server import Address, Site, serving
-from lolvit_benchmarks.backends.browser.site import Models, job_files, page_files
+from lolvit_benchmarks.backends.browser.site import ServedModels, job_files, page_files
 from lolvit_benchmarks.harness.prepare import default_photo, open_folder
 from lolvit_runtimes.photos import load_encoded
 from lolvit_runtimes.preprocessing import resized_size, to_input, to_pixels
-from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
+from tests.benchmarks.chromium_page import Browser, Page, needs_chromium
 
 pytestmark = needs_chromium
 
 ORIENTATION = 274
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 PREPROCESSES = {
-    "square": Preprocessing(size=(256, 256), crop_pct=1.0, **_IMAGENET),
-    "wide": Preprocessing(size=(192, 320), crop_pct=0.9, **_IMAGENET),
-    "bilinear": Preprocessing(
-        size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET
-    ),
+    "square": Preprocess(size=(256, 256), crop_pct=1.0, **_IMAGENET),
+    "wide": Preprocess(size=(192, 320), crop_pct=0.9, **_IMAGENET),
+    "bilinear": Preprocess(size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET),
 }
 
 
@@ -84,25 +82,26 @@ PHOTOS = _photos()
 
 
 @pytest.fixture(scope="module")
-def page(fast: Path) -> Iterator[Page]:
+def page(chromium_browser: Browser, fast: Path) -> Iterator[Page]:
     """The page, with the photos beside it."""
-    models = Models([("fast", open_folder(fast))])
+    models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | models.files() | job_files(models, [], None, None)
     files |= {f"photos/{number}": data for number, data in enumerate(PHOTOS.values())}
-    with serving(Site(files, nothing_to_measure), Address()) as url, opened_page() as page:
+    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         yield page
 
 
-def seen_by(page: Page, name: str, preprocessing: Preprocessing) -> np.ndarray:
+def pixels_of_page(page: Page, name: str, preprocess: Preprocess) -> np.ndarray:
     """Return the crop that the page makes: uint8 of shape (H, W, 3)."""
     number = list(PHOTOS).index(name)
     height, width, data = page.evaluate(
         f"""(async () => {{
-          const [{{ decode }}, {{ toPixels }}] =
-            await Promise.all([import("./decode.js"), import("./preprocess.js")]);
+          const [{{ decode }}, {{ toPixels }}, {{ readPreprocessing }}] = await Promise.all(
+            ["./decode.js", "./preprocess.js", "./manifest.js"].map((name) => import(name)));
           const photo = await decode(await (await fetch("photos/{number}")).blob());
-          const {{ height, width, rgb }} = toPixels(photo, {preprocessing.model_dump_json()});
+          const preprocessing = readPreprocessing({preprocess.model_dump_json()});
+          const {{ height, width, rgb }} = toPixels(photo, preprocessing);
           let text = "";
           for (const value of rgb) text += String.fromCharCode(value);
           return [height, width, btoa(text)];
@@ -114,76 +113,84 @@ def seen_by(page: Page, name: str, preprocessing: Preprocessing) -> np.ndarray:
 @pytest.mark.parametrize("preprocess", PREPROCESSES)
 @pytest.mark.parametrize("name", PHOTOS)
 def test_a_photo_has_the_pixels_that_python_gives_it(
-    page: Page, name: str, preprocessing: str
+    page: Page, name: str, preprocess: str
 ) -> None:
-    expected = to_pixels(load_encoded(PHOTOS[name], name), PREPROCESSES[preprocessing])
-    found = seen_by(page, name, PREPROCESSES[preprocessing])
+    expected = to_pixels(load_encoded(PHOTOS[name], name), PREPROCESSES[preprocess])
+    found = pixels_of_page(page, name, PREPROCESSES[preprocess])
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
 def test_resizing_itself_is_exact(page: Page) -> None:
     """Decoders may round otherwise; of the same decoded pixels, every one is Pillow's."""
-    for preprocessing in PREPROCESSES.values():
-        expected = to_pixels(load_encoded(PHOTOS["noise"], "noise"), preprocessing)
-        assert (seen_by(page, "noise", preprocessing) == expected).all()
+    for preprocess in PREPROCESSES.values():
+        expected = to_pixels(load_encoded(PHOTOS["noise"], "noise"), preprocess)
+        assert (pixels_of_page(page, "noise", preprocess) == expected).all()
 
 
 def test_sizes_are_those_of_python_for_any_photo(page: Page) -> None:
     generator = np.random.default_rng(2)
     photos = [*generator.integers(1, 5000, (300, 2)).tolist(), [1, 5000], [5000, 1], [256, 256]]
-    for preprocessing in PREPROCESSES.values():
+    for preprocess in PREPROCESSES.values():
         found = page.evaluate(
             f"""import("./preprocess.js").then(({{ resizedSize }}) =>
-              {photos}.map((photo) => resizedSize(photo, {preprocessing.model_dump_json()})))"""
+              {photos}.map((photo) => resizedSize(photo, {preprocess.model_dump_json()})))"""
         )
-        assert found == [list(resized_size((h, w), preprocessing)) for h, w in photos]
+        assert found == [list(resized_size((h, w), preprocess)) for h, w in photos]
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str) -> None:
-    preprocessing = PREPROCESSES["square"]
+    preprocess = PREPROCESSES["square"]
     shape = (1, 3, 256, 256) if layout == "NCHW" else (1, 256, 256, 3)
     spec = TensorSpec(name="image", shape=shape, layout=layout, values="normalized")  # type: ignore[arg-type]
     pixels = np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8)
     found = page.evaluate(
-        f"""import("./preprocess.js").then(({{ toInput }}) => {{
+        f"""Promise.all([import("./preprocess.js"), import("./manifest.js")]).then(
+          ([{{ toInput }}, {{ readTensor }}]) => {{
           const bytes = atob("{base64.b64encode(pixels.tobytes()).decode()}");
           const rgb = Uint8Array.from(bytes, (c) => c.charCodeAt(0));
           const values = toInput({{ height: 256, width: 256, rgb }},
-            {preprocessing.model_dump_json()}, {spec.model_dump_json()});
+            {preprocess.model_dump_json()}, readTensor({spec.model_dump_json()}));
           let text = "";
           for (const value of new Uint8Array(values.buffer)) text += String.fromCharCode(value);
           return btoa(text);
         }})"""
     )
-    expected = to_input(pixels, preprocessing, spec)
+    expected = to_input(pixels, preprocess, spec)
     assert np.frombuffer(base64.b64decode(found), np.float32).tobytes() == expected.tobytes()
 
 
-REFUSED = {
+UNSUPPORTED = {
     "the photo is too elongated": "toPixels({width: 300000, height: 1, rgb: []}, P)",
-    "interpolation 'lanczos' is not known": (
+    "interpolation 'lanczos' is not supported": (
         "toPixels({width: 9, height: 9, rgb: []}, {...P, interpolation: 'lanczos'})"
     ),
-    "asks for pixels as uint8": "toInput({}, P, {values: 'pixels', dtype: 'uint8'})",
+    "an input of pixels as uint8 is not supported": (
+        "toInput({}, P, {meaning: 'pixels', dtype: 'uint8'})"
+    ),
+    "resize 'letterbox' is not supported": (
+        "toPixels({width: 9, height: 9, rgb: []}, {...P, resize: 'letterbox'})"
+    ),
+    "color 'L' is not supported": ("toPixels({width: 9, height: 9, rgb: []}, {...P, color: 'L'})"),
 }
 
 
-@pytest.mark.parametrize("line", REFUSED)
-def test_what_the_page_cannot_give_is_reported(page: Page, line: str) -> None:
-    told = page.evaluate(
-        f"""import("./preprocess.js").then(({{ toPixels, toInput }}) => {{
-          const P = {PREPROCESSES["square"].model_dump_json()};
-          try {{ {REFUSED[line]}; return "nothing"; }} catch (error) {{ return error.message; }}
+@pytest.mark.parametrize("line", UNSUPPORTED)
+def test_unsupported_preprocessing_is_an_error(page: Page, line: str) -> None:
+    message = page.evaluate(
+        f"""Promise.all([import("./preprocess.js"), import("./manifest.js")]).then(
+          ([{{ toPixels, toInput }}, {{ readPreprocessing }}]) => {{
+          const P = readPreprocessing({PREPROCESSES["square"].model_dump_json()});
+          try {{ {UNSUPPORTED[line]}; return "nothing"; }} catch (error) {{ return error.message; }}
         }})"""
     )
-    assert line in told
+    assert line in message
 
 
-def test_a_file_that_is_no_photo_is_reported(page: Page) -> None:
-    told = page.evaluate(
+def test_an_undecodable_photo_is_an_error(page: Page) -> None:
+    message = page.evaluate(
         """import("./decode.js").then(({ decode }) =>
           decode(new Blob(["no photo"])).then(() => "nothing", (error) => error.message))"""
     )
-    assert told == "this browser can't decode that photo"
+    assert message == "this browser can't decode that photo"

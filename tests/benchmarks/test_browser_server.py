@@ -181,6 +181,26 @@ def test_the_port_is_free_again_afterwards() -> None:
     assert threading.active_count() < 50
 
 
+def test_connections_that_clients_keep_open_end_with_the_server() -> None:
+    before = threading.active_count()
+    site = Site({"index.html": b"page"}, lambda body: (HTTPStatus.OK, {}))
+    kept = []
+    with serving(site, Address()) as url:
+        parts = urlsplit(url)
+        for _ in range(3):
+            connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
+            connection.request("GET", parts.path)
+            assert connection.getresponse().read() == b"page"
+            kept.append(connection)
+        assert threading.active_count() > before + len(kept)
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() <= before
+    for connection in kept:
+        connection.close()
+
+
 def test_https_serves_with_the_given_certificate(tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

@@ -13,10 +13,10 @@ from android_build.project import Build
 from lolvit.errors import GateFailedError
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.backends.android.contract import (
+    DeviceFacts,
     DeviceRecording,
     DeviceRequest,
-    Facts,
-    why_not_answer,
+    find_mismatch,
 )
 from lolvit_benchmarks.results.files import read_result
 
@@ -47,7 +47,7 @@ def _recording(build: Build, run: str) -> dict[str, object]:
     request = DeviceRequest.model_validate_json(asked)
     answer = (build.directory / "bench" / f"{run}.recording.json").read_bytes()
     recording = DeviceRecording.model_validate_json(answer)
-    wrong = why_not_answer(recording, request, hashlib.sha256(asked).hexdigest())
+    wrong = find_mismatch(recording, request, hashlib.sha256(asked).hexdigest())
     if wrong is not None:
         raise GateFailedError(f"the recording of {request.runtime} {wrong}")
     worst = _largest_difference(build, request.runtime, recording)
@@ -67,7 +67,7 @@ def _largest_difference(build: Build, runtime: str, recording: DeviceRecording) 
     worst = 0.0
     for model, artifact in packaged_artifacts(runtime, models):
         expected = candidate_of(build.fixtures / "bench" / "files", model, artifact).logits
-        got = np.asarray(recording.entrant(model.name).logits)
+        got = np.asarray(recording.candidate(model.name).logits)
         worst = max(worst, float(np.abs(got - expected).max()))
     return worst
 
@@ -75,7 +75,7 @@ def _largest_difference(build: Build, runtime: str, recording: DeviceRecording) 
 def _facts(path: Path) -> dict[str, object]:
     """Check the facts, with a phone's folder in place of the desktop's."""
     document = json.loads(path.read_bytes())
-    facts = Facts.model_validate(document | {"folder": _PHONE_FOLDER})
+    facts = DeviceFacts.model_validate(document | {"folder": _PHONE_FOLDER})
     return {"harness": "facts taken", "runtimes": dict(facts.runtimes)}
 
 

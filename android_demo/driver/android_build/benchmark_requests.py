@@ -15,7 +15,7 @@ from lolvit.manifest import Artifact, check_artifact, read_manifest
 from lolvit_benchmarks.backends.android.contract import (
     RUNTIMES,
     DeviceRequest,
-    RequestEntrant,
+    RequestCandidate,
     RequestFile,
     RequestSlot,
 )
@@ -30,7 +30,7 @@ RUNS = {"litert": "0123456789abcdef", "ort": "fedcba9876543210"}
 class Candidate:
     """A packaged model as the harness sends it to the app, and Python's logits."""
 
-    request: RequestEntrant
+    request: RequestCandidate
     logits: np.ndarray
 
 
@@ -48,11 +48,13 @@ def request_of(files: Path, runtime: str, models: list[Path]) -> DeviceRequest:
     """Return a request that measures all models, their files put into `files`."""
     found = packaged_artifacts(runtime, models)
     candidates = tuple(candidate_of(files, model, artifact).request for model, artifact in found)
-    there = [RequestSlot(entrant=e.name, settling=1, burst=n + 2) for n, e in enumerate(candidates)]
+    there = [
+        RequestSlot(candidate=c.name, warm_up_runs=1, burst=n + 2) for n, c in enumerate(candidates)
+    ]
     return DeviceRequest(
         runtime=runtime,
         threads=1,
-        entrants=candidates,
+        candidates=candidates,
         warm_up_runs=2,
         warm_up_s=0.05,
         slots=(*there, *reversed(there)),
@@ -72,7 +74,7 @@ def candidate_of(files: Path, model: Path, artifact: Artifact) -> Candidate:
     path = check_artifact(model, artifact)
     image = prepare_input(open_photo(None), read_manifest(model).preprocessing, artifact)
     data = image.astype("<f4").tobytes()
-    request = RequestEntrant(
+    request = RequestCandidate(
         name=model.name,
         artifact=_file(files, path.suffix, path.read_bytes()),
         format=artifact.format,  # type: ignore[arg-type]

@@ -6,13 +6,12 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from lolvit.errors import UserError
-from lolvit_benchmarks.backends.registry import QNN_ESTIMATE, DeviceStatus
+from lolvit_benchmarks.backends.registry import QNN_ESTIMATE, DeviceOptions, DeviceStatus
 from lolvit_runtimes.qnn_socs import SOCS, Soc, find_socs
 from lolvit_runtimes.table import require_runtime
 
 if TYPE_CHECKING:
     from lolvit_benchmarks.backends.backend import Device
-    from lolvit_benchmarks.backends.options import DeviceOptions
 
 ALL = "all"
 _REPORTS = ("the vendor's estimate of latency", "placement")

@@ -43,7 +43,7 @@ def browse(
     """
     import webbrowser
 
-    from lolvit_benchmarks.backends.browser.invitation import invite
+    from lolvit_benchmarks.backends.browser.chromium import invite
     from lolvit_benchmarks.backends.browser.server import Address, lan_address, serving
 
     address = Address(lan_address() if lan else "127.0.0.1", port, certificate)
@@ -59,10 +59,10 @@ def browse(
 
 
 def _site(folders: tuple[Path, ...]) -> Site:
-    from lolvit_benchmarks.backends.browser.exchange import nothing_to_measure
+    from lolvit_benchmarks.backends.browser.exchange import no_measurement
     from lolvit_benchmarks.backends.browser.server import Site
     from lolvit_benchmarks.backends.browser.site import (
-        Models,
+        ServedModels,
         job_files,
         page_files,
         require_artifacts,
@@ -73,6 +73,6 @@ def _site(folders: tuple[Path, ...]) -> Site:
     prepared = [open_folder(folder) for folder in folders]
     for one in prepared:
         require_artifacts(one)
-    models = Models((one.manifest.model, one) for one in prepared)
+    models = ServedModels((one.manifest.model, one) for one in prepared)
     files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
-    return Site(files, nothing_to_measure)
+    return Site(files, no_measurement)

@@ -1,5 +1,5 @@
-"""The app's side of docs/android-benchmark.md, played on this machine: what is pushed is really
-opened, run and timed."""
+"""A simulation of the app's side of docs/android-benchmark.md: artifacts are really loaded, run and
+timed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lolvit.manifest import Artifact, TensorSpec
 from lolvit_benchmarks.backends.android.contract import PACKAGE
+from lolvit_runtimes.bare import describe
 from lolvit_runtimes.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def digest(path: Path) -> str:
 
 
 def instrument(phone: Phone, extras: dict[str, str], out: Callable[[str], None]) -> dict[str, str]:
-    """Do what the entry point is asked, and return its results."""
+    """Execute an action of the instrumentation; return its results."""
     folder = phone.path(FOLDER)
     if extras["action"] == "prepare":
         (folder / "files").mkdir(parents=True, exist_ok=True)
@@ -51,12 +51,12 @@ def _measured(
     request: dict[str, Any], data: bytes, out: Callable[[str], None], folder: Path
 ) -> bytes:
     with ExitStack() as stack:
-        entrants, runs = [], {}
+        candidates, runs = [], {}
         for asked in request["entrants"]:
-            seen, session, image = _open(asked, request, folder / "files")
+            seen, session, inputs = _open(asked, request, folder / "files")
             stack.enter_context(closing(session))
-            runs[asked["name"]] = lambda session=session, image=image: session.run(image)
-            entrants.append(seen)
+            runs[asked["name"]] = lambda session=session, inputs=inputs: session.run(inputs)
+            candidates.append(seen)
         slots = []
         for number, slot in enumerate(request["slots"]):
             run = runs[slot["entrant"]]
@@ -69,27 +69,27 @@ def _measured(
         "schema_version": 1, "kind": "lolvit-device-recording",
         "request_sha256": hashlib.sha256(data).hexdigest(),
         "runtime_version": "1", "app_version": VERSION, "cpuset": "/top-app",
-        "entrants": entrants, "slots": slots,
+        "entrants": candidates, "slots": slots,
     }  # fmt: skip
     return json.dumps(recording).encode()
 
 
 def _open(
     asked: dict[str, Any], request: dict[str, Any], files: Path
-) -> tuple[dict[str, Any], Session, np.ndarray]:
+) -> tuple[dict[str, Any], Session, dict[str, np.ndarray]]:
     path = files / asked["artifact"]["name"]
     for file in (asked["artifact"], asked["input"]):
         if digest(files / file["name"]) != file["sha256"]:
             raise ValueError(f"{file['name']} is not what was asked for")
     image = np.fromfile(files / asked["input"]["name"], asked["dtype"]).reshape(asked["shape"])
     start = time.perf_counter()
-    session = open_session(
-        request["runtime"], path, _artifact(asked, path), threads=request["threads"]
-    )
+    artifact = describe(path, asked["format"])
+    inputs = {artifact.image.name: image}
+    session = open_session(request["runtime"], path, artifact, threads=request["threads"])
     loaded = time.perf_counter()
-    logits = session.run(image)
+    (logits,) = session.run(inputs).values()
     first = time.perf_counter()
-    times = [_nanoseconds(lambda: session.run(image)) for _ in range(request["warm_up_runs"])]
+    times = [_nanoseconds(lambda: session.run(inputs)) for _ in range(request["warm_up_runs"])]
     seen = {
         "name": asked["name"], "artifact_sha256": digest(path),
         "load_ms": (loaded - start) * 1e3, "first_ms": (first - loaded) * 1e3,
@@ -97,32 +97,7 @@ def _open(
         "placement": session.placement(), "options": session.options(),
         "logits": [float(value) for value in np.ravel(logits)],
     }  # fmt: skip
-    return seen, session, image
-
-
-def _artifact(asked: dict[str, Any], path: Path) -> Artifact:
-    """Return what the runtimes of this machine want to know; of shapes they read the file's."""
-    spec = {"shape": asked["shape"], "dtype": asked["dtype"]}
-    return Artifact(
-        path=path.name, format=asked["format"], precision="fp32",
-        sha256=asked["artifact"]["sha256"], bytes=asked["artifact"]["bytes"],
-        input=TensorSpec(name="image", layout="NCHW", values="normalized", **spec),
-        output=TensorSpec(
-            name="logits", shape=_output_shape(path, asked["format"]), layout="NC", values="logits"
-        ),
-    )  # fmt: skip
-
-
-def _output_shape(path: Path, format: str) -> tuple[int, ...]:
-    if format == "onnx":
-        import onnx
-
-        (output,) = onnx.load(path).graph.output
-        return tuple(side.dim_value for side in output.type.tensor_type.shape.dim)
-    from ai_edge_litert.interpreter import Interpreter
-
-    (details,) = Interpreter(str(path)).get_output_details()
-    return tuple(int(side) for side in details["shape"])
+    return seen, session, inputs
 
 
 def _nanoseconds(run: Callable[[], object]) -> int:

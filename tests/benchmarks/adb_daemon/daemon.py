@@ -1,5 +1,5 @@
-"""A device's daemon for tests: real `adb` clients connect to it over TCP and find a simulated
-phone. It asks for no authorization and knows the shell (version 2) and file transfer (version 1).
+"""An adb daemon for tests: real `adb` clients connect to it over TCP and find a simulated phone. It
+needs no authorization, and supports the shell (version 2) and file transfer (version 1).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _STDOUT, _STDERR, _EXIT = 1, 2, 3
 
 
 class Daemon:
-    """Listens on a free port of the loopback until its block ends; `serial` is what the client
-    calls it."""
+    """Listens on a free port of the loopback until its block ends; `serial` is the phone's for the
+    client."""
 
     def __init__(self, phone: Phone) -> None:
         self.phone = phone

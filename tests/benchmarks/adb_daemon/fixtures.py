@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,8 @@ Attach = Callable[..., tuple[Phone, str]]
 
 @pytest.fixture(scope="session")
 def adb_server() -> Iterator[str]:
-    """Start a server on a port of its own, so that phones of whoever runs the tests are not seen;
-    give the path of adb."""
+    """Start an adb server on its own port, so that attached phones are not seen; return the path of
+    adb."""
     program = shutil.which("adb")
     if program is None:
         pytest.skip("adb is not installed: apt install adb")
@@ -35,20 +35,32 @@ def adb_server() -> Iterator[str]:
 
 @pytest.fixture
 def attach(adb_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Attach]:
-    """Give a function that attaches a simulated phone: returns it and its serial. What runs change
-    is noted in a folder of the test's own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    """A function that attaches a simulated phone and returns it with its serial. The journals of
+    runs are in a folder of the test."""
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    with attaching(adb_server, tmp_path) as new:
+        yield new
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the variables with which runs on simulated phones keep their state in a folder."""
+    return {"XDG_STATE_HOME": str(folder / "state"), "OMP_NUM_THREADS": "1"}
+
+
+@contextmanager
+def attaching(adb: str, folder: Path) -> Iterator[Attach]:
+    """As `attach`, for fixtures of a wider scope; phones are disconnected at the end."""
     with ExitStack() as stack:
 
         def new(name: str = "phone", **faults: object) -> tuple[Phone, str]:
-            phone = Phone(tmp_path / name, faults=Faults(**faults))  # type: ignore[arg-type]
+            phone = Phone(folder / name, faults=Faults(**faults))  # type: ignore[arg-type]
             daemon = stack.enter_context(Daemon(phone))
             done = subprocess.run(
-                [adb_server, "connect", daemon.serial], capture_output=True, text=True, check=True
+                [adb, "connect", daemon.serial], capture_output=True, text=True, check=True
             )
             assert "connected to" in done.stdout
-            stack.callback(_disconnect, adb_server, daemon.serial)
+            stack.callback(_disconnect, adb, daemon.serial)
             return phone, daemon.serial
 
         yield new

@@ -1,5 +1,5 @@
-"""A simulated phone: files below a folder, settings, sensors, an app that really runs what it is
-given, and the faults that a real one has."""
+"""A simulated phone: files below a folder, settings, sensors, an app that really runs artifacts,
+and the faults of a real phone."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class Phone:
             self._count_run()
         try:
             answer = self.instrument(self, extras, out)
-        except Exception as error:  # noqa: BLE001 - as the app tells it
+        except Exception as error:  # noqa: BLE001 - as the app reports it
             out(f"INSTRUMENTATION_RESULT: error={error}\nINSTRUMENTATION_CODE: 0\n")
             return
         results = "".join(f"INSTRUMENTATION_RESULT: {k}={v}\n" for k, v in answer.items())

@@ -63,14 +63,14 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 @dataclass
 class Stream:
-    """One service that the client opened: reads what it wrote, writes and waits to be heard."""
+    """One service that the client opened: reads from it, writes, and waits for acknowledgements."""
 
     local: int
     remote: int
     send: Callable[[Message], None]
     closed: bool = False
     _incoming: bytes = b""
-    _heard: int = 0
+    _acknowledged: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def arrived(self, payload: bytes) -> None:
@@ -83,7 +83,7 @@ class Stream:
     def acknowledged(self) -> None:
         """Take the client's OKAY to the last write."""
         with self._changed:
-            self._heard += 1
+            self._acknowledged += 1
             self._changed.notify_all()
 
     def ended(self) -> None:
@@ -106,18 +106,18 @@ class Stream:
             return data
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the client, each message once the one before was heard.
+        """Send bytes to the client, each message after the acknowledgement of the one before.
 
         Raises:
             Gone: the stream ended before.
         """
         for start in range(0, len(data), LARGEST):
             with self._changed:
-                before = self._heard
+                before = self._acknowledged
             part = data[start : start + LARGEST]
             self.send(Message(b"WRTE", self.local, self.remote, part))
             with self._changed:
-                self._changed.wait_for(lambda seen=before: self._heard > seen or self.closed)
+                self._changed.wait_for(lambda seen=before: self._acknowledged > seen or self.closed)
                 if self.closed:
                     raise Gone
 

@@ -1,4 +1,4 @@
-"""The app on a phone as what measures: prepared, given files and a request, its answer read."""
+"""The app on a phone as a measurer: prepared, given files and requests, its recordings checked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,89 +16,100 @@ from pydantic import BaseModel, ValidationError
 
 from lolvit.errors import DeviceError, UserError
 from lolvit_benchmarks.backends.android import contract
-from lolvit_benchmarks.backends.android.client import Adb, Hear
-from lolvit_benchmarks.backends.android.push import Load, push_missing
+from lolvit_benchmarks.backends.android.blocks import Block, CandidateStats, Plan, Slot
+from lolvit_benchmarks.backends.android.client import Adb, OnLine, RemoteFile, push_missing
+from lolvit_benchmarks.backends.android.contract import (
+    DeviceRecording,
+    DeviceRequest,
+    RecordedCandidate,
+    RequestCandidate,
+    RequestSlot,
+)
 from lolvit_benchmarks.backends.android.restore import Journal
+from lolvit_benchmarks.harness.schedule import Profile, fitted, warm_up_iterations
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _PREPARE_S = 60.0
+_BLOCK_S = 300.0  # timeout without the runs: start of the app, loading, a slow phone
 _RESULT = re.compile(r"^INSTRUMENTATION_RESULT: (\w+)=(.*)$", re.MULTILINE)
 _STATUS = re.compile(r"INSTRUMENTATION_STATUS: slots=(\d{1,6})")
-_LARGEST_RECORDING = 32 << 20
+_MAX_RECORDING_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
 class App:
-    """The app on one phone, prepared: `facts` are its answer."""
+    """The app on one phone after `prepare_app`; `facts` are its answer."""
 
     adb: Adb
-    facts: contract.Facts
+    facts: contract.DeviceFacts
 
     @property
     def _files(self) -> str:
         return f"{self.facts.folder}/files"
 
-    def load(self, local: Path, sha256: str) -> Load:
-        """Return a file of this computer as it goes to the app: named by its content."""
-        return Load(local, sha256, f"{self._files}/{sha256}{local.suffix.lower()}")
+    def file(self, local: Path, sha256: str) -> RemoteFile:
+        """Return a local file with its path in the app's folder, named by its sha256."""
+        return RemoteFile(local, sha256, f"{self._files}/{sha256}{local.suffix.lower()}")
 
-    def push(self, loads: list[Load]) -> list[Load]:
-        """Bring files to the app; return those that had to be sent.
+    def push(self, files: list[RemoteFile]) -> list[RemoteFile]:
+        """Push the files that the app doesn't have; return them.
 
         Raises:
             UserError, DeviceError: as `push_missing`.
         """
-        return push_missing(self.adb, self._files, loads)
+        return push_missing(self.adb, self._files, files)
 
     def run(
-        self, request: contract.DeviceRequest, hear_slots: Hear, timeout_s: float
+        self, request: contract.DeviceRequest, on_slot: OnLine, timeout_s: float
     ) -> contract.DeviceRecording:
-        """Have one block measured; `hear_slots` hears how many slots are done.
+        """Measure one block; `on_slot` is called with the number of finished slots, as text.
 
         Raises:
-            DeviceError: the phone was lost, the app failed, or its answer is none.
+            DeviceError: the connection was lost, the app failed, or its recording is invalid.
         """
         text = request.model_dump_json(indent=1)
         name = secrets.token_hex(8)
-        there = [f"{self.facts.folder}/{name}.{kind}.json" for kind in ("request", "recording")]
+        remote = [f"{self.facts.folder}/{name}.{kind}.json" for kind in ("request", "recording")]
         with tempfile.TemporaryDirectory() as scratch:
-            sent, got = Path(scratch) / "request.json", Path(scratch) / "recording.json"
+            sent, received = Path(scratch) / "request.json", Path(scratch) / "recording.json"
             sent.write_text(text)
-            self.adb.push(sent, there[0], _PREPARE_S)
-            _instrument(self.adb, {"action": "run", "run": name}, timeout_s, _slots(hear_slots))
-            self.adb.pull(there[1], got)
-            recording = self._recording(got)
+            self.adb.push(sent, remote[0], _PREPARE_S)
+            _run_instrumentation(
+                self.adb, {"action": "run", "run": name}, timeout_s, _slot_progress(on_slot)
+            )
+            self.adb.pull(remote[1], received)
+            recording = self._recording(received)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        wrong = contract.why_not_answer(recording, request, digest)
-        if wrong is not None:
-            raise _garbage(self.adb.serial, f"its recording {wrong}")
-        self.adb.shell(["rm", "-f", *there])
+        mismatch = contract.find_mismatch(recording, request, digest)
+        if mismatch is not None:
+            raise _invalid_answer(f"its recording {mismatch}")
+        self.adb.shell(["rm", "-f", *remote])
         return recording
 
     def _recording(self, path: Path) -> contract.DeviceRecording:
-        if path.stat().st_size > _LARGEST_RECORDING:
-            raise _garbage(self.adb.serial, f"a recording of {path.stat().st_size} bytes")
+        if path.stat().st_size > _MAX_RECORDING_BYTES:
+            raise _invalid_answer(f"a recording of {path.stat().st_size} bytes")
         data = path.read_bytes()
-        return _read(data, contract.DeviceRecording, self.adb.serial, "recording")
+        return _parse(data, contract.DeviceRecording, "recording")
 
 
 def prepare_app(adb: Adb, journal: Journal, runtimes: set[str]) -> App:
-    """Have the app make its folder and tell what it has.
+    """Have the app make its folder and report its runtimes.
 
     Raises:
         UserError: the app is not installed, or lacks a runtime.
-        DeviceError: the phone was lost, or the app's answer is none.
+        DeviceError: the connection was lost, or the app's answer is invalid.
     """
     if adb.shell(["pm", "path", contract.PACKAGE]).code != 0:
         raise UserError(
             f"the app {contract.PACKAGE} is not installed",
             where=f"adb:{adb.serial}",
-            remedy="run: make android, then adb install; or measure by a program with --binary",
+            remedy="run: make android, then adb install; or use a benchmark program with --binary",
         )
-    journal.note(app=True)
-    answer = _instrument(adb, {"action": "prepare"}, _PREPARE_S, lambda line: None)
-    facts = _read(answer.get("facts", "").encode(), contract.Facts, adb.serial, "description")
+    journal.record(app=True)
+    answer = _run_instrumentation(adb, {"action": "prepare"}, _PREPARE_S, lambda line: None)
+    facts = _parse(answer.get("facts", "").encode(), contract.DeviceFacts, "facts")
     missing = sorted(runtimes - set(facts.runtimes))
     if missing:
         raise UserError(
@@ -105,49 +117,119 @@ def prepare_app(adb: Adb, journal: Journal, runtimes: set[str]) -> App:
             where=f"adb:{adb.serial}",
             remedy=f"give --runtime {','.join(facts.runtimes)}",
         )
-    journal.note(folders=(*journal.read().folders, facts.folder))
+    journal.record(folders=(*journal.read().folders, facts.folder))
     return App(adb, facts)
 
 
-def _instrument(adb: Adb, extras: dict[str, str], timeout_s: float, hear: Hear) -> dict[str, str]:
-    """Run the app's instrumentation, and return the results that it gave by name.
+def _run_instrumentation(
+    adb: Adb, extras: dict[str, str], timeout_s: float, on_line: OnLine
+) -> dict[str, str]:
+    """Run the app's instrumentation, and return its results by name.
 
     Raises:
-        DeviceError: the phone was lost, or the app failed or crashed.
+        DeviceError: the connection was lost, or the app failed or crashed.
     """
     words = [word for name, value in extras.items() for word in ("-e", name, value)]
     command = ["am", "instrument", "-w", "-r", *words, contract.INSTRUMENTATION]
-    done = adb.follow(command, hear, timeout_s)
-    answer = dict(_RESULT.findall(done.output.replace("\r", "")))
-    if "INSTRUMENTATION_CODE: -1" in done.output and "error" not in answer:
+    result = adb.stream(command, on_line, timeout_s)
+    answer = dict(_RESULT.findall(result.output.replace("\r", "")))
+    if "INSTRUMENTATION_CODE: -1" in result.output and "error" not in answer:
         return answer
-    said = answer.get("error") or answer.get("longMsg") or answer.get("shortMsg")
-    what = said or (done.errors or done.output).strip()[-200:] or "no message"
+    message = answer.get("error") or answer.get("longMsg") or answer.get("shortMsg")
+    what = message or (result.errors or result.output).strip()[-200:] or "no message"
     raise DeviceError(f"the app failed: {what}")
 
 
-def _slots(hear: Hear) -> Hear:
-    def line(text: str) -> None:
+def _slot_progress(on_slot: OnLine) -> OnLine:
+    """Return a receiver of the instrumentation's output that passes on its slot counts."""
+
+    def on_line(text: str) -> None:
         found = _STATUS.match(text)
         if found:
-            hear(found[1])
+            on_slot(found[1])
 
-    return line
+    return on_line
 
 
-def _read(data: bytes, model: type[Model], serial: str, what: str) -> Model:
+def _parse(data: bytes, model: type[Model], what: str) -> Model:
     try:
         return model.model_validate(json.loads(data))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise _garbage(serial, f"its {what}, field '{field}': {first['msg']}") from error
+        raise _invalid_answer(f"its {what}, field '{field}': {first['msg']}") from error
     except (ValueError, RecursionError) as error:
-        raise _garbage(serial, f"its {what} is no JSON") from error
+        raise _invalid_answer(f"its {what} is not JSON") from error
 
 
-def _garbage(serial: str, what: str) -> DeviceError:
+def _invalid_answer(what: str) -> DeviceError:
     return DeviceError(
-        f"the app's answer can't be used: {what}",
-        remedy="install the app of this lolvit version",
+        f"the app's answer is invalid: {what}",
+        remedy="install the app of this version of lolvit",
     )
+
+
+@dataclass(frozen=True)
+class AppMeasurer:
+    """The app on one phone as `Measurer`; the candidates' files are pushed."""
+
+    app: App
+    runtime: str
+    threads: int
+    candidates: tuple[RequestCandidate, ...]
+    profile: Profile
+    on_slot: Callable[[int], None] = lambda done: None
+
+    @property
+    def identity(self) -> str:
+        """Versions of the app and of its runtime."""
+        facts = self.app.facts
+        return f"{facts.app_version} {self.runtime} {facts.runtimes[self.runtime]}"
+
+    def calibrate(self, names: Sequence[str]) -> Block:
+        """As `Measurer.calibrate`."""
+        return self._run([(name, 0, 1) for name in names])
+
+    def plan(self, profile: Profile, calibration: Block) -> Plan:
+        """As `Measurer.plan`."""
+        runs_s = [stats.run_ms / 1e3 for stats in calibration.candidates.values()]
+        fit = fitted(profile, runs_s)
+        warm_up = {n: warm_up_iterations(s.run_ms / 1e3) for n, s in calibration.candidates.items()}
+        return Plan(blocks=fit.blocks, rounds=fit.rounds, burst=fit.burst, warm_up=warm_up)
+
+    def block(self, plan: Plan, number: int) -> Block:
+        """As `Measurer.block`."""
+        return self._run(plan.slots(number))
+
+    def notes(self) -> tuple[str, ...]:
+        """As `Measurer.notes`."""
+        return ("Each block was measured in a process of its own on the phone.",)
+
+    def _run(self, slots: Sequence[tuple[str, int, int]]) -> Block:
+        request = DeviceRequest(
+            runtime=self.runtime,
+            threads=self.threads,
+            candidates=self.candidates,
+            warm_up_runs=self.profile.warm_up_runs,
+            warm_up_s=self.profile.warm_up_s,
+            slots=tuple(RequestSlot(candidate=n, warm_up_runs=s, burst=b) for n, s, b in slots),
+        )
+        timeout_s = _BLOCK_S + 10 * self.profile.seconds
+        answer = self.app.run(request, lambda text: self.on_slot(int(text)), timeout_s)
+        return _block(answer)
+
+
+def _block(answer: DeviceRecording) -> Block:
+    details = {"app": answer.app_version}
+    if answer.cpuset is not None:
+        details["cpuset"] = answer.cpuset
+    return Block(
+        slots=tuple(Slot(candidate=s.candidate, durations_ns=s.durations_ns) for s in answer.slots),
+        candidates={candidate.name: _stats(candidate) for candidate in answer.candidates},
+        runtime_version=answer.runtime_version,
+        details=details,
+    )
+
+
+def _stats(candidate: RecordedCandidate) -> CandidateStats:
+    return CandidateStats(**candidate.model_dump(exclude={"name", "artifact_sha256"}))

@@ -1,4 +1,4 @@
-"""Android phones over adb: what is attached, and several measured at once."""
+"""Android phones over adb: their listing, and the device entry."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from lolvit_benchmarks.backends.backend import Device
     from lolvit_benchmarks.backends.registry import DeviceOptions
 
-_TELLS = ("latency", "placement", "memory", "load", "temperature", "battery", "governor",
+_REPORTED = ("latency", "placement", "memory", "load", "temperature", "battery", "governor",
           "clock limit", "throttling")  # fmt: skip
-_SILENT = ("time of single operations", "energy")
-_START_S = 20.0  # adb's server starts with the first call
-_LISTED = re.compile(r"^(\S+)[ \t]+\S", re.MULTILINE)
-_PATIENCE_S = 10.0
+_NOT_REPORTED = ("time of single operations", "energy")
+_START_TIMEOUT_S = 20.0  # adb's server starts with the first call
+_DEVICE_LINE = re.compile(r"^(\S+)[ \t]+\S", re.MULTILINE)
+_TIMEOUT_S = 10.0
 
 
 def list_devices() -> list[DeviceStatus]:
-    """Return each attached phone, or one line why there is none."""
+    """Return each attached phone, or one entry with the reason why there is none."""
     from lolvit_benchmarks.backends.android.client import INSTALL_ADB, Adb
 
     program = shutil.which("adb")
@@ -35,50 +35,57 @@ def list_devices() -> list[DeviceStatus]:
     except (OSError, subprocess.SubprocessError) as error:
         return [DeviceStatus("adb", "phone", False, f"adb devices failed: {error}")]
     if not serials:
-        why = "no phone is attached: plug one in with USB debugging on, or run: adb connect HOST"
+        why = (
+            "no phone is attached: connect one with USB debugging enabled, or run: adb connect HOST"
+        )
         return [DeviceStatus("adb", "phone", False, why)]
     return [_status(Adb(serial, program)) for serial in serials]
 
 
 def attached(program: str) -> list[str]:
-    """Return the serials that adb lists, whatever their state.
+    """Return the serials that adb lists, in any state.
 
     Raises:
-        OSError, subprocess.SubprocessError: adb failed, or gave no answer.
+        OSError, subprocess.SubprocessError: adb failed or timed out.
     """
-    done = subprocess.run(
+    result = subprocess.run(
         [program, "devices"], capture_output=True, text=True, errors="replace",
-        stdin=subprocess.DEVNULL, timeout=_START_S, check=True,
+        stdin=subprocess.DEVNULL, timeout=_START_TIMEOUT_S, check=True,
     )  # fmt: skip
-    _, _, listed = done.stdout.partition("List of devices attached")
-    return _LISTED.findall(listed)
+    _, _, listed = result.stdout.partition("List of devices attached")
+    return _DEVICE_LINE.findall(listed)
 
 
 def _status(adb: Adb) -> DeviceStatus:
-    from lolvit_benchmarks.backends.android import phone as adb_phone
+    from lolvit_benchmarks.backends.android import phone
     from lolvit_benchmarks.backends.android.contract import PACKAGE
 
     id = f"adb:{adb.serial}"
     try:
-        adb_phone.require_ready(adb)
-        facts = adb_phone.read_facts(adb)
-        reading = adb_phone.read_now(adb, facts)
-        app = adb.shell(["pm", "path", PACKAGE], _PATIENCE_S).code == 0
+        phone.require_ready(adb)
+        info = phone.read_info(adb)
+        state = phone.read_state(adb, info)
+        app = adb.shell(["pm", "path", PACKAGE], _TIMEOUT_S).code == 0
     except LolvitError as error:
         why = "; ".join(filter(None, (error.what, error.remedy)))
         return DeviceStatus(id, "phone", False, why)
-    parts = [f"{facts.name}, Android {facts.details.get('Android', f'API {facts.api}')}"]
-    parts += [f"{reading.hottest_c():g} °C"] if reading.hottest_c() is not None else []
-    parts += ["with the app" if app else "without the app: --binary alone"]
-    return DeviceStatus(id, "phone", True, ", ".join(parts), reports=_TELLS, not_reported=_SILENT)
+    parts = [f"{info.name}, Android {info.details.get('Android', f'API {info.api}')}"]
+    celsius = state.monitored_temperature_c()
+    parts += [f"{celsius:g} °C"] if celsius is not None else []
+    parts += ["with the app" if app else "without the app: --binary only"]
+    return DeviceStatus(
+        id, "phone", True, ", ".join(parts), reports=_REPORTED, not_reported=_NOT_REPORTED
+    )
 
 
 def open_device(argument: str | None, options: DeviceOptions) -> Device:
     """Return phones by their serials, comma-separated.
 
     Raises:
-        UserError: there is no adb, a serial can't be one, or the program can't be run on phones.
+        UserError: adb is missing, a serial is invalid, or the program can't run on phones.
     """
-    from lolvit_benchmarks.backends.android.phones import open_phones  # numpy, pydantic
+    from lolvit_benchmarks.backends.android.phones import (
+        open_phones,
+    )  # numpy; `lolvit devices` needs none
 
     return open_phones((argument or "").split(","), options)

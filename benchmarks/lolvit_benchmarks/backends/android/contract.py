@@ -1,5 +1,8 @@
-"""What the harness asks of the app on a phone, and what the app answers: docs/android-benchmark.md
-in types. The phone gives what it has measured; statistics and verdicts are made here.
+"""The contract between the harness and the app on a phone (docs/android-benchmark.md), as types.
+
+The app records durations; all statistics are computed by the harness. Version 1 of the contract has
+older names for three fields: `entrant` and `entrants` are candidates, `settling` is the number of
+warm-up runs of a slot. Harness and app are built separately, so the keys stay until a version 2.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from lolvit.manifest import Sha256
 
 VERSION: Final = 1
 PACKAGE: Final = "org.lolvit.demo"
-# Where the app keeps what it is given: the harness removes this folder at the end.
+# The app's folder for artifacts and requests; the harness removes it at the end.
 APP_FOLDER: Final = rf"(/[A-Za-z0-9_-]+){{1,4}}/Android/data/{re.escape(PACKAGE)}/files/bench"
 INSTRUMENTATION: Final = f"{PACKAGE}/.BenchmarkInstrumentation"
 RUNTIMES: Final[dict[str, str]] = {"litert": "tflite", "ort": "onnx"}
@@ -27,32 +30,41 @@ FileName = Annotated[str, Field(pattern=r"^[0-9a-f]{64}(\.[a-z]+)?$")]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
 
-class Facts(_Frozen):
-    """The answer to the action `prepare`: what the app has, and the folder that it made."""
+class DeviceFacts(_Frozen):
+    """The answer to the action `prepare`: version, runtimes, and the folder that the app made."""
 
     schema_version: Literal[1]
     kind: Literal["lolvit-device-facts"]
     app_version: str
-    folder: str = Field(pattern=rf"^{APP_FOLDER}$", description="where files are put")
-    runtimes: dict[str, str] = Field(description="the runtimes that it brings, with versions")
+    folder: str = Field(
+        pattern=rf"^{APP_FOLDER}$", description="for artifacts, inputs and requests"
+    )
+    runtimes: dict[str, str] = Field(description="version of each runtime")
 
 
 class RequestFile(_Frozen):
-    """A file in the app's folder `files`, named by its own sha256."""
+    """A file in the app's folder `files`, named by its sha256."""
 
     name: FileName
     sha256: Sha256
     bytes: int = Field(ge=0)
 
 
-class RequestEntrant(_Frozen):
-    """One artifact to be timed, and the input that it is timed on: raw little-endian values of
-    `dtype` in `shape`, as the artifact takes them."""
+class RequestCandidate(_Frozen):
+    """One artifact to be timed, and its input: raw little-endian values of `dtype` in `shape`, in
+    the artifact's layout."""
 
-    name: str = Field(description="tells it from the others")
+    name: str = Field(description="unique in the request")
     artifact: RequestFile
     format: Literal["onnx", "tflite"]
     input: RequestFile
@@ -61,31 +73,34 @@ class RequestEntrant(_Frozen):
 
 
 class RequestSlot(_Frozen):
-    """Runs of one entrant without a pause: the first `settling` are not recorded."""
+    """Consecutive runs of one candidate: warm-up runs that are not recorded, then `burst` recorded
+    ones."""
 
-    entrant: str
-    settling: int = Field(ge=0)
+    candidate: str = Field(validation_alias="entrant", serialization_alias="entrant")
+    warm_up_runs: int = Field(ge=0, validation_alias="settling", serialization_alias="settling")
     burst: int = Field(gt=0)
 
 
 class DeviceRequest(_Frozen):
-    """One block: open every entrant, warm each up, then go through the slots in their order."""
+    """One block: open every candidate, warm each up, then run the slots in order."""
 
     schema_version: Literal[1] = VERSION
     kind: Literal["lolvit-device-request"] = "lolvit-device-request"
     runtime: str
     threads: int = Field(gt=0)
-    entrants: tuple[RequestEntrant, ...]
-    warm_up_runs: int = Field(gt=0, description="of each entrant, at least")
-    warm_up_s: float = Field(ge=0, description="of each entrant, at least")
+    candidates: tuple[RequestCandidate, ...] = Field(
+        validation_alias="entrants", serialization_alias="entrants"
+    )
+    warm_up_runs: int = Field(gt=0, description="of each candidate, at least")
+    warm_up_s: float = Field(ge=0, description="of each candidate, at least")
     slots: tuple[RequestSlot, ...]
 
 
-class RecordedEntrant(_Frozen):
-    """What was seen of one artifact; fields of the result schema mean here what they mean there."""
+class RecordedCandidate(_Frozen):
+    """Measurements of one artifact; fields that the result schema has too have the same meaning."""
 
     name: str
-    artifact_sha256: Sha256 = Field(description="of the file that was opened, by the app")
+    artifact_sha256: Sha256 = Field(description="of the file that the app opened")
     load_ms: float = Field(gt=0)
     first_ms: float = Field(gt=0)
     run_ms: float = Field(gt=0, description="median of the later half of the warm-up")
@@ -96,9 +111,9 @@ class RecordedEntrant(_Frozen):
 
 
 class RecordedSlot(_Frozen):
-    """The recorded runs of one slot, in the order they were made."""
+    """The recorded runs of one slot, in order."""
 
-    entrant: str
+    candidate: str = Field(validation_alias="entrant", serialization_alias="entrant")
     durations_ns: tuple[Nanoseconds, ...]
 
 
@@ -111,32 +126,37 @@ class DeviceRecording(_Frozen):
     runtime_version: str
     app_version: str
     cpuset: str | None = Field(default=None, description="/proc/self/cpuset while it ran")
-    entrants: tuple[RecordedEntrant, ...]
+    candidates: tuple[RecordedCandidate, ...] = Field(
+        validation_alias="entrants", serialization_alias="entrants"
+    )
     slots: tuple[RecordedSlot, ...]
 
     @model_validator(mode="after")
-    def _names_once(self) -> DeviceRecording:
-        names = [entrant.name for entrant in self.entrants]
+    def _unique_names(self) -> DeviceRecording:
+        names = [candidate.name for candidate in self.candidates]
         if len(set(names)) != len(names):
-            raise ValueError("two entrants of one name")
+            raise ValueError("two candidates have the same name")
         return self
 
-    def entrant(self, name: str) -> RecordedEntrant:
-        """Return what was seen of one entrant, which an answered request has."""
-        return next(entrant for entrant in self.entrants if entrant.name == name)
+    def candidate(self, name: str) -> RecordedCandidate:
+        """Return the measurements of one candidate by its name in the request."""
+        return next(candidate for candidate in self.candidates if candidate.name == name)
 
 
-def why_not_answer(recording: DeviceRecording, request: DeviceRequest, digest: str) -> str | None:
-    """Return in what a recording differs from what was asked for, or None: it is the answer."""
+def find_mismatch(recording: DeviceRecording, request: DeviceRequest, digest: str) -> str | None:
+    """Return how a recording differs from its request (`digest` is the request's sha256), or None
+    if it is the answer to it."""
     if recording.request_sha256 != digest:
         return "is the answer to another request"
-    asked = {entrant.name: entrant.artifact.sha256 for entrant in request.entrants}
-    if {entrant.name: entrant.artifact_sha256 for entrant in recording.entrants} != asked:
-        return "is of other artifacts than those asked for"
-    if [(slot.entrant, slot.burst) for slot in request.slots] != [
-        (slot.entrant, len(slot.durations_ns)) for slot in recording.slots
+    requested = {candidate.name: candidate.artifact.sha256 for candidate in request.candidates}
+    if {
+        candidate.name: candidate.artifact_sha256 for candidate in recording.candidates
+    } != requested:
+        return "is of other artifacts than those requested"
+    if [(slot.candidate, slot.burst) for slot in request.slots] != [
+        (slot.candidate, len(slot.durations_ns)) for slot in recording.slots
     ]:
-        return "has other runs than those asked for"
+        return "has other runs than those requested"
     return None
 
 
@@ -148,7 +168,7 @@ def schema_text(model: type[BaseModel]) -> str:
 
 
 PUBLISHED: Final[dict[Path, type[BaseModel]]] = {
-    SCHEMAS / "device-facts-1.json": Facts,
+    SCHEMAS / "device-facts-1.json": DeviceFacts,
     SCHEMAS / "device-request-1.json": DeviceRequest,
     SCHEMAS / "device-recording-1.json": DeviceRecording,
 }

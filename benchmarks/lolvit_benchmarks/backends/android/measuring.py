@@ -1,4 +1,4 @@
-"""One phone, measured: as `devices.measured.Measuring`."""
+"""One phone as `backends.measuring.Measuring`."""
 
 from __future__ import annotations
 
@@ -11,35 +11,53 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lolvit.errors import DeviceError, LolvitError, UserError
-from lolvit_benchmarks.backends.android import phone as adb_phone
-from lolvit_benchmarks.backends.android import restore as adb_restore
-from lolvit_benchmarks.backends.android.app import App, prepare_app
-from lolvit_benchmarks.backends.android.app_runs import AppRuns
-from lolvit_benchmarks.backends.android.blocks import Measurer, recording_of
-from lolvit_benchmarks.backends.android.client import Adb, StoppedError
-from lolvit_benchmarks.backends.android.parts import Parts, PartsFile
-from lolvit_benchmarks.backends.android.phone import Facts, Reading, described, recorded
-from lolvit_benchmarks.backends.android.program import Program, ProgramRuns
-from lolvit_benchmarks.backends.android.push import Load, push_missing
+from lolvit_benchmarks.analysis.quality import Conditions
+from lolvit_benchmarks.backends.android.app import App, AppMeasurer, prepare_app
+from lolvit_benchmarks.backends.android.blocks import (
+    Measurer,
+    PartialFile,
+    PartialMeasurement,
+    recording_of,
+)
+from lolvit_benchmarks.backends.android.client import Adb, RemoteFile, StoppedError, push_missing
+from lolvit_benchmarks.backends.android.contract import RequestCandidate, RequestFile
+from lolvit_benchmarks.backends.android.phone import (
+    PhoneInfo,
+    PhoneState,
+    ThermalLimit,
+    device_info,
+    read_info,
+    read_state,
+    require_ready,
+    result_reading,
+    wait_until_cool,
+)
+from lolvit_benchmarks.backends.android.program import Program, ProgramMeasurer
 from lolvit_benchmarks.backends.android.reference import References
-from lolvit_benchmarks.backends.android.restore import SHELL_FOLDER, Journal
-from lolvit_benchmarks.backends.android.summary import inspection_of, request_of, telemetry_of
-from lolvit_benchmarks.backends.android.thermal import Cooling, wait_until_cool
-from lolvit_benchmarks.backends.backend import DeviceInspection as SeenOnDevice
-from lolvit_benchmarks.backends.backend import Say, Telemetry
+from lolvit_benchmarks.backends.android.restore import (
+    SHELL_FOLDER,
+    Journal,
+    keep_awake,
+    restore_changes,
+)
+from lolvit_benchmarks.backends.backend import DeviceInspection, Say, Telemetry
 from lolvit_benchmarks.harness.candidates import Candidate, Configuration
+from lolvit_benchmarks.harness.inspection import Inspection
 from lolvit_benchmarks.harness.schedule import Profile
 from lolvit_benchmarks.harness.timing import Progress, Recording
+from lolvit_benchmarks.results import document as result
+from lolvit_benchmarks.results.document import DeviceInfo
 
 RECONNECT_S = 15.0
+_NO_TEMPERATURE = "The phone reports no temperature: it was not monitored."
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How phones are measured: when one is too hot, where parts are kept, and by what: the app, or
-    a program of the user's."""
+class PhoneOptions:
+    """How phones are measured: thermal limit, folder of partial measurements, and the benchmark
+    program (None: the app, with `runtimes`). A lost phone is awaited for `reconnect_s` seconds."""
 
-    cooling: Cooling
+    thermal_limit: ThermalLimit
     folder: Path
     program: Program | None = None
     runtimes: frozenset[str] = frozenset()
@@ -47,238 +65,323 @@ class Manner:
 
 
 @dataclass
-class _Cell:
-    """The measurement that goes on: what it is of, and what was found so far."""
+class _Case:
+    """The current benchmark case: candidates, configuration, and results so far."""
 
-    setting: Configuration
+    configuration: Configuration
     candidates: Sequence[Candidate]
     since: float = field(default_factory=time.monotonic)
-    parts: Parts | None = None
-    last: Reading | None = None
-    agreement: dict[str, float] = field(default_factory=dict)
+    partial: PartialMeasurement | None = None
+    last: PhoneState | None = None
+    snr_db: dict[str, float] = field(default_factory=dict)
     measurer: Measurer | None = None
 
 
 class Phone:
-    """A phone by its serial, from finding it to putting it back."""
+    """A phone, from its preparation to its restoration."""
 
-    def __init__(self, adb: Adb, manner: Manner, references: References) -> None:
+    def __init__(self, adb: Adb, options: PhoneOptions, references: References) -> None:
         self.id = f"adb:{adb.serial}"
-        self._adb, self._manner, self._references = adb, manner, references
+        self._adb, self._options, self._references = adb, options, references
         self._journal = Journal(adb.serial)
-        self._held = ExitStack()  # the lock and the scratch folder
-        self._reached = False
+        self._resources = ExitStack()  # the lock and the scratch folder
+        self._connected = False
         self._say: Say = lambda line: None
         self._scratch = Path()
-        self._facts: Facts | None = None
-        self._before: Reading | None = None
+        self._info: PhoneInfo | None = None
+        self._before: PhoneState | None = None
         self._app: App | None = None
-        self._remote: dict[str, tuple[Load, Load]] = {}
+        self._remote: dict[str, tuple[RemoteFile, RemoteFile]] = {}
         self._denormal: dict[str, float | None] = {}
-        self._cell: _Cell | None = None
-        self._files: list[PartsFile] = []
+        self._case: _Case | None = None
+        self._partial_files: list[PartialFile] = []
 
     def prepare(self, say: Say) -> None:
         """As `Measuring.prepare`."""
         self._say = say
-        self._held.enter_context(self._journal.locked())
-        self._scratch = Path(self._held.enter_context(tempfile.TemporaryDirectory()))
-        adb_phone.require_ready(self._adb)
-        self._reached = True
-        self._put_back_earlier()
-        self._facts = adb_phone.read_facts(self._adb)
+        self._resources.enter_context(self._journal.locked())
+        self._scratch = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
+        require_ready(self._adb)
+        self._connected = True
+        self._restore_earlier()
+        self._info = read_info(self._adb)
         self._before = self._cool()
-        _refuse_battery_saver(self._adb)
-        adb_restore.keep_awake(self._adb, self._journal, self._before.awake)
-        program = self._manner.program
+        _require_no_battery_saver(self._adb)
+        keep_awake(self._adb, self._journal, self._before.awake)
+        program = self._options.program
         if program is None:
-            self._app = prepare_app(self._adb, self._journal, set(self._manner.runtimes))
+            self._app = prepare_app(self._adb, self._journal, set(self._options.runtimes))
         else:
-            program.require_abi(self._facts.abis, self._adb.serial)
-            self._journal.note(folders=(SHELL_FOLDER,))
+            program.require_abi(self._info.abis, self._adb.serial)
+            self._journal.record(folders=(SHELL_FOLDER,))
             self._adb.shell(["mkdir", "-p", SHELL_FOLDER])
 
     def push(self, candidates: Sequence[Candidate], say: Say) -> None:
         """As `Measuring.push`.
 
         Raises:
-            UserError: an artifact's activations are denormal, or the phone is full.
+            UserError: the phone's storage is full.
         """
-        self._remote = {one.name: self._loads(one) for one in candidates}
-        loads = [load for pair in self._remote.values() for load in pair]
+        self._remote = {candidate.name: self._files_of(candidate) for candidate in candidates}
+        files = [file for pair in self._remote.values() for file in pair]
         if self._app is not None:
-            sent = self._app.push(loads)
+            pushed = self._app.push(files)
         else:
-            program = [self._manner.program.load()] if self._manner.program else []
+            program = [self._options.program.file()] if self._options.program else []
             artifacts = [artifact for artifact, _ in self._remote.values()]
-            sent = push_missing(self._adb, SHELL_FOLDER, [*program, *artifacts])
-        size = sum(load.bytes for load in sent) / 1e6
-        say(f"{self.id}: {len(sent)} files pushed, {size:.1f} MB; the others were there")
+            pushed = push_missing(self._adb, SHELL_FOLDER, [*program, *artifacts])
+        size = sum(file.bytes for file in pushed) / 1e6
+        say(f"{self.id}: {len(pushed)} files pushed, {size:.1f} MB; the others were present")
 
     def measure(
         self,
         candidates: Sequence[Candidate],
-        setting: Configuration,
+        configuration: Configuration,
         profile: Profile,
         recording: Recording,
         progress: Progress,
     ) -> None:
-        """As `Measuring.measure`; blocks that an earlier run made are taken over."""
-        for one in candidates:
-            self._denormal[one.name] = self._references.check(setting.runtime, one)
-        cell = self._cell = _Cell(setting, candidates)
-        measurer = cell.measurer = self._measurer(cell, profile, progress)
-        file = self._parts_file(cell, profile)
-        cell.parts = file.read() or self._look(cell, measurer, profile)
-        self._agree(cell)
-        if cell.parts.blocks:
-            done, planned = len(cell.parts.blocks), cell.parts.plan.blocks
-            self._say(f"{self.id}: {done} of {planned} blocks are there from an earlier run")
-            self._record(cell, profile, recording, progress)
-        for number in range(len(cell.parts.blocks), cell.parts.plan.blocks):
-            before = recorded(self._cool(), cell.since)
-            block = measurer.block(cell.parts.plan, number)
-            after = recorded(self._read(), cell.since)
+        """As `Measuring.measure`; resumes after the finished blocks of an earlier run."""
+        for candidate in candidates:
+            self._denormal[candidate.name] = self._references.check(
+                configuration.runtime, candidate
+            )
+        case = self._case = _Case(configuration, candidates)
+        measurer = case.measurer = self._measurer(case, profile, progress)
+        file = self._partial_file(case, profile)
+        case.partial = file.read() or self._calibrate(case, measurer, profile)
+        self._check_logits(case)
+        if case.partial.blocks:
+            done, planned = len(case.partial.blocks), case.partial.plan.blocks
+            self._say(f"{self.id}: resuming after {done} of {planned} blocks of an earlier run")
+            self._record(case, profile, recording, progress)
+        for number in range(len(case.partial.blocks), case.partial.plan.blocks):
+            before = result_reading(self._cool(), case.since)
+            block = measurer.block(case.partial.plan, number)
+            after = result_reading(self._read(), case.since)
             block = block.model_copy(update={"readings": (before, after)})
-            blocks = (*cell.parts.blocks, block)
-            cell.parts = cell.parts.model_copy(update={"blocks": blocks})
-            file.write(cell.parts)
-            self._record(cell, profile, recording, progress)
+            blocks = (*case.partial.blocks, block)
+            case.partial = case.partial.model_copy(update={"blocks": blocks})
+            file.write(case.partial)
+            self._record(case, profile, recording, progress)
 
-    def inspections(self) -> Mapping[str, SeenOnDevice]:
+    def inspections(self) -> Mapping[str, DeviceInspection]:
         """As `Measuring.inspections`."""
-        cell = self._cell
-        if cell is None or cell.parts is None:
+        case = self._case
+        if case is None or case.partial is None:
             return {}
-        return {one.name: self._seen(one.name, cell.parts) for one in cell.candidates}
+        return {
+            candidate.name: self._inspected(candidate.name, case.partial)
+            for candidate in case.candidates
+        }
 
     def telemetry(self, *, interrupted: bool) -> Telemetry:
         """As `Measuring.telemetry`."""
-        cell, facts, before = self._cell, self._facts, self._before
-        if cell is None or cell.parts is None or facts is None or before is None:
+        case, phone, before = self._case, self._info, self._before
+        if case is None or case.partial is None or phone is None or before is None:
             raise RuntimeError("telemetry before a measurement")
-        last = cell.last or before
-        details = {f"SNR of {name}": f"{db:.1f} dB" for name, db in cell.agreement.items()}
-        for block in cell.parts.blocks:
+        last = case.last or before
+        details = {f"SNR of {name}": f"{db:.1f} dB" for name, db in case.snr_db.items()}
+        for block in case.partial.blocks:
             details |= block.details
-        readings = [reading for block in cell.parts.blocks for reading in block.readings]
+        readings = [reading for block in case.partial.blocks for reading in block.readings]
         return telemetry_of(
-            facts,
-            described(facts, before, last, details),
+            phone,
+            device_info(phone, before, last, details),
             readings,
-            limit_c=self._manner.cooling.max_c,
+            limit_c=self._options.thermal_limit.max_c,
             interrupted=interrupted,
-            notes=cell.measurer.notes() if cell.measurer is not None else (),
+            notes=case.measurer.notes() if case.measurer is not None else (),
         )
 
     def restore(self, say: Say) -> None:
-        """As `Measuring.restore`: also of a phone that was lost, if it comes back in time."""
-        with self._held:
-            if not (self._reached and self._journal.path.exists()):
+        """As `Measuring.restore`; a lost phone too, if it reconnects in time."""
+        with self._resources:
+            if not (self._connected and self._journal.path.exists()):
                 return
-            adb = self._adb.unstoppable()
+            adb = self._adb.without_stop()
             try:
-                if not adb.reconnect(self._manner.reconnect_s):
-                    raise DeviceError("the phone is gone")
-                adb_restore.put_back(adb, self._journal)
+                if not adb.reconnect(self._options.reconnect_s):
+                    raise DeviceError("the phone is disconnected")
+                restore_changes(adb, self._journal)
             except LolvitError as error:
-                say(f"{self.id}: {error.what}; the next run on it puts back what was changed")
+                say(f"{self.id}: {error.what}; the next run on this phone restores its settings")
 
-    def forget(self) -> None:
-        """Remove the parts of measurements, whose results are kept now."""
-        for file in self._files:
+    def remove_partial_files(self) -> None:
+        """Remove the files of partial measurements, once their results are written."""
+        for file in self._partial_files:
             file.remove()
 
-    def _put_back_earlier(self) -> None:
+    def _restore_earlier(self) -> None:
         if self._journal.path.exists():
-            self._say(f"{self.id}: putting back what an earlier run had changed")
-            adb_restore.put_back(self._adb, self._journal)
+            self._say(f"{self.id}: restoring what an earlier run changed")
+            restore_changes(self._adb, self._journal)
 
-    def _read(self) -> Reading:
-        assert self._facts is not None
-        reading = adb_phone.read_now(self._adb, self._facts)
-        if self._cell is not None:
-            self._cell.last = reading
-        return reading
+    def _read(self) -> PhoneState:
+        assert self._info is not None
+        state = read_state(self._adb, self._info)
+        if self._case is not None:
+            self._case.last = state
+        return state
 
-    def _cool(self) -> Reading:
-        return wait_until_cool(self._read, self._manner.cooling, self._pause, self._say, self.id)
+    def _cool(self) -> PhoneState:
+        return wait_until_cool(
+            self._read, self._options.thermal_limit, self._pause, self._say, self.id
+        )
 
     def _pause(self, seconds: float) -> None:
         if self._adb.stop.wait(seconds):
             raise StoppedError
 
-    def _loads(self, one: Candidate) -> tuple[Load, Load]:
+    def _files_of(self, candidate: Candidate) -> tuple[RemoteFile, RemoteFile]:
         """Return the artifact and its input as files to push."""
-        artifact = one.prepared.folder / one.artifact.path
-        data = one.image.astype(one.image.dtype.newbyteorder("<"), copy=False).tobytes()
+        artifact = candidate.prepared.folder / candidate.artifact.path
+        data = candidate.image.astype(candidate.image.dtype.newbyteorder("<"), copy=False).tobytes()
         digest = hashlib.sha256(data).hexdigest()
         image = self._scratch / f"{digest}.bin"
         image.write_bytes(data)
         if self._app is not None:
-            sha256 = one.artifact.sha256
-            return self._app.load(artifact, sha256), self._app.load(image, digest)
-        remote = f"{SHELL_FOLDER}/{one.artifact.sha256}{artifact.suffix}"
-        return Load(artifact, one.artifact.sha256, remote), Load(image, digest, "")
+            sha256 = candidate.artifact.sha256
+            return self._app.file(artifact, sha256), self._app.file(image, digest)
+        remote = f"{SHELL_FOLDER}/{candidate.artifact.sha256}{artifact.suffix}"
+        pushed = RemoteFile(artifact, candidate.artifact.sha256, remote)
+        return pushed, RemoteFile(image, digest, "")  # a program makes its own input
 
-    def _measurer(self, cell: _Cell, profile: Profile, progress: Progress) -> Measurer:
-        setting = cell.setting
+    def _measurer(self, case: _Case, profile: Profile, progress: Progress) -> Measurer:
+        configuration = case.configuration
 
-        def hear(slots: int) -> None:
-            if cell.parts is not None:
-                progress(*cell.parts.rounds_at(slots))
+        def on_slot(slots: int) -> None:
+            if case.partial is not None:
+                progress(*case.partial.rounds_done(slots))
 
         if self._app is not None:
-            entrants = tuple(request_of(one, *self._remote[one.name]) for one in cell.candidates)
-            return AppRuns(self._app, setting.runtime, setting.threads, entrants, profile, hear)
-        assert self._manner.program is not None
+            candidates = tuple(
+                request_of(candidate, *self._remote[candidate.name])
+                for candidate in case.candidates
+            )
+            return AppMeasurer(
+                self._app,
+                configuration.runtime,
+                configuration.threads,
+                candidates,
+                profile,
+                on_slot,
+            )
+        assert self._options.program is not None
         artifacts = {name: artifact.remote for name, (artifact, _) in self._remote.items()}
-        return ProgramRuns(self._adb, self._manner.program, artifacts, setting.threads, hear)
+        return ProgramMeasurer(
+            self._adb, self._options.program, artifacts, configuration.threads, on_slot
+        )
 
-    def _look(self, cell: _Cell, measurer: Measurer, profile: Profile) -> Parts:
-        names = [one.name for one in cell.candidates]
-        self._say(f"{self.id}: looking at {', '.join(names)}")
-        look = measurer.look(names)
-        return Parts(look=look, plan=measurer.plan(profile, look))
+    def _calibrate(self, case: _Case, measurer: Measurer, profile: Profile) -> PartialMeasurement:
+        names = [candidate.name for candidate in case.candidates]
+        self._say(f"{self.id}: calibrating {', '.join(names)}")
+        calibration = measurer.calibrate(names)
+        return PartialMeasurement(calibration=calibration, plan=measurer.plan(profile, calibration))
 
-    def _agree(self, cell: _Cell) -> None:
-        assert cell.parts is not None
-        for one in cell.candidates:
-            logits = cell.parts.look.seen[one.name].logits
+    def _check_logits(self, case: _Case) -> None:
+        assert case.partial is not None
+        for candidate in case.candidates:
+            logits = case.partial.calibration.candidates[candidate.name].logits
             if logits is not None:
-                db = self._references.agreement_db(cell.setting.runtime, one, logits)
-                cell.agreement[one.name] = db
+                db = self._references.require_agreement(
+                    case.configuration.runtime, candidate, logits
+                )
+                case.snr_db[candidate.name] = db
 
-    def _parts_file(self, cell: _Cell, profile: Profile) -> PartsFile:
-        assert self._facts is not None and cell.measurer is not None
+    def _partial_file(self, case: _Case, profile: Profile) -> PartialFile:
+        assert self._info is not None and case.measurer is not None
         depends_on = {
-            "build": self._facts.details.get("build"),
-            "measurer": cell.measurer.identity,
-            "setting": asdict(cell.setting),
+            "build": self._info.details.get("build"),
+            "measurer": case.measurer.identity,
+            "configuration": asdict(case.configuration),
             "profile": asdict(profile),
-            "entrants": [(one.name, *(load.sha256 for load in self._remote[one.name]))
-                         for one in cell.candidates],
+            "candidates": [(candidate.name, *(file.sha256 for file in self._remote[candidate.name]))
+                         for candidate in case.candidates],
         }  # fmt: skip
-        file = PartsFile(self._manner.folder, self._adb.serial, depends_on)
-        self._files.append(file)
+        file = PartialFile(self._options.folder, self._adb.serial, depends_on)
+        self._partial_files.append(file)
         return file
 
     def _record(
-        self, cell: _Cell, profile: Profile, recording: Recording, progress: Progress
+        self, case: _Case, profile: Profile, recording: Recording, progress: Progress
     ) -> None:
-        assert cell.parts is not None
-        made = recording_of(cell.parts.blocks, cell.parts.plan, profile)
-        recording.plan, recording.rounds[:] = made.plan, made.rounds
-        progress(len(made.rounds), cell.parts.plan.blocks * cell.parts.plan.rounds)
+        assert case.partial is not None
+        joined = recording_of(case.partial.blocks, case.partial.plan, profile)
+        recording.plan, recording.rounds[:] = joined.plan, joined.rounds
+        progress(len(joined.rounds), case.partial.plan.blocks * case.partial.plan.rounds)
 
-    def _seen(self, name: str, parts: Parts) -> SeenOnDevice:
-        return SeenOnDevice(inspection_of(name, parts, self._denormal.get(name)), None)
+    def _inspected(self, name: str, partial: PartialMeasurement) -> DeviceInspection:
+        return DeviceInspection(inspection_of(name, partial, self._denormal.get(name)), None)
 
 
-def _refuse_battery_saver(adb: Adb) -> None:
+def _require_no_battery_saver(adb: Adb) -> None:
     if adb.shell(["settings", "get", "global", "low_power"]).output.strip() == "1":
         raise UserError(
-            "the phone's battery saver is on, which slows it down",
+            "the phone's battery saver is on, which throttles it",
             where=f"adb:{adb.serial}",
             remedy="switch it off in the phone's settings",
         )
+
+
+def telemetry_of(
+    phone: PhoneInfo,
+    info: DeviceInfo,
+    readings: Sequence[result.Reading],
+    *,
+    limit_c: float,
+    interrupted: bool,
+    notes: tuple[str, ...],
+) -> Telemetry:
+    """Summarise readings; those that make a result unstable become conditions."""
+    celsius = [r.temperature_c for r in readings if r.temperature_c is not None]
+    mhz = [r.frequency_mhz for r in readings if r.frequency_mhz is not None]
+    events = [r.throttle_events for r in readings if r.throttle_events is not None]
+    return Telemetry(
+        info=info,
+        conditions=Conditions(
+            cores=len(phone.cores) or 1,
+            frequency_change=max(mhz) / min(mhz) - 1 if mhz else None,
+            throttle_events=sum(events) if events else None,
+            too_hot_c=max(celsius) if celsius and max(celsius) > limit_c else None,
+            interrupted=interrupted,
+        ),
+        readings=readings,
+        notes=notes if celsius else (*notes, _NO_TEMPERATURE),
+    )
+
+
+def inspection_of(
+    name: str, partial: PartialMeasurement, denormal_share: float | None
+) -> Inspection:
+    """Return the inspection of one candidate: times of the calibration, peak memory of all."""
+    first = partial.calibration.candidates[name]
+    later = [block.candidates[name] for block in partial.blocks]
+    memory = [one.peak_memory_bytes for one in (first, *later) if one.peak_memory_bytes is not None]
+    return Inspection(
+        runtime_version=partial.calibration.runtime_version,
+        load_ms=first.load_ms,
+        first_ms=first.first_ms,
+        peak_memory_bytes=max(memory) if memory else None,
+        placement=first.placement,
+        options=first.options,
+        denormal_share=denormal_share,
+    )
+
+
+def request_of(candidate: Candidate, artifact: RemoteFile, image: RemoteFile) -> RequestCandidate:
+    """Return one candidate of a request, whose artifact and input are on the phone."""
+    return RequestCandidate.model_validate(
+        {
+            "name": candidate.name,
+            "artifact": _file(artifact),
+            "format": candidate.artifact.format,
+            "input": _file(image),
+            "shape": candidate.image.shape,
+            "dtype": candidate.artifact.image.dtype,
+        }
+    )
+
+
+def _file(file: RemoteFile) -> RequestFile:
+    return RequestFile(name=Path(file.remote).name, sha256=file.sha256, bytes=file.bytes)

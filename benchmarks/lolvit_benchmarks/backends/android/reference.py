@@ -1,7 +1,7 @@
-"""An artifact on this computer before a phone times it: whether its activations are denormal, and
-the logits that the phone's have to agree with.
+"""Checks on this computer before a phone times an artifact: its share of denormal activations, and
+the reference logits for the phone's.
 
-Run as a module it answers in a process of its own, which a crash of a runtime would take down.
+Run as a module it computes both in a child process, so that a crash of a runtime is contained.
 """
 
 from __future__ import annotations
@@ -23,61 +23,63 @@ from lolvit_benchmarks.harness.inspection import refuse_denormals, share_of_arti
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import open_session
 
-# In dB, of the same artifact and input in the same runtime on two processors: kernels and the order
-# of sums differ. A GPU that computes in fp16 is a precision of its own.
-FLOORS = {"fp32": 90.0, "fp16": 45.0, "w8a16": 28.0, "int8": 20.0, "w4": 20.0}
+# Same artifact, input and runtime on two processors: kernels and summation order differ. A GPU that
+# computes in fp16 counts as a precision of its own.
+SNR_THRESHOLDS_DB = {"fp32": 90.0, "fp16": 45.0, "w8a16": 28.0, "int8": 20.0, "w4": 20.0}
 
 
 class References:
-    """What was found on this computer, once for all phones."""
+    """Results of the checks on this computer, shared by all phones."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: dict[tuple[str, str, bytes], dict[str, Any]] = {}
+        self._results: dict[tuple[str, str, bytes], dict[str, Any]] = {}
 
-    def check(self, runtime: str, one: Candidate) -> float | None:
-        """Refuse an artifact whose time would mean nothing; return its share of denormals.
+    def check(self, runtime: str, candidate: Candidate) -> float | None:
+        """Check an artifact's activations; return its share of denormals, or None if unknown.
 
         Raises:
-            UserError: its activations are denormal, or its file was changed.
-            DeviceError: the runtime failed on it here.
+            UserError: the activations are denormal, or the file was changed.
+            DeviceError: the runtime failed on this computer.
         """
-        share: float | None = self._of(runtime, one)["denormal_share"]
-        refuse_denormals(share, where=str(one.prepared.folder / one.artifact.path))
+        share: float | None = self._reference(runtime, candidate)["denormal_share"]
+        refuse_denormals(share, where=str(candidate.prepared.folder / candidate.artifact.path))
         return share
 
-    def agreement_db(self, runtime: str, one: Candidate, logits: tuple[float, ...]) -> float:
-        """Return how near a phone's logits are to those of this computer.
+    def require_agreement(
+        self, runtime: str, candidate: Candidate, logits: tuple[float, ...]
+    ) -> float:
+        """Return the SNR in dB of a phone's logits against those of this computer.
 
         Raises:
-            DeviceError: they are too far: what was timed was not the model.
+            DeviceError: it is below the precision's threshold, or the number of logits differs.
         """
-        here = np.asarray(self._of(runtime, one)["logits"], np.float64)
-        there: npt.NDArray[np.float64] = np.asarray(logits, np.float64)
-        floor = FLOORS[one.artifact.precision]
-        found = snr_db(here, there) if here.shape == there.shape else -300.0
-        if found < floor:
+        expected = np.asarray(self._reference(runtime, candidate)["logits"], np.float64)
+        received: npt.NDArray[np.float64] = np.asarray(logits, np.float64)
+        threshold = SNR_THRESHOLDS_DB[candidate.artifact.precision]
+        found = snr_db(expected, received) if expected.shape == received.shape else -300.0
+        if found < threshold:
             raise DeviceError(
-                f"{one.name}: the phone's logits are {found:.1f} dB from this computer's, floor "
-                f"{floor:g}: its time would be that of a wrong model",
-                remedy="compare the runtimes' versions",
+                f"{candidate.name}: the SNR of the phone's logits against this computer's is "
+                f"{found:.1f} dB, threshold {threshold:g} dB: the phone computes another model",
+                remedy="compare the versions of the runtime",
             )
         return found
 
-    def _of(self, runtime: str, one: Candidate) -> dict[str, Any]:
-        key = (runtime, one.artifact.sha256, one.image.tobytes())
-        with self._lock:  # phones that come second wait for the first one's answer
-            if key not in self._found:
-                self._found[key] = run_on_image(
+    def _reference(self, runtime: str, candidate: Candidate) -> dict[str, Any]:
+        key = (runtime, candidate.artifact.sha256, candidate.image.tobytes())
+        with self._lock:  # further phones wait for the first one's result
+            if key not in self._results:
+                self._results[key] = run_on_image(
                     "lolvit_benchmarks.backends.android.reference",
                     runtime,
-                    one.prepared.folder,
-                    one.artifact,
+                    candidate.prepared.folder,
+                    candidate.artifact,
                     1,
-                    one.image,
-                    what=f"{runtime} with {one.artifact.path}",
+                    candidate.image,
+                    what=f"{runtime} with {candidate.artifact.path}",
                 )
-            return self._found[key]
+            return self._results[key]
 
 
 def _document(arguments: list[str]) -> dict[str, Any]:
@@ -86,9 +88,10 @@ def _document(arguments: list[str]) -> dict[str, Any]:
     path, image = check_artifact(Path(folder), artifact), np.load(image_path)
     share = share_of_artifact(path, artifact.format, image)
     with closing(open_session(runtime, path, artifact, threads=int(threads))) as session:
-        logits = np.asarray(session.run(image), np.float64).ravel()
+        outputs = session.run({artifact.image.name: image})
+        logits = np.asarray(outputs[artifact.outputs[0].name], np.float64).ravel()
     if not np.isfinite(logits).all():
-        raise DeviceError("gives logits that are not finite", where=str(path))
+        raise DeviceError("logits are not finite", where=str(path))
     return {"denormal_share": share, "logits": logits.tolist()}
 
 

@@ -1,7 +1,7 @@
-"""Changes to a phone, and putting them back: also after Ctrl-C, a lost cable or a killed process.
+"""Changes to a phone and their restoration, also after Ctrl-C, a lost cable or a killed process.
 
-What is about to be changed is written to a file of this computer first, and removed when it is put
-back. A phone that was gone when a run ended is put back by the next run on it.
+A journal on this computer records each change before it is made, and is removed when all are
+restored. A phone that is disconnected when a run ends is restored by the next run on it.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from lolvit_benchmarks.backends.android.client import Adb
 from lolvit_benchmarks.backends.android.contract import APP_FOLDER, PACKAGE
 
 SHELL_FOLDER = "/data/local/tmp/lolvit-bench"
-# Removed with all below it, thus none but these two, whatever a phone or a file says.
-_Removable = Annotated[str, Field(pattern=rf"^({SHELL_FOLDER}|{APP_FOLDER})$")]
+# Removed recursively, so the pattern admits these two alone, whatever a phone or a file contains.
+_OwnFolder = Annotated[str, Field(pattern=rf"^({SHELL_FOLDER}|{APP_FOLDER})$")]
 _STAY_ON = ("global", "stay_on_while_plugged_in")
-_ALWAYS = "7"  # on any kind of power
-_UNSET = "null"  # what `settings get` prints for it
+_STAY_ON_ALWAYS = "7"  # on any power source
+_UNSET = "null"  # as `settings get` prints it
 _WAKE_UP, _SLEEP = "224", "223"  # KEYCODE_WAKEUP, KEYCODE_SLEEP
 
 
 class Changes(BaseModel):
-    """What a run changes: a setting's value before (None: left alone), whether the screen was off,
-    folders that it made, and whether it started the app."""
+    """What a run changes: the former value of stay_on_while_plugged_in (None: unchanged),
+    whether it switched the screen on, folders that it made, and whether it started the app."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stay_on: str | None = Field(default=None, pattern=r"^(null|[0-9]{1,3})$")
     woken: bool = False
-    folders: tuple[_Removable, ...] = ()
+    folders: tuple[_OwnFolder, ...] = ()
     app: bool = False
 
 
 class Journal:
-    """The changes to one phone that are not put back yet."""
+    """The changes to one phone that are not restored yet."""
 
     def __init__(self, serial: str) -> None:
         name = re.sub(r"[^A-Za-z0-9.-]", "_", serial)
         self.path = Path(platformdirs.user_state_dir("lolvit")) / "phones" / f"{name}.json"
         self.serial = serial
 
-    def note(self, **changes: object) -> None:
-        """Add to what is to be put back, before it is changed."""
-        noted = Changes.model_validate(self.read().model_dump() | changes)
-        write_atomic(self.path, noted.model_dump_json(indent=1) + "\n")
+    def record(self, **changes: object) -> None:
+        """Add changes that are about to be made."""
+        recorded = Changes.model_validate(self.read().model_dump() | changes)
+        write_atomic(self.path, recorded.model_dump_json(indent=1) + "\n")
 
     def read(self) -> Changes:
-        """Return what is to be put back.
+        """Return the changes that are to be restored.
 
         Raises:
             UserError: the file is damaged.
@@ -65,19 +65,22 @@ class Journal:
         if not self.path.exists():
             return Changes()
         return read_document(
-            self.path, Changes, kind="list of changes", remedy="look at the phone, then remove it"
+            self.path,
+            Changes,
+            kind="list of changes",
+            remedy="check the phone's settings, then remove the file",
         )
 
     def clear(self) -> None:
-        """Everything is as it was."""
+        """Remove the journal: everything is restored."""
         self.path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs off the phone.
+        """Exclude other runs from the phone.
 
         Raises:
-            UserError: another run measures on it.
+            UserError: another run is measuring on it.
         """
         lock = self.path.with_suffix(".lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -86,57 +89,57 @@ class Journal:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise UserError(
-                    "another run measures on this phone",
+                    "another run is measuring on this phone",
                     where=f"adb:{self.serial}",
-                    remedy="wait until it has ended",
+                    remedy="wait until it ends",
                 ) from error
             yield
 
 
 def keep_awake(adb: Adb, journal: Journal, awake: bool | None) -> None:
-    """Switch the screen on and keep it so: Android slows a phone down whose screen is off.
+    """Switch the screen on and keep it on: Android throttles a phone whose screen is off.
 
     Raises:
-        DeviceError: the phone was lost or refused.
+        DeviceError: the connection was lost, or a command failed.
     """
     before = adb.shell(["settings", "get", *_STAY_ON]).output.strip()
     if not re.fullmatch(r"null|\d{1,3}", before):
         raise DeviceError(
-            "doesn't tell its setting stay_on_while_plugged_in, which could not be put back",
+            "the setting stay_on_while_plugged_in can't be read, so it could not be restored",
             remedy="restart the phone",
         )
-    if before != _ALWAYS:
-        journal.note(stay_on=before)
-        _do(adb, ["settings", "put", *_STAY_ON, _ALWAYS])
+    if before != _STAY_ON_ALWAYS:
+        journal.record(stay_on=before)
+        _run_checked(adb, ["settings", "put", *_STAY_ON, _STAY_ON_ALWAYS])
     if awake is False:
-        journal.note(woken=True)
-        _do(adb, ["input", "keyevent", _WAKE_UP])
+        journal.record(woken=True)
+        _run_checked(adb, ["input", "keyevent", _WAKE_UP])
 
 
-def put_back(adb: Adb, journal: Journal) -> None:
-    """Undo all that the journal holds, and clear it.
+def restore_changes(adb: Adb, journal: Journal) -> None:
+    """Undo all changes of the journal, and clear it.
 
     Raises:
-        DeviceError: the phone was lost or refused; the journal holds what is left to do.
+        DeviceError: the connection was lost, or a command failed; the journal is kept.
     """
     changes = journal.read()
     if changes.app:
-        _do(adb, ["am", "force-stop", PACKAGE])
-    if SHELL_FOLDER in changes.folders:  # a program may still run; there is none most times
+        _run_checked(adb, ["am", "force-stop", PACKAGE])
+    if SHELL_FOLDER in changes.folders:  # a program may still be running; usually there is none
         adb.shell(["pkill", "-f", f"^{SHELL_FOLDER}/"])
     for folder in changes.folders:
-        _do(adb, ["rm", "-rf", folder])
+        _run_checked(adb, ["rm", "-rf", folder])
     if changes.stay_on == _UNSET:
-        _do(adb, ["settings", "delete", *_STAY_ON])
+        _run_checked(adb, ["settings", "delete", *_STAY_ON])
     elif changes.stay_on is not None:
-        _do(adb, ["settings", "put", *_STAY_ON, changes.stay_on])
+        _run_checked(adb, ["settings", "put", *_STAY_ON, changes.stay_on])
     if changes.woken:
-        _do(adb, ["input", "keyevent", _SLEEP])
+        _run_checked(adb, ["input", "keyevent", _SLEEP])
     journal.clear()
 
 
-def _do(adb: Adb, words: list[str]) -> None:
-    done = adb.shell(words)
-    if done.code != 0:
-        said = (done.errors or done.output).strip() or f"exit code {done.code}"
-        raise DeviceError(f"'{' '.join(words)}' failed: {said}")
+def _run_checked(adb: Adb, words: list[str]) -> None:
+    result = adb.shell(words)
+    if result.code != 0:
+        message = (result.errors or result.output).strip() or f"exit code {result.code}"
+        raise DeviceError(f"'{' '.join(words)}' failed: {message}")

@@ -1,4 +1,4 @@
-"""A browser, on this machine or on any that opens the page: what of it is ready."""
+"""Any browser that opens the page: its listing, and the device entry."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 def list_devices() -> list[DeviceStatus]:
-    """Return the browser: ready once its runtimes are installed."""
-    tells = ("latency", "load", "logits", "name of the GPU")
-    silent = ("placement", "memory", "energy", "heat", "other processes")
+    """Return one entry: ready once the page's runtimes are installed."""
+    reported = ("latency", "load", "logits", "name of the GPU")
+    not_reported = ("placement", "memory", "energy", "heat", "other processes")
     if importlib.util.find_spec("platformdirs") is None:
         reason = "platformdirs is missing; run: pip install 'lolvit[bench]'"
-        return [DeviceStatus("browser", "browser", False, reason, tells, silent)]
-    from lolvit_benchmarks.backends.browser import chromium, packages
+        return [DeviceStatus("browser", "browser", False, reason, reported, not_reported)]
+    from lolvit_benchmarks.backends.browser import chromium, install
 
-    if not packages.is_installed():
-        reason = f"its runtimes are not installed; run: {packages.SETUP_COMMAND}"
-        return [DeviceStatus("browser", "browser", False, reason, tells, silent)]
+    if not install.is_installed():
+        reason = f"its runtimes are not installed; run: {install.SETUP_COMMAND}"
+        return [DeviceStatus("browser", "browser", False, reason, reported, not_reported)]
     found = chromium.find()
     here = f"{found.name} on this machine" if found else "no Chromium on this machine"
-    reason = f"{here}; any browser that opens the page, by --lan on other machines too"
-    return [DeviceStatus("browser", "browser", True, reason, tells, silent)]
+    reason = f"{here}; any browser that opens the page, with --lan on other machines too"
+    return [DeviceStatus("browser", "browser", True, reason, reported, not_reported)]
 
 
 def open_device(argument: str | None, options: DeviceOptions) -> Device:
@@ -35,13 +35,13 @@ def open_device(argument: str | None, options: DeviceOptions) -> Device:
 
     Raises:
         UserError: its runtimes are not installed.
-        DeviceError: a Chromium is to be started, and there is none.
+        DeviceError: a headless Chromium is needed, and none is installed.
     """
-    from lolvit_benchmarks.backends.browser import chromium, packages
-    from lolvit_benchmarks.backends.browser.headless import wants_headless
+    from lolvit_benchmarks.backends.browser import chromium, install
+    from lolvit_benchmarks.backends.browser.chromium import wants_headless
     from lolvit_benchmarks.backends.browser.page_session import Browser
 
-    packages.installed()
+    install.installed()
     if wants_headless(options):
         chromium.require()
     return Browser(options)

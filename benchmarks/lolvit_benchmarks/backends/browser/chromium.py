@@ -1,4 +1,4 @@
-"""A Chromium without a window, for measuring with one command."""
+"""Who opens the page: a headless Chromium that is started here, or a user by address or QR code."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lolvit.errors import DeviceError
+import segno
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from lolvit.errors import DeviceError
+from lolvit_benchmarks.backends.registry import DeviceOptions
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _MAC = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
-INSTALL_HINT = "on Debian, run: apt install chromium; or open the page in a browser of yours"
-_END_S = 5.0
+INSTALL_HINT = "on Debian, run: apt install chromium; or open the page in another browser"
+_EXIT_TIMEOUT_S = 5.0
+_HALF_BLOCKS = {(True, True): "█", (True, False): "▀", (False, True): "▄", (False, False): " "}
 
 
 def find() -> Path | None:
-    """Return the first Chromium there is; the environment's CHROMIUM goes before all."""
+    """Return the first Chromium found; the environment variable CHROMIUM takes precedence."""
     named = os.environ.get("CHROMIUM")
-    for name in [named] if named else NAMES:
+    for name in [named] if named else PROGRAMS:
         if (found := shutil.which(name)) is not None:
             return Path(found)
     return next((Path(path) for path in _MAC if not named and Path(path).exists()), None)
@@ -45,12 +49,12 @@ def require() -> Path:
 
 
 def has_gpu() -> bool:
-    """Whether this machine has a GPU that Chromium may use; where it can't be told, yes."""
+    """Whether this machine has a GPU that Chromium may use; yes where that is unknown."""
     return sys.platform != "linux" or any(Path("/dev/dri").glob("renderD*"))
 
 
 def command(program: Path, profile: Path, url: str) -> list[str]:
-    """Return the command that opens a page in a profile of its own."""
+    """Return the command that opens a page headless, in its own profile."""
     flags = ["--headless=new", f"--user-data-dir={profile}", "--no-first-run", "--mute-audio",
              "--no-default-browser-check", "--disable-extensions", "--disable-sync",
              "--disable-background-networking", "--disable-component-update",
@@ -58,19 +62,19 @@ def command(program: Path, profile: Path, url: str) -> list[str]:
     if not has_gpu():
         flags += ["--use-webgpu-adapter=swiftshader", "--enable-unsafe-swiftshader"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        flags.append("--no-sandbox")  # its sandbox refuses to start for root
+        flags.append("--no-sandbox")  # its sandbox doesn't run as root
     return [str(program), *flags, url]
 
 
 @contextmanager
 def opened(url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Open a page in a Chromium of its own while the block runs.
+    """Open a page in a headless Chromium while the block runs.
 
     Raises:
         DeviceError: none is installed.
     """
     program = require()
-    # Chromium may still write into its profile for a moment after its end.
+    # Chromium may write into its profile for a moment after its exit.
     with tempfile.TemporaryDirectory(
         prefix="lolvit-browser-", ignore_cleanup_errors=True
     ) as folder:
@@ -79,7 +83,7 @@ def opened(url: str) -> Iterator[subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a group of its own: Ctrl-C is ours to hand on
+            start_new_session=True,  # its own group: Ctrl-C is handled here
         )
         try:
             yield process
@@ -95,7 +99,43 @@ def end(process: subprocess.Popen[bytes]) -> None:
         except ProcessLookupError:
             break
         try:
-            process.wait(_END_S)
+            process.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             continue
     process.poll()
+
+
+def wants_headless(options: DeviceOptions) -> bool:
+    """Whether to start a headless Chromium: as the options say; by default where there is no
+    terminal or display, and the page is not for another machine."""
+    if options.headless is not None:
+        return options.headless
+    if options.lan or options.open_page:
+        return False
+    return not (sys.stderr.isatty() and has_display())
+
+
+def has_display() -> bool:
+    """Whether windows can be shown here."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def invite(url: str, say: Callable[[str], None], *, code: bool) -> None:
+    """Print the address of the page; with `code`, on a terminal, also as a QR code."""
+    say(f"open this page (the address contains a secret token): {url}")
+    if code and sys.stderr.isatty():
+        say(qr_code(url))
+
+
+def qr_code(url: str) -> str:
+    """Return a QR code as lines of half blocks, two rows of modules in each. Light modules are
+    drawn, for a dark terminal."""
+    rows = [list(row) for row in segno.make(url, error="l", micro=False).matrix_iter(border=2)]
+    rows += [[0] * len(rows[0])] * (len(rows) % 2)
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return "\n".join(
+        "".join(_HALF_BLOCKS[not upper, not lower] for upper, lower in zip(*pair, strict=True))
+        for pair in pairs
+    )

@@ -1,7 +1,8 @@
-"""The conversation with the page: which cell it measures, what it has sent, what it is told next.
+"""The protocol between the page and the server: messages of the page, and what answers them.
 
-Requests come in threads of the server, one at a time through a lock; what they mean for the run is
-handed on through a queue to the thread that waits for results.
+Every message is validated before it is used: the page is trusted no more than a file, since it runs
+in any browser of the network that has the token. Requests arrive in threads of the server and are
+handled one at a time; events for the run go through a queue to the thread that keeps the results.
 """
 
 from __future__ import annotations
@@ -13,54 +14,187 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from lolvit_benchmarks.backends.browser.gates import agreement
-from lolvit_benchmarks.backends.browser.protocol import (
-    EVENT,
-    About,
-    Alive,
-    Block,
-    Bye,
-    Failed,
-    Hello,
-    PageRound,
-    Ready,
-)
 from lolvit_benchmarks.harness.candidates import Configuration, InspectedCandidate
 from lolvit_benchmarks.harness.schedule import Profile, fitted, order_of, warm_up_iterations
 from lolvit_benchmarks.harness.timing import Recording, Round
 from lolvit_benchmarks.results import document as result
+from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import FloatArray
 
-LOST_S = 90.0  # browsers wake a page out of sight only once a minute
+MAX_MS = 1e7  # of one inference
+_MAX_ITEMS = 100_000
+SILENCE_LIMIT_S = 90.0  # browsers run timers of a hidden page only once a minute
+
+Text = Annotated[str, Field(max_length=1000)]
+Name = Annotated[str, Field(max_length=200)]
+Milliseconds = Annotated[float, Field(gt=0, le=MAX_MS, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Details = Annotated[dict[Name, Text], Field(max_length=50)]
+
+
+class _ClientMessage(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    client: str = Field(pattern=r"^[0-9a-f]{32}$", description="random, drawn when the page opens")
+
+
+class About(BaseModel):
+    """The browser, as it describes itself; `details` has what it reports."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    cores: int = Field(ge=1, le=4096)
+    isolated: bool = Field(description="cross-origin isolated: threads and a fine clock")
+    software_gpu: bool | None = Field(description="null: no WebGPU")
+    details: Details
+
+
+class Hello(_ClientMessage):
+    """The page is open and ready to measure."""
+
+    kind: Literal["hello"]
+    about: About
+
+
+class Heartbeat(_ClientMessage):
+    """The page is alive: `done` of `planned` rounds of the current case."""
+
+    kind: Literal["heartbeat"]
+    done: int = Field(ge=0, le=_MAX_ITEMS)
+    planned: int = Field(ge=0, le=_MAX_ITEMS)
+
+
+class LoadedCandidate(BaseModel):
+    """One artifact as the runtime loaded it: `run_ms` is the time of an inference after warm-up,
+    `logits` are those of the photo."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    load_ms: Milliseconds
+    first_ms: Milliseconds
+    preprocess_ms: Milliseconds
+    run_ms: Milliseconds
+    logits: Annotated[list[Finite], Field(max_length=_MAX_ITEMS)]
+    options: Details
+    placement: Annotated[dict[Name, Annotated[int, Field(ge=0)]], Field(max_length=20)]
+
+
+class Ready(_ClientMessage):
+    """All artifacts of a case are loaded and warmed up; answered with the plan of its rounds."""
+
+    kind: Literal["ready"]
+    case: int
+    runtime_version: Name
+    clock_us: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    candidates: Annotated[list[LoadedCandidate], Field(min_length=1, max_length=50)]
+
+
+class PageRound(BaseModel):
+    """One round: candidate and milliseconds of each slot, in order, and the microseconds of the
+    fixed arithmetic after each slot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    slots: Annotated[list[tuple[Name, list[Milliseconds]]], Field(min_length=1, max_length=200)]
+    probes: Annotated[list[Annotated[float, Field(gt=0, le=1e9)]], Field(max_length=200)]
+
+
+class Block(_ClientMessage):
+    """The rounds of one block; `at_s` is the seconds since the case's first round began."""
+
+    kind: Literal["block"]
+    case: int
+    block: int
+    at_s: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+    rounds: Annotated[list[PageRound], Field(min_length=1, max_length=_MAX_ITEMS)]
+
+
+class Failed(_ClientMessage):
+    """The case can't be measured in this browser."""
+
+    kind: Literal["failed"]
+    case: int
+    reason: Text
+
+
+class Bye(_ClientMessage):
+    """The page is being closed."""
+
+    kind: Literal["bye"]
+
+
+Message = Annotated[Hello | Heartbeat | Ready | Block | Failed | Bye, Field(discriminator="kind")]
+MESSAGE: TypeAdapter[Hello | Heartbeat | Ready | Block | Failed | Bye] = TypeAdapter(Message)
+
+
+# By runtime and precision. GPUs sum in another order, and ONNX Runtime's WebGPU kernels are less
+# accurate than others: MobileViT-XS has 68 dB in them, and 114 dB in LiteRT's on the same software
+# GPU.
+_REDUCED = {"fp16": 45.0, "int8": 20.0, "w8a16": 28.0, "w4": 20.0}
+SNR_THRESHOLDS_DB: dict[str, dict[str, float]] = {
+    "ort-web-wasm": {"fp32": 100.0, **_REDUCED},
+    "ort-web-webgpu": {"fp32": 60.0, **_REDUCED},
+    "litert-web-wasm": {"fp32": 100.0, **_REDUCED},
+    "litert-web-webgpu": {"fp32": 90.0, **_REDUCED},
+}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """SNR of the logits, and why they fail the check (None: they pass)."""
+
+    snr_db: float
+    problem: str | None
+
+
+def agreement(
+    runtime: str, precision: str, reference: FloatArray, logits: npt.NDArray[np.float64]
+) -> Agreement:
+    """Compare the page's logits of one photo, shape (1, classes), with those of this machine."""
+    if logits.shape != reference.shape:
+        return Agreement(-300.0, f"gave {logits.size} logits, not {reference.size}")
+    found = snr_db(reference.astype(np.float64), logits)
+    threshold = SNR_THRESHOLDS_DB[runtime][precision]
+    if found < threshold:
+        return Agreement(
+            found,
+            f"the SNR of its logits is {found:.1f} dB, below the threshold of {threshold:g} dB",
+        )
+    if logits.argmax() != reference.argmax():
+        return Agreement(found, "its top-1 class is not that of this machine")
+    return Agreement(found, None)
 
 
 @dataclass
-class PageCell:
-    """One cell, and what the page has sent of it. `references` are the logits that the artifacts
-    give on this machine."""
+class PageCase:
+    """One benchmark case, and the page's messages about it. `references` are the artifacts' logits
+    on this machine."""
 
-    setting: Configuration
-    entrants: Sequence[InspectedCandidate]
+    configuration: Configuration
+    candidates: Sequence[InspectedCandidate]
     references: Mapping[str, FloatArray]
     recording: Recording = field(default_factory=Recording)
     readings: list[result.Reading] = field(default_factory=list)
     ready: Ready | None = None
-    settling: dict[str, int] = field(default_factory=dict)
-    agreements: dict[str, float] = field(default_factory=dict)
+    warm_up: dict[str, int] = field(default_factory=dict)
+    snr_db: dict[str, float] = field(default_factory=dict)
 
     def restart(self) -> None:
-        """Forget what a page sent that has gone."""
+        """Discard the messages of a page that was lost."""
         self.recording, self.readings, self.ready = Recording(), [], None
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A page has begun; `again`: in the place of one that has gone."""
+    """A page has joined; `again`: in place of a lost one."""
 
     about: About
     again: bool
@@ -68,14 +202,14 @@ class Joined:
 
 @dataclass(frozen=True)
 class Started:
-    """A cell's artifacts are loaded and have the right logits."""
+    """The artifacts of a case are loaded, and their logits agree."""
 
-    cell: int
+    case: int
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """So many rounds of the present cell are done."""
+    """Progress of the current case, in rounds."""
 
     done: int
     planned: int
@@ -83,10 +217,10 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Ended:
-    """A cell is measured, or (`why`) has failed."""
+    """A case is finished, or has failed for a `reason`."""
 
-    cell: int
-    why: str | None = None
+    case: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,174 +228,181 @@ class Left:
     """The page was closed."""
 
 
-Happening = Joined | Started | Progressed | Ended | Left
+PageEvent = Joined | Started | Progressed | Ended | Left
 Reply = tuple[HTTPStatus, dict[str, Any]]
 
 
-def nothing_to_measure(body: bytes) -> Reply:
-    """Answer a page that is there to be looked at alone."""
-    return HTTPStatus.GONE, {"error": "nothing is to be measured"}
+def no_measurement(body: bytes) -> Reply:
+    """Answer the messages of a page that has no measurement."""
+    return HTTPStatus.GONE, {"error": "there is no measurement"}
 
 
-class _RefusedError(Exception):
-    """A message that doesn't fit: its status and why."""
+class _RejectedError(Exception):
+    """A message is rejected, with an HTTP status and a reason."""
 
-    def __init__(self, status: HTTPStatus, why: str) -> None:
-        super().__init__(why)
-        self.status, self.why = status, why
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
 
 
 class Exchange:
-    """Answers the page's messages, in the order of the cells."""
+    """Leads one page through the cases in order, by its answers to the page's messages."""
 
     def __init__(
         self,
-        cells: Sequence[PageCell],
+        cases: Sequence[PageCase],
         profile: Profile,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.cells, self.profile = cells, profile
+        self.cases, self.profile = cases, profile
         self.about: About | None = None
         self.position = 0
-        self.happened: queue.Queue[Happening] = queue.Queue()
+        self.events: queue.Queue[PageEvent] = queue.Queue()
         self._clock = clock
         self._client: str | None = None
-        self._heard = clock()
+        self._last_message_s = clock()
         self._lock = threading.Lock()
-        self._over = False
+        self._ended = False
 
     @property
     def done(self) -> bool:
-        """Whether every cell has ended."""
-        return self.position >= len(self.cells)
+        """Whether every case is finished or failed."""
+        return self.position >= len(self.cases)
 
     def silent_s(self) -> float:
-        """Return how long nothing has been heard of the page that measures; 0 without one."""
-        return self._clock() - self._heard if self._client is not None else 0.0
+        """Return the seconds since the measuring page's last message; 0 without a page."""
+        return self._clock() - self._last_message_s if self._client is not None else 0.0
 
     def close(self) -> None:
-        """Tell the page from now on that it is over."""
+        """Reject all further messages: the run is over."""
         with self._lock:
-            self._over = True
+            self._ended = True
 
     def answer(self, body: bytes) -> Reply:
-        """Answer one posted message, whatever it holds."""
+        """Answer one posted message, also an invalid one."""
         try:
-            event = EVENT.validate_json(body)
+            message = MESSAGE.validate_json(body)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             return HTTPStatus.BAD_REQUEST, {"error": f"{place}: {first['msg']}"[:500]}
         with self._lock:
             try:
-                return HTTPStatus.OK, self._take(event)
-            except _RefusedError as refused:
-                return refused.status, {"error": refused.why}
+                return HTTPStatus.OK, self._handle(message)
+            except _RejectedError as rejected:
+                return rejected.status, {"error": rejected.reason}
 
-    def _take(self, event: Hello | Alive | Ready | Block | Failed | Bye) -> dict[str, Any]:
-        if self._over:
-            raise _RefusedError(HTTPStatus.GONE, "the run is over")
-        if isinstance(event, Hello):
-            return self._hello(event)
-        if event.client != self._client:
-            raise _RefusedError(HTTPStatus.CONFLICT, "another page is measuring")
-        self._heard = self._clock()
-        if isinstance(event, Alive):
-            if event.done < event.planned:  # that all are done is told by the last block
-                self.happened.put(Progressed(event.done, event.planned))
+    def _handle(self, message: Hello | Heartbeat | Ready | Block | Failed | Bye) -> dict[str, Any]:
+        if self._ended:
+            raise _RejectedError(HTTPStatus.GONE, "the run is over")
+        if isinstance(message, Hello):
+            return self._hello(message)
+        if message.client != self._client:
+            raise _RejectedError(HTTPStatus.CONFLICT, "another page is measuring")
+        self._last_message_s = self._clock()
+        if isinstance(message, Heartbeat):
+            if message.done < message.planned:  # completion is reported by the last block
+                self.events.put(Progressed(message.done, message.planned))
             return {}
-        if isinstance(event, Bye):
+        if isinstance(message, Bye):
             self._client = None
-            self.happened.put(Left())
+            self.events.put(Left())
             return {}
-        if event.cell != self.position or self.done:
-            raise _RefusedError(HTTPStatus.CONFLICT, f"cell {event.cell} is not the one measured")
-        if isinstance(event, Failed):
-            return self._end(event.what or "failed without a reason")
-        return self._ready(event) if isinstance(event, Ready) else self._block(event)
+        if message.case != self.position or self.done:
+            raise _RejectedError(HTTPStatus.CONFLICT, f"case {message.case} is not the current one")
+        if isinstance(message, Failed):
+            return self._finish(message.reason or "failed without a message")
+        return self._ready(message) if isinstance(message, Ready) else self._block(message)
 
-    def _hello(self, event: Hello) -> dict[str, Any]:
-        if self._client not in (None, event.client) and self.silent_s() < LOST_S:
-            raise _RefusedError(HTTPStatus.CONFLICT, "another page is measuring")
-        again, self.about = self.about is not None, event.about
-        self._client, self._heard = event.client, self._clock()
+    def _hello(self, message: Hello) -> dict[str, Any]:
+        if self._client not in (None, message.client) and self.silent_s() < SILENCE_LIMIT_S:
+            raise _RejectedError(HTTPStatus.CONFLICT, "another page is measuring")
+        again, self.about = self.about is not None, message.about
+        self._client, self._last_message_s = message.client, self._clock()
         if not self.done:
-            self.cells[self.position].restart()
-        self.happened.put(Joined(event.about, again))
+            self.cases[self.position].restart()
+        self.events.put(Joined(message.about, again))
         return self._next()
 
     def _next(self) -> dict[str, Any]:
         return {"next": None if self.done else self.position}
 
-    def _end(self, why: str | None = None) -> dict[str, Any]:
-        self.happened.put(Ended(self.position, why))
+    def _finish(self, reason: str | None = None) -> dict[str, Any]:
+        self.events.put(Ended(self.position, reason))
         self.position += 1
         return self._next()
 
-    def _ready(self, event: Ready) -> dict[str, Any]:
-        cell = self.cells[self.position]
-        names = [one.name for one in cell.entrants]
-        if [side.name for side in event.sides] != names or cell.ready is not None:
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, f"the cell has the sides {names}")
-        for one, side in zip(cell.entrants, event.sides, strict=True):
-            logits = np.asarray([side.logits], np.float64)
-            agreed = agreement(
-                cell.setting.runtime, one.artifact.precision, cell.references[one.name], logits
+    def _ready(self, message: Ready) -> dict[str, Any]:
+        case = self.cases[self.position]
+        names = [one.name for one in case.candidates]
+        if [loaded.name for loaded in message.candidates] != names or case.ready is not None:
+            raise _RejectedError(HTTPStatus.BAD_REQUEST, f"the case has the candidates {names}")
+        for one, loaded in zip(case.candidates, message.candidates, strict=True):
+            logits = np.asarray([loaded.logits], np.float64)
+            found = agreement(
+                case.configuration.runtime,
+                one.artifact.precision,
+                case.references[one.name],
+                logits,
             )
-            cell.agreements[side.name] = agreed.snr_db
-            if agreed.missed is not None:
-                return self._end(f"{side.name}: {agreed.missed}")
-        cell.ready = event
-        self.happened.put(Started(self.position))
-        return {"plan": self._plan(cell, [side.run_ms / 1000 for side in event.sides])}
+            case.snr_db[loaded.name] = found.snr_db
+            if found.problem is not None:
+                return self._finish(f"{loaded.name}: {found.problem}")
+        case.ready = message
+        self.events.put(Started(self.position))
+        return {"plan": self._plan(case, [loaded.run_ms / 1000 for loaded in message.candidates])}
 
-    def _plan(self, cell: PageCell, runs_s: list[float]) -> dict[str, Any]:
-        names = [one.name for one in cell.entrants]
+    def _plan(self, case: PageCase, runs_s: list[float]) -> dict[str, Any]:
+        names = [one.name for one in case.candidates]
         plan = fitted(self.profile, runs_s)
-        cell.recording.plan = plan
-        cell.settling = {
+        case.recording.plan = plan
+        case.warm_up = {
             name: warm_up_iterations(run_s) for name, run_s in zip(names, runs_s, strict=True)
         }
         return {
             "blocks": plan.blocks,
             "rounds": plan.rounds,
             "burst": plan.burst,
-            "settling": cell.settling,
+            "warm_up": case.warm_up,
             "cool_down_s": plan.cool_down_s,
-            # Round i has the order i modulo their number.
+            # Round i has the order i modulo the number of orders.
             "orders": [order_of(names, number) for number in range(len(names))],
         }
 
-    def _block(self, event: Block) -> dict[str, Any]:
-        cell = self.cells[self.position]
-        recording, plan = cell.recording, cell.recording.plan
-        if plan is None or event.block * plan.rounds != len(recording.rounds):
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, f"block {event.block} is not the next one")
+    def _block(self, message: Block) -> dict[str, Any]:
+        case = self.cases[self.position]
+        recording, plan = case.recording, case.recording.plan
+        if plan is None or message.block * plan.rounds != len(recording.rounds):
+            raise _RejectedError(
+                HTTPStatus.BAD_REQUEST, f"block {message.block} is not the next one"
+            )
         rounds = [
-            self._round(cell, len(recording.rounds) + number, event.block, made)
-            for number, made in enumerate(event.rounds)
+            self._round(case, len(recording.rounds) + number, message.block, page_round)
+            for number, page_round in enumerate(message.rounds)
         ]
         if len(rounds) != plan.rounds:
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, f"a block has {plan.rounds} rounds")
+            raise _RejectedError(HTTPStatus.BAD_REQUEST, f"a block has {plan.rounds} rounds")
         recording.rounds += rounds
-        cell.readings.append(_reading(event))
-        self.happened.put(Progressed(len(recording.rounds), plan.blocks * plan.rounds))
-        return self._end() if recording.complete else {}
+        case.readings.append(_reading(message))
+        self.events.put(Progressed(len(recording.rounds), plan.blocks * plan.rounds))
+        return self._finish() if recording.complete else {}
 
-    def _round(self, cell: PageCell, number: int, block: int, made: PageRound) -> Round:
-        names = [one.name for one in cell.entrants]
-        plan = cell.recording.plan
-        fits = plan is not None and all(len(ms) == plan.burst for _, ms in made.slots)
-        if not fits or [name for name, _ in made.slots] != order_of(names, number):
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, f"round {number} is not as planned")
-        slots = tuple((name, tuple(round(ms * 1e6) for ms in times)) for name, times in made.slots)
+    def _round(self, case: PageCase, number: int, block: int, page_round: PageRound) -> Round:
+        names = [one.name for one in case.candidates]
+        plan = case.recording.plan
+        fits = plan is not None and all(len(ms) == plan.burst for _, ms in page_round.slots)
+        if not fits or [name for name, _ in page_round.slots] != order_of(names, number):
+            raise _RejectedError(HTTPStatus.BAD_REQUEST, f"round {number} is not as planned")
+        slots = tuple(
+            (name, tuple(round(ms * 1e6) for ms in times)) for name, times in page_round.slots
+        )
         return Round(block, slots)
 
 
-def _reading(event: Block) -> result.Reading:
-    probes = [probe for made in event.rounds for probe in made.probes]
+def _reading(message: Block) -> result.Reading:
+    probes = [probe for page_round in message.rounds for probe in page_round.probes]
     return result.Reading(
-        at_s=event.at_s,
+        at_s=message.at_s,
         probe_us=statistics.median(probes) if probes else None,
         frequency_mhz=None,
         temperature_c=None,

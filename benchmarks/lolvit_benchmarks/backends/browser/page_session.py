@@ -1,32 +1,226 @@
-"""The browser, measured: a page that measures by itself is served, followed and listened to."""
+"""The browser as a device: cases are prepared, the page is served and followed, results are kept.
+
+All cases are prepared before the page gets the first: while a browser on this machine measures,
+nothing else may run here.
+"""
 
 from __future__ import annotations
 
 import queue
 import subprocess
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
 
 from lolvit.errors import DeviceError, UserError
-from lolvit_benchmarks.backends.backend import Job, Keeper, Listener
+from lolvit_benchmarks.analysis import quality
+from lolvit_benchmarks.backends.backend import Job, Keeper, Listener, Models
 from lolvit_benchmarks.backends.browser import chromium
-from lolvit_benchmarks.backends.browser import exchange as told
-from lolvit_benchmarks.backends.browser.cases import DEVICE, prepared_cells, results_of
-from lolvit_benchmarks.backends.browser.exchange import LOST_S, Exchange, Happening
-from lolvit_benchmarks.backends.browser.headless import wants_headless
-from lolvit_benchmarks.backends.browser.invitation import invite
+from lolvit_benchmarks.backends.browser import exchange as protocol
+from lolvit_benchmarks.backends.browser.chromium import invite, wants_headless
+from lolvit_benchmarks.backends.browser.exchange import (
+    SILENCE_LIMIT_S,
+    SNR_THRESHOLDS_DB,
+    About,
+    Exchange,
+    LoadedCandidate,
+    PageCase,
+    PageEvent,
+)
 from lolvit_benchmarks.backends.browser.server import Address, Site, lan_address, serving
-from lolvit_benchmarks.backends.browser.site import Models, job_files, page_files, runtime_files
+from lolvit_benchmarks.backends.browser.site import (
+    RUNTIMES,
+    ServedModels,
+    job_files,
+    page_files,
+    runtime_files,
+)
 from lolvit_benchmarks.backends.registry import DeviceOptions
-from lolvit_benchmarks.harness.candidates import failure_of
+from lolvit_benchmarks.harness.candidates import (
+    Configuration,
+    InspectedCandidate,
+    Outcome,
+    failure_of,
+    inspect_candidates,
+)
+from lolvit_benchmarks.harness.inspection import Inspection
+from lolvit_benchmarks.harness.prepare import Photo, Prepared
+from lolvit_benchmarks.results import document as result
+from lolvit_benchmarks.results.document import DeviceInfo
+from lolvit_runtimes.isolated import IsolatedSession
+from lolvit_runtimes.session import FloatArray
 
-_LOOK_S = 0.5  # how often the page and the browser are looked after
-_JOIN_S = 120.0  # for a Chromium that we start: WASM of 26 MB compiles on a busy machine
+Say = Callable[[str], None]
+
+DEVICE = "browser"
+# Runtimes of this machine for the reference logits, by format.
+HOST_RUNTIMES = {"onnx": "ort", "tflite": "litert"}
+COARSE_CLOCK_SHARE = 0.05  # resolution of the clock over the time of an inference
+_POLL_S = 0.5
+_JOIN_TIMEOUT_S = 120.0  # of a Chromium started here: WASM of 26 MB compiles on a busy machine
+
+
+class Preparation:
+    """Prepares cases; an artifact that several of them use is inspected once."""
+
+    def __init__(self, photo: Photo, say: Say) -> None:
+        self._photo, self._say = photo, say
+        self._candidates: dict[tuple[Path, str, Configuration], list[InspectedCandidate]] = {}
+        self._logits: dict[Path, FloatArray] = {}
+
+    def case(self, models: Models, configuration: Configuration) -> PageCase:
+        """Return one case.
+
+        Raises:
+            UserError: an artifact is missing or changed, or its activations are denormal.
+            DeviceError: this machine's runtime failed on one, so that it has no reference.
+        """
+        found = [
+            one for name, prepared in models for one in self._of(name, prepared, configuration)
+        ]
+        return PageCase(configuration, found, {one.name: self._reference(one) for one in found})
+
+    def _of(
+        self, name: str, prepared: Prepared, configuration: Configuration
+    ) -> list[InspectedCandidate]:
+        host = Configuration(
+            HOST_RUNTIMES[RUNTIMES[configuration.runtime]], configuration.precision, 1
+        )
+        key = (prepared.folder, name, host)
+        if key not in self._candidates:
+            self._say(f"inspecting {name}, {host.precision}, in {host.runtime}")
+            self._candidates[key] = inspect_candidates(name, prepared, host, self._photo)
+        return self._candidates[key]
+
+    def _reference(self, one: InspectedCandidate) -> FloatArray:
+        path = one.prepared.folder / one.artifact.path
+        if path not in self._logits:
+            session = IsolatedSession(HOST_RUNTIMES[one.artifact.format], path, one.artifact)
+            try:
+                self._logits[path] = session.run({one.artifact.image.name: one.image})[
+                    one.artifact.outputs[0].name
+                ].astype("float32")
+            finally:
+                session.close()
+        return self._logits[path]
+
+
+def prepare_cases(job: Job, say: Say) -> tuple[list[PageCase], list[result.Failure]]:
+    """Prepare all cases; return those that can be measured, and failures of the others.
+
+    Raises:
+        UserError: an artifact is missing or changed, or its activations are denormal.
+    """
+    preparation = Preparation(job.photo, say)
+    cases, failures = [], []
+    for models in job.groups:
+        for configuration in page_configurations(job.configurations):
+            try:
+                cases.append(preparation.case(models, configuration))
+            except DeviceError as error:
+                failures.append(failure_of(configuration, DEVICE, error))
+    return cases, failures
+
+
+def page_configurations(configurations: Iterable[Configuration]) -> list[Configuration]:
+    """Return the configurations, those of WebGPU once: threads don't apply there."""
+    effective = (
+        replace(s, threads=1) if s.runtime.endswith("webgpu") else s for s in configurations
+    )
+    return list(dict.fromkeys(effective))
+
+
+def results_of(case: PageCase, about: About | None) -> list[result.Result]:
+    """Return the results of a case; none without a finished block."""
+    if about is None or case.ready is None:
+        return []
+    conditions = quality.Conditions(
+        cores=about.cores,
+        probe_change=_change([r.probe_us for r in case.readings if r.probe_us is not None]),
+        interrupted=not case.recording.complete,
+    )
+    loaded_candidates = zip(case.candidates, case.ready.candidates, strict=True)
+    return Outcome(
+        case.configuration,
+        [_inspected(one, loaded, case.ready.runtime_version) for one, loaded in loaded_candidates],
+        case.recording,
+        conditions,
+        readings=case.readings,
+        device=DEVICE,
+        device_info=device_info(about, case.configuration),
+        notes=_notes(case, about),
+    ).results()
+
+
+def _change(values: Sequence[float]) -> float | None:
+    return max(values) / min(values) - 1 if values else None
+
+
+def _inspected(
+    one: InspectedCandidate, loaded: LoadedCandidate, version: str
+) -> InspectedCandidate:
+    """Return the candidate with the inspection by the browser in place of this machine's."""
+    inspection = Inspection(
+        runtime_version=version,
+        load_ms=loaded.load_ms,
+        first_ms=loaded.first_ms,
+        peak_memory_bytes=None,
+        placement=loaded.placement,
+        options=loaded.options,
+        denormal_share=one.inspection.denormal_share,
+    )
+    return replace(one, inspection=inspection, preprocess_ms=loaded.preprocess_ms)
+
+
+def device_info(about: About, configuration: Configuration) -> DeviceInfo:
+    """Return the description of the browser in a result."""
+    gpu = configuration.runtime.endswith("webgpu")
+    isolated = {"cross_origin_isolated": "yes" if about.isolated else "no"}
+    return DeviceInfo(
+        id=DEVICE,
+        kind="browser",
+        name=about.name,
+        software=gpu and bool(about.software_gpu),
+        details={**about.details, **isolated},
+    )
+
+
+def _notes(case: PageCase, about: About) -> tuple[str, ...]:
+    configuration = case.configuration
+    host = HOST_RUNTIMES[RUNTIMES[configuration.runtime]]
+    snr = ", ".join(
+        f"{one.name} {case.snr_db[one.name]:.0f} dB "
+        f"(threshold {SNR_THRESHOLDS_DB[configuration.runtime][one.artifact.precision]:g})"
+        for one in case.candidates
+    )
+    notes = [
+        f"{configuration.runtime}: SNR of the logits on the photo against {host} on this machine: "
+        f"{snr}."
+    ]
+    if configuration.runtime.endswith("webgpu") and about.software_gpu:
+        notes.append(
+            f"{configuration.runtime}: WebGPU runs on the CPU here (a software GPU): these times "
+            "are not those of a GPU."
+        )
+    return (*notes, *_clock_note(case))
+
+
+def _clock_note(case: PageCase) -> list[str]:
+    assert case.ready is not None
+    fastest = min(loaded.run_ms for loaded in case.ready.candidates)
+    share = case.ready.clock_us / 1000 / fastest
+    if share <= COARSE_CLOCK_SHARE:
+        return []
+    return [
+        f"{case.configuration.runtime}: the resolution of the browser's clock is "
+        f"{case.ready.clock_us:.0f} µs, {share:.0%} of an inference: the spread is at least that."
+    ]
 
 
 class Browser:
-    """Whatever browser opens the page."""
+    """Any browser that opens the page."""
 
     id = "browser"
 
@@ -34,16 +228,16 @@ class Browser:
         self._options = options
 
     def compare(self, job: Job, keeper: Keeper, listener: Listener) -> None:
-        """As `Device.compare`; the page measures all settings in one visit."""
-        _refuse(job)
-        cells, failures = prepared_cells(job, listener.say)
+        """As `Device.compare`; the page measures all cases in one visit."""
+        _require_supported(job)
+        cases, failures = prepare_cases(job, listener.say)
         keeper.keep(failures=failures)
-        if not cells:
+        if not cases:
             return
-        models = Models((name, prepared) for group in job.groups for name, prepared in group)
+        models = ServedModels((name, prepared) for group in job.groups for name, prepared in group)
         files = page_files() | runtime_files() | models.files()
-        files |= job_files(models, cells, job.profile, job.photo.image)
-        exchange = Exchange(cells, job.profile)
+        files |= job_files(models, cases, job.profile, job.photo.image)
+        exchange = Exchange(cases, job.profile)
         with (
             serving(Site(files, exchange.answer), _address(self._options)) as url,
             self._opened(url, listener) as process,
@@ -54,7 +248,7 @@ class Browser:
     def _opened(self, url: str, listener: Listener) -> Iterator[subprocess.Popen[bytes] | None]:
         headless = wants_headless(self._options)
         if headless:
-            listener.say("measuring in Chromium without a window")
+            listener.say("measuring in a headless Chromium")
         else:
             invite(url, listener.say, code=self._options.lan)
             if self._options.open_page:
@@ -68,10 +262,12 @@ def _address(options: DeviceOptions) -> Address:
     return Address(host, options.port, options.certificate)
 
 
-def _refuse(job: Job) -> None:
+def _require_supported(job: Job) -> None:
     for asked, option in ((job.sustain_s, "--sustain"), (job.profile_ops, "--profile-ops")):
         if asked:
-            raise UserError(f"a browser can't do {option}", remedy="leave it out, or the browser")
+            raise UserError(
+                f"{option} is not available in a browser", remedy="remove it, or use --device host"
+            )
 
 
 def _follow(
@@ -80,20 +276,20 @@ def _follow(
     keeper: Keeper,
     listener: Listener,
 ) -> None:
-    """Hand on what the page finds until it has measured all.
+    """Keep the page's results until all cases are measured.
 
     Raises:
-        DeviceError: the browser is gone; what it had measured was handed on.
+        DeviceError: the browser ended or is silent; finished blocks are kept.
         KeyboardInterrupt: likewise.
     """
     waited = 0.0
     try:
-        while not (exchange.done and exchange.happened.empty()):
+        while not (exchange.done and exchange.events.empty()):
             try:
-                _tell(exchange, exchange.happened.get(timeout=_LOOK_S), keeper, listener)
+                _handle(exchange, exchange.events.get(timeout=_POLL_S), keeper, listener)
             except queue.Empty:
-                waited += _LOOK_S
-                _look_after(exchange, process, waited)
+                waited += _POLL_S
+                _check_alive(exchange, process, waited)
     except BaseException:
         exchange.close()
         _keep_rest(exchange, keeper, listener)
@@ -102,41 +298,45 @@ def _follow(
         exchange.close()
 
 
-def _tell(exchange: Exchange, happening: Happening, keeper: Keeper, listener: Listener) -> None:
-    if isinstance(happening, told.Joined):
-        again = "again, in another page: " if happening.again else ""
-        listener.say(f"measuring {again}{happening.about.name}, {happening.about.cores} cores")
-    elif isinstance(happening, told.Started):
-        setting = exchange.cells[happening.cell].setting
-        listener.say(f"{setting.runtime} {setting.precision}, threads: {setting.threads}")
-    elif isinstance(happening, told.Progressed):
-        listener.progress(happening.done, happening.planned)
-    elif isinstance(happening, told.Left):
-        listener.say("the page was closed; open it again to go on, or press Ctrl-C")
-    elif isinstance(happening, told.Ended):
-        _keep(exchange, happening.cell, keeper)
-        if happening.why is not None:
-            setting = exchange.cells[happening.cell].setting
-            listener.say(f"{setting.runtime} gave no result: {happening.why}")
-            keeper.keep(failures=[failure_of(setting, DEVICE, DeviceError(happening.why))])
+def _handle(exchange: Exchange, event: PageEvent, keeper: Keeper, listener: Listener) -> None:
+    if isinstance(event, protocol.Joined):
+        again = "again, in another page: " if event.again else ""
+        listener.say(f"measuring {again}{event.about.name}, {event.about.cores} cores")
+    elif isinstance(event, protocol.Started):
+        configuration = exchange.cases[event.case].configuration
+        listener.say(
+            f"{configuration.runtime} {configuration.precision}, threads: {configuration.threads}"
+        )
+    elif isinstance(event, protocol.Progressed):
+        listener.progress(event.done, event.planned)
+    elif isinstance(event, protocol.Left):
+        listener.say("the page was closed; open it again to resume, or press Ctrl-C")
+    elif isinstance(event, protocol.Ended):
+        _keep(exchange, event.case, keeper)
+        if event.reason is not None:
+            configuration = exchange.cases[event.case].configuration
+            listener.say(f"{configuration.runtime} gave no result: {event.reason}")
+            keeper.keep(failures=[failure_of(configuration, DEVICE, DeviceError(event.reason))])
 
 
 def _keep_rest(exchange: Exchange, keeper: Keeper, listener: Listener) -> None:
-    """Hand on what has come since the last look, and the blocks of the cell that was measured."""
-    while not exchange.happened.empty():
-        _tell(exchange, exchange.happened.get(), keeper, listener)
+    """Keep what arrived since the last poll, and the finished blocks of the current case."""
+    while not exchange.events.empty():
+        _handle(exchange, exchange.events.get(), keeper, listener)
     _keep(exchange, exchange.position, keeper)
 
 
 def _keep(exchange: Exchange, number: int, keeper: Keeper) -> None:
-    if number < len(exchange.cells):
-        keeper.keep(results=results_of(exchange.cells[number], exchange.about))
+    if number < len(exchange.cases):
+        keeper.keep(results=results_of(exchange.cases[number], exchange.about))
 
 
-def _look_after(exchange: Exchange, process: subprocess.Popen[bytes] | None, waited: float) -> None:
+def _check_alive(
+    exchange: Exchange, process: subprocess.Popen[bytes] | None, waited: float
+) -> None:
     if process is not None and process.poll() is not None:
         raise DeviceError(f"Chromium ended with exit code {process.returncode}")
-    if process is not None and exchange.about is None and waited > _JOIN_S:
-        raise DeviceError(f"Chromium has not opened the page in {_JOIN_S:.0f} s")
-    if exchange.silent_s() > LOST_S:
-        raise DeviceError(f"nothing was heard of the page for {LOST_S:.0f} s")
+    if process is not None and exchange.about is None and waited > _JOIN_TIMEOUT_S:
+        raise DeviceError(f"Chromium did not open the page within {_JOIN_TIMEOUT_S:.0f} s")
+    if exchange.silent_s() > SILENCE_LIMIT_S:
+        raise DeviceError(f"no message from the page for {SILENCE_LIMIT_S:.0f} s")

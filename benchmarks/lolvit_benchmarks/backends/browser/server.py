@@ -1,8 +1,8 @@
-"""The server that the page comes from: the files of one table, and one place to post to.
+"""The server of the page: a fixed table of files, and one endpoint for messages.
 
-Every path begins with a token drawn for this run; nothing is looked up on disk by what a request
-names, so no path can leave the table. A request has to name this server as its host, which a page
-of another site can't make a browser do (DNS rebinding), and one that posts has to come from it.
+Every path begins with a random token of the run. Paths are looked up in the table, never on disk:
+no request can leave it. Requests need this server's `Host` header, against DNS rebinding, and
+messages its `Origin`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,7 @@ from typing import Any
 from lolvit.errors import UserError
 
 LARGEST_BODY = 1 << 20
-_MOST_CONNECTIONS = 64  # a browser opens six, and workers some more
+_MAX_CONNECTIONS = 64  # a browser opens six, workers some more
 _IDLE_S = 30.0
 
 Answer = Callable[[bytes], tuple[HTTPStatus, dict[str, Any]]]
@@ -35,17 +35,17 @@ _TYPES = {
 }  # fmt: skip
 
 _HEADERS = {
-    # Together these two let a page have threads and a fine clock.
+    # These two make the page cross-origin isolated: threads and a fine clock.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # The runtimes compile WASM, and start threads from blobs; nothing else comes from elsewhere.
+    # The runtimes compile WASM, and start threads from blobs.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' blob:; worker-src 'self' blob:; "
         "connect-src 'self' blob:; img-src 'self' blob: data:; media-src 'self' blob:; "
         "style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",  # it would carry the token
+    "Referrer-Policy": "no-referrer",  # it would contain the token
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
@@ -53,8 +53,8 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Site:
-    """What is served: each file by its path after the token, on disk or in memory, and what
-    answers a posted message."""
+    """The served files by their paths after the token, on disk or in memory, and the function that
+    answers messages."""
 
     files: Mapping[str, Path | bytes]
     answer: Answer
@@ -63,8 +63,8 @@ class Site:
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen; port 0 is any that is free. `certificate` is a PEM file with a certificate
-    and its key, for https."""
+    """The address to listen on; port 0 is any free one. `certificate` is a PEM file with
+    certificate and key, for https."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -73,10 +73,10 @@ class Address:
 
 @contextmanager
 def serving(site: Site, address: Address) -> Iterator[str]:
-    """Serve a site while the block runs; give the address of its page, token included.
+    """Serve a site while the block runs; yield the URL of its page, with the token.
 
     Raises:
-        UserError: the address or port can't be used, or the certificate can't be read.
+        UserError: the address or port is not available, or the certificate can't be read.
     """
     try:
         server = _Server((address.host, address.port), _Handler)
@@ -99,6 +99,7 @@ def serving(site: Site, address: Address) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+            server.end_idle_connections()
 
 
 def lan_address() -> str:
@@ -109,11 +110,13 @@ def lan_address() -> str:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # for documentation only; a datagram socket sends none
+            probe.connect(
+                ("192.0.2.1", 9)
+            )  # reserved for documentation; connecting a datagram socket sends nothing
             found = str(probe.getsockname()[0])
         except OSError as error:
             raise UserError(
-                "this machine is in no network", remedy="connect it, or leave out --lan"
+                "this machine is in no network", remedy="connect it, or remove --lan"
             ) from error
     return found
 
@@ -130,7 +133,7 @@ def _encrypt(server: _Server, certificate: Path | None) -> None:
             where=str(certificate),
             remedy="give one PEM file with both",
         ) from error
-    # The handshake is made by the thread of the connection: a silent client holds up no other.
+    # The handshake is done by the connection's thread, so that a silent client blocks no other.
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )
@@ -138,15 +141,25 @@ def _encrypt(server: _Server, certificate: Path | None) -> None:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 2 * _MOST_CONNECTIONS  # beyond it systems drop, and clients wait seconds
+    request_queue_size = (
+        2 * _MAX_CONNECTIONS
+    )  # beyond it connections are dropped, and clients wait for seconds
     block_on_close = False
     site: Site
     hosts: frozenset[str]
     scheme: str
 
     def __init__(self, *arguments: Any) -> None:
-        self._slots = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._slots = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._open: set[socket.socket] = set()
         super().__init__(*arguments)
+
+    def end_idle_connections(self) -> None:
+        """End the threads of connections that browsers keep open; answers under way are sent."""
+        for request in list(self._open):
+            with suppress(OSError):
+                # Not the method of SSLSocket, which would also end the encryption.
+                socket.socket.shutdown(request, socket.SHUT_RD)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._slots.acquire(blocking=False):
@@ -155,13 +168,15 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._open.discard(request)
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks off is the client's affair."""
+        """Ignore broken connections."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -176,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         content = self.server.site.files.get(path or "index.html")
         if content is None:
-            self._refuse(HTTPStatus.NOT_FOUND, "nothing here")
+            self._reject(HTTPStatus.NOT_FOUND, "nothing here")
             return
         data = content if isinstance(content, bytes) else content.read_bytes()
         suffix = Path(path or "index.html").suffix
@@ -187,38 +202,38 @@ class _Handler(BaseHTTPRequestHandler):
         if path is None:
             return
         if path != "api":
-            self._refuse(HTTPStatus.NOT_FOUND, "nothing here")
+            self._reject(HTTPStatus.NOT_FOUND, "nothing here")
         elif self.headers.get("Origin") != f"{self.server.scheme}://{self.headers['Host']}":
-            self._refuse(HTTPStatus.FORBIDDEN, "from another page")
+            self._reject(HTTPStatus.FORBIDDEN, "from another page")
         elif (body := self._body()) is not None:
             status, answer = self.server.site.answer(body)
             self._send(status, json.dumps(answer).encode(), "application/json")
 
     def _path(self) -> str | None:
-        """Return what follows the token; None, once it is refused, for a request that lacks it."""
+        """Return the path after the token; None, after an error response, if it is missing."""
         if self.headers.get("Host", "").lower() not in self.server.hosts:
-            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "not this server's name")
+            self._reject(HTTPStatus.MISDIRECTED_REQUEST, "not this server's name")
             return None
         token, slash, path = self.path.partition("?")[0].removeprefix("/").partition("/")
         own = self.server.site.token
         if not slash or not secrets.compare_digest(token.encode(), own.encode()):
-            self._refuse(HTTPStatus.NOT_FOUND, "nothing here")
+            self._reject(HTTPStatus.NOT_FOUND, "nothing here")
             return None
         return path
 
     def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or "Transfer-Encoding" in self.headers:
-            self._refuse(HTTPStatus.LENGTH_REQUIRED, "give a Content-Length")
+            self._reject(HTTPStatus.LENGTH_REQUIRED, "give a Content-Length")
             return None
         if len(length) > len(str(LARGEST_BODY)) or int(length) > LARGEST_BODY:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too much")
+            self._reject(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too much")
             return None
         return self.rfile.read(int(length))
 
-    def _refuse(self, status: HTTPStatus, why: str) -> None:
-        self.close_connection = True  # what follows of the request is not read
-        self._send(status, why.encode(), "text/plain; charset=utf-8")
+    def _reject(self, status: HTTPStatus, reason: str) -> None:
+        self.close_connection = True  # the rest of the request is not read
+        self._send(status, reason.encode(), "text/plain; charset=utf-8")
 
     def _send(self, status: HTTPStatus, data: bytes, type: str) -> None:
         self.send_response(status)
@@ -232,4 +247,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing: the command line tells what happens, and a log would hold the token."""
+        """No log: it would contain the token."""

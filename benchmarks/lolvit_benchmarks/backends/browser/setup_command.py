@@ -1,4 +1,4 @@
-"""`lolvit browser-setup`."""
+"""`lolvit setup browser`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ def browser_setup(as_json: bool) -> None:
     Downloads 45 MB from npm's registry (or the one that npm_config_registry or npm's own
     configuration names) into your cache, where they take 70 MB; afterwards nothing is fetched.
     """
-    from lolvit_benchmarks.backends.browser.install import install, registry
-    from lolvit_benchmarks.backends.browser.packages import archive_bytes, versions
+    from lolvit_benchmarks.backends.browser.install import (
+        archive_bytes,
+        install,
+        registry,
+        versions,
+    )
 
     out, source = console(), registry()
     out.print(f"downloading {archive_bytes() / 1e6:.0f} MB from {source}", markup=False)

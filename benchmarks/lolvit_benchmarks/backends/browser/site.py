@@ -1,4 +1,4 @@
-"""The table of what the server serves: the page, its runtimes, artifacts, inputs and the job."""
+"""The served files by path: the page, its runtimes, artifacts, inputs and the job."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image
 
 from lolvit.errors import UserError
 from lolvit.manifest import MANIFEST_NAME, Artifact, check_artifact
-from lolvit_benchmarks.backends.browser import packages
-from lolvit_benchmarks.backends.browser.exchange import PageCell
+from lolvit_benchmarks.backends.browser import install
+from lolvit_benchmarks.backends.browser.exchange import PageCase
 from lolvit_benchmarks.backends.registry import DEVICES
 from lolvit_benchmarks.harness.prepare import Prepared
 from lolvit_benchmarks.harness.schedule import Profile
@@ -37,11 +37,11 @@ def runtime_files() -> Files:
     Raises:
         UserError: they are not installed.
     """
-    return {f"lib/{name}": path for name, path in packages.installed().items()}
+    return {f"lib/{name}": path for name, path in install.installed().items()}
 
 
-class Models:
-    """The export folders that a page may read: artifacts in a browser's formats, and manifests."""
+class ServedModels:
+    """The export folders that a page may read: manifests, and artifacts in a browser's formats."""
 
     def __init__(self, exports: Iterable[tuple[str, Prepared]]) -> None:
         self._exports: dict[Path, tuple[str, Prepared]] = {}
@@ -50,24 +50,24 @@ class Models:
         self._numbers = {folder: number for number, folder in enumerate(self._exports)}
 
     def url(self, prepared: Prepared, artifact: Artifact) -> str:
-        """Return the path of an artifact."""
+        """Return the served path of an artifact."""
         return f"models/{self._numbers[prepared.folder.resolve()]}/{artifact.path}"
 
     def files(self) -> Files:
-        """Return every file, once it is as its manifest says.
+        """Return every file, after checking its size and sha256.
 
         Raises:
-            UserError: one was changed.
+            UserError: a file is missing or changed.
         """
         files: Files = {}
         for number, (_, prepared) in enumerate(self._exports.values()):
             files[f"models/{number}/{MANIFEST_NAME}"] = prepared.manifest.model_dump_json().encode()
-            for artifact in _of_browsers(prepared):
+            for artifact in _browser_artifacts(prepared):
                 files[self.url(prepared, artifact)] = check_artifact(prepared.folder, artifact)
         return files
 
     def described(self) -> list[dict[str, Any]]:
-        """Return what the page needs to offer each model."""
+        """Return the models as the job lists them."""
         return [
             {
                 "name": name,
@@ -75,7 +75,7 @@ class Models:
                 "artifacts": [
                     {"path": artifact.path, "url": self.url(prepared, artifact),
                      "runtimes": [r for r, format in RUNTIMES.items() if format == artifact.format]}
-                    for artifact in _of_browsers(prepared)
+                    for artifact in _browser_artifacts(prepared)
                 ],
             }
             for number, (name, prepared) in enumerate(self._exports.values())
@@ -83,35 +83,39 @@ class Models:
 
 
 def require_artifacts(prepared: Prepared) -> None:
-    """Check that an export folder has something for a browser.
+    """Check that an export folder has an artifact for a browser.
 
     Raises:
-        UserError: it has not.
+        UserError: it has none.
     """
-    if not _of_browsers(prepared):
+    if not _browser_artifacts(prepared):
         raise UserError(
-            "holds no artifact that a browser can run",
+            "has no artifact that a browser can run",
             where=str(prepared.folder),
             remedy="export it again with --to onnx or tflite",
         )
 
 
-def _of_browsers(prepared: Prepared) -> list[Artifact]:
+def _browser_artifacts(prepared: Prepared) -> list[Artifact]:
     return [artifact for artifact in prepared.manifest.artifacts if artifact.format in FORMATS]
 
 
 def job_files(
-    models: Models, cells: Sequence[PageCell], profile: Profile | None, photo: Image.Image | None
+    models: ServedModels,
+    cases: Sequence[PageCase],
+    profile: Profile | None,
+    photo: Image.Image | None,
 ) -> Files:
-    """Return the job's description, its inputs and its photo; without cells there is none."""
+    """Return the job, the inputs of its cases, and the photo if there is one. Without cases the
+    page only offers its models. `page/manifest.js` reads the job."""
     files: Files = {}
-    described = [_cell(cell, models, files) for cell in cells]
+    described = [_case(case, models, files) for case in cases]
     if photo is not None:
         files["photo.png"] = _png(photo)
     job = {
-        "versions": packages.versions(),
+        "versions": install.versions(),
         "models": models.described(),
-        "cells": described,
+        "cases": described,
         "warm_up": {"runs": profile.warm_up_runs, "seconds": profile.warm_up_s}
         if profile
         else None,
@@ -120,28 +124,29 @@ def job_files(
     return files
 
 
-def _cell(cell: PageCell, models: Models, files: Files) -> dict[str, Any]:
-    setting = cell.setting
-    entrants = []
-    for one in cell.entrants:
+def _case(case: PageCase, models: ServedModels, files: Files) -> dict[str, Any]:
+    configuration = case.configuration
+    candidates = []
+    for one in case.candidates:
         data = one.image.astype("<f4").tobytes()
         path = f"inputs/{hashlib.sha256(data).hexdigest()[:16]}.f32"
         files[path] = data
-        entrants.append(
+        candidates.append(
             {
                 "name": one.name,
-                "model": models.url(one.prepared, one.artifact),
+                "artifact": models.url(one.prepared, one.artifact),
                 "input": path,
-                "spec": one.artifact.image.model_dump(),
-                "output": one.artifact.outputs[0].model_dump(),
-                "preprocess": one.prepared.manifest.preprocessing.model_dump(),
+                "task": one.prepared.manifest.task,
+                "inputs": [spec.model_dump() for spec in one.artifact.inputs],
+                "outputs": [spec.model_dump() for spec in one.artifact.outputs],
+                "preprocessing": one.prepared.manifest.preprocessing.model_dump(),
             }
         )
     return {
-        "runtime": setting.runtime,
-        "precision": setting.precision,
-        "threads": setting.threads,
-        "entrants": entrants,
+        "runtime": configuration.runtime,
+        "precision": configuration.precision,
+        "threads": configuration.threads,
+        "candidates": candidates,
     }
 
 

@@ -1,4 +1,4 @@
-// What this browser tells of itself and of the machine; what it doesn't tell is left out.
+// Describes this browser and the machine; details that it doesn't report are absent.
 export async function describe() {
   const gpu = await describeGpu();
   const high = await navigator.userAgentData?.getHighEntropyValues?.([
@@ -12,13 +12,13 @@ export async function describe() {
     memory_gb: navigator.deviceMemory && `at least ${navigator.deviceMemory}`,
     gpu: gpu?.name,
   };
-  const told = Object.entries(details).filter(([, value]) => value);
+  const reported = Object.entries(details).filter(([, value]) => value);
   return {
     name: browserName(high?.fullVersionList),
     cores: navigator.hardwareConcurrency || 1,
     isolated: self.crossOriginIsolated === true,
     software_gpu: gpu ? gpu.software : null,
-    details: Object.fromEntries(told.map(([key, value]) => [key, String(value).slice(0, 500)])),
+    details: Object.fromEntries(reported.map(([key, value]) => [key, String(value).slice(0, 500)])),
   };
 }
 
@@ -34,13 +34,13 @@ async function describeGpu() {
   }
 }
 
-// The brands hold one invented name, so that nobody relies on their order.
+// One of the brands is a made-up name (GREASE), at a random place.
 function browserName(brands) {
   const known = brands?.filter(({ brand }) => !/not.*brand/i.test(brand));
   const named = known?.find(({ brand }) => brand !== "Chromium") ?? known?.[0];
   if (named) return `${named.brand} ${named.version}`;
   const found = navigator.userAgent.match(/(Firefox|FxiOS|CriOS|Edg|Chrome|Version)\/([\d.]+)/);
-  if (!found) return "a browser that doesn't tell its name";
+  if (!found) return "unknown browser";
   const [, name, version] = found;
   return `${name === "Version" ? "Safari" : name} ${version}`;
 }

@@ -1,165 +1,169 @@
-// Measures each cell as the server plans it: one worker a cell, its models interleaved in it. The
-// page draws between rounds alone, and posts what it has after each block.
+// Measures each benchmark case by the server's plan: one worker per case, its candidates interleaved. The
+// page draws only between rounds, and sends the rounds of a block after it.
 import { decode } from "./decode.js";
 import { Engine } from "./engine.js";
+import { requireClassifier } from "./manifest.js";
 import { drawRatios, median } from "./plot.js";
 import { toInput, toPixels } from "./preprocess.js";
-import { RefusedError, tell } from "./server.js";
+import { RejectedError, send } from "./server.js";
 
 const PREPROCESS_REPEATS = 5;
-const ALIVE_MS = 5000;
+const HEARTBEAT_MS = 5000;
 const element = (id) => document.getElementById(id);
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function measureAll(job, about) {
-  let { next } = await tell("hello", { about });
-  const awake = stayAwake();
+  let { next } = await send("hello", { about });
+  const wakeLock = requestWakeLock();
   const state = { done: 0, planned: 0 };
-  const heart = setInterval(() => tell("alive", state).catch(() => {}), ALIVE_MS);
+  const heartbeat = setInterval(() => send("heartbeat", state).catch(() => {}), HEARTBEAT_MS);
   try {
     while (next !== null) {
-      const cell = job.cells[next];
-      ({ next } = await measureOrFail(job, cell, next, state));
+      const benchmarkCase = job.cases[next];
+      ({ next } = await measureOrFail(job, benchmarkCase, next, state));
     }
-    say("Done: the results are with the command line that started this page.");
+    showStatus("Done: the results are with the command line that started this page.");
   } finally {
-    clearInterval(heart);
-    (await awake)?.release();
+    clearInterval(heartbeat);
+    (await wakeLock)?.release();
     element("progress").hidden = true;
   }
 }
 
-async function measureOrFail(job, cell, number, state) {
+async function measureOrFail(job, benchmarkCase, number, state) {
   const engine = new Engine();
   try {
-    return await measure(engine, job, cell, number, state);
+    return await measure(engine, job, benchmarkCase, number, state);
   } catch (error) {
-    if (error instanceof RefusedError && error.final) throw error;
-    addRow(cell, null, error.message);
-    return await tell("failed", { cell: number, what: error.message.slice(0, 900) });
+    if (error instanceof RejectedError && error.final) throw error;
+    addRow(benchmarkCase, null, error.message);
+    return await send("failed", { case: number, reason: error.message.slice(0, 900) });
   } finally {
     engine.close();
   }
 }
 
-async function measure(engine, job, cell, number, state) {
-  say(`${title(cell)}: loading.`);
-  if (cell.threads > navigator.hardwareConcurrency) {
-    throw new Error(`this browser has ${navigator.hardwareConcurrency} cores, not ${cell.threads}`);
+async function measure(engine, job, benchmarkCase, number, state) {
+  showStatus(`${title(benchmarkCase)}: loading.`);
+  const { runtime, threads } = benchmarkCase;
+  const cores = navigator.hardwareConcurrency;
+  if (threads > cores) throw new Error(`this browser has ${cores} cores, not ${threads}`);
+  const { versions } = job;
+  const { version, clock_us } = await engine.call("open", { runtime, threads, versions });
+  const candidates = [];
+  for (const candidate of benchmarkCase.candidates) candidates.push(await load(engine, candidate));
+  for (const loaded of candidates) {
+    loaded.run_ms = await engine.call("warmUp", { name: loaded.name, ...job.warm_up });
   }
-  const { runtime, threads } = cell;
-  const { version, clock_us } = await engine.ask("open", { runtime, threads, versions: job.versions });
-  const sides = [];
-  for (const one of cell.entrants) sides.push(await load(engine, one));
-  for (const side of sides) {
-    side.run_ms = await engine.ask("warmUp", { name: side.name, ...job.warm_up });
-  }
-  const answer = await tell("ready", { cell: number, runtime_version: version, clock_us, sides });
+  const runtime_version = version;
+  const answer = await send("ready", { case: number, runtime_version, clock_us, candidates });
   if (!answer.plan) {
-    addRow(cell, null, "stopped: the logits are not those of the command line's machine");
+    addRow(benchmarkCase, null, "stopped: the logits differ from those on the command line's machine");
     return answer;
   }
-  return await runBlocks(engine, cell, number, answer.plan, state);
+  return await runBlocks(engine, benchmarkCase, number, answer.plan, state);
 }
 
-async function load(engine, one) {
-  const side = await engine.ask("load", one);
-  side.preprocess_ms = await preprocessMs(one);
-  return side;
+async function load(engine, candidate) {
+  const { name, artifact, input } = candidate;
+  const { input: inputSpec, output: outputSpec } = requireClassifier(candidate);
+  const loaded = await engine.call("load", { name, artifact, input, inputSpec, outputSpec });
+  loaded.preprocess_ms = await preprocessMs(candidate.preprocessing, inputSpec);
+  return loaded;
 }
 
-async function preprocessMs({ preprocess, spec }) {
+async function preprocessMs(preprocessing, spec) {
   const photo = await decode(await (await fetch("photo.png")).blob());
   const times = [];
   for (let repeat = 0; repeat < PREPROCESS_REPEATS; repeat++) {
     const start = performance.now();
-    toInput(toPixels(photo, preprocess), preprocess, spec);
+    toInput(toPixels(photo, preprocessing), preprocessing, spec);
     times.push(performance.now() - start);
   }
   return median(times);
 }
 
-async function runBlocks(engine, cell, number, plan, state) {
-  const seen = new Map(cell.entrants.map(({ name }) => [name, []]));
+async function runBlocks(engine, benchmarkCase, number, plan, state) {
+  const samples = new Map(benchmarkCase.candidates.map(({ name }) => [name, []]));
   const ratios = [];
   state.planned = plan.blocks * plan.rounds;
   state.done = 0;
-  say(`${title(cell)}: measuring ${state.planned} rounds.`);
+  showStatus(`${title(benchmarkCase)}: measuring ${state.planned} rounds.`);
   const start = performance.now();
   let answer = {};
   for (let block = 0; block < plan.blocks; block++) {
-    if (block) await pause(plan.cool_down_s * 1000);
+    if (block) await sleep(plan.cool_down_s * 1000);
     const rounds = [];
     for (let round = 0; round < plan.rounds; round++) {
-      rounds.push(await inSight(engine, roundOf(plan, state.done)));
+      rounds.push(await runVisible(engine, roundOf(plan, state.done)));
       state.done++;
-      ratios.push(keep(rounds.at(-1), seen));
-      draw(cell, seen, ratios, state);
-      await pause(0); // lets the page draw before the next round
+      ratios.push(addRound(rounds.at(-1), samples));
+      draw(benchmarkCase, samples, ratios, state);
+      await sleep(0); // lets the page draw before the next round
     }
     const at_s = (performance.now() - start) / 1000;
-    answer = await tell("block", { cell: number, block, at_s, rounds });
+    answer = await send("block", { case: number, block, at_s, rounds });
   }
-  addRow(cell, seen);
+  addRow(benchmarkCase, samples);
   return answer;
 }
 
-function roundOf({ orders, burst, settling }, number) {
-  return { order: orders[number % orders.length], burst, settling };
+function roundOf({ orders, burst, warm_up }, number) {
+  return { order: orders[number % orders.length], burst, warm_up };
 }
 
-// Browsers slow pages out of sight: a round in which this one was hidden is made again.
-async function inSight(engine, round) {
+// Browsers throttle hidden pages: a round in which this one was hidden is repeated.
+async function runVisible(engine, round) {
   for (;;) {
     if (document.hidden) {
-      say("Waiting until this page is in sight again.");
+      showStatus("Waiting until this page is visible again.");
       await new Promise((resolve) => {
         document.addEventListener("visibilitychange", resolve, { once: true });
       });
       continue;
     }
     let hidden = false;
-    const note = () => (hidden = true);
-    document.addEventListener("visibilitychange", note);
-    const made = await engine.ask("round", round);
-    document.removeEventListener("visibilitychange", note);
-    if (!hidden) return made;
+    const onChange = () => (hidden = true);
+    document.addEventListener("visibilitychange", onChange);
+    const measured = await engine.call("round", round);
+    document.removeEventListener("visibilitychange", onChange);
+    if (!hidden) return measured;
   }
 }
 
-// Add a round's times; return its ratio of the second model's median to the first one's.
-function keep({ slots }, seen) {
+// Add a round's times; return the ratio of its medians, second candidate over first.
+function addRound({ slots }, samples) {
   const own = new Map();
   for (const [name, times] of slots) {
-    seen.get(name).push(...times);
+    samples.get(name).push(...times);
     own.set(name, [...(own.get(name) ?? []), ...times]);
   }
-  const [first, second] = [...seen.keys()].map((name) => median(own.get(name)));
+  const [first, second] = [...samples.keys()].map((name) => median(own.get(name)));
   return second / first;
 }
 
-function draw(cell, seen, ratios, { done, planned }) {
-  const [first, second] = [...seen.keys()];
+function draw(benchmarkCase, samples, ratios, { done, planned }) {
+  const [first, second] = [...samples.keys()];
   const bar = element("progress");
   bar.hidden = false;
   bar.max = planned;
   bar.value = done;
   element("figure").hidden = false;
   element("caption").textContent =
-    `${title(cell)}: time of ${second} over time of ${first}; more than 1: ${first} is faster.`;
+    `${title(benchmarkCase)}: time of ${second} / time of ${first}; above 1, ${first} is faster.`;
   drawRatios(ratios, planned, element("plot-marks"), element("plot-text"));
 }
 
-function addRow(cell, seen, why) {
+function addRow(benchmarkCase, samples, reason) {
   const row = element("rows").insertRow();
-  row.insertCell().textContent = title(cell);
-  if (!seen) {
+  row.insertCell().textContent = title(benchmarkCase);
+  if (!samples) {
     const note = row.insertCell();
     note.colSpan = 3;
-    note.textContent = why;
+    note.textContent = reason;
     return;
   }
-  const [[first, own], ...others] = [...seen].map(([name, times]) => [name, median(times)]);
+  const [[first, own], ...others] = [...samples].map(([name, times]) => [name, median(times)]);
   const [second, other] = others[0];
   for (const [name, ms] of [[first, own], [second, other]]) {
     row.insertCell().append(name, document.createElement("br"), `${ms.toPrecision(3)} ms`);
@@ -173,12 +177,12 @@ function title({ runtime, precision, threads }) {
   return `${runtime} ${precision}, ${threads === 1 ? "1 thread" : `${threads} threads`}`;
 }
 
-export function say(text) {
+export function showStatus(text) {
   element("status").textContent = text;
 }
 
-// A phone that falls asleep would end the measurement; not every browser lets a page ask.
-async function stayAwake() {
+// A phone that goes to sleep would end the measurement. Not every browser has wake locks.
+async function requestWakeLock() {
   try {
     return await navigator.wakeLock?.request("screen");
   } catch {

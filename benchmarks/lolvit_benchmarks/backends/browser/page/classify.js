@@ -1,17 +1,19 @@
-// Classifies a photo or the camera's picture: size, mean, labels and names come from the manifest.
+// Classifies a photo or the camera's picture by the preprocessing, tensors and labels of the manifest.
 import { decode, toRgb } from "./decode.js";
 import { Engine } from "./engine.js";
+import { readManifest, requireClassifier } from "./manifest.js";
 import { toInput, toPixels } from "./preprocess.js";
 
 const TOP = 5;
 const element = (id) => document.getElementById(id);
-const say = (text) => (element("classify-status").textContent = text);
+const showStatus = (text) => (element("classify-status").textContent = text);
 
 export class Classifier {
   #job;
   #engine = null;
   #opened = "";
   #manifest = null;
+  #input = null;
   #stream = null;
   #busy = false;
   #last = null;
@@ -21,7 +23,7 @@ export class Classifier {
     fill(element("model"), job.models.map(({ name }) => name));
     element("model").addEventListener("change", () => this.#offerArtifacts());
     element("artifact").addEventListener("change", () => this.#offerRuntimes());
-    element("runtime").addEventListener("change", () => this.#again());
+    element("runtime").addEventListener("change", () => this.#repeat());
     element("photo").addEventListener("change", () => this.#takePhoto());
     element("camera").addEventListener("click", () => this.#toggleCamera());
     this.#offerArtifacts();
@@ -42,10 +44,10 @@ export class Classifier {
 
   #offerRuntimes() {
     fill(element("runtime"), this.#artifact?.runtimes ?? []);
-    this.#again();
+    this.#repeat();
   }
 
-  #again() {
+  #repeat() {
     if (this.#last) this.show(this.#last);
   }
 
@@ -56,11 +58,11 @@ export class Classifier {
     try {
       await this.show(await decode(file));
     } catch (error) {
-      say(`${file.name}: ${error.message}`);
+      showStatus(`${file.name}: ${error.message}`);
     }
   }
 
-  // Classify a photo given as { width, height, rgb }.
+  // Classify a photo, { width, height, rgb }, and show the result.
   async show(photo) {
     this.#last = photo;
     if (this.#busy) return;
@@ -69,59 +71,60 @@ export class Classifier {
       const { ranking, ms, pixels } = await this.classify(photo);
       showCrop(pixels);
       showRanking(ranking);
-      say(`${ranking[0].label}: ${percent(ranking[0].share)}. The artifact took ${ms.toFixed(1)} ms.`);
+      showStatus(`${ranking[0].label}: ${percent(ranking[0].probability)}. The artifact took ${ms.toFixed(1)} ms.`);
     } catch (error) {
-      say(error.message);
+      showStatus(error.message);
     } finally {
       this.#busy = false;
     }
   }
 
   async classify(photo) {
-    const artifact = await this.#open();
-    const { preprocess, labels } = this.#manifest;
-    const pixels = toPixels(photo, preprocess);
-    const values = toInput(pixels, preprocess, artifact.input);
-    const { logits, ms } = await this.#engine.ask("classify", { name: "model", values });
+    const input = await this.#open();
+    const { preprocessing, labels } = this.#manifest;
+    const pixels = toPixels(photo, preprocessing);
+    const values = toInput(pixels, preprocessing, input);
+    const { logits, ms } = await this.#engine.call("classify", { name: "model", values });
     return { ranking: rank(logits, labels), ms, pixels, logits, values };
   }
 
-  // Open what is chosen, unless it is open; return its entry in the manifest.
+  // Open the selected artifact in the selected runtime, unless they are open; return its input tensor.
   async #open() {
     const { url, path } = this.#artifact;
     const runtime = element("runtime").value;
-    const wanted = `${url} ${runtime}`;
-    if (this.#opened !== wanted) {
-      say("Loading the model.");
+    const selected = `${url} ${runtime}`;
+    if (this.#opened !== selected) {
+      showStatus("Loading the model.");
       this.#engine?.close();
       this.#opened = "";
-      this.#manifest = await (await fetch(this.#model.manifest)).json();
+      this.#manifest = readManifest(await (await fetch(this.#model.manifest)).json());
+      const { task, artifacts } = this.#manifest;
+      const found = artifacts.find((one) => one.path === path);
+      const { input, output } = requireClassifier({ task, ...found });
       this.#engine = new Engine();
-      await this.#engine.ask("open", { runtime, threads: 1, versions: this.#job.versions });
+      await this.#engine.call("open", { runtime, threads: 1, versions: this.#job.versions });
+      const specs = { inputSpec: input, outputSpec: output };
+      await this.#engine.call("openModel", { name: "model", artifact: url, ...specs });
+      this.#input = input;
+      this.#opened = selected;
     }
-    const artifact = this.#manifest.artifacts.find((one) => one.path === path);
-    if (this.#opened !== wanted) {
-      const { input: spec, output } = artifact;
-      await this.#engine.ask("openModel", { name: "model", model: url, spec, output });
-      this.#opened = wanted;
-    }
-    return artifact;
+    return this.#input;
   }
 
   async #toggleCamera() {
     if (this.#stream) {
       this.#stopCamera();
-      say("The camera is off.");
+      showStatus("The camera is off.");
       return;
     }
     if (!navigator.mediaDevices) {
-      say("The camera needs a secure context: open this page on localhost or by https.");
+      showStatus("The camera needs a secure context: open this page on localhost or by https.");
       return;
     }
     try {
       this.#stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch (error) {
-      say(`No picture from a camera: ${error.message}`);
+      showStatus(`No picture from a camera: ${error.message}`);
       return;
     }
     const video = element("video");
@@ -162,22 +165,22 @@ function rank(logits, labels) {
   const powers = logits.map((value) => Math.exp(value - highest));
   const sum = powers.reduce((total, value) => total + value, 0);
   return powers
-    .map((value, index) => ({ index, label: labels?.[index] ?? `class ${index}`, share: value / sum }))
-    .sort((a, b) => b.share - a.share || a.index - b.index)
+    .map((value, index) => ({ index, label: labels?.[index] ?? `class ${index}`, probability: value / sum }))
+    .sort((a, b) => b.probability - a.probability || a.index - b.index)
     .slice(0, TOP);
 }
 
-function percent(share) {
-  return `${(100 * share).toFixed(1)} %`;
+function percent(probability) {
+  return `${(100 * probability).toFixed(1)} %`;
 }
 
 function showRanking(ranking) {
   element("ranking-place").hidden = false;
-  const rows = ranking.map(({ label, share }) => {
+  const rows = ranking.map(({ label, probability }) => {
     const row = document.createElement("tr");
     row.insertCell().textContent = label;
     const cell = row.insertCell();
-    cell.textContent = percent(share);
+    cell.textContent = percent(probability);
     cell.className = "number";
     return row;
   });

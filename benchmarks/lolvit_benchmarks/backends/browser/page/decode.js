@@ -1,5 +1,5 @@
-// A photo's file, or a picture of the camera, into RGB as Pillow decodes it: upright as its EXIF
-// orientation says, colours as they are stored, transparency dropped with the colours under it kept.
+// Decodes a photo or a camera frame to RGB as Pillow does: EXIF orientation applied, no colour
+// management, alpha dropped without blending.
 
 export async function decode(blob) {
   let bitmap;
@@ -19,8 +19,8 @@ export async function decode(blob) {
   }
 }
 
-// From a bitmap, a video or a canvas. A canvas blends colours with their transparency, and can't
-// give them back: only pictures without any are read that way.
+// From a bitmap, a video or a canvas. A canvas premultiplies alpha, which loses colours: it is used for
+// opaque pictures only.
 export function toRgb(source) {
   const width = source.videoWidth ?? source.width;
   const height = source.videoHeight ?? source.height;
@@ -28,7 +28,7 @@ export function toRgb(source) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(source, 0, 0);
   let { data } = context.getImageData(0, 0, width, height);
-  if (hasTransparency(data)) data = readUnblended(source, width, height);
+  if (hasTransparency(data)) data = readStraightAlpha(source, width, height);
   return { width, height, rgb: withoutAlpha(data) };
 }
 
@@ -47,12 +47,12 @@ function withoutAlpha(rgba) {
   return rgb;
 }
 
-// A texture takes a bitmap's colours as they are, and a framebuffer gives them back.
-function readUnblended(source, width, height) {
+// A WebGL texture keeps a bitmap's colours, and a framebuffer returns them.
+function readStraightAlpha(source, width, height) {
   const gl = new OffscreenCanvas(1, 1).getContext("webgl2");
   if (!gl) throw new Error("this browser needs WebGL to read photos with transparency");
   if (Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) {
-    throw new Error("the photo is too large to be read with its transparency");
+    throw new Error("the photo is too large to be read with transparency");
   }
   gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
   gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);

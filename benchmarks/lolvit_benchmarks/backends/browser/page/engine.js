@@ -1,42 +1,42 @@
-// A worker as an object whose calls give promises. A GPU that is lost may never answer.
-const PATIENCE_MS = 10 * 60 * 1000;
+// Calls a worker, by promises. After the loss of a GPU it may never answer, hence the timeout.
+const TIMEOUT_MS = 10 * 60 * 1000;
 
 export class Engine {
   #worker = new Worker("worker.js");
-  #waiting = new Map();
+  #pending = new Map();
   #next = 0;
 
   constructor() {
     this.#worker.onmessage = ({ data: { id, answer, error } }) => {
-      if (!this.#waiting.has(id)) return; // an answer that nobody waits for any more
-      const { resolve, reject, alarm } = this.#waiting.get(id);
-      clearTimeout(alarm);
-      this.#waiting.delete(id);
+      if (!this.#pending.has(id)) return; // timed out before
+      const { resolve, reject, timer } = this.#pending.get(id);
+      clearTimeout(timer);
+      this.#pending.delete(id);
       if (error === undefined) resolve(answer);
       else reject(new Error(error));
     };
-    this.#worker.onerror = (event) => this.#fail(event.message ?? "the worker could not start");
+    this.#worker.onerror = (event) => this.#rejectAll(event.message ?? "the worker could not start");
   }
 
-  #fail(why) {
-    for (const { reject, alarm } of this.#waiting.values()) {
-      clearTimeout(alarm);
-      reject(new Error(why));
+  #rejectAll(message) {
+    for (const { reject, timer } of this.#pending.values()) {
+      clearTimeout(timer);
+      reject(new Error(message));
     }
-    this.#waiting.clear();
+    this.#pending.clear();
   }
 
-  ask(what, given = {}) {
+  call(method, given = {}) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
-      const alarm = setTimeout(() => this.#fail("gave no answer for 10 minutes"), PATIENCE_MS);
-      this.#waiting.set(id, { resolve, reject, alarm });
-      this.#worker.postMessage({ id, what, arguments: given });
+      const timer = setTimeout(() => this.#rejectAll("no answer for 10 minutes"), TIMEOUT_MS);
+      this.#pending.set(id, { resolve, reject, timer });
+      this.#worker.postMessage({ id, method, arguments: given });
     });
   }
 
   close() {
     this.#worker.terminate();
-    this.#fail("closed");
+    this.#rejectAll("closed");
   }
 }

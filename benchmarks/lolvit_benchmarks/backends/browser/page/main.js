@@ -1,33 +1,34 @@
-// The page: two tabs, the measurement if the server has one, and the classifier.
+// The page: two tabs, the benchmark if the server has one, and the classifier.
 import { describe } from "./about.js";
-import { measureAll, say } from "./bench.js";
+import { measureAll, showStatus } from "./bench.js";
 import { Classifier } from "./classify.js";
-import { sayBye } from "./server.js";
+import { readJob } from "./manifest.js";
+import { sendBye } from "./server.js";
 
 const element = (id) => document.getElementById(id);
 
-async function begin() {
-  const job = await (await fetch("job.json")).json();
+async function start() {
+  const job = readJob(await (await fetch("job.json")).json());
   const about = await describe();
   showAbout(about);
   wireTabs();
   const classifier = new Classifier(job);
   window.lolvit = { classifier, job };
-  if (job.cells.length === 0) {
+  if (job.cases.length === 0) {
     element("tab-bench").hidden = true;
     select(element("tab-classify"));
     return;
   }
-  addEventListener("pagehide", sayBye);
+  addEventListener("pagehide", sendBye);
   if (new URLSearchParams(location.search).has("go")) {
     await measure(job, about);
     return;
   }
-  say(`Ready: ${job.cells.length} measurements. Keep this page in sight while they run.`);
-  const start = element("start");
-  start.hidden = false;
-  start.addEventListener("click", () => {
-    start.hidden = true;
+  showStatus(`Ready: ${job.cases.length} measurements. Keep this page visible while they run.`);
+  const button = element("start");
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    button.hidden = true;
     measure(job, about);
   });
 }
@@ -36,7 +37,7 @@ async function measure(job, about) {
   try {
     await measureAll(job, about);
   } catch (error) {
-    say(`Stopped: ${error.message}`);
+    showStatus(`Stopped: ${error.message}`);
   }
 }
 
@@ -70,4 +71,4 @@ function select(chosen) {
   }
 }
 
-begin().catch((error) => say(`This page could not start: ${error.message}`));
+start().catch((error) => showStatus(`This page could not start: ${error.message}`));

@@ -1,4 +1,4 @@
-// The ratio of the two models' times, one point a round.
+// Plots the ratio of the two models' times, one point per round.
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 260, 66, 14, 16, 40];
 

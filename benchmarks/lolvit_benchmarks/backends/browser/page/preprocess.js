@@ -1,6 +1,5 @@
-// A photo into an input, as the manifest's `preprocess` says, to the same pixels as Pillow:
-// its coefficients have 22 bits after the point, it resizes rows first, and rounds to 8 bits
-// between the two directions.
+// Turns a photo into an input by the manifest's preprocessing, bit-exact with Pillow: fixed-point
+// coefficients of 22 bits, columns resized first, rounding to 8 bits between the two passes.
 const BITS = 22;
 const HALF = 1 << (BITS - 1);
 const LARGEST_RESIZED = 64e6; // pixels, as in Python
@@ -19,18 +18,24 @@ const FILTERS = {
 };
 
 // { width, height, rgb: Uint8Array of height * width * 3 } -> the crop, in the same form.
-export function toPixels(photo, preprocess) {
-  const [height, width] = resizedSize([photo.height, photo.width], preprocess);
+export function toPixels(photo, preprocessing) {
+  requireSupported(preprocessing);
+  const [height, width] = resizedSize([photo.height, photo.width], preprocessing);
   if (height * width > LARGEST_RESIZED) throw new Error("the photo is too elongated: crop it first");
-  const [cropHeight, cropWidth] = preprocess.size;
+  const [cropHeight, cropWidth] = preprocessing.size;
   const top = roundHalfEven((height - cropHeight) / 2);
   const left = roundHalfEven((width - cropWidth) / 2);
-  const filter = FILTERS[preprocess.interpolation];
-  if (!filter) throw new Error(`interpolation '${preprocess.interpolation}' is not known`);
-  // Only the columns and rows of the crop are made: the others would be cut off.
+  const filter = FILTERS[preprocessing.interpolation];
+  // Only the columns and rows of the crop are computed.
   const columns = coefficients(photo.width, width, left, cropWidth, filter);
   const rows = coefficients(photo.height, height, top, cropHeight, filter);
   return resizeRows(resizeColumns(photo, columns, cropWidth), rows, cropHeight);
+}
+
+function requireSupported({ interpolation, resize, color }) {
+  if (!FILTERS[interpolation]) throw new Error(`interpolation '${interpolation}' is not supported`);
+  if (resize !== "crop") throw new Error(`resize '${resize}' is not supported by this page`);
+  if (color !== "RGB") throw new Error(`color '${color}' is not supported by this page`);
 }
 
 export function resizedSize([height, width], { size, crop_pct }) {
@@ -50,9 +55,8 @@ function roundHalfEven(value) {
   return below % 2 === 0 ? below : below + 1;
 }
 
-// For each of `count` outputs from `first` on: its first input, and its weights. Null where the
-// extents are equal, for then Pillow leaves the pixels as they are. Outputs beyond the photo (a
-// crop larger than it) are black, as Pillow's.
+// For each of `count` outputs from `first` on: its first input, and its weights. Where the extents are
+// equal Pillow copies pixels. Outputs outside the photo (a larger crop) are black, as in Pillow.
 function coefficients(from, to, first, count, { support: reach, weight }) {
   const scale = from / to;
   const widened = Math.max(scale, 1);
@@ -117,9 +121,9 @@ function resizeRows({ width, rgb }, rows, newHeight) {
 }
 
 // (pixel / 255 - mean) / std in float32, in the layout of the artifact's input.
-export function toInput({ width, height, rgb }, { mean, std }, { layout, values, dtype }) {
-  if (values !== "normalized" || dtype !== "float32") {
-    throw new Error(`the input asks for ${values} as ${dtype}, which this page can't give`);
+export function toInput({ width, height, rgb }, { mean, std }, { layout, meaning, dtype }) {
+  if (meaning !== "normalized" || dtype !== "float32") {
+    throw new Error(`an input of ${meaning} as ${dtype} is not supported by this page`);
   }
   const area = width * height;
   const made = new Float32Array(3 * area);

@@ -1,6 +1,6 @@
 // onnxruntime-web and LiteRT.js behind one interface, inside a worker:
 // openRuntime(name, threads, versions) -> { version, load(bytes, input, output) -> session }, where
-// session.run(values) gives the logits as a Float32Array.
+// session.run(values) returns the logits as a Float32Array.
 const LIBRARY = new URL("lib/", import.meta.url).href;
 const ORT = `${LIBRARY}onnxruntime-web/dist/`;
 const LITERT = `${LIBRARY}@litertjs/core/`;
@@ -26,7 +26,7 @@ async function requireGpu() {
   if (!(await navigator.gpu?.requestAdapter())) throw new Error("this browser offers no WebGPU");
 }
 
-// Each bundle holds the script of its WASM build, and fetches the build itself.
+// Each bundle contains the loader of its WASM build, and fetches the build.
 const BUNDLES = {
   wasm: ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"],
   webgpu: ["ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
@@ -41,7 +41,7 @@ async function openOrt(provider, threads) {
   const options = {
     executionProviders: [provider],
     graphOptimizationLevel: "all",
-    // Timing what silently runs elsewhere is no timing of the GPU.
+    // No silent fallback: what runs on the CPU is not a timing of the GPU.
     ...(provider === "webgpu" ? { extra: { session: { disable_cpu_ep_fallback: "1" } } } : {}),
   };
   return {
@@ -68,36 +68,48 @@ function ortSession(ort, session, input, output, options) {
 }
 
 async function openLiteRt(accelerator, threads, versions) {
-  // Read by LiteRT's loader: in a worker its script can't tell where it came from.
+  // For LiteRT's loader, whose script doesn't know its own URL in a worker.
   self.Module = { locateFile: (file) => `${LITERT}wasm/${file}` };
   const litert = await import(`${LITERT}dist/index.js`);
   await litert.loadLiteRt(`${LITERT}wasm/`, { threads: threads > 1 });
   return {
     version: versions["@litertjs/core"],
-    load: async (bytes) => {
+    load: async (bytes, input, output) => {
       const compile = { accelerator, cpuOptions: { numThreads: threads } };
       if (accelerator === "webgpu") compile.gpuOptions = { precision: "fp32" };
-      return liteRtSession(litert, await litert.loadAndCompile(bytes, compile), accelerator, threads);
+      return liteRtSession(litert, await litert.loadAndCompile(bytes, compile), output, {
+        accelerator,
+        threads: String(threads),
+      });
     },
   };
 }
 
-function liteRtSession(litert, model, accelerator, threads) {
+function liteRtSession(litert, model, output, options) {
   const { shape } = model.getInputDetails()[0];
-  if (accelerator === "webgpu" && !model.isFullyAccelerated) {
-    throw new Error("LiteRT.js runs a part of this artifact on the processor, not by WebGPU");
+  if (options.accelerator === "webgpu" && !model.isFullyAccelerated) {
+    throw new Error("LiteRT.js runs a part of this artifact on the CPU, not by WebGPU");
   }
+  const index = outputIndex(model.getOutputDetails(), output.name);
   return {
-    options: { accelerator, threads: String(threads) },
+    options,
     placement: {},
     async run(values) {
       const image = new litert.Tensor(values, shape);
-      const [result] = await model.run(image);
-      const logits = Float32Array.from(await result.data());
+      const results = await model.run(image);
+      const logits = Float32Array.from(await results[index].data());
       image.delete();
-      result.delete();
+      for (const result of results) result.delete();
       return logits;
     },
     close: () => model.delete(),
   };
+}
+
+// Converters may rename a single output; among several the name decides.
+function outputIndex(details, name) {
+  if (details.length === 1) return 0;
+  const index = details.findIndex((one) => one.name === name);
+  if (index < 0) throw new Error(`the artifact has no output '${name}'`);
+  return index;
 }

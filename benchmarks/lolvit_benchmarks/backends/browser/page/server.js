@@ -1,33 +1,33 @@
-// Messages to the server that this page came from; `client` tells this page from another one.
+// Messages to the server of this page; `client` identifies this page among several.
 const client = [...crypto.getRandomValues(new Uint8Array(16))]
   .map((byte) => byte.toString(16).padStart(2, "0"))
   .join("");
 
-export async function tell(kind, content = {}) {
+export async function send(kind, content = {}) {
   const answer = await fetch("api", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ kind, client, ...content }),
   });
   const text = await answer.text();
-  if (!answer.ok) throw new RefusedError(answer.status, reason(text));
+  if (!answer.ok) throw new RejectedError(answer.status, errorOf(text));
   return JSON.parse(text);
 }
 
-// The server's answer to a message that it does not take.
-export class RefusedError extends Error {
-  constructor(status, why) {
-    super(why);
+// The server rejected a message.
+export class RejectedError extends Error {
+  constructor(status, message) {
+    super(message);
     this.status = status;
   }
 
-  // Another page measures, or nothing does any more: no message of this page would be taken.
+  // Another page is measuring, or the run is over: all messages of this page will be rejected.
   get final() {
     return this.status === 409 || this.status === 410;
   }
 }
 
-function reason(text) {
+function errorOf(text) {
   try {
     return JSON.parse(text).error;
   } catch {
@@ -35,7 +35,7 @@ function reason(text) {
   }
 }
 
-// A page that is being closed can send no more than this.
-export function sayBye() {
+// The only kind of message that a closing page can still send.
+export function sendBye() {
   navigator.sendBeacon("api", JSON.stringify({ kind: "bye", client }));
 }

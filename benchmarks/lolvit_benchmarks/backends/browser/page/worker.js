@@ -1,32 +1,32 @@
-// Runs artifacts, away from the page's own thread. A classic worker: LiteRT loads its WASM by
-// importScripts, which module workers lack. Its threads start from this very file, under
-// Emscripten's name for them, and have to run LiteRT's script then.
+// Runs artifacts off the main thread. A classic worker: LiteRT loads its WASM by importScripts, which
+// module workers lack. Its threads start from this file too, named `em-pthread` by Emscripten, and then
+// have to run LiteRT's script.
 const LITERT = new URL("lib/@litertjs/core/", self.location.href).href;
 
-const FINE_US = 10;
+const FINE_CLOCK_US = 10;
 
 if (self.name === "em-pthread") {
   importScripts(`${LITERT}wasm/litert_wasm_threaded_internal.js`);
 } else {
   let runtime = null;
-  let tick_us = 0;
+  let resolution_us = 0;
   const sessions = new Map();
 
-  const answers = {
+  const methods = {
     async open({ runtime: name, threads, versions }) {
       const { openRuntime } = await import("./runtimes.js");
       runtime = await openRuntime(name, threads, versions);
-      tick_us = clockTick();
-      return { version: runtime.version, clock_us: tick_us };
+      resolution_us = clockResolution();
+      return { version: runtime.version, clock_us: resolution_us };
     },
 
-    async load({ name, model, input, spec, output }) {
-      const bytes = new Uint8Array(await download(model));
+    async load({ name, artifact, input, inputSpec, outputSpec }) {
+      const bytes = new Uint8Array(await download(artifact));
       const values = new Float32Array(await download(input));
-      // The first session of a page also compiles the runtime itself: the second one is timed.
-      if (sessions.size === 0) (await runtime.load(bytes, spec, output)).close();
+      // The first session also compiles the runtime itself: the second one is timed.
+      if (sessions.size === 0) (await runtime.load(bytes, inputSpec, outputSpec)).close();
       const start = performance.now();
-      const session = await runtime.load(bytes, spec, output);
+      const session = await runtime.load(bytes, inputSpec, outputSpec);
       const loaded = performance.now();
       const logits = await session.run(values);
       const first_ms = performance.now() - loaded;
@@ -44,24 +44,24 @@ if (self.name === "em-pthread") {
         const [ms] = await timed(run, 1);
         times.push(ms);
         spent += ms;
-        if (times.length > 100000) throw new Error("the browser's clock stands still");
+        if (times.length > 100000) throw new Error("the browser's clock doesn't advance");
       }
       return median(times.slice(Math.floor(times.length / 2)));
     },
 
-    // One round: slots in the order given, each a few unrecorded runs and a burst of recorded ones.
-    async round({ order, burst, settling }) {
+    // One round: slots in the given order, each of warm-up runs and a burst of recorded ones.
+    async round({ order, burst, warm_up }) {
       const slots = [];
       const probes = [];
       for (const name of order) {
         const { run } = sessions.get(name);
-        await timed(run, settling[name]);
+        await timed(run, warm_up[name]);
         const times = await timed(run, burst);
         if (times.includes(0)) {
-          throw new Error(`this browser's clock ticks every ${tick_us} µs: too coarse for ${name}`);
+          throw new Error(`the resolution of this browser's clock is ${resolution_us} µs: too coarse for ${name}`);
         }
         slots.push([name, times]);
-        if (tick_us <= FINE_US) probes.push(probe());
+        if (resolution_us <= FINE_CLOCK_US) probes.push(probe());
       }
       return { slots, probes };
     },
@@ -73,26 +73,26 @@ if (self.name === "em-pthread") {
       return { logits: [...logits], ms: performance.now() - start };
     },
 
-    async openModel({ name, model, spec, output }) {
-      const bytes = new Uint8Array(await download(model));
-      const session = await runtime.load(bytes, spec, output);
-      // The first inference also compiles: it would be shown as the artifact's time.
-      await session.run(new Float32Array(spec.shape.reduce((size, side) => size * side, 1)));
+    async openModel({ name, artifact, inputSpec, outputSpec }) {
+      const bytes = new Uint8Array(await download(artifact));
+      const session = await runtime.load(bytes, inputSpec, outputSpec);
+      // The first inference also compiles; it is not shown as the artifact's time.
+      await session.run(new Float32Array(inputSpec.shape.reduce((size, side) => size * side, 1)));
       sessions.set(name, { session });
       return {};
     },
   };
 
-  self.onmessage = async ({ data: { id, what, arguments: given } }) => {
+  self.onmessage = async ({ data: { id, method, arguments: given } }) => {
     try {
-      self.postMessage({ id, answer: await answers[what](given) });
+      self.postMessage({ id, answer: await methods[method](given) });
     } catch (error) {
-      self.postMessage({ id, error: explain(error) });
+      self.postMessage({ id, error: messageOf(error) });
     }
   };
 }
 
-function explain(error) {
+function messageOf(error) {
   return String(error?.message ?? error).slice(0, 500) || "failed without a message";
 }
 
@@ -102,14 +102,14 @@ async function download(path) {
   return answer.arrayBuffer();
 }
 
-// Milliseconds of `count` runs, one reading of the clock between two.
+// Milliseconds of `count` runs; the clock is read once between two runs.
 async function timed(run, count) {
   const marks = [performance.now()];
   for (let number = 0; number < count; number++) {
     await run();
     marks.push(performance.now());
   }
-  // To the nanosecond: what a clock in floats adds below it is no time.
+  // Rounded to nanoseconds: smaller differences are rounding errors of floats.
   return marks.slice(1).map((mark, number) => Math.round((mark - marks[number]) * 1e6) / 1e6);
 }
 
@@ -119,8 +119,8 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-// Browsers round their clock: the smallest step seen, in microseconds.
-function clockTick() {
+// Browsers round their clock: its smallest observed step, in microseconds.
+function clockResolution() {
   let smallest = Infinity;
   for (let step = 0; step < 20; step++) {
     const start = performance.now();
@@ -131,7 +131,8 @@ function clockTick() {
   return smallest * 1000;
 }
 
-// A fixed piece of arithmetic, for clocks that are fine enough to see it change; in microseconds: the best of a few, about 1 ms in all.
+// Time of a fixed piece of arithmetic in microseconds, the best of a few: about 1 ms in all, so for fine
+// clocks only. Its changes show throttling and load.
 function probe() {
   let best = Infinity;
   for (let attempt = 0; attempt < 4; attempt++) {
@@ -139,7 +140,7 @@ function probe() {
     let value = 1;
     for (let step = 0; step < 150000; step++) value = (Math.imul(value, 1664525) + 1013904223) | 0;
     const ms = performance.now() - start;
-    if (value !== 0x7fffffff) best = Math.min(best, ms); // the result is used: it can't be left out
+    if (value !== 0x7fffffff) best = Math.min(best, ms); // the result is used, so that it isn't optimized away
   }
   return best * 1000;
 }

@@ -1,4 +1,4 @@
-"""What benchmark programs print, read as milliseconds."""
+"""The output of benchmark programs, parsed to milliseconds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lolvit.errors import DeviceError, UserError
-from lolvit_benchmarks.backends.android.output import READERS, Timed, reader_for
-from lolvit_benchmarks.backends.android.program import open_program
+from lolvit_benchmarks.backends.android.program import (
+    OUTPUT_PARSERS,
+    ParsedOutput,
+    find_parser,
+    open_program,
+)
 
 BENCHMARK_MODEL = """STARTING!
 Log parameter values verbosely: [0]
@@ -33,53 +37,59 @@ P90 Latency: 0.0261 s
 
 
 def test_benchmark_model_is_read_in_microseconds() -> None:
-    reader = reader_for(None, "android_aarch64_benchmark_model_plus_flex")
-    assert reader.means
-    assert reader.read(BENCHMARK_MODEL) == Timed(
+    parser = find_parser(None, "android_aarch64_benchmark_model_plus_flex")
+    assert parser.is_mean
+    assert parser.parse(BENCHMARK_MODEL) == ParsedOutput(
         (pytest.approx(14.5752),), pytest.approx(5.685), pytest.approx(18.535)
     )
 
 
 def test_onnxruntime_perf_test_is_read() -> None:
-    read = reader_for("onnxruntime_perf_test", "anything").read(PERF_TEST)
-    assert read == Timed((pytest.approx(25.0062),), pytest.approx(21.3741), pytest.approx(31))
+    parsed = find_parser("onnxruntime_perf_test", "anything").parse(PERF_TEST)
+    assert parsed == ParsedOutput(
+        (pytest.approx(25.0062),), pytest.approx(21.3741), pytest.approx(31)
+    )
 
 
-def test_a_pattern_of_the_users_gives_every_time_that_it_finds() -> None:
-    reader = reader_for(r"regex:s:took ([\d.]+)", "own")
-    assert reader.read("took 0.5\ntook 0.25\n").samples == (500, 250)
-    assert not reader.means
+def test_a_regex_gives_every_match() -> None:
+    parser = find_parser(r"regex:s:took ([\d.]+)", "own")
+    assert parser.parse("took 0.5\ntook 0.25\n").samples == (500, 250)
+    assert not parser.is_mean
 
 
-def test_keys_of_the_users_are_followed_into_the_last_object() -> None:
-    reader = reader_for("json:us:times.runs", "own")
+def test_json_keys_are_looked_up_in_the_last_object() -> None:
+    parser = find_parser("json:us:times.runs", "own")
     text = 'log {\n{"times": {"runs": [1]}}\n{"times": {"runs": [1500, 2000]}}\nbye\n'
-    assert reader.read(text).samples == (1.5, 2.0)
+    assert parser.parse(text).samples == (1.5, 2.0)
 
 
 @pytest.mark.parametrize("how", ["regex:ms:a(b", "regex:ms:ab", "regex:h:(a)", "json:ms:", "json"])
-def test_a_wrong_way_to_read_is_the_users(how: str) -> None:
+def test_an_invalid_output_format_is_a_user_error(how: str) -> None:
     with pytest.raises(UserError):
-        reader_for(how, "own")
+        find_parser(how, "own")
 
 
-def test_an_unknown_program_is_refused_with_what_is_known() -> None:
+def test_an_unknown_program_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(UserError, match="benchmark_model, onnxruntime_perf_test, regex"):
-        reader_for(None, "own")
+        find_parser(None, "own")
 
 
 @given(st.text(max_size=200))
-def test_garbage_is_a_device_that_failed(text: str) -> None:
-    readers = [*READERS.values(), reader_for("regex:ms:=(.*)", ""), reader_for("json:ms:a.b", "")]
-    for reader in readers:
+def test_garbage_is_a_device_error(text: str) -> None:
+    parsers = [
+        *OUTPUT_PARSERS.values(),
+        find_parser("regex:ms:=(.*)", ""),
+        find_parser("json:ms:a.b", ""),
+    ]
+    for parser in parsers:
         with pytest.raises(DeviceError):
-            reader.read(f"{text}= nan")
+            parser.parse(f"{text}= nan")
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "1e999", "true", '"x"', "null", "{}", "[]"])
-def test_what_is_no_time_is_not_taken_for_one(value: str) -> None:
+def test_invalid_times_are_rejected(value: str) -> None:
     with pytest.raises(DeviceError):
-        reader_for("json:ms:t", "").read(f'{{"t": {value}}}')
+        find_parser("json:ms:t", "").parse(f'{{"t": {value}}}')
 
 
 def _file(tmp_path: Path, content: bytes) -> Path:
@@ -88,22 +98,22 @@ def _file(tmp_path: Path, content: bytes) -> Path:
     return path
 
 
-def test_a_program_is_reported_by_its_processor(tmp_path: Path) -> None:
+def test_a_program_for_another_abi_is_rejected(tmp_path: Path) -> None:
     arm = b"\x7fELF" + bytes(14) + (183).to_bytes(2, "little")
     program = open_program(_file(tmp_path, arm), None, None)
     program.require_abi(["arm64-v8a"], "X")
-    with pytest.raises(UserError, match="is built for arm64-v8a, the phone runs x86_64"):
+    with pytest.raises(UserError, match="is built for arm64-v8a, but the phone runs x86_64"):
         program.require_abi(["x86_64"], "X")
 
 
 @pytest.mark.parametrize("content", [b"", b"MZ", b"\x7fELF"])
-def test_what_is_no_program_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(UserError, match="no program"):
+def test_a_file_that_is_not_a_program_is_rejected(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(UserError, match="not a program"):
         open_program(_file(tmp_path, content), None, None)
 
 
 @pytest.mark.parametrize("arguments", ["--x={model}", "{artifact", "'{artifact}", "{}", "{0}", "x",
                                        "{artifact.x}"])  # fmt: skip
-def test_a_wrong_template_is_the_users(tmp_path: Path, arguments: str) -> None:
+def test_an_invalid_template_is_a_user_error(tmp_path: Path, arguments: str) -> None:
     with pytest.raises(UserError, match="--binary-args"):
         open_program(_file(tmp_path, b"#!/system/bin/sh\n"), arguments, None)

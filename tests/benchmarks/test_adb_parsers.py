@@ -1,4 +1,4 @@
-"""What phones print, read: figures where they are told, None where not, and never an exception."""
+"""Parsers of what phones print: values where they are reported, else None, never an exception."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_benchmarks.backends.android import telemetry
-from lolvit_benchmarks.backends.android.telemetry import Battery, Thermal
+from lolvit_benchmarks.backends.android import client, phone
+from lolvit_benchmarks.backends.android.phone import Battery, Thermal
 
 BATTERY = """Current Battery Service state:
   AC powered: false
@@ -39,9 +39,9 @@ GARBAGE = st.one_of(
     st.text(max_size=300), st.binary(max_size=300).map(lambda b: b.decode("latin1"))
 )
 PARSERS = [
-    telemetry.parse_properties, telemetry.parse_battery, telemetry.parse_thermal,
-    telemetry.parse_awake, telemetry.parse_free_bytes, telemetry.parse_digests,
-    telemetry.parse_cores, telemetry.parse_files, lambda text: telemetry.highest_mhz([text]),
+    phone.parse_properties, phone.parse_battery, phone.parse_thermal,
+    phone.parse_awake, client.parse_free_bytes, client.parse_digests,
+    phone.parse_cores, phone.parse_files, lambda text: phone.highest_mhz([text]),
 ]  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_no_parser_raises_on_garbage(text: str) -> None:
     st.integers(0, 40),
     st.text(max_size=8),
 )
-def test_no_parser_raises_on_a_damaged_answer(
+def test_no_parser_raises_on_damaged_output(
     text: str, start: int, length: int, instead: str
 ) -> None:
     for parse in PARSERS:
@@ -69,57 +69,57 @@ def test_no_parser_raises_on_a_damaged_answer(
 
 
 @given(GARBAGE)
-def test_figures_that_cannot_be_true_are_not_given(text: str) -> None:
-    battery = telemetry.parse_battery(f"  level: 5\n  temperature: {text}\n{text}")
+def test_implausible_values_are_none(text: str) -> None:
+    battery = phone.parse_battery(f"  level: 5\n  temperature: {text}\n{text}")
     assert battery.temperature_c is None or -30 <= battery.temperature_c <= 120
     assert battery.percent is None or 0 <= battery.percent <= 100
-    skin = telemetry.parse_thermal(text).skin_c
+    skin = phone.parse_thermal(text).skin_c
     assert skin is None or -30 <= skin <= 120
 
 
 def test_a_battery_is_read_in_percent_and_degrees() -> None:
-    assert telemetry.parse_battery(BATTERY) == Battery(84.0, 31.2, plugged=True)
+    assert phone.parse_battery(BATTERY) == Battery(84.0, 31.2, plugged=True)
     unplugged = BATTERY.replace("USB powered: true", "USB powered: false")
-    assert telemetry.parse_battery(unplugged).plugged is False
-    assert telemetry.parse_battery("") == Battery()
+    assert phone.parse_battery(unplugged).plugged is False
+    assert phone.parse_battery("") == Battery()
 
 
 @pytest.mark.parametrize("tenths", ["9999", "-2147483648", "3 12", "warm", "99999999999999999999"])
-def test_an_incredible_temperature_is_none(tenths: str) -> None:
-    assert telemetry.parse_battery(f"  temperature: {tenths}\n").temperature_c is None
+def test_an_implausible_temperature_is_none(tenths: str) -> None:
+    assert phone.parse_battery(f"  temperature: {tenths}\n").temperature_c is None
 
 
-def test_of_the_sensors_the_skin_as_it_is_now_counts() -> None:
-    assert telemetry.parse_thermal(THERMAL) == Thermal(1, 33.25)
-    assert telemetry.parse_thermal("Thermal Status: 77") == Thermal()
+def test_the_current_skin_temperature_is_read() -> None:
+    assert phone.parse_thermal(THERMAL) == Thermal(1, 33.25)
+    assert phone.parse_thermal("Thermal Status: 77") == Thermal()
 
 
 def test_properties_are_read_and_empty_ones_are_absent() -> None:
     text = "[ro.a]: [Pixel 8 [x]]\r\n[ro.b]: []\n[broken: [x]\n[ro.c]: [1]\n"
-    assert telemetry.parse_properties(text) == {"ro.a": "Pixel 8 [x]", "ro.c": "1"}
+    assert phone.parse_properties(text) == {"ro.a": "Pixel 8 [x]", "ro.c": "1"}
 
 
 def test_free_space_is_read_from_one_and_from_two_lines() -> None:
     one = "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/fuse 100 40 60 40% /storage\n"
     two = one.replace("/dev/fuse ", "/dev/block/by-name/userdata\n   ")
-    assert telemetry.parse_free_bytes(one) == telemetry.parse_free_bytes(two) == 60 * 1024
-    assert telemetry.parse_free_bytes("df: /x: No such file or directory") is None
+    assert client.parse_free_bytes(one) == client.parse_free_bytes(two) == 60 * 1024
+    assert client.parse_free_bytes("df: /x: No such file or directory") is None
 
 
 def test_cores_and_their_files_are_read() -> None:
-    assert telemetry.parse_cores("cpu0\ncpu10\ncpu2\ncpufreq\nonline\n") == [0, 2, 10]
-    files = telemetry.parse_files("/sys/a:schedutil\n/sys/b:2800000\ngrep: /sys/c: denied\n")
+    assert phone.parse_cores("cpu0\ncpu10\ncpu2\ncpufreq\nonline\n") == [0, 2, 10]
+    files = phone.parse_files("/sys/a:schedutil\n/sys/b:2800000\ngrep: /sys/c: denied\n")
     assert files == {"/sys/a": "schedutil", "/sys/b": "2800000"}
-    assert telemetry.highest_mhz(["1800000", "2800000", "broken", "0"]) == 2800
-    assert telemetry.highest_mhz(["0"]) is None
+    assert phone.highest_mhz(["1800000", "2800000", "broken", "0"]) == 2800
+    assert phone.highest_mhz(["0"]) is None
 
 
 def test_digests_are_read_with_paths_that_hold_spaces() -> None:
     text = f"{'a' * 64}  /data/a b\n{'b' * 64} */data/c\nsha256sum: /x: No such file\n"
-    assert telemetry.parse_digests(text) == {"/data/a b": "a" * 64, "/data/c": "b" * 64}
+    assert client.parse_digests(text) == {"/data/a b": "a" * 64, "/data/c": "b" * 64}
 
 
-def test_a_screen_is_on_off_or_not_told() -> None:
-    assert telemetry.parse_awake("  mWakefulness=Awake\n") is True
-    assert telemetry.parse_awake("  mWakefulness=Dozing\n") is False
-    assert telemetry.parse_awake("mWakefulness=Puzzled") is None
+def test_the_screen_is_on_off_or_not_reported() -> None:
+    assert phone.parse_awake("  mWakefulness=Awake\n") is True
+    assert phone.parse_awake("  mWakefulness=Dozing\n") is False
+    assert phone.parse_awake("mWakefulness=Puzzled") is None
