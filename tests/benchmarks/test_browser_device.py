@@ -159,7 +159,7 @@ def test_without_its_runtimes_one_line_names_the_command(
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     done = run_lolvit("bench", fast, "--against", slow, *BENCH, env=environment)
     assert done.returncode == 2
-    assert "run: lolvit browser-setup" in done.stderr.splitlines()[-1]
+    assert "run: lolvit setup browser" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
@@ -205,7 +205,7 @@ def test_the_list_names_what_a_browser_tells_and_what_not(monkeypatch: pytest.Mo
     assert "latency" in status.tells and "energy" in status.silent
     monkeypatch.setattr(packages, "is_installed", lambda: False)
     (status,) = browser.list_devices()
-    assert not status.ready and "lolvit browser-setup" in status.reason
+    assert not status.ready and "lolvit setup browser" in status.reason
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,12 @@ def test_a_registry_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> Non
 def test_a_file_that_was_changed_is_not_served(registry: str, tmp_path: Path) -> None:
     folder = put(tmp_path / "browser", registry)
     (folder / PACKAGES[0].name / PACKAGES[0].files[0]).write_text("changed")
-    with pytest.raises(UserError, match=r"not as it was installed; run: lolvit browser-setup"):
+    with pytest.raises(UserError, match=r"not as it was installed; run: lolvit setup browser"):
         packages.installed(folder)
 
 
 def test_what_is_missing_names_the_command_that_adds_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not installed; run: lolvit browser-setup"):
+    with pytest.raises(UserError, match=r"not installed; run: lolvit setup browser"):
         packages.installed(tmp_path)
 
 

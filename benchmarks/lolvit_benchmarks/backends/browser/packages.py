@@ -17,7 +17,7 @@ import platformdirs
 from lolvit.errors import UserError
 from lolvit.files import sha256_of
 
-SETUP_COMMAND = "lolvit browser-setup"
+SETUP_COMMAND = "lolvit setup browser"
 INVENTORY = "files.json"  # sha256 of each installed file: written last
 
 
