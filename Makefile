@@ -1,4 +1,5 @@
-# Python 3.11 with venv, and make, are all that a bare machine needs: `make demo` does the rest.
+# Python 3.11 with venv, and make, are all that `make demo` needs; `make test-deps` brings what else the
+# tests use.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint type startup lock wheel android android-test clean
+.PHONY: help install system-deps test-deps demo test test-fast lint type startup lock wheel android android-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -40,7 +41,17 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/uv
 	uv pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, count it
+system-deps: ## install the Debian packages of lolvit/system/packages.txt: as root, or by sudo
+	@sh lolvit/system/install.sh --all
+
+# One after another: the virtual environment needs python3-venv, and Maven's downloads must not meet.
+test-deps: system-deps ## all that the tests use and make install does not bring (1.1 GB the first time)
+	@$(MAKE) --no-print-directory install
+	lolvit setup browser
+	lolvit setup arm64
+	python android_demo/driver fetch --apk
+
+demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, evaluate it
 	lolvit export lolvit_x --to onnx,tflite,coreml --precision fp32,fp16 --out $(OUT)
 	lolvit bench lolvit_x --against mobilevit_xs --runtime ort,litert --threads 1 --profile default --out $(OUT)/bench
 	lolvit report $(OUT)/bench/result.json --manifest $(OUT)/lolvit_x-256x256 --out $(OUT)/bench/report.html
@@ -49,7 +60,7 @@ demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLV
 	lolvit evaluate $(OUT)/lolvit_xx-256x256
 	@echo "Open $(CURDIR)/$(OUT)/bench/report.html"
 
-test: install lint type ## ruff, mypy --strict, and every test (what CI runs)
+test: install lint type ## ruff, mypy --strict, and every test; says at its end what was skipped
 	pytest $(PYTEST_FLAGS)
 
 test-fast: install ## the tests that take less than about ten seconds each
