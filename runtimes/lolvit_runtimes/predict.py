@@ -88,8 +88,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def open_classifier(path: Path, wish: Wish, threads: int = 1) -> Classifier:
     """Open an export folder, an artifact in one, or a file without a manifest.
 
-    Files that a manifest vouches for are opened here, once their size and sha256 match; others in a
-    child process.
+    Files that a manifest vouches for are opened here, once their size and sha256 match; others, and
+    those in a runtime that can't share a process, in a child process.
 
     Raises:
         UserError: nothing there fits the wish, a file is not what its manifest says or not valid,
@@ -107,7 +107,8 @@ def open_classifier(path: Path, wish: Wish, threads: int = 1) -> Classifier:
         )
     runtime, artifact = pick(artifacts, wish, path)
     checked = check_artifact(folder, artifact)
-    session = open_session(runtime, checked, artifact, threads=threads)
+    opened = IsolatedSession if RUNTIMES[runtime].isolated else open_session
+    session = opened(runtime, checked, artifact, threads=threads)
     return Classifier(checked, session, artifact.input, manifest.preprocess, manifest)
 
 

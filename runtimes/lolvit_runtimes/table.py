@@ -17,6 +17,8 @@ class RuntimeEntry:
     `timed`: `host` offers it, for its speed on this machine's processor means something.
     `accelerator`: what its `placement` calls the place where every operation is to run, if it is no
     processor. `check`: what raises a UserError where a set-up of its own is missing.
+    `isolated`: it runs in a child process alone, for its library can't share one with others.
+    `distributions`: those whose version is the runtime's, if they have other names than its module.
     """
 
     format: str
@@ -27,6 +29,8 @@ class RuntimeEntry:
     timed: bool = True
     accelerator: str | None = None
     check: str | None = None
+    isolated: bool = False
+    distributions: tuple[str, ...] = ()
 
 
 _ARM64 = "lolvit_runtimes.arm64_parts:installed"
@@ -87,6 +91,11 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "tflite", "lolvit_runtimes.litert_reference:LiteRTReferenceSession", ("ai_edge_litert",),
         "litert", "LiteRT's reference kernels: a second opinion, not for speed",
         timed=False,
+    ),
+    "tensorflow": RuntimeEntry(
+        "tflite", "lolvit_runtimes.tensorflow:TensorFlowSession", ("tensorflow",), "tensorflow",
+        "TensorFlow's interpreter, CPU: a second opinion, not for speed",
+        timed=False, isolated=True, distributions=("tensorflow", "tensorflow-cpu"),
     ),
     "qnn": RuntimeEntry(
         "qnn", "lolvit_runtimes.qnn:QnnSession", ("onnxruntime_qnn", "onnxruntime"), "qnn",

@@ -21,6 +21,7 @@ VERIFY_DEVICES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "qnn-emulator": {"qnn": ("qnn",)},
     "litert-gpu": {"tflite": ("litert-gpu",)},
+    "tensorflow": {"tflite": ("tensorflow",)},
     "arm64": {
         "onnx": ("ort-arm64-a76", "ort-arm64-i8mm"),
         "tflite": ("litert-arm64-a76", "litert-arm64-i8mm"),
