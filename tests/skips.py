@@ -1,4 +1,4 @@
-"""What a run skipped: says how to have it run, and with CI=true fails for a reason that is not listed.
+"""What a run skipped, and how to have it run; with CI=true a reason that is not listed fails it.
 
 `expected_skips.txt` lists the reasons. Works under pytest-xdist: the controller sees every report.
 """
@@ -38,7 +38,9 @@ class SkipPolicy:
 
     def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.skipped:
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            reason = (
+                report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            )
             self._skipped[reason.removeprefix("Skipped: ")].add(report.nodeid)
 
     def _is_expected(self, reason: str) -> bool:

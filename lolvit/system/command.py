@@ -17,7 +17,10 @@ MESSAGE = "lolvit: "  # begins the line that says why the script failed
 
 @click.command()
 @click.option(
-    "--all", "everything", is_flag=True, help="Also what the repository's tests and Android app need."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what the repository's tests and Android app need.",
 )
 @click.option("--dry-run", is_flag=True, help="Only list what is missing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -39,9 +42,7 @@ def system(everything: bool, dry_run: bool, as_json: bool) -> None:
     else:
         out.print(f"installed {' '.join(missing)}", markup=False)
     if as_json:
-        print_json(
-            {"missing": missing if dry_run else [], "installed": [] if dry_run else missing}
-        )
+        print_json({"missing": missing if dry_run else [], "installed": [] if dry_run else missing})
 
 
 def _run(*options: str) -> str:

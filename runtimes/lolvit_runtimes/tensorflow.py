@@ -21,8 +21,8 @@ if "torch" in sys.modules:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
-import tensorflow  # noqa: E402 - after its settings
-from tensorflow.lite.python.interpreter import (  # noqa: E402
+import tensorflow
+from tensorflow.lite.python.interpreter import (
     Interpreter,
     OpResolverType,
 )

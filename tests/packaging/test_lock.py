@@ -24,7 +24,7 @@ def pins(lock: str = LOCK) -> dict[str, str]:
 
 
 def ranges(*extras: str) -> list[Requirement]:
-    """Return the requirements of the base and of some extras; of all but TensorFlow's by default."""
+    """Return the requirements of the base and of extras, by default of all but TensorFlow's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
     chosen = extras or tuple(name for name in optional if name != "tensorflow")

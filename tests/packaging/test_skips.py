@@ -29,7 +29,9 @@ def run(folder: Path, ci: str, *options: str, **files: str) -> subprocess.Comple
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
 
 
-@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "2", "--dist", "loadfile")], ids=["one", "xdist"])
+@pytest.mark.parametrize(
+    "options", [(), ("-p", "xdist", "-n", "2", "--dist", "loadfile")], ids=["one", "xdist"]
+)
 @pytest.mark.parametrize("text", [NOT_LISTED, MODULE], ids=["test", "module"])
 def test_a_skip_that_is_not_listed_fails_in_ci(
     tmp_path: Path, text: str, options: tuple[str, ...]

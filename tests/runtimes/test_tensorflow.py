@@ -81,9 +81,7 @@ def test_it_refuses_a_process_with_torch():
     program = "import torch\nimport lolvit_runtimes.tensorflow"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith(
-        "TensorFlow and PyTorch cannot share a process"
-    )
+    assert done.stderr.splitlines()[-1].endswith("TensorFlow and PyTorch cannot share a process")
 
 
 def test_where_it_is_missing_the_extra_is_named(monkeypatch):

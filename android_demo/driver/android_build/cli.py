@@ -34,7 +34,9 @@ def cli() -> None:
 @cli.command()
 @_build_dir
 @_repository
-@click.option("--apk", "for_apk", is_flag=True, help="Also what making an APK needs: R8 and others.")
+@click.option(
+    "--apk", "for_apk", is_flag=True, help="Also what making an APK needs: R8 and others."
+)
 def fetch(build_dir: Path, repository: Path, for_apk: bool) -> None:
     """Download the libraries and tools of the build (about 480 MB the first time)."""
     from android_build.apk_parts import fetch_apk_parts
