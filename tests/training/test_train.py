@@ -15,13 +15,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lolvit.errors import LolvitError, UserError
 from lolvit_training.checkpoints import LAST, load_last
+from lolvit_training.distributed import ProcessGroup
 from lolvit_training.loop import Outcome, train
-from lolvit_training.processes import Processes
 from lolvit_training.recipe import read_recipe
 from lolvit_training.results import write_results
 from lolvit_training.setup import Job
 
-ALONE = Processes(0, 1, torch.device("cpu"), False)
+ALONE = ProcessGroup(0, 1, torch.device("cpu"), False)
 
 
 class Silent:
@@ -31,7 +31,7 @@ class Silent:
         self.stop_at = stop_at
         self.lines: list[str] = []
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.lines.append(line)
 
     def progress(self, done: int, planned: int) -> None:
@@ -56,15 +56,15 @@ def job(data: Path, recipe: Path, out: Path, resume: bool = False, **changes: An
 
 
 def weights(outcome: Outcome) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in outcome.run.result().state_dict().items()}
+    return {name: tensor.clone() for name, tensor in outcome.run.final_model().state_dict().items()}
 
 
 def test_a_run_leaves_a_checkpoint_a_log_and_a_plot(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
-    wanted = job(few_digits, recipe_file, tmp_path / "run")
-    outcome = train(wanted, ALONE, Silent())
-    path = write_results(wanted, outcome, 1)
+    configured = job(few_digits, recipe_file, tmp_path / "run")
+    outcome = train(configured, ALONE, Silent())
+    path = write_results(configured, outcome, 1)
     assert [entry.epoch for entry in outcome.history] == [1, 2, 3]
     saved = load_file(path)
     for name, tensor in weights(outcome).items():
@@ -147,11 +147,11 @@ def test_a_teacher_of_the_same_classes_is_followed(
 def test_a_run_that_is_there_is_not_overwritten(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
-    wanted = job(few_digits, recipe_file, tmp_path / "run", epochs=1)
-    train(wanted, ALONE, Silent())
+    configured = job(few_digits, recipe_file, tmp_path / "run", epochs=1)
+    train(configured, ALONE, Silent())
     before = (tmp_path / "run" / LAST).read_bytes()
     with pytest.raises(UserError, match="holds a run; give --resume"):
-        train(wanted, ALONE, Silent())
+        train(configured, ALONE, Silent())
     other = job(few_digits, recipe_file, tmp_path / "run", epochs=2, resume=True)
     with pytest.raises(UserError, match=r"holds another run: recipe\.epochs 1 instead of 2"):
         train(other, ALONE, Silent())
@@ -159,11 +159,11 @@ def test_a_run_that_is_there_is_not_overwritten(
 
 
 def test_a_damaged_checkpoint_is_told(few_digits: Path, recipe_file: Path, tmp_path: Path) -> None:
-    wanted = job(few_digits, recipe_file, tmp_path / "run", epochs=1, resume=True)
+    configured = job(few_digits, recipe_file, tmp_path / "run", epochs=1, resume=True)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / LAST).write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(UserError, match="is damaged and can't be resumed"):
-        train(wanted, ALONE, Silent())
+        train(configured, ALONE, Silent())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
