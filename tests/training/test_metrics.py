@@ -21,7 +21,7 @@ def sample(seed: int, images: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(0, 1000), st.integers(20, 90))
-def test_figures_are_those_of_scikit_learn(seed: int, images: int) -> None:
+def test_metrics_equal_scikit_learn(seed: int, images: int) -> None:
     logits, labels = sample(seed, images)
     metrics = ClassificationMetrics(CLASSES)
     metrics.update(logits, labels)
@@ -38,7 +38,7 @@ def test_figures_are_those_of_scikit_learn(seed: int, images: int) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 5))
-def test_counts_of_shares_add_up_to_the_whole(seed: int, processes: int) -> None:
+def test_metrics_of_shards_reduce_to_those_of_the_whole(seed: int, processes: int) -> None:
     import torch
 
     logits, labels = sample(seed, 40)
@@ -58,13 +58,13 @@ def test_counts_of_shares_add_up_to_the_whole(seed: int, processes: int) -> None
     assert together.top5 == alone.top5 and together.loss == pytest.approx(alone.loss, rel=1e-12)
 
 
-def test_top5_of_five_classes_or_fewer_is_not_a_figure() -> None:
+def test_top5_is_null_for_five_classes_or_fewer() -> None:
     metrics = ClassificationMetrics(5)
     metrics.update(np.eye(5), np.arange(5))
     assert metrics.compute(tuple("abcde")).top5 is None
 
 
-def test_equal_logits_find_nothing_in_the_top_five() -> None:
+def test_constant_logits_get_no_top5_hit() -> None:
     metrics = ClassificationMetrics(CLASSES)
     metrics.update(np.zeros((4, CLASSES)), np.array([3, 4, 5, 6]))
     score = metrics.compute(tuple("abcdefg"))
