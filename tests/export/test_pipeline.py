@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,19 @@ def onnx_request(out: Path, **changes: object) -> ExportRequest:
         model="lolvit_xx", formats=("onnx",), precisions=("fp32",), size=(64, 64), out=out
     )
     return dataclasses.replace(request, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def onnx_export(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """One export by `onnx_request`, for tests that need one to have been made before: copy it."""
+    return export_model(onnx_request(tmp_path_factory.mktemp("onnx")), silent)
+
+
+@pytest.fixture
+def previous(onnx_export: Exported, tmp_path: Path) -> Exported:
+    """That export in `tmp_path`, as an earlier run left it."""
+    folder, manifest = onnx_export
+    return Path(shutil.copytree(folder, tmp_path / folder.name)), manifest
 
 
 def test_every_artifact_passes_its_gates(exported: Exported) -> None:
@@ -141,9 +155,9 @@ def test_naive_export_is_verified_too(tmp_path: Path) -> None:
 
 
 def test_failed_gate_leaves_the_previous_export(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    previous: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, before = export_model(onnx_request(tmp_path), silent)
+    folder, before = previous
     monkeypatch.setitem(verification.SNR_FLOOR, ("ort", "fp32"), 299.0)
     with pytest.raises(GateFailedError, match=r"ort\.snr_db .* < 299"):
         export_model(onnx_request(tmp_path), silent)
@@ -186,8 +200,10 @@ def test_size_that_the_model_cannot_take_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(tmp_path: Path) -> None:
-    folder, before = export_model(onnx_request(tmp_path), silent)
+def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(
+    previous: Exported, tmp_path: Path
+) -> None:
+    folder, before = previous
     command = [sys.executable, "-m", "lolvit", "export", "lolvit_xx", "--to", "onnx"]
     with subprocess.Popen(
         [*command, "--size", "64", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True
