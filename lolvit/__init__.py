@@ -1,7 +1,46 @@
-"""LOLViT: a light hybrid vision backbone, and the vocabulary its tools share.
+"""LOLViT: a light hybrid vision backbone, and the tools that take any vision model to devices.
 
-Importing this package loads no torch; `import lolvit.models` does, and registers the variants
-with timm.
+Importing this package loads no torch; each name below is imported on use.
+
+    lolvit.create_model(name)      a LOLViT, a baseline or a timm model in eager PyTorch
+    lolvit.export(model, …)        verified artifacts in a folder
+    lolvit.verify(folder)          the artifacts of a folder compared with eager again
+    lolvit.load(folder)            an artifact to predict photos with; needs no torch
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lolvit.models import create_model as create_model
+    from lolvit_export.pipeline import export as export
+    from lolvit_export.verification.verification import verify as verify
+    from lolvit_runtimes.predict import load as load
+
+_PUBLIC = {
+    "create_model": "lolvit.models:create_model",
+    "export": "lolvit_export.pipeline:export",
+    "verify": "lolvit_export.verification.verification:verify",
+    "load": "lolvit_runtimes.predict:load",
+}
+__all__ = ["__version__", "create_model", "export", "load", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'lolvit' has no attribute '{name}'")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        from lolvit.extras import missing_extra
+
+        raise (missing_extra(error) or error) from error
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -34,7 +34,11 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
     """Return what to tell a user whose installation lacks the module of `error`, or None when no
     extra brings it, so that the module's absence is our own bug."""
     module = (error.name or "").partition(".")[0]
-    for extra, modules in MODULES.items():
-        if module in modules:
-            return MissingExtraError(extra, needed_for=f"this command (it uses {module})")
-    return None
+    if not any(module in modules for modules in MODULES.values()):
+        return None
+    return MissingExtraError(extra_of(module), needed_for=f"this command (it uses {module})")
+
+
+def extra_of(module: str) -> str:
+    """Return the extra that brings a module of the table."""
+    return next(extra for extra, modules in MODULES.items() if module in modules)

@@ -7,8 +7,9 @@ from pathlib import Path
 from lolvit.errors import UserError
 
 
-def read_labels(path: Path | None, classes: int) -> tuple[str, ...] | None:
-    """Return one label a line; None where no file is given.
+def read_labels(path: Path | None, classes: int | None) -> tuple[str, ...] | None:
+    """Return one label a line; None where no file is given. `classes` is how many there should be,
+    where that is known.
 
     Raises:
         UserError: the file cannot be read, or has another number of lines than there are classes.
@@ -19,7 +20,7 @@ def read_labels(path: Path | None, classes: int) -> tuple[str, ...] | None:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"no labels: {error}", where=str(path), remedy="check the path") from error
-    if len(lines) != classes:
+    if classes is not None and len(lines) != classes:
         raise UserError(
             f"has {len(lines)} labels, the model {classes} classes",
             where=str(path),

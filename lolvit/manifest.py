@@ -2,25 +2,41 @@
 
 One folder a model holds the artifacts, `weights.safetensors` (the fp32 state of the eager model
 that they were made from, so that anyone can verify them again) and `manifest.json`.
+
+Written in schema version 2; version 1 is read too (`lolvit.schema_1`).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
 from lolvit.errors import UserError
 from lolvit.files import sha256_of, size_of, write_atomic
+from lolvit.schema_1 import upgrade_manifest
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MANIFEST_NAME = "manifest.json"
 
-Format = Literal["onnx", "tflite", "coreml", "executorch", "torch", "qnn"]
-Precision = Literal["fp32", "fp16", "int8", "w8a16", "w4"]
+Format = str  # the name of an export target
+Precision = str  # one of a target's precisions
 Layout = Literal["NCHW", "NHWC", "NC"]
+Dtype = Literal["float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool"]
+Meaning = Literal["normalized", "pixels", "logits", "features", "tensor"]
+Color = Literal["RGB", "L", "RGBA"]
+CHANNELS: dict[Color, int] = {"RGB": 3, "L": 1, "RGBA": 4}
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -40,24 +56,45 @@ class _Frozen(BaseModel):
 
 
 class TensorSpec(_Frozen):
-    """One input or output of an artifact.
+    """One input or output, by the name that what holds it (a model, an artifact) knows it by.
 
-    `values` says what an image input expects: `normalized` is (pixel / 255 - mean) / std, `pixels`
-    is 0 to 255 with the normalisation inside the artifact (Core ML image inputs).
+    `meaning` of an image input: `normalized` is (pixel / 255 - mean) / std; `pixels` is 0 to 255,
+    normalized inside the artifact (Core ML image inputs). Of an output: `logits` of classes,
+    `features`, or a `tensor` whose meaning is the model's own. `layout` is null where the axes have
+    none of the listed meanings.
     """
 
     name: str
     shape: tuple[int, ...]
-    dtype: Literal["float32", "float16", "uint8", "int8"] = "float32"
-    layout: Layout
-    values: Literal["normalized", "pixels", "logits"]
+    dtype: Dtype = "float32"
+    layout: Layout | None = None
+    meaning: Meaning
+
+    @property
+    def batch(self) -> int:
+        """The extent of the first axis: images at a time."""
+        return self.shape[0] if self.shape else 1
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image tensor, in pixels."""
+        height, width = self.shape[1:3] if self.layout == "NHWC" else self.shape[2:4]
+        return height, width
 
 
-class Preprocess(_Frozen):
+class Signature(_Frozen):
+    """Named inputs and outputs, in order."""
+
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
+
+
+class Preprocessing(_Frozen):
     """How a photo becomes an input, for any language to repeat.
 
-    1. Decode to 8-bit RGB: drop transparency, scale 16-bit levels by 255/65535, turn the photo
-       upright as its EXIF orientation says.
+    1. Decode to 8-bit RGB (`L`: grey levels by ITU-R 601; `RGBA`: with the alpha channel, 255 where
+       there is none): drop transparency, scale 16-bit levels by 255/65535, turn the photo upright
+       as its EXIF orientation says.
     2. Let the box be (floor(H / crop_pct), floor(W / crop_pct)) for `size` (H, W). Resize, with
        antialiasing (the filter widens with the reduction, as Pillow's does), so that the photo
        just covers the box:
@@ -71,36 +108,54 @@ class Preprocess(_Frozen):
     """
 
     size: tuple[int, int] = Field(description="height and width of the crop, in pixels")
+    resize: Literal["crop"] = "crop"
     crop_pct: float = Field(gt=0, le=1)
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    color: Literal["RGB"] = "RGB"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    color: Color = "RGB"
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+        return CHANNELS[self.color]
+
+    @model_validator(mode="after")
+    def _one_value_a_channel(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise ValueError(
+                    f"{name} has {len(values)} values, {self.color} has {self.channels} channels"
+                )
+        return self
 
 
 class Gate(_Frozen):
-    """A figure and the floor it has to reach."""
+    """A figure and the threshold that it has to reach."""
 
     name: str
     value: float
-    floor: float
+    threshold: float
     passed: bool
 
 
-class PassRecord(_Frozen):
-    """Where a rewrite fired, and why it did not elsewhere."""
+class RewriteRecord(_Frozen):
+    """Where a rewrite was applied, and why it was not elsewhere."""
 
     name: str
-    fired: int
+    applied: int
     sites: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
+    match_failures: tuple[str, ...] = ()
 
 
 class Quantization(_Frozen):
-    """How an artifact was quantized. Its gates are measured on the source's held-out images."""
+    """How an artifact was quantized. Its gates are measured on held-out images of what it was
+    calibrated on."""
 
     plan: RelativePath = Field(description="the plan, to be read, edited and used again")
-    images: str | None = Field(description="the data set or folder; null: the bundled photos")
+    calibration: str | None = Field(
+        description="the data set or folder that it was calibrated on; null: the bundled photos"
+    )
 
 
 class HtpTarget(_Frozen):
@@ -114,28 +169,45 @@ class HtpTarget(_Frozen):
 
 
 class Artifact(_Frozen):
-    """One file (or, for Core ML, one folder) that a runtime opens."""
+    """One file (or, for Core ML, one folder) that a runtime opens.
+
+    Inputs and outputs stand in the order of the model's signature, under the names that the
+    artifact's runtime knows.
+    """
 
     path: RelativePath
-    format: Format
-    precision: Precision
+    format: str = Field(description="the export target that it is of, such as onnx")
+    container: str | None = Field(
+        default=None, description="the file format, where it is another: an ONNX file for qnn"
+    )
+    precision: str
     sha256: Sha256
     bytes: int = Field(ge=0)
-    input: TensorSpec
-    output: TensorSpec
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
+    outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     gates: tuple[Gate, ...] = ()
-    measured: dict[str, float] = Field(
-        default={}, description="figures without a floor, such as the largest absolute error"
+    measurements: dict[str, float] = Field(
+        default={}, description="figures without a threshold, such as the largest absolute error"
     )
     quantization: Quantization | None = Field(
         default=None, description="of quantized artifacts: what was decided, and on what"
     )
     htp: HtpTarget | None = Field(default=None, description="of qnn artifacts: what they need")
 
+    @property
+    def image(self) -> TensorSpec:
+        """The image input."""
+        return self.inputs[0]
+
+    @property
+    def file_format(self) -> str:
+        """The format that a runtime sees."""
+        return self.container or self.format
+
     def failed_gates(self) -> list[str]:
-        """Return one short line for each gate that is below its floor."""
+        """Return one short line for each gate that is below its threshold."""
         return [
-            f"{self.path} {gate.name} {gate.value:.4g} < {gate.floor:g}"
+            f"{self.path} {gate.name} {gate.value:.4g} < {gate.threshold:g}"
             for gate in self.gates
             if not gate.passed
         ]
@@ -153,18 +225,22 @@ class Weights(_Frozen):
 class Manifest(_Frozen):
     """All that a runtime or an app needs to use the artifacts beside it."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     model: str
+    task: str = Field(description="classification, or tensors: outputs without a known meaning")
     params: int
     macs: int
-    num_classes: int
     size: tuple[int, int] = Field(description="height and width, in pixels")
-    rewrites: bool = Field(default=True, description="false: the static rewrite was off")
+    rewritten: bool = Field(default=True, description="false: the static rewrites were off")
     weights: Weights
-    preprocess: Preprocess
+    preprocessing: Preprocessing
+    postprocessing: dict[str, JsonValue] = Field(
+        default={}, description="the task's parameters: what is done with the outputs"
+    )
     labels: tuple[str, ...] | None = None
+    signature: Signature = Field(description="of the eager model")
     artifacts: tuple[Artifact, ...]
-    passes: tuple[PassRecord, ...] = ()
+    rewrites: tuple[RewriteRecord, ...] = ()
     recommended: dict[str, RelativePath] = Field(
         default={},
         description="the fastest artifact of a runtime, as measured on the exporting machine",
@@ -172,8 +248,19 @@ class Manifest(_Frozen):
     tools: dict[str, str]
     created: str
 
+    @model_validator(mode="after")
+    def _artifacts_have_the_outputs(self) -> Self:
+        for artifact in self.artifacts:
+            for what in ("inputs", "outputs"):
+                given, wanted = getattr(artifact, what), getattr(self.signature, what)
+                if len(given) != len(wanted):
+                    raise ValueError(
+                        f"{artifact.path} has {len(given)} {what}, the model {len(wanted)}"
+                    )
+        return self
+
     def failed_gates(self) -> list[str]:
-        """Return one short line for each gate that is below its floor."""
+        """Return one short line for each gate that is below its threshold."""
         return [line for artifact in self.artifacts for line in artifact.failed_gates()]
 
     def find(self, format: str, precision: str) -> Artifact | None:
@@ -183,13 +270,26 @@ class Manifest(_Frozen):
         )
 
 
+Value = TypeVar("Value")
+
+
+def by_signature(
+    signature: Signature, artifact: Artifact, outputs: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return what an artifact gave under the names of the model's signature."""
+    return {
+        spec.name: outputs[own.name]
+        for spec, own in zip(signature.outputs, artifact.outputs, strict=True)
+    }
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` atomically."""
     write_atomic(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and validate `manifest.json` of a folder.
+    """Read and validate `manifest.json` of a folder, of schema version 1 or 2.
 
     Raises:
         UserError: it is missing, not JSON, of another schema version, or a field is wrong.
@@ -197,14 +297,14 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     document = _read_json(path)
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in (1, SCHEMA_VERSION) or isinstance(version, bool):
         raise UserError(
-            f"manifest of schema version {version!r}, this lolvit reads {SCHEMA_VERSION}",
+            f"manifest of schema version {version!r}, this lolvit reads 1 and {SCHEMA_VERSION}",
             where=str(path),
             remedy="export again, or use the lolvit that wrote it",
         )
     try:
-        return Manifest.model_validate(document)
+        return Manifest.model_validate(upgrade_manifest(document) if version == 1 else document)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -213,7 +313,7 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def _read_json(path: Path) -> object:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:

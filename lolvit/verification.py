@@ -1,23 +1,25 @@
-"""The document that `lolvit verify` gives, which reports read beside measured times."""
+"""The document that `lolvit verify` prints, which reports read beside measured times."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from lolvit.documents import read_document
-from lolvit.manifest import Artifact, PassRecord
+from lolvit.manifest import Artifact, RewriteRecord
+from lolvit.schema_1 import upgrade_artifacts_and_rewrites
 
-VERIFICATION_SCHEMA: Final = 1
+VERIFICATION_SCHEMA: Final = 2
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Refused(_Frozen):
+class RuntimeFailure(_Frozen):
     """An artifact that the device's runtime failed on."""
 
     artifact: str
@@ -26,20 +28,28 @@ class Refused(_Frozen):
 
 class VerificationDocument(_Frozen):
     """What artifacts of one export gave on a device, against eager PyTorch: their gates are those
-    of this device."""
+    of this device. Schema version 1 is read too."""
 
-    schema_version: Literal[1] = VERIFICATION_SCHEMA
+    schema_version: Literal[2] = VERIFICATION_SCHEMA
     device: str
     folder: str
     model: str
+    task: str
     size: tuple[int, int]
     params: int
     macs: int
     trained: bool
     artifacts: tuple[Artifact, ...]
-    passes: tuple[PassRecord, ...] = ()
+    rewrites: tuple[RewriteRecord, ...] = ()
     recommended: dict[str, str] = {}
-    failures: tuple[Refused, ...] = ()
+    failures: tuple[RuntimeFailure, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, document: Any) -> Any:
+        if isinstance(document, Mapping) and document.get("schema_version") == 1:
+            return upgrade_artifacts_and_rewrites(document)
+        return document
 
 
 def read_verification(path: Path) -> VerificationDocument:

@@ -16,30 +16,42 @@ from lolvit.errors import UserError
 from lolvit.output import console, print_json, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
+from lolvit_export.targets import (
+    find_target,
+    precision_names,
+    require_precisions,
+    target_names,
+)
+from lolvit_runtimes.predict_command import Channels
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lolvit.manifest import Artifact, Manifest
-    from lolvit_export.pipeline import Progress
+    from lolvit_export.pipeline import Exported, Progress
     from lolvit_runtimes.android_assets import Packaged
     from lolvit_runtimes.qnn_socs import Soc
 
 UNTRAINED = (
     "weights are untrained: the artifacts run and can be timed, their predictions mean nothing"
 )
-# All of LOWERINGS, which is not imported for their names: it loads pydantic.
-FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch", "qnn")
-QUANTIZED = ("int8", "w8a16", "w4")
-PRECISIONS = ("fp32", "fp16", *QUANTIZED)
 _PATH = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("model")
-@click.option("--to", "formats", default="onnx,tflite,coreml", show_default=True)
 @click.option(
-    "--precision", default="fp32", show_default=True, help="Some of fp32, fp16, int8, w8a16, w4."
+    "--to",
+    "targets",
+    default="onnx,tflite,coreml",
+    show_default=True,
+    help=f"Some of {', '.join(target_names())}.",
+)
+@click.option(
+    "--precision",
+    default="fp32",
+    show_default=True,
+    help=f"Some of {', '.join(precision_names())}.",
 )
 @click.option(
     "--size", help="256, or HEIGHTxWIDTH; by default the checkpoint's, or the model's own."
@@ -74,6 +86,16 @@ _PATH = click.Path(path_type=Path)
     help="Keep artifacts of untrained weights whatever their gates say: to be timed alone.",
 )
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
+@click.option("--in-chans", type=click.Choice(["1", "3", "4"]), help="Channels: grey, RGB or RGBA.")
+@click.option(
+    "--batch", default=1, show_default=True, type=click.IntRange(1, 256), help="Images at a time."
+)
+@click.option(
+    "--task", help="classification, or tensors for any outputs; by default as the outputs look."
+)
+@click.option("--mean", type=Channels(), help="Of a model that does not say how it normalizes.")
+@click.option("--std", type=Channels(), help="The same.")
+@click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same.")
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")
 @click.option("--out", type=_PATH, default=Path("out"), show_default=True)
 @click.option(
@@ -86,89 +108,99 @@ _PATH = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def export(
     model: str,
-    formats: str,
+    targets: str,
     precision: str,
     size: str | None,
-    weights: Path | None,
-    calibrate: str | None,
-    plans: tuple[Path, ...],
     soc: str | None,
+    plans: tuple[Path, ...],
     for_timing: bool,
-    num_classes: int | None,
-    labels: Path | None,
+    batch: int,
+    in_chans: str | None,
     out: Path,
     android: Path | None,
     no_rewrites: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Rewrite MODEL, lower it, and compare every artifact with eager PyTorch on photos.
 
-    MODEL is a variant (lolvit_x), a twin (mobilevit_xs) or timm/NAME. A failed comparison ends
-    with exit code 1 and leaves nothing behind.
+    MODEL is a LOLViT variant (lolvit_x), a baseline (mobilevit_xs), timm/NAME, or
+    my_models.py:build, a function in a file of yours that returns a torch.nn.Module. An artifact
+    that fails its comparison is withheld, the others are written, and the exit code is 1.
     """
     parsed_size = parse_size(size) if size is not None else None
-    picked = choose_many("target", formats, FORMATS)
-    precisions = choose_many("precision", precision, PRECISIONS)
-    _require_precisions(picked, precisions)
+    picked = choose_many("target", targets, target_names())
+    precisions = choose_many("precision", precision, precision_names())
+    require_precisions(picked, precisions)
     socs = _socs(soc, picked, precisions)
-    if for_timing and weights is not None:
-        raise click.UsageError("--for-timing is for untrained weights: leave out --weights")
-    if weights is not None and calibrate is not None and not set(QUANTIZED) & set(precisions):
-        raise click.UsageError(
-            "--calibrate is for untrained models and for quantizing: leave it out, or add"
-            " --precision int8"
-        )
+    _refuse_conflicts(picked, precisions, for_timing, options)
     if android is not None:
         _require_app(android, picked)
-    from lolvit_export.targets.lowerers import Lowerers
+    from lolvit_export.lowering.lowerers import Lowerers
 
     with _progress() as progress, Lowerers(picked) as lowerers:
         progress("start")
         from lolvit_export.pipeline import ExportRequest, export_model  # loads torch
+        from lolvit_export.prepare import ModelOptions
 
         request = ExportRequest(
             model=model,
-            formats=tuple(picked),
+            targets=tuple(picked),
             precisions=tuple(precisions),
-            size=parsed_size,
             out=out,
-            weights=weights,
-            calibrate=calibrate,
-            num_classes=num_classes,
-            labels=labels,
+            options=ModelOptions(
+                size=parsed_size, in_chans=int(in_chans) if in_chans else None, **options
+            ),
+            batch=batch,
             rewrites=not no_rewrites,
             plans=plans,
             socs=socs,
             for_timing=for_timing,
         )
-        folder, manifest = export_model(request, progress, lowerers)
-    packaged = _packaged(folder, android)
+        exported = export_model(request, progress, lowerers)
+    packaged = _packaged(exported.folder, android) if not exported.withheld else None
     if as_json:
-        print_json({**as_document(folder, manifest), **_as_part(packaged)})
+        print_json({**as_document(exported), **_as_part(packaged)})
     else:
-        show(folder, manifest)
+        show(exported)
         _show_packaged(packaged)
+    exported.refuse_withheld()
 
 
-def _require_app(directory: Path, formats: Sequence[str]) -> None:
+def _refuse_conflicts(
+    targets: Sequence[str], precisions: Sequence[str], for_timing: bool, options: dict[str, Any]
+) -> None:
+    """Refuse options that contradict each other before anything is loaded."""
+    weights, calibrate = options["weights"], options["calibrate"]
+    if for_timing and weights is not None:
+        raise click.UsageError("--for-timing is for untrained weights: leave out --weights")
+    quantized = any(set(find_target(name).quantized) & set(precisions) for name in targets)
+    if weights is not None and calibrate is not None and not quantized:
+        raise click.UsageError(
+            "--calibrate is for untrained models and for quantizing: leave it out, or add"
+            " --precision int8"
+        )
+
+
+def _require_app(directory: Path, targets: Sequence[str]) -> None:
     """Refuse what can't be packaged before anything is loaded."""
     from lolvit_runtimes.android_assets import FORMATS, assets_of
 
     assets_of(directory)
-    if not set(FORMATS) & set(formats):
+    if not set(FORMATS) & set(targets):
         raise click.UsageError(f"--android is for --to {' or '.join(FORMATS)}")
 
 
 def _packaged(folder: Path, directory: Path | None) -> Packaged | None:
     """Put the export into the app at `directory`, if there is one."""
-    from lolvit_runtimes.android_assets import Wish, package
+    from lolvit_runtimes.android_assets import PackageOptions, package
 
-    return package(folder, directory, Wish()) if directory is not None else None
+    return package(folder, directory, PackageOptions()) if directory is not None else None
 
 
 def _as_part(packaged: Packaged | None) -> dict[str, Any]:
     """Return what `--json` says of the app."""
-    from lolvit_runtimes.android_words import as_document as as_android
+    from lolvit_runtimes.package_command import as_document as as_android
 
     return {"android": as_android(packaged)} if packaged is not None else {}
 
@@ -180,27 +212,12 @@ def _show_packaged(packaged: Packaged | None) -> None:
         show_in_app(packaged)
 
 
-def _require_precisions(formats: Sequence[str], precisions: Sequence[str]) -> None:
-    """Refuse a format that has none of the precisions before anything is loaded."""
-    from lolvit_export.quantization.precisions import NO_FOUR_BITS, QUANTIZERS
-    from lolvit_export.targets.lowering import LOWERINGS
-
-    for format in formats:
-        has = LOWERINGS[format][1] + (QUANTIZERS[format][1] if format in QUANTIZERS else ())
-        if not set(has).intersection(precisions):
-            reason = f": {NO_FOUR_BITS}" if (format, *precisions) == ("onnx", "w4") else ""
-            raise UserError(
-                f"{format} has no {' or '.join(precisions)} form{reason}",
-                remedy=f"add --precision {' or '.join(has)}",
-            )
-
-
-def _socs(text: str | None, formats: Sequence[str], precisions: Sequence[str]) -> tuple[Soc, ...]:
+def _socs(text: str | None, targets: Sequence[str], precisions: Sequence[str]) -> tuple[Soc, ...]:
     """Return the chips to compile for, once each is known to compute in each precision."""
     from lolvit_runtimes.qnn_socs import DEFAULT_SOC, find_socs, why_not
     from lolvit_runtimes.table import require_runtime
 
-    if "qnn" not in formats:
+    if "qnn" not in targets:
         if text is not None:
             raise click.UsageError("--soc is for --to qnn")
         return ()
@@ -232,71 +249,86 @@ def _progress() -> Iterator[Progress]:
             yield lambda step: status.update(f"{step} ({time.monotonic() - start:.0f} s)")
 
 
-def as_document(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return what `--json` prints: the manifest's artifacts and passes, and where they are."""
+def as_document(exported: Exported) -> dict[str, Any]:
+    """Return what `--json` prints: the manifest's artifacts and rewrites, and where they are."""
+    return {
+        **summary(exported.folder, exported.manifest),
+        "withheld": [artifact.model_dump(mode="json") for artifact in exported.withheld],
+        "notes": list(exported.notes),
+    }
+
+
+def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return of a manifest what `export` and `verify` print with `--json`."""
     return {
         "folder": str(folder),
         "model": manifest.model,
+        "task": manifest.task,
         "size": list(manifest.size),
         "params": manifest.params,
         "macs": manifest.macs,
         "trained": manifest.weights.trained,
         "artifacts": [artifact.model_dump(mode="json") for artifact in manifest.artifacts],
-        "passes": [record.model_dump(mode="json") for record in manifest.passes],
+        "rewrites": [record.model_dump(mode="json") for record in manifest.rewrites],
         "recommended": manifest.recommended,
     }
 
 
-def show(folder: Path, manifest: Manifest) -> None:
+def show(exported: Exported) -> None:
     """Print artifacts with their gates, and what each rewrite did."""
     from lolvit_export.quantization.recommend import slower_than_float
 
-    out = results()
-    out.print(gate_table(manifest.artifacts))
-    for record in manifest.passes:
-        skipped = f", not at {len(record.skipped)}" if record.skipped else ""
-        out.print(f"rewrite {record.name}: fired at {record.fired}{skipped}", markup=False)
-        for reason in sorted({line.split(": ", 1)[-1] for line in record.skipped}):
+    out, manifest = results(), exported.manifest
+    out.print(gate_table((*manifest.artifacts, *exported.withheld)))
+    for record in manifest.rewrites:
+        failures = f", not at {len(record.match_failures)}" if record.match_failures else ""
+        out.print(f"rewrite {record.name}: applied at {record.applied}{failures}", markup=False)
+        for reason in sorted({line.split(": ", 1)[-1] for line in record.match_failures}):
             out.print(f"    not: {reason}", markup=False)
     if not manifest.weights.trained:
         print_untrained(manifest.artifacts, out)
+    for note in exported.notes:
+        out.print(note, style="yellow", markup=False)
     for runtime, path in manifest.recommended.items():
         out.print(f"fastest in {runtime} on this machine: {path}", markup=False)
     for line in slower_than_float(manifest.artifacts):
         out.print(line, style="yellow", markup=False)
-    out.print(f"written to {folder}", markup=False)
+    if manifest.artifacts:
+        out.print(f"written to {exported.folder}", markup=False)
 
 
 def print_untrained(artifacts: Sequence[Artifact], out: Console) -> None:
-    """Say what random weights are good for, and the agreement that no gate judges."""
+    """Print what random weights are good for, and the agreement that is no gate."""
     out.print(UNTRAINED, style="yellow")
     for artifact in artifacts:
-        for name, share in artifact.measured.items():
+        for name, share in artifact.measurements.items():
             runtime, _, what = name.rpartition(".")
-            if what == "top1_agreement":
+            if what.endswith("_agreement"):
                 out.print(
-                    f"{artifact.path} in {runtime}: eager's top class on {share:.0%} of the images;"
-                    " not judged, for random weights leave it to chance",
+                    f"{artifact.path} in {runtime}: eager's prediction on {share:.0%} of the"
+                    " images; no gate, for random weights leave it to chance",
                     style="yellow",
                     markup=False,
                 )
 
 
 def gate_table(artifacts: tuple[Artifact, ...]) -> Any:
-    """Return a table of each artifact's gates beside their floors."""
+    """Return a table of each artifact's gates beside their thresholds."""
     from rich.table import Table
 
     table = Table()
-    for heading in ("artifact", "MB", "gate", "value", "floor", ""):
+    for heading in ("artifact", "MB", "gate", "value", "threshold", ""):
         table.add_column(
-            heading, justify="right" if heading in ("MB", "value", "floor") else "left"
+            heading, justify="right" if heading in ("MB", "value", "threshold") else "left"
         )
     for artifact in artifacts:
         name, size = artifact.path, f"{artifact.bytes / 1e6:.2f}"
         for gate in artifact.gates:
             verdict = "passed" if gate.passed else "FAILED"
-            table.add_row(name, size, gate.name, f"{gate.value:.4g}", f"{gate.floor:g}", verdict)
+            table.add_row(
+                name, size, gate.name, f"{gate.value:.4g}", f"{gate.threshold:g}", verdict
+            )
             name = size = ""
-        for figure, value in artifact.measured.items():
+        for figure, value in artifact.measurements.items():
             table.add_row("", "", figure, f"{value:.4g}", "", "")
     return table

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from lolvit.errors import MissingExtraError, UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import even_share
 from lolvit_data.table import BUNDLED, HUGGING_FACE, open_dataset
@@ -34,12 +34,12 @@ _MOST = 512  # photos that BatchNorm is calibrated on
 _STRONG = 2.5  # times the distance from the mean grey; 1 leaves a photo as it is
 
 
-def verification_pixels(preprocess: Preprocess) -> list[Pixels]:
+def verification_pixels(preprocessing: Preprocessing) -> list[Pixels]:
     """Return eight photos as uint8 crops (H, W, 3), none of which calibrates."""
-    return [to_pixels(_bundled(name), preprocess) for name in VERIFICATION]
+    return [to_pixels(_bundled(name), preprocessing) for name in VERIFICATION]
 
 
-def calibration_images(preprocess: Preprocess, source: str | None = None) -> FloatArray:
+def calibration_images(preprocessing: Preprocessing, source: str | None = None) -> FloatArray:
     """Return normalised images (B, 3, H, W) of the bundled photos, or of `source`: a folder of
     photos, or a data set's training images.
 
@@ -47,7 +47,7 @@ def calibration_images(preprocess: Preprocess, source: str | None = None) -> Flo
         UserError: there is no such source, or it has fewer than two photos.
     """
     photos = [_bundled(name) for name in CALIBRATION] if source is None else _photos_of(source)
-    images = [normalize(to_pixels(photo, preprocess), preprocess) for photo in photos]
+    images = [normalize(to_pixels(photo, preprocessing), preprocessing) for photo in photos]
     mirrored = [image[..., ::-1] for image in images]
     return np.concatenate([*images, *mirrored])
 
@@ -91,7 +91,7 @@ def flat_folder(source: str) -> list[Path] | None:
     return None if structured else files
 
 
-def crops_of(name: str, count: int, preprocess: Preprocess) -> list[Pixels]:
+def crops_of(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:
     """Return `count` crops (H, W, 3) of a bundled photo, each of half to all of its shorter side,
     every other one mirrored; the same ones every time."""
     photo, draw = _bundled(name), random.Random(name)
@@ -99,7 +99,7 @@ def crops_of(name: str, count: int, preprocess: Preprocess) -> list[Pixels]:
     for number in range(count):
         side = draw.randint(min(photo.size) // 2, min(photo.size))
         left, top = draw.randint(0, photo.width - side), draw.randint(0, photo.height - side)
-        pixels = to_pixels(photo.crop((left, top, left + side, top + side)), preprocess)
+        pixels = to_pixels(photo.crop((left, top, left + side, top + side)), preprocessing)
         crops.append(pixels[:, ::-1].copy() if number % 2 else pixels)
     return crops
 

@@ -1,72 +1,341 @@
-"""Turn a model's name and, if there are any, its weights into the eager model that is exported."""
+"""Turn what a user names or hands over into the eager model that is exported, and what the manifest
+says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import copy
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from lolvit.errors import UserError
+from lolvit.errors import LolvitError, UserError
 from lolvit.labels import read_labels
-from lolvit.manifest import Preprocess
+from lolvit.manifest import CHANNELS, Color, Preprocessing
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm, refuse_denormals
-from lolvit.models.factory import preprocess_of
-from lolvit.models.loading import load_checkpoint, number_of_classes
+from lolvit.models.factory import default_size, preprocessing_of
+from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
 
 SEED = 0
-FEW = 4  # photos that tell whether activations are denormal: every layer is looked at
+FEW = 4  # photos that show whether activations are denormal: every layer is looked at
+# torchvision's, and what most networks trained on ImageNet expect.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DEFAULT_CROP_PCT = 0.875
+_FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is known of a model beyond itself; None: found from the model, or a default.
+
+    `size` is height and width in pixels. `trained` is taken as told for a module, whose weights do
+    not say; `crop_pct`, `interpolation`, `mean` and `std` are of `Preprocessing`.
+    """
+
+    size: tuple[int, int] | None = None
+    weights: Path | None = None
+    calibrate: str | None = None
+    num_classes: int | None = None
+    in_chans: int | None = None
+    labels: Path | tuple[str, ...] | None = None
+    task: str | None = None
+    trained: bool = True
+    name: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An eager model in eval mode, and what the manifest says of it."""
+    """An eager model in eval mode, and what the manifest says of it.
+
+    `rebuilt` says whether its name and its state make it again: models that `create_model` knows.
+    `task` is None where the outputs decide. `notes` are what the user should know.
+    """
 
     name: str
     model: nn.Module
-    preprocess: Preprocess
-    num_classes: int
+    preprocessing: Preprocessing
     trained: bool
     source: str
     labels: tuple[str, ...] | None
+    task: str | None = None
     data: str | None = None  # what it was trained on, where its checkpoint says so
+    rebuilt: bool = True
+    notes: tuple[str, ...] = ()
 
 
-def prepare(
-    name: str,
-    size: tuple[int, int],
-    weights: Path | None = None,
-    calibrate: str | None = None,
-    num_classes: int | None = None,
-    labels: Path | None = None,
-) -> Prepared:
-    """Build the model; load `weights`, or calibrate it on photos (bundled ones, or those of
-    `calibrate`: a folder or a data set).
+def own_size(model: str | nn.Module, options: ModelOptions) -> tuple[int, int]:
+    """Return the size in pixels that the user gave, or else the one that the checkpoint was trained
+    for, or else the one that the model was designed for.
+
+    Raises:
+        UserError: nothing says it.
+    """
+    if options.size is not None:
+        return options.size
+    if isinstance(model, str) and not is_function(model):
+        recorded = recorded_size(options.weights) if options.weights is not None else None
+        return recorded or default_size(model)
+    config = getattr(model, "pretrained_cfg", None) or {}
+    if "input_size" in config:
+        _, height, width = config["input_size"]
+        return height, width
+    raise UserError(
+        "the size of its images is not known",
+        where=model if isinstance(model, str) else type(model).__name__,
+        remedy="give it: --size 224, or size=(224, 224)",
+    )
+
+
+def prepare(model: str | nn.Module, options: ModelOptions) -> Prepared:
+    """Build or take the model, with its weights; without any, calibrate it on photos.
 
     Raises:
         UserError: the name is unknown, the weights do not fit, the labels are too many or few,
             or the model gives denormal or infinite outputs on photos.
     """
-    if weights is None:
-        return _untrained(name, size, calibrate, num_classes, labels)
-    loaded = load_checkpoint(name, weights, num_classes)
-    model, preprocess = loaded.model, loaded.preprocess(size)
-    images = torch.from_numpy(calibration_images(preprocess)[:FEW])
+    options = replace(options, size=own_size(model, options))
+    if isinstance(model, nn.Module):
+        return _module(model, type(model).__name__, options)
+    if is_function(model):
+        return _module(built(model), model, options)
+    if options.weights is None:
+        return _untrained(model, options)
+    return _from_checkpoint(model, options.weights, options)
+
+
+def is_function(text: str) -> bool:
+    """Whether a model is named as a function in the user's file: my_models.py:build."""
+    return _FUNCTION.fullmatch(text) is not None or text.endswith(".py")
+
+
+def built(reference: str) -> nn.Module:
+    """Import the user's file and call the function that is named in it, without arguments.
+
+    Nothing else is imported on the user's behalf; the file's own folder is importable meanwhile.
+
+    Raises:
+        UserError: there is no such file or function, importing or calling it fails, or it gives no
+            module.
+    """
+    match = _FUNCTION.fullmatch(reference)
+    if match is None:
+        raise UserError(
+            "no function is named", where=reference, remedy=f"write {reference}:FUNCTION"
+        )
+    path, name = Path(match["file"]), match["name"]
+    if not path.is_file():
+        raise UserError("no such file", where=str(path), remedy="check the path")
+    function = _function(path, name)
+    try:
+        model = function() if not isinstance(function, nn.Module) else function
+    except LolvitError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{name}() failed: {type(error).__name__}: {error}", where=str(path),
+            remedy="it is called without arguments and returns the module",
+        ) from error  # fmt: skip
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"{name}() gives {type(model).__name__}, no torch.nn.Module", where=str(path),
+            remedy="return the module",
+        )  # fmt: skip
+    return model
+
+
+def _function(path: Path, name: str) -> Callable[[], Any]:
+    spec = importlib.util.spec_from_file_location(f"lolvit_user_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickling look a class's module up
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(
+            f"cannot be imported: {type(error).__name__}: {error}", where=str(path)
+        ) from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
+        raise UserError(
+            f"has no function '{name}'", where=str(path),
+            remedy=f"choose from: {', '.join(known)}" if known else "define it",
+        )  # fmt: skip
+    found: Callable[[], Any] = function
+    return found
+
+
+def _module(module: nn.Module, reference: str, options: ModelOptions) -> Prepared:
+    """Prepare a copy of the user's module, which is left as it is."""
+    assert options.size is not None
+    model = copy.deepcopy(module).float().eval()
+    if options.weights is not None:
+        from lolvit.models.checkpoint import load_weights, read_state
+        from lolvit.weights import find_weights
+
+        load_weights(model, read_state(find_weights(options.weights))[0], str(options.weights))
+    in_chans = options.in_chans or _channels_of(model)
+    preprocessing, notes = _preprocessing(model, in_chans, options)
+    images = torch.from_numpy(calibration_images(preprocessing)[:FEW])
+    name = (
+        export_name(module, options)
+        if options.name or not is_function(reference)
+        else (_as_name(reference))
+    )
+    _require_runs(model, images, name, options.size)
+    if not options.trained:
+        calibrate_batch_norm(model, images)
+    refuse_denormals(model, images, where=name)
+    features = getattr(model, "num_classes", None) == 0
+    return Prepared(
+        name=name,
+        model=model,
+        preprocessing=preprocessing,
+        trained=options.trained,
+        source=options.weights.name if options.weights is not None else reference,
+        labels=_labels(options.labels, None),
+        task=options.task or ("tensors" if features else None),
+        rebuilt=False,
+        notes=notes,
+    )
+
+
+def _channels_of(model: nn.Module) -> int:
+    """Return the channels of the image that a model takes: those of its first convolution."""
+    config = getattr(model, "pretrained_cfg", None)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None:
+        return first.in_channels
+    return int(config["input_size"][0]) if config and "input_size" in config else 3
+
+
+def export_name(model: str | nn.Module, options: ModelOptions) -> str:
+    """Return what an export is called: as the user says, or by the model's own name in timm, or by
+    its class or function.
+
+    Raises:
+        UserError: a name that no model has.
+    """
+    if options.name is not None:
+        return _as_name(options.name)
+    if isinstance(model, nn.Module):
+        config = getattr(model, "pretrained_cfg", None) or {}
+        return _as_name(config.get("architecture") or type(model).__name__)
+    return _as_name(model) if is_function(model) else resolve_name(model)
+
+
+def _as_name(reference: str) -> str:
+    """Return a class's or function's name as a folder's: letters, digits, underscores, dashes."""
+    last = reference.rpartition(":")[2] if is_function(reference) else reference
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lower()
+
+
+def _require_runs(
+    model: nn.Module, images: torch.Tensor, where: str, size: tuple[int, int]
+) -> None:
+    """Run a model once, so that a failure is told as what it is.
+
+    Raises:
+        UserError: it fails, or its outputs are not tensors.
+    """
+    from lolvit_export.capture import run_once
+
+    run_once(model, images[:1].to(images.dtype), where)
+
+
+def _color(in_chans: int, where: str) -> Color:
+    for color, channels in CHANNELS.items():
+        if channels == in_chans:
+            return color
+    raise UserError(
+        f"takes {in_chans} channels, which are no photo",
+        where=where,
+        remedy="export a model with 1 (grey), 3 (RGB) or 4 (RGBA) channels",
+    )
+
+
+def _preprocessing(
+    model: nn.Module, in_chans: int, options: ModelOptions
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return how photos are prepared for a module, and what of it was assumed."""
+    assert options.size is not None
+    color = _color(in_chans, type(model).__name__)
+    notes: tuple[str, ...] = ()
+    if getattr(model, "pretrained_cfg", None):
+        own = preprocessing_of(model, options.size)
+        mean, std = _of_channels(own.mean, in_chans), _of_channels(own.std, in_chans)
+        crop_pct, interpolation = own.crop_pct, own.interpolation
+    else:
+        mean, std = _of_channels(IMAGENET_MEAN, in_chans), _of_channels(IMAGENET_STD, in_chans)
+        crop_pct, interpolation = DEFAULT_CROP_PCT, "bilinear"
+        if options.mean is None or options.std is None:
+            notes = (
+                f"the model does not say how its images are normalized: mean {_listed(mean)} and"
+                f" std {_listed(std)} are assumed (ImageNet's); give mean and std if it was trained"
+                " with others",
+            )
+    return (
+        Preprocessing.model_validate(
+            {
+                "size": options.size,
+                "crop_pct": options.crop_pct or crop_pct,
+                "interpolation": options.interpolation or interpolation,
+                "mean": options.mean or mean,
+                "std": options.std or std,
+                "color": color,
+            }
+        ),
+        notes,
+    )
+
+
+def _of_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Return one value a channel, where there are as many or one for all; else their mean."""
+    if len(values) == channels:
+        return values
+    return (sum(values) / len(values),) * channels
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.3g}" for value in values)
+
+
+def _labels(given: Path | tuple[str, ...] | None, classes: int | None) -> tuple[str, ...] | None:
+    if isinstance(given, Path):
+        return read_labels(given, classes)
+    return tuple(given) if given is not None else None
+
+
+def _from_checkpoint(name: str, weights: Path, options: ModelOptions) -> Prepared:
+    loaded = load_checkpoint(name, weights, options.num_classes)
+    model, preprocessing = loaded.model, loaded.preprocessing(options.size)
+    images = torch.from_numpy(calibration_images(preprocessing)[:FEW])
     refuse_denormals(model, images, where=str(weights))
+    classes = number_of_classes(model)
     return Prepared(
         name=loaded.name,
         model=model,
-        preprocess=preprocess,
-        num_classes=number_of_classes(model),
+        preprocessing=preprocessing,
         trained=bool(loaded.config.get("trained", True)),
         source=weights.name,
-        labels=read_labels(labels, number_of_classes(model)) or loaded.labels(),
+        labels=_labels(options.labels, classes) or loaded.labels(),
+        task=options.task or ("tensors" if classes == 0 else None),
         data=_recorded_data(loaded.config),
     )
 
@@ -76,18 +345,15 @@ def _recorded_data(config: Mapping[str, Any]) -> str | None:
     return recorded if isinstance(recorded, str) else None
 
 
-def _untrained(
-    name: str,
-    size: tuple[int, int],
-    calibrate: str | None,
-    num_classes: int | None,
-    labels: Path | None,
-) -> Prepared:
+def _untrained(name: str, options: ModelOptions) -> Prepared:
+    assert options.size is not None
+    size = options.size
+    in_chans = options.in_chans or 3
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = create_model(name, num_classes=num_classes)
-    preprocess = preprocess_of(model, size)
-    images = torch.from_numpy(calibration_images(preprocess, calibrate))
+        model = create_model(name, num_classes=options.num_classes, in_chans=in_chans)
+    preprocessing, _ = _preprocessing(model, in_chans, options)
+    images = torch.from_numpy(calibration_images(preprocessing, options.calibrate))
     try:
         calibrate_batch_norm(model, images)
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -97,12 +363,13 @@ def _untrained(
             remedy="try a larger size, or one that is a multiple of 32",
         ) from error
     refuse_denormals(model, images[:FEW], where=name)
+    classes = number_of_classes(model)
     return Prepared(
         name=resolve_name(name),
         model=model,
-        preprocess=preprocess,
-        num_classes=number_of_classes(model),
+        preprocessing=preprocessing,
         trained=False,
         source=f"random (seed {SEED}), BatchNorm calibrated on photos",
-        labels=read_labels(labels, number_of_classes(model)),
+        labels=_labels(options.labels, classes),
+        task=options.task or ("tensors" if classes == 0 else None),
     )

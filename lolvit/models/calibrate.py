@@ -13,6 +13,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_leaves
 
 from lolvit.errors import UserError
 
@@ -77,7 +78,8 @@ def refuse_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
         UserError: more than 0.1 % of a layer's outputs are denormal, or the result is not finite.
     """
     with torch.no_grad():
-        finite = bool(torch.isfinite(model(photos)).all())
+        tensors = [leaf for leaf in tree_leaves(model(photos)) if isinstance(leaf, Tensor)]
+        finite = all(bool(torch.isfinite(each).all()) for each in tensors)
     share = denormal_share(model, photos)
     if not finite or share > MAX_DENORMAL_SHARE:
         what = f"{share:.1%} of a layer's activations are denormal" if finite else "not finite"

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit.models.backbone import Lolvit
 from lolvit.models.modes import evaluating
 from lolvit.models.names import resolve_name
@@ -114,11 +114,11 @@ def default_size(name: str) -> tuple[int, int]:
     return height, width
 
 
-def preprocess_of(model: nn.Module, size: tuple[int, int]) -> Preprocess:
+def preprocessing_of(model: nn.Module, size: tuple[int, int]) -> Preprocessing:
     """Return how photos are prepared for `model`, at (height, width) `size`."""
     config = resolve_model_data_config(model)
     interpolation = config["interpolation"]
-    return Preprocess(
+    return Preprocessing(
         size=size,
         crop_pct=config["crop_pct"],
         interpolation=interpolation if interpolation in ("bicubic", "bilinear") else "bicubic",

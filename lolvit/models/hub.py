@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 
 
 def read_timm_config(path: Path) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def read_timm_config(path: Path) -> dict[str, Any]:
         if "label_names" in document:
             config["labels"] = list(document["label_names"])
         if {"input_size", "mean", "std"} <= set(data):
-            config["preprocess"] = Preprocess(
+            config["preprocess"] = Preprocessing(
                 size=tuple(data["input_size"][1:]),
                 crop_pct=data.get("crop_pct", 0.875),
                 interpolation=data.get("interpolation", "bicubic"),
@@ -41,16 +41,16 @@ def read_timm_config(path: Path) -> dict[str, Any]:
 def timm_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return timm's configuration of a checkpoint of ours, which `timm.create_model` reads from a
     folder or the hub."""
-    preprocess = Preprocess.model_validate(config["preprocess"])
+    preprocessing = Preprocessing.model_validate(config["preprocess"])
     document: dict[str, Any] = {
         "architecture": config["model"],
         "num_classes": config["num_classes"],
         "pretrained_cfg": {
-            "input_size": [3, *preprocess.size],
-            "crop_pct": preprocess.crop_pct,
-            "interpolation": preprocess.interpolation,
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
+            "input_size": [3, *preprocessing.size],
+            "crop_pct": preprocessing.crop_pct,
+            "interpolation": preprocessing.interpolation,
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
             "num_classes": config["num_classes"],
         },
     }

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit.models.checkpoint import classes_in, load_weights, read_state
-from lolvit.models.factory import create_model, preprocess_of
+from lolvit.models.factory import create_model, preprocessing_of
 from lolvit.models.hub import read_timm_config
 from lolvit.models.names import resolve_name
 from lolvit.weights import find_weights, hub_config
@@ -27,7 +27,7 @@ class Loaded:
     model: nn.Module
     config: Mapping[str, Any]
 
-    def preprocess(self, size: tuple[int, int] | None = None) -> Preprocess:
+    def preprocessing(self, size: tuple[int, int] | None = None) -> Preprocessing:
         """Return what training recorded, or else the model's own; at `size` where it is given."""
         found = _preprocess(self.config, self.name)
         if found is not None:
@@ -35,7 +35,7 @@ class Loaded:
         if size is None:
             _, height, width = self.model.default_cfg["input_size"]  # type: ignore[index]
             size = (height, width)
-        return preprocess_of(self.model, size)
+        return preprocessing_of(self.model, size)
 
     def labels(self) -> tuple[str, ...] | None:
         """Return the names of the classes, where the file has them."""
@@ -68,15 +68,15 @@ def recorded_size(path: Path) -> tuple[int, int] | None:
     return None if found is None else found.size
 
 
-def _preprocess(config: Mapping[str, Any], where: str) -> Preprocess | None:
-    recorded = config.get("preprocess")
+def _preprocess(config: Mapping[str, Any], where: str) -> Preprocessing | None:
+    recorded = config.get("preprocessing", config.get("preprocess"))  # as earlier versions wrote it
     if recorded is None:
         return None
     try:
-        return Preprocess.model_validate(recorded)
+        return Preprocessing.model_validate(recorded)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in ("preprocess", *first["loc"]))
+        field = ".".join(str(part) for part in ("preprocessing", *first["loc"]))
         raise UserError(
             f"field '{field}' of its configuration: {first['msg']}",
             where=where,
@@ -91,13 +91,15 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state, config or ({} if beside is None else read_timm_config(beside))
 
 
-def restore(name: str, num_classes: int, state: Mapping[str, Tensor], where: str) -> nn.Module:
+def restore(
+    name: str, num_classes: int, state: Mapping[str, Tensor], where: str, in_chans: int = 3
+) -> nn.Module:
     """Return the eager model that an export recorded, in eval mode.
 
     Raises:
         UserError: the state does not fit the model.
     """
-    model = _named(name, num_classes)
+    model = _named(name, num_classes, in_chans)
     load_weights(model, state, where=where)
     return model.eval()
 
@@ -133,9 +135,11 @@ def _known(name: str) -> bool:
     return True
 
 
-def _named(name: str, num_classes: int | None) -> nn.Module:
+def _named(name: str, num_classes: int | None, in_chans: int = 3) -> nn.Module:
     """Create a model by a user's name or by timm's, which is what manifests record."""
-    return create_model(name if _known(name) else f"timm/{name}", num_classes=num_classes)
+    return create_model(
+        name if _known(name) else f"timm/{name}", num_classes=num_classes, in_chans=in_chans
+    )
 
 
 def _fitting_model(

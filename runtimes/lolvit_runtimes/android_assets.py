@@ -19,6 +19,7 @@ from lolvit_runtimes.oldest_runtime import oldest_runtime
 
 # What the app has an engine for, the first one preferred; and who recommends one of its artifacts.
 FORMATS = {"tflite": "litert", "onnx": "ort"}
+TASKS = ("classification",)  # that the Android library knows
 LABELS_NAME = "labels.txt"
 _BUILD_FILES = ("build.gradle", "build.gradle.kts", "src/main/AndroidManifest.xml")
 _SETTINGS = ("settings.gradle", "settings.gradle.kts")
@@ -28,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class Wish:
+class PackageOptions:
     """What is packaged, and how it is called; None: chosen from the manifest."""
 
     formats: tuple[str, ...] | None = None
@@ -80,8 +81,8 @@ def assets_of(directory: Path) -> Path:
     raise UserError(what, where=str(directory), remedy=_PLACES)
 
 
-def package(folder: Path, directory: Path, wish: Wish) -> Packaged:
-    """Copy what `wish` names of the export `folder` into the app at `directory`, whole or not at
+def package(folder: Path, directory: Path, options: PackageOptions) -> Packaged:
+    """Copy what `options` name of the export `folder` into the app at `directory`, whole or not at
     all; an earlier one of the same model and size is replaced.
 
     Raises:
@@ -91,9 +92,15 @@ def package(folder: Path, directory: Path, wish: Wish) -> Packaged:
     """
     assets = assets_of(directory)
     manifest = read_manifest(folder)
-    artifacts = _chosen(manifest, wish, folder)
-    labels = _labels(manifest, wish, folder)
-    target = assets / "lolvit" / _name(manifest, wish, folder)
+    if manifest.task not in TASKS:
+        raise UserError(
+            f"is a model for {manifest.task}, which the Android library does not have yet",
+            where=str(folder),
+            remedy=f"package a model for {' or '.join(TASKS)}",
+        )
+    artifacts = _chosen(manifest, options, folder)
+    labels = _labels(manifest, options, folder)
+    target = assets / "lolvit" / _name(manifest, options, folder)
     replaced = _replaces(target, manifest)
     sources = [check_artifact(folder, artifact) for artifact in artifacts]
     with staged_folder(target) as staging:
@@ -109,28 +116,28 @@ def package(folder: Path, directory: Path, wish: Wish) -> Packaged:
     return Packaged(target, manifest, artifacts, oldest, labelled, replaced)
 
 
-def _chosen(manifest: Manifest, wish: Wish, folder: Path) -> tuple[Artifact, ...]:
+def _chosen(manifest: Manifest, options: PackageOptions, folder: Path) -> tuple[Artifact, ...]:
     """Return one artifact of each format: in the precision that is asked for, or else the one that
     its runtime was the fastest with, or else the most exact one."""
     present = {artifact.format for artifact in manifest.artifacts}
-    formats = wish.formats or tuple(format for format in FORMATS if format in present)[:1]
+    formats = options.formats or tuple(format for format in FORMATS if format in present)[:1]
     if not formats:
         raise UserError(
             f"holds {', '.join(sorted(present)) or 'no artifact'}: none that an app can run",
             where=str(folder),
             remedy="export again with --to tflite",
         )
-    return tuple(_of_format(manifest, format, wish, folder) for format in formats)
+    return tuple(_of_format(manifest, format, options, folder) for format in formats)
 
 
-def _of_format(manifest: Manifest, format: str, wish: Wish, folder: Path) -> Artifact:
+def _of_format(manifest: Manifest, format: str, options: PackageOptions, folder: Path) -> Artifact:
     fitting = [
         artifact
         for artifact in manifest.artifacts
-        if artifact.format == format and wish.precision in (None, artifact.precision)
+        if artifact.format == format and options.precision in (None, artifact.precision)
     ]
     if not fitting:
-        precision = f" in {wish.precision}" if wish.precision else ""
+        precision = f" in {options.precision}" if options.precision else ""
         raise UserError(
             f"has no {format} artifact{precision}",
             where=str(folder),
@@ -144,27 +151,27 @@ def _of_format(manifest: Manifest, format: str, wish: Wish, folder: Path) -> Art
             where=str(folder / found.path),
             remedy="export it without --for-timing, or choose another with --precision",
         )
-    if found.input.dtype != "float32":
+    if found.image.dtype != "float32":
         raise UserError(
-            f"takes {found.input.dtype}, the app gives float32",
+            f"takes {found.image.dtype}, the app gives float32",
             where=str(folder / found.path),
             remedy="choose another with --precision",
         )
     return found
 
 
-def _labels(manifest: Manifest, wish: Wish, folder: Path) -> tuple[str, ...] | None:
-    if wish.labels is not None and manifest.labels is not None:
+def _labels(manifest: Manifest, options: PackageOptions, folder: Path) -> tuple[str, ...] | None:
+    if options.labels is not None and manifest.labels is not None:
         raise UserError(
             "has labels in its manifest",
             where=str(folder),
             remedy="leave out --labels, or export again with it",
         )
-    return read_labels(wish.labels, manifest.num_classes)
+    return read_labels(options.labels, manifest.signature.outputs[0].shape[-1])
 
 
-def _name(manifest: Manifest, wish: Wish, folder: Path) -> str:
-    name = wish.name or f"{manifest.model}-{manifest.size[0]}x{manifest.size[1]}"
+def _name(manifest: Manifest, options: PackageOptions, folder: Path) -> str:
+    name = options.name or f"{manifest.model}-{manifest.size[0]}x{manifest.size[1]}"
     if not _NAME.fullmatch(name):
         raise UserError(
             f"'{name}' can't be the name of an asset folder",

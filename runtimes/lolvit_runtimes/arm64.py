@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
-
-import numpy as np
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.arm64_emulator import Emulator, command
 from lolvit_runtimes.arm64_parts import CORES, Core, emulator, installed, place
-from lolvit_runtimes.native import expect_image, expect_spec
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.native import Found, expect_inputs, expect_tensors
+from lolvit_runtimes.session import Array
 from lolvit_runtimes.wire import Message
 
 
@@ -32,7 +31,7 @@ class Arm64Session:
         """
         installed()
         self._path, self._threads = path.resolve(), threads
-        self._input, self._output = artifact.input, artifact.output
+        self._inputs, self._outputs = artifact.inputs, artifact.outputs
         self._emulator = Emulator(command(emulator(), self.core, place(), self.inside), self.core)
         self.version = self._emulator.version
         try:
@@ -42,32 +41,33 @@ class Arm64Session:
             raise
 
     def _open(self) -> None:
-        output = {"shape": self._output.shape, "dtype": self._output.dtype}
+        outputs = {s.name: {"shape": s.shape, "dtype": s.dtype} for s in self._outputs}
         request = {
-            "do": "open", "path": str(self._path), "threads": self._threads, "output": output,
+            "do": "open", "path": str(self._path), "threads": self._threads, "outputs": outputs,
         }  # fmt: skip
         found, _ = self._emulator.ask(request, str(self._path))
-        for what, spec in (("input", self._input), ("output", self._output)):
-            tensor = self._tensor(found, what)
-            expect_spec(self._path, what, spec, tensor.get("shape"), str(tensor.get("dtype")))
+        for what, specs in (("input", self._inputs), ("output", self._outputs)):
+            expect_tensors(self._path, what, specs, self._tensors(found, f"{what}s"))
 
-    def _tensor(self, found: Message, what: str) -> Message:
-        tensor = found.get(what)
-        if not isinstance(tensor, dict):
+    def _tensors(self, found: Message, what: str) -> list[Found]:
+        tensors = found.get(what)
+        if not isinstance(tensors, dict) or not all(isinstance(t, dict) for t in tensors.values()):
             raise DeviceError("the emulator gave a senseless answer", where=str(self._path))
-        return tensor
+        return [(name, each.get("shape"), str(each.get("dtype"))) for name, each in tensors.items()]
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or the runtime failed.
+            DeviceError: an input is not what the artifact takes, or the runtime failed.
         """
-        expect_image(image, self._input)
-        _, logits = self._emulator.ask({"do": "run"}, str(self._path), image)
-        if logits is None or logits.shape != self._output.shape:
+        expect_inputs(inputs, self._inputs)
+        _, results = self._emulator.ask({"do": "run"}, str(self._path), inputs)
+        if {name: array.shape for name, array in results.items()} != {
+            spec.name: spec.shape for spec in self._outputs
+        }:
             raise DeviceError("the emulator gave a senseless answer", where=str(self._path))
-        return logits.astype(np.float32, copy=False)
+        return results
 
     def placement(self) -> dict[str, int]:
         """Return nothing: an emulator is no place to tell of."""

@@ -13,7 +13,7 @@ from lolvit.errors import DeviceError, UserError
 from lolvit_runtimes.arm64_guest import EXIT_BUG
 from lolvit_runtimes.arm64_parts import CORES_FOLDER, PYTHON, ROOT, SETUP_COMMAND, SITE, Core
 from lolvit_runtimes.native import reason
-from lolvit_runtimes.wire import Array, Message, WireError, receive, send
+from lolvit_runtimes.wire import Array, Arrays, Message, WireError, receive, send
 
 # The guest finds our modules by their folder alone: what lies beside them was built for the host.
 _BOOTSTRAP = """\
@@ -74,8 +74,8 @@ class Emulator:
             )
 
     def ask(
-        self, request: Message, where: str, array: Array | None = None
-    ) -> tuple[Message, Array | None]:
+        self, request: Message, where: str, arrays: Arrays | None = None
+    ) -> tuple[Message, dict[str, Array]]:
         """Send a request and return the answer; after any failure but a refusal it is gone.
 
         Raises:
@@ -84,8 +84,8 @@ class Emulator:
         """
         stdin, stdout = self._pipes()
         try:
-            send(stdin, request, array)
-            answer, result = receive(stdout)
+            send(stdin, request, arrays)
+            answer, results = receive(stdout)
         except (EOFError, BrokenPipeError) as error:
             raise self._post_mortem(where) from error
         except WireError as error:
@@ -95,7 +95,7 @@ class Emulator:
             ) from error
         if "refused" in answer:
             raise DeviceError(reason(ValueError(str(answer["refused"]))), where=where)
-        return answer, result
+        return answer, results
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         if self._said.closed:

@@ -12,11 +12,11 @@ import signal
 import sys
 import traceback
 from importlib.metadata import version
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from lolvit_runtimes.wire import Array, Message, receive, send
+from lolvit_runtimes.wire import Array, Arrays, Message, receive, send
 
 EXIT_BUG = 70
 _PR_SET_PDEATHSIG = 1
@@ -26,9 +26,13 @@ _HWCAPS = {
     "asimd": (_AT_HWCAP, 1), "asimdhp": (_AT_HWCAP, 10), "asimddp": (_AT_HWCAP, 20),
     "sve": (_AT_HWCAP, 22), "i8mm": (_AT_HWCAP2, 13), "bf16": (_AT_HWCAP2, 14),
 }  # fmt: skip
-_ELEMENT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_ELEMENT_TYPES = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
+    "tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(int32)": "int32",
+    "tensor(int64)": "int64", "tensor(bool)": "bool",
+}  # fmt: skip
 _FATAL_ONLY = 4
-Answer = tuple[Message, Array | None]
+Answer = tuple[Message, dict[str, Array]]
 
 
 class Ort:
@@ -45,8 +49,8 @@ class Ort:
         own = tuple(kind for kind in kinds if issubclass(kind, Exception))
         self.refusals: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError, *own)
 
-    def open(self, path: str, threads: int, output: Message) -> Message:
-        """Open a file and return its input and output: shape and element type of each."""
+    def open(self, path: str, threads: int, outputs: Message) -> Message:
+        """Open a file and return its inputs and outputs: shape and element type by name."""
         options = self._ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = _FATAL_ONLY
@@ -54,17 +58,20 @@ class Ort:
             path, options, providers=["CPUExecutionProvider"]
         )
         return {
-            what: {"shape": node.shape, "dtype": _ELEMENT_TYPES.get(node.type, node.type)}
-            for what, node in (
-                ("input", self._session.get_inputs()[0]),
-                ("output", self._session.get_outputs()[0]),
+            what: {
+                node.name: {"shape": node.shape, "dtype": _ELEMENT_TYPES.get(node.type, node.type)}
+                for node in nodes
+            }
+            for what, nodes in (
+                ("inputs", self._session.get_inputs()),
+                ("outputs", self._session.get_outputs()),
             )
         }
 
-    def run(self, image: Array) -> Array:
-        """Return the logits of one image."""
-        logits: Array = self._session.run(None, {self._session.get_inputs()[0].name: image})[0]
-        return logits
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        """Return the outputs by name."""
+        names = [node.name for node in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
 
 
 class LiteRT:
@@ -79,8 +86,8 @@ class LiteRT:
 
         self._litert, self._environment = compiled_model, Environment.create()
 
-    def open(self, path: str, threads: int, output: Message) -> Message:
-        """Open a file and return its input and output: shape and element type of each."""
+    def open(self, path: str, threads: int, outputs: Message) -> Message:
+        """Open a file and return its inputs and outputs: shape and element type by name."""
         options = self._litert.Options(
             hardware_accelerators=self._litert.HardwareAccelerator.CPU,
             cpu_options=self._litert.CpuOptions(num_threads=threads),
@@ -88,28 +95,36 @@ class LiteRT:
         self._model = self._litert.CompiledModel.from_file(
             path, environment=self._environment, options=options
         )
-        keys = list(self._model.get_signature_list())
-        if not keys:
+        signatures = self._model.get_signature_list()
+        if not signatures:
             raise ValueError("it has no signature to run")
-        self._inputs = self._model.create_input_buffers(0)
-        self._outputs = self._model.create_output_buffers(0)
-        self._shape, self._dtype = output["shape"], np.dtype(output["dtype"])
+        key = next(iter(signatures))
+        self._names: dict[str, list[str]] = signatures[key]
+        self._buffers = self._model.create_input_buffers(0), self._model.create_output_buffers(0)
+        self._stated = outputs
         details = {
-            "input": self._model.get_input_tensor_details(keys[0]),
-            "output": self._model.get_output_tensor_details(keys[0]),
+            "inputs": self._model.get_input_tensor_details(key),
+            "outputs": self._model.get_output_tensor_details(key),
         }
-        firsts = {what: next(iter(tensors.values())) for what, tensors in details.items()}
         return {
-            what: {"shape": [int(side) for side in first["shape"]], "dtype": str(first["dtype"])}
-            for what, first in firsts.items()
+            what: {
+                name: {"shape": [int(side) for side in each["shape"]], "dtype": str(each["dtype"])}
+                for name, each in tensors.items()
+            }
+            for what, tensors in details.items()
         }
 
-    def run(self, image: Array) -> Array:
-        """Return the logits of one image."""
-        self._inputs[0].write(image)
-        self._model.run_by_index(0, self._inputs, self._outputs)
-        logits: Array = self._outputs[0].read(int(np.prod(self._shape)), self._dtype)
-        return logits.reshape(self._shape)
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        """Return the outputs by name."""
+        given, results = self._buffers
+        for name, buffer in zip(self._names["inputs"], given, strict=True):
+            buffer.write(inputs[name])
+        self._model.run_by_index(0, given, results)
+        found: dict[str, Array] = {}
+        for name, buffer in zip(self._names["outputs"], results, strict=True):
+            shape, dtype = self._stated[name]["shape"], np.dtype(self._stated[name]["dtype"])
+            found[name] = buffer.read(int(np.prod(shape)), dtype).reshape(shape)
+        return found
 
 
 RUNTIMES: dict[str, type[Ort] | type[LiteRT]] = {"ort": Ort, "litert": LiteRT}
@@ -129,23 +144,23 @@ class Server:
     def __init__(self, runtime: str) -> None:
         self._runtime: Ort | LiteRT = RUNTIMES[runtime]()
 
-    def answer(self, request: Message, array: Array | None) -> Answer:
+    def answer(self, request: Message, arrays: Arrays) -> Answer:
         """Return the answer to a request; a runtime's refusal is one too."""
         try:
-            return self._do(request, array)
+            return self._do(request, arrays)
         except self._runtime.refusals as error:
-            return {"refused": str(error) or type(error).__name__}, None
+            return {"refused": str(error) or type(error).__name__}, {}
 
-    def _do(self, request: Message, array: Any) -> Answer:
+    def _do(self, request: Message, arrays: Arrays) -> Answer:
         match request["do"]:
             case "hello":
                 number = version(self._runtime.distribution)
-                return {"version": number, "instructions": instructions()}, None
+                return {"version": number, "instructions": instructions()}, {}
             case "open":
-                found = self._runtime.open(request["path"], request["threads"], request["output"])
-                return found, None
+                found = self._runtime.open(request["path"], request["threads"], request["outputs"])
+                return found, {}
             case "run":
-                return {}, self._runtime.run(array)
+                return {}, self._runtime.run(arrays)
         raise AssertionError(f"unknown request {request['do']!r}")
 
 
@@ -159,10 +174,10 @@ def serve(runtime: str, requests: IO[bytes], answers: IO[bytes]) -> None:
     server = Server(runtime)
     while True:
         try:
-            request, array = receive(requests)
+            request, arrays = receive(requests)
         except EOFError:
             return
-        send(answers, *server.answer(request, array))
+        send(answers, *server.answer(request, arrays))
 
 
 def main(runtime: str) -> int:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from lolvit.errors import MissingExtraError, UserError
 from lolvit.files import sha256_of, size_of
-from lolvit.manifest import Artifact, Format, Layout, TensorSpec
+from lolvit.manifest import CHANNELS, Artifact, Dtype, Format, Layout, Meaning, TensorSpec
 from lolvit_runtimes.native import reason
 from lolvit_runtimes.pte import check_pte
 from lolvit_runtimes.tflite_check import TensorInfo, check_tflite
@@ -29,7 +30,7 @@ SUFFIXES: dict[str, Format] = {
 # What `check` needs no native code for.
 CHECKED_IN_PYTHON: tuple[Format, ...] = ("tflite", "executorch", "torch")
 _COREML_TYPES = {65568: "float32", 65552: "float16"}  # ArrayFeatureType.ArrayDataType
-_RGB = 20  # ImageFeatureType.ColorSpace
+_CHANNELS = {10: 1, 20: 3}  # of ImageFeatureType.ColorSpace: grey, RGB
 
 
 def format_of(path: Path) -> Format:
@@ -69,13 +70,14 @@ def check(path: Path, format: Format) -> None:
         _refuse_torch(path)
 
 
-def describe(path: Path, format: Format) -> Artifact:
-    """Return what a manifest would say of a file: one image in, logits out, both of fixed shape.
+def describe(path: Path, format: Format, batch: int | None = None) -> Artifact:
+    """Return what a manifest would say of a file: one image in, tensors of fixed shape out. A free
+    first axis becomes `batch`.
 
-    What a file does not tell is its preprocessing and whether its weights are fp32.
+    Preprocessing, and whether its weights are fp32, a file does not say.
 
     Raises:
-        UserError: it takes or gives something else.
+        UserError: it takes something else, or a shape is not fixed.
         MissingExtraError: what reads this format is not installed.
     """
     inputs, outputs = _INTERFACES[format](path)
@@ -85,8 +87,8 @@ def describe(path: Path, format: Format) -> Artifact:
         precision="fp32",
         sha256=sha256_of(path),
         bytes=size_of(path),
-        input=_image(path, inputs),
-        output=_logits(path, outputs),
+        inputs=(_image(path, inputs, batch),),
+        outputs=_outputs(path, outputs, batch),
     )
 
 
@@ -148,9 +150,10 @@ def _coreml_tensors(features: Any) -> Tensors:
     infos = []
     for feature in features:
         kind, array = feature.type.WhichOneof("Type"), feature.type.multiArrayType
-        if kind == "imageType" and feature.type.imageType.colorSpace == _RGB:
-            size = feature.type.imageType
-            infos.append(TensorInfo(feature.name, "pixels", (1, 3, size.height, size.width)))
+        size = feature.type.imageType
+        if kind == "imageType" and size.colorSpace in _CHANNELS:
+            shape = (1, _CHANNELS[size.colorSpace], size.height, size.width)
+            infos.append(TensorInfo(feature.name, "pixels", shape))
         else:
             dtype = _COREML_TYPES.get(array.dataType, f"{kind} {array.dataType}")
             infos.append(TensorInfo(feature.name, dtype, tuple(array.shape)))
@@ -166,13 +169,18 @@ _INTERFACES = {
 }
 
 
-def _image(path: Path, tensors: Tensors) -> TensorSpec:
-    tensor = _only(path, "input", tensors)
-    layouts: dict[tuple[bool, bool], Layout] = {(True, False): "NCHW", (False, True): "NHWC"}
+def _image(path: Path, tensors: Tensors, batch: int | None) -> TensorSpec:
+    if len(tensors) != 1:
+        raise UserError(f"has {len(tensors)} inputs, an image model has one", where=str(path))
+    tensor = _fixed(path, "input", tensors[0], batch)
     sides = tensor.shape
-    layout = layouts.get((sides[1] == 3, sides[3] == 3)) if len(sides) == 4 else None
-    if layout is None or sides[0] != 1:
-        raise UserError(f"its input of shape {sides} is not one RGB photo", where=str(path))
+    layouts: dict[tuple[bool, bool], Layout] = {(True, False): "NCHW", (False, True): "NHWC"}
+    known = CHANNELS.values()
+    layout = layouts.get((sides[1] in known, sides[3] in known)) if len(sides) == 4 else None
+    if layout is None:
+        raise UserError(
+            f"its input of shape {sides} is no RGB, RGBA or grey photo", where=str(path)
+        )
     pixels = tensor.dtype == "pixels"
     return _spec(
         path, tensor, "float32" if pixels else tensor.dtype, layout,
@@ -180,30 +188,44 @@ def _image(path: Path, tensors: Tensors) -> TensorSpec:
     )  # fmt: skip
 
 
-def _logits(path: Path, tensors: Tensors) -> TensorSpec:
-    tensor = _only(path, "output", tensors)
-    if len(tensor.shape) != 2 or tensor.shape[0] != 1:
-        raise UserError(f"its output of shape {tensor.shape} is not logits", where=str(path))
-    return _spec(path, tensor, tensor.dtype, "NC", "logits")
+def _outputs(path: Path, tensors: Tensors, batch: int | None) -> tuple[TensorSpec, ...]:
+    fixed = [_fixed(path, "output", tensor, batch) for tensor in tensors]
+    if not fixed:
+        raise UserError("has no output", where=str(path))
+    if len(fixed) == 1 and len(fixed[0].shape) == 2:
+        return (_spec(path, fixed[0], fixed[0].dtype, "NC", "logits"),)
+    return tuple(_spec(path, tensor, tensor.dtype, None, "tensor") for tensor in fixed)
 
 
-def _only(path: Path, what: str, tensors: Tensors) -> TensorInfo:
-    if len(tensors) != 1:
-        raise UserError(f"has {len(tensors)} {what}s, a classifier has one", where=str(path))
-    if not all(isinstance(side, int) and side > 0 for side in tensors[0].shape):
+def _fixed(path: Path, what: str, tensor: TensorInfo, batch: int | None) -> TensorInfo:
+    """Return a tensor of fixed shape; a free first axis becomes `batch`, where that is given.
+
+    Raises:
+        UserError: another axis is free, or the first one is and no batch is given.
+    """
+    shape = list(tensor.shape)
+    if shape and batch is not None and not _is_extent(shape[0]):
+        shape[0] = batch
+    if not all(map(_is_extent, shape)):
+        remedy = "export it with a fixed shape"
+        if shape and all(map(_is_extent, shape[1:])):
+            remedy = f"give --batch, or {remedy}"
         raise UserError(
-            f"its {what} has no fixed shape: {tensors[0].shape}",
-            where=str(path),
-            remedy="export it with a fixed shape",
+            f"its {what} has no fixed shape: {tensor.shape}", where=str(path), remedy=remedy
         )
-    return tensors[0]
+    return replace(tensor, shape=tuple(shape))
 
 
-def _spec(path: Path, tensor: TensorInfo, dtype: str, layout: Layout, values: str) -> TensorSpec:
-    known = get_args(TensorSpec.model_fields["dtype"].annotation)
-    if dtype not in known:
+def _is_extent(side: object) -> bool:
+    return isinstance(side, int) and side > 0
+
+
+def _spec(
+    path: Path, tensor: TensorInfo, dtype: str, layout: Layout | None, meaning: Meaning
+) -> TensorSpec:
+    if dtype not in get_args(Dtype):
         raise UserError(f"tensor '{tensor.name}' is {dtype}", where=str(path))
     return TensorSpec.model_validate(
         {"name": tensor.name, "shape": tensor.shape, "dtype": dtype, "layout": layout,
-         "values": values}
+         "meaning": meaning}
     )  # fmt: skip

@@ -12,18 +12,16 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import IO
 
 from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, LolvitError
 from lolvit.manifest import Artifact
 from lolvit_runtimes import bare
 from lolvit_runtimes.session import Session, import_runtime, open_session
-from lolvit_runtimes.wire import Array, Message, receive, send
+from lolvit_runtimes.wire import Array, Arrays, Message, receive, send
 
 _NO_ROOM = "failed to map segment from shared object"
-Answer = tuple[Message, Array | None]
+Answer = tuple[Message, dict[str, Array]]
 
 
 class Server:
@@ -32,13 +30,13 @@ class Server:
     def __init__(self) -> None:
         self._session: Session | None = None
 
-    def answer(self, request: Message, array: Array | None) -> Answer:
+    def answer(self, request: Message, arrays: Arrays) -> Answer:
         """Return the answer to a request, a failure that a user can cause included."""
         try:
-            return self._do(request, array)
+            return self._do(request, arrays)
         except LolvitError as error:
             parts = {"what": error.what, "where": error.where, "remedy": error.remedy}
-            return {"error": parts, "exit_code": error.exit_code}, None
+            return {"error": parts, "exit_code": error.exit_code}, {}
         except MemoryError:
             return _out_of_memory(request)
         except ImportError as error:
@@ -46,30 +44,30 @@ class Server:
                 return _out_of_memory(request)
             raise
 
-    def _do(self, request: Message, array: Array | None) -> Answer:
+    def _do(self, request: Message, arrays: Arrays) -> Answer:
         match request["do"]:
             case "limit":
                 limit_resources(request["bytes"])
-                return {}, None
+                return {}, {}
             case "import":
                 import_runtime(request["runtime"])
-                return {}, None
+                return {}, {}
             case "check":
                 bare.check(Path(request["path"]), request["format"])
-                return {}, None
+                return {}, {}
             case "open":
-                return self._open(request), None
+                return self._open(request), {}
             case "run":
-                return self._run(array)
+                return self._run(arrays)
             case "placement":
-                return {"placement": self._opened().placement()}, None
+                return {"placement": self._opened().placement()}, {}
         raise ValueError(f"unknown request {request['do']!r}")
 
     def _open(self, request: Message) -> Message:
         path, stated = Path(request["path"]), request["artifact"]
         if stated is None:
             bare.check(path, request["format"])
-            artifact = bare.describe(path, request["format"])
+            artifact = bare.describe(path, request["format"], request.get("batch"))
         else:
             artifact = Artifact.model_validate(stated)
         self._close()
@@ -77,8 +75,8 @@ class Server:
         return {
             "version": self._session.version,
             "options": self._session.options(),
-            "input": artifact.input.model_dump(),
-            "output": artifact.output.model_dump(),
+            "inputs": [spec.model_dump() for spec in artifact.inputs],
+            "outputs": [spec.model_dump() for spec in artifact.outputs],
         }
 
     def _close(self) -> None:
@@ -86,12 +84,12 @@ class Server:
         if session is not None:
             session.close()
 
-    def _run(self, image: Any) -> Answer:
+    def _run(self, inputs: Arrays) -> Answer:
         session = self._opened()
         started = time.perf_counter()
-        logits = session.run(image)
+        outputs = session.run(inputs)
         seconds = time.perf_counter() - started
-        return {"seconds": seconds}, np.asarray(logits, np.float32)
+        return {"seconds": seconds}, outputs
 
     def _opened(self) -> Session:
         if self._session is None:
@@ -101,7 +99,7 @@ class Server:
 
 def _out_of_memory(request: Message) -> Answer:
     parts = {"what": "out of memory", "where": str(request.get("path", "")), "remedy": ""}
-    return {"error": parts, "exit_code": DeviceError.exit_code}, None
+    return {"error": parts, "exit_code": DeviceError.exit_code}, {}
 
 
 def limit_resources(memory: int) -> None:
@@ -127,10 +125,10 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     server = Server()
     while True:
         try:
-            request, array = receive(requests)
+            request, arrays = receive(requests)
         except EOFError:
             return
-        send(answers, *server.answer(request, array))
+        send(answers, *server.answer(request, arrays))
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 from PIL import Image
 
 from lolvit.errors import DeviceError
-from lolvit.manifest import Artifact
+from lolvit.manifest import Artifact, TensorSpec
 from lolvit_runtimes.coreml_tools import coremltools
 from lolvit_runtimes.mil_package import read_package
-from lolvit_runtimes.native import expect_image, reason
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.native import expect_inputs, reason
+from lolvit_runtimes.session import Array
 
 
 class CoreMLSession:
@@ -46,38 +47,29 @@ class CoreMLSession:
                 remedy="the runtime 'coreml-reference' checks the numbers here",
             )
         read_package(path)
-        self._spec, self._logits = artifact.input, artifact.output
+        self._inputs, self._outputs = artifact.inputs, artifact.outputs
         self._model = _load(path, self.compute_units)
         # coremltools only warns when Core ML can't load a model; the first prediction tells.
-        self.run(np.zeros(self._spec.shape, np.float32))
+        self.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in self._inputs})
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image of shape (1, 3, H, W).
-
-        An artifact that takes pixels is handed an RGB image, its pixels rounded to whole numbers
-        and clipped to 0 to 255; any other is handed the array as it is.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, Core ML failed, or its output
-                is not what the manifest says.
+            DeviceError: an input is not what the artifact takes, or Core ML failed.
         """
-        expect_image(image, self._spec)
-        given = to_photo(image) if self._spec.values == "pixels" else image
+        expect_inputs(inputs, self._inputs)
+        given = {
+            spec.name: to_photo(inputs[spec.name])
+            if spec.meaning == "pixels"
+            else inputs[spec.name]
+            for spec in self._inputs
+        }
         try:
-            outputs = self._model.predict({self._spec.name: given})
+            outputs = self._model.predict(given)
         except Exception as error:  # Core ML's own errors arrive as plain Exception
             raise DeviceError(f"Core ML failed: {reason(error)}") from error
-        return self._checked(outputs)
-
-    def _checked(self, outputs: dict[str, Any]) -> FloatArray:
-        if self._logits.name not in outputs:
-            raise DeviceError(f"Core ML gave {', '.join(outputs)}, not '{self._logits.name}'")
-        logits = np.asarray(outputs[self._logits.name], np.float32)
-        if logits.shape != self._logits.shape:
-            raise DeviceError(
-                f"Core ML gave {logits.shape}, the manifest says {self._logits.shape}"
-            )
-        return logits
+        return {spec.name: _checked(outputs, spec) for spec in self._outputs}
 
     def placement(self) -> dict[str, int]:
         """Return {}: which operations ran where, Core ML does not say here."""
@@ -103,7 +95,19 @@ def _load(path: Path, compute_units: str) -> Any:
         raise DeviceError(f"Core ML cannot open it: {reason(error)}", where=str(path)) from error
 
 
-def to_photo(pixels: FloatArray) -> Image.Image:
-    """Return pixels 0 to 255 of shape (1, 3, H, W) as an RGB image of height H and width W."""
-    levels = np.clip(np.rint(pixels[0]), 0, 255).astype(np.uint8)  # (3, H, W)
-    return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))  # (H, W, 3)
+def _checked(outputs: Mapping[str, Any], spec: TensorSpec) -> Array:
+    if spec.name not in outputs:
+        raise DeviceError(f"Core ML gave {', '.join(outputs)}, not '{spec.name}'")
+    found = np.asarray(outputs[spec.name], spec.dtype)
+    if found.shape != spec.shape:
+        raise DeviceError(f"Core ML gave {found.shape}, the manifest says {spec.shape}")
+    return found
+
+
+def to_photo(pixels: Array) -> Image.Image:
+    """Return pixels 0 to 255 of shape (1, 3, H, W), or (1, 1, H, W), as an RGB or grey image of
+    height H and width W, rounded to whole numbers."""
+    levels = np.clip(np.rint(pixels[0].astype(np.float32)), 0, 255).astype(np.uint8)  # (C, H, W)
+    if len(levels) == 1:
+        return Image.fromarray(levels[0])
+    return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))  # (H, W, C)

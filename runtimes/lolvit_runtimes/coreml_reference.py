@@ -8,7 +8,7 @@ to fp16 once: hardware that accumulates in fp16 loses more, hardware that fuses 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from lolvit_runtimes.mil_operations.program import (
     unknown_operations,
 )
 from lolvit_runtimes.mil_package import ModelPackage, broken, printable, read_package
-from lolvit_runtimes.native import expect_image
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.native import expect_inputs
+from lolvit_runtimes.session import Array
 
 
 class CoreMLReferenceSession:
@@ -47,20 +47,25 @@ class CoreMLReferenceSession:
         function = package.load_main()
         _check_tensors(path, function, artifact)
         self._precision, self._program = _precision(function), prepare(function)
-        self._spec, self._threads = artifact.input, threads
+        self._inputs, self._outputs = artifact.inputs, artifact.outputs
+        self._threads = threads
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image of the artifact's input shape.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Where the artifact takes pixels, they are numbers from 0 to 255, which need not be whole.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or an operation failed.
+            DeviceError: an input is not what the artifact takes, or an operation failed.
         """
-        expect_image(image, self._spec)
+        expect_inputs(inputs, self._inputs)
+        tensors = {name: torch.tensor(array) for name, array in inputs.items()}
         with torch.inference_mode(), _torch_threads(self._threads):
-            logits: FloatArray = self._program.run(torch.tensor(image)).numpy()
-        return logits
+            results = self._program.run(tensors)
+            return {
+                spec.name: results[spec.name].numpy().astype(spec.dtype, copy=False)
+                for spec in self._outputs
+            }
 
     def placement(self) -> dict[str, int]:
         """Return how many operations the interpreter runs, constants not counted: all."""
@@ -117,14 +122,14 @@ def _check_tensors(path: Path, function: Any, artifact: Artifact) -> None:
     Raises:
         DeviceError: it does not.
     """
-    for what, spec, variables in (
-        ("input", artifact.input, function.inputs.values()),
-        ("output", artifact.output, function.outputs),
+    for what, specs, variables in (
+        ("input", artifact.inputs, function.inputs.values()),
+        ("output", artifact.outputs, function.outputs),
     ):
-        shapes = [tuple(variable.shape) for variable in variables]
-        if shapes != [spec.shape]:
-            found = ", ".join(map(str, shapes)) or "none"
-            raise broken(path, f"its {what} is {found}, its manifest says {spec.shape}")
+        found = {variable.name: tuple(variable.shape) for variable in variables}
+        stated = {spec.name: spec.shape for spec in specs}
+        if found != stated:
+            raise broken(path, f"its {what}s are {found}, its manifest says {stated}")
 
 
 def _precision(function: Any) -> str:

@@ -6,7 +6,7 @@ What artifacts are compared with is another thing: the model itself in float64
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,20 @@ from torch.fx import GraphModule
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
-from lolvit_runtimes.native import expect_image, reason
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.native import expect_inputs, expect_tensors, reason
+from lolvit_runtimes.session import Array
 from lolvit_runtimes.torch_program import load_program
 
 REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
+
+
+def as_sequence(outputs: Any) -> Sequence[Tensor]:
+    """Return what a captured program gave, a tensor or several, as a sequence."""
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 class EagerSession:
@@ -34,67 +43,59 @@ class EagerSession:
         """Load the program, and run it once: its shapes are seen by running.
 
         Raises:
-            DeviceError: torch refused it, or its logits are not what the manifest says.
+            DeviceError: torch refused it, or its outputs are not what the manifest says.
         """
         module = load_program(path)
         self._set(module, threads)
-        self._spec: Any = artifact.input
+        self._inputs, self._outputs = artifact.inputs, artifact.outputs
+        zeros = [
+            torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in artifact.inputs
+        ]
         try:
             with torch.inference_mode():
                 self._call = self.prepare(module)
-                logits = self._call(torch.zeros(artifact.input.shape))
+                results = as_sequence(self._call(*zeros))
         except REFUSALS as error:
             raise DeviceError(
                 f"{self.runtime} cannot run it: {reason(error)}", where=str(path)
             ) from error
         finally:
             torch.set_num_threads(self._threads_before)
-        if tuple(logits.shape) != artifact.output.shape:
-            raise DeviceError(
-                f"its output is {tuple(logits.shape)}, its manifest says {artifact.output.shape}",
-                where=str(path),
-                remedy="export again",
-            )
-
-    @classmethod
-    def of(cls, module: nn.Module, *, threads: int = 1) -> EagerSession:
-        """Wrap a module in eval mode that takes one normalised NCHW image.
-
-        Raises:
-            ValueError: the module is in training mode.
-        """
-        if module.training:
-            raise ValueError("call module.eval() first: BatchNorm would use the batch's statistics")
-        session = cls.__new__(cls)
-        session._set(module, threads)
-        session._call, session._spec = module, None
-        return session
+        names = [spec.name for spec in artifact.outputs]
+        found = [
+            (names[i] if i < len(names) else str(i), tuple(result.shape), _dtype(result))
+            for i, result in enumerate(results)
+        ]
+        expect_tensors(path, "output", artifact.outputs, found)
 
     def _set(self, module: nn.Module, threads: int) -> None:
         self._module, self._threads = module, threads
         self._threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
 
-    def prepare(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Return what is called with an image: the module itself."""
+    def prepare(self, module: nn.Module) -> Callable[..., Any]:
+        """Return what is called with the inputs: the module itself."""
         return module
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one normalised image of shape (1, 3, H, W).
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the program takes, or torch failed.
+            DeviceError: an input is not what the artifact takes, or torch failed.
         """
-        if self._spec is not None:
-            expect_image(image, self._spec)
+        expect_inputs(inputs, self._inputs)
         if torch.get_num_threads() != self._threads:  # torch keeps one number for the process
             torch.set_num_threads(self._threads)
+        given = [torch.from_numpy(inputs[spec.name]) for spec in self._inputs]
         try:
             with torch.inference_mode():
-                logits: FloatArray = self._call(torch.from_numpy(image)).float().numpy()
+                results = as_sequence(self._call(*given))
+                return {
+                    spec.name: result.numpy()
+                    for spec, result in zip(self._outputs, results, strict=True)
+                }
         except REFUSALS as error:
             raise DeviceError(f"{self.runtime} failed: {reason(error)}") from error
-        return logits
 
     def placement(self) -> dict[str, int]:
         """Return how many operations torch calls; none for a module, which has no graph."""

@@ -9,18 +9,26 @@ are copied in 1.6 µs.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact, TensorSpec
 from lolvit_runtimes.flatbuffer import FlatbufferError
-from lolvit_runtimes.native import expect_image, expect_spec, opening, quiet_stderr, reason
+from lolvit_runtimes.native import (
+    Found,
+    expect_inputs,
+    expect_tensors,
+    opening,
+    quiet_stderr,
+    reason,
+)
 from lolvit_runtimes.pte import METHOD, placement_of
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.session import Array
 
 with quiet_stderr():  # its pool, once made, looks for files of phones and says which are missing
     from executorch.extension.pybindings import _C as binding
@@ -28,7 +36,10 @@ with quiet_stderr():  # its pool, once made, looks for files of phones and says 
     binding._threadpool_get_thread_count()
 
 REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
-_ELEMENT_TYPES = {0: "uint8", 1: "int8", 5: "float16", 6: "float32"}  # enum ScalarType
+_ELEMENT_TYPES = {
+    0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32",
+    7: "float64", 11: "bool",
+}  # fmt: skip  # enum ScalarType
 _open: weakref.WeakSet[ExecuTorchSession] = weakref.WeakSet()
 
 
@@ -46,7 +57,7 @@ class ExecuTorchSession:
                 session with another number of threads is open in this process.
         """
         self._path, self._threads = path, threads
-        self._spec, self._logits = artifact.input, artifact.output
+        self._inputs, self._outputs = artifact.inputs, artifact.outputs
         _set_threads(threads, path)
         with opening("ExecuTorch", path, REFUSALS):
             # The program's memory must outlive the method's.
@@ -55,28 +66,28 @@ class ExecuTorchSession:
             )
             self._method = self._program.load_method(METHOD)
             about = self._program.method_meta(METHOD)
-            sides = [about.input_tensor_meta(0), about.output_tensor_meta(0)]
-        specs: tuple[tuple[str, TensorSpec], ...] = (
-            ("input", artifact.input),
-            ("output", artifact.output),
-        )
-        for (what, spec), found in zip(specs, sides, strict=True):
-            dtype = _ELEMENT_TYPES.get(found.dtype(), f"scalar type {found.dtype()}")
-            expect_spec(path, what, spec, found.sizes(), dtype)
+            inputs = [about.input_tensor_meta(i) for i in range(about.num_inputs())]
+            outputs = [about.output_tensor_meta(i) for i in range(about.num_outputs())]
+        expect_tensors(path, "input", artifact.inputs, _described(inputs, artifact.inputs))
+        expect_tensors(path, "output", artifact.outputs, _described(outputs, artifact.outputs))
         _open.add(self)
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or ExecuTorch failed.
+            DeviceError: an input is not what the artifact takes, or ExecuTorch failed.
         """
-        expect_image(image, self._spec)
+        expect_inputs(inputs, self._inputs)
+        given = [torch.from_numpy(inputs[spec.name]) for spec in self._inputs]
         try:
-            (logits,) = self._method([torch.from_numpy(image)], clone_outputs=False)
+            results = self._method(given, clone_outputs=False)
         except REFUSALS as error:
             raise DeviceError(f"ExecuTorch failed: {reason(error)}") from error
-        return np.array(logits.numpy(), np.float32)
+        return {
+            spec.name: result.numpy().copy()
+            for spec, result in zip(self._outputs, results, strict=True)
+        }
 
     def placement(self) -> dict[str, int]:
         """Return how many operations XNNPACK takes and how many it leaves, as the file says.
@@ -97,6 +108,20 @@ class ExecuTorchSession:
         """Free the program."""
         _open.discard(self)
         del self._method, self._program
+
+
+def _described(tensors: Sequence[Any], specs: Sequence[TensorSpec]) -> list[Found]:
+    """Return name, shape and element type of each tensor. A program has no names: they are those
+    of the manifest, in its order."""
+    names = [spec.name for spec in specs] + [str(i) for i in range(len(specs), len(tensors))]
+    return [
+        (
+            name,
+            tuple(tensor.sizes()),
+            _ELEMENT_TYPES.get(tensor.dtype(), f"scalar type {tensor.dtype()}"),
+        )
+        for name, tensor in zip(names, tensors, strict=False)
+    ]
 
 
 def _set_threads(threads: int, path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NoAnswerError
 from pathlib import Path
@@ -15,19 +16,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from lolvit.errors import EXIT_BUG, DeviceError, LolvitError, UserError
-from lolvit.manifest import Artifact, Format, TensorSpec
+from lolvit.manifest import Artifact, TensorSpec
 from lolvit_runtimes.bare import CHECKED_IN_PYTHON, check, format_of
 from lolvit_runtimes.native import reason
-from lolvit_runtimes.session import FloatArray
-from lolvit_runtimes.table import RUNTIMES, require_runtime
-from lolvit_runtimes.wire import Array, Message, WireError, receive, send
+from lolvit_runtimes.table import RUNTIMES, opens, require_runtime
+from lolvit_runtimes.wire import Array, Arrays, Message, WireError, receive, send
 
 START_SECONDS = 120.0  # coremltools takes ten to import on a busy machine
 RUN_SECONDS = 60.0
 LEAST_MEMORY = 8 << 30
 
 
-def check_bare(path: Path) -> Format:
+def check_bare(path: Path) -> str:
     """Return the format of a file that has no manifest, once its structure has been checked.
 
     Only checks written in Python run in this process; native ones run in a child.
@@ -48,7 +48,7 @@ def check_bare(path: Path) -> Format:
 class IsolatedSession:
     """A `Session` whose runtime runs in a child process.
 
-    `run` costs a copy of the image and of the logits through a pipe; what the runtime itself took
+    `run` costs a copy of inputs and outputs through a pipe; what the runtime itself took
     is in `last_run_seconds`.
     """
 
@@ -63,6 +63,7 @@ class IsolatedSession:
         run_seconds: float = RUN_SECONDS,
         memory: int | None = None,
         child: Child | None = None,
+        batch: int | None = None,
     ) -> None:
         """Open an artifact in a child; without `artifact`, check the file and learn its tensors.
 
@@ -71,6 +72,7 @@ class IsolatedSession:
                 machine's memory, at least 8 GiB.
             child: a child that is there already; it forgets what it had opened before, and
                 outlives this session.
+            batch: without `artifact`, what a free first axis of its tensors becomes.
 
         Raises:
             UserError: the file is not valid, or is not of this runtime's format.
@@ -78,8 +80,8 @@ class IsolatedSession:
             DeviceError: the runtime refused the file, crashed, hung, or ran out of memory.
         """
         require_runtime(runtime)
-        format = artifact.format if artifact else format_of(path)
-        if format != RUNTIMES[runtime].format:
+        format = artifact.file_format if artifact else format_of(path)
+        if not (opens(runtime, artifact) if artifact else RUNTIMES[runtime].format == format):
             raise UserError(f"runtime '{runtime}' does not open {format}", where=str(path))
         if artifact is None and format in CHECKED_IN_PYTHON:
             check(path, format)  # here already, for it needs no child
@@ -96,6 +98,7 @@ class IsolatedSession:
             "runtime": runtime,
             "artifact": artifact.model_dump() if artifact else None,
             "threads": threads,
+            "batch": batch,
         }
         answer, _ = self._child.ask(request, start_seconds)
         self._learn(answer)
@@ -103,23 +106,27 @@ class IsolatedSession:
     def _learn(self, answer: Message) -> None:
         try:
             self.version, self._options = str(answer["version"]), dict(answer["options"])
-            self.input = TensorSpec.model_validate(answer["input"])
-            self.output = TensorSpec.model_validate(answer["output"])
+            self.inputs, self.outputs = (
+                tuple(TensorSpec.model_validate(spec) for spec in answer[what])
+                for what in ("inputs", "outputs")
+            )
         except (KeyError, TypeError, ValueError, ValidationError) as error:
             raise self._child.senseless() from error
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
             DeviceError: the runtime failed, crashed or hung; the session is then closed.
         """
-        answer, logits = self._child.ask({"do": "run"}, self._seconds, image)
+        answer, outputs = self._child.ask({"do": "run"}, self._seconds, inputs)
         seconds = answer.get("seconds")
-        if logits is None or logits.shape != self.output.shape or not isinstance(seconds, float):
+        found = {name: (array.shape, array.dtype.name) for name, array in outputs.items()}
+        stated = {spec.name: (spec.shape, spec.dtype) for spec in self.outputs}
+        if found != stated or not isinstance(seconds, float):
             raise self._child.senseless()
         self.last_run_seconds = seconds
-        return logits.astype("float32", copy=False)
+        return outputs
 
     def placement(self) -> dict[str, int]:
         """Return how many operations run where, as the runtime in the child tells.
@@ -178,8 +185,8 @@ class Child:
         self._talker.submit(self._exchange, {"do": "import", "runtime": runtime}, None)
 
     def ask(
-        self, request: Message, seconds: float, array: Array | None = None
-    ) -> tuple[Message, Array | None]:
+        self, request: Message, seconds: float, arrays: Arrays | None = None
+    ) -> tuple[Message, dict[str, Array]]:
         """Send a request and return the answer; after any failure the child is gone.
 
         Raises:
@@ -188,9 +195,9 @@ class Child:
         """
         if self._process.returncode is not None:
             raise DeviceError("its runtime's process has ended", where=str(self.path))
-        pending: Future[Any] = self._talker.submit(self._exchange, request, array)
+        pending: Future[Any] = self._talker.submit(self._exchange, request, arrays)
         try:
-            answer, result = pending.result(seconds)
+            answer, results = pending.result(seconds)
         except NoAnswerError as error:
             self.close()
             raise DeviceError(f"no answer in {seconds:g} s", where=str(self.path)) from error
@@ -203,12 +210,14 @@ class Child:
             raise
         if "error" in answer:
             raise self._told(answer)
-        return answer, result
+        return answer, results
 
-    def _exchange(self, request: Message, array: Array | None) -> tuple[Message, Array | None]:
+    def _exchange(
+        self, request: Message, arrays: Arrays | None
+    ) -> tuple[Message, dict[str, Array]]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        send(self._process.stdin, request, array)
+        send(self._process.stdin, request, arrays)
         return receive(self._process.stdout)
 
     def _told(self, answer: Message) -> LolvitError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.native import (
     discard_stderr,
-    expect_image,
-    expect_spec,
+    expect_inputs,
+    expect_tensors,
     opening,
     reason,
 )
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.session import Array
 
 # LiteRT writes a line for each accelerator that it unloads when the process ends, and offers no way
 # to ask it not to. By then nothing that a user needs is left to be written there.
@@ -51,49 +52,64 @@ class LiteRTSession:
             DeviceError: LiteRT refused it, or its tensors are not what the manifest says.
         """
         self._path, self._threads = path, threads
-        self._spec, self._logits = artifact.input, artifact.output
-        self._count, self._dtype = int(np.prod(self._logits.shape)), np.dtype(self._logits.dtype)
         with opening("LiteRT", path, REFUSALS):
             self._model = self._open(path, artifact, threads)
-            self._check_tensors()
+            order = self._check_tensors(artifact)
+            # In the order of the file's signature, which may not be the manifest's.
+            by_name = {spec.name: spec for spec in artifact.inputs}
+            self._specs = [by_name[name] for name in order["inputs"]]
+            self._reads = [
+                (
+                    spec.name,
+                    order["outputs"].index(spec.name),
+                    int(np.prod(spec.shape)),
+                    np.dtype(spec.dtype),
+                    spec.shape,
+                )
+                for spec in artifact.outputs
+            ]
             self._inputs = self._model.create_input_buffers(_SIGNATURE)
             self._outputs = self._model.create_output_buffers(_SIGNATURE)
             # LiteRT's first run in a process sets up one environment more, and says so at length.
-            self.run(np.zeros(self._spec.shape, self._spec.dtype))
+            self.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in self._specs})
 
     def _open(self, path: Path, artifact: Artifact, threads: int) -> CompiledModel:
         return CompiledModel.from_file(
             str(path), environment=shared_environment(), options=_options(threads)
         )
 
-    def _check_tensors(self) -> None:
-        key = next(iter(self._model.get_signature_list()), None)
-        if key is None:
+    def _check_tensors(self, artifact: Artifact) -> dict[str, list[str]]:
+        """Return the names of the file's signature, in the order of its buffers."""
+        signature = next(iter(self._model.get_signature_list().items()), None)
+        if signature is None:
             raise DeviceError("it has no signature to run", where=str(self._path))
-        images = self._model.get_input_tensor_details(key)
-        logits = self._model.get_output_tensor_details(key)
-        for what, spec, tensors in (
-            ("input", self._spec, images),
-            ("output", self._logits, logits),
+        key: str = signature[0]
+        names: dict[str, list[str]] = signature[1]
+        for what, specs, tensors in (
+            ("input", artifact.inputs, self._model.get_input_tensor_details(key)),
+            ("output", artifact.outputs, self._model.get_output_tensor_details(key)),
         ):
-            for tensor in list(tensors.values())[:1]:
-                expect_spec(self._path, what, spec, tensor["shape"], tensor["dtype"])
+            found = [(name, each["shape"], each["dtype"]) for name, each in tensors.items()]
+            expect_tensors(self._path, what, specs, found)
+        return names
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or LiteRT failed.
+            DeviceError: an input is not what the artifact takes, or LiteRT failed.
         """
-        expect_image(image, self._spec)
+        expect_inputs(inputs, self._specs)
         try:
-            self._inputs[0].write(image)
+            for spec, buffer in zip(self._specs, self._inputs, strict=True):
+                buffer.write(inputs[spec.name])
             self._model.run_by_index(_SIGNATURE, self._inputs, self._outputs)
-            logits = self._outputs[0].read(self._count, self._dtype)
+            return {
+                name: self._outputs[place].read(count, dtype).reshape(shape)
+                for name, place, count, dtype, shape in self._reads
+            }
         except REFUSALS as error:
             raise DeviceError(f"LiteRT failed: {reason(error)}") from error
-        result: FloatArray = logits.reshape(self._logits.shape).astype(np.float32, copy=False)
-        return result
 
     def placement(self) -> dict[str, int]:
         """Return how many operations XNNPACK took and how many it left.

@@ -7,13 +7,13 @@ import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import TensorSpec
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.session import Array
 
 LONGEST_REASON = 300
 _STDERR = 2
@@ -70,28 +70,53 @@ def reason(error: BaseException) -> str:
     return textwrap.shorten(text, LONGEST_REASON, placeholder=" ...")
 
 
-def expect_spec(path: Path, what: str, spec: TensorSpec, shape: object, dtype: str) -> None:
-    """Check that a tensor of an opened artifact is what its manifest says.
+Found = tuple[str, object, str]  # name, shape and element type as a runtime reports them
+
+
+def expect_tensors(
+    path: Path, what: str, specs: Sequence[TensorSpec], found: Sequence[Found]
+) -> None:
+    """Check that an opened artifact has the inputs or outputs (`what`) that its manifest states,
+    in the order of their names in `found`.
 
     Raises:
-        DeviceError: shape or element type differ.
+        DeviceError: one is missing, or its shape or element type differ.
     """
-    found = tuple(shape) if isinstance(shape, (list, tuple)) else shape
-    if found != spec.shape or dtype != spec.dtype:
-        raise DeviceError(
-            f"its {what} is {dtype} {found}, its manifest says {spec.dtype} {spec.shape}",
-            where=str(path),
-            remedy="export again",
+    tensors = {name: (shape, dtype) for name, shape, dtype in found}
+    for spec in specs:
+        if spec.name not in tensors:
+            raise _not_as_stated(path, f"it has no {what} '{spec.name}' but {_listed(tensors)}")
+        shape, dtype = tensors[spec.name]
+        sides = tuple(shape) if isinstance(shape, (list, tuple)) else shape
+        if sides != spec.shape or dtype != spec.dtype:
+            stated = f"its manifest says {spec.dtype} {spec.shape}"
+            raise _not_as_stated(path, f"its {what} is {dtype} {sides}, {stated}")
+    if len(found) != len(specs):
+        raise _not_as_stated(
+            path, f"it has {len(found)} {what}s, its manifest says {len(specs)}: {_listed(tensors)}"
         )
 
 
-def expect_image(image: FloatArray, spec: TensorSpec) -> None:
-    """Check an input before native code copies it.
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _not_as_stated(path: Path, what: str) -> DeviceError:
+    return DeviceError(what, where=str(path), remedy="export again")
+
+
+def expect_inputs(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> None:
+    """Check inputs before native code copies them.
 
     Raises:
-        DeviceError: its shape or element type is not the artifact's.
+        DeviceError: one is missing, or its shape or element type is not the artifact's.
     """
-    if image.shape != spec.shape or image.dtype != spec.dtype:
-        raise DeviceError(
-            f"input of {image.dtype} {image.shape}, the artifact takes {spec.dtype} {spec.shape}"
-        )
+    for spec in specs:
+        given = inputs.get(spec.name)
+        if given is None:
+            raise DeviceError(f"no input '{spec.name}': got {_listed(inputs)}")
+        if given.shape != spec.shape or given.dtype != spec.dtype:
+            raise DeviceError(
+                f"input of {given.dtype} {given.shape}, the artifact takes {spec.dtype}"
+                f" {spec.shape}"
+            )

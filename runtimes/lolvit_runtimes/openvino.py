@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.hidden import hidden
-from lolvit_runtimes.native import expect_image, expect_spec, opening, reason
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.native import Found, expect_inputs, expect_tensors, opening, reason
+from lolvit_runtimes.session import Array
 
 with hidden(("openvino_telemetry",)):
     import openvino as openvino  # also for who profiles
 
 DEVICE = "CPU"
 REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
-_ELEMENT_TYPES = {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}
+_ELEMENT_TYPES = {
+    "f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8", "f64": "float64",
+    "i16": "int16", "i32": "int32", "i64": "int64", "boolean": "bool",
+}  # fmt: skip
 # Layers of the compiled model that hold or name data and compute nothing.
 _NOT_OPERATIONS = frozenset({"Const", "Input", "Output"})
 
@@ -45,32 +50,29 @@ class OpenVinoSession:
         Raises:
             DeviceError: OpenVINO refused it, or its tensors are not what the manifest says.
         """
-        self._spec = artifact.input
+        self._inputs, self._outputs = artifact.inputs, artifact.outputs
         with opening("OpenVINO", path, REFUSALS):
             self._model = core().compile_model(str(path), DEVICE, settings(threads))
             self._request = self._model.create_infer_request()
-            image, logits = self._model.inputs[0], self._model.outputs[0]
-            found = [
-                (list(port.get_shape()), port.get_element_type().get_type_name())
-                for port in (image, logits)
-            ]
-        specs = (("input", artifact.input), ("output", artifact.output))
-        for (what, spec), (shape, kind) in zip(specs, found, strict=True):
-            expect_spec(path, what, spec, shape, _ELEMENT_TYPES.get(kind, kind))
+            found = [_described(ports) for ports in (self._model.inputs, self._model.outputs)]
+        expect_tensors(path, "input", artifact.inputs, found[0])
+        expect_tensors(path, "output", artifact.outputs, found[1])
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or OpenVINO failed.
+            DeviceError: an input is not what the artifact takes, or OpenVINO failed.
         """
-        expect_image(image, self._spec)
+        expect_inputs(inputs, self._inputs)
         try:
-            self._request.infer([image], share_inputs=True)
-            logits: FloatArray = np.array(self._request.get_output_tensor(0).data, np.float32)
+            self._request.infer(dict(inputs), share_inputs=True)
+            return {
+                spec.name: np.array(self._request.get_tensor(spec.name).data, spec.dtype)
+                for spec in self._outputs
+            }
         except REFUSALS as error:
             raise DeviceError(f"OpenVINO failed: {reason(error)}") from error
-        return logits
 
     def placement(self) -> dict[str, int]:
         """Return how many layers of the compiled model run in which element type: the plugin is the
@@ -98,6 +100,15 @@ class OpenVinoSession:
         del self._request, self._model
 
 
+def _described(ports: Iterable[Any]) -> list[Found]:
+    """Return name, shape and element type of each input or output."""
+    kinds = [port.get_element_type().get_type_name() for port in ports]
+    return [
+        (port.get_any_name(), list(port.get_shape()), _ELEMENT_TYPES.get(kind, kind))
+        for port, kind in zip(ports, kinds, strict=True)
+    ]
+
+
 @functools.cache
 def core() -> openvino.Core:
     """Return the process's one Core, which keeps the CPU plugin.
@@ -110,7 +121,7 @@ def core() -> openvino.Core:
 
 
 def settings(threads: int) -> dict[str, str | int]:
-    """Return the settings that every session gets, the twin's included."""
+    """Return the settings that every session gets, the baseline's included."""
     return {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,

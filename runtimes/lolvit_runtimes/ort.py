@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
-from lolvit_runtimes.native import expect_spec, opening, reason
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.native import expect_inputs, expect_tensors, opening, reason
+from lolvit_runtimes.session import Array
 
 PROVIDER = "CPUExecutionProvider"
 # What ONNX Runtime raises: its own types have no common base; C++ exceptions arrive as Python's.
@@ -33,6 +33,11 @@ _ELEMENT_TYPES = {
     "tensor(float16)": "float16",
     "tensor(uint8)": "uint8",
     "tensor(int8)": "int8",
+    "tensor(double)": "float64",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
 }
 
 
@@ -59,28 +64,21 @@ class OrtSession:
             self._session = onnxruntime.InferenceSession(
                 str(path), session_options(threads), providers=[PROVIDER]
             )
-            image, logits = self._session.get_inputs()[0], self._session.get_outputs()[0]
-        for what, spec, node in (
-            ("input", artifact.input, image),
-            ("output", artifact.output, logits),
-        ):
-            expect_spec(path, what, spec, node.shape, element_type(node.type))
-        self._outputs = [logits.name]
-        self._feed: dict[str, FloatArray] = {}
-        self._image = image.name
+        expect_onnx(path, self._session, artifact)
+        self._inputs, self._names = artifact.inputs, [spec.name for spec in artifact.outputs]
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: ONNX Runtime failed.
+            DeviceError: an input is not what the artifact takes, or ONNX Runtime failed.
         """
-        self._feed[self._image] = image
+        expect_inputs(inputs, self._inputs)
         try:
-            logits: FloatArray = self._session.run(self._outputs, self._feed)[0]
+            results = self._session.run(self._names, dict(inputs))
         except REFUSALS as error:
             raise DeviceError(f"ONNX Runtime failed: {reason(error)}") from error
-        return logits.astype(np.float32, copy=False)
+        return dict(zip(self._names, results, strict=True))
 
     def placement(self) -> dict[str, int]:
         """Return how many nodes the partitioner gave to each execution provider."""
@@ -105,8 +103,22 @@ class OrtSession:
         del self._session
 
 
+def expect_onnx(path: Path, session: onnxruntime.InferenceSession, artifact: Artifact) -> None:
+    """Check that a session's inputs and outputs are what the artifact's manifest says.
+
+    Raises:
+        DeviceError: they are not.
+    """
+    for what, specs, nodes in (
+        ("input", artifact.inputs, session.get_inputs()),
+        ("output", artifact.outputs, session.get_outputs()),
+    ):
+        found = [(node.name, node.shape, element_type(node.type)) for node in nodes]
+        expect_tensors(path, what, specs, found)
+
+
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return the options that every session gets, the twin's included."""
+    """Return the options that every session gets, the baseline's included."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

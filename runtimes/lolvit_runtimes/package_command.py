@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 # All of FORMATS, which is not imported for their names: it loads pydantic.
 _FORMATS = ("tflite", "onnx")
+_KOTLIN = """\
+import org.lolvit.AssetSource
+import org.lolvit.Classifier
+import org.lolvit.Photos
+
+// off the main thread; the classifier is opened once, and closed at the end
+val classifier = Classifier(AssetSource(context.assets, "{asset}"))
+val photo = Photos.decode {{ context.contentResolver.openInputStream(uri)!! }}
+val best = classifier.classify(photo).top.first()
+println("${{best.label}}: ${{best.probability}}")
+"""
 
 
 @click.command()
@@ -51,12 +62,11 @@ def package(
     Their sha256 is checked before and after. What is there of the same model and size is replaced
     in one step; another model's place is left alone.
     """
-    from lolvit_runtimes.android_assets import Wish
+    from lolvit_runtimes.android_assets import PackageOptions
     from lolvit_runtimes.android_assets import package as put
-    from lolvit_runtimes.android_words import as_document
 
     picked = tuple(choose_many("format", formats, _FORMATS)) if formats is not None else None
-    packaged = put(folder, directory, Wish(picked, precision, labels, name))
+    packaged = put(folder, directory, PackageOptions(picked, precision, labels, name))
     if as_json:
         print_json(as_document(packaged))
     else:
@@ -65,8 +75,6 @@ def package(
 
 def show(packaged: Packaged) -> None:
     """Print the files with their sizes, and how to use them."""
-    from lolvit_runtimes.android_words import gradle, kotlin, notes
-
     out = results()
     sizes = packaged.sizes()
     done = "replaced" if packaged.replaced else "written"
@@ -79,3 +87,52 @@ def show(packaged: Packaged) -> None:
     out.print(f"\n{gradle(packaged)}\n", markup=False)
     out.print("In Kotlin:\n", markup=False)
     out.print(kotlin(packaged), markup=False)
+
+
+def kotlin(packaged: Packaged) -> str:
+    """Return the Kotlin code that classifies a bitmap with what was packaged."""
+    return _KOTLIN.format(asset=packaged.asset)
+
+
+def gradle(packaged: Packaged) -> str:
+    """Return what the module's build file has to say."""
+    quoted = ", ".join(f'"{suffix}"' for suffix in packaged.uncompressed)
+    return f"android {{ androidResources {{ noCompress += listOf({quoted}) }} }}"
+
+
+def notes(packaged: Packaged) -> list[str]:
+    """Return what the user should know of the model."""
+    found = []
+    if not packaged.manifest.weights.trained:
+        found.append("weights are untrained: the app runs, its predictions mean nothing")
+    if not packaged.labelled:
+        found.append("no labels: the app names classes by number; add --labels FILE")
+    for path, oldest in packaged.oldest_runtimes.items():
+        found.append(f"{path} needs {oldest or 'a runtime that it does not state'} or newer")
+    return found
+
+
+def as_document(packaged: Packaged) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    return {
+        "folder": str(packaged.folder),
+        "asset": packaged.asset,
+        "model": packaged.manifest.model,
+        "trained": packaged.manifest.weights.trained,
+        "artifacts": [
+            {
+                "path": artifact.path,
+                "format": artifact.format,
+                "precision": artifact.precision,
+                "sha256": artifact.sha256,
+                "bytes": artifact.bytes,
+                "oldest_runtime": packaged.oldest_runtimes[artifact.path],
+            }
+            for artifact in packaged.artifacts
+        ],
+        "files": packaged.sizes(),
+        "no_compress": packaged.uncompressed,
+        "replaced": packaged.replaced,
+        "kotlin": kotlin(packaged),
+        "notes": notes(packaged),
+    }

@@ -1,4 +1,4 @@
-"""Photos into RGB, whatever they are stored as: Pillow and numpy alone."""
+"""Photos into RGB, grey levels or RGBA, whatever they are stored as: Pillow and numpy alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 from lolvit_runtimes.native import reason
 
 # Pillow opens more, but some through other programs (EPS) or as sets of images.
@@ -18,12 +19,12 @@ _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _HIGHEST = 65535
 
 
-def load_photo(source: Path | Image.Image) -> Image.Image:
-    """Return a photo as 8-bit RGB, upright as its EXIF orientation says.
+def load_photo(source: Path | Image.Image, color: Color = "RGB") -> Image.Image:
+    """Return a photo as 8-bit RGB (or in another `color`), upright as its EXIF orientation says.
 
-    Of an animation it is the first frame. Transparency is dropped and the colours under it stay,
-    as training loaders do with `Image.convert("RGB")`. Unlike them, a 16-bit grey photo is scaled
-    to 8 bits, not clipped to white.
+    Of an animation it is the first frame. For RGB and L, transparency is dropped and the colours
+    under it stay, as training loaders do with `Image.convert("RGB")`. Unlike them, a 16-bit grey
+    photo is scaled to 8 bits, not clipped to white.
 
     Raises:
         UserError: there is no such file; it is no photo, truncated, or too large to decode; it
@@ -32,14 +33,14 @@ def load_photo(source: Path | Image.Image) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # large but allowed; odd EXIF; palette transparency
         if isinstance(source, Image.Image):
-            return _decode(source, where="photo")
+            return _decode(source, "photo", color)
         if not source.is_file():  # a pipe would block, a folder or a device is no photo
             what = "not a file" if source.exists() else "no such photo"
             raise UserError(what, where=str(source), remedy="give the path of a JPEG or PNG photo")
-        return _open(source, str(source))
+        return _open(source, str(source), color)
 
 
-def load_encoded(data: bytes, where: str) -> Image.Image:
+def load_encoded(data: bytes, where: str, color: Color = "RGB") -> Image.Image:
     """As `load_photo`, from the bytes of a file that is named `where`.
 
     Raises:
@@ -47,13 +48,13 @@ def load_encoded(data: bytes, where: str) -> Image.Image:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _open(io.BytesIO(data), where)
+        return _open(io.BytesIO(data), where, color)
 
 
-def _open(source: Path | io.BytesIO, where: str) -> Image.Image:
+def _open(source: Path | io.BytesIO, where: str, color: Color) -> Image.Image:
     try:
         with Image.open(source, formats=PHOTO_FORMATS) as opened:
-            return _decode(opened, where)
+            return _decode(opened, where, color)
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -65,10 +66,10 @@ def _open(source: Path | io.BytesIO, where: str) -> Image.Image:
         raise _unreadable(error, where) from error
 
 
-def _decode(opened: Image.Image, where: str) -> Image.Image:
+def _decode(opened: Image.Image, where: str, color: Color) -> Image.Image:
     try:
         opened.load()
-        return _to_rgb(ImageOps.exif_transpose(opened), where)
+        return _converted(ImageOps.exif_transpose(opened), where, color)
     except UserError:
         raise
     except Exception as error:  # decoders raise many types at malformed pixels
@@ -79,14 +80,16 @@ def _unreadable(error: Exception, where: str) -> UserError:
     return UserError(f"cannot be decoded: {reason(error)}", where=where, remedy="save it again")
 
 
-def _to_rgb(image: Image.Image, where: str) -> Image.Image:
+def _converted(image: Image.Image, where: str, color: Color) -> Image.Image:
     if image.mode in _SIXTEEN_BIT:
-        return _scale_16_bit(np.asarray(image), where)
+        return _scale_16_bit(np.asarray(image), where).convert(color)
     if image.mode == "F":
         raise UserError(
             "its pixels are floats with no defined range", where=where, remedy="save it as 8-bit"
         )
-    return image.convert("RGB")
+    if color == "L" and image.mode != "L":  # from the colours as RGB has them, palettes included
+        image = image.convert("RGB")
+    return image.convert(color)
 
 
 def _scale_16_bit(grey: np.ndarray, where: str) -> Image.Image:
@@ -96,4 +99,4 @@ def _scale_16_bit(grey: np.ndarray, where: str) -> Image.Image:
             "its grey levels exceed 16 bits", where=where, remedy="save it as 8-bit or 16-bit"
         )
     levels = np.rint(grey.astype(np.float32) * (255 / _HIGHEST)).astype(np.uint8)
-    return Image.fromarray(levels).convert("RGB")
+    return Image.fromarray(levels)

@@ -1,115 +1,206 @@
-"""From an artifact and photos to the most likely classes: what `lolvit predict` does."""
+"""From an artifact and photos to predictions: `lolvit.load`, and what `lolvit predict` does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from PIL import Image
 
 from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import (
+    CHANNELS,
     MANIFEST_NAME,
     Artifact,
     Manifest,
-    Preprocess,
+    Preprocessing,
     TensorSpec,
+    by_signature,
     check_artifact,
     read_manifest,
 )
 from lolvit.registry import choose
+from lolvit.tasks import Prediction, Task, find_task
 from lolvit_runtimes.bare import format_of
 from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocessing import to_input, to_pixels
+from lolvit_runtimes.preprocessing import to_batches, to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
-from lolvit_runtimes.session import Session, open_session
-from lolvit_runtimes.table import RUNTIMES
+from lolvit_runtimes.session import Array, Session, open_session
+from lolvit_runtimes.table import RUNTIMES, opens
 
 DEFAULT_CROP_PCT = 0.875
+Photo = str | os.PathLike[str] | Image.Image
 
 
 @dataclass(frozen=True)
-class Wish:
+class Options:
     """What the user asked for beyond the artifact and the photos; None: not asked."""
 
     runtime: str | None = None
     precision: str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     crop_pct: float | None = None
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """One class of a photo's ranking; `label` is None where the manifest names none."""
-
-    index: int
-    label: str | None
-    score: float
+    batch: int | None = None
 
 
 @dataclass
-class Classifier:
-    """An opened artifact with its preprocessing; `manifest` is None for a bare file."""
+class Predictor:
+    """An opened artifact with its preprocessing and its task; `manifest` is None for a bare file.
+
+    Call it with a photo, a path or a PIL image, for the task's prediction. Close it, or use it as a
+    context manager, to free the runtime.
+    """
 
     path: Path
     session: Session
     input: TensorSpec
-    preprocess: Preprocess
-    manifest: Manifest | None
+    preprocessing: Preprocessing
+    task: Task
+    labels: tuple[str, ...] | None = None
+    manifest: Manifest | None = None
+    artifact: Artifact | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
-    def rank(self, photo: Path, top: int) -> list[Ranked]:
-        """Return the `top` most likely classes of a photo, the likeliest first.
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the runtime; nothing can be predicted afterwards."""
+        self.session.close()
+
+    def __call__(self, photo: Photo, **options: Any) -> Prediction:
+        """Return the prediction for one photo; `options` are the task's, such as `top=5`.
 
         Raises:
             UserError: the photo can't be read.
             DeviceError: the runtime failed, or gave numbers that are not finite.
         """
-        pixels = to_pixels(load_photo(photo), self.preprocess)
-        image: Any = to_input(pixels, self.preprocess, self.input)
-        logits = self.session.run(image)[0].astype(np.float64)  # (classes,)
-        if not np.isfinite(logits).all():
-            raise DeviceError("its logits are not finite", where=str(self.path))
-        scores = softmax(logits)
-        labels = self.manifest.labels if self.manifest else None
-        order = np.argsort(-scores, kind="stable")[:top].tolist()
-        return [Ranked(i, labels[i] if labels else None, float(scores[i])) for i in order]
+        (prediction,) = self.predict([photo], **options)
+        return prediction
+
+    def predict(self, photos: Iterable[Photo], **options: Any) -> Iterator[Prediction]:
+        """Yield the prediction for each photo, as many of them at a time as the artifact takes.
+
+        Raises:
+            UserError: a photo can't be read.
+            DeviceError: the runtime failed, or gave numbers that are not finite.
+        """
+        waiting: list[Array] = []
+        for photo in photos:
+            waiting.append(self.prepare(photo))
+            if len(waiting) == self.input.batch:
+                yield from self.predict_inputs(waiting, **options)
+                waiting = []
+        yield from self.predict_inputs(waiting, **options)
+
+    def prepare(self, photo: Photo) -> Array:
+        """Return a photo as an input of one image, (1, ...).
+
+        Raises:
+            UserError: the photo can't be read.
+        """
+        source = photo if isinstance(photo, Image.Image) else Path(photo)
+        pixels = to_pixels(load_photo(source, self.preprocessing.color), self.preprocessing)
+        return to_input(pixels, self.preprocessing, self.input)
+
+    def predict_inputs(self, images: Sequence[Array], **options: Any) -> Iterator[Prediction]:
+        """Yield the prediction for each of what `prepare` gave.
+
+        Raises:
+            DeviceError: the runtime failed, or gave numbers that are not finite.
+        """
+        for inputs, count in to_batches(images, self.input.batch):
+            outputs = self.outputs(inputs)
+            for place in range(count):
+                one = {name: array[place : place + 1] for name, array in outputs.items()}
+                try:
+                    yield self.task.predict(one, self.labels, {**self.options, **options})
+                except DeviceError as error:
+                    raise DeviceError(error.what, where=str(self.path)) from error
+
+    def outputs(self, inputs: Array) -> dict[str, Array]:
+        """Return the outputs for a whole input, by the names of the model's signature."""
+        outputs = self.session.run({self.input.name: inputs})
+        if self.manifest is None or self.artifact is None:
+            return outputs
+        return by_signature(self.manifest.signature, self.artifact, outputs)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return exp(x) / sum(exp(x)), shifted so that nothing overflows."""
-    powers = np.exp(logits - logits.max())
-    result: np.ndarray = powers / powers.sum()
-    return result
+def load(
+    path: str | os.PathLike[str],
+    *,
+    runtime: str | None = None,
+    precision: str | None = None,
+    threads: int = 1,
+    **options: Any,
+) -> Predictor:
+    """Open an export folder, an artifact in one, or a file without a manifest, to predict with.
+
+    >>> with lolvit.load("out/lolvit_x-256x256") as predictor:  # doctest: +SKIP
+    ...     predictor("photo.jpg").top[0].label
+    'espresso'
+
+    Args:
+        path: the folder or file.
+        runtime: such as "ort"; by default the first one installed that opens an artifact.
+        precision: such as "int8"; by default fp32 where there is one.
+        threads: of the runtime.
+        options: for a file without a manifest `mean`, `std`, `crop_pct` and `batch`.
+
+    Raises:
+        UserError: nothing there fits, a file is not what its manifest says or not valid, or a bare
+            file's preprocessing is not given.
+        DeviceError: the runtime refused the artifact.
+        MissingExtraError: its package is not installed.
+    """
+    return open_predictor(
+        Path(path), Options(runtime=runtime, precision=precision, **options), threads
+    )
 
 
-def open_classifier(path: Path, wish: Wish, threads: int = 1) -> Classifier:
+def open_predictor(path: Path, options: Options, threads: int = 1) -> Predictor:
     """Open an export folder, an artifact in one, or a file without a manifest.
 
     Files that a manifest vouches for are opened here, once their size and sha256 match; others, and
     those in a runtime that can't share a process, in a child process.
 
     Raises:
-        UserError: nothing there fits the wish, a file is not what its manifest says or not valid,
-            or a bare file's preprocessing is not given.
+        UserError: nothing there fits the options, a file is not what its manifest says or not
+            valid, or a bare file's preprocessing is not given.
         DeviceError: the runtime refused the artifact.
     """
     folder, manifest, artifacts = find_artifacts(path)
     if manifest is None:
-        return _open_bare(path, wish, threads)
-    if wish.mean or wish.std or wish.crop_pct:
+        return _open_bare(path, options, threads)
+    if options.mean or options.std or options.crop_pct or options.batch:
         raise UserError(
             "its manifest says how photos are preprocessed",
             where=str(path),
-            remedy="leave out --mean, --std, --crop-pct",
+            remedy="leave out --mean, --std, --crop-pct, --batch",
         )
-    runtime, artifact = pick(artifacts, wish, path)
+    task = find_task(manifest.task)
+    runtime, artifact = pick(artifacts, options, path)
     checked = check_artifact(folder, artifact)
     opened = IsolatedSession if RUNTIMES[runtime].isolated else open_session
     session = opened(runtime, checked, artifact, threads=threads)
-    return Classifier(checked, session, artifact.input, manifest.preprocess, manifest)
+    return Predictor(
+        path=checked,
+        session=session,
+        input=artifact.image,
+        preprocessing=manifest.preprocessing,
+        task=task,
+        labels=manifest.labels,
+        manifest=manifest,
+        artifact=artifact,
+    )
 
 
 def find_artifacts(path: Path) -> tuple[Path, Manifest | None, tuple[Artifact, ...]]:
@@ -122,34 +213,34 @@ def find_artifacts(path: Path) -> tuple[Path, Manifest | None, tuple[Artifact, .
     if path.is_dir() and path.suffix != ".mlpackage":
         manifest = read_manifest(path)
         return path, manifest, manifest.artifacts
-    format_of(path)
-    folder = path.parent
-    if (folder / MANIFEST_NAME).exists():
+    if path.exists() and (path.parent / MANIFEST_NAME).exists():
+        folder = path.parent
         manifest = read_manifest(folder)
         listed = tuple(a for a in manifest.artifacts if folder / a.path == path)
         if listed:
             return folder, manifest, listed
-    return folder, None, ()
+    format_of(path)
+    return path.parent, None, ()
 
 
-def pick(artifacts: tuple[Artifact, ...], wish: Wish, path: Path) -> tuple[str, Artifact]:
+def pick(artifacts: tuple[Artifact, ...], options: Options, path: Path) -> tuple[str, Artifact]:
     """Return the first ready runtime that opens one of the artifacts, and that artifact: in the
-    precision that is asked for, else fp32 before fp16.
+    precision that is asked for, else fp32 before others.
 
     Raises:
         UserError: no artifact has the precision, or no ready runtime opens any.
     """
-    fitting = [a for a in artifacts if wish.precision in (None, a.precision)]
+    fitting = [a for a in artifacts if options.precision in (None, a.precision)]
     if not fitting:
         known = ", ".join(sorted({a.precision for a in artifacts}))
         raise UserError(
-            f"has no {wish.precision} artifact", where=str(path), remedy=f"has: {known}"
+            f"has no {options.precision} artifact", where=str(path), remedy=f"has: {known}"
         )
-    for runtime in _runtimes(wish.runtime):
+    for runtime in _runtimes(options.runtime):
         for artifact in sorted(fitting, key=lambda a: a.precision != "fp32"):
-            if RUNTIMES[runtime].format == artifact.format:
+            if opens(runtime, artifact):
                 return runtime, artifact
-    raise _nothing_opens({a.format for a in fitting}, wish.runtime, path)
+    raise _nothing_opens({a.file_format for a in fitting}, options.runtime, path)
 
 
 def _runtimes(asked: str | None) -> list[str]:
@@ -170,29 +261,53 @@ def _nothing_opens(formats: set[str], asked: str | None, path: Path) -> UserErro
     )
 
 
-def _open_bare(path: Path, wish: Wish, threads: int) -> Classifier:
+def _open_bare(path: Path, options: Options, threads: int) -> Predictor:
     format = format_of(path)
-    runtimes = [r for r in _runtimes(wish.runtime) if RUNTIMES[r].format == format]
+    runtimes = [r for r in _runtimes(options.runtime) if RUNTIMES[r].format == format]
     if not runtimes:
-        raise _nothing_opens({format}, wish.runtime, path)
-    session = IsolatedSession(runtimes[0], path, threads=threads)
-    if session.input.values == "normalized" and not (wish.mean and wish.std):
+        raise _nothing_opens({format}, options.runtime, path)
+    session = IsolatedSession(runtimes[0], path, threads=threads, batch=options.batch)
+    (image,) = session.inputs
+    try:
+        preprocessing = _stated(options, image, path)
+    except BaseException:
         session.close()
+        raise
+    logits = [spec.meaning for spec in session.outputs] == ["logits"]
+    return Predictor(
+        path=path,
+        session=session,
+        input=image,
+        preprocessing=preprocessing,
+        task=find_task("classification" if logits else "tensors"),
+    )
+
+
+def _stated(options: Options, spec: TensorSpec, path: Path) -> Preprocessing:
+    """Return the preprocessing that the user states, at the artifact's own size. An artifact that
+    takes pixels normalizes them itself: mean and std are then not used.
+
+    Raises:
+        UserError: mean and std are not stated, or have not one value a channel.
+    """
+    if spec.meaning == "normalized" and not (options.mean and options.std):
         raise UserError(
             f"no {MANIFEST_NAME} lists it, so its preprocessing is not known",
             where=str(path),
             remedy="give --mean and --std, or the folder that lolvit export wrote",
         )
-    return Classifier(path, session, session.input, _stated(wish, session.input), None)
-
-
-def _stated(wish: Wish, spec: TensorSpec) -> Preprocess:
-    """Return the preprocessing that the user states, at the artifact's own size. An artifact that
-    takes pixels normalises them itself: mean and std are then not used."""
-    height, width = spec.shape[1:3] if spec.layout == "NHWC" else spec.shape[2:4]
-    return Preprocess(
-        size=(height, width),
-        crop_pct=wish.crop_pct or DEFAULT_CROP_PCT,
-        mean=wish.mean or (0, 0, 0),
-        std=wish.std or (1, 1, 1),
+    channels = spec.shape[3] if spec.layout == "NHWC" else spec.shape[1]
+    mean, std = options.mean or (0.0,) * channels, options.std or (1.0,) * channels
+    if not len(mean) == len(std) == channels:
+        raise UserError(
+            f"its input has {channels} channels, --mean {len(mean)} values and --std {len(std)}",
+            where=str(path),
+            remedy="give one value a channel",
+        )
+    return Preprocessing(
+        size=spec.image_size,
+        crop_pct=options.crop_pct or DEFAULT_CROP_PCT,
+        mean=mean,
+        std=std,
+        color=next(color for color, count in CHANNELS.items() if count == channels),
     )

@@ -1,9 +1,7 @@
-"""`lolvit predict`: the most likely classes of photos, from an artifact and its manifest alone."""
+"""`lolvit predict`: what photos show, from an artifact and its manifest alone."""
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,24 +11,26 @@ from lolvit.errors import EXIT_USER_ERROR, UserError
 from lolvit.output import console, print_json, results
 
 if TYPE_CHECKING:
-    from lolvit_runtimes.predict import Classifier, Ranked
+    from lolvit.tasks import Prediction
+    from lolvit_runtimes.predict import Predictor
+    from lolvit_runtimes.session import Array
 
-UNTRAINED = "weights are untrained: the scores mean nothing"
+UNTRAINED = "weights are untrained: the predictions mean nothing"
 
 
-class Triple(click.ParamType[tuple[float, ...]]):
-    """Three numbers for red, green and blue, such as 0.485,0.456,0.406."""
+class Channels(click.ParamType[tuple[float, ...]]):
+    """A number a channel, such as 0.485,0.456,0.406."""
 
     name = "R,G,B"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        """Return the three numbers."""
+        """Return the numbers."""
         try:
             numbers = tuple(float(part) for part in str(value).split(","))
         except ValueError:
             numbers = ()
-        if len(numbers) != 3:
-            self.fail(f"'{value}' is not three numbers such as 0.485,0.456,0.406", param, ctx)
+        if len(numbers) not in (1, 3, 4):
+            self.fail(f"'{value}' is not a number a channel, such as 0.485,0.456,0.406", param, ctx)
         return numbers
 
 
@@ -38,97 +38,105 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--runtime", help="ort, litert, coreml, ...; by default the first that can open it.")
-@click.option("--precision", help="fp32 or fp16; by default fp32 where there is one.")
+@click.option("--precision", help="fp32, fp16, int8, ...; by default fp32 where there is one.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1))
-@click.option("--mean", type=Triple(), help="For a file without a manifest; of 0 to 1.")
-@click.option("--std", type=Triple(), help="The same.")
+@click.option("--mean", type=Channels(), help="For a file without a manifest; of 0 to 1.")
+@click.option("--std", type=Channels(), help="The same.")
 @click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same; by default 0.875.")
+@click.option("--batch", type=click.IntRange(min=1), help="The same, where its first axis is free.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def predict(
-    artifact: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool, **wishes: Any
+    artifact: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool, **given: Any
 ) -> None:
-    """Classify IMAGES with ARTIFACT: an export folder, an artifact in it, or a bare file.
+    """Run ARTIFACT (an export folder, an artifact in it, or a bare file) on IMAGES.
 
-    A photo that can't be read is told, the others are classified, and the exit code is 2.
+    Prints the likeliest classes of each image, or, of a model that is no classifier, its outputs.
+    A photo that can't be read is reported, the others are processed, and the exit code is 2.
     """
-    from lolvit_runtimes.predict import Wish, open_classifier
+    from lolvit_runtimes.predict import Options, open_predictor
 
-    classifier = open_classifier(artifact, Wish(**wishes), threads)
-    with closing(classifier.session):
-        ranked, errors = _rank_all(classifier, images, top)
-    if as_json:
-        print_json(_document(classifier, ranked, errors))
-    else:
-        _show(classifier, ranked)
+    with open_predictor(artifact, Options(**given), threads) as predictor:
+        predictions, errors = _predict_all(predictor, images, top)
+        if as_json:
+            print_json(_document(predictor, predictions, errors))
+        else:
+            _show(predictor, predictions)
     if errors:
         click.get_current_context().exit(EXIT_USER_ERROR)
 
 
-Rankings = list[tuple[Path, "list[Ranked]"]]
+Predictions = list[tuple[Path, "Prediction"]]
 Errors = list[tuple[Path, UserError]]
 
 
-def _rank_all(
-    classifier: Classifier, images: tuple[Path, ...], top: int
-) -> tuple[Rankings, Errors]:
-    ranked: Rankings = []
+def _predict_all(
+    predictor: Predictor, images: tuple[Path, ...], top: int
+) -> tuple[Predictions, Errors]:
+    """Predict all images that can be read, as many at a time as the artifact takes."""
+    predictions: Predictions = []
     errors: Errors = []
+    waiting: list[tuple[Path, Array]] = []
+
+    def run() -> None:
+        found = predictor.predict_inputs([inputs for _, inputs in waiting], top=top)
+        predictions.extend(zip([image for image, _ in waiting], found, strict=True))
+        waiting.clear()
+
     for image in images:
         try:
-            ranked.append((image, classifier.rank(image, top)))
+            waiting.append((image, predictor.prepare(image)))
         except UserError as error:
             named = UserError(error.what, where=error.where or str(image), remedy=error.remedy)
             console().print(f"lolvit: {named.line()}", markup=False)
             errors.append((image, named))
-    return ranked, errors
+        if len(waiting) == predictor.input.batch:
+            run()
+    run()
+    return predictions, errors
 
 
-def _document(classifier: Classifier, ranked: Rankings, errors: Errors) -> dict[str, Any]:
-    manifest = classifier.manifest
+def _document(predictor: Predictor, predictions: Predictions, errors: Errors) -> dict[str, Any]:
+    manifest = predictor.manifest
     return {
+        "task": predictor.task.name,
         "predictions": [
-            {"image": str(image), "top": [asdict(entry) for entry in top]} for image, top in ranked
+            {"image": str(image), **prediction.as_document()} for image, prediction in predictions
         ],
         "errors": [{"image": str(image), "error": error.line()} for image, error in errors],
-        "runtime": classifier.session.runtime,
-        "artifact": str(classifier.path),
+        "runtime": predictor.session.runtime,
+        "artifact": str(predictor.path),
         "model": manifest.model if manifest else None,
         "trained": manifest.weights.trained if manifest else None,
-        "preprocess": classifier.preprocess.model_dump(mode="json"),
-        "note": _note(classifier),
+        "preprocessing": predictor.preprocessing.model_dump(mode="json"),
+        "note": _note(predictor),
     }
 
 
-def _note(classifier: Classifier) -> str | None:
-    if classifier.manifest is None:
-        used = classifier.preprocess
-        normalised = f"mean {used.mean}, std {used.std}, " * (classifier.input.values != "pixels")
+def _note(predictor: Predictor) -> str | None:
+    if predictor.manifest is None:
+        used = predictor.preprocessing
+        normalized = f"mean {used.mean}, std {used.std}, " * (predictor.input.meaning != "pixels")
         return (
-            f"no manifest: photos were preprocessed with {normalised}crop_pct {used.crop_pct} and "
+            f"no manifest: photos were preprocessed with {normalized}crop_pct {used.crop_pct} and "
             f"{used.interpolation}, as stated or by default; "
             "whether the weights are trained is not known"
         )
-    return None if classifier.manifest.weights.trained else UNTRAINED
+    return None if predictor.manifest.weights.trained else UNTRAINED
 
 
-def _show(classifier: Classifier, ranked: Rankings) -> None:
+def _show(predictor: Predictor, predictions: Predictions) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     out = results()
-    table = Table("image", "class", "label", "score")
-    for image, top in ranked:
-        for place, entry in enumerate(top):
-            table.add_row(
-                escape(str(image)) if place == 0 else "",
-                str(entry.index),
-                escape(entry.label or "-"),
-                f"{entry.score:.4f}",
-            )
-    session = classifier.session
-    out.print(f"{classifier.path} in {session.runtime} {session.version}", markup=False)
-    if ranked:
+    table = Table("image", *predictor.task.columns)
+    for image, prediction in predictions:
+        for place, row in enumerate(prediction.rows()):
+            table.add_row(escape(str(image)) if place == 0 else "", *map(escape, row))
+    session = predictor.session
+    out.print(f"{predictor.path} in {session.runtime} {session.version}", markup=False)
+    if predictions:
         out.print(table)
-    if note := _note(classifier):
+    if note := _note(predictor):
         out.print(note, style="yellow")

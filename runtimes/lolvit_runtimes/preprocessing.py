@@ -1,4 +1,4 @@
-"""Photos into inputs, as the manifest's `Preprocess` says: numpy and Pillow alone.
+"""Photos into inputs, as the manifest's `Preprocessing` says: numpy and Pillow alone.
 
 Equal to the evaluation transform that the models are trained with
 (`timm.data.create_transform(is_training=False, ...)`): tests compare the two.
@@ -7,14 +7,15 @@ Equal to the evaluation transform that the models are trained with
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess, TensorSpec
-from lolvit_runtimes.session import FloatArray
+from lolvit.manifest import Preprocessing, TensorSpec
+from lolvit_runtimes.session import Array, FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -22,27 +23,30 @@ LARGEST_RESIZED = 64_000_000  # pixels: 192 MB of RGB
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
-def to_pixels(photo: Image.Image, preprocess: Preprocess) -> Pixels:
-    """Resize an RGB photo and crop its centre: uint8 of shape (H, W, 3).
+def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """Resize a photo and crop its centre: uint8 of shape (H, W, channels).
 
     Raises:
         UserError: the photo is so elongated that it would be resized to a giant one.
     """
-    height, width = resized_size((photo.height, photo.width), preprocess)
+    height, width = resized_size((photo.height, photo.width), preprocessing)
     if height * width > LARGEST_RESIZED:
         raise UserError(
             f"a photo of {photo.width}x{photo.height} is too elongated", remedy="crop it first"
         )
-    resized = photo.resize((width, height), _FILTERS[preprocess.interpolation])
-    crop_height, crop_width = preprocess.size
+    converted = photo if photo.mode == preprocessing.color else photo.convert(preprocessing.color)
+    resized = converted.resize((width, height), _FILTERS[preprocessing.interpolation])
+    crop_height, crop_width = preprocessing.size
     top, left = _middle(height, crop_height), _middle(width, crop_width)
-    cropped = resized.crop((left, top, left + crop_width, top + crop_height))
-    return np.asarray(cropped)
+    pixels = np.asarray(resized.crop((left, top, left + crop_width, top + crop_height)))
+    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
-def resized_size(photo: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
-    """Return the height and width to resize a photo to, given its own (see `Preprocess`)."""
-    box_height, box_width = (math.floor(side / preprocess.crop_pct) for side in preprocess.size)
+def resized_size(photo: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the height and width to resize a photo to, given its own (see `Preprocessing`)."""
+    box_height, box_width = (
+        math.floor(side / preprocessing.crop_pct) for side in preprocessing.size
+    )
     height, width = photo
     if box_height == box_width:
         long = int(box_height * max(photo) / min(photo))
@@ -55,23 +59,26 @@ def _middle(extent: int, crop: int) -> int:
     return round((extent - crop) / 2)
 
 
-def normalize(pixels: Pixels, preprocess: Preprocess) -> FloatArray:
-    """Return (pixels / 255 - mean) / std: float32 of shape (1, 3, H, W) from uint8 (H, W, 3)."""
-    mean, std = (np.asarray(values, np.float32) for values in (preprocess.mean, preprocess.std))
-    scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std  # (H, W, 3)
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])  # (1, 3, H, W)
+def normalize(pixels: Pixels, preprocessing: Preprocessing) -> FloatArray:
+    """Return (pixel / 255 - mean) / std: float32 of shape (1, C, H, W) from uint8 (H, W, C)."""
+    mean, std = (
+        np.asarray(values, np.float32) for values in (preprocessing.mean, preprocessing.std)
+    )
+    scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std  # (H, W, C)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])  # (1, C, H, W)
 
 
-def to_input(pixels: Pixels, preprocess: Preprocess, spec: TensorSpec) -> npt.NDArray[np.generic]:
-    """Return the crop of `to_pixels` in the layout, values and element type of an artifact's input.
+def to_input(pixels: Pixels, preprocessing: Preprocessing, spec: TensorSpec) -> Array:
+    """Return the crop of `to_pixels` in the layout, range and element type of an artifact's image
+    input, for one image: the first axis has extent 1.
 
     Raises:
         UserError: the manifest asks for what this lolvit can't give.
     """
-    image: npt.NDArray[np.generic] = _values(pixels, preprocess, spec)  # (1, 3, H, W)
+    image = _values(pixels, preprocessing, spec)  # (1, C, H, W)
     if spec.layout == "NHWC":
-        image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))  # (1, H, W, 3)
-    if image.shape != spec.shape:
+        image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))  # (1, H, W, C)
+    if image.shape[1:] != spec.shape[1:]:
         raise UserError(
             f"input '{spec.name}' has shape {spec.shape}, preprocessing gives {image.shape}",
             remedy="export again",
@@ -79,12 +86,22 @@ def to_input(pixels: Pixels, preprocess: Preprocess, spec: TensorSpec) -> npt.ND
     return image.astype(spec.dtype, copy=False)
 
 
-def _values(pixels: Pixels, preprocess: Preprocess, spec: TensorSpec) -> npt.NDArray[np.generic]:
-    if spec.values == "pixels" and spec.dtype != "int8":
+def _values(pixels: Pixels, preprocessing: Preprocessing, spec: TensorSpec) -> Array:
+    if spec.meaning == "pixels" and spec.dtype != "int8":
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)[np.newaxis])
-    if spec.values == "normalized" and spec.dtype in ("float32", "float16"):
-        return normalize(pixels, preprocess)
+    if spec.meaning == "normalized" and spec.dtype in ("float32", "float16"):
+        return normalize(pixels, preprocessing)
     raise UserError(
-        f"input '{spec.name}' asks for {spec.values} as {spec.dtype}, which this lolvit can't give",
+        f"input '{spec.name}' asks for {spec.meaning} values as {spec.dtype}, which this lolvit"
+        " can't give",
         remedy="use the lolvit that wrote the manifest",
     )
+
+
+def to_batches(images: Sequence[Array], batch: int) -> Iterator[tuple[Array, int]]:
+    """Yield inputs of one image each (1, ...) as batches (`batch`, ...), and how many images each
+    holds; the last image fills up the last batch."""
+    for start in range(0, len(images), batch):
+        part = list(images[start : start + batch])
+        filled = part + [part[-1]] * (batch - len(part))
+        yield (np.concatenate(filled) if batch > 1 else part[0]), len(part)

@@ -136,14 +136,16 @@ def _plan(program: Table) -> Table:
 def _tensors(program: Table, side: str) -> tuple[TensorInfo, ...]:
     plan = _plan(program)
     tensors = []
-    for index in plan.get(side, ()):
+    indices = plan.get(side, ())
+    for place, index in enumerate(indices):
         value = _pick(plan.get("values", ()), index)
         if value.get("VALUE") != _TENSOR:
             raise FlatbufferError(f"its {side} are not all tensors")
         tensor = value.get("value") or {}
         number = tensor.get("scalar_type", 0)
         dtype = _ELEMENT_TYPES.get(number, f"scalar type {number}")
-        tensors.append(TensorInfo(side[:-1], dtype, tuple(tensor.get("sizes", ()))))
+        name = side[:-1] if len(indices) == 1 else f"{side[:-1]}_{place}"  # a program has no names
+        tensors.append(TensorInfo(name, dtype, tuple(tensor.get("sizes", ()))))
     return tuple(tensors)
 
 

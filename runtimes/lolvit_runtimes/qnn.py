@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
-from lolvit_runtimes.native import expect_image, expect_spec, opening, reason
-from lolvit_runtimes.ort import REFUSALS, element_type
+from lolvit_runtimes.native import expect_inputs, opening, reason
+from lolvit_runtimes.ort import REFUSALS, expect_onnx
 from lolvit_runtimes.qnn_provider import VERSION, placement_of, qnn_session
 from lolvit_runtimes.qnn_socs import DEFAULT_SOC, find_soc
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.session import Array
 
 
 class QnnSession:
@@ -33,30 +32,24 @@ class QnnSession:
                 are not what the manifest says.
         """
         self._soc = find_soc((artifact.htp and artifact.htp.soc) or DEFAULT_SOC)
-        self._spec, self._threads = artifact.input, threads
+        self._inputs, self._threads = artifact.inputs, threads
+        self._names = [spec.name for spec in artifact.outputs]
         with opening("Qualcomm's HTP emulator", path, REFUSALS):
             self._session = qnn_session(path, self._soc)
-            image, logits = self._session.get_inputs()[0], self._session.get_outputs()[0]
-        for what, spec, node in (
-            ("input", artifact.input, image),
-            ("output", artifact.output, logits),
-        ):
-            expect_spec(path, what, spec, node.shape, element_type(node.type))
-        self._names = image.name, logits.name
+        expect_onnx(path, self._session, artifact)
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or the emulator failed.
+            DeviceError: an input is not what the artifact takes, or the emulator failed.
         """
-        expect_image(image, self._spec)
-        fed, given = self._names
+        expect_inputs(inputs, self._inputs)
         try:
-            logits: FloatArray = self._session.run([given], {fed: image})[0]
+            results = self._session.run(self._names, dict(inputs))
         except REFUSALS as error:
             raise DeviceError(f"Qualcomm's HTP emulator failed: {reason(error)}") from error
-        return logits.astype(np.float32, copy=False)
+        return dict(zip(self._names, results, strict=True))
 
     def placement(self) -> dict[str, int]:
         """Return how many operations run on HTP, and how many elsewhere."""

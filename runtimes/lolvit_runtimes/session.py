@@ -6,6 +6,7 @@ A runtime is one file with a class that follows `Session`, and one entry in `tab
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +16,11 @@ import numpy.typing as npt
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact
 from lolvit.registry import choose
-from lolvit_runtimes.table import RUNTIMES, RuntimeEntry, require_runtime
+from lolvit_runtimes.table import RUNTIMES, RuntimeEntry, opens, require_runtime
 
 __all__ = [
     "RUNTIMES",
+    "Array",
     "FloatArray",
     "RuntimeEntry",
     "Session",
@@ -26,6 +28,7 @@ __all__ = [
     "require_runtime",
 ]
 
+Array = npt.NDArray[np.generic]
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -35,11 +38,12 @@ class Session(Protocol):
     runtime: str
     version: str
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs, of the shapes and element types that the artifact states, for inputs
+        of the same kind; both by the artifact's tensor names, outputs in the artifact's order.
 
         Raises:
-            DeviceError: the runtime failed.
+            DeviceError: an input is not what the artifact takes, or the runtime failed.
         """
 
     def placement(self) -> dict[str, int]:
@@ -69,7 +73,7 @@ def open_session(runtime: str, path: Path, artifact: Artifact, *, threads: int =
         DeviceError: the runtime refused the artifact.
     """
     entry = RUNTIMES[choose("runtime", runtime, RUNTIMES)]
-    if entry.format != artifact.format:
+    if not opens(runtime, artifact):
         raise UserError(
             f"runtime '{runtime}' opens {entry.format}, not {artifact.format}", where=str(path)
         )

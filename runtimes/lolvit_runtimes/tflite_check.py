@@ -27,7 +27,7 @@ LARGEST_TENSOR = 1 << 31  # bytes
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """An input or output of the main subgraph."""
+    """An input or output of what a runtime runs."""
 
     name: str
     dtype: str
@@ -36,7 +36,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Interface:
-    """What the main subgraph takes and gives."""
+    """What a runtime hands over and gets back."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
@@ -68,15 +68,28 @@ def check_tflite_bytes(data: bytes) -> Interface:
         raise FlatbufferError("the identifier TFL3 is missing")
     model = Reader(data, TABLES, UNIONS).root("Model")
     _check_model(model, len(data))
-    main = model["subgraphs"][0]
-    return Interface(_interface(main, "inputs"), _interface(main, "outputs"))
+    return Interface(_interface(model, "inputs"), _interface(model, "outputs"))
 
 
-def _interface(subgraph: Table, side: str) -> tuple[TensorInfo, ...]:
-    tensors = [subgraph["tensors"][index] for index in subgraph.get(side, ())]
+def _interface(model: Table, side: str) -> tuple[TensorInfo, ...]:
+    """Return the tensors of the first signature, by its names, which are what runtimes go by; of
+    the main subgraph, by the tensors' own names, where the file has no signature."""
+    signature = next(iter(model.get("signature_defs", ())), None)
+    if signature is None:
+        subgraph = model["subgraphs"][0]
+        named = [(None, index) for index in subgraph.get(side, ())]
+    else:
+        subgraph = model["subgraphs"][signature.get("subgraph_index", 0)]
+        entries = signature.get(side, ())
+        named = [(entry.get("name", ""), entry.get("tensor_index", 0)) for entry in entries]
+    found = [(name, subgraph["tensors"][index]) for name, index in named]
     return tuple(
-        TensorInfo(t.get("name", ""), ELEMENT_TYPES[t.get("type", 0)][0], tuple(t.get("shape", ())))
-        for t in tensors
+        TensorInfo(
+            tensor.get("name", "") if name is None else name,
+            ELEMENT_TYPES[tensor.get("type", 0)][0],
+            tuple(tensor.get("shape", ())),
+        )
+        for name, tensor in found
     )
 
 

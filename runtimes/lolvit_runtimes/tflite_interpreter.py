@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
-from lolvit_runtimes.native import expect_image, expect_spec, opening, reason
-from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.native import expect_inputs, expect_tensors, opening, reason
+from lolvit_runtimes.session import Array
 
 REFUSALS: tuple[type[Exception], ...] = (ValueError, RuntimeError, MemoryError)
 
@@ -31,39 +32,39 @@ class InterpreterSession:
         Raises:
             DeviceError: the library refused it, or its tensors are not what the manifest says.
         """
-        self._threads, self._spec = threads, artifact.input
+        self._threads, self._artifact = threads, artifact
         with opening(self.library, path, REFUSALS):
             self._interpreter = self.build(path, threads)
             self._interpreter.allocate_tensors()
-            image = self._interpreter.get_input_details()[0]
-            logits = self._interpreter.get_output_details()[0]
-        for what, spec, found in (
-            ("input", artifact.input, image),
-            ("output", artifact.output, logits),
+            if not self._interpreter.get_signature_list():
+                raise DeviceError("it has no signature to run", where=str(path))
+            self._runner = self._interpreter.get_signature_runner()
+            sides = self._runner.get_input_details(), self._runner.get_output_details()
+        for what, specs, tensors in zip(
+            ("input", "output"), (artifact.inputs, artifact.outputs), sides, strict=True
         ):
-            expect_spec(
-                path, what, spec, tuple(found["shape"].tolist()), np.dtype(found["dtype"]).name
-            )
-        self._image, self._logits = image["index"], logits["index"]
+            found = [
+                (name, tuple(each["shape"].tolist()), np.dtype(each["dtype"]).name)
+                for name, each in tensors.items()
+            ]
+            expect_tensors(path, what, specs, found)
 
     def build(self, path: Path, threads: int) -> Any:
         """Return the library's interpreter of a file."""
         raise NotImplementedError
 
-    def run(self, image: FloatArray) -> FloatArray:
-        """Return logits of shape (1, classes) for one image in the artifact's own layout.
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: the input is not what the artifact takes, or the library failed.
+            DeviceError: an input is not what the artifact takes, or the library failed.
         """
-        expect_image(image, self._spec)
+        expect_inputs(inputs, self._artifact.inputs)
         try:
-            self._interpreter.set_tensor(self._image, image)
-            self._interpreter.invoke()
-            logits: FloatArray = self._interpreter.get_tensor(self._logits)
+            results = self._runner(**inputs)
         except REFUSALS as error:
             raise DeviceError(f"{self.library} failed: {reason(error)}") from error
-        return logits.astype(np.float32, copy=False)
+        return {spec.name: results[spec.name] for spec in self._artifact.outputs}
 
     def placement(self) -> dict[str, int]:
         """Return how many operations ran in these kernels: all."""
@@ -75,4 +76,4 @@ class InterpreterSession:
 
     def close(self) -> None:
         """Free the interpreter."""
-        del self._interpreter
+        del self._runner, self._interpreter

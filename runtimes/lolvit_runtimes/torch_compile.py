@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._inductor.config as inductor
-from torch import Tensor, nn
+from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.cpp_builder import get_cpp_compiler
 
@@ -45,11 +46,11 @@ class TorchCompileSession(EagerSession):
                 f"torch cannot compile it: {reason(error)}", where=str(path)
             ) from error
 
-    def prepare(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    def prepare(self, module: nn.Module) -> Callable[..., Any]:
         """Return the compiled module, which the first call compiles."""
         # No pool of compiling processes: they would live on beside what is timed.
         inductor.compile_threads = 1
-        compiled: Callable[[Tensor], Tensor] = torch.compile(
+        compiled: Callable[..., Any] = torch.compile(
             module, backend="inductor", dynamic=False, options={"freezing": True}
         )
         return compiled

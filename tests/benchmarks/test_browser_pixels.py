@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lolvit.manifest import Preprocess, TensorSpec
+from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_benchmarks.backends.browser.exchange import nothing_to_measure
 from lolvit_benchmarks.backends.browser.server import Address, Site, serving
 from lolvit_benchmarks.backends.browser.site import Models, job_files, page_files
@@ -27,9 +27,11 @@ pytestmark = needs_chromium
 ORIENTATION = 274
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 PREPROCESSES = {
-    "square": Preprocess(size=(256, 256), crop_pct=1.0, **_IMAGENET),
-    "wide": Preprocess(size=(192, 320), crop_pct=0.9, **_IMAGENET),
-    "bilinear": Preprocess(size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET),
+    "square": Preprocessing(size=(256, 256), crop_pct=1.0, **_IMAGENET),
+    "wide": Preprocessing(size=(192, 320), crop_pct=0.9, **_IMAGENET),
+    "bilinear": Preprocessing(
+        size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET
+    ),
 }
 
 
@@ -93,7 +95,7 @@ def page(fast: Path) -> Iterator[Page]:
         yield page
 
 
-def seen_by(page: Page, name: str, preprocess: Preprocess) -> np.ndarray:
+def seen_by(page: Page, name: str, preprocessing: Preprocessing) -> np.ndarray:
     """Return the crop that the page makes: uint8 of shape (H, W, 3)."""
     number = list(PHOTOS).index(name)
     height, width, data = page.evaluate(
@@ -101,7 +103,7 @@ def seen_by(page: Page, name: str, preprocess: Preprocess) -> np.ndarray:
           const [{{ decode }}, {{ toPixels }}] =
             await Promise.all([import("./decode.js"), import("./preprocess.js")]);
           const photo = await decode(await (await fetch("photos/{number}")).blob());
-          const {{ height, width, rgb }} = toPixels(photo, {preprocess.model_dump_json()});
+          const {{ height, width, rgb }} = toPixels(photo, {preprocessing.model_dump_json()});
           let text = "";
           for (const value of rgb) text += String.fromCharCode(value);
           return [height, width, btoa(text)];
@@ -113,35 +115,35 @@ def seen_by(page: Page, name: str, preprocess: Preprocess) -> np.ndarray:
 @pytest.mark.parametrize("preprocess", PREPROCESSES)
 @pytest.mark.parametrize("name", PHOTOS)
 def test_a_photo_has_the_pixels_that_python_gives_it(
-    page: Page, name: str, preprocess: str
+    page: Page, name: str, preprocessing: str
 ) -> None:
-    expected = to_pixels(load_encoded(PHOTOS[name], name), PREPROCESSES[preprocess])
-    found = seen_by(page, name, PREPROCESSES[preprocess])
+    expected = to_pixels(load_encoded(PHOTOS[name], name), PREPROCESSES[preprocessing])
+    found = seen_by(page, name, PREPROCESSES[preprocessing])
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
 def test_resizing_itself_is_exact(page: Page) -> None:
     """Decoders may round otherwise; of the same decoded pixels, every one is Pillow's."""
-    for preprocess in PREPROCESSES.values():
-        expected = to_pixels(load_encoded(PHOTOS["noise"], "noise"), preprocess)
-        assert (seen_by(page, "noise", preprocess) == expected).all()
+    for preprocessing in PREPROCESSES.values():
+        expected = to_pixels(load_encoded(PHOTOS["noise"], "noise"), preprocessing)
+        assert (seen_by(page, "noise", preprocessing) == expected).all()
 
 
 def test_sizes_are_those_of_python_for_any_photo(page: Page) -> None:
     generator = np.random.default_rng(2)
     photos = [*generator.integers(1, 5000, (300, 2)).tolist(), [1, 5000], [5000, 1], [256, 256]]
-    for preprocess in PREPROCESSES.values():
+    for preprocessing in PREPROCESSES.values():
         found = page.evaluate(
             f"""import("./preprocess.js").then(({{ resizedSize }}) =>
-              {photos}.map((photo) => resizedSize(photo, {preprocess.model_dump_json()})))"""
+              {photos}.map((photo) => resizedSize(photo, {preprocessing.model_dump_json()})))"""
         )
-        assert found == [list(resized_size((h, w), preprocess)) for h, w in photos]
+        assert found == [list(resized_size((h, w), preprocessing)) for h, w in photos]
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str) -> None:
-    preprocess = PREPROCESSES["square"]
+    preprocessing = PREPROCESSES["square"]
     shape = (1, 3, 256, 256) if layout == "NCHW" else (1, 256, 256, 3)
     spec = TensorSpec(name="image", shape=shape, layout=layout, values="normalized")  # type: ignore[arg-type]
     pixels = np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8)
@@ -150,13 +152,13 @@ def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str) -> 
           const bytes = atob("{base64.b64encode(pixels.tobytes()).decode()}");
           const rgb = Uint8Array.from(bytes, (c) => c.charCodeAt(0));
           const values = toInput({{ height: 256, width: 256, rgb }},
-            {preprocess.model_dump_json()}, {spec.model_dump_json()});
+            {preprocessing.model_dump_json()}, {spec.model_dump_json()});
           let text = "";
           for (const value of new Uint8Array(values.buffer)) text += String.fromCharCode(value);
           return btoa(text);
         }})"""
     )
-    expected = to_input(pixels, preprocess, spec)
+    expected = to_input(pixels, preprocessing, spec)
     assert np.frombuffer(base64.b64decode(found), np.float32).tobytes() == expected.tobytes()
 
 

@@ -13,7 +13,7 @@ from lolvit.manifest import (
     Artifact,
     Manifest,
     Precision,
-    Preprocess,
+    Preprocessing,
     TensorSpec,
     Weights,
     read_manifest,
@@ -60,7 +60,7 @@ def make_folder(
             num_classes=CLASSES,
             size=(SIDE, SIDE),
             weights=Weights(sha256=sha256_of(weights), trained=trained, source="random"),
-            preprocess=Preprocess(
+            preprocessing=Preprocessing(
                 size=(SIDE, SIDE), crop_pct=0.9, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
             ),
             artifacts=(artifact,),

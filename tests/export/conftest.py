@@ -7,22 +7,21 @@ from pathlib import Path
 import pytest
 
 from lolvit.manifest import Manifest, read_manifest
-from lolvit_export.pipeline import ExportRequest, export_model
 from lolvit_export.quantization.images import Images
 from tests.export import small_net
+from tests.export.requests import export, request
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     """LOLViT-XX at 64x96, untrained, in every format and precision."""
-    request = ExportRequest(
-        model="lolvit_xx",
-        formats=("onnx", "tflite", "coreml"),
+    asked = request(
+        tmp_path_factory.mktemp("exported"),
+        targets=("onnx", "tflite", "coreml"),
         precisions=("fp32", "fp16"),
         size=(64, 96),
-        out=tmp_path_factory.mktemp("exported"),
     )
-    folder, manifest = export_model(request, lambda _step: None)
+    folder, manifest = export(asked)
     assert read_manifest(folder) == manifest
     return folder, manifest
 

@@ -11,7 +11,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from lolvit.manifest import PassRecord
+from lolvit.manifest import RewriteRecord
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import Rewrite, apply
 
@@ -64,7 +64,7 @@ def relative_error(result: Tensor, expected: Tensor) -> float:
 
 def rewritten(
     rewrite: Rewrite, model: nn.Module, size: Size = (8, 8), in_chans: int = 3
-) -> tuple[GraphModule, PassRecord]:
+) -> tuple[GraphModule, RewriteRecord]:
     """Return the graph after one rewrite, proven equal to the one before, which is untouched."""
     before = capture(model, size, in_chans)
     code, state = before.code, {k: v.clone() for k, v in before.state_dict().items()}

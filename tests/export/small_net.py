@@ -12,19 +12,26 @@ import torch
 from torch import Tensor, nn
 
 from lolvit.files import sha256_of, size_of
-from lolvit.manifest import Artifact, Preprocess
+from lolvit.manifest import Artifact, Preprocessing, Signature, TensorSpec
 from lolvit_data.dataset import even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.capture import capture
+from lolvit_export.lowering.request import LoweringRequest
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
-from lolvit_export.targets.lowering import LoweringRequest, find_lowering
+from lolvit_export.targets import find_lowering
 from lolvit_runtimes.preprocessing import Pixels, normalize, to_input, to_pixels
 from lolvit_runtimes.session import open_session
 
 SIDE = 32
-PREPROCESS = Preprocess(
+PREPROCESS = Preprocessing(
     size=(SIDE, SIDE), crop_pct=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+SIGNATURE = Signature(
+    inputs=(
+        TensorSpec(name="image", shape=(1, 3, SIDE, SIDE), layout="NCHW", meaning="normalized"),
+    ),
+    outputs=(TensorSpec(name="logits", shape=(1, 10), layout="NC", meaning="logits"),),
 )
 FORMATS = {
     "onnx": "model-fp32.onnx",
@@ -95,17 +102,17 @@ def trained() -> SmallNet:
 
 def lower(model: nn.Module, format: str, folder: Path) -> Artifact:
     """Write the network's fp32 artifact of a format into `folder`."""
-    request = LoweringRequest(folder, ("fp32",), PREPROCESS)
+    request = LoweringRequest(folder, format, ("fp32",), SIGNATURE, PREPROCESS)
     (lowered,) = find_lowering(format)(capture(model, (SIDE, SIDE)), request)
     assert lowered.path.name == FORMATS[format]
     return Artifact(
         path=lowered.path.name,
-        format=format,  # type: ignore[arg-type]
+        format=format,
         precision="fp32",
         sha256=sha256_of(lowered.path),
         bytes=size_of(lowered.path),
-        input=lowered.input,
-        output=lowered.output,
+        inputs=lowered.inputs,
+        outputs=lowered.outputs,
     )
 
 
@@ -137,10 +144,9 @@ def logits(
 ) -> list[np.ndarray]:
     """Run an artifact on each crop."""
     with closing(open_session(runtime, path, artifact)) as session:
-        return [
-            session.run(to_input(crop, PREPROCESS, artifact.input))  # type: ignore[arg-type]
-            for crop in crops
-        ]
+        inputs = [to_input(crop, PREPROCESS, artifact.image) for crop in crops]
+        name, output = artifact.image.name, artifact.outputs[0].name
+        return [session.run({name: image})[output] for image in inputs]
 
 
 def snr_db(reference: Sequence[np.ndarray], output: Sequence[np.ndarray]) -> float:

@@ -16,12 +16,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from lolvit.cli import main
+from lolvit_export.command import export
 from lolvit_export.rewrites.decompose_layer_norm import DecomposeLayerNorm
 from lolvit_export.rewrites.decompose_sdpa import DecomposeSdpa
 from lolvit_export.rewrites.matmul_to_bmm import MatmulToBmm
 from lolvit_export.rewrites.mean_to_keepdim import MeanToKeepdim
 from lolvit_export.rewrites.sum_to_matmul import SumToMatmul
-from lolvit_export.targets.lowering import LOWERINGS
+from lolvit_export.targets import target_names
 from tests.export.rewriting import Model, operations, refusals, rewritten, some_shapes
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -128,10 +129,9 @@ def test_a_pool_to_more_than_one_value_is_left() -> None:
     assert refusals(MeanToKeepdim(), model) == ["it is not averaged to one value"]
 
 
-def test_the_command_knows_every_format() -> None:
-    from lolvit_export.command import FORMATS
-
-    assert set(FORMATS) == set(LOWERINGS)
+def test_the_command_offers_every_target() -> None:
+    (to,) = [option for option in export.params if option.name == "targets"]
+    assert all(name in to.help for name in target_names())
 
 
 @pytest.mark.parametrize("format", ["executorch", "torch"])

@@ -14,15 +14,24 @@ import torch
 from torch import nn
 
 from lolvit.errors import DeviceError, UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing, Signature, TensorSpec
 from lolvit_export.capture import capture
+from lolvit_export.lowering.lowerers import Lowerers, LoweringChild, packed
+from lolvit_export.lowering.request import LoweringRequest
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
-from lolvit_export.targets.lowerers import Lowerers, LoweringChild, packed
-from lolvit_export.targets.lowering import LoweringRequest
 from lolvit_runtimes.bare import describe
 from lolvit_runtimes.session import open_session
+from tests.sessions import run_image
 
-PREPROCESS = Preprocess(size=(32, 48), crop_pct=0.9, mean=(0.5,) * 3, std=(0.5,) * 3)
+PREPROCESS = Preprocessing(size=(32, 48), crop_pct=0.9, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+def asked(folder: Path) -> LoweringRequest:
+    """Return the request for the fp32 ONNX artifact of the graph."""
+    image = TensorSpec(name="image", shape=(1, 3, 32, 48), layout="NCHW", meaning="normalized")
+    logits = TensorSpec(name="logits", shape=(1, 5), layout="NC", meaning="logits")
+    signature = Signature(inputs=(image,), outputs=(logits,))
+    return LoweringRequest(folder, "onnx", ("fp32",), signature, PREPROCESS)
 
 
 @pytest.fixture
@@ -60,14 +69,14 @@ def test_the_slowest_of_several_runs_beside_the_others(
 def test_a_child_writes_what_this_process_would(
     child: LoweringChild, graph: torch.fx.GraphModule, tmp_path: Path
 ) -> None:
-    (lowered,) = child.lower(packed(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS)))
+    (lowered,) = child.lower(packed(graph, asked(tmp_path)))
     assert lowered.path == tmp_path / "model-fp32.onnx"
-    assert lowered.input.shape == (1, 3, 32, 48)
-    assert lowered.output.shape == (1, 5)
+    assert lowered.inputs[0].shape == (1, 3, 32, 48)
+    assert lowered.outputs[0].shape == (1, 5)
     image = np.random.default_rng(0).standard_normal((1, 3, 32, 48)).astype(np.float32)
     session = open_session("ort", lowered.path, describe(lowered.path, "onnx"))
     expected = graph(torch.from_numpy(image)).detach().numpy()
-    np.testing.assert_allclose(session.run(image), expected, atol=1e-6)
+    np.testing.assert_allclose(run_image(session, image), expected, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -79,7 +88,7 @@ def test_a_converter_that_fails_is_a_bug_with_its_traceback(
         eigenvalues = graph.graph.call_function(torch.ops.aten.linalg_eigvals.default, (image,))
     image.replace_all_uses_with(eigenvalues, lambda user: user is not eigenvalues)
     with pytest.raises(RuntimeError, match="lowering to onnx failed:\nTraceback"):
-        child.lower(packed(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS)))
+        child.lower(packed(graph, asked(tmp_path)))
 
 
 @pytest.mark.slow
@@ -88,7 +97,7 @@ def test_a_folder_that_cannot_be_written_is_the_users_to_mend(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
-        child.lower(packed(graph, LoweringRequest(tmp_path / "file", ("fp32",), PREPROCESS)))
+        child.lower(packed(graph, asked(tmp_path / "file")))
 
 
 def test_a_killed_child_is_told_in_one_line(
@@ -96,7 +105,7 @@ def test_a_killed_child_is_told_in_one_line(
 ) -> None:
     child._process.kill()
     with pytest.raises(DeviceError, match="lowering to onnx was killed") as caught:
-        child.lower(packed(graph, LoweringRequest(tmp_path, ("fp32",), PREPROCESS)))
+        child.lower(packed(graph, asked(tmp_path)))
     assert "free memory" in caught.value.line()
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from lolvit.manifest import PassRecord
+from lolvit.manifest import RewriteRecord
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import STATIC_REWRITE, Refusal, Rewrite, apply, apply_all
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
@@ -42,7 +42,7 @@ def three_relus() -> GraphModule:
 
 def test_the_report_tells_where_it_fired_and_why_not_elsewhere() -> None:
     _, record = apply(HalveRelu(), three_relus())
-    assert record == PassRecord(
+    assert record == RewriteRecord(
         name="halve_relu",
         fired=2,
         sites=("relu", "relu_2"),
@@ -65,7 +65,7 @@ def test_a_rewrite_that_fires_nowhere_gives_an_equal_copy() -> None:
     graph = capture(Model(lambda m, x: x + 1), (4, 4))
     result, record = apply(HalveRelu(), graph)
     assert result is not graph and result.code == graph.code
-    assert record == PassRecord(name="halve_relu", fired=0)
+    assert record == RewriteRecord(name="halve_relu", fired=0)
 
 
 def test_shapes_and_weights_are_settled_after_a_rewrite() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lolvit.manifest import PassRecord
+from lolvit.manifest import RewriteRecord
 from lolvit.models import create_model
 from lolvit.models.attention import FastWindowAttention
 from lolvit.reparam import reparameterize
@@ -38,7 +38,7 @@ def trained(name: str) -> nn.Module:
 
 def rewrite_whole(
     model: nn.Module, size: Size, prepare: Callable[[nn.Module], nn.Module] = reparameterize
-) -> tuple[list[str], dict[str, PassRecord], list[str]]:
+) -> tuple[list[str], dict[str, RewriteRecord], list[str]]:
     """Return what the rewritten graph violates, the reports, and its operations; it must give
     what the model gives, and so must the captured graph, which is untouched."""
     graph = capture(prepare(model), size)

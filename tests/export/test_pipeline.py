@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -21,28 +20,26 @@ from lolvit.manifest import Manifest, check_artifact, read_manifest
 from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit_export import pipeline
-from lolvit_export.pipeline import ExportRequest, export_model
-from lolvit_export.verification.verification import verifiers as verification
+from lolvit_export.targets import find_target
+from lolvit_export.verification.reference import Evidence
+from tests.export.requests import export, request
 from tests.lived_in import lived_in
 
 Exported = tuple[Path, Manifest]
 
 
-def silent(_step: str) -> None:
-    """Take progress and say nothing."""
-
-
-def onnx_request(out: Path, **changes: object) -> ExportRequest:
-    request = ExportRequest(
-        model="lolvit_xx", formats=("onnx",), precisions=("fp32",), size=(64, 64), out=out
-    )
-    return dataclasses.replace(request, **changes)  # type: ignore[arg-type]
+def demand(monkeypatch: pytest.MonkeyPatch, snr_db: float, precision: str = "fp32") -> None:
+    """Raise a threshold of ONNX artifacts beyond what eager's own noise allows."""
+    target = find_target("onnx")
+    changed = replace(target.precisions[precision], snr_db=snr_db)
+    monkeypatch.setitem(target.precisions, precision, changed)  # type: ignore[arg-type]
+    monkeypatch.setattr(Evidence, "noise_db", lambda self, precision, output: 300.0)
 
 
 @pytest.fixture(scope="module")
 def onnx_export(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """One export by `onnx_request`, for tests that need one to have been made before: copy it."""
-    return export_model(onnx_request(tmp_path_factory.mktemp("onnx")), silent)
+    """One export by `request`, for tests that need one to have been made before: copy it."""
+    return export(request(tmp_path_factory.mktemp("onnx")))
 
 
 @pytest.fixture
@@ -94,7 +91,7 @@ def test_onnx_takes_an_image_of_fixed_shape(exported: Exported) -> None:
 
 
 def test_rewrites_report_where_they_fired(exported: Exported) -> None:
-    fired = {record.name: record.fired for record in exported[1].passes}
+    fired = {record.name: record.applied for record in exported[1].rewrites}
     assert (
         fired["split_qkv_projection"] == fired["transpose_relu_attention"] == 4
     )  # an attention block each
@@ -109,34 +106,33 @@ def test_checkpoint_is_exported_with_its_classes_and_labels(tmp_path: Path) -> N
     model = lived_in(create_model("lolvit_xx", num_classes=3))
     weights = tmp_path / "trained.safetensors"
     save_checkpoint(model, weights, {"model": "lolvit_xx", "labels": ["a", "b", "c"]})
-    _, manifest = export_model(onnx_request(tmp_path / "out", weights=weights), silent)
+    _, manifest = export(request(tmp_path / "out", weights=weights))
     assert manifest.weights.trained
-    assert (manifest.num_classes, manifest.labels) == (3, ("a", "b", "c"))
+    assert (manifest.signature.outputs[0].shape[1], manifest.labels) == (3, ("a", "b", "c"))
 
 
 def test_a_checkpoint_is_exported_at_the_size_that_it_was_trained_for(tmp_path: Path) -> None:
     weights = tmp_path / "trained.safetensors"
-    preprocess = {"size": [96, 64], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3}
+    preprocessing = {"size": [96, 64], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3}
     model = lived_in(create_model("lolvit_xx", num_classes=3))
-    save_checkpoint(model, weights, {"model": "lolvit_xx", "preprocess": preprocess})
-    request = replace(onnx_request(tmp_path / "out", weights=weights), size=None)
-    folder, manifest = export_model(request, silent)
-    assert folder.name == "lolvit_xx-96x64" and manifest.preprocess.crop_pct == 1.0
+    save_checkpoint(model, weights, {"model": "lolvit_xx", "preprocess": preprocessing})
+    folder, manifest = export(request(tmp_path / "out", weights=weights, size=None))
+    assert folder.name == "lolvit_xx-96x64" and manifest.preprocessing.crop_pct == 1.0
 
 
 def test_a_checkpoint_with_a_wrong_preprocessing_is_one_line(tmp_path: Path) -> None:
     weights = tmp_path / "trained.safetensors"
     config = {"model": "lolvit_xx", "preprocess": {"size": "large"}}
     save_checkpoint(create_model("lolvit_xx", num_classes=3), weights, config)
-    with pytest.raises(UserError, match=r"field 'preprocess\.size' of its configuration"):
-        export_model(onnx_request(tmp_path / "out", weights=weights), silent)
+    with pytest.raises(UserError, match=r"field 'preprocessing\.size' of its configuration"):
+        export(request(tmp_path / "out", weights=weights))
 
 
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     weights = tmp_path / "other.safetensors"
     save_checkpoint(create_model("lolvit_x", num_classes=3), weights, {"model": "lolvit_x"})
     with pytest.raises(UserError, match="checkpoint of lolvit_x"):
-        export_model(onnx_request(tmp_path / "out", weights=weights), silent)
+        export(request(tmp_path / "out", weights=weights))
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -144,13 +140,13 @@ def test_labels_must_be_as_many_as_classes(tmp_path: Path) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text("one\ntwo\n")
     with pytest.raises(UserError, match="has 2 labels, the model 5 classes"):
-        export_model(onnx_request(tmp_path / "out", num_classes=5, labels=labels), silent)
+        export(request(tmp_path / "out", num_classes=5, labels=labels))
 
 
 def test_naive_export_is_verified_too(tmp_path: Path) -> None:
-    _, manifest = export_model(onnx_request(tmp_path, rewrites=False), silent)
-    assert manifest.passes == ()
-    assert not manifest.rewrites
+    _, manifest = export(request(tmp_path, rewrites=False))
+    assert manifest.rewrites == ()
+    assert not manifest.rewritten
     assert not manifest.failed_gates()
 
 
@@ -158,9 +154,9 @@ def test_failed_gate_leaves_the_previous_export(
     previous: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, before = previous
-    monkeypatch.setitem(verification.SNR_FLOOR, ("ort", "fp32"), 299.0)
-    with pytest.raises(GateFailedError, match=r"ort\.snr_db .* < 299"):
-        export_model(onnx_request(tmp_path), silent)
+    demand(monkeypatch, 299.0)
+    with pytest.raises(GateFailedError, match=r"ort\.snr_db .* < 294"):
+        export(request(tmp_path))
     assert read_manifest(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
@@ -168,9 +164,9 @@ def test_failed_gate_leaves_the_previous_export(
 def test_failed_gate_leaves_nothing_where_nothing_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(verification.SNR_FLOOR, ("ort", "fp32"), 299.0)
+    demand(monkeypatch, 299.0)
     with pytest.raises(GateFailedError):
-        export_model(onnx_request(tmp_path), silent)
+        export(request(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -180,7 +176,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(pipeline, "write_manifest", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        export_model(onnx_request(tmp_path), silent)
+        export(request(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -189,13 +185,13 @@ def test_folder_that_is_no_export_is_left_alone(tmp_path: Path) -> None:
     mine.parent.mkdir()
     mine.write_text("years of work")
     with pytest.raises(UserError, match="is no export"):
-        export_model(onnx_request(tmp_path), silent)
+        export(request(tmp_path))
     assert mine.read_text() == "years of work"
 
 
 def test_size_that_the_model_cannot_take_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        export_model(onnx_request(tmp_path, model="timm/vit_tiny_patch16_224"), silent)
+        export(request(tmp_path, model="timm/vit_tiny_patch16_224"))
     assert "\n" not in caught.value.line()
 
 
@@ -216,32 +212,32 @@ def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(
         os.kill(process.pid, signal.SIGKILL)
     assert read_manifest(folder) == before
     assert any(path.name.startswith(".") for path in tmp_path.iterdir()), "killed too late"
-    export_model(onnx_request(tmp_path), silent)
+    export(request(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 @pytest.mark.slow
 def test_model_with_a_deviation_for_each_channel_keeps_it_in_core_ml(tmp_path: Path) -> None:
-    request = onnx_request(
-        tmp_path, model="timm/mobilenetv4_conv_small", formats=("coreml",), precisions=("fp32",)
+    asked = request(
+        tmp_path, model="timm/mobilenetv4_conv_small", targets=("coreml",), precisions=("fp32",)
     )
-    _, manifest = export_model(request, silent)
-    assert len(set(manifest.preprocess.std)) == 3
+    _, manifest = export(asked)
+    assert len(set(manifest.preprocessing.std)) == 3
     assert not manifest.failed_gates()
 
 
 @pytest.mark.slow
 def test_mobilevit_goes_through_the_same_pipeline(tmp_path: Path) -> None:
-    request = onnx_request(
+    asked = request(
         tmp_path,
         model="mobilevit_xxs",
-        formats=("onnx", "tflite", "coreml"),
+        targets=("onnx", "tflite", "coreml"),
         precisions=("fp32", "fp16"),
         size=(192, 192),
     )
-    _, manifest = export_model(request, silent)
+    _, manifest = export(asked)
     assert not manifest.failed_gates()
-    assert {r.name for r in manifest.passes if r.fired} >= {
+    assert {r.name for r in manifest.rewrites if r.applied} >= {
         "fold_batch_norm",
         "split_qkv_projection",
     }
@@ -258,8 +254,8 @@ def test_export_command_prints_one_document_and_fills_an_app(
     document = json.loads(capfd.readouterr().out)
     (artifact,) = document["artifacts"]
     assert set(artifact) >= {"path", "format", "precision", "sha256", "bytes", "gates"}
-    assert set(artifact["gates"][0]) == {"name", "value", "floor", "passed"}
-    assert set(document["passes"][0]) >= {"name", "fired", "skipped"}
+    assert set(artifact["gates"][0]) == {"name", "value", "threshold", "passed"}
+    assert set(document["rewrites"][0]) >= {"name", "applied", "match_failures"}
     in_app = app / document["android"]["asset"]
     assert read_manifest(in_app) == read_manifest(Path(document["folder"]))
     check_artifact(in_app, read_manifest(in_app).artifacts[0])

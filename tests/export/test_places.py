@@ -14,11 +14,11 @@ from torch.fx import GraphModule
 from lolvit.models import create_model
 from lolvit.reparam import reparameterize
 from lolvit_export.capture import MODEL_PATH, capture, recapture
+from lolvit_export.lowering.onnx import to_onnx
+from lolvit_export.lowering.onnx_names import name_added, path_in
 from lolvit_export.places import path_of
 from lolvit_export.quiet import quiet
 from lolvit_export.rewrites import STATIC_REWRITE, apply, apply_all
-from lolvit_export.targets.onnx import to_onnx
-from lolvit_export.targets.onnx_names import name_added, path_in
 from tests.export.other_formulation import OtherLolvit
 
 MODELS = ("lolvit_x", "timm/mobilevit_xs")
@@ -92,7 +92,7 @@ def test_a_folded_norm_is_placed_in_its_convolution_and_the_models_own_calls_in_
 def file(rewritten: GraphModule) -> onnx.ModelProto:
     """A model lowered to ONNX."""
     with quiet():
-        return to_onnx(rewritten)
+        return to_onnx(rewritten, ["logits"])
 
 
 def test_nodes_and_what_they_give_are_named_by_module(file: onnx.ModelProto) -> None:

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.qnn_forms import PixelGrid, with_pixels, with_reciprocals
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
@@ -22,8 +22,10 @@ BY_CHANNEL = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
-def preprocess(values: tuple[tuple[float, float, float], tuple[float, float, float]]) -> Preprocess:
-    return Preprocess(size=SIZE, crop_pct=1, mean=values[0], std=values[1])
+def preprocessing(
+    values: tuple[tuple[float, float, float], tuple[float, float, float]],
+) -> Preprocessing:
+    return Preprocessing(size=SIZE, crop_pct=1, mean=values[0], std=values[1])
 
 
 def convolution(pad: int = 0, *, bias: bool = True) -> onnx.ModelProto:
@@ -61,9 +63,9 @@ def test_pixels_give_what_normalized_values_give(
     values: tuple[tuple[float, float, float], tuple[float, float, float]], pad: int, bias: bool
 ) -> None:
     model = convolution(pad, bias=bias)
-    changed, pixels = with_pixels(model, preprocess(values))
+    changed, pixels = with_pixels(model, preprocessing(values))
     assert pixels is not None
-    expected = run(model, normalize(PIXELS, preprocess(values)))
+    expected = run(model, normalize(PIXELS, preprocessing(values)))
     assert np.abs(run(changed, pixels.values(PIXELS)) - expected).max() < 1e-4
 
 
@@ -72,21 +74,21 @@ def test_padding_keeps_the_image_normalized_where_its_zero_is_no_pixel(
     values: tuple[tuple[float, float, float], tuple[float, float, float]],
 ) -> None:
     model = convolution(pad=1)
-    changed, pixels = with_pixels(model, preprocess(values))
+    changed, pixels = with_pixels(model, preprocessing(values))
     assert pixels is None and changed is model
 
 
 def test_an_image_that_no_convolution_reads_stays_normalized() -> None:
     relu = helper.make_node("Relu", ["image"], ["logits"], "relu")
-    _, pixels = with_pixels(model_of([relu], [], (1, 3, *SIZE)), preprocess(NONE))
+    _, pixels = with_pixels(model_of([relu], [], (1, 3, *SIZE)), preprocessing(NONE))
     assert pixels is None
 
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_quantized_model_takes_pixels_with_the_channels_last(bits: int) -> None:
     model = convolution()
-    changed, pixels = with_pixels(model, preprocess(UNIFORM))
-    expected = run(model, normalize(PIXELS, preprocess(UNIFORM)))
+    changed, pixels = with_pixels(model, preprocessing(UNIFORM))
+    expected = run(model, normalize(PIXELS, preprocessing(UNIFORM)))
     graph = Graph(changed)
     most = float(np.abs(expected).max())
     ranges = dict.fromkeys(quantized_tensors(graph), (-most, most))

@@ -16,20 +16,17 @@ from lolvit.errors import GateFailedError, UserError
 from lolvit.manifest import Artifact, Manifest, Quantization, read_manifest
 from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
-from lolvit.models.factory import preprocess_of
+from lolvit.models.factory import preprocessing_of
 from lolvit_data.table import open_dataset
-from lolvit_export.pipeline import ExportRequest, export_model
+from lolvit_export.pipeline import ExportRequest
 from lolvit_export.quantization.plan import read_plan, write_plan
 from lolvit_export.quantization.recommend import recommended, slower_than_float
 from lolvit_runtimes.preprocessing import normalize, to_pixels
+from tests.export.requests import export, request
 from tests.export.test_quantize_search import ARTIFACT
 
 SIZE = (32, 32)
 Export = Callable[..., tuple[Path, Manifest]]
-
-
-def quiet(_step: str) -> None:
-    """Take progress and say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +35,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     dataset = open_dataset("digits", "train")
     model = create_model("lolvit_xx", num_classes=len(dataset.classes))
-    preprocess = preprocess_of(model, SIZE).model_copy(update={"crop_pct": 1.0})
-    crops = [to_pixels(dataset.image(i), preprocess) for i in range(len(dataset.labels))]
-    images = torch.from_numpy(np.concatenate([normalize(crop, preprocess) for crop in crops]))
+    preprocessing = preprocessing_of(model, SIZE).model_copy(update={"crop_pct": 1.0})
+    crops = [to_pixels(dataset.image(i), preprocessing) for i in range(len(dataset.labels))]
+    images = torch.from_numpy(np.concatenate([normalize(crop, preprocessing) for crop in crops]))
     labels = torch.tensor(dataset.labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(2):
@@ -56,27 +53,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trained": True,
         "data": "digits",
         "labels": list(dataset.classes),
-        "preprocess": preprocess.model_dump(),
+        "preprocess": preprocessing.model_dump(),
     }
     save_checkpoint(model.eval(), path, config)
     return path
 
 
-def request(checkpoint: Path | None, out: Path, **changes: object) -> ExportRequest:
-    given: dict[str, object] = {
-        "model": "lolvit_xx",
-        "formats": ("onnx",),
-        "precisions": ("int8",),
-        "size": SIZE,
-        "out": out,
-        "weights": checkpoint,
-    }
-    return ExportRequest(**given | changes)  # type: ignore[arg-type]
+def asked(checkpoint: Path | None, out: Path, **changes: object) -> ExportRequest:
+    given = {"precisions": ("int8",), "size": SIZE, "weights": checkpoint} | changes
+    return request(out, **given)
 
 
 @pytest.fixture(scope="module")
 def searched(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
-    return export_model(request(checkpoint, tmp_path_factory.mktemp("searched")), quiet)
+    return export(asked(checkpoint, tmp_path_factory.mktemp("searched")))
 
 
 @pytest.mark.slow
@@ -86,9 +76,11 @@ def test_a_trained_model_passes_and_is_small(searched: tuple[Path, Manifest]) ->
     (artifact,) = manifest.artifacts
     assert {gate.name for gate in artifact.gates} == {"ort.snr_db", "ort.top1", "ort.top1_change"}
     assert all(gate.passed for gate in artifact.gates)
-    assert artifact.measured["size_fp32"] < 0.4
-    assert artifact.measured["ort.times_fp32"] > 0
-    assert artifact.quantization == Quantization(plan="model-int8.onnx.plan.json", images="digits")
+    assert artifact.measurements["size_fp32"] < 0.4
+    assert artifact.measurements["ort.speedup_vs_fp32"] > 0
+    assert artifact.quantization == Quantization(
+        plan="model-int8.onnx.plan.json", calibration="digits"
+    )
 
 
 @pytest.mark.slow
@@ -129,8 +121,8 @@ def test_an_edited_plan_is_followed_without_a_search(
     )
     write_plan(tmp_path / "edited.json", edited)
     said: list[str] = []
-    folder, _ = export_model(
-        request(checkpoint, tmp_path / "out", plans=(tmp_path / "edited.json",)), said.append
+    folder, _ = export(
+        asked(checkpoint, tmp_path / "out", plans=(tmp_path / "edited.json",)), said.append
     )
     assert read_plan(folder / "model-int8.onnx.plan.json") == edited
     assert not any("sensitivity" in line for line in said)
@@ -152,7 +144,7 @@ def test_untrained_weights_fail_their_gates_and_leave_nothing(
     write_plan(tmp_path / "p.json", plan.model_copy(update={"method": "entropy"}))
     plans = (tmp_path / "p.json",)
     with pytest.raises(GateFailedError, match=r"random weights .* --for-timing"):
-        export_model(request(None, tmp_path / "out", size=(64, 64), plans=plans), quiet)
+        export(asked(None, tmp_path / "out", size=(64, 64), plans=plans))
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -169,10 +161,10 @@ def test_a_plan_for_what_is_not_exported_is_refused(tmp_path: Path) -> None:
         )
     )
     with pytest.raises(UserError, match="plan for tflite in int8, which is not exported"):
-        export_model(request(None, tmp_path / "out", plans=(tmp_path / "p.json",)), quiet)
+        export(asked(None, tmp_path / "out", plans=(tmp_path / "p.json",)))
     twice = (tmp_path / "p.json", shutil.copy(tmp_path / "p.json", tmp_path / "q.json"))
     with pytest.raises(UserError, match="second plan"):
-        export_model(request(None, tmp_path / "out", formats=("tflite",), plans=twice), quiet)
+        export(asked(None, tmp_path / "out", targets=("tflite",), plans=twice))
 
 
 def test_a_format_without_the_precision_is_refused(run_lolvit, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -182,12 +174,12 @@ def test_a_format_without_the_precision_is_refused(run_lolvit, tmp_path: Path) -
 
 
 def artifact(precision: str, speed: float | None = None, format: str = "onnx") -> Artifact:
-    measured = {} if speed is None else {"ort.times_fp32": speed}
+    measured = {} if speed is None else {"ort.speedup_vs_fp32": speed}
     changes = {
         "path": f"model-{precision}.{format}",
         "precision": precision,
         "format": format,
-        "measured": measured,
+        "measurements": measured,
     }
     return ARTIFACT.model_copy(update=changes)
 

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.table import open_dataset
 from lolvit_export.quantization.images import Images, open_images
 
-PREPROCESS = Preprocess(size=(32, 48), crop_pct=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+PREPROCESS = Preprocessing(size=(32, 48), crop_pct=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 DIGITS = tuple(str(digit) for digit in range(10))
 
 

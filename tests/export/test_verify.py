@@ -14,9 +14,10 @@ from hypothesis.extra import numpy as arrays
 
 from lolvit.cli import main
 from lolvit.manifest import Manifest
+from lolvit.tasks import find_task
 from lolvit.verification import VerificationDocument
-from lolvit_export.verification.devices import runtimes_for
-from lolvit_export.verification.verifiers import SNR_FLOOR, max_abs_error, top1_agreement
+from lolvit_export.targets import all_targets
+from lolvit_export.verification.comparison import agreement, max_abs_error
 from lolvit_runtimes import vulkan
 from lolvit_runtimes.agreement import snr_db
 
@@ -41,22 +42,18 @@ def test_snr_does_not_depend_on_scale(logits: np.ndarray, scale: float) -> None:
 @given(LOGITS)
 def test_equal_logits_agree_wholly(logits: np.ndarray) -> None:
     assert snr_db(logits, logits.copy()) == 300
-    assert top1_agreement([logits], [logits.copy()]) == 1
-    assert max_abs_error([logits], [logits.copy()]) == 0
+    pair = [{"logits": logits}], [{"logits": logits.copy()}]
+    assert agreement(find_task("classification"), *pair) == 1
+    assert max_abs_error(*pair) == 0
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_output_that_is_not_finite_fails_every_floor(broken: float) -> None:
+def test_output_that_is_not_finite_fails_every_threshold(broken: float) -> None:
     output = np.ones((1, 10))
     output[0, 3] = broken
-    assert snr_db(np.ones((1, 10)), output) < min(SNR_FLOOR.values())
-    assert np.isfinite(max_abs_error([np.ones((1, 10))], [output]))
-
-
-def test_every_runtime_has_a_floor_for_each_precision() -> None:
-    for format in ("onnx", "tflite", "coreml"):
-        for runtime in runtimes_for(format):
-            assert {(runtime, "fp32"), (runtime, "fp16")} <= set(SNR_FLOOR)
+    thresholds = [spec.snr_db for each in all_targets() for spec in each.precisions.values()]
+    assert snr_db(np.ones((1, 10)), output) < min(thresholds)
+    assert np.isfinite(max_abs_error([{"a": np.ones((1, 10))}], [{"a": output}]))
 
 
 @pytest.fixture

@@ -10,12 +10,11 @@ import pytest
 from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit.manifest import Manifest
-from lolvit_export.quantization.gates import most_images
-from lolvit_export.verification.devices import VERIFY_DEVICES, runtimes_for
-from lolvit_export.verification.verifiers import SNR_FLOOR
+from lolvit_export.targets import devices, find_target, runtimes_for
+from lolvit_export.verification.verification import most_images
 from lolvit_runtimes import arm64_parts
 
-ON_ARM64 = [name for names in VERIFY_DEVICES["arm64"].values() for name in names]
+ON_ARM64 = [name for names in devices()["arm64"].values() for name in names]
 
 
 def is_ready() -> bool:
@@ -32,14 +31,16 @@ needs_setup = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("runtime", ON_ARM64)
-def test_a_phone_s_floors_are_those_of_the_same_runtime_here(runtime: str) -> None:
-    host = runtime.partition("-")[0]
-    for precision in ("fp32", "fp16", "int8", "w8a16"):
-        assert SNR_FLOOR[runtime, precision] == SNR_FLOOR[host, precision]
+@pytest.mark.parametrize("name", devices()["arm64"])
+def test_thresholds_on_a_phone_are_those_of_the_same_runtime_here(name: str) -> None:
+    target = find_target(name)
+    for runtime in target.runtimes["arm64"]:
+        host = runtime.partition("-")[0]
+        for precision in target.precisions:
+            assert target.threshold(precision, runtime) == target.threshold(precision, host)
 
 
-@pytest.mark.parametrize("format", VERIFY_DEVICES["arm64"])
+@pytest.mark.parametrize("format", devices()["arm64"])
 def test_of_quantized_artifacts_no_more_than_sixteen_images_are_looked_at(format: str) -> None:
     assert most_images(runtimes_for(format, "arm64")) == 16
 

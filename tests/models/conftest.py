@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm
-from lolvit.models.factory import preprocess_of
+from lolvit.models.factory import preprocessing_of
 from lolvit_export.photos import calibration_images, verification_pixels
 from lolvit_runtimes.preprocessing import normalize
 
@@ -36,7 +36,7 @@ def calibrated() -> Calibrated:
 def _calibrate(name: str, side: int) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     model = create_model(name)
-    preprocess = preprocess_of(model, (side, side))
-    calibrate_batch_norm(model, torch.from_numpy(calibration_images(preprocess)))
-    others = [normalize(pixels, preprocess) for pixels in verification_pixels(preprocess)]
+    preprocessing = preprocessing_of(model, (side, side))
+    calibrate_batch_norm(model, torch.from_numpy(calibration_images(preprocessing)))
+    others = [normalize(pixels, preprocessing) for pixels in verification_pixels(preprocessing)]
     return model, torch.from_numpy(np.concatenate(others))

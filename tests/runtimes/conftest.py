@@ -18,7 +18,8 @@ from lolvit.files import sha256_of, size_of
 from lolvit.manifest import (
     Artifact,
     Manifest,
-    Preprocess,
+    Preprocessing,
+    Signature,
     TensorSpec,
     Weights,
     read_manifest,
@@ -31,6 +32,14 @@ PHOTO_NAMES = (
     "astronaut", "coffee", "chelsea", "rocket",
     "hubble_deep_field", "retina", "immunohistochemistry", "camera",
 )  # fmt: skip
+
+
+SIGNATURE = Signature(
+    inputs=(
+        TensorSpec(name="image", shape=(1, 3, SIDE, SIDE), layout="NCHW", meaning="normalized"),
+    ),
+    outputs=(TensorSpec(name="logits", shape=(1, CLASSES), layout="NC", meaning="logits"),),
+)
 
 
 class TinyNet(nn.Module):
@@ -61,15 +70,15 @@ def tiny() -> nn.Module:
 
 
 @pytest.fixture(scope="session")
-def preprocess() -> Preprocess:
-    return Preprocess(
+def preprocessing() -> Preprocessing:
+    return Preprocessing(
         size=(SIDE, SIDE), crop_pct=0.9, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
 
 
 @pytest.fixture(scope="session")
 def exported(
-    tiny: nn.Module, preprocess: Preprocess, tmp_path_factory: pytest.TempPathFactory
+    tiny: nn.Module, preprocessing: Preprocessing, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder with the small model as ONNX and TFLite, and a manifest that says untrained."""
     folder = tmp_path_factory.mktemp("exported")
@@ -81,11 +90,12 @@ def exported(
         model="tiny",
         params=sum(parameter.numel() for parameter in tiny.parameters()),
         macs=0,
-        num_classes=CLASSES,
+        task="classification",
         size=(SIDE, SIDE),
         weights=Weights(sha256=sha256_of(weights), trained=False, source="random"),
-        preprocess=preprocess,
+        preprocessing=preprocessing,
         labels=tuple(f"class {index}" for index in range(CLASSES)),
+        signature=SIGNATURE,
         artifacts=(describe(folder, "onnx"), describe(folder, "tflite")),
         tools={"torch": version("torch")},
         created="2026-01-01T00:00:00Z",
@@ -103,10 +113,8 @@ def describe(folder: Path, format: str) -> Artifact:
         precision="fp32",
         sha256=sha256_of(path),
         bytes=size_of(path),
-        input=TensorSpec(
-            name="image", shape=(1, 3, SIDE, SIDE), layout="NCHW", values="normalized"
-        ),
-        output=TensorSpec(name="logits", shape=(1, CLASSES), layout="NC", values="logits"),
+        inputs=SIGNATURE.inputs,
+        outputs=SIGNATURE.outputs,
     )
 
 
@@ -120,7 +128,19 @@ def _export_onnx(module: nn.Module, path: Path) -> None:
 
 def _export_tflite(module: nn.Module, path: Path) -> None:
     convert = importlib.import_module("litert_torch").convert
-    convert(module, (torch.zeros(1, 3, SIDE, SIDE),)).export(str(path))
+    example = {"image": torch.zeros(1, 3, SIDE, SIDE)}
+    convert(Named(module).eval(), sample_kwargs=example).export(str(path))
+
+
+class Named(nn.Module):
+    """A module whose only output has a name, as lowering gives it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.module(image)}
 
 
 @pytest.fixture(scope="session")

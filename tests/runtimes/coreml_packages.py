@@ -17,6 +17,7 @@ from lolvit.manifest import Artifact, TensorSpec
 from lolvit_runtimes.coreml_reference import CoreMLReferenceSession
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_package import read_package
+from tests.sessions import run_image
 
 PRECISIONS = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 Shape = tuple[int, ...]
@@ -64,7 +65,7 @@ def save(
 
 
 def describe(
-    shape: Shape, outputs: Shape, precision: str = "fp32", values: str = "normalized"
+    shape: Shape, outputs: Shape, precision: str = "fp32", meaning: str = "normalized"
 ) -> Artifact:
     """Return the manifest's entry for a package of that input and output."""
     return Artifact(
@@ -73,8 +74,8 @@ def describe(
         precision=precision,
         sha256="0" * 64,
         bytes=0,
-        input=TensorSpec(name="image", shape=shape, layout="NCHW", values=values),
-        output=TensorSpec(name="logits", shape=outputs, layout="NC", values="logits"),
+        inputs=(TensorSpec(name="image", shape=shape, layout="NCHW", meaning=meaning),),
+        outputs=(TensorSpec(name="logits", shape=outputs, layout="NC", meaning="logits"),),
     )
 
 
@@ -82,7 +83,7 @@ def run(path: Path, image: np.ndarray, outputs: Shape) -> np.ndarray:
     """Open a package in the reference interpreter, run it once, and close it."""
     session = CoreMLReferenceSession(path, describe(image.shape, outputs))
     try:
-        return session.run(image)
+        return run_image(session, image)
     finally:
         session.close()
 

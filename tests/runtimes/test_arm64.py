@@ -22,10 +22,10 @@ from lolvit_runtimes import arm64, arm64_install, arm64_parts
 from lolvit_runtimes.arm64_emulator import Emulator
 from lolvit_runtimes.arm64_install import install, require_machine
 from lolvit_runtimes.arm64_parts import CORES, WHEELS, emulator, installed, place
-from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 from lolvit_runtimes.wire import send
+from tests.sessions import run_eager, run_image
 
 ROOT = Path(__file__).parents[2]
 ANY_CORE = dataclasses.replace(CORES["a76"], instructions=())
@@ -168,7 +168,7 @@ def test_wheels_are_of_the_versions_that_this_project_locks(wheel: arm64_parts.W
 def test_the_guest_gives_what_eager_gives(session_class, format, exported, manifest, image, tiny):
     artifact = manifest.find(format, "fp32")
     session = session_class(exported / artifact.path, artifact)
-    np.testing.assert_allclose(session.run(image), EagerSession.of(tiny).run(image), atol=2e-5)
+    np.testing.assert_allclose(run_image(session, image), run_eager(tiny, image), atol=2e-5)
     assert session.options()["emulated"] == "yes"
     session.close()
 
@@ -184,9 +184,9 @@ def test_a_refused_file_is_one_line_that_names_it(manifest, tmp_path):
 @pytest.mark.usefixtures("on_the_host")
 def test_a_file_that_its_manifest_does_not_describe_is_refused(exported, manifest):
     artifact = manifest.find("onnx", "fp32")
-    other = artifact.output.model_copy(update={"shape": (1, 3)})
+    other = artifact.outputs[0].model_copy(update={"shape": (1, 3)})
     with pytest.raises(DeviceError, match="its manifest says float32"):
-        arm64.OrtA76(exported / artifact.path, artifact.model_copy(update={"output": other}))
+        arm64.OrtA76(exported / artifact.path, artifact.model_copy(update={"outputs": (other,)}))
 
 
 @pytest.mark.parametrize(

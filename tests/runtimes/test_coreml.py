@@ -18,6 +18,7 @@ from lolvit_runtimes.coreml import CoreMLSession, to_photo
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.session import open_session
 from tests.runtimes.coreml_packages import Formula, capture, describe, save
+from tests.sessions import run_image
 
 SHAPE, OUTPUTS = (1, 3, 6, 8), (1, 3)
 
@@ -61,10 +62,10 @@ def test_off_a_mac_the_reference_is_named(package):
 
 
 def test_pixels_are_handed_over_as_an_rgb_image(package, mac):
-    session = CoreMLSession(package, describe(SHAPE, OUTPUTS, values="pixels"))
+    session = CoreMLSession(package, describe(SHAPE, OUTPUTS, meaning="pixels"))
     assert mac.made == [(str(package), ct.ComputeUnit.CPU_ONLY)]
     levels = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.float32)
-    logits = session.run(levels)
+    logits = run_image(session, levels)
     np.testing.assert_array_equal(logits, [[0, 1, 2]])
     assert logits.dtype == np.float32
     photo = mac.inputs[-1]["image"]
@@ -74,7 +75,7 @@ def test_pixels_are_handed_over_as_an_rgb_image(package, mac):
 
 def test_normalized_input_is_handed_over_as_it_is(package, mac):
     image = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
-    CoreMLSession(package, describe(SHAPE, OUTPUTS)).run(image)
+    run_image(CoreMLSession(package, describe(SHAPE, OUTPUTS)), image)
     assert list(mac.inputs[-1]) == ["image"]
     assert mac.inputs[-1]["image"] is image
 

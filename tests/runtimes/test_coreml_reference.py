@@ -28,6 +28,7 @@ from tests.runtimes.coreml_packages import (
     save,
     snr_db,
 )
+from tests.sessions import run_image
 
 SIDE, CLASSES = 48, 10
 SCALE, BIAS = 1 / (255 * 0.25), [-2.0, -1.8, -1.6]
@@ -101,7 +102,7 @@ def test_scale_and_bias_of_an_image_input_apply_to_raw_pixels(
     bias = torch.tensor(BIAS).view(1, 3, 1, 1)
     with torch.no_grad():
         expected = hybrid(torch.from_numpy(pixels) * SCALE + bias).numpy()
-    found = opened(hybrid_packages[precision], precision).run(pixels)
+    found = run_image(opened(hybrid_packages[precision], precision), pixels)
     assert found.dtype == np.float32
     assert snr_db(expected, found) >= FLOORS_DB[precision]
 
@@ -171,8 +172,8 @@ def test_compressed_weights_are_expanded(scheme, hybrid, pixels, tmp_path):
     for name, saved in (("small", small), ("plain", plain)):
         saved.save(str(tmp_path / f"{name}.mlpackage"))
     assert operations(tmp_path / "small.mlpackage")[f"constexpr_{scheme}"] >= 3
-    found = opened(tmp_path / "small.mlpackage").run(pixels)
-    np.testing.assert_array_equal(found, opened(tmp_path / "plain.mlpackage").run(pixels))
+    found = run_image(opened(tmp_path / "small.mlpackage"), pixels)
+    np.testing.assert_array_equal(found, run_image(opened(tmp_path / "plain.mlpackage"), pixels))
 
 
 def test_unknown_operations_are_named_when_opening(tmp_path):
@@ -188,20 +189,20 @@ def test_failing_operation_is_named(hybrid_packages, pixels, monkeypatch):
     step = next(step for step in session._program.steps if step.title.startswith("max_pool"))
     object.__setattr__(step, "function", lambda **_: torch.zeros(1, 2))
     with pytest.raises(DeviceError, match=r"operation max_pool '.*' gave \(\(1, 2\),\), not"):
-        session.run(pixels)
+        run_image(session, pixels)
 
 
 @pytest.mark.parametrize("wrong", [(1, 3, SIDE, SIDE + 1), (3, SIDE, SIDE), (2, 3, SIDE, SIDE)])
 def test_input_of_another_shape_is_refused(wrong, hybrid_packages):
     with pytest.raises(DeviceError, match="the artifact takes float32"):
-        opened(hybrid_packages["fp32"]).run(np.zeros(wrong, np.float32))
+        run_image(opened(hybrid_packages["fp32"]), np.zeros(wrong, np.float32))
 
 
 def test_manifest_of_another_model_is_refused(hybrid_packages):
     path, image = hybrid_packages["fp32"], (1, 3, SIDE, SIDE)
-    with pytest.raises(DeviceError, match=r"input is \(1, 3, 48, 48\), its manifest says"):
+    with pytest.raises(DeviceError, match=r"inputs are .*\(1, 3, 48, 48\).*, its manifest says"):
         CoreMLReferenceSession(path, describe((1, 3, 64, 64), (1, CLASSES)))
-    with pytest.raises(DeviceError, match=r"output is \(1, 10\), its manifest says \(1, 11\)"):
+    with pytest.raises(DeviceError, match=r"outputs are .*1, 10.*manifest says .*1, 11"):
         CoreMLReferenceSession(path, describe(image, (1, 11)))
 
 
@@ -219,11 +220,11 @@ def test_session_says_how_it_runs(precision, hybrid_packages):
 
 
 def test_session_is_found_by_its_name(hybrid_packages, pixels):
-    artifact = describe((1, 3, SIDE, SIDE), (1, CLASSES), values="pixels")
+    artifact = describe((1, 3, SIDE, SIDE), (1, CLASSES), meaning="pixels")
     session = open_session("coreml-reference", hybrid_packages["fp32"], artifact)
-    first = session.run(pixels)
+    first = run_image(session, pixels)
     kept = first.copy()
-    session.run(255 - pixels)
+    run_image(session, 255 - pixels)
     np.testing.assert_array_equal(first, kept)
     session.close()
 
@@ -231,18 +232,19 @@ def test_session_is_found_by_its_name(hybrid_packages, pixels):
 def test_threads_of_the_process_are_put_back(hybrid_packages, pixels, monkeypatch):
     session, before, asked = opened(hybrid_packages["fp32"], threads=3), torch.get_num_threads(), []
     monkeypatch.setattr(coreml_reference.torch, "set_num_threads", asked.append)
-    session.run(pixels)
+    run_image(session, pixels)
     assert asked == [3, before]
     monkeypatch.undo()
     with pytest.raises(DeviceError, match="input of"):
-        session.run(pixels[:, :1])
+        run_image(session, pixels[:, :1])
     assert torch.get_num_threads() == before
 
 
 def test_values_are_let_go_after_their_last_use(hybrid_packages, pixels):
     program = prepare(read_package(hybrid_packages["fp32"]).load_main())
     slots = list(program.constants)
-    slots[program.image] = torch.from_numpy(pixels)
+    ((image, _),) = program.inputs.values()
+    slots[image] = torch.from_numpy(pixels)
     held = []
     for step in program.steps:
         step.run(slots)
@@ -272,4 +274,4 @@ def test_mobilevit_equals_eager_on_photos(precision, mobilevit, photos, tmp_path
         image = np.ascontiguousarray(levels.transpose(2, 0, 1)[np.newaxis])
         with torch.no_grad():
             expected = mobilevit(torch.from_numpy(image) / 255).numpy()
-        assert snr_db(expected, session.run(image)) >= FLOORS_DB[precision]
+        assert snr_db(expected, run_image(session, image)) >= FLOORS_DB[precision]

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.manifest import Artifact, read_manifest
-from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.executorch import ExecuTorchSession
 from lolvit_runtimes.flatbuffer import FlatbufferError
 from lolvit_runtimes.isolated import IsolatedSession, check_bare
 from lolvit_runtimes.pte import check_pte, check_pte_bytes, placement_of
 from lolvit_runtimes.session import open_session
 from tests.runtimes.mutations import mutated, overwritten
+from tests.sessions import run_eager, run_image
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def bare(program: Path, tmp_path: Path):
 def test_logits_equal_eager(program, artifact, image, tiny):
     found = open_session("executorch", program, artifact)
     for scale in (1, 4, 0.25):  # the second and third run reuse the first one's buffers
-        logits = found.run(image * np.float32(scale))
-        expected = EagerSession.of(tiny).run(image * np.float32(scale))
+        logits = run_image(found, image * np.float32(scale))
+        expected = run_eager(tiny, image * np.float32(scale))
         assert logits.shape == (1, 10) and logits.dtype == np.float32
         np.testing.assert_allclose(logits, expected, atol=2e-5, rtol=1e-5)
     found.close()
@@ -59,9 +59,9 @@ def test_logits_equal_eager(program, artifact, image, tiny):
 
 def test_a_result_survives_the_next_run(program, artifact, image):
     found = open_session("executorch", program, artifact)
-    first = found.run(image)
+    first = run_image(found, image)
     kept = first.copy()
-    found.run(-image)
+    run_image(found, -image)
     np.testing.assert_array_equal(first, kept)
     found.close()
 
@@ -79,11 +79,11 @@ def test_another_number_of_threads_waits_for_the_open_session_to_close(program, 
     with pytest.raises(DeviceError, match="one pool of threads") as caught:
         ExecuTorchSession(program, artifact, threads=2)
     assert "\n" not in str(caught.value)
-    expected = first.run(image)
+    expected = run_image(first, image)
     first.close()
     second = ExecuTorchSession(program, artifact, threads=2)
     assert second.options()["threads"] == "2"
-    np.testing.assert_allclose(second.run(image), expected, atol=2e-5)
+    np.testing.assert_allclose(run_image(second, image), expected, atol=2e-5)
     second.close()
 
 
@@ -96,12 +96,12 @@ from lolvit_runtimes.session import open_session
 folder = Path(sys.argv[1])
 artifact = read_manifest(folder).find("executorch", "fp32")
 session = open_session("executorch", folder / artifact.path, artifact, threads=1)
-image = np.zeros(artifact.input.shape, np.float32)
+image = np.zeros(artifact.image.shape, np.float32)
 for _ in range(100):
-    session.run(image)
+    run_image(session, image)
 wall, busy = time.perf_counter(), time.process_time()
 for _ in range(5000):
-    session.run(image)
+    run_image(session, image)
 print((time.process_time() - busy) / (time.perf_counter() - wall))
 print("executorch.exir" in sys.modules)
 """
@@ -117,8 +117,8 @@ def test_one_thread_keeps_one_core_busy_without_the_exporter_and_in_silence(torc
 
 
 def test_a_manifest_that_states_another_shape_is_refused(program, artifact):
-    wrong = artifact.input.model_copy(update={"shape": (1, 3, 16, 16)})
-    forged = artifact.model_copy(update={"input": wrong})
+    wrong = artifact.image.model_copy(update={"shape": (1, 3, 16, 16)})
+    forged = artifact.model_copy(update={"inputs": (wrong,)})
     with pytest.raises(DeviceError, match=r"its manifest says float32 \(1, 3, 16, 16\)"):
         open_session("executorch", program, forged)
 
@@ -127,7 +127,7 @@ def test_a_manifest_that_states_another_shape_is_refused(program, artifact):
 def test_a_wrong_input_is_a_device_error_of_one_line(wrong, program, artifact):
     found = open_session("executorch", program, artifact)
     with pytest.raises(DeviceError) as caught:
-        found.run(wrong)
+        run_image(found, wrong)
     assert "\n" not in str(caught.value)
 
 
@@ -141,10 +141,10 @@ def test_a_bare_file_tells_its_tensors_and_runs_in_a_child(program, artifact, ba
     path = bare(program.read_bytes())
     assert check_bare(path) == "executorch"
     there = IsolatedSession("executorch", path)
-    assert (there.input.shape, there.input.layout) == ((1, 3, 32, 32), "NCHW")
-    assert there.output.shape == (1, 10)
+    assert (there.inputs[0].shape, there.inputs[0].layout) == ((1, 3, 32, 32), "NCHW")
+    assert there.outputs[0].shape == (1, 10)
     here = open_session("executorch", program, artifact)
-    np.testing.assert_array_equal(there.run(image), here.run(image))
+    np.testing.assert_array_equal(run_image(there, image), run_image(here, image))
     assert there.placement() == here.placement()
     there.close()
 
@@ -177,10 +177,10 @@ def test_a_mutated_file_runs_or_is_one_line(program, bare, data):
     path = bare(data.draw(mutated(program.read_bytes())))
     try:
         session = IsolatedSession("executorch", path, start_seconds=60, run_seconds=20)
-        logits = session.run(np.zeros(session.input.shape, session.input.dtype))
+        logits = run_image(session, np.zeros(session.inputs[0].shape, session.inputs[0].dtype))
         session.close()
     except LolvitError as error:
         assert "\n" not in str(error)
         assert error.exit_code in (2, 3)
     else:
-        assert logits.shape == session.output.shape
+        assert logits.shape == session.outputs[0].shape

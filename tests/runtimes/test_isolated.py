@@ -19,6 +19,7 @@ from lolvit_runtimes.bare import format_of
 from lolvit_runtimes.isolated import Child, IsolatedSession, check_bare
 from lolvit_runtimes.session import open_session
 from tests.runtimes.mutations import mutated
+from tests.sessions import run_image
 
 FORMATS = {"ort": "onnx", "litert": "tflite"}
 
@@ -45,7 +46,7 @@ def test_numbers_and_placement_are_those_of_this_process(runtime, bare, exported
     artifact = manifest.find(FORMATS[runtime], "fp32")
     here = open_session(runtime, exported / artifact.path, artifact)
     there = IsolatedSession(runtime, bare(FORMATS[runtime]))
-    np.testing.assert_array_equal(there.run(image), here.run(image))
+    np.testing.assert_array_equal(run_image(there, image), run_image(here, image))
     assert there.placement() == here.placement()
     assert there.options() == here.options() | {"process": "child"}
     assert there.version == here.version
@@ -56,9 +57,9 @@ def test_numbers_and_placement_are_those_of_this_process(runtime, bare, exported
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_bare_file_tells_its_tensors(runtime, bare):
     session = IsolatedSession(runtime, bare(FORMATS[runtime]))
-    assert session.input.shape == (1, 3, 32, 32)
-    assert (session.input.layout, session.input.dtype) == ("NCHW", "float32")
-    assert session.output.shape == (1, 10)
+    assert session.inputs[0].shape == (1, 3, 32, 32)
+    assert (session.inputs[0].layout, session.inputs[0].dtype) == ("NCHW", "float32")
+    assert session.outputs[0].shape == (1, 10)
     session.close()
 
 
@@ -85,24 +86,24 @@ def test_a_hang_ends_after_the_time_limit(bare, image):
     os.kill(pid_of(session), signal.SIGSTOP)
     started = time.perf_counter()
     with pytest.raises(DeviceError, match=r"no answer in 0\.5 s"):
-        session.run(image)
+        run_image(session, image)
     assert time.perf_counter() - started < 5
     with pytest.raises(DeviceError, match="has ended"):
-        session.run(image)
+        run_image(session, image)
 
 
 def test_a_hang_ends_even_where_the_image_fills_the_pipe(bare):
     session = IsolatedSession("ort", bare("onnx"), run_seconds=0.5)
     os.kill(pid_of(session), signal.SIGSTOP)
     with pytest.raises(DeviceError, match="no answer"):
-        session.run(np.zeros((1, 3, 1024, 1024), np.float32))
+        run_image(session, np.zeros((1, 3, 1024, 1024), np.float32))
 
 
 def test_a_killed_runtime_is_told(bare, image):
     session = IsolatedSession("ort", bare("onnx"))
     os.kill(pid_of(session), signal.SIGKILL)
     with pytest.raises(DeviceError, match="out of memory"):
-        session.run(image)
+        run_image(session, image)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux")
@@ -125,7 +126,7 @@ def test_a_child_that_talks_nonsense_is_a_device_error(bare, tmp_path, monkeypat
 def test_a_wrong_input_is_told_and_ends_the_session(bare):
     session = IsolatedSession("ort", bare("onnx"))
     with pytest.raises(DeviceError, match="ONNX Runtime failed"):
-        session.run(np.zeros((1, 3, 8, 8), np.float32))
+        run_image(session, np.zeros((1, 3, 8, 8), np.float32))
 
 
 def test_a_bug_in_the_child_is_a_bug_here(bare):
@@ -136,7 +137,7 @@ def test_a_bug_in_the_child_is_a_bug_here(bare):
 def test_closing_leaves_no_process_and_no_thread(bare, image):
     threads = threading.active_count()
     session = IsolatedSession("ort", bare("onnx"))
-    session.run(image)
+    run_image(session, image)
     pid = pid_of(session)
     session.close()
     session.close()
@@ -196,13 +197,13 @@ def test_check_bare_refuses_an_empty_core_ml_package(tmp_path):
 def runs_or_is_one_line(runtime: str, path: Path) -> None:
     try:
         session = IsolatedSession(runtime, path, start_seconds=60, run_seconds=20)
-        logits = session.run(np.zeros(session.input.shape, session.input.dtype))
+        logits = run_image(session, np.zeros(session.inputs[0].shape, session.inputs[0].dtype))
         session.close()
     except LolvitError as error:
         assert "\n" not in str(error)
         assert error.exit_code in (2, 3)
     else:
-        assert logits.shape == session.output.shape
+        assert logits.shape == session.outputs[0].shape
 
 
 @pytest.mark.parametrize("runtime", FORMATS)

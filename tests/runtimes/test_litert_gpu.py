@@ -10,8 +10,8 @@ import pytest
 
 from lolvit.errors import DeviceError
 from lolvit_runtimes import vulkan
-from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.isolated import IsolatedSession
+from tests.sessions import run_eager, run_image
 
 needs_vulkan = pytest.mark.skipif(not vulkan.ready(), reason=f"no Vulkan driver: {vulkan.REMEDY}")
 
@@ -31,7 +31,7 @@ def no_vulkan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_gpu_gives_what_eager_gives_and_runs_every_operation(exported, manifest, image, tiny):
     artifact = manifest.find("tflite", "fp32")
     session = IsolatedSession("litert-gpu", exported / artifact.path, artifact)
-    np.testing.assert_allclose(session.run(image), EagerSession.of(tiny).run(image), atol=2e-5)
+    np.testing.assert_allclose(run_image(session, image), run_eager(tiny, image), atol=2e-5)
     assert set(session.placement()) == {"GPU"}
     assert session.options()["arithmetic"] == "float32"
     session.close()

@@ -18,6 +18,7 @@ from lolvit_runtimes.coreml_reference import CoreMLReferenceSession
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_package import read_package
 from tests.runtimes.coreml_packages import Formula, capture, describe, save
+from tests.sessions import run_image
 
 SHAPE, OUTPUTS = (1, 3, 8, 8), (1, 4, 8, 8)
 MODEL = Path("Data/com.apple.CoreML/model.mlmodel")
@@ -41,7 +42,7 @@ def package(sound, tmp_path) -> Path:
 
 def open_and_run(path: Path) -> np.ndarray:
     session = CoreMLReferenceSession(path, describe(SHAPE, OUTPUTS))
-    return session.run(np.ones(SHAPE, np.float32))
+    return run_image(session, np.ones(SHAPE, np.float32))
 
 
 def refusal(path: Path) -> str:

@@ -13,8 +13,8 @@ from lolvit.cli import main
 from lolvit.errors import GateFailedError, UserError
 from lolvit.manifest import Manifest, check_artifact, read_manifest, write_manifest
 from lolvit_runtimes import android_assets
-from lolvit_runtimes.android_assets import Wish, assets_of, package
-from lolvit_runtimes.android_words import kotlin, notes
+from lolvit_runtimes.android_assets import PackageOptions, assets_of, package
+from lolvit_runtimes.package_command import kotlin, notes
 
 NAME = "tiny-32x32"
 
@@ -51,7 +51,7 @@ def refusal(error: type[Exception], *arguments: object) -> str:
 
 
 def test_module_gets_the_manifest_as_it_was_and_the_chosen_artifact(export, module):
-    packaged = package(export, module, Wish())
+    packaged = package(export, module, PackageOptions())
     folder = module / "src" / "main" / "assets" / "lolvit" / NAME
     assert packaged.folder == folder
     assert files(folder) == ["manifest.json", "model-fp32.tflite"]
@@ -62,7 +62,7 @@ def test_module_gets_the_manifest_as_it_was_and_the_chosen_artifact(export, modu
 
 def test_folder_named_assets_is_used_itself(export, tmp_path):
     assets = tmp_path / "assets"
-    packaged = package(export, assets, Wish(formats=("tflite", "onnx"), name="mine"))
+    packaged = package(export, assets, PackageOptions(formats=("tflite", "onnx"), name="mine"))
     assert files(assets) == [
         f"lolvit/mine/{name}" for name in ("manifest.json", "model-fp32.onnx", "model-fp32.tflite")
     ]
@@ -101,45 +101,49 @@ def test_the_recommended_artifact_is_taken_unless_another_is_asked_for(export, m
         artifacts=(first, second),
         recommended={"litert": "model-int8.tflite"},
     )
-    assert package(export, module, Wish()).artifacts == (second,)
-    assert package(export, module, Wish(precision="fp32")).artifacts == (first,)
+    assert package(export, module, PackageOptions()).artifacts == (second,)
+    assert package(export, module, PackageOptions(precision="fp32")).artifacts == (first,)
 
 
 def test_labels_of_a_file_are_added_where_the_manifest_has_none(export, module, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(f"Übung {index}" for index in range(10)))
-    assert "has labels in its manifest" in refusal(UserError, export, module, Wish(labels=labels))
+    assert "has labels in its manifest" in refusal(
+        UserError, export, module, PackageOptions(labels=labels)
+    )
     changed(export, labels=None)
-    packaged = package(export, module, Wish(labels=labels))
+    packaged = package(export, module, PackageOptions(labels=labels))
     written = (packaged.folder / "labels.txt").read_text(encoding="utf-8")
     assert written.splitlines() == labels.read_text().splitlines()
     labels.write_text("one\ntwo")
-    assert "has 2 labels, the model 10" in refusal(UserError, export, module, Wish(labels=labels))
+    assert "has 2 labels, the model 10" in refusal(
+        UserError, export, module, PackageOptions(labels=labels)
+    )
     assert (packaged.folder / "labels.txt").read_text(encoding="utf-8") == written
 
 
 def test_the_same_model_is_replaced_and_another_is_left_alone(export, module):
-    first = package(export, module, Wish(formats=("onnx",)))
+    first = package(export, module, PackageOptions(formats=("onnx",)))
     assert not first.replaced
-    again = package(export, module, Wish())
+    again = package(export, module, PackageOptions())
     assert again.replaced
     assert files(again.folder) == ["manifest.json", "model-fp32.tflite"]
     before = files(again.folder)
     changed(export, model="other")
-    assert "is another model's" in refusal(UserError, export, module, Wish(name=NAME))
+    assert "is another model's" in refusal(UserError, export, module, PackageOptions(name=NAME))
     assert files(again.folder) == before
     (again.folder / "manifest.json").write_text("{}")
     changed(export, model="tiny")
-    assert "is another model's" in refusal(UserError, export, module, Wish())
+    assert "is another model's" in refusal(UserError, export, module, PackageOptions())
 
 
 def test_failed_copy_leaves_the_previous_one_and_no_rest(export, module, monkeypatch):
-    before = package(export, module, Wish())
+    before = package(export, module, PackageOptions())
     monkeypatch.setattr(
         android_assets.shutil, "copyfile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
-        package(export, module, Wish(formats=("onnx",)))
+        package(export, module, PackageOptions(formats=("onnx",)))
     assert files(before.folder.parent) == [f"{NAME}/manifest.json", f"{NAME}/model-fp32.tflite"]
 
 
@@ -147,45 +151,47 @@ def test_artifact_that_is_changed_missing_or_failed_is_refused(export, module):
     tflite = export / "model-fp32.tflite"
     data = tflite.read_bytes()
     tflite.write_bytes(data[:-1] + b"!")
-    assert "does not match the sha256" in refusal(UserError, export, module, Wish())
+    assert "does not match the sha256" in refusal(UserError, export, module, PackageOptions())
     tflite.write_bytes(data[:100])
-    assert "has 100 bytes" in refusal(UserError, export, module, Wish())
+    assert "has 100 bytes" in refusal(UserError, export, module, PackageOptions())
     tflite.unlink()
-    assert "missing" in refusal(UserError, export, module, Wish())
+    assert "missing" in refusal(UserError, export, module, PackageOptions())
     tflite.write_bytes(data)
     failed = {"name": "snr_db", "value": 12.0, "floor": 100.0, "passed": False}
     document = read_manifest(export).model_dump()
     for artifact in document["artifacts"]:
         artifact["gates"] = [failed]
     write_manifest(export, Manifest.model_validate(document))
-    assert "snr_db 12 < 100" in refusal(GateFailedError, export, module, Wish())
+    assert "snr_db 12 < 100" in refusal(GateFailedError, export, module, PackageOptions())
     assert not (module / "src").exists()
 
 
 def test_what_an_app_cannot_run_is_refused(export, module):
     onnx, tflite = read_manifest(export).artifacts
-    bytes_in = tflite.input.model_copy(update={"dtype": "uint8"})
-    changed(export, artifacts=(tflite.model_copy(update={"input": bytes_in}),))
-    assert "takes uint8, the app gives float32" in refusal(UserError, export, module, Wish())
+    bytes_in = tflite.image.model_copy(update={"dtype": "uint8"})
+    changed(export, artifacts=(tflite.model_copy(update={"inputs": (bytes_in,)}),))
+    assert "takes uint8, the app gives float32" in refusal(
+        UserError, export, module, PackageOptions()
+    )
     changed(export, artifacts=(onnx.model_copy(update={"format": "coreml"}),))
-    assert "--to tflite" in refusal(UserError, export, module, Wish())
+    assert "--to tflite" in refusal(UserError, export, module, PackageOptions())
     assert "has no tflite artifact in fp16" in refusal(
-        UserError, export, module, Wish(("tflite",), "fp16")
+        UserError, export, module, PackageOptions(("tflite",), "fp16")
     )
 
 
 @pytest.mark.parametrize("name", ["../up", "_hidden", ".hidden", "a/b", "a b"])
 def test_name_that_is_no_asset_folder_is_refused(export, module, name):
-    assert "can't be the name" in refusal(UserError, export, module, Wish(name=name))
+    assert "can't be the name" in refusal(UserError, export, module, PackageOptions(name=name))
 
 
 def test_model_whose_manifest_names_a_path_is_refused(export, module):
     changed(export, model="../../../etc/model")
-    assert "can't be the name" in refusal(UserError, export, module, Wish())
+    assert "can't be the name" in refusal(UserError, export, module, PackageOptions())
 
 
 def test_untrained_and_unlabelled_models_say_so(export, module):
-    said = " ".join(notes(package(changed(export, labels=None), module, Wish())))
+    said = " ".join(notes(package(changed(export, labels=None), module, PackageOptions())))
     assert "untrained" in said
     assert "no labels" in said
     assert re.search(r"model-fp32.tflite needs TensorFlow Lite \d+\.\d+\.\d+ or newer", said)
@@ -206,7 +212,7 @@ def test_document_names_files_and_sizes(export, module, capfd):
     folder = Path(document["folder"])
     assert document["files"] == {path.name: path.stat().st_size for path in folder.iterdir()}
     assert document["artifacts"][0]["oldest_runtime"] == "ONNX Runtime 1.18"
-    assert document["kotlin"] == kotlin(package(export, module, Wish(formats=("onnx",))))
+    assert document["kotlin"] == kotlin(package(export, module, PackageOptions(formats=("onnx",))))
 
 
 @pytest.mark.parametrize("format", ["coreml", "tflite,exe"])

@@ -43,9 +43,11 @@ def lolvit(capfd):
     return run
 
 
-def test_scores_are_the_softmax_of_eager_logits(lolvit, exported, photo, photos, tiny, preprocess):
+def test_scores_are_the_softmax_of_eager_logits(
+    lolvit, exported, photo, photos, tiny, preprocessing
+):
     code, document, _ = lolvit("predict", exported, photo, "--top", 10, "--json")
-    image = torch.from_numpy(normalize(to_pixels(photos["coffee"], preprocess), preprocess))
+    image = torch.from_numpy(normalize(to_pixels(photos["coffee"], preprocessing), preprocessing))
     expected = torch.softmax(tiny(image).double(), 1)[0].detach().numpy()
     top = document["predictions"][0]["top"]
     assert code == 0
@@ -86,9 +88,9 @@ def test_an_artifact_of_a_folder_is_used_with_its_manifest(lolvit, exported, pho
 def test_untrained_weights_are_told_in_both_forms(lolvit, exported, photo):
     _, document, _ = lolvit("predict", exported, photo, "--json")
     assert document["trained"] is False
-    assert "the scores mean nothing" in document["note"]
+    assert "the predictions mean nothing" in document["note"]
     _, _, err = lolvit("predict", exported, photo)
-    assert "weights are untrained: the scores mean nothing" in err
+    assert "weights are untrained: the predictions mean nothing" in err
 
 
 def test_trained_weights_carry_no_warning(lolvit, exported, photo, manifest, tmp_path):
@@ -128,7 +130,7 @@ WRONG = {
     "precision": (["--precision", "fp16"], "has no fp16 artifact"),
     "preprocessing": (["--crop-pct", "0.5"], "its manifest says"),
     "top": (["--top", "0"], "--top"),
-    "mean": (["--mean", "1,2"], "three numbers"),
+    "mean": (["--mean", "1,2"], "a number a channel"),
 }
 
 
@@ -193,7 +195,8 @@ def test_a_truncated_bare_file_is_one_line_with_exit_code_2(lolvit, bare, photo,
 def test_logits_that_are_not_finite_are_a_device_error(lolvit, exported, photo, monkeypatch):
     from lolvit_runtimes.ort import OrtSession
 
-    monkeypatch.setattr(OrtSession, "run", lambda self, image: np.full((1, 10), np.nan, np.float32))
+    broken = {"logits": np.full((1, 10), np.nan, np.float32)}
+    monkeypatch.setattr(OrtSession, "run", lambda self, inputs: broken)
     code, _, err = lolvit("predict", exported, photo, "--runtime", "ort")
     assert code == 3
     assert "not finite" in err

@@ -8,7 +8,7 @@ from PIL import Image
 from timm.data import create_transform
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess, TensorSpec
+from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import normalize, resized_size, to_input, to_pixels
 
@@ -16,18 +16,20 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = [(224, 224), (256, 256), (192, 320), (320, 192), (64, 64), (65, 97)]
 
 
-def settings(size, crop_pct=0.875, interpolation="bicubic") -> Preprocess:
-    return Preprocess(size=size, crop_pct=crop_pct, interpolation=interpolation, mean=MEAN, std=STD)
+def settings(size, crop_pct=0.875, interpolation="bicubic") -> Preprocessing:
+    return Preprocessing(
+        size=size, crop_pct=crop_pct, interpolation=interpolation, mean=MEAN, std=STD
+    )
 
 
-def timm_input(photo: Image.Image, preprocess: Preprocess) -> np.ndarray:
+def timm_input(photo: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     transform = create_transform(
-        preprocess.size,
+        preprocessing.size,
         is_training=False,
-        crop_pct=preprocess.crop_pct,
-        interpolation=preprocess.interpolation,
-        mean=preprocess.mean,
-        std=preprocess.std,
+        crop_pct=preprocessing.crop_pct,
+        interpolation=preprocessing.interpolation,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
     )
     return transform(photo).numpy()[np.newaxis]
 
@@ -36,20 +38,20 @@ def timm_input(photo: Image.Image, preprocess: Preprocess) -> np.ndarray:
 @pytest.mark.parametrize("crop_pct", [1.0, 0.9, 0.875])
 @pytest.mark.parametrize("size", SIZES)
 def test_inputs_equal_timm_on_photos(photos, size, crop_pct, interpolation):
-    preprocess = settings(size, crop_pct, interpolation)
+    preprocessing = settings(size, crop_pct, interpolation)
     assert len(photos) >= 8
     for photo in photos.values():
-        found = normalize(to_pixels(load_photo(photo), preprocess), preprocess)
-        np.testing.assert_array_equal(found, timm_input(photo, preprocess))
+        found = normalize(to_pixels(load_photo(photo), preprocessing), preprocessing)
+        np.testing.assert_array_equal(found, timm_input(photo, preprocessing))
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("photo_size", [(17, 40), (40, 17), (301, 31), (31, 301), (1, 1), (64, 64)])
 def test_inputs_equal_timm_when_a_small_photo_is_enlarged(photos, size, photo_size):
     photo = photos["coffee"].resize(photo_size)
-    preprocess = settings(size)
-    found = normalize(to_pixels(photo, preprocess), preprocess)
-    np.testing.assert_array_equal(found, timm_input(photo, preprocess))
+    preprocessing = settings(size)
+    found = normalize(to_pixels(photo, preprocessing), preprocessing)
+    np.testing.assert_array_equal(found, timm_input(photo, preprocessing))
 
 
 def test_a_photo_always_covers_the_crop():
@@ -66,24 +68,24 @@ def test_an_elongated_photo_is_refused_before_memory_is_spent():
         to_pixels(Image.new("RGB", (60_000, 1)), settings((224, 224)))
 
 
-def spec(layout="NCHW", values="normalized", dtype="float32", shape=(1, 3, 64, 32)) -> TensorSpec:
-    return TensorSpec(name="image", shape=shape, dtype=dtype, layout=layout, values=values)
+def spec(layout="NCHW", meaning="normalized", dtype="float32", shape=(1, 3, 64, 32)) -> TensorSpec:
+    return TensorSpec(name="image", shape=shape, dtype=dtype, layout=layout, meaning=meaning)
 
 
 def test_layouts_hold_the_same_values(photos):
-    preprocess = settings((64, 32))
-    pixels = to_pixels(photos["chelsea"], preprocess)
-    planar = to_input(pixels, preprocess, spec())
-    interleaved = to_input(pixels, preprocess, spec("NHWC", shape=(1, 64, 32, 3)))
+    preprocessing = settings((64, 32))
+    pixels = to_pixels(photos["chelsea"], preprocessing)
+    planar = to_input(pixels, preprocessing, spec())
+    interleaved = to_input(pixels, preprocessing, spec("NHWC", shape=(1, 64, 32, 3)))
     np.testing.assert_array_equal(interleaved, planar.transpose(0, 2, 3, 1))
     assert interleaved.flags.c_contiguous
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
 def test_pixel_inputs_are_the_crop_itself(photos, dtype):
-    preprocess = settings((64, 32))
-    pixels = to_pixels(photos["chelsea"], preprocess)
-    found = to_input(pixels, preprocess, spec("NHWC", "pixels", dtype, (1, 64, 32, 3)))
+    preprocessing = settings((64, 32))
+    pixels = to_pixels(photos["chelsea"], preprocessing)
+    found = to_input(pixels, preprocessing, spec("NHWC", "pixels", dtype, (1, 64, 32, 3)))
     assert found.dtype == dtype
     np.testing.assert_array_equal(found[0], pixels)
 
@@ -93,11 +95,11 @@ def test_pixel_inputs_are_the_crop_itself(photos, dtype):
     [
         (spec(shape=(1, 3, 32, 32)), "shape"),
         (spec(dtype="int8"), "asks for normalized as int8"),
-        (spec(values="pixels", dtype="int8"), "asks for pixels as int8"),
-        (spec(values="logits"), "asks for logits"),
+        (spec(meaning="pixels", dtype="int8"), "asks for pixels values as int8"),
+        (spec(meaning="logits"), "asks for logits values"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(photos, wrong, message):
-    preprocess = settings((64, 32))
+    preprocessing = settings((64, 32))
     with pytest.raises(UserError, match=message):
-        to_input(to_pixels(photos["chelsea"], preprocess), preprocess, wrong)
+        to_input(to_pixels(photos["chelsea"], preprocessing), preprocessing, wrong)

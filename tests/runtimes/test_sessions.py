@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from lolvit.errors import DeviceError, MissingExtraError, UserError
 from lolvit.manifest import Manifest
 from lolvit_runtimes import session
-from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.litert import count_delegated
 from lolvit_runtimes.session import open_session
+from tests.sessions import run_eager, run_image
 
 FORMATS = {"ort": "onnx", "litert": "tflite", "openvino": "onnx", "litert-reference": "tflite"}
 PLACES = {
@@ -34,11 +33,11 @@ def opened(runtime: str, folder: Path, manifest: Manifest, threads: int = 1) -> 
 @pytest.mark.parametrize("runtime", FORMATS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_logits_equal_eager(runtime, threads, exported, manifest, image, tiny):
-    expected = EagerSession.of(tiny).run(image)
+    expected = run_eager(tiny, image)
     found = opened(runtime, exported, manifest, threads)
     for scale in (1, 4, 0.25):  # the second and third run reuse the first one's buffers
-        logits = found.run(image * np.float32(scale))
-        expected = EagerSession.of(tiny).run(image * np.float32(scale))
+        logits = run_image(found, image * np.float32(scale))
+        expected = run_eager(tiny, image * np.float32(scale))
         assert logits.shape == (1, 10)
         assert logits.dtype == np.float32
         np.testing.assert_allclose(logits, expected, atol=2e-5, rtol=1e-5)
@@ -47,9 +46,9 @@ def test_logits_equal_eager(runtime, threads, exported, manifest, image, tiny):
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_result_survives_the_next_run(runtime, exported, manifest, image):
     found = opened(runtime, exported, manifest)
-    first = found.run(image)
+    first = run_image(found, image)
     kept = first.copy()
-    found.run(-image)
+    run_image(found, -image)
     np.testing.assert_array_equal(first, kept)
 
 
@@ -77,7 +76,7 @@ counts = []
 for threads in (1, 1, 3):  # the first session of a process may start threads of the runtime's own
     before = len(os.listdir("/proc/self/task"))
     session = open_session(runtime, Path(folder) / artifact.path, artifact, threads=threads)
-    session.run(np.zeros(artifact.input.shape, np.float32))
+    run_image(session, np.zeros(artifact.image.shape, np.float32))
     counts.append(len(os.listdir("/proc/self/task")) - before)
 print(*counts[1:])
 """
@@ -92,12 +91,12 @@ from lolvit_runtimes.session import open_session
 artifact = read_manifest(Path(sys.argv[2])).find("onnx", "fp32")
 path = Path(sys.argv[2]) / artifact.path
 session = open_session(sys.argv[1], path, artifact, threads=int(sys.argv[3]))
-image = np.zeros(artifact.input.shape, np.float32)
+image = np.zeros(artifact.image.shape, np.float32)
 for _ in range(20):
-    session.run(image)
+    run_image(session, image)
 wall, busy = time.perf_counter(), time.process_time()
 for _ in range(300):
-    session.run(image)
+    run_image(session, image)
 print((time.process_time() - busy) / (time.perf_counter() - wall))
 """
 
@@ -155,8 +154,8 @@ def test_threads_are_those_of_the_setting(runtime, exported):
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_manifest_that_states_another_shape_is_refused(runtime, exported, manifest):
     artifact = manifest.find(FORMATS[runtime], "fp32")
-    wrong = artifact.input.model_copy(update={"shape": (1, 3, 16, 16)})
-    forged = artifact.model_copy(update={"input": wrong})
+    wrong = artifact.image.model_copy(update={"shape": (1, 3, 16, 16)})
+    forged = artifact.model_copy(update={"inputs": (wrong,)})
     with pytest.raises(DeviceError, match=r"its manifest says float32 \(1, 3, 16, 16\)"):
         open_session(runtime, exported / artifact.path, forged)
 
@@ -166,7 +165,7 @@ def test_a_manifest_that_states_another_shape_is_refused(runtime, exported, mani
 def test_a_wrong_input_is_a_device_error_of_one_line(runtime, wrong, exported, manifest):
     found = opened(runtime, exported, manifest)
     with pytest.raises(DeviceError) as caught:
-        found.run(wrong)
+        run_image(found, wrong)
     assert "\n" not in str(caught.value)
 
 
@@ -208,21 +207,3 @@ def test_delegated_operations_lie_between_a_delegates_outputs_and_inputs():
     ]
     assert count_delegated(operations) == {"XNNPACK": 3, "LiteRT kernels": 1}
     assert count_delegated(operations[:4]) == {"LiteRT kernels": 4}
-
-
-def test_eager_keeps_the_process_threads(tiny, image):
-    before = torch.get_num_threads()
-    found = EagerSession.of(tiny, threads=before + 1)
-    found.run(image)
-    assert torch.get_num_threads() == before + 1
-    found.close()
-    assert torch.get_num_threads() == before
-
-
-def test_eager_refuses_a_module_in_training_mode(tiny):
-    tiny.train()
-    try:
-        with pytest.raises(ValueError, match="eval"):
-            EagerSession.of(tiny)
-    finally:
-        tiny.eval()

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from lolvit.errors import DeviceError, MissingExtraError
-from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.table import require_runtime
+from tests.sessions import run_eager, run_image
 
 needs_tensorflow = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None,
@@ -38,8 +38,8 @@ def test_logits_equal_eager_and_are_of_its_own_kernels(exported, manifest, image
     path = exported / artifact.path
     with closing(IsolatedSession("tensorflow", path, artifact, child=started)) as session:
         for scale in (1, 4, 0.25):
-            expected = EagerSession.of(tiny).run(image * np.float32(scale))
-            found = session.run(image * np.float32(scale))
+            expected = run_eager(tiny, image * np.float32(scale))
+            found = run_image(session, image * np.float32(scale))
             np.testing.assert_allclose(found, expected, atol=2e-5, rtol=1e-5)
         assert set(session.placement()) == {"builtin"}
         assert session.placement()["builtin"] >= 4

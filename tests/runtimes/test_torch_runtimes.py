@@ -14,9 +14,9 @@ import torch
 
 from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import Artifact, read_manifest
-from lolvit_runtimes.eager import EagerSession
 from lolvit_runtimes.isolated import IsolatedSession, check_bare
 from lolvit_runtimes.session import open_session
+from tests.sessions import run_eager, run_image
 
 MODEL, SAMPLES = "models/model.json", "data/sample_inputs/model.pt"
 WEIGHTS = "data/weights/model_weights_config.json"
@@ -61,7 +61,7 @@ def record(program: Path, name: str) -> bytes:
 
 def test_eager_gives_what_the_model_gives(program, artifact, image, tiny):
     found = open_session("eager", program, artifact)
-    np.testing.assert_allclose(found.run(image), EagerSession.of(tiny).run(image), atol=1e-6)
+    np.testing.assert_allclose(run_image(found, image), run_eager(tiny, image), atol=1e-6)
     assert found.options() == {"compiler": "none", "threads": "1"}
     assert found.placement()["ATen"] >= 4
     found.close()
@@ -71,7 +71,7 @@ def test_eager_computes_with_its_threads_and_gives_them_back(program, artifact, 
     before = torch.get_num_threads()
     found = open_session("eager", program, artifact, threads=before + 1)
     assert torch.get_num_threads() == before
-    found.run(image)
+    run_image(found, image)
     assert torch.get_num_threads() == before + 1
     found.close()
     assert torch.get_num_threads() == before
@@ -82,7 +82,7 @@ def test_compiled_gives_what_eager_gives(program, artifact, image):
     """In a child: inductor loads Triton, which not every library bears."""
     there = IsolatedSession("torch-compile", program, artifact, start_seconds=300)
     here = open_session("eager", program, artifact)
-    np.testing.assert_allclose(there.run(image), here.run(image), atol=1e-5)
+    np.testing.assert_allclose(run_image(there, image), run_image(here, image), atol=1e-5)
     options = there.options()
     assert (options["compiler"], options["threads"]) == ("inductor", "1")
     assert there.placement() == {}
@@ -102,13 +102,13 @@ def test_a_missing_compiler_is_one_line(program, artifact, tmp_path, monkeypatch
 @pytest.mark.parametrize("wrong", [np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 3, 32, 32))])
 def test_a_wrong_input_is_a_device_error_of_one_line(wrong, program, artifact):
     with pytest.raises(DeviceError) as caught:
-        open_session("eager", program, artifact).run(wrong)
+        run_image(open_session("eager", program, artifact), wrong)
     assert "\n" not in str(caught.value)
 
 
 def test_a_manifest_that_states_another_shape_is_refused(program, artifact):
-    wrong = artifact.output.model_copy(update={"shape": (1, 7)})
-    forged = artifact.model_copy(update={"output": wrong})
+    wrong = artifact.outputs[0].model_copy(update={"shape": (1, 7)})
+    forged = artifact.model_copy(update={"outputs": (wrong,)})
     with pytest.raises(DeviceError, match=r"its output is \(1, 10\)"):
         open_session("eager", program, forged)
 
@@ -177,3 +177,12 @@ def test_torch_itself_would_run_the_example_inputs(program, tmp_path):
     with pytest.raises(Exception):  # noqa: B017, PT011 - after the pickle ran, any
         torch.export.load(path)
     assert mark.exists()
+
+
+def test_eager_keeps_the_process_threads(program, artifact, image):
+    before = torch.get_num_threads()
+    found = open_session("eager", program, artifact, threads=before + 1)
+    run_image(found, image)
+    assert torch.get_num_threads() == before + 1
+    found.close()
+    assert torch.get_num_threads() == before

@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from lolvit.files import sha256_of, size_of
-from lolvit.manifest import Artifact, Manifest, Preprocess, Weights, write_manifest
+from lolvit.manifest import Artifact, Manifest, Preprocessing, Weights, write_manifest
 from lolvit_export.capture import capture
-from lolvit_export.targets.lowering import LoweringRequest, find_lowering
-from tests.runtimes.conftest import CLASSES, SIDE, TinyNet
+from lolvit_export.lowering.request import LoweringRequest
+from lolvit_export.targets import find_lowering
+from tests.runtimes.conftest import SIDE, SIGNATURE, TinyNet
 
 FORMATS = {"executorch": "pte", "torch": "pt2"}
 
@@ -23,13 +24,13 @@ FORMATS = {"executorch": "pte", "torch": "pt2"}
 def main(folder: Path) -> None:
     """Write both artifacts and their manifest into a folder."""
     torch.manual_seed(0)
-    preprocess = Preprocess(
+    preprocessing = Preprocessing(
         size=(SIDE, SIDE), crop_pct=0.9, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
     graph = capture(TinyNet().eval(), (SIDE, SIDE))
     artifacts = []
     for format in FORMATS:
-        request = LoweringRequest(folder, ("fp32",), preprocess)
+        request = LoweringRequest(folder, format, ("fp32",), SIGNATURE, preprocessing)
         (lowered,) = find_lowering(format)(graph, request)
         artifacts.append(
             Artifact.model_validate(
@@ -39,8 +40,8 @@ def main(folder: Path) -> None:
                     "precision": "fp32",
                     "sha256": sha256_of(lowered.path),
                     "bytes": size_of(lowered.path),
-                    "input": lowered.input,
-                    "output": lowered.output,
+                    "inputs": lowered.inputs,
+                    "outputs": lowered.outputs,
                 }
             )
         )
@@ -48,8 +49,9 @@ def main(folder: Path) -> None:
     write_manifest(
         folder,
         Manifest(
-            model="tiny", params=0, macs=0, num_classes=CLASSES, size=(SIDE, SIDE),
-            weights=weights, preprocess=preprocess, artifacts=tuple(artifacts),
+            model="tiny", task="classification", params=0, macs=0, size=(SIDE, SIDE),
+            weights=weights, preprocessing=preprocessing, signature=SIGNATURE,
+            artifacts=tuple(artifacts),
             tools={}, created="2026-01-01T00:00:00Z",
         ),
     )  # fmt: skip

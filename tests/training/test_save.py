@@ -95,7 +95,7 @@ def test_weights_of_the_hub_bring_their_preprocessing(
         huggingface_hub, "hf_hub_download", lambda repo, name, revision=None: str(card / name)
     )
     loaded = load_checkpoint(None, Path("hf-hub:someone/something"))
-    assert (loaded.name, loaded.preprocess().size) == ("lolvit_xx", (64, 64))
+    assert (loaded.name, loaded.preprocessing().size) == ("lolvit_xx", (64, 64))
     assert loaded.labels() == plain.labels()
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(loaded.model(image), plain.model(image))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.recipe import Augmentation, Recipe
@@ -24,9 +24,11 @@ SampleKey = tuple[int, int]  # epoch, index
 class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
     """Images (3, side, side) with labels; augmented as a function of (seed, epoch, index)."""
 
-    def __init__(self, dataset: Dataset, recipe: Recipe, preprocess: Preprocess, side: int) -> None:
+    def __init__(
+        self, dataset: Dataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+    ) -> None:
         self._dataset, self._seed = dataset, recipe.seed
-        self._transform = _transform(recipe.augmentation, preprocess, side)
+        self._transform = _transform(recipe.augmentation, preprocessing, side)
 
     def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
         epoch, index = key
@@ -35,7 +37,7 @@ class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
         return self._transform(image), self._dataset.labels[index]
 
 
-def _transform(augmentation: Augmentation, preprocess: Preprocess, side: int) -> Any:
+def _transform(augmentation: Augmentation, preprocessing: Preprocessing, side: int) -> Any:
     return create_transform(
         input_size=(3, side, side),
         is_training=True,
@@ -44,9 +46,9 @@ def _transform(augmentation: Augmentation, preprocess: Preprocess, side: int) ->
         hflip=augmentation.hflip,
         color_jitter=augmentation.color_jitter,
         auto_augment=augmentation.auto_augment,
-        interpolation=preprocess.interpolation,
-        mean=preprocess.mean,
-        std=preprocess.std,
+        interpolation=preprocessing.interpolation,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
         re_prob=augmentation.random_erasing,
         re_mode="pixel",
     )
@@ -76,7 +78,7 @@ class EpochBatchSampler:
 def epoch_loader(
     dataset: Dataset,
     recipe: Recipe,
-    preprocess: Preprocess,
+    preprocessing: Preprocessing,
     batches: EpochBatchSampler,
     workers: int,
 ) -> DataLoader[tuple[Tensor, int]]:
@@ -84,7 +86,7 @@ def epoch_loader(
     differs in every epoch."""
     side = recipe.size_at(batches.epoch)
     return DataLoader(
-        AugmentedDataset(dataset, recipe, preprocess, side),
+        AugmentedDataset(dataset, recipe, preprocessing, side),
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

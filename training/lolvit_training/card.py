@@ -41,7 +41,7 @@ def save_folder(loaded: Loaded, folder: Path, *, licence: str, half: bool) -> No
 
 def card(loaded: Loaded, licence: str) -> str:
     """Return a model card in Markdown, with the metadata that the hub reads."""
-    config, size = loaded.config, loaded.preprocess().size
+    config, size = loaded.config, loaded.preprocessing().size
     metrics: Mapping[str, Any] = config["metrics"]
     top5 = f", top-5 {metrics['top5']:.2%}" if metrics.get("top5") is not None else ""
     recipe = "\n".join(_lines(config["recipe"]))

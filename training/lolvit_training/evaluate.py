@@ -7,20 +7,19 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lolvit.accuracy import Evaluated, Failed, Score
 from lolvit.errors import DeviceError, UserError
-from lolvit.manifest import Artifact, Manifest, Preprocess, check_artifact, check_file
+from lolvit.manifest import Artifact, Manifest, Preprocessing, check_artifact, check_file
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.preprocessing import to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
-from lolvit_runtimes.table import RUNTIMES
+from lolvit_runtimes.table import opens
 from lolvit_training.metrics import ClassificationMetrics
 
 Log = Callable[[str], None]
@@ -80,16 +79,23 @@ def eager_logits(folder: Path, manifest: Manifest, images: EvaluationSet) -> Log
     if importlib.util.find_spec("torch") is None:
         return None
     import torch
+    from torch import nn
 
     from lolvit.models.checkpoint import read_state
     from lolvit.models.loading import restore
+    from lolvit_runtimes.torch_program import load_program
     from lolvit_training.scoring import predict_logits
 
     weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
-    state, _ = read_state(weights)
-    model = restore(manifest.model, manifest.num_classes, state, where=str(weights))
+    if weights.suffix == ".pt2":
+        model: nn.Module = load_program(weights).float()
+    else:
+        state, _ = read_state(weights)
+        classes = manifest.signature.outputs[0].shape[-1]
+        channels = manifest.preprocessing.channels
+        model = restore(manifest.model, classes, state, where=str(weights), in_chans=channels)
     found = predict_logits(
-        model, images.dataset, images.indices, manifest.preprocess, device=torch.device("cpu")
+        model, images.dataset, images.indices, manifest.preprocessing, device=torch.device("cpu")
     )
     return np.concatenate([logits for _, logits in found])
 
@@ -129,7 +135,7 @@ def evaluate_export(
     for artifact, runtime in pairs:
         log(f"{artifact.path} in {runtime}")
         try:
-            logits = _run(folder / artifact.path, artifact, runtime, manifest.preprocess, images)
+            logits = _run(folder / artifact.path, artifact, runtime, manifest.preprocessing, images)
         except DeviceError as error:
             failures.append(Failed(target=artifact.path, runtime=runtime, error=error.line()))
             continue
@@ -155,14 +161,20 @@ def _compared(logits: Logits, reference: Logits | None) -> dict[str, float]:
 
 
 def _run(
-    path: Path, artifact: Artifact, runtime: str, preprocess: Preprocess, images: EvaluationSet
+    path: Path,
+    artifact: Artifact,
+    runtime: str,
+    preprocessing: Preprocessing,
+    images: EvaluationSet,
 ) -> Logits:
     rows = []
     with closing(IsolatedSession(runtime, path, artifact)) as session:
         for index in images.indices:
-            pixels = to_pixels(images.dataset.image(index), preprocess)
-            image: Any = to_input(pixels, preprocess, artifact.input)
-            rows.append(session.run(image)[0])
+            pixels = to_pixels(images.dataset.image(index), preprocessing)
+            image = to_input(pixels, preprocessing, artifact.image)
+            batch = np.repeat(image, artifact.image.batch, axis=0)
+            outputs = session.run({artifact.image.name: batch})
+            rows.append(outputs[artifact.outputs[0].name][0])
     logits = np.stack(rows).astype(np.float32)  # (B, classes)
     if not np.isfinite(logits).all():
         raise DeviceError("its logits are not finite", where=str(path))
@@ -177,8 +189,8 @@ def _pairs(
     ready = [status.id for status in runtime_status() if status.ready]
     pairs = []
     for artifact in manifest.artifacts:
-        opens = [r for r in runtimes or ready if RUNTIMES[r].format == artifact.format]
-        pairs += [(artifact, runtime) for runtime in (opens if runtimes else opens[:1])]
+        fitting = [r for r in runtimes or ready if opens(r, artifact)]
+        pairs += [(artifact, runtime) for runtime in (fitting if runtimes else fitting[:1])]
     if not pairs:
         formats = ", ".join(sorted({artifact.format for artifact in manifest.artifacts}))
         asked = f"{', '.join(runtimes)} opens" if runtimes else "no installed runtime opens"

@@ -13,6 +13,7 @@ from lolvit.output import console, print_json, results
 
 if TYPE_CHECKING:
     from lolvit.accuracy import AccuracyDocument, Evaluated
+    from lolvit.manifest import Manifest
 
 _MANIFEST = "manifest.json"
 _UNTRAINED = "weights are untrained: the accuracy is that of chance"
@@ -78,7 +79,9 @@ def _export(
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
     dataset = open_dataset(data or _recorded_data(folder / manifest.weights.path), split)
-    check_classes(dataset, manifest.num_classes, manifest.labels, str(folder))
+    _require_classifier(manifest, folder)
+    classes = manifest.signature.outputs[0].shape[-1]
+    check_classes(dataset, classes, manifest.labels, str(folder))
     say = console().print
     if not manifest.weights.trained:
         say(_UNTRAINED, style="yellow")
@@ -99,6 +102,20 @@ def _export(
     )
 
 
+def _require_classifier(manifest: Manifest, folder: Path) -> None:
+    """Check that an export is of a classifier, whose accuracy can be evaluated.
+
+    Raises:
+        UserError: it is for another task.
+    """
+    if manifest.task != "classification":
+        raise UserError(
+            f"is a model for {manifest.task}: accuracy is of classifiers",
+            where=str(folder),
+            remedy="compare its outputs with eager PyTorch: lolvit verify",
+        )
+
+
 def _checkpoint(
     path: Path, data: str | None, model: str | None, split: Any, workers: int
 ) -> AccuracyDocument | None:
@@ -117,7 +134,7 @@ def _checkpoint(
     with process_group() as processes:
         loaded.model.to(processes.device)
         score = evaluate_eager(
-            loaded.model, dataset, loaded.preprocess(), processes, workers=workers
+            loaded.model, dataset, loaded.preprocessing(), processes, workers=workers
         )
         if not processes.is_main:
             return None

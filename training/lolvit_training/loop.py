@@ -95,7 +95,7 @@ def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
         run,
         processes,
         listener,
-        loss_of(job.recipe, len(run.train_set.classes), run.preprocess, processes.device),
+        loss_of(job.recipe, len(run.train_set.classes), run.preprocessing, processes.device),
         build_mixup(job.recipe, len(run.train_set.classes)),
     )
     score = None
@@ -178,7 +178,7 @@ class _Loop:
         return evaluate_eager(
             self.run.final_model(),
             self.run.test_set,
-            self.run.preprocess.model_copy(update={"size": (side, side)}),
+            self.run.preprocessing.model_copy(update={"size": (side, side)}),
             self.processes,
             workers=self.job.workers,
         )
@@ -206,7 +206,7 @@ class _Loop:
             self.processes,
         )
         loader = epoch_loader(
-            self.run.train_set, self.job.recipe, self.run.preprocess, batches, self.job.workers
+            self.run.train_set, self.job.recipe, self.run.preprocessing, batches, self.job.workers
         )
         for step, (images, labels) in enumerate(loader, state.step):
             yield step, images.to(self.processes.device), labels.to(self.processes.device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit.models.loading import load_checkpoint, number_of_classes
 from lolvit_training.recipe import Distillation, Recipe
 
@@ -19,7 +19,9 @@ from lolvit_training.recipe import Distillation, Recipe
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def loss_of(recipe: Recipe, classes: int, preprocess: Preprocess, device: torch.device) -> Loss:
+def loss_of(
+    recipe: Recipe, classes: int, preprocessing: Preprocessing, device: torch.device
+) -> Loss:
     """Return the recipe's loss.
 
     Raises:
@@ -33,14 +35,14 @@ def loss_of(recipe: Recipe, classes: int, preprocess: Preprocess, device: torch.
         base_loss = LabelSmoothingCrossEntropy(augmentation.smoothing)
     if recipe.distillation is None:
         return lambda _images, logits, labels: base_loss(logits, labels)
-    return _distilled(base_loss, recipe.distillation, classes, preprocess, device)
+    return _distilled(base_loss, recipe.distillation, classes, preprocessing, device)
 
 
 def _distilled(
     base_loss: nn.Module,
     distillation: Distillation,
     classes: int,
-    preprocess: Preprocess,
+    preprocessing: Preprocessing,
     device: torch.device,
 ) -> Loss:
     loaded = load_checkpoint(distillation.teacher, Path(distillation.weights))
@@ -51,7 +53,7 @@ def _distilled(
             remedy="train the teacher on the same data",
         )
     teacher = loaded.model.to(device).requires_grad_(False)
-    scale, shift = _renormalization(preprocess, loaded.preprocess(), device)
+    scale, shift = _renormalization(preprocessing, loaded.preprocessing(), device)
     alpha, temperature = distillation.alpha, distillation.temperature
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
@@ -66,7 +68,7 @@ def _distilled(
 
 
 def _renormalization(
-    own: Preprocess, teachers: Preprocess, device: torch.device
+    own: Preprocessing, teachers: Preprocessing, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return scale and shift, (1, 3, 1, 1) each, from the student's normalization to the
     teacher's."""

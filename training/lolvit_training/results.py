@@ -40,7 +40,7 @@ def _config(job: Job, outcome: Outcome, processes: int) -> dict[str, Any]:
         **job.conditions(),
         "num_classes": len(classes),
         "trained": True,
-        "preprocess": outcome.run.preprocess.model_dump(),
+        "preprocess": outcome.run.preprocessing.model_dump(),
         "labels": list(classes),
         "metrics": metrics(outcome),
         "processes": processes,

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from lolvit.accuracy import Score
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit.models.modes import evaluating
 from lolvit_data.dataset import Dataset
 from lolvit_runtimes.preprocessing import normalize, to_pixels
@@ -25,8 +25,10 @@ Logits = npt.NDArray[np.float32]
 class EvaluationDataset(TorchDataset[npt.NDArray[np.float32]]):
     """Images (3, H, W) preprocessed as an app does, by the manifest."""
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int], preprocess: Preprocess) -> None:
-        self._dataset, self._indices, self._preprocess = dataset, indices, preprocess
+    def __init__(
+        self, dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing
+    ) -> None:
+        self._dataset, self._indices, self._preprocess = dataset, indices, preprocessing
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -43,7 +45,7 @@ def predict_logits(
     model: nn.Module,
     dataset: Dataset,
     indices: Sequence[int],
-    preprocess: Preprocess,
+    preprocessing: Preprocessing,
     *,
     device: torch.device,
     batch_size: int = 32,
@@ -51,7 +53,9 @@ def predict_logits(
 ) -> Iterator[tuple[Sequence[int], Logits]]:
     """Yield (indices, logits) batch by batch, with `model` in eval mode."""
     loader = DataLoader(
-        EvaluationDataset(dataset, indices, preprocess), batch_size=batch_size, num_workers=workers
+        EvaluationDataset(dataset, indices, preprocessing),
+        batch_size=batch_size,
+        num_workers=workers,
     )
     done = 0
     with evaluating(model), torch.no_grad():
@@ -64,7 +68,7 @@ def predict_logits(
 def evaluate_eager(
     model: nn.Module,
     dataset: Dataset,
-    preprocess: Preprocess,
+    preprocessing: Preprocessing,
     processes: ProcessGroup,
     *,
     workers: int = 0,
@@ -73,7 +77,7 @@ def evaluate_eager(
     metrics = ClassificationMetrics(len(dataset.classes))
     indices_here = processes.shard(list(range(len(dataset.labels))))
     found = predict_logits(
-        model, dataset, indices_here, preprocess, device=processes.device, workers=workers
+        model, dataset, indices_here, preprocessing, device=processes.device, workers=workers
     )
     for indices, logits in found:
         metrics.update(logits, [dataset.labels[index] for index in indices])

@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit.models import create_model
 from lolvit.models.checkpoint import load_weights, read_state
-from lolvit.models.factory import preprocess_of
+from lolvit.models.factory import preprocessing_of
 from lolvit.models.names import resolve_name
 from lolvit.weights import find_weights
 from lolvit_data.dataset import Dataset
@@ -61,7 +61,7 @@ class Run:
     ddp_model: nn.Module
     train_set: Dataset
     test_set: Dataset
-    preprocess: Preprocess
+    preprocessing: Preprocessing
     optimizer: torch.optim.Optimizer
     schedule: Scheduler
     ema: ModelEmaV3 | None
@@ -97,13 +97,13 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
     )
     if recipe.quantization_aware is not None:
         insert_fake_quantization(model, recipe.quantization_aware)
-    preprocess = preprocess_of(model, (recipe.size, recipe.size))
+    preprocessing = preprocessing_of(model, (recipe.size, recipe.size))
     return Run(
         model=model,
         ddp_model=DistributedDataParallel(model) if processes.world_size > 1 else model,
         train_set=train_set,
         test_set=test_set,
-        preprocess=preprocess.model_copy(update={"crop_pct": recipe.crop_pct}),
+        preprocessing=preprocessing.model_copy(update={"crop_pct": recipe.crop_pct}),
         optimizer=optimizer,
         schedule=_schedule(recipe, optimizer, steps),
         ema=ModelEmaV3(model, decay=recipe.ema_decay, use_warmup=True)

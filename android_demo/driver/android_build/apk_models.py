@@ -9,7 +9,7 @@ from pathlib import Path
 from android_build.models import export
 from android_build.project import Build
 from lolvit.manifest import MANIFEST_NAME
-from lolvit_runtimes.android_assets import Packaged, Wish, package
+from lolvit_runtimes.android_assets import Packaged, PackageOptions, package
 
 
 def fill_assets(build: Build, models: Sequence[str], assets: Path) -> list[Packaged]:
@@ -23,7 +23,7 @@ def fill_assets(build: Build, models: Sequence[str], assets: Path) -> list[Packa
     folders = [_folder(build, model) for model in models]
     shutil.rmtree(assets, ignore_errors=True)
     assets.mkdir(parents=True)
-    return [package(folder, assets, Wish()) for folder in folders]
+    return [package(folder, assets, PackageOptions()) for folder in folders]
 
 
 def _folder(build: Build, model: str) -> Path:

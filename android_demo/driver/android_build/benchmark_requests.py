@@ -70,7 +70,7 @@ def packaged_artifacts(runtime: str, models: list[Path]) -> Iterator[tuple[Path,
 def entrant_of(files: Path, model: Path, artifact: Artifact) -> Entrant:
     """Put an artifact and its input into `files`; return what is asked of it."""
     path = check_artifact(model, artifact)
-    image = prepare_input(open_photo(None), read_manifest(model).preprocess, artifact)
+    image = prepare_input(open_photo(None), read_manifest(model).preprocessing, artifact)
     data = image.astype("<f4").tobytes()
     request = RequestEntrant(
         name=model.name,
@@ -82,7 +82,8 @@ def entrant_of(files: Path, model: Path, artifact: Artifact) -> Entrant:
     )
     runtime = next(name for name, format in RUNTIMES.items() if format == artifact.format)
     session = open_session(runtime, path, artifact)
-    logits = np.ravel(session.run(image))
+    outputs = session.run({artifact.image.name: image})
+    logits = np.ravel(outputs[artifact.outputs[0].name]).astype(np.float32, copy=False)
     session.close()
     return Entrant(request, logits)
 

@@ -11,7 +11,14 @@ import numpy as np
 
 from android_build.digits import DIGIT, digit
 from android_build.photos import Photo, make_photos
-from lolvit.manifest import Artifact, Layout, Preprocess, TensorSpec, check_artifact, read_manifest
+from lolvit.manifest import (
+    Artifact,
+    Layout,
+    Preprocessing,
+    TensorSpec,
+    check_artifact,
+    read_manifest,
+)
 from lolvit_runtimes.photos import load_encoded
 from lolvit_runtimes.preprocessing import Pixels, to_input, to_pixels
 from lolvit_runtimes.session import open_session
@@ -19,10 +26,10 @@ from lolvit_runtimes.session import open_session
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Every rule of preprocessing: square and other boxes, crops and none, both filters, enlarging.
 SETTINGS = {
-    "square": Preprocess(size=(256, 256), crop_pct=0.875, mean=_MEAN, std=_STD),
-    "wide": Preprocess(size=(192, 320), crop_pct=0.9, mean=_MEAN, std=_STD),
-    "tall": Preprocess(size=(65, 33), crop_pct=0.95, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7)),
-    "bilinear": Preprocess(
+    "square": Preprocessing(size=(256, 256), crop_pct=0.875, mean=_MEAN, std=_STD),
+    "wide": Preprocessing(size=(192, 320), crop_pct=0.9, mean=_MEAN, std=_STD),
+    "tall": Preprocessing(size=(65, 33), crop_pct=0.95, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7)),
+    "bilinear": Preprocessing(
         size=(96, 96), crop_pct=1.0, interpolation="bilinear", mean=_MEAN, std=_STD
     ),
 }
@@ -63,8 +70,8 @@ def _vector(folder: Path, photo: Photo) -> dict[str, Any]:
     """Write what each of `SETTINGS` makes of a photo."""
     image = load_encoded(photo.data, photo.name)
     levels: dict[str, str] = {}
-    for name, preprocess in SETTINGS.items():
-        pixels = to_pixels(image, preprocess)
+    for name, preprocessing in SETTINGS.items():
+        pixels = to_pixels(image, preprocessing)
         levels[name] = _raw(folder, f"{photo.name}.{name}.u8", pixels)
     inputs = {
         layout: _raw(folder, f"{photo.name}.{layout}.f32", _input(pixels, _WITH_INPUTS, layout))
@@ -84,7 +91,7 @@ def _vector(folder: Path, photo: Photo) -> dict[str, Any]:
 def _input(pixels: Pixels, name: str, layout: Layout) -> np.ndarray:
     height, width = SETTINGS[name].size
     shape = (1, height, width, 3) if layout == "NHWC" else (1, 3, height, width)
-    spec = TensorSpec(name="image", shape=shape, layout=layout, values="normalized")
+    spec = TensorSpec(name="image", shape=shape, layout=layout, meaning="normalized")
     return to_input(pixels, SETTINGS[name], spec)
 
 
@@ -95,20 +102,23 @@ def _logits(folder: Path, model: Path) -> list[dict[str, Any]]:
             "model": model.name,
             "format": artifact.format,
             "precision": artifact.precision,
-            "logits": _run(folder, model, artifact, manifest.preprocess),
+            "logits": _run(folder, model, artifact, manifest.preprocessing),
         }
         for artifact in manifest.artifacts
         if artifact.format in _RUNTIMES
     ]
 
 
-def _run(folder: Path, model: Path, artifact: Artifact, preprocess: Preprocess) -> dict[str, str]:
+def _run(
+    folder: Path, model: Path, artifact: Artifact, preprocessing: Preprocessing
+) -> dict[str, str]:
     """Write a packaged artifact's logits of each of `MODEL_PHOTOS`, one thread."""
     session = open_session(_RUNTIMES[artifact.format], check_artifact(model, artifact), artifact)
     written: dict[str, str] = {}
     for name in MODEL_PHOTOS:
         image = load_encoded((folder / "photos" / name).read_bytes(), name)
-        logits = session.run(to_input(to_pixels(image, preprocess), preprocess, artifact.input))  # type: ignore[arg-type]
+        inputs = to_input(to_pixels(image, preprocessing), preprocessing, artifact.image)
+        logits = session.run({artifact.image.name: inputs})[artifact.outputs[0].name]
         written[name] = _raw(folder, f"{model.name}.{artifact.path}.{name}.f32", logits)
     session.close()
     return written

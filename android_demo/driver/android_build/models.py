@@ -10,7 +10,7 @@ from pathlib import Path
 
 from android_build.tools import run
 from lolvit.manifest import MANIFEST_NAME
-from lolvit_runtimes.android_assets import Wish, package
+from lolvit_runtimes.android_assets import PackageOptions, package
 
 
 @dataclass(frozen=True)
@@ -65,5 +65,5 @@ def package_models(models: Path, assets: Path) -> list[Path]:
         UserError: a manifest or an artifact is damaged.
     """
     shutil.rmtree(assets / "lolvit", ignore_errors=True)
-    wish = Wish(formats=FORMATS)
+    wish = PackageOptions(formats=FORMATS)
     return [package(models / model.folder, assets, wish).folder for model in TEST_MODELS]

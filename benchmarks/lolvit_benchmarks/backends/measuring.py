@@ -131,7 +131,7 @@ def _restored(device: Measuring, say: Say) -> Iterator[None]:
 def _contestants(models: Models, setting: Setting, format: str, photo: Photo) -> list[Contestant]:
     return [
         Contestant(name, model, prepared, artifact,
-                   prepare_input(photo, prepared.manifest.preprocess, artifact))
+                   prepare_input(photo, prepared.manifest.preprocessing, artifact))
         for model, prepared in models
         for name, artifact in chosen_artifacts(model, prepared, format, setting.precision)
     ]  # fmt: skip

@@ -114,7 +114,11 @@ class Cell:
                 path = one.prepared.folder / one.artifact.path
                 session = open_session(runtime, path, one.artifact, threads=threads)
                 stack.enter_context(closing(session))
-                sides.append(timing.Side(one.name, partial(session.run, one.image)))
+                sides.append(
+                    timing.Side(
+                        one.name, partial(session.run, {one.artifact.image.name: one.image})
+                    )
+                )
             yield sides
 
     def results(self) -> list[result.Result]:

@@ -80,11 +80,11 @@ def chosen_artifacts(
 def _entrant(
     name: str, model: str, prepared: Prepared, artifact: Artifact, setting: Setting, photo: Photo
 ) -> Entrant:
-    preprocess = prepared.manifest.preprocess
-    image = prepare_input(photo, preprocess, artifact)
+    preprocessing = prepared.manifest.preprocessing
+    image = prepare_input(photo, preprocessing, artifact)
     seen = preflight(setting.runtime, prepared.folder, artifact, setting.threads, image)
     refuse_denormals(seen.denormal_share, where=str(prepared.folder / artifact.path))
-    took = preprocess_ms(photo, preprocess, artifact)
+    took = preprocess_ms(photo, preprocessing, artifact)
     return Entrant(name, model, prepared, artifact, image, took, seen)
 
 

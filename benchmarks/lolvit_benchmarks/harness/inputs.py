@@ -13,7 +13,7 @@ from PIL import Image
 
 from lolvit.errors import UserError
 from lolvit.files import sha256_of
-from lolvit.manifest import Artifact, Preprocess
+from lolvit.manifest import Artifact, Preprocessing
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import to_input, to_pixels
 from lolvit_runtimes.session import FloatArray
@@ -58,21 +58,21 @@ def default_photo() -> Path:
     )
 
 
-def prepare_input(photo: Photo, preprocess: Preprocess, artifact: Artifact) -> FloatArray:
+def prepare_input(photo: Photo, preprocessing: Preprocessing, artifact: Artifact) -> FloatArray:
     """Return the photo as the artifact's input.
 
     Raises:
         UserError: the manifest asks for what this lolvit can't give.
     """
-    image = to_input(to_pixels(photo.image, preprocess), preprocess, artifact.input)
+    image = to_input(to_pixels(photo.image, preprocessing), preprocessing, artifact.image)
     return cast(FloatArray, image)
 
 
-def preprocess_ms(photo: Photo, preprocess: Preprocess, artifact: Artifact) -> float:
+def preprocess_ms(photo: Photo, preprocessing: Preprocessing, artifact: Artifact) -> float:
     """Return the median milliseconds from the decoded photo to the artifact's input."""
     times = []
     for _ in range(_REPEATS):
         start = time.perf_counter()
-        prepare_input(photo, preprocess, artifact)
+        prepare_input(photo, preprocessing, artifact)
         times.append(time.perf_counter() - start)
     return statistics.median(times) * 1e3

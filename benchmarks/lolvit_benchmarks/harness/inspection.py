@@ -22,7 +22,7 @@ from lolvit_benchmarks.harness.child import answer, run_on_image
 from lolvit_benchmarks.harness.denormals import share_of_artifact
 from lolvit_benchmarks.harness.pinning import pinned
 from lolvit_benchmarks.harness.sysfs import Machine, read_text
-from lolvit_runtimes.session import FloatArray, Session, open_session
+from lolvit_runtimes.session import Array, FloatArray, Session, open_session
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 
 _RUNS_FOR_MEMORY = 3
@@ -83,21 +83,22 @@ def look(
         start = time.perf_counter()
         session = open_session(runtime, path, artifact, threads=threads)
         loaded = time.perf_counter()
-        session.run(image)
+        inputs: dict[str, Array] = {artifact.image.name: image}
+        session.run(inputs)
         first = time.perf_counter()
-        return _rest_of(session, image, path, artifact.format, (before, start, loaded, first))
+        return _rest_of(session, inputs, path, artifact.format, (before, start, loaded, first))
 
 
 def _rest_of(
     session: Session,
-    image: FloatArray,
+    inputs: dict[str, Array],
     path: Path,
     format: str,
     marks: tuple[int | None, float, float, float],
 ) -> Preflight:
     before, start, loaded, first = marks
     for _ in range(_RUNS_FOR_MEMORY):
-        session.run(image)
+        session.run(inputs)
     peak = _memory("VmHWM")  # before anything below adds to it
     return Preflight(
         runtime_version=session.version,
@@ -106,7 +107,7 @@ def _rest_of(
         peak_memory_bytes=peak - before if peak is not None and before is not None else None,
         placement=session.placement(),
         options=session.options(),
-        denormal_share=share_of_artifact(path, format, image),
+        denormal_share=share_of_artifact(path, format, next(iter(inputs.values()))),
     )
 
 

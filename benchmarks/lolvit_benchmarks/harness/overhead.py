@@ -64,8 +64,8 @@ def _open(folder: Path, runtime: str) -> tuple[Session, Side]:
     prepared = Prepared(folder, read_manifest(folder))
     artifact = prepared.artifact(RUNTIMES[runtime].format, "fp32")
     session = open_session(runtime, folder / artifact.path, artifact, threads=1)
-    image = prepare_input(open_photo(None), prepared.manifest.preprocess, artifact)
-    return session, Side(str(folder), partial(session.run, image))
+    image = prepare_input(open_photo(None), prepared.manifest.preprocessing, artifact)
+    return session, Side(str(folder), partial(session.run, {artifact.image.name: image}))
 
 
 def _bare(run: Callable[[], object]) -> float:

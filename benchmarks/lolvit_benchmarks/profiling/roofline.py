@@ -85,7 +85,7 @@ def _timed(
         path.write_bytes(build().SerializeToString())
         session = open_session(runtime, path, _artifact(path, shape), threads=threads)
         try:
-            ms = _median_ms(lambda: session.run(image))
+            ms = _median_ms(lambda: session.run({"image": image}))
         finally:
             session.close()
     return Load(name=name, what=what, macs=macs, median_ms=ms, gmacs_per_s=macs / ms / 1e6)
@@ -111,8 +111,8 @@ def _artifact(path: Path, shape: Shape) -> Artifact:
         precision="fp32",
         sha256=sha256_of(path),
         bytes=size_of(path),
-        input=TensorSpec(name="image", shape=shape, layout="NCHW", values="normalized"),
-        output=TensorSpec(name="out", shape=shape, layout="NCHW", values="logits"),
+        inputs=(TensorSpec(name="image", shape=shape, layout="NCHW", meaning="normalized"),),
+        outputs=(TensorSpec(name="out", shape=shape, layout="NCHW", meaning="tensor"),),
     )
 
 

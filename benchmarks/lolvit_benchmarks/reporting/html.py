@@ -195,7 +195,7 @@ def _gates(manifests: Sequence[Manifest]) -> list[dict[str, Any]]:
             "artifact": f"{manifest.model} {artifact.path}",
             "name": gate.name,
             "value": f"{gate.value:.4g}",
-            "floor": f"{gate.floor:g}",
+            "threshold": f"{gate.threshold:g}",
             "passed": gate.passed,
         }
         for manifest in manifests

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lolvit.manifest import Artifact, Precision, Preprocess
+from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization import coreml_graph as graph
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.coreml_four_bits import (
@@ -71,11 +71,11 @@ class CoremlQuantizer:
         fp32_path: Path,
         fp32: Artifact,
         images: Images,
-        preprocess: Preprocess,
+        preprocessing: Preprocessing,
         precision: Precision,
     ) -> None:
         self._fp32, self._precision = fp32, precision
-        self._images, self._preprocess = images, preprocess
+        self._images, self._preprocess = images, preprocessing
         self._target: int = _TARGETS[precision].value
         self._kinds = graph.KINDS if precision == "int8" else graph.WEIGHTED
         self._scratch = tempfile.TemporaryDirectory()
@@ -141,10 +141,11 @@ class CoremlQuantizer:
     def _observed(self, crops: Sequence[Pixels]) -> Iterator[tuple[str, Tensor]]:
         """Yield all that the program computes, image after image."""
         program = prepare(self._function)
+        name = self._fp32.image.name
         seen: queue.SimpleQueue[tuple[str, Tensor]] = queue.SimpleQueue()
         for crop in crops:
-            image = torch.from_numpy(to_input(crop, self._preprocess, self._fp32.input))
+            image = torch.from_numpy(to_input(crop, self._preprocess, self._fp32.image))
             with torch.inference_mode():
-                program.run(image, lambda name, value: seen.put((name, value)))
+                program.run({name: image}, lambda name, value: seen.put((name, value)))
             while not seen.empty():
                 yield seen.get()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.photos import CALIBRATION, VERIFICATION, contrasted, crops_of, flat_folder
@@ -39,7 +39,7 @@ class Images:
 
 
 def open_images(
-    source: str | None, preprocess: Preprocess, classes: Sequence[str] | None
+    source: str | None, preprocessing: Preprocessing, classes: Sequence[str] | None
 ) -> Images:
     """Return the images of a data set (`lolvit_data.table.open_dataset`), of a folder of photos
     without labels, or, if `source` is None, crops of the bundled photos.
@@ -50,10 +50,10 @@ def open_images(
         UserError: there is no such data set, an image can't be read, or there are fewer than ten.
     """
     if source is None:
-        return _bundled(preprocess)
+        return _bundled(preprocessing)
     folder = flat_folder(source)
     if folder is not None:
-        return _unlabelled(source, folder, preprocess)
+        return _unlabelled(source, folder, preprocessing)
     train, test = open_dataset(source, "train"), open_dataset(source, "test")
     known = classes is not None and tuple(classes) == tuple(train.classes) == tuple(test.classes)
     share = even_share(train.labels, CALIBRATION_COUNT + TUNING_COUNT)
@@ -63,9 +63,9 @@ def open_images(
     held_out = even_share(test.labels, HELD_OUT_COUNT)
     return Images(
         source=source,
-        calibration=_crops(train, calibration, preprocess),
-        tuning=_crops(train, tuning, preprocess),
-        held_out=_crops(test, held_out, preprocess),
+        calibration=_crops(train, calibration, preprocessing),
+        tuning=_crops(train, tuning, preprocessing),
+        held_out=_crops(test, held_out, preprocessing),
         labels=tuple(test.labels[i] for i in held_out) if known else None,
     )
 
@@ -74,11 +74,13 @@ def _every(indices: Sequence[int], step: int) -> list[int]:
     return [index for place, index in enumerate(indices) if place % step == step - 1]
 
 
-def _crops(dataset: Dataset, indices: Sequence[int], preprocess: Preprocess) -> tuple[Pixels, ...]:
-    return tuple(to_pixels(dataset.image(i), preprocess) for i in indices)
+def _crops(
+    dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing
+) -> tuple[Pixels, ...]:
+    return tuple(to_pixels(dataset.image(i), preprocessing) for i in indices)
 
 
-def _unlabelled(source: str, files: Sequence[Path], preprocess: Preprocess) -> Images:
+def _unlabelled(source: str, files: Sequence[Path], preprocessing: Preprocessing) -> Images:
     """Split a folder: of each five photos one is held out; of each five others one tunes."""
     _require(source, "in it", len(files))
     held_out = _every(range(len(files)), _EVERY)
@@ -87,20 +89,20 @@ def _unlabelled(source: str, files: Sequence[Path], preprocess: Preprocess) -> I
     calibration = [i for i in others if i not in set(tuning)][:CALIBRATION_COUNT]
 
     def crops(indices: Sequence[int]) -> tuple[Pixels, ...]:
-        return tuple(to_pixels(load_photo(files[i]), preprocess) for i in indices)
+        return tuple(to_pixels(load_photo(files[i]), preprocessing) for i in indices)
 
     return Images(source, crops(calibration), crops(tuning), crops(held_out[:HELD_OUT_COUNT]), None)
 
 
-def _bundled(preprocess: Preprocess) -> Images:
+def _bundled(preprocessing: Preprocessing) -> Images:
     """Split crops of the bundled photos by photo. Those to fit ranges with, most of them textures,
     come with stronger contrasts too: without, LOLViT-X of random weights clips what other photos
     give, and its int8 and w8a16 artifacts for HTP agree with eager to 12 dB instead of 23 and 29.
     """
-    crops = [crop for name in CALIBRATION for crop in crops_of(name, _CROPS, preprocess)]
+    crops = [crop for name in CALIBRATION for crop in crops_of(name, _CROPS, preprocessing)]
     fitted = [each for crop in crops for each in (crop, contrasted(crop))]
     tuning = _every(range(len(fitted)), _EVERY)
-    by_photo = [crops_of(name, _CROPS, preprocess) for name in VERIFICATION]
+    by_photo = [crops_of(name, _CROPS, preprocessing) for name in VERIFICATION]
     return Images(
         source=None,
         calibration=tuple(crop for i, crop in enumerate(fitted) if i not in set(tuning)),

@@ -1,4 +1,4 @@
-"""From verified fp32 artifacts to verified quantized ones, each with its plan beside it."""
+"""From verified artifacts to verified quantized ones, each with its plan beside it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 from lolvit.errors import UserError
-from lolvit.manifest import Artifact, Precision, Preprocess, Quantization
-from lolvit_export.quantization.gates import Evidence, verify_quantized
+from lolvit.manifest import Artifact, Preprocessing, Quantization, Signature
+from lolvit.tasks import Task
+from lolvit_export.quantization.evaluator import Evaluator
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.judge import Judge
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
-from lolvit_export.quantization.precisions import QUANTIZED, QUANTIZERS
+from lolvit_export.quantization.quantizer import Quantizer
 from lolvit_export.quantization.search import Floors, search, search_ranges
-from lolvit_export.quantization.table import open_quantizer
 from lolvit_export.quantization.trials import Trials
 from lolvit_export.quiet import quiet
-from lolvit_export.verification.devices import runtimes_for
-from lolvit_export.verification.verifiers import SNR_FLOOR, TOP1_FLOOR, Logits, Verifiers
+from lolvit_export.targets import Target, find_target, imported, runtimes_for
+from lolvit_export.verification.reference import Evidence
+from lolvit_export.verification.verifiers import Verifiers
 
-# Above the floors of the gates, which other images decide than the search does.
-_SNR_MARGIN_DB, _TOP1_MARGIN = 1.0, 0.02
+# Above the thresholds of the gates, which other images decide than the search does.
+_SNR_MARGIN_DB, _AGREEMENT_MARGIN = 1.0, 0.02
 TIMED_S = 3.0  # for the figure that the manifest has
-_SUFFIX = {"onnx": ".onnx", "tflite": ".tflite", "coreml": ".mlpackage", "qnn": "-htp.onnx"}
-# Formats that nothing may stay in float of: there the ranges are all that there is to search for.
-_WHOLE = frozenset({"qnn"})
 
 
 @dataclass(frozen=True)
@@ -35,48 +32,53 @@ class QuantizationJob:
     """What all quantized artifacts of one export share."""
 
     folder: Path
+    signature: Signature
+    task: Task
     images: Images
-    preprocess: Preprocess
-    tuning: Sequence[Logits]  # eager's, for images.tuning
-    held_out: Sequence[Logits]  # eager's, for images.held_out
+    preprocessing: Preprocessing
+    tuning: Evidence
+    held_out: Evidence
     plans: Sequence[Plan]
     verifiers: Verifiers
-    trained: bool
 
-    def quantize(
-        self, fp32: Artifact, precision: Precision, say: Callable[[str], None]
-    ) -> Artifact:
+    def quantize(self, base: Artifact, precision: str, say: Callable[[str], None]) -> Artifact:
         """Search, or follow the plan that the user gave, then verify and time the result.
 
         Raises:
             UserError: the plan does not fit the model; the format's tools can't do it here.
             DeviceError: a runtime refused an artifact.
         """
-        path = self.folder / f"model-{precision}{_SUFFIX[fp32.format]}"
+        target = find_target(base.format)
+        path = self.folder / target.file_name(precision)
         say(f"quantize {path.name}: calibrate on {len(self.images.calibration)} images")
         with quiet():
-            quantizer = open_quantizer(
-                self.folder / fp32.path, fp32, self.images, self.preprocess, precision
-            )
-        judge = Judge(
-            self.folder / fp32.path, fp32, self.images.tuning, self.tuning, self.preprocess
-        )
-        with closing(judge):
-            trials = Trials(quantizer, judge, fp32.format, precision, path)
+            quantizer = self._quantizer(target, base, precision)
+        evaluator = Evaluator(self.folder / base.path, base, self.signature, self.task, self.tuning)
+        with closing(evaluator):
+            trials = Trials(quantizer, evaluator, target, precision, path)
             plan = self._given(trials) or self._searched(
-                trials, fp32, lambda step: say(f"{path.name}: {step}")
+                trials, target, lambda step: say(f"{path.name}: {step}")
             )
             artifact = trials.write(plan, path)
-            measured = {"size_fp32": artifact.bytes / fp32.bytes}
+            measurements = {"size_fp32": artifact.bytes / base.bytes}
             say(f"time and verify {path.name}")
-            speed = judge.speed(path, artifact, TIMED_S)
+            speed = evaluator.speed(path, artifact, TIMED_S)
         if speed is not None:
-            measured[f"{judge.runtime}.times_fp32"] = speed
+            measurements[f"{evaluator.runtime}.speedup_vs_fp32"] = speed
         plan_path = path.with_name(f"{path.name}.plan.json")
         write_plan(plan_path, plan)
-        recorded = Quantization(plan=plan_path.name, images=self.images.source)
-        artifact = artifact.model_copy(update={"measured": measured, "quantization": recorded})
-        return self.verify(path, artifact)
+        recorded = Quantization(plan=plan_path.name, calibration=self.images.source)
+        described = {"measurements": measurements, "quantization": recorded}
+        return self.verify(path, artifact.model_copy(update=described))
+
+    def _quantizer(self, target: Target, base: Artifact, precision: str) -> Quantizer:
+        reference = target.precisions[precision].quantizer
+        assert reference is not None
+        quantizer_class: Any = imported(reference)
+        quantizer: Quantizer = quantizer_class(
+            self.folder / base.path, base, self.images, self.preprocessing, precision
+        )
+        return quantizer
 
     def verify(self, path: Path, artifact: Artifact) -> Artifact:
         """Return a quantized artifact with its gates on the held-out images.
@@ -84,25 +86,27 @@ class QuantizationJob:
         Raises:
             DeviceError: a runtime refused it.
         """
-        evidence = Evidence(self.images.held_out, self.held_out, self.images.labels, self.trained)
-        return verify_quantized(self.verifiers, path, artifact, evidence, self.preprocess)
+        return self.verifiers.verify_quantized(
+            path, artifact, self.signature, self.task, self.held_out
+        )
 
-    def _searched(self, trials: Trials, base: Artifact, say: Callable[[str], None]) -> Plan:
-        if base.format in _WHOLE:
+    def _searched(self, trials: Trials, target: Target, say: Callable[[str], None]) -> Plan:
+        if target.whole:
             return search_ranges(trials, say)
-        return search(trials, _floors(base, trials.precision), say)
+        return search(trials, self._thresholds(target, trials.precision), say)
+
+    def _thresholds(self, target: Target, precision: str) -> Floors:
+        runtime = runtimes_for(target.name)[0]
+        agreed = self.task.agreement_thresholds.get(precision, 0.0)
+        return Floors(
+            target.threshold(precision, runtime) + _SNR_MARGIN_DB,
+            agreed + _AGREEMENT_MARGIN if self.task.agreement else 0.0,
+        )
 
     def _given(self, trials: Trials) -> Plan | None:
-        """Return the user's plan for this format and precision, or None."""
+        """Return the user's plan for this target and precision, or None."""
         wanted = trials.format, trials.precision
         return next((p for p in self.plans if (p.format, p.precision) == wanted), None)
-
-
-def _floors(fp32: Artifact, precision: Precision) -> Floors:
-    runtime = runtimes_for(fp32.format)[0]
-    return Floors(
-        SNR_FLOOR[runtime, precision] + _SNR_MARGIN_DB, TOP1_FLOOR[precision] + _TOP1_MARGIN
-    )
 
 
 def read_plans(
@@ -131,10 +135,3 @@ def read_plans(
             )
         plans.append(plan)
     return plans
-
-
-def quantized_precisions(format: str, precisions: Sequence[str]) -> list[Precision]:
-    """Return those of the precisions that a format is quantized to."""
-    has = QUANTIZERS[format][1] if format in QUANTIZERS else ()
-    known: tuple[Precision, ...] = get_args(Precision)
-    return [p for p in known if p in precisions and p in has and p in QUANTIZED]

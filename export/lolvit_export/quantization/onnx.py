@@ -9,7 +9,7 @@ import onnx
 from onnx import version_converter
 
 from lolvit.files import write_atomic
-from lolvit.manifest import Artifact, Precision, Preprocess
+from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx_biases import corrected_biases
@@ -57,7 +57,7 @@ class OnnxQuantizer:
         fp32_path: Path,
         fp32: Artifact,
         images: Images,
-        preprocess: Preprocess,
+        preprocessing: Preprocessing,
         precision: Precision,
     ) -> None:
         model = onnx.load(str(fp32_path))
@@ -66,7 +66,7 @@ class OnnxQuantizer:
         self._graph = Graph(joined(model))
         self._fp32, self._precision = fp32, precision
         self._bits = _ACTIVATION_BITS[precision]
-        self._images, self._preprocess = images, preprocess
+        self._images, self._preprocess = images, preprocessing
         self._ranges = ActivationRanges(self._replay)
 
     def layers(self) -> Sequence[Layer]:

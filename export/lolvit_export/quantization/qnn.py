@@ -9,7 +9,7 @@ import onnx
 
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
-from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocess
+from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.compensation import Rounded
 from lolvit_export.quantization.images import Images
@@ -41,17 +41,17 @@ class QnnQuantizer:
         float_path: Path,
         artifact: Artifact,
         images: Images,
-        preprocess: Preprocess,
+        preprocessing: Preprocessing,
         precision: Precision,
     ) -> None:
         model = _named(onnx.load(str(float_path)))
         self._pixels: PixelGrid | None = None
         if precision == "int8":  # of 16 bits, a power costs more than a division, widening pixels
-            model, self._pixels = with_pixels(with_reciprocals(model), preprocess)  # than floats
+            model, self._pixels = with_pixels(with_reciprocals(model), preprocessing)  # than floats
         self._graph = Graph(model)
         self._artifact = _of_pixels(artifact) if self._pixels else artifact
         self._precision = precision
-        self._images, self._preprocess = images, preprocess
+        self._images, self._preprocess = images, preprocessing
         self._ranges = ActivationRanges(self._replay)
         self._rounding: WeightRounding | None = None
 
@@ -110,12 +110,12 @@ class QnnQuantizer:
 
 def _of_pixels(artifact: Artifact) -> Artifact:
     """Describe an artifact that takes the pixels themselves, channels last."""
-    _, channels, height, width = artifact.input.shape
+    _, channels, height, width = artifact.image.shape
     described = {
         "shape": (1, height, width, channels), "layout": "NHWC", "dtype": "uint8",
-        "values": "pixels",
+        "meaning": "pixels",
     }  # fmt: skip
-    return artifact.model_copy(update={"input": artifact.input.model_copy(update=described)})
+    return artifact.model_copy(update={"inputs": (artifact.image.model_copy(update=described),)})
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from lolvit.manifest import Preprocess
+from lolvit.manifest import Preprocessing
 from lolvit_export.quantization.onnx_graph import Graph, attribute, rebuilt
 from lolvit_export.quantization.ranges import Range
 from lolvit_runtimes.preprocessing import Pixels
@@ -63,7 +63,7 @@ def with_reciprocals(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_pixels(
-    model: onnx.ModelProto, preprocess: Preprocess
+    model: onnx.ModelProto, preprocessing: Preprocessing
 ) -> tuple[onnx.ModelProto, PixelGrid | None]:
     """Return a copy that takes values of a grid of pixels instead of normalized ones, and the grid;
     the model as it is, and None, where the two can't be the same to rounding.
@@ -73,8 +73,8 @@ def with_pixels(
     """
     graph = Graph(model)
     image = model.graph.input[0].name
-    scales = 1 / (_LEVELS * np.asarray(preprocess.std))  # of each channel, a pixel
-    offsets = _LEVELS * np.asarray(preprocess.mean)  # the pixel that is normalized to zero
+    scales = 1 / (_LEVELS * np.asarray(preprocessing.std))  # of each channel, a pixel
+    offsets = _LEVELS * np.asarray(preprocessing.mean)  # the pixel that is normalized to zero
     made = PixelGrid(float(scales[0]), int(np.clip(np.rint(offsets.mean()), 0, _LEVELS)))
     rest = (made.zero - offsets) * scales  # the value of each channel at the zero
     readers = graph.readers[image]

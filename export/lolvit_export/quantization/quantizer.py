@@ -49,6 +49,6 @@ def quantized_artifact(fp32: Artifact, precision: Precision, path: Path) -> Arti
         "sha256": sha256_of(path),
         "bytes": size_of(path),
         "gates": (),
-        "measured": {},
+        "measurements": {},
     }
     return fp32.model_copy(update=described)

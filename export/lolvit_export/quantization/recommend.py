@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lolvit.manifest import Artifact
 
-_KEY = ".times_fp32"
+_KEY = ".speedup_vs_fp32"
 
 
 def recommended(artifacts: Sequence[Artifact]) -> dict[str, str]:
@@ -45,6 +45,6 @@ def _speeds(artifact: Artifact) -> dict[str, float]:
     """Return the speeds against fp32, by runtime."""
     return {
         name.removesuffix(_KEY): value
-        for name, value in artifact.measured.items()
+        for name, value in artifact.measurements.items()
         if name.endswith(_KEY)
     }

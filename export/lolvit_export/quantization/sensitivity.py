@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from lolvit_export.quantization.judge import Score
+from lolvit_export.quantization.evaluator import Score
 from lolvit_export.quantization.plan import LayerSensitivity, Method
 from lolvit_export.quantization.quantizer import Layer
 from lolvit_export.quantization.trials import Trials

@@ -16,7 +16,7 @@ from ai_edge_quantizer.quantizer import AlgorithmName
 from ai_edge_quantizer.quantizer import Quantizer as EdgeQuantizer
 
 from lolvit.files import write_atomic
-from lolvit.manifest import Artifact, Precision, Preprocess
+from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization import tflite_four_bits as four_bits
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images
@@ -73,11 +73,11 @@ class TfliteQuantizer:
         fp32_path: Path,
         fp32: Artifact,
         images: Images,
-        preprocess: Preprocess,
+        preprocessing: Preprocessing,
         precision: Precision,
     ) -> None:
         self._path, self._fp32 = fp32_path, fp32
-        self._images, self._preprocess = images, preprocess
+        self._images, self._preprocess = images, preprocessing
         self._precision = precision
         self._graph = Graph(fp32_path)
         self._ranges = ActivationRanges(self._replay)
@@ -176,7 +176,7 @@ class TfliteQuantizer:
         interpreter = _showing_all(self._path)
         image = interpreter.get_input_details()[0]["index"]
         for crop in crops:
-            interpreter.set_tensor(image, to_input(crop, self._preprocess, self._fp32.input))
+            interpreter.set_tensor(image, to_input(crop, self._preprocess, self._fp32.image))
             interpreter.invoke()
             yield interpreter.get_tensor
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lolvit.manifest import Artifact, Format, Precision
-from lolvit_export.quantization.judge import Judge, Score
+from lolvit.manifest import Artifact, Precision
+from lolvit_export.quantization.evaluator import Evaluator, Score
 from lolvit_export.quantization.plan import Candidate, Method, Plan
 from lolvit_export.quantization.quantizer import Layer, Quantizer
 from lolvit_export.quiet import quiet
+from lolvit_export.targets import Target
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,15 @@ class Trials:
     """Quantizes and judges one fp32 artifact; `path` is what the result will be named."""
 
     quantizer: Quantizer
-    judge: Judge
-    format: Format
+    judge: Evaluator
+    target: Target
     precision: Precision
     path: Path
+
+    @property
+    def format(self) -> str:
+        """The target's name."""
+        return self.target.name
 
     def layers(self, operations: Sequence[str]) -> list[Layer]:
         """Return the layers of these kinds, in the order of execution."""
@@ -72,7 +78,7 @@ class Trials:
     def _is_for_here(self) -> bool:
         """Whether speed on this processor may decide: 16-bit activations are for accelerators, and
         no processor has kernels for them; 4-bit weights are for small files."""
-        return self.precision == "int8"
+        return self.target.precisions[self.precision].timed
 
     def plan(
         self,

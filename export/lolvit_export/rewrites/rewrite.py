@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch.fx import GraphModule, Node
 
-from lolvit.manifest import PassRecord
+from lolvit.manifest import RewriteRecord
 from lolvit_export.places import place_inserted
 from lolvit_export.shapes import refresh_shapes
 
@@ -46,13 +46,13 @@ class Rewrite(ABC):
         """Replace the place; `check` has allowed it."""
 
 
-def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, PassRecord]:
+def apply(rewrite: Rewrite, module: GraphModule) -> tuple[GraphModule, RewriteRecord]:
     """Return a rewritten copy of `module`, and where the rewrite fired or refused."""
     result = copy.deepcopy(module)
     return result, _apply_to(rewrite, result)
 
 
-def _apply_to(rewrite: Rewrite, result: GraphModule) -> PassRecord:
+def _apply_to(rewrite: Rewrite, result: GraphModule) -> RewriteRecord:
     """Rewrite a graph that is the caller's own."""
     fired: list[str] = []
     refused: list[str] = []
@@ -71,14 +71,14 @@ def _apply_to(rewrite: Rewrite, result: GraphModule) -> PassRecord:
         fired.append(node.name)
     if fired:
         _settle(result)
-    return PassRecord(
-        name=rewrite.name, fired=len(fired), sites=tuple(fired), skipped=tuple(refused)
+    return RewriteRecord(
+        name=rewrite.name, applied=len(fired), sites=tuple(fired), match_failures=tuple(refused)
     )
 
 
 def apply_all(
     rewrites: Iterable[Rewrite], module: GraphModule
-) -> tuple[GraphModule, tuple[PassRecord, ...]]:
+) -> tuple[GraphModule, tuple[RewriteRecord, ...]]:
     """Apply rewrites in their order; `module` is left as it is."""
     result = copy.deepcopy(module)
     return result, tuple(_apply_to(rewrite, result) for rewrite in rewrites)

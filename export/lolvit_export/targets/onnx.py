@@ -1,79 +1,22 @@
-"""Lower to ONNX: torch's dynamo exporter, simplified by onnxsim, checked by onnx.checker."""
+"""ONNX, for ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from lolvit_export.targets import PrecisionSpec, Target
 
-import onnx
-import onnxsim
-import torch
-from onnxruntime.transformers.float16 import convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
-from torch.fx import GraphModule
+_QUANTIZER = "lolvit_export.quantization.onnx:OnnxQuantizer"
 
-from lolvit.files import write_atomic
-from lolvit.manifest import TensorSpec
-from lolvit_export.capture import INPUT_NAME, MODEL_PATH, output_classes, recapture
-from lolvit_export.targets.lowering import Lowered, LoweringRequest
-from lolvit_export.targets.onnx_names import name_added, name_by_place
-
-OPSET = 18
-# An explicit pad stays explicit: an average pool with pads of its own is wrong on Qualcomm's HTP.
-_SKIPPED = ["fuse_pad_into_pool"]
-OUTPUT_NAME = "logits"
-
-
-def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
-    """Write `model-PRECISION.onnx`: float32 image (1, 3, H, W) in, float32 logits out.
-
-    In fp16 the weights and the arithmetic are half precision, input and output stay float32.
-    """
-    fp32 = to_onnx(graph)
-    image = TensorSpec(
-        name=INPUT_NAME,
-        shape=(1, 3, *request.preprocess.size),
-        layout="NCHW",
-        values="normalized",
-    )
-    logits = TensorSpec(
-        name=OUTPUT_NAME, shape=(1, output_classes(graph)), layout="NC", values="logits"
-    )
-    written = []
-    for precision in request.precisions:
-        model = _half(fp32) if precision == "fp16" else fp32
-        onnx.checker.check_model(model, full_check=True)
-        path = request.folder / f"model-{precision}.onnx"
-        write_atomic(path, model.SerializeToString())
-        written.append(Lowered(path, precision, image, logits))
-    return written
-
-
-def _half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model in half precision; its input and output keep float32 behind casts."""
-    half = OnnxModel(convert_float_to_float16(copy.deepcopy(model), keep_io_types=True))
-    half.topological_sort()  # the converter appends its casts at the end
-    result: onnx.ModelProto = half.model
-    return result
-
-
-def to_onnx(graph: GraphModule, *, unfused: Sequence[str] = ()) -> onnx.ModelProto:
-    """Return a captured graph as a simplified fp32 ONNX model, its operations named by module.
-    `unfused` are fusions of onnxsim that are left out."""
-    program = torch.onnx.export(
-        recapture(graph),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=[INPUT_NAME],
-        output_names=[OUTPUT_NAME],
-        verbose=False,
-    )
-    assert program is not None
-    named = program.model_proto
-    known = name_by_place(named, MODEL_PATH)
-    model, same = onnxsim.simplify(named, skipped_optimizers=[*_SKIPPED, *unfused])
-    if not same:
-        raise AssertionError("onnxsim changed the model's result")
-    simplified: onnx.ModelProto = model
-    name_added(simplified, known)
-    return simplified
+TARGET = Target(
+    name="onnx",
+    lowering="lolvit_export.lowering.onnx:lower",
+    suffix=".onnx",
+    cost=1,
+    precisions={
+        "fp32": PrecisionSpec(100),
+        "fp16": PrecisionSpec(45),
+        "int8": PrecisionSpec(20, _QUANTIZER, timed=True),
+        "w8a16": PrecisionSpec(28, _QUANTIZER),
+    },
+    lacks={"w4": "it has no convolution of 4-bit weights, tflite and coreml have"},
+    runtimes={"host": ("ort",), "arm64": ("ort-arm64-a76", "ort-arm64-i8mm")},
+)

@@ -1,55 +1,31 @@
-"""Lower to what Qualcomm's HTP compiles: an ONNX model whose every operation it takes.
+"""Qualcomm's HTP: an ONNX file whose every operation it takes, and context binaries made of it.
 
-The file holds float32 weights, and HTP computes them in half precision. It opens on any Snapdragon
-with ONNX Runtime's QNN provider, which compiles it there; `qnn_contexts.py` compiles it ahead of
-time.
+It has no fp32 arithmetic, so that everything is quantized from fp16. The emulator takes a second an
+image: candidates of the search run in ONNX Runtime, which computes the same file with other
+rounding of ties; the gates are the emulator's.
 """
 
 from __future__ import annotations
 
-import onnx
-from torch.fx import GraphModule
+from lolvit_export.targets import PrecisionSpec, Target
 
-from lolvit.files import write_atomic
-from lolvit.manifest import TensorSpec
-from lolvit_export.capture import INPUT_NAME, output_classes
-from lolvit_export.quantization.onnx_joins import joined
-from lolvit_export.rewrites.avg_pool_to_matmul import AvgPoolToMatmul
-from lolvit_export.rewrites.merge_heads_block_diagonal import MergeHeadsBlockDiagonal
-from lolvit_export.rewrites.rewrite import Rewrite, apply_all
-from lolvit_export.shapes import ensure_shapes
-from lolvit_export.targets.lowering import Lowered, LoweringRequest
-from lolvit_export.targets.onnx import OUTPUT_NAME, to_onnx
+_QUANTIZER = "lolvit_export.quantization.qnn:QnnQuantizer"
 
-# What HTP needs beyond the static rewrite. The order does not matter: they share no operation.
-HTP_REWRITE: tuple[Rewrite, ...] = (
-    AvgPoolToMatmul(),  # windows of 3x3 are estimated at 0.7 ms each
-    MergeHeadsBlockDiagonal(),  # splitting channels into heads moves all of them, twice a block
+TARGET = Target(
+    name="qnn",
+    lowering="lolvit_export.lowering.qnn:lower",
+    suffix=".onnx",
+    tag="-htp",
+    container="onnx",
+    cost=2,
+    precisions={
+        "fp16": PrecisionSpec(45),
+        "int8": PrecisionSpec(20, _QUANTIZER, base="fp16"),
+        "w8a16": PrecisionSpec(28, _QUANTIZER, base="fp16"),
+    },
+    runtimes={"host": ("qnn",), "qnn-emulator": ("qnn",)},
+    batches=False,
+    whole=True,
+    search_runtime="ort",
+    forms="lolvit_export.lowering.qnn_contexts:forms",
 )
-# It makes one operation of attention that the provider has no kernel for.
-_UNFUSED = ("fuse_attention", "fuse_qkv")
-
-
-def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
-    """Write `model-fp16-htp.onnx`: float32 image (1, 3, H, W) in, float32 logits out."""
-    size = request.preprocess.size
-    ensure_shapes(graph, (1, 3, *size))
-    rewritten, _ = apply_all(HTP_REWRITE, graph)
-    model = _without_unread(joined(to_onnx(rewritten, unfused=_UNFUSED)))
-    onnx.checker.check_model(model, full_check=True)
-    path = request.folder / "model-fp16-htp.onnx"
-    write_atomic(path, model.SerializeToString())
-    image = TensorSpec(name=INPUT_NAME, shape=(1, 3, *size), layout="NCHW", values="normalized")
-    logits = TensorSpec(
-        name=OUTPUT_NAME, shape=(1, output_classes(graph)), layout="NC", values="logits"
-    )
-    return [Lowered(path, precision, image, logits) for precision in request.precisions]
-
-
-def _without_unread(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop, in place, the weights that joining convolutions has left without a reader."""
-    read = {name for node in model.graph.node for name in node.input}
-    kept = [weight for weight in model.graph.initializer if weight.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    return model

@@ -7,7 +7,7 @@ typed fp16 is held as float32 and rounded to fp16 whenever an operation gives on
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ CONSTANTS = (
 )  # fmt: skip
 
 Store = Callable[[Tensor], Tensor]
-Observe = Callable[[str, Tensor], None]  # is told each value's name, and the value
+Observe = Callable[[str, Tensor], None]  # gets each value's name, and the value
 Source = int | tuple[int, ...]  # a slot, or the slots of an operation's list of values
 
 _STORES: dict[str, Store] = {
@@ -84,29 +84,29 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """A function of one image and one output, ready to run."""
+    """A function of named inputs and outputs, ready to run."""
 
     steps: tuple[Step, ...]
     constants: tuple[Any, ...]  # one a slot; None where a step writes
-    image: int
-    image_name: str
-    store_image: Store
-    output: int
+    inputs: dict[str, tuple[int, Store]]  # name: its slot, and how it is stored
+    outputs: dict[str, int]  # name: its slot
 
-    def run(self, image: Tensor, observe: Observe | None = None) -> Tensor:
-        """Return the output for an image, as float32; `observe` sees all values on the way.
+    def run(
+        self, inputs: Mapping[str, Tensor], observe: Observe | None = None
+    ) -> dict[str, Tensor]:
+        """Return the outputs by name, floats as float32; `observe` sees all values on the way.
 
         Raises:
             DeviceError: an operation failed; the message names it.
         """
         slots = list(self.constants)
-        slots[self.image] = self.store_image(image)
-        if observe is not None:
-            observe(self.image_name, slots[self.image])
+        for name, (slot, store) in self.inputs.items():
+            slots[slot] = store(inputs[name])
+            if observe is not None:
+                observe(name, slots[slot])
         for step in self.steps:
             step.run(slots, observe)
-        output: Tensor = slots[self.output]
-        return output.float()
+        return {name: slots[slot] for name, slot in self.outputs.items()}
 
 
 def unknown_operations(kinds: Iterable[str]) -> set[str]:
@@ -143,30 +143,32 @@ class _Slots:
 
 
 def prepare(function: Any) -> Program:
-    """Prepare a function that coremltools loaded: one input, one output, known operations.
+    """Prepare a function that coremltools loaded, of known operations.
 
     Raises:
         DeviceError: an operation has a parameter or a type that can't be executed.
     """
     slots = _Slots()
-    (image,), (output,) = function.inputs.values(), function.outputs
-    slots.add(image)
+    for image in function.inputs.values():
+        slots.add(image)
     for operation in function.operations:
         for variable in operation.outputs:
             constant = _constant(operation) if operation.op_type in CONSTANTS else None
             slots.add(variable, constant)
     computed = [op for op in function.operations if op.op_type not in CONSTANTS]
-    finished = _finished(slots, computed, slots.find(output))
+    outputs = {output.name: slots.find(output) for output in function.outputs}
+    finished = _finished(slots, computed, set(outputs.values()))
     return Program(
         steps=tuple(
             _step(slots, operation, slots_left)
             for operation, slots_left in zip(computed, finished, strict=True)
         ),
         constants=tuple(slots.constants),
-        image=slots.find(image),
-        image_name=image.name,
-        store_image=_store("input", image),
-        output=slots.find(output),
+        inputs={
+            image.name: (slots.find(image), _store("input", image))
+            for image in function.inputs.values()
+        },
+        outputs=outputs,
     )
 
 
@@ -190,7 +192,7 @@ def _sources(operation: Any) -> Iterator[Any]:
         yield from given if isinstance(given, (list, tuple)) else [given]
 
 
-def _finished(slots: _Slots, operations: list[Any], output: int) -> list[tuple[int, ...]]:
+def _finished(slots: _Slots, operations: list[Any], outputs: set[int]) -> list[tuple[int, ...]]:
     """Return, for each operation, the slots that it is the last to read."""
     last: dict[int, int] = {}
     for index, operation in enumerate(operations):
@@ -198,7 +200,7 @@ def _finished(slots: _Slots, operations: list[Any], output: int) -> list[tuple[i
             last[slots.find(variable)] = index
     finished: list[list[int]] = [[] for _ in operations]
     for slot, index in last.items():
-        if slot != output and slots.constants[slot] is None:
+        if slot not in outputs and slots.constants[slot] is None:
             finished[index].append(slot)
     return [tuple(group) for group in finished]
 

@@ -69,7 +69,7 @@ def request_of(one: Contestant, artifact: Load, image: Load) -> RequestEntrant:
             "format": one.artifact.format,
             "input": _file(image),
             "shape": one.image.shape,
-            "dtype": one.artifact.input.dtype,
+            "dtype": one.artifact.image.dtype,
         }
     )
 

@@ -63,7 +63,8 @@ class Preparation:
         if path not in self._logits:
             session = IsolatedSession(HOST_RUNTIMES[one.artifact.format], path, one.artifact)
             try:
-                self._logits[path] = session.run(one.image)
+                outputs = session.run({one.artifact.image.name: one.image})
+                self._logits[path] = outputs[one.artifact.outputs[0].name].astype("float32")
             finally:
                 session.close()
         return self._logits[path]

@@ -132,9 +132,9 @@ def _cell(cell: PageCell, models: Models, files: Files) -> dict[str, Any]:
                 "name": one.name,
                 "model": models.url(one.prepared, one.artifact),
                 "input": path,
-                "spec": one.artifact.input.model_dump(),
-                "output": one.artifact.output.model_dump(),
-                "preprocess": one.prepared.manifest.preprocess.model_dump(),
+                "spec": one.artifact.image.model_dump(),
+                "output": one.artifact.outputs[0].model_dump(),
+                "preprocess": one.prepared.manifest.preprocessing.model_dump(),
             }
         )
     return {

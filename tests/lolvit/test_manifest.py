@@ -17,7 +17,8 @@ from lolvit.files import sha256_of
 from lolvit.manifest import (
     Artifact,
     Manifest,
-    Preprocess,
+    Preprocessing,
+    Signature,
     TensorSpec,
     Weights,
     check_artifact,
@@ -27,6 +28,8 @@ from lolvit.manifest import (
 )
 
 DIGEST = "0" * 64
+IMAGE = TensorSpec(name="image", shape=(1, 3, 64, 64), layout="NCHW", meaning="normalized")
+LOGITS = TensorSpec(name="logits", shape=(1, 10), layout="NC", meaning="logits")
 
 
 def make_artifact(**changes: Any) -> Artifact:
@@ -36,8 +39,8 @@ def make_artifact(**changes: Any) -> Artifact:
         "precision": "fp32",
         "sha256": DIGEST,
         "bytes": 4,
-        "input": TensorSpec(name="image", shape=(1, 3, 64, 64), layout="NCHW", values="normalized"),
-        "output": TensorSpec(name="logits", shape=(1, 10), layout="NC", values="logits"),
+        "inputs": (IMAGE,),
+        "outputs": (LOGITS,),
     }
     return Artifact(**(fields | changes))
 
@@ -47,10 +50,11 @@ def make_manifest(*artifacts: Artifact) -> Manifest:
         model="lolvit_x",
         params=2_300_000,
         macs=150_000_000,
-        num_classes=10,
+        task="classification",
         size=(64, 64),
         weights=Weights(sha256=DIGEST, trained=False, source="random"),
-        preprocess=Preprocess(size=(64, 64), crop_pct=0.9, mean=(0, 0, 0), std=(1, 1, 1)),
+        preprocessing=Preprocessing(size=(64, 64), crop_pct=0.9, mean=(0, 0, 0), std=(1, 1, 1)),
+        signature=Signature(inputs=(IMAGE,), outputs=(LOGITS,)),
         artifacts=artifacts or (make_artifact(),),
         tools={"torch": "2.13.0"},
         created="2026-01-01T00:00:00Z",
@@ -91,7 +95,7 @@ def test_a_folder_without_a_manifest_says_how_to_make_one(tmp_path: Path) -> Non
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 3, "1", "2", None, True, [1]])
 def test_another_schema_version_is_refused(version: object) -> None:
     with pytest.raises(UserError, match="manifest of schema version"):
         read_text(json.dumps(VALID | {"schema_version": version}))
@@ -110,8 +114,8 @@ def test_a_folder_in_the_manifest_s_place_is_a_user_error(tmp_path: Path) -> Non
 
 
 def test_a_wrong_field_is_named() -> None:
-    with pytest.raises(UserError, match="field 'num_classes'"):
-        read_text(json.dumps(VALID | {"num_classes": "many"}))
+    with pytest.raises(UserError, match="field 'params'"):
+        read_text(json.dumps(VALID | {"params": "many"}))
 
 
 def test_an_unknown_field_is_named() -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, UserError
 from lolvit.manifest import TensorSpec
-from lolvit_export.targets.lowering import LOWERINGS, Lower, Lowered, LoweringRequest, find_lowering
+from lolvit_export.lowering.request import Lower, Lowered, LoweringRequest
+from lolvit_export.targets import find_lowering, find_target
 
 if TYPE_CHECKING:  # the child begins to load its converter while this process loads torch
     from torch.fx import GraphModule
@@ -24,7 +25,7 @@ class Lowerers:
     """The lowerings of some formats: `beside` (or none) in a child process, the others `here`."""
 
     def __init__(self, formats: Sequence[str]) -> None:
-        ordered = sorted(formats, key=list(LOWERINGS).index)
+        ordered = sorted(formats, key=lambda name: -find_target(name).cost)
         self.beside = ordered[0] if len(ordered) > 1 else None
         self.here = tuple(format for format in ordered if format != self.beside)
         self._child = LoweringChild(self.beside) if self.beside is not None else None
@@ -61,13 +62,13 @@ class LoweringChild:
 
     def __init__(self, format: str) -> None:
         self._format = format
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         self._process = subprocess.Popen(
             # -P: a module in the current folder must not stand in for one of ours
-            [sys.executable, "-P", "-m", "lolvit_export.targets.lowering_child", format],
+            [sys.executable, "-P", "-m", "lolvit_export.lowering.child", format],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
 
@@ -93,15 +94,15 @@ class LoweringChild:
         return [_read(item) for item in document["lowered"]]
 
     def _traceback(self) -> str:
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace")
-        return said[max(0, said.rfind("Traceback (most recent call last)")) :]
+        self._stderr.seek(0)
+        printed = self._stderr.read().decode(errors="replace")
+        return printed[max(0, printed.rfind("Traceback (most recent call last)")) :]
 
     def close(self) -> None:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._said):
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None and not stream.closed:
                 stream.close()
 
@@ -124,6 +125,6 @@ def _read(item: dict[str, Any]) -> Lowered:
     return Lowered(
         path=Path(item["path"]),
         precision=item["precision"],
-        input=TensorSpec.model_validate(item["input"]),
-        output=TensorSpec.model_validate(item["output"]),
+        inputs=tuple(TensorSpec.model_validate(spec) for spec in item["inputs"]),
+        outputs=tuple(TensorSpec.model_validate(spec) for spec in item["outputs"]),
     )

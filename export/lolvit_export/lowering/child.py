@@ -1,8 +1,8 @@
-"""Lower to one format in a process of its own, beside the others: converters are Python, so that
+"""Lower to one target in a process of its own, beside the others: converters are Python, so that
 threads would take turns.
 
-`python -m lolvit_export.targets.lowering_child FORMAT` imports the converter, reads a pickled
-graph and request from its standard input, and answers with one JSON document. What is unpickled
+`python -m lolvit_export.lowering.child TARGET` imports the converter, reads a pickled
+graph and request from standard input, and answers with one JSON document. What is unpickled
 comes from the process that started this one (`lowerers.py`), through a pipe of its own.
 """
 
@@ -15,30 +15,32 @@ import pickle
 import signal
 import sys
 import traceback
-from dataclasses import asdict
 from typing import Any
 
 from lolvit.errors import EXIT_BUG, EXIT_DONE, UserError
-from lolvit_export.targets.lowering import Lowered, find_lowering
+from lolvit_export.lowering.request import Lowered
+from lolvit_export.targets import find_lowering
 
 
 def _written(item: Lowered) -> dict[str, Any]:
-    specs = {name: getattr(item, name).model_dump() for name in ("input", "output")}
-    return {**asdict(item), **specs, "path": str(item.path)}
+    specs = {
+        name: [spec.model_dump() for spec in getattr(item, name)] for name in ("inputs", "outputs")
+    }
+    return {"path": str(item.path), "precision": item.precision, **specs}
 
 
-def main(format: str) -> int:
+def main(target: str) -> int:
     """Serve one request, and return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     gc.disable()  # a tenth of the time of imports and conversion, in a process that soon ends
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what converters print goes to standard error
     try:
-        lower = find_lowering(format)
+        lower = find_lowering(target)
         graph, request = pickle.load(sys.stdin.buffer)
         from lolvit_export.shapes import ensure_shapes  # torch is loaded by now
 
-        ensure_shapes(graph, (1, 3, *request.preprocess.size))
+        ensure_shapes(graph, request.image.shape)
         answer: dict[str, Any] = {"lowered": [_written(item) for item in lower(graph, request)]}
     except EOFError:
         return EXIT_DONE  # the parent is gone, or has no need of it any more

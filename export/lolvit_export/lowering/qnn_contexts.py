@@ -23,7 +23,18 @@ from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON, Soc
 _MOST_NAMED = 5
 
 
-def portable(artifact: Artifact) -> Artifact:
+def forms(artifact: Artifact, folder: Path, socs: Sequence[Soc]) -> list[Artifact]:
+    """Return a portable artifact with what it needs, and what it is compiled to for each chip.
+
+    Raises:
+        GateFailedError: HTP does not take every operation; the message names those that it leaves.
+        DeviceError: the compiler failed.
+    """
+    source = _portable(artifact)
+    return [source, *(compile_for(soc, folder, source) for soc in socs)]
+
+
+def _portable(artifact: Artifact) -> Artifact:
     """Return a model that is compiled on the device, with what it needs of it."""
     return artifact.model_copy(
         update={"htp": HtpTarget(hexagon=NEEDED_HEXAGON[artifact.precision])}
@@ -50,7 +61,7 @@ def compile_for(soc: Soc, folder: Path, source: Artifact) -> Artifact:
     )
     described = {
         "path": path.name, "sha256": sha256_of(path), "bytes": size_of(path), "htp": target,
-        "gates": (), "measured": {},
+        "container": None, "gates": (), "measurements": {},
     }  # fmt: skip
     return source.model_copy(update=described)
 

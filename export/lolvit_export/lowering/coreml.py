@@ -1,0 +1,100 @@
+"""Lower to a Core ML ML Program whose input is an image, as Vision and Core ML apps hand it over.
+
+Pixels 0 to 255 go in; the normalization is inside the program. Core ML's image input knows one
+scale and a bias for each channel, so a standard deviation that differs between channels becomes
+one multiplication behind it. Core ML has no image of four channels and no batch of images: such a
+model takes an array of normalized values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import GraphModule
+
+from lolvit.manifest import Preprocessing, TensorSpec
+from lolvit_export.capture import INPUT_NAME
+from lolvit_export.lowering.request import Lowered, LoweringRequest
+from lolvit_runtimes.coreml_tools import coremltools as ct
+
+_COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
+_COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}
+# What a program can give: it has no 64-bit numbers.
+_OUTPUT_TYPES = {"float64": "float32", "int64": "int32"}
+
+
+class _ScaledChannels(nn.Module):
+    """Multiply each channel by what the image input's single scale leaves undone."""
+
+    scale: Tensor
+
+    def __init__(self, graph: GraphModule, scale: list[float]) -> None:
+        super().__init__()
+        self.rewritten = graph
+        self.register_buffer("scale", torch.tensor(scale).reshape(1, -1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        outputs: Tensor | tuple[Tensor, ...] = self.rewritten(image * self.scale)
+        return outputs
+
+
+def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
+    """Write `model-PRECISION.mlpackage`: an image H x W in, the graph's outputs out, floats in
+    float32."""
+    shape = request.image.shape
+    as_image = shape[0] == 1 and request.preprocessing.color in _COLORS
+    module, given = (
+        _image_input(graph, request.preprocessing, shape)
+        if as_image
+        else (graph, ct.TensorType(name=INPUT_NAME, shape=shape, dtype=np.float32))
+    )
+    image = request.image.model_copy(update={"meaning": "pixels"}) if as_image else request.image
+    outputs = tuple(
+        spec.model_copy(update={"dtype": _OUTPUT_TYPES.get(spec.dtype, spec.dtype)})
+        for spec in request.outputs
+    )
+    program = torch.export.export(module, (torch.rand(shape),)).run_decompositions({})
+    written = []
+    for precision in request.precisions:
+        _convert(program, given, outputs, precision).save(str(request.path(precision)))
+        written.append(request.lowered(precision, inputs=(image,), outputs=outputs))
+    return written
+
+
+def _convert(
+    program: ExportedProgram,
+    image: ct.ImageType | ct.TensorType,
+    outputs: tuple[TensorSpec, ...],
+    precision: str,
+) -> ct.models.MLModel:
+    model = ct.convert(
+        program,
+        inputs=[image],
+        outputs=[ct.TensorType(name=spec.name, dtype=np.dtype(spec.dtype)) for spec in outputs],
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.iOS16,
+        compute_precision=_COMPUTE[precision],
+        skip_model_load=True,
+    )
+    model.short_description = "Labels and provenance are in manifest.json."
+    return model
+
+
+def _image_input(
+    graph: GraphModule, preprocessing: Preprocessing, shape: tuple[int, ...]
+) -> tuple[nn.Module, ct.ImageType]:
+    """Return the module to convert and its image input: together they are `preprocessing`."""
+    mean, std = preprocessing.mean, preprocessing.std
+    uniform = len(set(std)) == 1
+    scale = 1 / (255 * std[0]) if uniform else 1 / 255
+    bias = [-m / std[0] if uniform else -m for m in mean]
+    image = ct.ImageType(
+        name=INPUT_NAME,
+        shape=shape,
+        scale=scale,
+        bias=bias if len(bias) > 1 else bias[0],
+        color_layout=_COLORS[preprocessing.color],
+    )
+    return (graph if uniform else _ScaledChannels(graph, [1 / s for s in std])), image

@@ -1,0 +1,69 @@
+"""Lower to ONNX: torch's dynamo exporter, simplified by onnxsim, checked by onnx.checker."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import onnx
+import onnxsim
+import torch
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+from torch.fx import GraphModule
+
+from lolvit.files import write_atomic
+from lolvit_export.capture import INPUT_NAME, MODEL_PATH, recapture
+from lolvit_export.lowering.onnx_names import name_added, name_by_place
+from lolvit_export.lowering.request import Lowered, LoweringRequest
+
+OPSET = 18
+# An explicit pad stays explicit: an average pool with pads of its own is wrong on Qualcomm's HTP.
+_SKIPPED = ["fuse_pad_into_pool"]
+
+
+def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
+    """Write `model-PRECISION.onnx`: float32 image (B, C, H, W) in, the graph's outputs out.
+
+    In fp16 the weights and the arithmetic are half precision, input and outputs stay float32.
+    """
+    fp32 = to_onnx(graph, [spec.name for spec in request.outputs])
+    written = []
+    for precision in request.precisions:
+        model = _half(fp32) if precision == "fp16" else fp32
+        onnx.checker.check_model(model, full_check=True)
+        write_atomic(request.path(precision), model.SerializeToString())
+        written.append(request.lowered(precision))
+    return written
+
+
+def _half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model in half precision; its input and output keep float32 behind casts."""
+    half = OnnxModel(convert_float_to_float16(copy.deepcopy(model), keep_io_types=True))
+    half.topological_sort()  # the converter appends its casts at the end
+    result: onnx.ModelProto = half.model
+    return result
+
+
+def to_onnx(
+    graph: GraphModule, outputs: Sequence[str], *, unfused: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """Return a captured graph as a simplified fp32 ONNX model, its operations named by module, its
+    outputs named `outputs`. `unfused` are fusions of onnxsim that are left out."""
+    program = torch.onnx.export(
+        recapture(graph),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=[INPUT_NAME],
+        output_names=list(outputs),
+        verbose=False,
+    )
+    assert program is not None
+    named = program.model_proto
+    known = name_by_place(named, MODEL_PATH)
+    model, same = onnxsim.simplify(named, skipped_optimizers=[*_SKIPPED, *unfused])
+    if not same:
+        raise AssertionError("onnxsim changed the model's result")
+    simplified: onnx.ModelProto = model
+    name_added(simplified, known)
+    return simplified

@@ -1,0 +1,84 @@
+"""Lower to TFLite by litert-torch, with the image channels last as TFLite's apps hand it over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import litert_torch
+import torch
+from ai_edge_quantizer import quantizer
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from lolvit.files import write_atomic
+from lolvit.manifest import TensorSpec
+from lolvit_export.capture import INPUT_NAME
+from lolvit_export.lowering.request import Lowered, LoweringRequest
+from lolvit_runtimes.tflite_check import check_tflite
+
+# Weights stored in half precision; the runtime computes in the precision it is best at.
+_FP16_RECIPE = [
+    {
+        "regex": ".*",
+        "operation": operation,
+        "algorithm_key": "float_casting",
+        "op_config": {
+            "weight_tensor_config": {
+                "num_bits": 16,
+                "symmetric": True,
+                "granularity": "TENSORWISE",
+                "dtype": "FLOAT",
+            },
+            "compute_precision": "FLOAT",
+            "explicit_dequantize": True,
+            "skip_checks": False,
+        },
+    }
+    for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+]
+
+
+class _ChannelsLast(nn.Module):
+    """Take the image as (B, H, W, C), and give the outputs by name."""
+
+    def __init__(self, graph: GraphModule, names: Sequence[str]) -> None:
+        super().__init__()
+        self.rewritten, self.names = graph, tuple(names)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        outputs = self.rewritten(image.permute(0, 3, 1, 2))
+        tensors = (outputs,) if isinstance(outputs, Tensor) else outputs
+        return dict(zip(self.names, tensors, strict=True))
+
+
+def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
+    """Write `model-PRECISION.tflite`: float32 image (B, H, W, C) in, the graph's outputs out.
+
+    In fp16 the weights are half precision; arithmetic is the delegate's choice.
+    """
+    batch, channels, height, width = request.image.shape
+    shape = (batch, height, width, channels)
+    image = request.image.model_copy(update={"shape": shape, "layout": "NHWC"})
+    module = _ChannelsLast(graph, [spec.name for spec in request.outputs]).eval()
+    fp32 = litert_torch.convert(module, sample_kwargs={INPUT_NAME: torch.rand(shape)})
+    written = []
+    for precision in request.precisions:
+        path = request.path(precision)
+        fp32.export(str(path))
+        if precision == "fp16":
+            write_atomic(path, _halve_weights(path))
+        outputs = _as_written(request.outputs, path)
+        written.append(request.lowered(precision, inputs=(image,), outputs=outputs))
+    return written
+
+
+def _as_written(outputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, ...]:
+    """Return the outputs with the element types that the converter gave them: integers of 64 bits
+    become 32."""
+    found = {tensor.name: tensor.dtype for tensor in check_tflite(path).outputs}
+    return tuple(spec.model_copy(update={"dtype": found[spec.name]}) for spec in outputs)
+
+
+def _halve_weights(fp32: Path) -> bytes:
+    return bytes(quantizer.Quantizer(str(fp32), _FP16_RECIPE).quantize().quantized_model)

@@ -1,0 +1,163 @@
+"""What artifacts are compared with: the eager model in float64, and the noise of its own float32
+and half precision on the same images, measured where a threshold depends on it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from lolvit.manifest import Preprocessing, Signature
+from lolvit.tasks import Array, Outputs
+from lolvit_export.capture import named_outputs
+from lolvit_export.verification.comparison import worst_snr_db
+from lolvit_runtimes.preprocessing import Pixels, normalize
+
+_HALF_FAILURES = (RuntimeError, NotImplementedError, TypeError)
+
+
+class Reference:
+    """An eager model, and what it gives for images.
+
+    It computes in float64, or in float32 where it has parts that are tied to that; `dtype` says
+    which.
+    """
+
+    def __init__(self, model: nn.Module, signature: Signature) -> None:
+        self.signature = signature
+        self._model = model.eval()
+        self.dtype, self._exact = self._most_exact()
+
+    def _most_exact(self) -> tuple[torch.dtype, nn.Module]:
+        double = copy.deepcopy(self._model).double().eval()
+        image = torch.zeros(self.signature.inputs[0].shape, dtype=torch.float64)
+        try:
+            with torch.no_grad():
+                double(image)
+        except (RuntimeError, TypeError, ValueError):
+            return torch.float32, self._model
+        return torch.float64, double
+
+    def outputs(self, photos: Sequence[Pixels], preprocessing: Preprocessing) -> list[Outputs]:
+        """Return the outputs for each photo (H, W, C), each of extent 1 along the first axis, by
+        the signature's names."""
+        return list(self._run(self._exact, photos, preprocessing, self.dtype))
+
+    def noise(
+        self,
+        photos: Sequence[Pixels],
+        references: Sequence[Outputs],
+        preprocessing: Preprocessing,
+        precision: str,
+    ) -> dict[str, float]:
+        """Return by output the worst photo's SNR in dB of eager PyTorch itself in `precision`
+        ("fp32" or "fp16": weights and activations) against `references`."""
+        if precision == "fp32":
+            single = copy.deepcopy(self._model).float().eval()
+            found = list(self._run(single, photos, preprocessing, torch.float32))
+        else:
+            found = self._in_half_precision(photos, preprocessing)
+        return worst_snr_db(references, found)
+
+    def _in_half_precision(
+        self, photos: Sequence[Pixels], preprocessing: Preprocessing
+    ) -> list[Outputs]:
+        try:
+            half = copy.deepcopy(self._model).half().eval()
+            return list(self._run(half, photos, preprocessing, torch.float16))
+        except _HALF_FAILURES:  # an operation without a half-precision kernel on the CPU
+            rounded = _rounding_to_half(copy.deepcopy(self._model).float())
+            return list(self._run(rounded, photos, preprocessing, torch.float32))
+
+    def _run(
+        self,
+        model: nn.Module,
+        photos: Sequence[Pixels],
+        preprocessing: Preprocessing,
+        dtype: torch.dtype,
+    ) -> Iterator[Outputs]:
+        names = [spec.name for spec in self.signature.outputs]
+        batch = self.signature.inputs[0].batch
+        with torch.no_grad():
+            for photo in photos:
+                image = torch.from_numpy(normalize(photo, preprocessing)).to(dtype)
+                outputs = named_outputs(model(image.expand(batch, -1, -1, -1)))
+                yield {
+                    name: _first(tensor) for name, (_, tensor) in zip(names, outputs, strict=True)
+                }
+
+
+def _first(tensor: Tensor) -> Array:
+    """Return the first image's part of an output, (1, ...), floats in float64."""
+    part = tensor[:1].detach()
+    array: Array = (part.double() if part.is_floating_point() else part).numpy()
+    return array
+
+
+def _rounding_to_half(model: nn.Module) -> nn.Module:
+    """Round, in place, a model's weights to half precision, and what each of its layers gives."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.half().float()
+
+    def rounded(_module: nn.Module, _inputs: object, output: object) -> object:
+        floats = isinstance(output, Tensor) and output.is_floating_point()
+        return output.half().float() if floats and isinstance(output, Tensor) else output
+
+    for module in model.modules():
+        if not list(module.children()):
+            module.register_forward_hook(rounded)
+    return model.eval()
+
+
+class Evidence:
+    """Images, what eager gives for them, their classes where they are known, and eager's own noise.
+
+    `trained` tells whether the weights are; `calibrated` names what the images are of.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        photos: Sequence[Pixels],
+        preprocessing: Preprocessing,
+        *,
+        labels: Sequence[int] | None = None,
+        trained: bool = True,
+    ) -> None:
+        self.photos, self.preprocessing = photos, preprocessing
+        self.labels, self.trained = labels, trained
+        self._reference = reference
+        self._noise: dict[str, dict[str, float]] = {}
+
+    @cached_property
+    def references(self) -> list[Outputs]:
+        """Eager's outputs for each photo."""
+        return self._reference.outputs(self.photos, self.preprocessing)
+
+    def noise_db(self, precision: str, output: str) -> float:
+        """Return the worst photo's SNR of eager PyTorch itself in `precision`, in dB."""
+        if precision not in self._noise:
+            self._noise[precision] = self._reference.noise(
+                self.photos, self.references, self.preprocessing, precision
+            )
+        return self._noise[precision][output]
+
+    def first(self, count: int | None) -> Evidence:
+        """Return the same of the first `count` photos, or of all."""
+        if count is None or count >= len(self.photos):
+            return self
+        labels = self.labels[:count] if self.labels is not None else None
+        part = Evidence(
+            self._reference,
+            self.photos[:count],
+            self.preprocessing,
+            labels=labels,
+            trained=self.trained,
+        )
+        if "references" in self.__dict__:
+            part.__dict__["references"] = self.references[:count]
+        return part

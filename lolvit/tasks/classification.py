@@ -1,0 +1,109 @@
+"""One class of many: softmax of one output of logits (1, classes)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lolvit.errors import DeviceError
+from lolvit.manifest import Meaning
+from lolvit.tasks import Array, Outputs
+
+OUTPUT = "logits"
+DEFAULT_TOP = 5
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One class of an image's ranking; `label` is None where the manifest names none."""
+
+    index: int
+    label: str | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The most likely classes of an image, the likeliest first."""
+
+    top: tuple[Ranked, ...]
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the ranking as plain JSON values."""
+        return {"top": [asdict(entry) for entry in self.top]}
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return a row a class: its number, label and score."""
+        return [(str(e.index), e.label or "-", f"{e.score:.4f}") for e in self.top]
+
+
+class ClassificationTask:
+    """Ranks classes by the softmax of the logits; ties go to the lower index."""
+
+    name = "classification"
+    columns = ("class", "label", "score")
+    # The share of images with eager's top class. Half precision may turn one near tie in eight.
+    agreement = "top1"
+    agreement_thresholds: ClassVar[Mapping[str, float]] = {
+        "fp32": 1.0, "fp16": 0.875, "int8": 0.9, "w8a16": 0.95, "w4": 0.9,
+    }  # fmt: skip
+
+    def recognizes(self, outputs: Sequence[tuple[str, tuple[int, ...], str]]) -> bool:
+        """Whether there is one output, float, of shape (batch, classes)."""
+        if len(outputs) != 1:
+            return False
+        _, shape, dtype = outputs[0]
+        return len(shape) == 2 and shape[1] > 1 and dtype.startswith("float")
+
+    def meaning(self, name: str) -> Meaning:
+        """Return `logits`: there is one output."""
+        return "logits"
+
+    def postprocessing(self) -> dict[str, Any]:
+        """Return what apps do with the logits."""
+        return {"kind": "softmax"}
+
+    def predict(
+        self, outputs: Outputs, labels: Sequence[str] | None, options: Mapping[str, Any]
+    ) -> Classification:
+        """Return the `top` (an option, by default 5) most likely classes of one image.
+
+        Raises:
+            DeviceError: the logits are not finite.
+        """
+        logits = logits_of(outputs)
+        if not np.isfinite(logits).all():
+            raise DeviceError("its logits are not finite")
+        scores = softmax(logits)
+        order = np.argsort(-scores, kind="stable")[: int(options.get("top", DEFAULT_TOP))].tolist()
+        return Classification(
+            tuple(Ranked(i, labels[i] if labels else None, float(scores[i])) for i in order)
+        )
+
+    def agrees(self, reference: Outputs, outputs: Outputs) -> float:
+        """Return 1 where both have the same top class, or else 0."""
+        return float(logits_of(reference).argmax() == logits_of(outputs).argmax())
+
+    def is_right(self, outputs: Outputs, label: int) -> bool | None:
+        """Return whether the top class is the label."""
+        return bool(logits_of(outputs).argmax() == label)
+
+
+def logits_of(outputs: Outputs) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the logits (classes,) of one image's only output (1, classes), in float64."""
+    (logits,) = outputs.values()
+    row: Array = logits.reshape(-1)
+    return row.astype(np.float64)
+
+
+def softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return exp(x) / sum(exp(x)), shifted so that nothing overflows."""
+    powers = np.exp(logits - logits.max())
+    result: np.ndarray[Any, Any] = powers / powers.sum()
+    return result
+
+
+TASK = ClassificationTask()

@@ -1,0 +1,252 @@
+"""Models that no table knows: several outputs, other channels, batches, a function in a file."""
+
+from __future__ import annotations
+
+import json
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+import lolvit
+from lolvit.cli import main
+from lolvit.errors import UserError
+from lolvit_data.bundled import bundled_photo
+from lolvit_export.capture import named_outputs
+from lolvit_runtimes.preprocessing import normalize, to_pixels
+
+Points = namedtuple("Points", ["boxes", "scores"])
+SOURCE = '''
+"""A model of a user's own."""
+import torch
+from torch import nn
+
+import parts_of_mine
+
+
+def build():
+    torch.manual_seed(0)
+    return parts_of_mine.Heads()
+
+
+def nothing():
+    return None
+
+
+def broken():
+    raise ValueError("no weights here")
+'''
+PARTS = """
+from torch import nn
+
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU())
+        self.head = nn.Linear(16, 7)
+
+    def forward(self, x):
+        low = self.stem(x)
+        return {"low": low, "classes": self.head(low.mean((2, 3))), "mask": low.argmax(1)}
+"""
+
+
+@pytest.fixture
+def user_file(tmp_path: Path) -> Path:
+    """A file of the user's that imports another beside it."""
+    (tmp_path / "parts_of_mine.py").write_text(PARTS)
+    path = tmp_path / "my_models.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def compared(exported: Any, model: nn.Module, runtime: str) -> dict[str, float]:
+    """Return by output the largest difference between a loaded artifact and eager PyTorch on a
+    photo, relative to the largest value."""
+    photo = bundled_photo("coffee")
+    with lolvit.load(exported.folder, runtime=runtime) as predictor:
+        found = predictor.outputs(np.repeat(predictor.prepare(photo), predictor.input.batch, 0))
+    pixels = to_pixels(photo, exported.manifest.preprocessing)
+    image = torch.from_numpy(normalize(pixels, exported.manifest.preprocessing))
+    with torch.no_grad():
+        expected = dict(named_outputs(model.eval()(image)))
+    if list(expected) == ["output"] and "logits" in found:
+        expected = {"logits": expected["output"]}
+    assert list(found) == list(expected)
+    return {
+        name: float(np.abs(found[name][:1] - value.numpy()).max() / np.abs(value.numpy()).max())
+        for name, value in expected.items()
+    }
+
+
+@pytest.mark.slow
+def test_a_backbone_of_torchvision_gives_both_its_outputs(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
+        weights=None, weights_backbone=None
+    ).backbone
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    exported = lolvit.export(model, size=128, targets="onnx,tflite", out=tmp_path, name="backbone")
+    assert exported.folder == tmp_path / "backbone-128x128"
+    assert exported.manifest.task == "tensors"
+    outputs = exported.manifest.signature.outputs
+    assert [(o.name, o.shape) for o in outputs] == [
+        ("low", (1, 40, 16, 16)),
+        ("high", (1, 960, 8, 8)),
+    ]
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    for runtime in ("ort", "litert"):
+        assert all(error < 1e-3 for error in compared(exported, model, runtime).values())
+    lolvit.verify(exported.folder).raise_on_failure()
+    with lolvit.load(exported.folder) as predictor:
+        prediction = predictor(bundled_photo("astronaut"))
+    assert set(prediction.as_document()["outputs"]) == {"low", "high"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("in_chans", "color"), [(1, "L"), (4, "RGBA")])
+def test_a_timm_model_of_other_channels_takes_photos_of_them(
+    tmp_path: Path, in_chans: int, color: str
+) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("resnet10t", in_chans=in_chans, num_classes=5).eval()
+    exported = lolvit.export(model, size=96, targets="onnx,tflite,coreml", out=tmp_path)
+    assert exported.folder.name == "resnet10t-96x96"
+    assert exported.manifest.preprocessing.color == color
+    assert exported.manifest.task == "classification"
+    for runtime in ("ort", "litert", "coreml-reference"):
+        assert compared(exported, model, runtime)["logits"] < 1e-3
+
+
+@pytest.mark.slow
+def test_a_batch_is_predicted_photo_by_photo(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 10),
+    ).eval()  # fmt: skip
+    photos = [bundled_photo(name) for name in ("coffee", "astronaut", "rocket")]
+    tops = {}
+    for batch in (1, 4):
+        exported = lolvit.export(
+            model, size=64, targets="onnx,tflite,coreml", out=tmp_path, batch=batch, name="seq"
+        )
+        assert exported.manifest.signature.inputs[0].shape == (batch, 3, 64, 64)
+        for runtime in ("ort", "litert", "coreml-reference"):
+            with lolvit.load(exported.folder, runtime=runtime) as predictor:
+                found = [each.as_document() for each in predictor.predict(photos)]
+            tops[batch, runtime] = [
+                [(entry["index"], round(entry["score"], 4)) for entry in each["top"]]
+                for each in found
+            ]
+    assert len({json.dumps(each) for each in tops.values()}) == 1
+
+
+@pytest.mark.slow
+def test_a_function_in_a_file_is_exported_by_the_command(
+    user_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", f"{user_file}:build", "--size", "64", "--to", "onnx,tflite"]
+    assert main([*arguments, "--out", str(tmp_path / "out"), "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert (document["model"], document["task"]) == ("build", "tensors")
+    assert "ImageNet" in document["notes"][0]
+    names = [output["name"] for output in document["artifacts"][0]["outputs"]]
+    assert names == ["low", "classes", "mask"]
+    assert main(["verify", document["folder"]]) == 0
+
+
+FUNCTIONS = {
+    "no such function": (":biuld", "has no function 'biuld'"),
+    "nothing given": (":nothing", "gives NoneType, no torch.nn.Module"),
+    "raises": (":broken", r"broken\(\) failed: ValueError: no weights here"),
+    "not named": ("", "no function is named"),
+}
+
+
+@pytest.mark.parametrize(("name", "message"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_a_file_without_the_model_is_one_line(user_file: Path, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        lolvit.export(f"{user_file}{name}", size=64)
+
+
+class Gives(nn.Module):
+    """Gives whatever a function makes of a convolution's result."""
+
+    def __init__(self, function: Callable[[Tensor], Any], channels: int = 3) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, 4, 3)
+        self.function = function
+
+    def forward(self, image: Tensor) -> Any:
+        return self.function(self.convolution(image))
+
+
+def _branching(x: Tensor) -> Tensor:
+    return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
+
+
+REFUSED = {
+    "nothing": (lambda x: None, "gives NoneType|gives nothing"),
+    "an empty list": (lambda x: [], "gives no output"),
+    "a key that is no name": (lambda x: {"a b": x}, "the key 'a b', which is no name"),
+    "a key that is a number": (lambda x: {1: x}, "the key 1, which is no name"),
+    "a string": (lambda x: {"x": x, "y": "text"}, "gives str as 'y', no tensor"),
+    "a name twice": (lambda x: {"a_0": x, "a": [x]}, "two outputs named 'a_0'"),
+    "no batch axis": (lambda x: x[0], "has no batch axis of 1"),
+    "data-dependent control flow": (_branching, r"data-dependent.*torch\.where"),
+}
+
+
+@pytest.mark.parametrize(("function", "message"), REFUSED.values(), ids=REFUSED)
+def test_outputs_that_cannot_be_exported_are_one_line(
+    tmp_path: Path, function: Callable[[Tensor], Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        lolvit.export(Gives(function), size=32, targets="onnx", out=tmp_path / "out")
+    assert "\n" not in caught.value.line()
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_input_that_is_no_photo_is_refused(tmp_path: Path) -> None:
+    model = Gives(lambda x: x.mean((2, 3)), channels=7)
+    with pytest.raises(UserError, match="takes 7 channels, which are no photo"):
+        lolvit.export(model, size=32, targets="onnx", out=tmp_path)
+
+
+def test_a_module_needs_a_size() -> None:
+    with pytest.raises(UserError, match="the size of its images is not known"):
+        lolvit.export(nn.Conv2d(3, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "names"),
+    [
+        (torch.zeros(1, 2), ["output"]),
+        ((torch.zeros(1), torch.zeros(1)), ["output_0", "output_1"]),
+        ({"a": torch.zeros(1), "b": [torch.zeros(1), torch.zeros(1)]}, ["a", "b_0", "b_1"]),
+        (Points(torch.zeros(1), torch.zeros(1)), ["boxes", "scores"]),
+    ],
+)
+def test_outputs_are_named_by_what_holds_them(outputs: Any, names: list[str]) -> None:
+    assert [name for name, _ in named_outputs(outputs)] == names
+
+
+def test_a_target_given_twice_is_taken_once_and_an_unknown_one_is_named() -> None:
+    with pytest.raises(UserError, match="unknown target 'onx'; did you mean 'onnx'"):
+        lolvit.export("lolvit_xx", targets="onx,onnx")
+
+
+def test_features_of_a_model_without_classes_are_no_classification(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("resnet10t", num_classes=0).eval()
+    exported = lolvit.export(model, size=64, targets="onnx", out=tmp_path)
+    assert exported.manifest.task == "tensors"

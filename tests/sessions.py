@@ -1,0 +1,23 @@
+"""Short ways to run the models of tests: one image in, logits out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+INPUT = "image"
+
+
+def run_image(session: Any, image: np.ndarray) -> np.ndarray:
+    """Return the only output of a session for an image."""
+    (found,) = session.run({INPUT: image}).values()
+    return found
+
+
+def run_eager(model: nn.Module, image: np.ndarray) -> np.ndarray:
+    """Return what eager PyTorch gives for an image, in float32."""
+    with torch.no_grad():
+        return model(torch.from_numpy(image)).numpy()
