@@ -1,4 +1,5 @@
-# Python 3.11 with venv, and make, are all that a bare machine needs: `make demo` does the rest.
+# Python 3.11 with venv, and make, are all that `make demo` needs; `make test-deps` brings what else the
+# tests use.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,13 +15,13 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint type startup lock wheel android android-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast lint type startup lock wheel android android-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
 	  while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-install: $(STAMP) ## make .venv with every extra at the pinned versions, and this package editable
+install: $(STAMP) ## make .venv with all extras but tensorflow at the pinned versions, and this package editable
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || \
@@ -40,7 +41,20 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/uv
 	uv pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, count it
+system-deps: ## install the Debian packages of lolvit/system/packages.txt: as root, or by sudo
+	@sh lolvit/system/install.sh --all
+
+# One after another: the virtual environment needs python3-venv, and Maven's downloads must not meet.
+test-deps: system-deps ## all that the tests use and make install does not bring (1.1 GB the first time)
+	@$(MAKE) --no-print-directory install
+	lolvit setup browser
+	lolvit setup arm64
+	python android_demo/driver fetch --apk
+
+tensorflow: install ## TensorFlow's interpreter, a second opinion on .tflite files (1.3 GB on disk)
+	uv pip install --requirements requirements-tensorflow.lock
+
+demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, evaluate it
 	lolvit export lolvit_x --to onnx,tflite,coreml --precision fp32,fp16 --out $(OUT)
 	lolvit bench lolvit_x --against mobilevit_xs --runtime ort,litert --threads 1 --profile default --out $(OUT)/bench
 	lolvit report $(OUT)/bench/result.json --manifest $(OUT)/lolvit_x-256x256 --out $(OUT)/bench/report.html
@@ -49,7 +63,7 @@ demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLV
 	lolvit evaluate $(OUT)/lolvit_xx-256x256
 	@echo "Open $(CURDIR)/$(OUT)/bench/report.html"
 
-test: install lint type ## ruff, mypy --strict, and every test (what CI runs)
+test: install lint type ## ruff, mypy --strict, and every test; says at its end what was skipped
 	pytest $(PYTEST_FLAGS)
 
 test-fast: install ## the tests that take less than about ten seconds each
@@ -66,12 +80,18 @@ startup: install ## time --help of lolvit and of each command: at most 0.3 s
 	python tests/architecture/startup_time.py
 
 lock: $(BIN)/uv ## fit requirements.lock to pyproject.toml (LOCK_FLAGS=--upgrade: newest in range)
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet $(LOCK_FLAGS) \
-	  --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
-	@{ echo "# The tested set: Python 3.11, on Linux. Made by: make lock"; \
-	  sed -e "s/ ; python_full_version < '3.12' and sys_platform != 'win32'$$//" \
-	    -e "s/python_full_version < '3.12' and //g" requirements.lock; } > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+	$(call compile_lock,requirements.lock,--extra all --extra dev $(LOCK_FLAGS))
+	$(call compile_lock,requirements-tensorflow.lock,--extra tensorflow --constraints requirements.lock)
+
+# $(call compile_lock,FILE,OPTIONS): pin what pyproject.toml's extras need.
+define compile_lock
+uv pip compile pyproject.toml --universal --python-version 3.11 --quiet $(2) \
+  --no-header --no-emit-index-url --no-emit-find-links --output-file $(1)
+@{ echo "# The tested set: Python 3.11, on Linux. Made by: make lock"; \
+  sed -e "s/ ; python_full_version < '3.12' and sys_platform != 'win32'$$//" \
+    -e "s/python_full_version < '3.12' and //g" $(1); } > $(1).new
+@mv $(1).new $(1)
+endef
 
 ANDROID_FLAGS ?=
 MODELS ?= lolvit_x

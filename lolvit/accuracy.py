@@ -67,7 +67,7 @@ class AccuracyDocument(_Frozen):
     data: str
     split: str
     classes: tuple[str, ...]
-    trained: bool = Field(description="false: the figures are those of chance")
+    trained: bool = Field(description="false: the accuracy is that of chance")
     results: tuple[Evaluated, ...]
     failures: tuple[Failed, ...] = ()
 

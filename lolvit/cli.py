@@ -1,13 +1,11 @@
-"""The command line: finds each command by string, imports it on use, and ends every run in an exit
-code and at most one line.
+"""The command line: every run ends in an exit code and at most one line of error.
 
-Listing the commands imports none of them, so `lolvit --help` loads no torch. A command only raises;
-what a failure prints and which exit code it ends with is decided here.
+Commands are imported on use (`lolvit.commands` has them as strings), so `lolvit --help` loads no
+torch. A command only raises; what a failure prints, and its exit code, is decided here.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import traceback
@@ -17,47 +15,20 @@ from contextlib import nullcontext
 import click
 
 from lolvit import __version__
-from lolvit.commands import COMMANDS
+from lolvit.commands import HIDDEN, SECTIONS
 from lolvit.endings import EXIT_BROKEN_PIPE, explain, stop_on_signals
 from lolvit.errors import EXIT_BUG, EXIT_DONE, LolvitError
+from lolvit.lazy_group import LazyGroup
 from lolvit.output import document_only_stdout, document_printed, print_json
-from lolvit.registry import choose
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands as strings and imports one when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the table's order: the order of a user's work."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None when the table lacks it."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with a guess at what an unknown name was meant to be.
-
-        Raises:
-            UserError: no command has this name.
-        """
-        if not args[0].startswith("-"):
-            choose("command", args[0], COMMANDS)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, importing none."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, invoke_without_command=True, no_args_is_help=False)
+@click.group(
+    cls=LazyGroup,
+    sections=SECTIONS,
+    hidden=HIDDEN,
+    invoke_without_command=True,
+    no_args_is_help=False,
+)
 @click.version_option(__version__, message="lolvit %(version)s")
 @click.pass_context
 def lolvit(ctx: click.Context) -> None:
@@ -66,7 +37,7 @@ def lolvit(ctx: click.Context) -> None:
     Every command takes --json (one JSON document on standard output) and --help.
 
     Exit codes: 0 done; 1 a gate failed; 2 wrong input or a missing extra; 3 a device or runtime
-    failed; 70 a bug of ours; 128 + N stopped by signal N (130 is Ctrl-C).
+    failed; 70 internal error; 128 + N stopped by signal N (130 is Ctrl-C).
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -98,7 +69,7 @@ def _run(arguments: list[str], as_json: bool) -> int:
         return _invoke(arguments)
     except (SystemExit, BrokenPipeError):
         raise
-    except BaseException as error:  # noqa: BLE001 - the outermost handler: every ending is told
+    except BaseException as error:  # noqa: BLE001 - the outermost handler
         failure = explain(error)
         if failure is None:
             traceback.print_exc()

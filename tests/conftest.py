@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.skips import pytest_configure
+
+__all__ = ["pytest_configure"]
+
 # What else the machine does decides how long an example takes; it says nothing of the code.
 # A run is repeatable: whoever lands a change sees the examples that its author saw. New ones are
 # looked for on purpose: pytest --hypothesis-profile=explore.

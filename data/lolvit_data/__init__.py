@@ -1,2 +1,1 @@
-"""Labelled images, without torch: what training learns from, what quantization calibrates on and
-what evaluation counts on."""
+"""Labelled images, without torch: for training, calibration and evaluation."""

@@ -1,4 +1,4 @@
-"""The one interface that every data set has, and how to take an even share of one."""
+"""The interface of data sets, and stratified subsets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Dataset(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Its name, for messages and metadata."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class InMemory:
-    """Images that are made, not read."""
+    """Images that are generated, not read."""
 
     name: str
     classes: tuple[str, ...]
@@ -50,8 +50,8 @@ class InMemory:
 
 
 def even_share(labels: Sequence[int], count: int) -> list[int]:
-    """Return the indices of about `count` images, as many of each class as possible, spread over
-    each class from its first image to its last; all of them where there are no more."""
+    """Return the indices of a stratified subset of `count` images, spread over each class from its
+    first image to its last; all of them if there are no more."""
     members: defaultdict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         members[label].append(index)

@@ -14,7 +14,7 @@ from lolvit_runtimes.photos import load_photo
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"}
 )
-# ImageNet's own name of what is counted on is val.
+# ImageNet's name of the test split is val.
 SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "test": ("test", "val", "validation"),
@@ -35,7 +35,7 @@ class ImageFolder:
         """Return an image as 8-bit RGB.
 
         Raises:
-            UserError: it is truncated or no image; the message names the file.
+            UserError: it is truncated or not an image; the message names the file.
         """
         return load_photo(self.files[index])
 

@@ -46,8 +46,8 @@ def load(reference: str, split: Split) -> HuggingFace:
     """Open a split by its name on the hub, or the folder that it was saved to.
 
     Raises:
-        UserError: it is not to be had (offline, or no such name), or lacks a column of images or of
-            classes with names.
+        UserError: it can't be loaded (offline, or no such name), or lacks a column of images or of
+            named classes.
         ModuleNotFoundError: the library is not installed.
     """
     rows = _split(_open(reference), split, reference)
@@ -71,7 +71,7 @@ def _open(reference: str) -> Any:
     except Exception as error:  # the library raises many types, of other libraries too
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"no such data set to be had: {reason}",
+            f"cannot be loaded: {reason}",
             where=reference,
             remedy="check the name and the network, or give a folder",
         ) from error
@@ -91,8 +91,8 @@ def _split(opened: Any, split: Split, reference: str) -> Any:
 def _columns(rows: Any, reference: str) -> tuple[str, str]:
     kinds = {name: type(feature).__name__ for name, feature in rows.features.items()}
     found = [
-        next((name for name, kind in kinds.items() if kind == wanted), None)
-        for wanted in ("Image", "ClassLabel")
+        next((name for name, kind in kinds.items() if kind == feature), None)
+        for feature in ("Image", "ClassLabel")
     ]
     if found[0] is None or found[1] is None:
         raise UserError(

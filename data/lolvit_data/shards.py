@@ -1,14 +1,14 @@
 """WebDataset shards: DIR/train-000000.tar …, each image as KEY.jpg beside its class in KEY.cls.
 
-Shards are indexed once (member offsets, by the standard library's tarfile) and read at random, so
-that an evaluation shared between processes counts each sample once. The webdataset library streams
-instead, and its version 1 no longer has the indexed reader that it once had.
+Shards are indexed once (member offsets, by the standard library's tarfile) and read by random
+access, so that a distributed evaluation sees each sample once. The webdataset library streams
+instead, and its version 1 no longer has an indexed reader.
 """
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit_data.dataset import Split
 from lolvit_data.folder import SPLIT_FOLDERS, SUFFIXES
-from lolvit_data.labels import class_names
 from lolvit_runtimes.photos import load_encoded
 
 CLASSES_FILE = "classes.txt"
@@ -56,7 +55,7 @@ class Shards:
         """Return an image as 8-bit RGB.
 
         Raises:
-            UserError: it is truncated or no image; the message names its shard and file.
+            UserError: it is truncated or not an image; the message names its shard and file.
         """
         member = self.images[index]
         return load_encoded(member.read(), where=member.where())
@@ -85,7 +84,7 @@ def load(root: Path, split: Split) -> Shards:
     labels = tuple(_label(members) for members in samples)
     return Shards(
         name=root.name,
-        classes=class_names(root / CLASSES_FILE, labels),
+        classes=_class_names(root / CLASSES_FILE, labels),
         labels=labels,
         images=tuple(_image(members) for members in samples),
     )
@@ -135,3 +134,33 @@ def _label(members: list[Member]) -> int:
                 "holds no class number", where=member.where(), remedy="write 0, 1, 2, …"
             )
     raise UserError("has no class", where=members[0].where(), remedy="add KEY.cls beside KEY.jpg")
+
+
+def _class_names(path: Path, labels: Sequence[int]) -> tuple[str, ...]:
+    """Return one name a line of `path`, or the numbers themselves where there is no such file.
+
+    Raises:
+        UserError: a label is beyond the names, or there are fewer than two classes.
+    """
+    count = max(labels, default=-1) + 1
+    names = _read_lines(path) if path.exists() else [str(number) for number in range(count)]
+    if count > len(names):
+        raise UserError(
+            f"names {len(names)} classes, the labels go up to {count - 1}",
+            where=str(path),
+            remedy="write one name a line, in the order of the classes",
+        )
+    if len(set(labels)) < 2:
+        raise UserError(
+            "fewer than two classes have images",
+            where=str(path.parent),
+            remedy="give images of at least two",
+        )
+    return tuple(names)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"no labels: {error}", where=str(path), remedy="write it again") from error

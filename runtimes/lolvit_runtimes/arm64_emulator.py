@@ -31,7 +31,7 @@ def command(qemu: str, core: Core, folder: Path, runtime: str, *, keep: bool = T
     """Return the command line of a runtime (`ort`, `litert`) on an emulated core.
 
     Args:
-        folder: what `lolvit arm64-setup` installed.
+        folder: what `lolvit setup arm64` installed.
         keep: leave the installation as it is: write no bytecode.
     """
     options = ["-I", "-B"] if keep else ["-I"]

@@ -13,11 +13,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lolvit.errors import DeviceError, UserError
+from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.files import sha256_of, size_of, staged_folder, write_atomic
 from lolvit_runtimes.arm64_emulator import Emulator, command
 from lolvit_runtimes.arm64_guest import RUNTIMES
@@ -35,6 +35,7 @@ from lolvit_runtimes.arm64_parts import (
     Wheel,
     downloads,
     emulator,
+    installed,
     place,
 )
 
@@ -83,6 +84,24 @@ def require_machine() -> None:
         )
     if importlib.util.find_spec("pip") is None:
         raise UserError("pip is missing", remedy="run: python -m ensurepip")
+
+
+def find_working(say: Say) -> Mapping[str, Any] | None:
+    """Return what is installed, once each runtime has started on each core; None where nothing is
+    installed, or a runtime does not start.
+
+    Raises:
+        UserError: this machine lacks something.
+    """
+    require_machine()
+    try:
+        found = installed()
+        for core in CORES.values():
+            _try(say, core, place())
+    except LolvitError as error:
+        say(error.line())
+        return None
+    return found
 
 
 def install(say: Say, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from lolvit.errors import UserError
 
-SETUP_COMMAND = "lolvit arm64-setup"
+SETUP_COMMAND = "lolvit setup arm64"
 INVENTORY = "installed.json"  # written last: with it, an installation is whole
 ROOT, SITE, CORES_FOLDER = "root", "site-packages", "cores"
 PYTHON = "usr/bin/python3.11"
@@ -128,7 +128,7 @@ def emulator() -> str:
 
 
 def installed() -> Mapping[str, Any]:
-    """Return what was installed, as `lolvit arm64-setup` wrote it down.
+    """Return what was installed, as `lolvit setup arm64` wrote it down.
 
     Raises:
         UserError: it is not installed, or not whole, or qemu is missing.

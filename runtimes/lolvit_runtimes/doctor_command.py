@@ -16,7 +16,7 @@ from lolvit_runtimes.probe import Extra, Status, extras, machine, runtime_status
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def doctor(as_json: bool) -> None:
-    """Say what can run on this machine, what is missing, and the command that adds it."""
+    """Show what can run on this machine, what is missing, and how to install it."""
     found, devices, host = extras(), [*runtime_status(), *tool_status()], machine()
     if as_json:
         print_json(_document(found, devices, host))
@@ -24,7 +24,7 @@ def doctor(as_json: bool) -> None:
     out = results()
     out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
     out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")
-    out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'not told'}")  # type: ignore[arg-type]
+    out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'unknown'}")  # type: ignore[arg-type]
     out.print(_extras_table(found))
     out.print(_devices_table(devices))
 
@@ -51,7 +51,7 @@ def _extras_table(found: list[Extra]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("extra", "installed", "missing", "added by", title="Extras")
+    table = Table("extra", "installed", "missing", "install with", title="Extras")
     for extra in found:
         present = [f"{name} {number}" for name, number in extra.packages.items() if number]
         missing = [name for name, number in extra.packages.items() if not number]
@@ -73,7 +73,7 @@ def _devices_table(devices: list[Status]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("runtime or tool", "version", "ready", "what, or why not", title="Runtimes")
+    table = Table("runtime or tool", "version", "ready", "note", title="Runtimes")
     for device in devices:
         ready = "[green]yes[/green]" if device.ready else "[red]no[/red]"
         table.add_row(device.id, device.version or "-", ready, escape(device.reason))

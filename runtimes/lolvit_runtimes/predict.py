@@ -169,8 +169,8 @@ def load(
 def open_predictor(path: Path, options: Options, threads: int = 1) -> Predictor:
     """Open an export folder, an artifact in one, or a file without a manifest.
 
-    Files that a manifest vouches for are opened here, once their size and sha256 match; others in a
-    child process.
+    Files that a manifest vouches for are opened here, once their size and sha256 match; others, and
+    those in a runtime that can't share a process, in a child process.
 
     Raises:
         UserError: nothing there fits the options, a file is not what its manifest says or not
@@ -189,7 +189,8 @@ def open_predictor(path: Path, options: Options, threads: int = 1) -> Predictor:
     task = find_task(manifest.task)
     runtime, artifact = pick(artifacts, options, path)
     checked = check_artifact(folder, artifact)
-    session = open_session(runtime, checked, artifact, threads=threads)
+    opened = IsolatedSession if RUNTIMES[runtime].isolated else open_session
+    session = opened(runtime, checked, artifact, threads=threads)
     return Predictor(
         path=checked,
         session=session,

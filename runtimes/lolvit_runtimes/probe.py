@@ -61,7 +61,8 @@ def runtime_status() -> list[Status]:
 
 def _runtime(name: str) -> Status:
     entry = RUNTIMES[name]
-    found = installed(entry.modules[0])
+    names = entry.distributions or (entry.modules[0],)
+    found = next(filter(None, map(installed, names)), None)
     if missing := [module for module in entry.modules if not importlib.util.find_spec(module)]:
         remedy = f"pip install '{DISTRIBUTION}[{entry.extra}]'"
         return Status(name, "runtime", False, f"{missing[0]} is missing; run: {remedy}", found)

@@ -23,7 +23,9 @@ class RuntimeEntry:
     `accelerator`: what its `placement` calls the place where every operation is to run, if it is no
     processor. `check`: what raises a UserError where a set-up of its own is missing. `verified_on`:
     on how many images quantized artifacts are verified in it at most, where one takes a second and
-    more (plain loops, an interpreter in Python, an emulator).
+    more (plain loops, an interpreter in Python, an emulator). `isolated`: it runs in a child
+    process, for its library can't share one with others. `distributions`: those whose version is
+    the runtime's, if they have other names than its module.
     """
 
     format: str
@@ -34,6 +36,8 @@ class RuntimeEntry:
     accelerator: str | None = None
     check: str | None = None
     verified_on: int | None = None
+    isolated: bool = False
+    distributions: tuple[str, ...] = ()
 
     @property
     def extra(self) -> str:
@@ -100,6 +104,11 @@ RUNTIMES: dict[str, RuntimeEntry] = {
         "tflite", "lolvit_runtimes.litert_reference:LiteRTReferenceSession", ("ai_edge_litert",),
         "LiteRT's reference kernels: a second opinion, not for speed",
         timed=False, verified_on=8,
+    ),
+    "tensorflow": RuntimeEntry(
+        "tflite", "lolvit_runtimes.tensorflow:TensorFlowSession", ("tensorflow",),
+        "TensorFlow's interpreter, CPU: a second opinion, not for speed",
+        timed=False, isolated=True, distributions=("tensorflow", "tensorflow-cpu"),
     ),
     "qnn": RuntimeEntry(
         "qnn", "lolvit_runtimes.qnn:QnnSession", ("onnxruntime_qnn", "onnxruntime"),

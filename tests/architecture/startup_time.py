@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from lolvit.commands import COMMANDS
+from lolvit.commands import COMMANDS, SETUP_SECTIONS, commands_of
 
 LIMIT_S = 0.3
 RUNS = 5
@@ -33,7 +33,8 @@ def _once(*arguments: str) -> float:
 def main() -> int:
     """Print a line each; return 1 when one is over the limit."""
     slow = False
-    for arguments in ((), *((name,) for name in COMMANDS)):
+    setup = (("setup", name) for name in commands_of(SETUP_SECTIONS))
+    for arguments in ((), *((name,) for name in COMMANDS), *setup):
         seconds = fastest(*arguments)
         over = seconds > LIMIT_S
         slow |= over

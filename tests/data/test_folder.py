@@ -39,7 +39,7 @@ def test_one_class_alone_is_refused(tmp_path: Path) -> None:
         open_dataset(str(root), "train")
 
 
-def test_a_folder_without_the_split_says_how_to_lay_it_out(tmp_path: Path) -> None:
+def test_a_folder_without_the_split_names_the_expected_layout(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "d")
     with pytest.raises(UserError, match="has no folder test or val"):
         open_dataset(str(root / "train"), "test")

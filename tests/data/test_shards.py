@@ -29,7 +29,7 @@ def test_names_of_classes_come_from_their_file(tmp_path: Path) -> None:
     assert open_dataset(str(root), "test").classes == ("zero", "one", "two")
 
 
-def test_a_label_file_that_does_not_match_is_told(tmp_path: Path) -> None:
+def test_a_label_file_that_does_not_match_is_an_error(tmp_path: Path) -> None:
     root = write_shards(tmp_path / "s")
     (root / "classes.txt").write_text("zero\none\n")
     with pytest.raises(UserError, match="names 2 classes, the labels go up to 2"):
@@ -75,5 +75,5 @@ def test_a_hub_reference_without_a_network_is_one_line(monkeypatch: pytest.Monke
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="no/such: no such data set to be had"):
+    with pytest.raises(UserError, match="no/such: cannot be loaded"):
         open_dataset("hf:no/such", "train")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,19 @@ def demand(monkeypatch: pytest.MonkeyPatch, snr_db: float, precision: str = "fp3
     changed = replace(target.precisions[precision], snr_db=snr_db)
     monkeypatch.setitem(target.precisions, precision, changed)  # type: ignore[arg-type]
     monkeypatch.setattr(Evidence, "noise_db", lambda self, precision, output: 300.0)
+
+
+@pytest.fixture(scope="module")
+def onnx_export(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """One export by `request`, for tests that need one to have been made before: copy it."""
+    return export(request(tmp_path_factory.mktemp("onnx")))
+
+
+@pytest.fixture
+def previous(onnx_export: Exported, tmp_path: Path) -> Exported:
+    """That export in `tmp_path`, as an earlier run left it."""
+    folder, manifest = onnx_export
+    return Path(shutil.copytree(folder, tmp_path / folder.name)), manifest
 
 
 def test_every_artifact_passes_its_gates(exported: Exported) -> None:
@@ -137,9 +151,9 @@ def test_naive_export_is_verified_too(tmp_path: Path) -> None:
 
 
 def test_failed_gate_leaves_the_previous_export(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    previous: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, before = export(request(tmp_path))
+    folder, before = previous
     demand(monkeypatch, 299.0)
     with pytest.raises(GateFailedError, match=r"ort\.snr_db .* < 294"):
         export(request(tmp_path))
@@ -182,8 +196,10 @@ def test_size_that_the_model_cannot_take_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(tmp_path: Path) -> None:
-    folder, before = export(request(tmp_path))
+def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(
+    previous: Exported, tmp_path: Path
+) -> None:
+    folder, before = previous
     command = [sys.executable, "-m", "lolvit", "export", "lolvit_xx", "--to", "onnx"]
     with subprocess.Popen(
         [*command, "--size", "64", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True

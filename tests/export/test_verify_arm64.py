@@ -27,7 +27,7 @@ def is_ready() -> bool:
 
 needs_setup = pytest.mark.skipif(
     not is_ready(),
-    reason="no emulated phone: run apt-get install qemu-user-static && lolvit arm64-setup",
+    reason="no emulated phone: run apt-get install qemu-user-static && lolvit setup arm64",
 )
 
 
@@ -55,7 +55,7 @@ def test_a_missing_set_up_is_told_before_anything_is_run(
     monkeypatch.setattr(arm64_parts, "emulator", lambda: "/usr/bin/qemu-aarch64-static")
     assert main(["verify", str(exported[0]), "--device", "arm64"]) == 2
     said = capsys.readouterr().err
-    assert said.splitlines()[-1].endswith("are not installed; run: lolvit arm64-setup")
+    assert said.splitlines()[-1].endswith("are not installed; run: lolvit setup arm64")
     assert "eager" not in said
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from lolvit.commands import COMMANDS
+from lolvit.commands import SECTIONS, CommandEntry
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.files import staged_folder
 from lolvit.output import print_json
@@ -76,7 +76,7 @@ def __getattr__(name: str) -> click.Command:
 
 if __name__ == "__main__":
     sys.modules["failing_commands"] = sys.modules["__main__"]
-    COMMANDS.update({name: (f"failing_commands:{name}", "fails") for name in BODIES})
+    SECTIONS["Fail"] = {name: CommandEntry(f"failing_commands:{name}", "fails") for name in BODIES}
 
     from lolvit.cli import main
 

@@ -12,7 +12,7 @@ import click
 import pytest
 
 import lolvit
-from lolvit.commands import COMMANDS
+from lolvit.commands import COMMANDS, HIDDEN, SECTIONS, SETUP_SECTIONS, CommandEntry, commands_of
 from lolvit.extras import MODULES
 from tests.architecture.imports import reached_at_import
 
@@ -37,10 +37,10 @@ def modules_after(*arguments: str) -> tuple[set[str], str]:
 
 def test_help_lists_every_command_and_imports_none() -> None:
     modules, text = modules_after("--help")
-    for name, (target, help_line) in COMMANDS.items():
+    for name, entry in COMMANDS.items():
         assert name in text
-        assert help_line in text
-        assert target.partition(":")[0] not in modules
+        assert entry.help_line in text
+        assert entry.target.partition(":")[0] not in modules
     assert not HEAVY & modules
 
 
@@ -50,16 +50,29 @@ def test_no_import_that_the_command_line_reaches_at_startup_is_heavy() -> None:
     assert not HEAVY & tops
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command_imports_nothing_heavy(name: str) -> None:
-    modules, text = modules_after(name, "--help")
+def test_help_lists_the_commands_by_section_in_order() -> None:
+    _, text = modules_after("--help")
+    expected = [word for title, section in SECTIONS.items() for word in (f"{title}:", *section)]
+    first_words = [line.strip() for line in text.partition("Export and verify")[2].splitlines()]
+    lines = ["Export and verify:", *filter(None, first_words[1:])]
+    assert [line if line.endswith(":") else line.split()[0] for line in lines] == expected
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+SETUP = commands_of(SETUP_SECTIONS)
+CALLS = [(name,) for name in COMMANDS] + [("setup", name) for name in SETUP]
+
+
+@pytest.mark.parametrize("arguments", [*CALLS, *((name,) for name in HIDDEN)], ids=" ".join)
+def test_help_of_a_command_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    modules, text = modules_after(*arguments, "--help")
     assert "--json" in text
     assert not HEAVY & modules
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_is_a_click_command_with_the_table_s_name(name: str) -> None:
-    module, _, attribute = COMMANDS[name][0].partition(":")
+@pytest.mark.parametrize(("name", "entry"), [*COMMANDS.items(), *SETUP.items()])
+def test_a_command_is_a_click_command_with_the_table_s_name(name: str, entry: CommandEntry) -> None:
+    module, _, attribute = entry.target.partition(":")
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, click.Command)
     assert command.name == name

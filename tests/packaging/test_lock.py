@@ -7,24 +7,31 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
+# Of an extra that `make install` leaves out.
+TENSORFLOW_LOCK = (ROOT / "requirements-tensorflow.lock").read_text()
 
 
-def pins() -> dict[str, str]:
-    requirements = [Requirement(line) for line in re.findall(r"^[a-z].*==.*$", LOCK, re.MULTILINE)]
+def pins(lock: str = LOCK) -> dict[str, str]:
+    requirements = [Requirement(line) for line in re.findall(r"^[a-z].*==.*$", lock, re.MULTILINE)]
     here = [r for r in requirements if r.marker is None or r.marker.evaluate()]
     return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in here}
 
 
-def ranges() -> list[Requirement]:
+def ranges(*extras: str) -> list[Requirement]:
+    """Return the requirements of the base and of extras, by default of all but TensorFlow's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    optional = project["optional-dependencies"]
+    chosen = extras or tuple(name for name in optional if name != "tensorflow")
+    groups = [project["dependencies"], *(optional[name] for name in chosen)]
     requirements = [Requirement(line) for group in groups for line in group]
-    return [r for r in requirements if r.name != "lolvit"]
+    here = [r for r in requirements if r.marker is None or r.marker.evaluate()]
+    return [r for r in here if r.name != "lolvit"]
 
 
 def test_every_dependency_is_pinned_within_its_range() -> None:
@@ -43,6 +50,17 @@ def test_the_tests_run_with_the_pinned_versions() -> None:
     assert installed == {name: pinned[name] for name in installed}
 
 
-def test_the_lock_names_no_address() -> None:
-    assert "://" not in LOCK
-    assert "--" not in LOCK
+def test_tensorflow_is_pinned_beside_the_same_versions() -> None:
+    pinned, tensorflow = pins(), pins(TENSORFLOW_LOCK)
+    for requirement in ranges("tensorflow"):
+        assert requirement.specifier.contains(tensorflow[canonicalize_name(requirement.name)])
+    assert {name: tensorflow[name] for name in pinned.keys() & tensorflow} == {
+        name: pinned[name] for name in pinned.keys() & tensorflow
+    }
+    assert not {name for name in pinned if name.startswith("tensorflow")}
+
+
+@pytest.mark.parametrize("lock", [LOCK, TENSORFLOW_LOCK], ids=["all", "tensorflow"])
+def test_the_lock_names_no_address(lock: str) -> None:
+    assert "://" not in lock
+    assert "--" not in lock

@@ -110,10 +110,10 @@ def test_without_the_emulator_nothing_is_looked_for(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("empty_cache")
 @pytest.mark.parametrize("runtime", [name for name in RUNTIMES if "arm64" in name])
 def test_a_missing_set_up_names_its_command(runtime: str) -> None:
-    with pytest.raises(UserError, match=r"not installed; run: lolvit arm64-setup"):
+    with pytest.raises(UserError, match=r"not installed; run: lolvit setup arm64"):
         require_runtime(runtime)
     status = next(status for status in runtime_status() if status.id == runtime)
-    assert not status.ready and "lolvit arm64-setup" in status.reason
+    assert not status.ready and "lolvit setup arm64" in status.reason
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -45,7 +45,7 @@ def test_the_checkpoint_of_the_package_finds_the_digits(run_lolvit: Run) -> None
 
 
 @pytest.mark.slow
-def test_fp32_artifacts_count_what_eager_counts(exported: Path, run_lolvit: Run) -> None:
+def test_fp32_artifacts_have_the_accuracy_of_eager(exported: Path, run_lolvit: Run) -> None:
     document = evaluated(run_lolvit, exported)
     assert document["data"] == "digits" and document["trained"]
     by_runtime = {entry["runtime"]: entry for entry in document["results"]}
@@ -79,7 +79,7 @@ def test_a_checkpoint_of_another_model_is_one_line(capfd: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_labels_in_another_order_are_told(
+def test_labels_in_another_order_are_an_error(
     exported: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "export"
@@ -88,4 +88,4 @@ def test_labels_in_another_order_are_told(
     manifest["labels"] = manifest["labels"][::-1]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     line = told(capfd, folder)
-    assert "its labels are not those of digits: '9' stands where '0' does" in line
+    assert "its labels differ from those of digits: '9' in place of '0'" in line

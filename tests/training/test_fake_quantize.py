@@ -14,10 +14,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from lolvit_training.fake_quantize import (
-    freeze_norms,
-    round_while_training,
-    rounded_input,
-    rounded_weight,
+    fake_quantize_input,
+    fake_quantize_weight,
+    freeze_batch_norm,
+    insert_fake_quantization,
 )
 from lolvit_training.recipe import QuantizationAware, read_recipe
 
@@ -31,7 +31,7 @@ FLOATS = arrays.arrays(
 @given(FLOATS, st.integers(2, 8))
 def test_a_weight_is_at_most_half_a_step_off_in_each_channel(values, bits) -> None:
     weight = torch.from_numpy(values)
-    rounded = rounded_weight(weight, bits)
+    rounded = fake_quantize_weight(weight, bits)
     step = weight.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1)
     assert bool(((rounded - weight).abs() <= step * 0.5001 + 1e-12).all())
     for channel, original in zip(rounded, weight, strict=True):
@@ -41,17 +41,17 @@ def test_a_weight_is_at_most_half_a_step_off_in_each_channel(values, bits) -> No
 @given(FLOATS, st.integers(4, 8))
 def test_an_input_keeps_zero_and_is_at_most_a_step_off(values, bits) -> None:
     x = torch.from_numpy(values)
-    rounded = rounded_input(x, bits)
+    rounded = fake_quantize_input(x, bits)
     width = float(x.max().clamp_min(0) - x.min().clamp_max(0))
     assert bool(((rounded - x).abs() <= width / (2**bits - 1) * 1.001 + 1e-6).all())
-    assert float(rounded_input(torch.cat([x.flatten(), torch.zeros(1)]), bits)[-1]) == 0
+    assert float(fake_quantize_input(torch.cat([x.flatten(), torch.zeros(1)]), bits)[-1]) == 0
 
 
 def test_folding_a_norm_into_a_weight_commutes_with_rounding() -> None:
     weight = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
     factor = torch.linspace(0.1, 3, 8).reshape(8, 1, 1, 1)
-    folded = rounded_weight(weight * factor, 8)
-    torch.testing.assert_close(folded, rounded_weight(weight, 8) * factor)
+    folded = fake_quantize_weight(weight * factor, 8)
+    torch.testing.assert_close(folded, fake_quantize_weight(weight, 8) * factor)
 
 
 @pytest.fixture
@@ -64,16 +64,16 @@ def plain() -> nn.Module:
 
 def test_a_model_rounds_while_it_trains_and_is_itself_in_evaluation(plain: nn.Module) -> None:
     rounding = copy.deepcopy(plain)
-    round_while_training(rounding, QuantizationAware(weights=4, activations=4))
+    insert_fake_quantization(rounding, QuantizationAware(weights=4, activations=4))
     assert list(rounding.state_dict()) == list(plain.state_dict())
     image = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(rounding.eval()(image), plain.eval()(image), rtol=0, atol=0)
-    freeze_norms(rounding.train())
+    freeze_batch_norm(rounding.train())
     assert (rounding(image) - plain(image)).abs().max() > 1e-3
 
 
 def test_gradients_pass_the_rounding(plain: nn.Module) -> None:
-    round_while_training(plain, QuantizationAware())
+    insert_fake_quantization(plain, QuantizationAware())
     plain.train()(torch.randn(2, 3, 8, 8)).square().sum().backward()
     for name, parameter in plain.named_parameters():
         assert parameter.grad is not None, name
@@ -93,7 +93,7 @@ def test_training_with_few_bits_makes_few_bits_bearable(
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     _fit(model, images[~held], labels[~held])
     before = _accuracy_when_rounded(model, images[held], labels[held], bits)
-    round_while_training(model, QuantizationAware(weights=bits, activations=None))
+    insert_fake_quantization(model, QuantizationAware(weights=bits, activations=None))
     _fit(model.train(), images[~held], labels[~held])
     after = _accuracy_when_rounded(model, images[held], labels[held], bits)
     assert after > before + gain
@@ -114,7 +114,7 @@ def _accuracy_when_rounded(
     rounded = copy.deepcopy(model).eval()
     for module in rounded.modules():
         if isinstance(module, nn.Linear):
-            module.weight.data = rounded_weight(module.weight.data, bits)
+            module.weight.data = fake_quantize_weight(module.weight.data, bits)
     return float((rounded(images).argmax(dim=1) == labels).float().mean())
 
 

@@ -1,4 +1,4 @@
-"""Counts against scikit-learn's figures, and their sums over processes."""
+"""Metrics equal scikit-learn's, and can be reduced over processes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 
-from lolvit_training.metrics import Counts
-from lolvit_training.processes import Processes
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.metrics import ClassificationMetrics
 
 CLASSES = 7
 
@@ -21,11 +21,11 @@ def sample(seed: int, images: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(0, 1000), st.integers(20, 90))
-def test_figures_are_those_of_scikit_learn(seed: int, images: int) -> None:
+def test_metrics_equal_scikit_learn(seed: int, images: int) -> None:
     logits, labels = sample(seed, images)
-    counts = Counts(CLASSES)
-    counts.add(logits, labels)
-    score = counts.score(tuple("abcdefg"))
+    metrics = ClassificationMetrics(CLASSES)
+    metrics.update(logits, labels)
+    score = metrics.compute(tuple("abcdefg"))
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     names = list(range(CLASSES))
     assert score.images == images
@@ -38,34 +38,34 @@ def test_figures_are_those_of_scikit_learn(seed: int, images: int) -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 5))
-def test_counts_of_shares_add_up_to_the_whole(seed: int, processes: int) -> None:
+def test_metrics_of_shards_reduce_to_those_of_the_whole(seed: int, processes: int) -> None:
     import torch
 
     logits, labels = sample(seed, 40)
-    whole = Counts(CLASSES)
-    whole.add(logits, labels)
-    sums = np.zeros_like(whole.as_array())
+    whole = ClassificationMetrics(CLASSES)
+    whole.update(logits, labels)
+    sums = np.zeros_like(whole.state())
     seen: list[int] = []
     for rank in range(processes):
-        share = Processes(rank, processes, torch.device("cpu"), False).share(list(range(40)))
-        seen += share
-        part = Counts(CLASSES)
-        part.add(logits[share], labels[share])
-        sums += part.as_array()
+        shard = ProcessGroup(rank, processes, torch.device("cpu"), False).shard(list(range(40)))
+        seen += shard
+        part = ClassificationMetrics(CLASSES)
+        part.update(logits[shard], labels[shard])
+        sums += part.state()
     assert sorted(seen) == list(range(40))
-    together, alone = Counts.of_array(sums), whole
+    together, alone = ClassificationMetrics.from_state(sums), whole
     assert np.array_equal(together.confusion, alone.confusion)
     assert together.top5 == alone.top5 and together.loss == pytest.approx(alone.loss, rel=1e-12)
 
 
-def test_top5_of_five_classes_or_fewer_is_not_a_figure() -> None:
-    counts = Counts(5)
-    counts.add(np.eye(5), np.arange(5))
-    assert counts.score(tuple("abcde")).top5 is None
+def test_top5_is_null_for_five_classes_or_fewer() -> None:
+    metrics = ClassificationMetrics(5)
+    metrics.update(np.eye(5), np.arange(5))
+    assert metrics.compute(tuple("abcde")).top5 is None
 
 
-def test_equal_logits_find_nothing_in_the_top_five() -> None:
-    counts = Counts(CLASSES)
-    counts.add(np.zeros((4, CLASSES)), np.array([3, 4, 5, 6]))
-    score = counts.score(tuple("abcdefg"))
+def test_constant_logits_get_no_top5_hit() -> None:
+    metrics = ClassificationMetrics(CLASSES)
+    metrics.update(np.zeros((4, CLASSES)), np.array([3, 4, 5, 6]))
+    score = metrics.compute(tuple("abcdefg"))
     assert (score.top1, score.top5) == (0, 0)

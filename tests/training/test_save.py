@@ -73,7 +73,7 @@ def test_half_precision_halves_the_file_and_keeps_the_values_to_eleven_bits(
         assert torch.allclose(ours, theirs, rtol=2**-11, atol=1e-7)
 
 
-def test_a_checkpoint_that_says_nothing_of_itself_gets_no_card(tmp_path: Path) -> None:
+def test_a_checkpoint_without_metadata_gets_no_card(tmp_path: Path) -> None:
     path = tmp_path / "bare.safetensors"
     save_checkpoint(create_model("lolvit_xx", num_classes=10), path, {"model": "lolvit_xx"})
     with pytest.raises(UserError, match="does not record its data, recipe, metrics, preprocess"):

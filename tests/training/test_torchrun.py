@@ -55,7 +55,7 @@ def test_shared_evaluation_gives_one_processes_figure_to_the_image(
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_restarted_and_goes_on_from_the_last_checkpoint(
+def test_a_killed_worker_is_restarted_and_resumes_from_the_last_checkpoint(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -90,5 +90,5 @@ def test_a_batch_that_processes_can_not_share_is_one_line(
     done = run([*TORCHRUN, *arguments, "--batch-size", "9", "--json"])
     assert done.returncode != 0
     assert json.loads(done.stdout)["error"]["exit_code"] == 2  # just one
-    assert "lolvit: a batch of 9 can't be shared by 2 processes" in done.stderr
+    assert "lolvit: a batch of 9 can't be split over 2 processes" in done.stderr
     assert "internal error" not in done.stderr

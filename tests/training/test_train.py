@@ -1,4 +1,4 @@
-"""Training runs, short ones on real images: what they leave, how they go on, how they stop."""
+"""Training runs, short ones on real images: their files, resuming, and errors."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lolvit.errors import LolvitError, UserError
 from lolvit_training.checkpoints import LAST, load_last
+from lolvit_training.distributed import ProcessGroup
 from lolvit_training.loop import Outcome, train
-from lolvit_training.processes import Processes
 from lolvit_training.recipe import read_recipe
 from lolvit_training.results import write_results
 from lolvit_training.setup import Job
 
-ALONE = Processes(0, 1, torch.device("cpu"), False)
+ALONE = ProcessGroup(0, 1, torch.device("cpu"), False)
 
 
 class Silent:
-    """Listens, and stops the run at a step where it is asked to."""
+    """A listener that interrupts the run at a given step."""
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.stop_at = stop_at
         self.lines: list[str] = []
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.lines.append(line)
 
     def progress(self, done: int, planned: int) -> None:
@@ -56,15 +56,15 @@ def job(data: Path, recipe: Path, out: Path, resume: bool = False, **changes: An
 
 
 def weights(outcome: Outcome) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in outcome.run.result().state_dict().items()}
+    return {name: tensor.clone() for name, tensor in outcome.run.final_model().state_dict().items()}
 
 
 def test_a_run_leaves_a_checkpoint_a_log_and_a_plot(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
-    wanted = job(few_digits, recipe_file, tmp_path / "run")
-    outcome = train(wanted, ALONE, Silent())
-    path = write_results(wanted, outcome, 1)
+    configured = job(few_digits, recipe_file, tmp_path / "run")
+    outcome = train(configured, ALONE, Silent())
+    path = write_results(configured, outcome, 1)
     assert [entry.epoch for entry in outcome.history] == [1, 2, 3]
     saved = load_file(path)
     for name, tensor in weights(outcome).items():
@@ -76,7 +76,7 @@ def test_a_run_leaves_a_checkpoint_a_log_and_a_plot(
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_stopped_run_goes_on_with_the_same_curve(
+def test_an_interrupted_run_resumes_with_the_same_results(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
     whole = train(job(few_digits, recipe_file, tmp_path / "whole"), ALONE, Silent())
@@ -147,23 +147,27 @@ def test_a_teacher_of_the_same_classes_is_followed(
 def test_a_run_that_is_there_is_not_overwritten(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:
-    wanted = job(few_digits, recipe_file, tmp_path / "run", epochs=1)
-    train(wanted, ALONE, Silent())
+    configured = job(few_digits, recipe_file, tmp_path / "run", epochs=1)
+    train(configured, ALONE, Silent())
     before = (tmp_path / "run" / LAST).read_bytes()
-    with pytest.raises(UserError, match="holds a run; give --resume"):
-        train(wanted, ALONE, Silent())
+    with pytest.raises(UserError, match="already holds a run; give --resume"):
+        train(configured, ALONE, Silent())
     other = job(few_digits, recipe_file, tmp_path / "run", epochs=2, resume=True)
-    with pytest.raises(UserError, match=r"holds another run: recipe\.epochs 1 instead of 2"):
+    with pytest.raises(
+        UserError, match=r"holds a run with other settings: recipe\.epochs 1 instead of 2"
+    ):
         train(other, ALONE, Silent())
     assert (tmp_path / "run" / LAST).read_bytes() == before
 
 
-def test_a_damaged_checkpoint_is_told(few_digits: Path, recipe_file: Path, tmp_path: Path) -> None:
-    wanted = job(few_digits, recipe_file, tmp_path / "run", epochs=1, resume=True)
+def test_a_damaged_checkpoint_is_an_error(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    configured = job(few_digits, recipe_file, tmp_path / "run", epochs=1, resume=True)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / LAST).write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(UserError, match="is damaged and can't be resumed"):
-        train(wanted, ALONE, Silent())
+        train(configured, ALONE, Silent())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
@@ -184,8 +188,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     ("changes", "message"),
     [
         ({"batch_size": 64}, "48 training images are fewer than a batch of 64"),
-        ({"batch_size": 6, "accumulation": 4}, "can't be shared by 1 processes in 4 parts"),
-        ({"batch_size": 3}, "mixing needs an even number"),
+        (
+            {"batch_size": 6, "accumulation": 4},
+            "can't be split over 1 processes in 4 accumulation steps",
+        ),
+        ({"batch_size": 3}, "mixup and cutmix need an even number"),
     ],
 )
 def test_a_batch_that_does_not_fit_is_one_line(

@@ -1,5 +1,5 @@
-"""Several models trained by one recipe, several times each: what of a difference in accuracy is the
-model, and what is chance."""
+"""Train several models with the same recipe and several seeds, to separate differences between
+models from differences between seeds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 from lolvit.errors import EXIT_BUG, DeviceError, UserError
 from lolvit.files import write_atomic
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 RESULT = "accuracy.json"
 _LAST = "last.pt"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which runs: each model on each data set with each seed; `options` go to `lolvit train`."""
+class Comparison:
+    """The runs: each model on each data set with each seed; `options` go to `lolvit train`."""
 
     models: tuple[str, ...]
     data: tuple[str, ...]
@@ -31,8 +31,8 @@ class Wanted:
     out: Path
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
-        """Yield (data, model, seed); seeds outermost, so that an interrupted table is an even
-        one."""
+        """Yield (data, model, seed), seeds outermost: an interrupted comparison has about as many
+        seeds of each model."""
         for seed in self.seeds:
             for data in self.data:
                 for model in self.models:
@@ -58,29 +58,31 @@ class Row:
         return statistics.stdev(self.top1) if len(self.top1) > 1 else None
 
 
-def train_all(wanted: Wanted, say: Say) -> list[Row]:
-    """Train, or go on with what is there, and write `accuracy.json`.
+def train_models(comparison: Comparison, log: Log) -> list[Row]:
+    """Train, resuming unfinished runs, and write `accuracy.json`.
 
     Raises:
-        UserError, DeviceError: as the run that failed says.
+        UserError, DeviceError: from the run that failed.
     """
     found: dict[tuple[str, str], list[float]] = {}
-    for data, model, seed in wanted.runs():
-        say(f"{model} on {data}, seed {seed}")
-        top1 = float(_run(wanted, data, model, seed)["metrics"]["top1"])
-        say(f"    top-1 {top1:.2%}")
+    for data, model, seed in comparison.runs():
+        log(f"{model} on {data}, seed {seed}")
+        top1 = float(_run(comparison, data, model, seed)["metrics"]["top1"])
+        log(f"    top-1 {top1:.2%}")
         found.setdefault((data, model), []).append(top1)
     rows = [Row(data, model, tuple(top1)) for (data, model), top1 in found.items()]
-    rows.sort(key=lambda row: (wanted.data.index(row.data), wanted.models.index(row.model)))
-    write_atomic(wanted.out / RESULT, json.dumps(as_document(wanted, rows), indent=2) + "\n")
+    rows.sort(key=lambda row: (comparison.data.index(row.data), comparison.models.index(row.model)))
+    write_atomic(
+        comparison.out / RESULT, json.dumps(as_document(comparison, rows), indent=2) + "\n"
+    )
     return rows
 
 
-def as_document(wanted: Wanted, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the table as plain values."""
+def as_document(comparison: Comparison, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the comparison as a JSON document."""
     return {
-        "options": list(wanted.options),
-        "seeds": list(wanted.seeds),
+        "options": list(comparison.options),
+        "seeds": list(comparison.seeds),
         "rows": [
             {
                 "data": row.data,
@@ -94,18 +96,18 @@ def as_document(wanted: Wanted, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _run(wanted: Wanted, data: str, model: str, seed: int) -> dict[str, Any]:
-    """Run `lolvit train` in a process of its own; one that was finished only counts again."""
-    out = wanted.out / f"{Path(data).name}-{model.replace('/', '-')}-{seed}"
+def _run(comparison: Comparison, data: str, model: str, seed: int) -> dict[str, Any]:
+    """Run `lolvit train` in a process of its own; a finished run is only evaluated again."""
+    out = comparison.out / f"{Path(data).name}-{model.replace('/', '-')}-{seed}"
     resume = ["--resume"] if (out / _LAST).exists() else []
     command = ["train", "--data", data, "--model", model, "--seed", str(seed), "--out", str(out)]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "lolvit", *command, *wanted.options, *resume, "--json"],
+        [sys.executable, "-P", "-m", "lolvit", *command, *comparison.options, *resume, "--json"],
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
     )
     if done.returncode == EXIT_BUG or done.returncode < 0:
-        raise DeviceError(f"training of {model} was ended with code {done.returncode}")
+        raise DeviceError(f"training of {model} ended with exit code {done.returncode}")
     document: dict[str, Any] = json.loads(done.stdout)
     if (error := document.get("error")) is not None:
         raise UserError(error["what"], where=error["where"], remedy=error["remedy"])

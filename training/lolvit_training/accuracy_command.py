@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--against", required=True, help="Other models, comma-separated.")
+@click.option("--against", required=True, help="Baselines, comma-separated.")
 @click.option("--data", default="digits,crops", show_default=True, help="Data sets, as for train.")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Runs of each.")
+@click.option(
+    "--seeds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Runs per model and data set.",
+)
 @click.option("--recipe", default="small", show_default=True, help="As for train.")
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--size", type=click.IntRange(32), help="Side of the images in pixels.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder of runs.")
+@click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
+@click.option("--size", type=click.IntRange(32), help="Image size in pixels.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def accuracy(
     model: str,
@@ -35,12 +41,13 @@ def accuracy(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Train MODEL and others from scratch by one recipe, with several seeds, and compare them.
+    """Compare the accuracy of MODEL and others, trained from scratch with the same recipe and
+    seeds.
 
-    What was interrupted goes on when the same command is run again.
+    After an interruption, run the same command again: it resumes.
     """
     from lolvit.models.names import resolve_name
-    from lolvit_training.accuracy import Wanted, as_document, train_all
+    from lolvit_training.accuracy import Comparison, as_document, train_models
 
     models = tuple(dict.fromkeys((model, *_names(against))))
     for name in models:
@@ -48,11 +55,11 @@ def accuracy(
     options = ["--recipe", recipe]
     options += ["--epochs", str(epochs)] if epochs is not None else []
     options += ["--size", str(size)] if size is not None else []
-    wanted = Wanted(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
-    say = console().print
-    rows = train_all(wanted, lambda line: say(line, markup=False))
+    comparison = Comparison(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
+    log = console().print
+    rows = train_models(comparison, lambda line: log(line, markup=False))
     if as_json:
-        print_json(as_document(wanted, rows))
+        print_json(as_document(comparison, rows))
     else:
         _show(rows)
 
@@ -68,7 +75,7 @@ def _show(rows: list[Row]) -> None:
     from rich.table import Table
 
     table = Table()
-    for heading in ("data", "model", "mean top-1", "± between seeds", "each seed"):
+    for heading in ("data", "model", "mean top-1", "std over seeds", "each seed"):
         table.add_column(heading, justify="left" if heading in ("data", "model") else "right")
     for row in rows:
         spread = "–" if row.deviation is None else f"{100 * row.deviation:.2f} points"

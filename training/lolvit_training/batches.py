@@ -1,4 +1,4 @@
-"""Batches of augmented images: timm's transforms on a data set that any process may read."""
+"""Training batches: timm's transforms on a random-access data set."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch.utils.data import Dataset as TorchDataset
 
 from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset
-from lolvit_training.processes import Processes
-from lolvit_training.randomness import IMAGE, seed_everything, shuffled
+from lolvit_training.distributed import ProcessGroup
 from lolvit_training.recipe import Augmentation, Recipe
+from lolvit_training.seeding import IMAGE, seed_everything, shuffled
 
-Place = tuple[int, int]  # epoch, index
+SampleKey = tuple[int, int]  # epoch, index
 
 
-class Augmented(TorchDataset[tuple[Tensor, int]]):
-    """Images (3, side, side) with labels; an epoch's view of an image is always the same one."""
+class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
+    """Images (3, side, side) with labels; augmented as a function of (seed, epoch, index)."""
 
     def __init__(
         self, dataset: Dataset, recipe: Recipe, preprocessing: Preprocessing, side: int
@@ -30,8 +30,8 @@ class Augmented(TorchDataset[tuple[Tensor, int]]):
         self._dataset, self._seed = dataset, recipe.seed
         self._transform = _transform(recipe.augmentation, preprocessing, side)
 
-    def __getitem__(self, place: Place) -> tuple[Tensor, int]:
-        epoch, index = place
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+        epoch, index = key
         image = self._dataset.image(index)
         seed_everything(IMAGE, self._seed, epoch, index)
         return self._transform(image), self._dataset.labels[index]
@@ -55,21 +55,21 @@ def _transform(augmentation: Augmentation, preprocessing: Preprocessing, side: i
 
 
 @dataclass(frozen=True)
-class EpochBatches:
-    """The places of one process's part of each batch of an epoch, from `start` on."""
+class EpochBatchSampler:
+    """Batch sampler: this rank's part of each batch of an epoch, from step `start` on."""
 
     images: int
     recipe: Recipe
     epoch: int
     start: int
-    processes: Processes
+    processes: ProcessGroup
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         order = shuffled(self.images, self.recipe.seed, self.epoch)
         size = self.recipe.batch_size
         for step in range(self.start, len(self) + self.start):
             batch = order[step * size : (step + 1) * size]
-            yield [(self.epoch, index) for index in self.processes.share(batch)]
+            yield [(self.epoch, index) for index in self.processes.shard(batch)]
 
     def __len__(self) -> int:
         return self.images // self.recipe.batch_size - self.start
@@ -79,21 +79,21 @@ def epoch_loader(
     dataset: Dataset,
     recipe: Recipe,
     preprocessing: Preprocessing,
-    batches: EpochBatches,
+    batches: EpochBatchSampler,
     workers: int,
 ) -> DataLoader[tuple[Tensor, int]]:
-    """Return a loader of the batches of one epoch; the last images, too few for a batch, are in
-    another epoch's batches."""
+    """Return the data loader of one epoch; the last incomplete batch is dropped, and the order
+    differs in every epoch."""
     side = recipe.size_at(batches.epoch)
     return DataLoader(
-        Augmented(dataset, recipe, preprocessing, side),
+        AugmentedDataset(dataset, recipe, preprocessing, side),
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def mixing(recipe: Recipe, classes: int) -> Mixup | None:
+def build_mixup(recipe: Recipe, classes: int) -> Mixup | None:
     """Return timm's mixup and cutmix, or None where the recipe has neither."""
     augmentation = recipe.augmentation
     if not augmentation.mixes:

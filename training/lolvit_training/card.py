@@ -1,4 +1,4 @@
-"""A folder to publish: weights, timm's configuration, and a card that says how they were made."""
+"""A folder to publish: weights, timm's configuration, and a model card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def save_folder(loaded: Loaded, folder: Path, *, licence: str, half: bool) -> No
     """Write `model.safetensors`, `config.json` and `README.md`, all or nothing.
 
     Raises:
-        UserError: the checkpoint does not record how it was made, or the folder can't be written.
+        UserError: the checkpoint does not record its training, or the folder can't be written.
     """
     missing = [name for name in _NEEDED if name not in loaded.config]
     if missing:

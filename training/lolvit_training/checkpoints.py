@@ -1,4 +1,4 @@
-"""What a run leaves behind: `last.pt` to go on from, `model.safetensors` to use."""
+"""The files of a run: `last.pt` to resume from, `model.safetensors` to use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def save_last(folder: Path, state: dict[str, Any]) -> None:
     """Write the state of a run, atomically: tensors and plain values alone.
 
     Raises:
-        UserError: it can't be written, a full disk for instance; the previous one stands.
+        UserError: it can't be written, e.g. the disk is full; the previous one is kept.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -47,22 +47,26 @@ def load_last(folder: Path) -> dict[str, Any]:
             remedy="start again in another --out",
         ) from error
     if not isinstance(state, dict) or "conditions" not in state:
-        raise UserError("is no run of lolvit", where=str(path), remedy="choose another --out")
+        raise UserError(
+            "is not a checkpoint of lolvit train", where=str(path), remedy="choose another --out"
+        )
     return state
 
 
-def refuse_other_run(saved: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    """Check that a saved run is the one that is to be resumed.
+def check_same_run(saved: dict[str, Any], current: dict[str, Any], folder: Path) -> None:
+    """Check that a saved run has the current settings.
 
     Raises:
-        UserError: its model, data or recipe differ; the message says in what.
+        UserError: its model, data or recipe differ; the message names the settings.
     """
-    before, now = flattened(saved), flattened(wanted)
+    before, now = flattened(saved), flattened(current)
     different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     if different:
         shown = ", ".join(f"{k} {before.get(k)} instead of {now.get(k)}" for k in different[:3])
         raise UserError(
-            f"holds another run: {shown}", where=str(folder), remedy="choose another --out"
+            f"holds a run with other settings: {shown}",
+            where=str(folder),
+            remedy="choose another --out",
         )
 
 

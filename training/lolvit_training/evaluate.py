@@ -1,4 +1,4 @@
-"""Count what a checkpoint, or every artifact of an export, makes of a data set's images."""
+"""Evaluate the artifacts of an export, each in its runtimes, on a data set."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.preprocessing import to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import opens
-from lolvit_training.metrics import Counts
+from lolvit_training.metrics import ClassificationMetrics
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Logits = npt.NDArray[np.float32]
 EAGER = "eager"
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images to count on, and how they are prepared."""
+class EvaluationSet:
+    """The images of a data set that are evaluated."""
 
     dataset: Dataset
     indices: Sequence[int]
 
     @classmethod
-    def of(cls, dataset: Dataset, limit: int | None) -> Images:
-        """Take all images, or about `limit` of them, evenly from all classes."""
+    def of(cls, dataset: Dataset, limit: int | None) -> EvaluationSet:
+        """Take all images, or about `limit` of them, stratified by class."""
         count = len(dataset.labels) if limit is None else limit
         return cls(dataset, even_share(dataset.labels, count))
 
     def score(self, logits: Logits) -> Score:
-        """Return the score of logits (B, classes), a row an image."""
-        counts = Counts(len(self.dataset.classes))
-        counts.add(logits, [self.dataset.labels[index] for index in self.indices])
-        return counts.score(self.dataset.classes)
+        """Return the metrics of logits (B, classes), one row per image."""
+        metrics = ClassificationMetrics(len(self.dataset.classes))
+        metrics.update(logits, [self.dataset.labels[index] for index in self.indices])
+        return metrics.compute(self.dataset.classes)
 
 
 def check_classes(dataset: Dataset, classes: int, labels: Sequence[str] | None, where: str) -> None:
-    """Check that a model answers in the classes of a data set.
+    """Check that a model has the classes of a data set.
 
     Raises:
-        UserError: it has another number of them, or other names.
+        UserError: their number or their names differ.
     """
     if classes != len(dataset.classes):
         raise UserError(
@@ -63,13 +63,13 @@ def check_classes(dataset: Dataset, classes: int, labels: Sequence[str] | None, 
         pairs = zip(labels, dataset.classes, strict=True)
         own, other = next(pair for pair in pairs if pair[0] != pair[1])
         raise UserError(
-            f"its labels are not those of {dataset.name}: '{own}' stands where '{other}' does",
+            f"its labels differ from those of {dataset.name}: '{own}' in place of '{other}'",
             where=where,
             remedy="evaluate on the data that it was trained on",
         )
 
 
-def eager_logits(folder: Path, manifest: Manifest, images: Images) -> Logits | None:
+def eager_logits(folder: Path, manifest: Manifest, images: EvaluationSet) -> Logits | None:
     """Return eager PyTorch's logits (B, classes) in float32 of an export's weights; None where
     torch is not installed.
 
@@ -84,7 +84,7 @@ def eager_logits(folder: Path, manifest: Manifest, images: Images) -> Logits | N
     from lolvit.models.checkpoint import read_state
     from lolvit.models.loading import restore
     from lolvit_runtimes.torch_program import load_program
-    from lolvit_training.scoring import logits_of
+    from lolvit_training.scoring import predict_logits
 
     weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
     if weights.suffix == ".pt2":
@@ -94,7 +94,7 @@ def eager_logits(folder: Path, manifest: Manifest, images: Images) -> Logits | N
         classes = manifest.signature.outputs[0].shape[-1]
         channels = manifest.preprocessing.channels
         model = restore(manifest.model, classes, state, where=str(weights), in_chans=channels)
-    found = logits_of(
+    found = predict_logits(
         model, images.dataset, images.indices, manifest.preprocessing, device=torch.device("cpu")
     )
     return np.concatenate([logits for _, logits in found])
@@ -103,20 +103,20 @@ def eager_logits(folder: Path, manifest: Manifest, images: Images) -> Logits | N
 def evaluate_export(
     folder: Path,
     manifest: Manifest,
-    images: Images,
+    images: EvaluationSet,
     runtimes: Sequence[str] | None,
-    say: Say,
+    log: Log,
 ) -> tuple[list[Evaluated], list[Failed]]:
     """Evaluate eager PyTorch and every artifact in each of its runtimes; one that fails stops no
     other.
 
     Raises:
-        UserError: a file is not what the manifest says, or no runtime opens any.
+        UserError: a file does not match the manifest, or no runtime opens any.
     """
     pairs = _pairs(manifest, runtimes, folder)
     for artifact, _ in pairs:
         check_artifact(folder, artifact)
-    say(f"{EAGER} on {len(images.indices)} images")
+    log(f"{EAGER} on {len(images.indices)} images")
     reference = eager_logits(folder, manifest, images)
     found = []
     if reference is not None:
@@ -133,7 +133,7 @@ def evaluate_export(
         )
     failures = []
     for artifact, runtime in pairs:
-        say(f"{artifact.path} in {runtime}")
+        log(f"{artifact.path} in {runtime}")
         try:
             logits = _run(folder / artifact.path, artifact, runtime, manifest.preprocessing, images)
         except DeviceError as error:
@@ -161,7 +161,11 @@ def _compared(logits: Logits, reference: Logits | None) -> dict[str, float]:
 
 
 def _run(
-    path: Path, artifact: Artifact, runtime: str, preprocessing: Preprocessing, images: Images
+    path: Path,
+    artifact: Artifact,
+    runtime: str,
+    preprocessing: Preprocessing,
+    images: EvaluationSet,
 ) -> Logits:
     rows = []
     with closing(IsolatedSession(runtime, path, artifact)) as session:

@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from lolvit.manifest import Manifest
 
 _MANIFEST = "manifest.json"
-_UNTRAINED = "weights are untrained: the figures are those of chance"
+_UNTRAINED = "weights are untrained: the accuracy is that of chance"
 
 
 @click.command()
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--data", help="As for train; by default what the checkpoint was trained on.")
-@click.option("--model", help="Where the checkpoint does not record which model it is of.")
+@click.option("--data", help="As for train; default: the data that the checkpoint was trained on.")
+@click.option("--model", help="The model, if the checkpoint does not record it.")
 @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
-@click.option("--runtime", "runtimes", help="Such as ort,litert; by default the first ready one "
-              "of each format.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(2), help="About N images, evenly of all classes.")
-@click.option("--workers", type=click.IntRange(0), default=0, help="Processes that load images.")
-@click.option("--per-class", is_flag=True, help="Show each class too.")
+@click.option("--runtime", "runtimes", help="Comma-separated, such as ort,litert; default: the "
+              "first available one of each format.")  # fmt: skip
+@click.option(
+    "--limit", type=click.IntRange(2), help="Evaluate about N images, stratified by class."
+)
+@click.option("--workers", type=click.IntRange(0), default=0, help="Data loader worker processes.")
+@click.option("--per-class", is_flag=True, help="Show recall and precision of each class.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def evaluate(
     target: Path,
@@ -41,21 +43,21 @@ def evaluate(
     per_class: bool,
     as_json: bool,
 ) -> None:
-    """Count the accuracy of TARGET: a checkpoint, or an export folder with all its artifacts.
+    """Evaluate the accuracy of TARGET: a checkpoint, or an export folder with all its artifacts.
 
-    A checkpoint runs in eager PyTorch, and may be shared between processes by torchrun: the figure
-    is the same to the image. Artifacts run in their runtimes, each in a process of its own.
+    A checkpoint runs in eager PyTorch; torchrun splits the images over processes, with the same
+    result. Artifacts run in their runtimes, each in a process of its own.
     """
     if (target / _MANIFEST).exists():
         if model is not None:
-            raise click.UsageError("--model is for a checkpoint: a manifest says what it is of")
+            raise click.UsageError("--model is for a checkpoint: a manifest names its model")
         document: AccuracyDocument | None = _export(target, data, split, runtimes, limit)
     else:
         if runtimes is not None or limit is not None:
             raise click.UsageError("--runtime and --limit are for an export folder")
         document = _checkpoint(target, data, model, split, workers)
     if document is None:
-        return  # another process tells
+        return  # rank 0 prints
     if as_json:
         print_json(document.model_dump(mode="json"))
     else:
@@ -72,7 +74,7 @@ def _export(
     from lolvit.registry import choose_many
     from lolvit_data.table import open_dataset
     from lolvit_runtimes.table import RUNTIMES
-    from lolvit_training.evaluate import Images, check_classes, evaluate_export
+    from lolvit_training.evaluate import EvaluationSet, check_classes, evaluate_export
 
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
@@ -86,7 +88,7 @@ def _export(
     found, failures = evaluate_export(
         folder,
         manifest,
-        Images.of(dataset, limit),
+        EvaluationSet.of(dataset, limit),
         chosen,
         lambda line: say(line, markup=False),
     )
@@ -122,19 +124,19 @@ def _checkpoint(
     from lolvit.models.loading import load_checkpoint, number_of_classes
     from lolvit.weights import find_weights
     from lolvit_data.table import open_dataset
+    from lolvit_training.distributed import process_group
     from lolvit_training.evaluate import EAGER, check_classes
-    from lolvit_training.processes import joined_processes
-    from lolvit_training.scoring import score_eager
+    from lolvit_training.scoring import evaluate_eager
 
     loaded = load_checkpoint(model, path)
     dataset = open_dataset(data or _data_of(loaded.config, path), split)
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
-    with joined_processes() as processes:
+    with process_group() as processes:
         loaded.model.to(processes.device)
-        score = score_eager(
+        score = evaluate_eager(
             loaded.model, dataset, loaded.preprocessing(), processes, workers=workers
         )
-        if not processes.first:
+        if not processes.is_main:
             return None
     found = Evaluated(
         model=loaded.name,
@@ -174,7 +176,7 @@ def _data_of(config: Mapping[str, Any], path: Path) -> str:
     data = config.get("data")
     if not isinstance(data, str):
         raise UserError(
-            "does not say what it was trained on", where=str(path), remedy="give --data"
+            "does not record what it was trained on", where=str(path), remedy="give --data"
         )
     return data
 
@@ -183,9 +185,9 @@ def _show(found: Sequence[Evaluated], per_class: bool) -> None:
     from rich.table import Table
 
     table = Table()
-    for heading in ("what", "runtime", "precision", "images", "top-1", "top-5", "loss",
-                    "as eager", "dB"):  # fmt: skip
-        table.add_column(heading, justify="left" if heading in ("what", "runtime") else "right")
+    for heading in ("file", "runtime", "precision", "images", "top-1", "top-5", "loss",
+                    "agreement", "SNR (dB)"):  # fmt: skip
+        table.add_column(heading, justify="left" if heading in ("file", "runtime") else "right")
     for entry in found:
         score = entry.metrics
         table.add_row(

@@ -1,9 +1,8 @@
-"""Quantization-aware training: while a model trains, convolutions and linear layers see weights and
-inputs rounded as an integer artifact rounds them; gradients pass the rounding unchanged
-(Jacob et al., arXiv:1712.05877).
+"""Quantization-aware training: in training mode convolutions and linear layers fake-quantize their
+weights and inputs; gradients use the straight-through estimator (Jacob et al., arXiv:1712.05877).
 
-Weights are rounded per output channel, symmetrically, which folding BatchNorm into them does not
-change; inputs per tensor, over the range of the batch, so that a run has no state but its weights.
+Weights are quantized per output channel, symmetrically, which folding BatchNorm into them does not
+change; inputs per tensor, over the range of the batch, so that there are no observers with state.
 The result is an ordinary float checkpoint, which `lolvit export --precision int8` quantizes.
 """
 
@@ -17,20 +16,20 @@ from lolvit_training.recipe import QuantizationAware
 _SMALLEST = 1e-12  # of a scale: a channel of zeros stays zero
 
 
-class _Rounding(nn.Module):
-    """What the two layers below share; `bits` is set when a layer becomes one of them."""
+class _FakeQuantized(nn.Module):
+    """Base of the two layers below; `bits` is set when a layer is converted."""
 
     bits: QuantizationAware
     weight: Tensor
 
     def _operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return rounded_input(x, self.bits.activations), rounded_weight(
+        return fake_quantize_input(x, self.bits.activations), fake_quantize_weight(
             self.weight, self.bits.weights
         )
 
 
-class RoundedConv2d(_Rounding, nn.Conv2d):
-    """A convolution that rounds while it trains, and is a plain one in evaluation."""
+class FakeQuantizedConv2d(_FakeQuantized, nn.Conv2d):
+    """A convolution with fake quantization in training mode, a plain one in eval mode."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -40,8 +39,8 @@ class RoundedConv2d(_Rounding, nn.Conv2d):
         return result
 
 
-class RoundedLinear(_Rounding, nn.Linear):
-    """A linear layer that rounds while it trains, and is a plain one in evaluation."""
+class FakeQuantizedLinear(_FakeQuantized, nn.Linear):
+    """A linear layer with fake quantization in training mode, a plain one in eval mode."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -50,39 +49,38 @@ class RoundedLinear(_Rounding, nn.Linear):
         return nn.functional.linear(x, weight, self.bias)
 
 
-_ROUNDED: dict[type[nn.Module], type[_Rounding]] = {
-    nn.Conv2d: RoundedConv2d,
-    nn.Linear: RoundedLinear,
+_FAKE_QUANTIZED: dict[type[nn.Module], type[_FakeQuantized]] = {
+    nn.Conv2d: FakeQuantizedConv2d,
+    nn.Linear: FakeQuantizedLinear,
 }
 
 
-def round_while_training(model: nn.Module, bits: QuantizationAware) -> None:
-    """Make every convolution and linear layer of a model one that rounds; names and states of its
-    parameters stay as they are."""
+def insert_fake_quantization(model: nn.Module, bits: QuantizationAware) -> None:
+    """Convert every convolution and linear layer in place; parameter names and values are kept."""
     for module in model.modules():
-        rounded = _ROUNDED.get(type(module))
+        rounded = _FAKE_QUANTIZED.get(type(module))
         if rounded is not None:
             module.__class__ = rounded
             module.bits = bits  # type: ignore[assignment]
 
 
-def freeze_norms(model: nn.Module) -> None:
-    """Let BatchNorms compute with the statistics that they have, as the artifact will."""
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Use BatchNorm's running statistics, as the exported model does."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
 
-def rounded_weight(weight: Tensor, bits: int) -> Tensor:
-    """Return a weight (out, ...) rounded to `bits` bits, one symmetric scale an output channel."""
+def fake_quantize_weight(weight: Tensor, bits: int) -> Tensor:
+    """Return a weight (out, ...) fake-quantized to `bits` bits, symmetric per output channel."""
     largest = 2 ** (bits - 1) - 1
     scale = weight.detach().abs().flatten(1).amax(dim=1).clamp_min(_SMALLEST) / largest  # (out,)
     zero = torch.zeros_like(scale, dtype=torch.int32)  # (out,)
     return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -largest, largest)
 
 
-def rounded_input(x: Tensor, bits: int | None) -> Tensor:
-    """Return a tensor rounded to `bits` bits over its own range, zero included; None: unchanged."""
+def fake_quantize_input(x: Tensor, bits: int | None) -> Tensor:
+    """Return a tensor fake-quantized to `bits` bits over its range with zero; None: unchanged."""
     if bits is None:
         return x
     levels = 2**bits - 1

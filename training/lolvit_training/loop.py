@@ -1,4 +1,4 @@
-"""Train: epochs of steps, each followed by a count on the test split and an atomic checkpoint."""
+"""The training loop: after each epoch an evaluation on the test split and an atomic checkpoint."""
 
 from __future__ import annotations
 
@@ -17,32 +17,52 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lolvit.accuracy import Score
 from lolvit.errors import UserError
-from lolvit_training.batches import EpochBatches, epoch_loader, mixing
-from lolvit_training.checkpoints import LAST, load_last, refuse_other_run, save_last
-from lolvit_training.fake_quantize import freeze_norms
-from lolvit_training.history import Epoch
+from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader
+from lolvit_training.checkpoints import LAST, check_same_run, load_last, save_last
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.fake_quantize import freeze_batch_norm
 from lolvit_training.losses import Loss, loss_of
-from lolvit_training.processes import Processes
-from lolvit_training.randomness import STEP, seed_everything
-from lolvit_training.scoring import score_eager
-from lolvit_training.setup import Job, Run, set_up
+from lolvit_training.scoring import evaluate_eager
+from lolvit_training.seeding import STEP, seed_everything
+from lolvit_training.setup import Job, Run, build_run
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Listener(Protocol):
-    """Whoever wants to know how a run goes."""
+    """Receives the progress of a run."""
 
-    def say(self, line: str) -> None:
-        """A line for the user."""
+    def log(self, line: str) -> None:
+        """Log a line."""
 
     def progress(self, done: int, planned: int) -> None:
-        """Steps of all epochs."""
+        """Report the steps done, of all epochs."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished epoch, counted from 1. `loss` is the mean over training batches, `seconds` the
+    wall time of this process."""
+
+    epoch: int
+    size: int
+    lr: float
+    loss: float
+    test_loss: float
+    test_top1: float
+    seconds: float
+
+    def line(self, epochs: int) -> str:
+        """Return the epoch as one line of a log."""
+        return (
+            f"epoch {self.epoch}/{epochs}, {self.size} px: loss {self.loss:.4f}, "
+            f"test loss {self.test_loss:.4f}, top-1 {self.test_top1:.2%} ({self.seconds:.0f} s)"
+        )
 
 
 @dataclass
-class Position:
-    """How far a run is: `step` of `epoch` is the next one; `loss_sum` and `seconds` are those of
+class TrainState:
+    """Where a run is: `step` of `epoch` is the next one; `loss_sum` and `seconds` are those of
     the epoch's earlier steps."""
 
     epoch: int = 0
@@ -54,120 +74,122 @@ class Position:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run; `score` is that of its result on the test split."""
+    """A finished run, with the metrics of its final model on the test split."""
 
     run: Run
     history: tuple[Epoch, ...]
     score: Score
 
 
-def train(job: Job, processes: Processes, listener: Listener) -> Outcome:
-    """Train from where the run stands to its end. Only the first process writes.
+def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
+    """Train to the end, from the start or from the last checkpoint. Only rank 0 writes.
 
     Raises:
-        UserError: the parts do not fit, the loss is not finite, or a checkpoint can't be written:
-            the last good one stands.
+        UserError: the settings do not match, the loss is not finite, or a checkpoint can't be
+            written; the previous checkpoint is kept.
     """
-    run = set_up(job, processes)
-    position = _resume(job, run, processes, listener)
+    run = build_run(job, processes)
+    state = _resume(job, run, processes, listener)
     loop = _Loop(
         job,
         run,
         processes,
         listener,
         loss_of(job.recipe, len(run.train_set.classes), run.preprocessing, processes.device),
-        mixing(job.recipe, len(run.train_set.classes)),
+        build_mixup(job.recipe, len(run.train_set.classes)),
     )
     score = None
-    while position.epoch < job.recipe.epochs:
-        score = loop.run_epoch(position)
-    if score is None:  # it was finished before
+    while state.epoch < job.recipe.epochs:
+        score = loop.run_epoch(state)
+    if score is None:  # all epochs were done before
         score = loop.score(job.recipe.size)
-    run.trained = run.model  # nothing may hold the processes' group when they leave it
-    return Outcome(run, tuple(position.history), score)
+    run.ddp_model = run.model  # nothing may refer to the process group when it is destroyed
+    return Outcome(run, tuple(state.history), score)
 
 
-def _resume(job: Job, run: Run, processes: Processes, listener: Listener) -> Position:
+def _resume(job: Job, run: Run, processes: ProcessGroup, listener: Listener) -> TrainState:
     exists = (job.out / LAST).exists()
     if exists and not job.resume and not processes.restarted:
         raise UserError(
-            "holds a run", where=str(job.out), remedy="give --resume to go on, or another --out"
+            "already holds a run",
+            where=str(job.out),
+            remedy="give --resume to continue it, or another --out",
         )
     if not exists and not job.resume:
-        return Position()
+        return TrainState()
     if not exists and processes.restarted:
-        return Position()
-    state = load_last(job.out)
-    refuse_other_run(state["conditions"], job.conditions(), job.out)
-    run.model.load_state_dict(state["model"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.scaler.load_state_dict(state["scaler"])
+        return TrainState()
+    saved = load_last(job.out)
+    check_same_run(saved["conditions"], job.conditions(), job.out)
+    run.model.load_state_dict(saved["model"])
+    run.optimizer.load_state_dict(saved["optimizer"])
+    run.scaler.load_state_dict(saved["scaler"])
     if run.ema is not None:
-        run.ema.module.load_state_dict(state["state_dict_ema"])
-    position = Position(
-        epoch=state["epoch"],
-        step=state["step"],
-        loss_sum=state["loss_sum"],
-        seconds=state["seconds"],
-        history=[Epoch(**entry) for entry in state["history"]],
+        run.ema.module.load_state_dict(saved["state_dict_ema"])
+    state = TrainState(
+        epoch=saved["epoch"],
+        step=saved["step"],
+        loss_sum=saved["loss_sum"],
+        seconds=saved["seconds"],
+        history=[Epoch(**entry) for entry in saved["history"]],
     )
-    listener.say(f"resumed at epoch {position.epoch + 1}, step {position.step}")
-    return position
+    listener.log(f"resumed at epoch {state.epoch + 1}, step {state.step}")
+    return state
 
 
 @dataclass(frozen=True)
 class _Loop:
     job: Job
     run: Run
-    processes: Processes
+    processes: ProcessGroup
     listener: Listener
     loss: Loss
-    mix: Mixup | None
+    mixup: Mixup | None
 
-    def run_epoch(self, position: Position) -> Score:
-        """Train one epoch from `position` on, count, and save."""
+    def run_epoch(self, state: TrainState) -> Score:
+        """Train the rest of an epoch, evaluate, and save a checkpoint."""
         start = time.monotonic()
-        before = position.seconds
+        before = state.seconds
         self.run.model.train()
         if self.job.recipe.quantization_aware is not None:
-            freeze_norms(self.run.model)
-        for step, images, labels in self._batches(position):
-            position.loss_sum += self._step(position.epoch, step, images, labels)
-            position.step = step + 1
-            position.seconds = before + time.monotonic() - start
+            freeze_batch_norm(self.run.model)
+        for step, images, labels in self._batches(state):
+            state.loss_sum += self._step(state.epoch, step, images, labels)
+            state.step = step + 1
+            state.seconds = before + time.monotonic() - start
             self.listener.progress(
-                position.epoch * self.run.steps + step + 1, self.job.recipe.epochs * self.run.steps
+                state.epoch * self.run.steps + step + 1, self.job.recipe.epochs * self.run.steps
             )
-            if self._is_due(step):
-                self._save(position, position.loss_sum)
-        score = self.score(self.job.recipe.size_at(position.epoch))
-        self._refuse_not_finite(score.loss, position.epoch, self.run.steps)
-        entry = self._entry(position, score, before + time.monotonic() - start)
-        position.history.append(entry)
-        position.epoch, position.step, position.seconds = position.epoch + 1, 0, 0.0
-        position.loss_sum = 0.0
-        self._save(position, 0.0)
-        self.listener.say(entry.line(self.job.recipe.epochs))
+            if self._is_checkpoint_due(step):
+                self._save(state, state.loss_sum)
+        score = self.score(self.job.recipe.size_at(state.epoch))
+        self._check_finite(score.loss, state.epoch, self.run.steps)
+        entry = self._entry(state, score, before + time.monotonic() - start)
+        state.history.append(entry)
+        state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
+        state.loss_sum = 0.0
+        self._save(state, 0.0)
+        self.listener.log(entry.line(self.job.recipe.epochs))
         return score
 
     def score(self, side: int) -> Score:
-        """Return the score of the run's result on the test split, at `side` pixels: early epochs
-        know no larger images."""
-        return score_eager(
-            self.run.result(),
+        """Evaluate the final model on the test split at `side` pixels: with progressive resizing
+        early epochs have only seen smaller images."""
+        return evaluate_eager(
+            self.run.final_model(),
             self.run.test_set,
             self.run.preprocessing.model_copy(update={"size": (side, side)}),
             self.processes,
             workers=self.job.workers,
         )
 
-    def _entry(self, position: Position, score: Score, seconds: float) -> Epoch:
-        mean = self.processes.total(np.array([position.loss_sum]))[0] / (
-            self.run.steps * self.processes.count
+    def _entry(self, state: TrainState, score: Score, seconds: float) -> Epoch:
+        mean = self.processes.all_reduce(np.array([state.loss_sum]))[0] / (
+            self.run.steps * self.processes.world_size
         )
         return Epoch(
-            epoch=position.epoch + 1,
-            size=self.job.recipe.size_at(position.epoch),
+            epoch=state.epoch + 1,
+            size=self.job.recipe.size_at(state.epoch),
             lr=float(self.run.optimizer.param_groups[0]["lr"]),
             loss=float(mean),
             test_loss=score.loss,
@@ -175,18 +197,18 @@ class _Loop:
             seconds=seconds,
         )
 
-    def _batches(self, position: Position) -> Iterator[tuple[int, Tensor, Tensor]]:
-        batches = EpochBatches(
+    def _batches(self, state: TrainState) -> Iterator[tuple[int, Tensor, Tensor]]:
+        batches = EpochBatchSampler(
             len(self.run.train_set.labels),
             self.job.recipe,
-            position.epoch,
-            position.step,
+            state.epoch,
+            state.step,
             self.processes,
         )
         loader = epoch_loader(
             self.run.train_set, self.job.recipe, self.run.preprocessing, batches, self.job.workers
         )
-        for step, (images, labels) in enumerate(loader, position.step):
+        for step, (images, labels) in enumerate(loader, state.step):
             yield step, images.to(self.processes.device), labels.to(self.processes.device)
 
     def _step(self, epoch: int, step: int, images: Tensor, labels: Tensor) -> float:
@@ -199,15 +221,15 @@ class _Loop:
         parts = list(
             zip(images.chunk(recipe.accumulation), labels.chunk(recipe.accumulation), strict=True)
         )
-        for number, (part, wanted) in enumerate(parts):
-            if self.mix is not None:
-                part, wanted = self.mix(part, wanted)
-            with self._averaging_held(last=number + 1 == len(parts)):
+        for number, (part, target) in enumerate(parts):
+            if self.mixup is not None:
+                part, target = self.mixup(part, target)
+            with self._no_sync_before(last=number + 1 == len(parts)):
                 with self._autocast():
-                    loss = self.loss(part, run.trained(part), wanted) / len(parts)
+                    loss = self.loss(part, run.ddp_model(part), target) / len(parts)
                 run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        self._refuse_not_finite(total, epoch, step)
+        self._check_finite(total, epoch, step)
         run.scaler.unscale_(run.optimizer)
         if recipe.optimizer.clip_grad is not None:
             torch.nn.utils.clip_grad_norm_(run.model.parameters(), recipe.optimizer.clip_grad)
@@ -217,13 +239,13 @@ class _Loop:
             run.ema.update(run.model, step=epoch * run.steps + step)
         return total
 
-    def _averaging_held(self, *, last: bool) -> AbstractContextManager[None]:
-        """Let processes average gradients with the last part of a batch alone."""
-        trained = self.run.trained
-        if last or not isinstance(trained, DistributedDataParallel):
+    def _no_sync_before(self, *, last: bool) -> AbstractContextManager[None]:
+        """Synchronize gradients only at the last accumulation step."""
+        model = self.run.ddp_model
+        if last or not isinstance(model, DistributedDataParallel):
             return nullcontext()
-        held: AbstractContextManager[None] = trained.no_sync()
-        return held
+        no_sync: AbstractContextManager[None] = model.no_sync()
+        return no_sync
 
     def _autocast(self) -> AbstractContextManager[None]:
         dtype = _AUTOCAST.get(self.job.recipe.amp)
@@ -231,35 +253,35 @@ class _Loop:
             return nullcontext()
         return torch.autocast(self.processes.device.type, dtype=dtype)
 
-    def _refuse_not_finite(self, loss: float, epoch: int, step: int) -> None:
+    def _check_finite(self, loss: float, epoch: int, step: int) -> None:
         if math.isfinite(loss):
             return
         last = self.job.out / LAST
-        kept = f"the last good checkpoint is {last}" if last.exists() else "none was saved yet"
+        kept = f"the last checkpoint is {last}" if last.exists() else "none was saved yet"
         raise UserError(
             f"the loss is {loss} at epoch {epoch + 1}, step {step}; {kept}",
             remedy="lower --lr, or clip gradients in the recipe",
         )
 
-    def _is_due(self, step: int) -> bool:
+    def _is_checkpoint_due(self, step: int) -> bool:
         every = self.job.checkpoint_steps
         return every is not None and (step + 1) % every == 0 and step + 1 < self.run.steps
 
-    def _save(self, position: Position, loss_sum: float) -> None:
-        """Save the run. `loss_sum` is per process: the mean over processes goes on in each."""
-        mean = self.processes.total(np.array([loss_sum]))[0] / self.processes.count
-        if self.processes.first:
-            state: dict[str, Any] = {
+    def _save(self, state: TrainState, loss_sum: float) -> None:
+        """Save the run. `loss_sum` is per process: each resumes with the mean over processes."""
+        mean = self.processes.all_reduce(np.array([loss_sum]))[0] / self.processes.world_size
+        if self.processes.is_main:
+            saved: dict[str, Any] = {
                 "conditions": self.job.conditions(),
                 "model": self.run.model.state_dict(),
                 "optimizer": self.run.optimizer.state_dict(),
                 "scaler": self.run.scaler.state_dict(),
-                "epoch": position.epoch,
-                "step": position.step,
+                "epoch": state.epoch,
+                "step": state.step,
                 "loss_sum": float(mean),
-                "seconds": position.seconds,
-                "history": [asdict(entry) for entry in position.history],
+                "seconds": state.seconds,
+                "history": [asdict(entry) for entry in state.history],
             }
             if self.run.ema is not None:
-                state["state_dict_ema"] = self.run.ema.module.state_dict()
-            save_last(self.job.out, state)
+                saved["state_dict_ema"] = self.run.ema.module.state_dict()
+            save_last(self.job.out, saved)

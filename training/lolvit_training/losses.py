@@ -1,4 +1,4 @@
-"""The loss of a recipe: cross-entropy with smoothed, mixed or a teacher's labels."""
+"""The loss of a recipe: cross-entropy with label smoothing, mixup or distillation."""
 
 from __future__ import annotations
 
@@ -28,49 +28,49 @@ def loss_of(
         UserError: the teacher can't be loaded or has another number of classes.
     """
     augmentation = recipe.augmentation
-    plain: nn.Module
+    base_loss: nn.Module
     if augmentation.mixes:
-        plain = SoftTargetCrossEntropy()
+        base_loss = SoftTargetCrossEntropy()
     else:
-        plain = LabelSmoothingCrossEntropy(augmentation.smoothing)
+        base_loss = LabelSmoothingCrossEntropy(augmentation.smoothing)
     if recipe.distillation is None:
-        return lambda _images, logits, labels: plain(logits, labels)
-    return _distilled(plain, recipe.distillation, classes, preprocessing, device)
+        return lambda _images, logits, labels: base_loss(logits, labels)
+    return _distilled(base_loss, recipe.distillation, classes, preprocessing, device)
 
 
 def _distilled(
-    plain: nn.Module,
-    wanted: Distillation,
+    base_loss: nn.Module,
+    distillation: Distillation,
     classes: int,
     preprocessing: Preprocessing,
     device: torch.device,
 ) -> Loss:
-    loaded = load_checkpoint(wanted.teacher, Path(wanted.weights))
+    loaded = load_checkpoint(distillation.teacher, Path(distillation.weights))
     if number_of_classes(loaded.model) != classes:
         raise UserError(
             f"the teacher has {number_of_classes(loaded.model)} classes, the data {classes}",
-            where=wanted.weights,
+            where=distillation.weights,
             remedy="train the teacher on the same data",
         )
     teacher = loaded.model.to(device).requires_grad_(False)
-    scale, shift = _renormalisation(preprocessing, loaded.preprocessing(), device)
-    alpha, temperature = wanted.alpha, wanted.temperature
+    scale, shift = _renormalization(preprocessing, loaded.preprocessing(), device)
+    alpha, temperature = distillation.alpha, distillation.temperature
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
             soft = F.log_softmax(teacher(images * scale + shift) / temperature, dim=-1)
-        own = F.log_softmax(logits / temperature, dim=-1)  # (B, classes)
-        distance = F.kl_div(own, soft, reduction="batchmean", log_target=True)
-        result: Tensor = (1 - alpha) * plain(logits, labels) + alpha * temperature**2 * distance
+        student = F.log_softmax(logits / temperature, dim=-1)  # (B, classes)
+        distance = F.kl_div(student, soft, reduction="batchmean", log_target=True)
+        result: Tensor = (1 - alpha) * base_loss(logits, labels) + alpha * temperature**2 * distance
         return result
 
     return loss
 
 
-def _renormalisation(
+def _renormalization(
     own: Preprocessing, teachers: Preprocessing, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return scale and shift, (1, 3, 1, 1) each, from the student's normalisation to the
+    """Return scale and shift, (1, 3, 1, 1) each, from the student's normalization to the
     teacher's."""
     mean, std, t_mean, t_std = (
         torch.tensor(values, device=device).reshape(1, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""Counts that add up over images and processes, and the figures that follow from them: numpy."""
+"""Classification metrics as sums that can be reduced over batches and processes, in numpy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Array = npt.NDArray[np.float64]
 TOP = 5
 
 
-class Counts:
-    """Sums over images: of the loss, of top-5 hits, and the confusion matrix [class, answer]."""
+class ClassificationMetrics:
+    """Sums over images: loss, top-5 hits, and the confusion matrix [class, prediction]."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -20,48 +20,48 @@ class Counts:
         self.top5 = 0
         self.confusion: Array = np.zeros((classes, classes))
 
-    def add(self, logits: npt.ArrayLike, labels: npt.ArrayLike) -> None:
-        """Count images: logits (B, classes) and labels (B,)."""
+    def update(self, logits: npt.ArrayLike, labels: npt.ArrayLike) -> None:
+        """Add a batch: logits (B, classes) and labels (B,)."""
         scores = np.asarray(logits, np.float64)  # (B, classes)
-        wanted = np.asarray(labels, np.int64)  # (B,)
-        rows = np.arange(len(wanted))
+        targets = np.asarray(labels, np.int64)  # (B,)
+        rows = np.arange(len(targets))
         shifted = scores - scores.max(axis=1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=1))
-        self.loss += float((log_sum - shifted[rows, wanted]).sum())
-        # Ties count as lost: a model that answers alike to everything finds nothing.
-        better = (scores >= scores[rows, wanted][:, np.newaxis]).sum(axis=1) - 1
+        self.loss += float((log_sum - shifted[rows, targets]).sum())
+        # Ties count as misses: a model with constant logits gets no top-5 hit.
+        better = (scores >= scores[rows, targets][:, np.newaxis]).sum(axis=1) - 1
         self.top5 += int((better < TOP).sum())
-        np.add.at(self.confusion, (wanted, scores.argmax(axis=1)), 1)
+        np.add.at(self.confusion, (targets, scores.argmax(axis=1)), 1)
 
-    def as_array(self) -> Array:
-        """Return all sums as one vector, to be added to those of other processes."""
+    def state(self) -> Array:
+        """Return all sums as one vector, to be all-reduced over processes."""
         return np.concatenate([[self.loss, self.top5], self.confusion.ravel()])
 
     @classmethod
-    def of_array(cls, sums: Array) -> Counts:
-        """Return the counts that `as_array` gave."""
-        counts = cls(int(np.sqrt(len(sums) - 2)))
-        counts.loss, counts.top5 = float(sums[0]), int(sums[1])
-        counts.confusion = sums[2:].reshape(counts.classes, counts.classes)
-        return counts
+    def from_state(cls, sums: Array) -> ClassificationMetrics:
+        """Return the metrics whose `state` this is."""
+        metrics = cls(int(np.sqrt(len(sums) - 2)))
+        metrics.loss, metrics.top5 = float(sums[0]), int(sums[1])
+        metrics.confusion = sums[2:].reshape(metrics.classes, metrics.classes)
+        return metrics
 
-    def score(self, names: tuple[str, ...]) -> Score:
-        """Return the figures: shares of 1, and the mean cross-entropy in nats."""
+    def compute(self, names: tuple[str, ...]) -> Score:
+        """Return the metrics: fractions of 1, and the mean cross-entropy in nats."""
         images = int(self.confusion.sum())
         return Score(
             images=images,
             top1=float(np.trace(self.confusion) / images),
             top5=self.top5 / images if self.classes > TOP else None,
             loss=self.loss / images,
-            per_class=tuple(self._of_class(index, name) for index, name in enumerate(names)),
+            per_class=tuple(self._per_class(index, name) for index, name in enumerate(names)),
         )
 
-    def _of_class(self, index: int, name: str) -> ClassScore:
-        here, answered = self.confusion[index].sum(), self.confusion[:, index].sum()
-        right = self.confusion[index, index]
+    def _per_class(self, index: int, name: str) -> ClassScore:
+        support, predicted = self.confusion[index].sum(), self.confusion[:, index].sum()
+        correct = self.confusion[index, index]
         return ClassScore(
             name=name,
-            images=int(here),
-            recall=float(right / here) if here else None,
-            precision=float(right / answered) if answered else None,
+            images=int(support),
+            recall=float(correct / support) if support else None,
+            precision=float(correct / predicted) if predicted else None,
         )

@@ -1,4 +1,4 @@
-"""How a model is trained, as a small typed file that the checkpoint records."""
+"""Training recipes: typed hyperparameters in TOML, recorded in the checkpoint."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Optimizer(_Frozen):
     """What `timm.optim.create_optimizer_v2` takes; norms and biases are not decayed."""
 
     name: str = "adamw"
-    lr: float = Field(gt=0, description="for the whole batch, at the end of the warm-up")
+    lr: float = Field(gt=0, description="peak learning rate, for the whole batch")
     weight_decay: float = Field(default=0.05, ge=0)
-    clip_grad: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+    clip_grad: float | None = Field(default=None, gt=0, description="maximum gradient norm")
 
 
 class Schedule(_Frozen):
@@ -53,7 +53,7 @@ class Augmentation(_Frozen):
 
     @property
     def mixes(self) -> bool:
-        """Whether images of a batch are mixed, and labels with them."""
+        """Whether mixup or cutmix is on."""
         return self.mixup > 0 or self.cutmix > 0
 
 
@@ -68,26 +68,26 @@ class Distillation(_Frozen):
 
 
 class Progressive(_Frozen):
-    """The first share of the epochs sees smaller images, which costs less (as in EfficientNetV2,
-    arXiv:2104.00298)."""
+    """Progressive resizing: smaller images in the first epochs, a fraction `share` of all (as in
+    EfficientNetV2, arXiv:2104.00298)."""
 
     size: int = Field(ge=32, description="side in pixels")
     share: float = Field(gt=0, lt=1)
 
 
 class QuantizationAware(_Frozen):
-    """To how many bits weights, and inputs of layers, are rounded while training."""
+    """Bits of fake-quantized weights and layer inputs."""
 
     weights: int = Field(default=8, ge=2, le=8)
-    activations: int | None = Field(default=8, ge=4, le=8, description="null: not rounded")
+    activations: int | None = Field(default=8, ge=4, le=8, description="null: not quantized")
 
 
 class Recipe(_Frozen):
-    """All that decides a training run beside the model, the data and the number of processes."""
+    """The hyperparameters of a training run."""
 
     epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1, description="of all processes together")
-    accumulation: int = Field(default=1, ge=1, description="parts that a batch is computed in")
+    batch_size: int = Field(ge=1, description="over all processes")
+    accumulation: int = Field(default=1, ge=1, description="gradient accumulation steps per batch")
     size: int = Field(ge=32, description="side of the images in pixels")
     crop_pct: float = Field(gt=0, le=1)
     progressive: Progressive | None = None
@@ -95,7 +95,7 @@ class Recipe(_Frozen):
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
     drop_path: float = Field(default=0.0, ge=0, lt=1)
-    ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0: no moving average")
+    ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0: no EMA")
     amp: Literal["none", "bf16", "fp16"] = "none"
     distillation: Distillation | None = None
     quantization_aware: QuantizationAware | None = None
@@ -138,7 +138,7 @@ def read_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"field '{field}': {first['msg']}", where=f"recipe {name}", remedy="mend it"
+            f"field '{field}': {first['msg']}", where=f"recipe {name}", remedy="fix it"
         ) from error
 
 

@@ -14,12 +14,19 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("checkpoint", type=_PATH)
-@click.option("--out", type=_PATH, required=True, help="The folder to write.")
-@click.option("--licence", default="apache-2.0", show_default=True, help="Of the weights.")
+@click.option("--out", type=_PATH, required=True, help="Output folder.")
+@click.option(
+    "--license",
+    "--licence",
+    "licence",
+    default="apache-2.0",
+    show_default=True,
+    help="License of the weights.",
+)
 @click.option("--half", is_flag=True, help="Store the weights in fp16.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def save(checkpoint: Path, out: Path, licence: str, half: bool, as_json: bool) -> None:
-    """Write a folder to publish: CHECKPOINT's weights, timm's configuration and a model card."""
+    """Save CHECKPOINT for publishing: weights, timm's configuration and a model card."""
     from lolvit.models.loading import load_checkpoint
     from lolvit_training.card import save_folder
 
@@ -36,7 +43,7 @@ def save(checkpoint: Path, out: Path, licence: str, half: bool, as_json: bool) -
 @click.option("--private", is_flag=True, help="Make the repository private.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def push(folder: Path, repository: str, private: bool, as_json: bool) -> None:
-    """Upload a FOLDER that `lolvit save` wrote to Hugging Face's hub, as OWNER/NAME.
+    """Upload a FOLDER that `lolvit save` wrote to the Hugging Face Hub, as OWNER/NAME.
 
     The token is the hub's own (`hf auth login`, or HF_TOKEN).
     """

@@ -1,4 +1,4 @@
-"""A model in eager PyTorch on a split, shared between processes: each image is counted once."""
+"""Evaluation in eager PyTorch, split over processes: each image is evaluated once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lolvit.manifest import Preprocessing
 from lolvit.models.modes import evaluating
 from lolvit_data.dataset import Dataset
 from lolvit_runtimes.preprocessing import normalize, to_pixels
-from lolvit_training.metrics import Counts
-from lolvit_training.processes import Processes
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.metrics import ClassificationMetrics
 
 Logits = npt.NDArray[np.float32]
 
 
-class Prepared(TorchDataset[npt.NDArray[np.float32]]):
-    """Images (3, H, W) as an app prepares them, by the manifest's preprocessing."""
+class EvaluationDataset(TorchDataset[npt.NDArray[np.float32]]):
+    """Images (3, H, W) preprocessed as an app does, by the manifest."""
 
     def __init__(
         self, dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing
@@ -41,7 +41,7 @@ class Prepared(TorchDataset[npt.NDArray[np.float32]]):
         return image
 
 
-def logits_of(
+def predict_logits(
     model: nn.Module,
     dataset: Dataset,
     indices: Sequence[int],
@@ -51,9 +51,11 @@ def logits_of(
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[tuple[Sequence[int], Logits]]:
-    """Yield (indices, logits) of some images, batch after batch, from `model` in eval mode."""
+    """Yield (indices, logits) batch by batch, with `model` in eval mode."""
     loader = DataLoader(
-        Prepared(dataset, indices, preprocessing), batch_size=batch_size, num_workers=workers
+        EvaluationDataset(dataset, indices, preprocessing),
+        batch_size=batch_size,
+        num_workers=workers,
     )
     done = 0
     with evaluating(model), torch.no_grad():
@@ -63,18 +65,22 @@ def logits_of(
             done += len(logits)
 
 
-def score_eager(
+def evaluate_eager(
     model: nn.Module,
     dataset: Dataset,
     preprocessing: Preprocessing,
-    processes: Processes,
+    processes: ProcessGroup,
     *,
     workers: int = 0,
 ) -> Score:
-    """Return the score of `model` on all of `dataset`, the same with any number of processes."""
-    counts = Counts(len(dataset.classes))
-    mine = processes.share(list(range(len(dataset.labels))))
-    found = logits_of(model, dataset, mine, preprocessing, device=processes.device, workers=workers)
+    """Return the metrics of `model` on all of `dataset`, the same for any number of processes."""
+    metrics = ClassificationMetrics(len(dataset.classes))
+    indices_here = processes.shard(list(range(len(dataset.labels))))
+    found = predict_logits(
+        model, dataset, indices_here, preprocessing, device=processes.device, workers=workers
+    )
     for indices, logits in found:
-        counts.add(logits, [dataset.labels[index] for index in indices])
-    return Counts.of_array(processes.total(counts.as_array())).score(dataset.classes)
+        metrics.update(logits, [dataset.labels[index] for index in indices])
+    return ClassificationMetrics.from_state(processes.all_reduce(metrics.state())).compute(
+        dataset.classes
+    )

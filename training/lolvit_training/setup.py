@@ -1,4 +1,4 @@
-"""Everything that a run needs before its first step, checked before anything is computed."""
+"""Build the parts of a training run; wrong input is found before anything is computed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from lolvit.models.names import resolve_name
 from lolvit.weights import find_weights
 from lolvit_data.dataset import Dataset
 from lolvit_data.table import open_dataset
-from lolvit_training.fake_quantize import round_while_training
-from lolvit_training.processes import Processes
-from lolvit_training.randomness import SETUP, seed_everything
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.fake_quantize import insert_fake_quantization
 from lolvit_training.recipe import Recipe
+from lolvit_training.seeding import SETUP, seed_everything
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to train, on what, how, and where to."""
+    """The configuration of one training run."""
 
     model: str
     data: str
@@ -43,7 +43,7 @@ class Job:
     checkpoint_steps: int | None = None
 
     def conditions(self) -> dict[str, Any]:
-        """Return what has to be the same where a run is resumed."""
+        """Return the settings that must not change when a run is resumed."""
         return {
             "model": resolve_name(self.model),
             "data": self.data,
@@ -54,11 +54,11 @@ class Job:
 
 @dataclass
 class Run:
-    """The parts of a run. `model` is the plain one, `trained` what is called: with several
-    processes it averages their gradients."""
+    """The parts of a run. `model` is the bare network; `ddp_model` is the one to call: with
+    several processes it averages their gradients."""
 
     model: nn.Module
-    trained: nn.Module
+    ddp_model: nn.Module
     train_set: Dataset
     test_set: Dataset
     preprocessing: Preprocessing
@@ -68,16 +68,16 @@ class Run:
     scaler: torch.amp.GradScaler
     steps: int
 
-    def result(self) -> nn.Module:
-        """Return the model that the run is for: the moving average where there is one."""
+    def final_model(self) -> nn.Module:
+        """Return the model to save: the exponential moving average if there is one."""
         return self.model if self.ema is None else self.ema.module
 
 
-def set_up(job: Job, processes: Processes) -> Run:
-    """Build the parts of a run, alike in every process.
+def build_run(job: Job, processes: ProcessGroup) -> Run:
+    """Build the parts of a run, the same in every process.
 
     Raises:
-        UserError: the data, the model, the weights or the batch size do not fit each other.
+        UserError: data, model, weights and batch size do not match.
     """
     recipe = job.recipe
     train_set, test_set = open_dataset(job.data, "train"), open_dataset(job.data, "test")
@@ -86,7 +86,7 @@ def set_up(job: Job, processes: Processes) -> Run:
     seed_everything(SETUP, recipe.seed)
     model = create_model(job.model, len(train_set.classes), drop_path=recipe.drop_path)
     if job.weights is not None:
-        _load_body(model, job.weights)
+        _load_backbone(model, job.weights)
     model.to(processes.device)
     steps = len(train_set.labels) // recipe.batch_size
     optimizer = create_optimizer_v2(
@@ -96,11 +96,11 @@ def set_up(job: Job, processes: Processes) -> Run:
         weight_decay=recipe.optimizer.weight_decay,
     )
     if recipe.quantization_aware is not None:
-        round_while_training(model, recipe.quantization_aware)
+        insert_fake_quantization(model, recipe.quantization_aware)
     preprocessing = preprocessing_of(model, (recipe.size, recipe.size))
     return Run(
         model=model,
-        trained=DistributedDataParallel(model) if processes.count > 1 else model,
+        ddp_model=DistributedDataParallel(model) if processes.world_size > 1 else model,
         train_set=train_set,
         test_set=test_set,
         preprocessing=preprocessing.model_copy(update={"crop_pct": recipe.crop_pct}),
@@ -124,17 +124,17 @@ def _check_classes(train_set: Dataset, test_set: Dataset) -> None:
         )
 
 
-def _check_batches(recipe: Recipe, images: int, processes: Processes) -> None:
-    size, parts = recipe.batch_size, processes.count * recipe.accumulation
+def _check_batches(recipe: Recipe, images: int, processes: ProcessGroup) -> None:
+    size, parts = recipe.batch_size, processes.world_size * recipe.accumulation
     if size % parts:
         raise UserError(
-            f"a batch of {size} can't be shared by {processes.count} processes in "
-            f"{recipe.accumulation} parts",
+            f"a batch of {size} can't be split over {processes.world_size} processes in "
+            f"{recipe.accumulation} accumulation steps",
             remedy=f"give --batch-size a multiple of {parts}",
         )
     if recipe.augmentation.mixes and (size // parts) % 2:
         raise UserError(
-            f"mixing needs an even number of images in each part, not {size // parts}",
+            f"mixup and cutmix need an even number of images per step, not {size // parts}",
             remedy=f"give --batch-size a multiple of {2 * parts}",
         )
     if images < size:
@@ -144,8 +144,8 @@ def _check_batches(recipe: Recipe, images: int, processes: Processes) -> None:
         )
 
 
-def _load_body(model: nn.Module, path: Path) -> None:
-    """Start from a checkpoint; a classifier of another number of classes starts anew."""
+def _load_backbone(model: nn.Module, path: Path) -> None:
+    """Load a checkpoint; a classifier with another number of classes keeps its initialization."""
     state, _ = read_state(find_weights(path))
     own = model.state_dict()
     classifier = getattr(model, "default_cfg", {}).get("classifier")

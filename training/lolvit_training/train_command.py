@@ -25,45 +25,47 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.option("--data", required=True, help="digits, crops, a folder with train/CLASS/… and "
               "test/CLASS/…, one of WebDataset shards, or hf:OWNER/NAME.")  # fmt: skip
-@click.option("--model", required=True, help="A variant, a baseline, or timm/NAME.")
+@click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
               help="small, imagenet, int8, or a TOML file.")  # fmt: skip
-@click.option("--out", type=_PATH, required=True, help="The folder of this run.")
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--size", type=click.IntRange(32), help="Side of the images in pixels.")
-@click.option("--batch-size", type=click.IntRange(1), help="Of all processes together.")
-@click.option("--accumulation", type=click.IntRange(1), help="Parts that a batch is computed in.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="The highest learning rate.")
-@click.option("--amp", type=click.Choice(["none", "bf16", "fp16"]), help="Autocast to.")
+@click.option("--out", type=_PATH, required=True, help="Output folder of this run.")
+@click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
+@click.option("--size", type=click.IntRange(32), help="Image size in pixels.")
+@click.option("--batch-size", type=click.IntRange(1), help="Global batch size, over all processes.")
+@click.option(
+    "--accumulation", type=click.IntRange(1), help="Gradient accumulation steps per batch."
+)
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
+@click.option("--amp", type=click.Choice(["none", "bf16", "fp16"]), help="Mixed precision.")
 @click.option("--seed", type=click.IntRange(0))
-@click.option("--teacher", help="A model to distil from; needs --teacher-weights.")
+@click.option("--teacher", help="Teacher model for distillation; needs --teacher-weights.")
 @click.option("--teacher-weights", type=_PATH, help="The teacher's checkpoint.")
-@click.option("--weights", type=_PATH, help="A checkpoint to start from.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--weights", type=_PATH, help="Checkpoint to fine-tune.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out.")
 @click.option("--checkpoint-steps", type=click.IntRange(1),
-              help="Save each N steps too; by default with each epoch.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(0), help="Processes that load images.")
+              help="Also save a checkpoint every N steps; default: every epoch.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(0), help="Data loader worker processes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def train(data: str, model: str, recipe: str, out: Path, as_json: bool, **options: Any) -> None:
-    """Train a model, alone or in each process of torchrun.
+    """Train a model, on a single process or under torchrun.
 
-    torchrun --nproc-per-node N -m lolvit train … shares each batch between N processes. A run that
-    was killed goes on from its last checkpoint with --resume, or by itself when torchrun restarts
-    it, with the same curve.
+    torchrun --nproc-per-node N -m lolvit train … splits each batch over N processes. --resume
+    continues an interrupted run from its last checkpoint with the same results; under torchrun a
+    restart resumes by itself.
     """
     if (options["teacher"] is None) != (options["teacher_weights"] is None):
         raise click.UsageError("--teacher and --teacher-weights go together")
+    from lolvit_training.distributed import process_group
     from lolvit_training.loop import train as run_training  # loads torch
-    from lolvit_training.processes import joined_processes
     from lolvit_training.results import as_document, write_results
 
-    with joined_processes() as processes:
-        job = _job(data, model, recipe, out, options, processes.count)
-        with _listener(processes.first) as listener:
+    with process_group() as processes:
+        job = _job(data, model, recipe, out, options, processes.world_size)
+        with _listener(processes.is_main) as listener:
             outcome = run_training(job, processes, listener)
-        if not processes.first:
+        if not processes.is_main:
             return
-        path = write_results(job, outcome, processes.count)
+        path = write_results(job, outcome, processes.world_size)
     if as_json:
         print_json(as_document(job, outcome, path))
     else:
@@ -92,7 +94,7 @@ def _job(
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
-    """Return what the options change of the recipe."""
+    """Return the recipe's fields that options override."""
     direct = ("epochs", "size", "batch_size", "accumulation", "amp", "seed")
     changes = {name: options[name] for name in direct if options[name] is not None}
     if options["lr"] is not None:
@@ -104,20 +106,20 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default_workers(processes: int) -> int:
-    """Return how many processes load images: what cores are left beside one for computing, at most
+    """Return the number of loader workers: the cores left beside one for computing, at most
     eight."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(0, min(8, (cores or 1) // processes - 2))
 
 
 class _Listener:
-    """Prints a line an epoch, and shows steps on a terminal as a bar."""
+    """Logs a line per epoch, and shows a progress bar on a terminal."""
 
     def __init__(self, out: Console, bar: Progress) -> None:
         self._out, self._bar = out, bar
         self._task = bar.add_task("training", total=1)
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a line."""
         self._out.print(line, markup=False)
 
@@ -127,9 +129,9 @@ class _Listener:
 
 
 class _Silent:
-    """Of several processes only the first one talks."""
+    """For ranks other than 0."""
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print nothing."""
 
     def progress(self, done: int, planned: int) -> None:

@@ -34,12 +34,18 @@ def cli() -> None:
 @cli.command()
 @_build_dir
 @_repository
-def fetch(build_dir: Path, repository: Path) -> None:
-    """Fetch the libraries and tools of the build (about 480 MB the first time)."""
+@click.option(
+    "--apk", "for_apk", is_flag=True, help="Also what making an APK needs: R8 and others."
+)
+def fetch(build_dir: Path, repository: Path, for_apk: bool) -> None:
+    """Download the libraries and tools of the build (about 480 MB the first time)."""
     from android_build.fetch import fetch as fetch_parts
+    from android_build.fetch import fetch_apk_parts
 
     build = Build(build_dir.resolve(), repository.resolve())
     fetch_parts(build)
+    if for_apk:
+        fetch_apk_parts(build)
     click.echo(f"the parts are in {build.directory}")
 
 

@@ -21,6 +21,7 @@ TARGET = Target(
     runtimes={
         "host": ("litert", "litert-reference"),
         "litert-gpu": ("litert-gpu",),
+        "tensorflow": ("tensorflow",),
         "arm64": ("litert-arm64-a76", "litert-arm64-i8mm"),
     },
 )

@@ -1,4 +1,4 @@
-"""The processes that torchrun starts, or this one alone: gloo between CPUs, nccl between GPUs."""
+"""The process group that torchrun starts, or a single process: gloo for CPUs, nccl for GPUs."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from lolvit.errors import DeviceError
 
 
 @dataclass(frozen=True)
-class Processes:
-    """Which of how many processes this is, and the device that it computes on."""
+class ProcessGroup:
+    """This process's rank, the number of processes, and the device to compute on."""
 
     rank: int
-    count: int
+    world_size: int
     device: torch.device
     restarted: bool
 
     @property
-    def first(self) -> bool:
-        """Whether this process is the one that writes and tells."""
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which writes and prints."""
         return self.rank == 0
 
-    def share(self, indices: list[int]) -> list[int]:
-        """Return this process's part of `indices`: each is in exactly one."""
-        return indices[self.rank :: self.count]
+    def shard(self, indices: list[int]) -> list[int]:
+        """Return this rank's part of `indices`; every index is in exactly one part."""
+        return indices[self.rank :: self.world_size]
 
-    def total(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def all_reduce(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the sum over all processes."""
-        if self.count == 1:
-            return counts
-        tensor = torch.from_numpy(counts.copy()).to(self.device)
+        if self.world_size == 1:
+            return values
+        tensor = torch.from_numpy(values.copy()).to(self.device)
         dist.all_reduce(tensor)
         result: npt.NDArray[np.float64] = tensor.cpu().numpy()
         return result
 
 
 @contextmanager
-def joined_processes() -> Iterator[Processes]:
-    """Join the processes that torchrun started for the block; alone where it started none.
+def process_group() -> Iterator[ProcessGroup]:
+    """Initialize torch.distributed for the block under torchrun; otherwise a single process.
 
     Raises:
-        DeviceError: the others are not there.
+        DeviceError: the other processes cannot be reached.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
@@ -68,27 +68,27 @@ def joined_processes() -> Iterator[Processes]:
             )
         except (RuntimeError, ValueError) as error:
             raise DeviceError(
-                f"process {rank} of {count} finds no others: {error}",
-                remedy="start all of them by torchrun",
+                f"process {rank} of {count} cannot reach the others: {error}",
+                remedy="start all of them with torchrun",
             ) from error
     try:
-        yield Processes(rank, count, device, restarted=_restarts() > 0)
+        yield ProcessGroup(rank, count, device, restarted=_restarts() > 0)
     except RuntimeError as error:
         if count > 1 and _is_of_transport(error):
             raise DeviceError(
-                f"process {rank} of {count} lost another one: {error}",
-                remedy="see what that one said; torchrun --max-restarts N starts all again",
+                f"process {rank} of {count} lost another process: {error}",
+                remedy="see that process's error; torchrun --max-restarts N restarts all",
             ) from error
         raise
     finally:
         if count > 1:
-            _leave()
+            _destroy()
 
 
-def _leave() -> None:
-    """Leave the group, as its last holder. Where DistributedDataParallel, whose parts refer to each
-    other, is freed after it, Python's lock is held while gloo's threads are waited for, and one of
-    them may be waiting for that lock: the process then never ends."""
+def _destroy() -> None:
+    """Destroy the group after all that refers to it. If DistributedDataParallel, a reference cycle,
+    is freed later, the GIL is held while gloo's threads are joined, and one of them may be waiting
+    for the GIL: a deadlock."""
     gc.collect()
     dist.destroy_process_group()
 
@@ -100,5 +100,5 @@ def _restarts() -> int:
 
 
 def _is_of_transport(error: RuntimeError) -> bool:
-    """Whether gloo or nccl says that a process is gone; gloo has no type of its own for it."""
+    """Whether gloo or nccl reports that a process is gone; gloo has no exception type for it."""
     return isinstance(error, dist.DistBackendError) or "gloo" in str(error).lower()

@@ -1,0 +1,1 @@
+"""Debian packages that devices, tests and the Android app need."""

@@ -1,0 +1,79 @@
+"""TFLite's interpreter, which LiteRT and TensorFlow each build: what both sessions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lolvit.errors import DeviceError
+from lolvit.manifest import Artifact
+from lolvit_runtimes.native import expect_inputs, expect_tensors, opening, reason
+from lolvit_runtimes.session import Array
+
+REFUSALS: tuple[type[Exception], ...] = (ValueError, RuntimeError, MemoryError)
+
+
+class InterpreterSession:
+    """A TFLite artifact in an interpreter without delegates. A subclass names the library and the
+    kernels, and builds the interpreter."""
+
+    runtime: str
+    version: str
+    library: ClassVar[str]  # in messages
+    place: ClassVar[str]  # of `placement`: which kernels
+    kernels: ClassVar[str]  # the op resolver's name
+
+    def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
+        """Load the artifact.
+
+        Raises:
+            DeviceError: the library refused it, or its tensors are not what the manifest says.
+        """
+        self._threads, self._artifact = threads, artifact
+        with opening(self.library, path, REFUSALS):
+            self._interpreter = self.build(path, threads)
+            self._interpreter.allocate_tensors()
+            if not self._interpreter.get_signature_list():
+                raise DeviceError("it has no signature to run", where=str(path))
+            self._runner = self._interpreter.get_signature_runner()
+            sides = self._runner.get_input_details(), self._runner.get_output_details()
+        for what, specs, tensors in zip(
+            ("input", "output"), (artifact.inputs, artifact.outputs), sides, strict=True
+        ):
+            found = [
+                (name, tuple(each["shape"].tolist()), np.dtype(each["dtype"]).name)
+                for name, each in tensors.items()
+            ]
+            expect_tensors(path, what, specs, found)
+
+    def build(self, path: Path, threads: int) -> Any:
+        """Return the library's interpreter of a file."""
+        raise NotImplementedError
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs by name, as `Session.run` says.
+
+        Raises:
+            DeviceError: an input is not what the artifact takes, or the library failed.
+        """
+        expect_inputs(inputs, self._artifact.inputs)
+        try:
+            results = self._runner(**inputs)
+        except REFUSALS as error:
+            raise DeviceError(f"{self.library} failed: {reason(error)}") from error
+        return {spec.name: results[spec.name] for spec in self._artifact.outputs}
+
+    def placement(self) -> dict[str, int]:
+        """Return how many operations ran in these kernels: all."""
+        return {self.place: len(self._interpreter._get_ops_details())}
+
+    def options(self) -> dict[str, str]:
+        """Return the kernels and the number of threads."""
+        return {"kernels": self.kernels, "delegates": "none", "threads": str(self._threads)}
+
+    def close(self) -> None:
+        """Free the interpreter."""
+        del self._runner, self._interpreter
