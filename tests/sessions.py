@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-INPUT = "image"
+INPUT = "image"  # of the models that tests export
 
 
 def run_image(session: Any, image: np.ndarray) -> np.ndarray:
     """Return the only output of a session for an image."""
-    (found,) = session.run({INPUT: image}).values()
+    name = session.inputs[0].name if hasattr(session, "inputs") else INPUT
+    (found,) = session.run({name: image}).values()
     return found
 
 

@@ -47,9 +47,7 @@ def capture(module: nn.Module, shape: Shape) -> ExportedProgram:
 def save(
     source: Any, precision: str, path: Path, target: Any = ct.target.iOS16, **options: Any
 ) -> Path:
-    """Convert a captured or a MIL program and save it; its output is named logits."""
-    if isinstance(source, ExportedProgram):
-        options = {"outputs": [ct.TensorType(name="logits")], **options}
+    """Convert a captured or a MIL program and save it."""
     gc.freeze()  # conversion ends with a full collection; without it that is most of its time
     try:
         model = ct.convert(
@@ -67,7 +65,11 @@ def save(
 
 
 def describe(
-    shape: Shape, outputs: Shape, precision: str = "fp32", meaning: str = "normalized"
+    shape: Shape,
+    outputs: Shape,
+    precision: str = "fp32",
+    meaning: str = "normalized",
+    name: str = "logits",
 ) -> Artifact:
     """Return the manifest's entry for a package of that input and output."""
     return Artifact(
@@ -77,13 +79,14 @@ def describe(
         sha256="0" * 64,
         bytes=0,
         inputs=(TensorSpec(name="image", shape=shape, layout="NCHW", meaning=meaning),),
-        outputs=(TensorSpec(name="logits", shape=outputs, layout="NC", meaning="logits"),),
+        outputs=(TensorSpec(name=name, shape=outputs, layout="NC", meaning="logits"),),
     )
 
 
 def run(path: Path, image: np.ndarray, outputs: Shape) -> np.ndarray:
     """Open a package in the reference interpreter, run it once, and close it."""
-    session = CoreMLReferenceSession(path, describe(image.shape, outputs))
+    name = read_package(path).model.description.output[0].name
+    session = CoreMLReferenceSession(path, describe(image.shape, outputs, name=name))
     try:
         return run_image(session, image)
     finally:

@@ -63,7 +63,7 @@ def image_input(side: int, scale: float, bias: list[float]) -> dict[str, Any]:
     shape = (1, 3, side, side)
     layout = ct.colorlayout.RGB
     image = ct.ImageType(name="image", shape=shape, scale=scale, bias=bias, color_layout=layout)
-    return {"inputs": [image]}
+    return {"inputs": [image], "outputs": [ct.TensorType(name="logits")]}
 
 
 @pytest.fixture(scope="module")

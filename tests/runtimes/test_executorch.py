@@ -98,10 +98,10 @@ artifact = read_manifest(folder).find("executorch", "fp32")
 session = open_session("executorch", folder / artifact.path, artifact, threads=1)
 image = np.zeros(artifact.image.shape, np.float32)
 for _ in range(100):
-    run_image(session, image)
+    session.run({"image": image})
 wall, busy = time.perf_counter(), time.process_time()
 for _ in range(5000):
-    run_image(session, image)
+    session.run({"image": image})
 print((time.process_time() - busy) / (time.perf_counter() - wall))
 print("executorch.exir" in sys.modules)
 """

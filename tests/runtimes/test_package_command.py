@@ -157,7 +157,7 @@ def test_artifact_that_is_changed_missing_or_failed_is_refused(export, module):
     tflite.unlink()
     assert "missing" in refusal(UserError, export, module, PackageOptions())
     tflite.write_bytes(data)
-    failed = {"name": "snr_db", "value": 12.0, "floor": 100.0, "passed": False}
+    failed = {"name": "snr_db", "value": 12.0, "threshold": 100.0, "passed": False}
     document = read_manifest(export).model_dump()
     for artifact in document["artifacts"]:
         artifact["gates"] = [failed]

@@ -76,7 +76,7 @@ counts = []
 for threads in (1, 1, 3):  # the first session of a process may start threads of the runtime's own
     before = len(os.listdir("/proc/self/task"))
     session = open_session(runtime, Path(folder) / artifact.path, artifact, threads=threads)
-    run_image(session, np.zeros(artifact.image.shape, np.float32))
+    session.run({"image": np.zeros(artifact.image.shape, np.float32)})
     counts.append(len(os.listdir("/proc/self/task")) - before)
 print(*counts[1:])
 """
@@ -93,10 +93,10 @@ path = Path(sys.argv[2]) / artifact.path
 session = open_session(sys.argv[1], path, artifact, threads=int(sys.argv[3]))
 image = np.zeros(artifact.image.shape, np.float32)
 for _ in range(20):
-    run_image(session, image)
+    session.run({"image": image})
 wall, busy = time.perf_counter(), time.process_time()
 for _ in range(300):
-    run_image(session, image)
+    session.run({"image": image})
 print((time.process_time() - busy) / (time.perf_counter() - wall))
 """
 
