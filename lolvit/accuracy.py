@@ -38,7 +38,7 @@ class Score(_Frozen):
     per_class: tuple[ClassScore, ...]
 
 
-class Evaluated(_Frozen):
+class EvaluationResult(_Frozen):
     """The score of one file in one runtime. Agreement is the share of images on which it answers
     as eager PyTorch does, and SNR compares all logits; null where there is no eager model."""
 
@@ -52,7 +52,7 @@ class Evaluated(_Frozen):
     snr_db: float | None = None
 
 
-class Failed(_Frozen):
+class EvaluationFailure(_Frozen):
     """An artifact that a runtime failed on."""
 
     target: str
@@ -68,8 +68,8 @@ class AccuracyDocument(_Frozen):
     split: str
     classes: tuple[str, ...]
     trained: bool = Field(description="false: the accuracy is that of chance")
-    results: tuple[Evaluated, ...]
-    failures: tuple[Failed, ...] = ()
+    results: tuple[EvaluationResult, ...]
+    failures: tuple[EvaluationFailure, ...] = ()
 
 
 def read_accuracy(path: Path) -> AccuracyDocument:

@@ -16,7 +16,7 @@ import click
 
 from lolvit import __version__
 from lolvit.commands import HIDDEN, SECTIONS
-from lolvit.endings import EXIT_BROKEN_PIPE, explain, stop_on_signals
+from lolvit.error_handling import EXIT_BROKEN_PIPE, stop_on_signals, to_lolvit_error
 from lolvit.errors import EXIT_BUG, EXIT_DONE, LolvitError
 from lolvit.lazy_group import LazyGroup
 from lolvit.output import document_only_stdout, document_printed, print_json
@@ -70,7 +70,7 @@ def _run(arguments: list[str], as_json: bool) -> int:
     except (SystemExit, BrokenPipeError):
         raise
     except BaseException as error:  # noqa: BLE001 - the outermost handler
-        failure = explain(error)
+        failure = to_lolvit_error(error)
         if failure is None:
             traceback.print_exc()
             failure = _bug(error)

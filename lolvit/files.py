@@ -89,10 +89,11 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
-    """Give a scratch folder beside `target` that replaces it whole, only if the block succeeds.
+    """Yield a staging folder beside `target` that replaces it if the block succeeds.
 
-    Until the last rename the previous `target` stands untouched; a killed process leaves at most a
-    hidden `.NAME.staging-PID-*` folder, which the next call for the same target removes.
+    A block that removes the staging folder leaves `target` as it is. Until the final rename the
+    previous `target` is untouched; a killed process leaves at most a hidden `.NAME.staging-PID-*`
+    folder, which the next call for the same target removes.
 
     Raises:
         UserError: the parent folder cannot be created or written, the disk is full, or `target` is
@@ -104,7 +105,8 @@ def staged_folder(target: Path) -> Iterator[Path]:
     staging = _make_staging(target)
     try:
         yield staging
-        _swap(staging, target)
+        if staging.exists():
+            _swap(staging, target)
     except OSError as error:
         if error.errno not in WRITE_ERRNOS:
             raise

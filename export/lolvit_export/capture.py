@@ -1,4 +1,4 @@
-"""Capture a model as a flat graph of ATen operations at one fixed input shape."""
+"""Capture a model by torch.export as a flat graph of ATen operations, at one fixed input shape."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 from lolvit.errors import UserError
-from lolvit.models.modes import evaluating
-from lolvit_export.functional import functional
-from lolvit_export.places import keep_places
+from lolvit.models.modes import eval_mode
+from lolvit_export.functional import functionalize
+from lolvit_export.module_paths import transfer_module_stacks
 
 INPUT_NAME = "image"
-ONLY_OUTPUT = "output"  # the name of a single output that has none of its own
-_OUTPUTS = "lolvit_outputs"  # in the metadata of a captured graph
-MODEL_PATH = "model"  # of the model in the module that is captured
+ONLY_OUTPUT = "output"  # the name of a single unnamed output
+_OUTPUTS = "lolvit_outputs"  # key in a captured graph's meta
+MODEL_PATH = "model"  # of the model inside FlatOutputs, in nn_module_stack
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Of torch.export's long messages, the line that says what is wrong, the likeliest first.
-_TELLING = (
+# Patterns of the line in torch.export's long messages that gives the reason, most likely first.
+_REASON_PATTERNS = (
     re.compile(r"data.dependent", re.IGNORECASE),
     re.compile(r"control flow", re.IGNORECASE),
     re.compile(r"not supported|unsupported", re.IGNORECASE),
@@ -33,12 +33,12 @@ _DATA_DEPENDENT = (
     " torch.where, or export the part of the model before it"
 )
 
-OutputDescription = tuple[str, tuple[int, ...], str]  # name, shape, element type
+OutputDescription = tuple[str, tuple[int, ...], str]  # name, shape, dtype
 
 
 class FlatOutputs(nn.Module):
-    """A model that takes the image by its published name and gives a tensor, or a tuple of the
-    tensors that it nests in tuples, lists and dicts."""
+    """Wraps a model: its input is named `image`; its outputs, which may be nested in tuples, lists
+    and dicts, become one tensor or a flat tuple."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -50,21 +50,21 @@ class FlatOutputs(nn.Module):
 
 
 def named_outputs(outputs: Any) -> list[tuple[str, Tensor]]:
-    """Return the tensors that a model gave, with their names: keys of a dict, fields of a named
-    tuple, or output_0, output_1, …; nested ones are joined by an underscore.
+    """Return the tensors of a model's outputs with their names: keys of a dict, fields of a named
+    tuple, or output_0, output_1, …; nested names are joined by an underscore.
 
     Raises:
-        UserError: there is none, one is no tensor, or a key is no name.
+        UserError: there is no output, one is not a tensor, or a key is not an identifier.
     """
     found = list(_flattened(outputs, ""))
     if not found:
-        raise UserError("gives no output", remedy="return a tensor, or several")
+        raise UserError("returns no output", remedy="return one tensor or several")
     if len(found) == 1 and not found[0][0]:
         return [(ONLY_OUTPUT, found[0][1])]
     names = [name for name, _ in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UserError(f"gives two outputs named '{twice}'", remedy="rename one")
+        raise UserError(f"returns two outputs named '{twice}'", remedy="rename one")
     return found
 
 
@@ -81,19 +81,19 @@ def _members(outputs: Any, name: str) -> Iterator[tuple[str, Any]]:
         for key, value in outputs.items():
             if not isinstance(key, str) or not _NAME.fullmatch(key):
                 raise UserError(
-                    f"gives a dict with the key {key!r}, which is no name",
+                    f"returns a dict with the key {key!r}, which is not an identifier",
                     remedy="use keys of letters, digits and underscores",
                 )
             yield key, value
     elif isinstance(outputs, Sequence) and not isinstance(outputs, (str, bytes)):
         fields = getattr(outputs, "_fields", None) or [
-            f"{name}_{place}" for place in range(len(outputs))
+            f"{name}_{index}" for index in range(len(outputs))
         ]
         yield from zip(fields, outputs, strict=True)
     else:
         what = "nothing" if outputs is None else type(outputs).__name__
         where = "" if name == ONLY_OUTPUT else f" as '{name}'"
-        raise UserError(f"gives {what}{where}, no tensor", remedy="return tensors alone")
+        raise UserError(f"returns {what}{where}, not a tensor", remedy="return only tensors")
 
 
 def capture(
@@ -101,23 +101,22 @@ def capture(
 ) -> GraphModule:
     """Return `model`, in eval mode, as an ATen graph for images (batch, in_chans, *size).
 
-    The graph takes `image`, gives a tensor or a tuple of them (`described_outputs`), holds its
-    weights as attributes and each node's shape in `meta["val"]`; the model itself is left as it
-    was.
+    The graph's input is `image`, its output a tensor or a tuple of them (`described_outputs`); its
+    weights are attributes, and each node's shape is in `meta["val"]`. The model is not modified.
 
     Raises:
-        UserError: the model cannot run or be traced at this size, or its outputs are not tensors;
-            the message carries torch's reason.
+        UserError: the model cannot run or be captured at this size, or its outputs are not tensors;
+            the message has torch's reason.
     """
     image = example_image(model, size, in_chans, batch)
     where = type(model).__name__
-    with evaluating(model):
+    with eval_mode(model):
         outputs = run_once(model, image, where)
         try:
             program = torch.export.export(FlatOutputs(model), (image,))
         except Exception as error:
-            raise _not_captured(error, size, where) from error
-    graph = functional(program)
+            raise _capture_error(error, size, where) from error
+    graph = functionalize(program)
     graph.meta[_OUTPUTS] = tuple(
         (name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in outputs
@@ -126,7 +125,7 @@ def capture(
 
 
 def described_outputs(graph: GraphModule) -> tuple[OutputDescription, ...]:
-    """Return name, shape and element type of each output of a graph that `capture` gave."""
+    """Return name, shape and dtype of each output of a graph that `capture` returned."""
     found: tuple[OutputDescription, ...] = graph.meta[_OUTPUTS]
     return found
 
@@ -152,13 +151,13 @@ def run_once(model: nn.Module, image: Tensor, where: str) -> list[tuple[str, Ten
         ) from error
 
 
-def _not_captured(error: Exception, size: tuple[int, int], where: str) -> UserError:
+def _capture_error(error: Exception, size: tuple[int, int], where: str) -> UserError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = next((ln for rule in _TELLING for ln in lines if rule.search(ln)), None)
-    reason = (telling or _first_line(error)).rstrip(".")
-    data_dependent = telling is not None and any(r.search(telling) for r in _TELLING[:2])
-    if place := _place_in_user_code(lines):
-        reason = f"{reason} ({place})"
+    line = next((ln for rule in _REASON_PATTERNS for ln in lines if rule.search(ln)), None)
+    reason = (line or _first_line(error)).rstrip(".")
+    data_dependent = line is not None and any(r.search(line) for r in _REASON_PATTERNS[:2])
+    if source := _user_source_line(lines):
+        reason = f"{reason} ({source})"
     return UserError(
         f"cannot be captured at {size[0]}x{size[1]}: {reason}",
         where=where,
@@ -168,10 +167,10 @@ def _not_captured(error: Exception, size: tuple[int, int], where: str) -> UserEr
     )
 
 
-def _place_in_user_code(lines: Sequence[str]) -> str | None:
-    """Return file and line of the innermost call that is not in a library."""
-    places = [match for line in lines if (match := _USER_CODE.search(line))]
-    own = [place for place in places if "site-packages" not in place["file"]]
+def _user_source_line(lines: Sequence[str]) -> str | None:
+    """Return file and line of the innermost stack frame that is not in a library."""
+    frames = [match for line in lines if (match := _USER_CODE.search(line))]
+    own = [frame for frame in frames if "site-packages" not in frame["file"]]
     return f"{own[-1]['file']}, line {own[-1]['line']}" if own else None
 
 
@@ -182,7 +181,7 @@ def _first_line(error: Exception) -> str:
 def example_image(
     model: nn.Module, size: tuple[int, int], in_chans: int = 3, batch: int = 1
 ) -> Tensor:
-    """Return a fixed image (batch, in_chans, *size) in the model's own float type."""
+    """Return a fixed image (batch, in_chans, *size) in the dtype of the model's parameters."""
     floats = (p.dtype for p in model.parameters() if p.is_floating_point())
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(batch, in_chans, *size, generator=generator)
@@ -190,10 +189,10 @@ def example_image(
 
 
 def recapture(module: GraphModule) -> ExportedProgram:
-    """Return a rewritten graph as an ExportedProgram, which checks it once more; its nodes know the
-    modules that they come from."""
+    """Return a rewritten graph as an ExportedProgram, which validates it; its nodes keep their
+    `nn_module_stack`."""
     value = next(node for node in module.graph.nodes if node.op == "placeholder").meta["val"]
     image = torch.rand(tuple(value.shape)).to(value.dtype)
     program = torch.export.export(module, (image,))
-    keep_places(module, program)
+    transfer_module_stacks(module, program)
     return program

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lolvit.manifest import Artifact, Manifest
-    from lolvit_export.pipeline import Exported, Progress
-    from lolvit_runtimes.android_assets import Packaged
+    from lolvit_export.pipeline import ExportResult, Progress
+    from lolvit_runtimes.android_assets import PackageResult
     from lolvit_runtimes.qnn_socs import Soc
 
 UNTRAINED = (
@@ -54,7 +54,7 @@ _PATH = click.Path(path_type=Path)
     help=f"Some of {', '.join(precision_names())}.",
 )
 @click.option(
-    "--size", help="256, or HEIGHTxWIDTH; by default the checkpoint's, or the model's own."
+    "--size", help="256, or HEIGHTxWIDTH; default: the checkpoint's, or else the model's own."
 )
 @click.option(
     "--weights",
@@ -64,36 +64,36 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--calibrate",
     metavar="SOURCE",
-    help="Images to quantize with, or to calibrate untrained BatchNorm on: digits, crops, a folder"
-    " or hf:OWNER/NAME; by default what the checkpoint was trained on, or bundled photos.",
+    help="Calibration images, for quantization or BatchNorm of untrained weights: digits, crops,"
+    " a folder or hf:OWNER/NAME; default: the checkpoint's training data, or bundled photos.",
 )
 @click.option(
     "--plan",
     "plans",
     type=_PATH,
     multiple=True,
-    help="Quantize as this plan says, without a search; once for each artifact.",
+    help="A quantization plan to use instead of a search; repeat for each artifact.",
 )
 @click.option(
     "--soc",
     metavar="LIST",
-    help="What to compile qnn artifacts for, such as sm8650,sm8750; by default sm8650. none: they"
-    " are compiled on the device.",
+    help="SoCs to compile qnn artifacts for, such as sm8650,sm8750; default: sm8650. none: compile"
+    " on the device.",
 )
 @click.option(
     "--for-timing",
     is_flag=True,
-    help="Keep artifacts of untrained weights whatever their gates say: to be timed alone.",
+    help="Keep artifacts of untrained weights that fail their gates, for benchmarks only.",
 )
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
 @click.option("--in-chans", type=click.Choice(["1", "3", "4"]), help="Channels: grey, RGB or RGBA.")
 @click.option(
-    "--batch", default=1, show_default=True, type=click.IntRange(1, 256), help="Images at a time."
+    "--batch", default=1, show_default=True, type=click.IntRange(1, 256), help="Batch size."
 )
 @click.option(
-    "--task", help="classification, or tensors for any outputs; by default as the outputs look."
+    "--task", help="classification, or tensors for any outputs; default: inferred from the outputs."
 )
-@click.option("--mean", type=Channels(), help="Of a model that does not say how it normalizes.")
+@click.option("--mean", type=Channels(), help="Of a model without a pretrained_cfg.")
 @click.option("--std", type=Channels(), help="The same.")
 @click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same.")
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")
@@ -102,9 +102,9 @@ _PATH = click.Path(path_type=Path)
     "--android",
     type=_PATH,
     metavar="DIR",
-    help="Put it into an Android app too: its module or its assets folder, as lolvit package does.",
+    help="Also add it to an Android app: its module or assets folder, as lolvit package does.",
 )
-@click.option("--no-rewrites", is_flag=True, help="Leave the graph as captured, to see the effect.")
+@click.option("--no-rewrites", is_flag=True, help="Skip the static rewrites, to see their effect.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def export(
     model: str,
@@ -122,90 +122,100 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Rewrite MODEL, lower it, and compare every artifact with eager PyTorch on photos.
+    """Export MODEL, and verify every artifact against eager PyTorch on photos.
 
     MODEL is a LOLViT variant (lolvit_x), a baseline (mobilevit_xs), timm/NAME, or
     my_models.py:build, a function in a file of yours that returns a torch.nn.Module. An artifact
-    that fails its comparison is withheld, the others are written, and the exit code is 1.
+    that fails a gate is withheld, the others are written, and the exit code is 1.
     """
-    parsed_size = parse_size(size) if size is not None else None
+    options["size"] = parse_size(size) if size is not None else None
+    options["in_chans"] = int(in_chans) if in_chans else None
     picked = choose_many("target", targets, target_names())
     precisions = choose_many("precision", precision, precision_names())
     require_precisions(picked, precisions)
     socs = _socs(soc, picked, precisions)
-    _refuse_conflicts(picked, precisions, for_timing, options)
+    _check_conflicts(picked, precisions, for_timing, options)
     if android is not None:
-        _require_app(android, picked)
+        _check_app(android, picked)
+    exported = _export(
+        picked,
+        options,
+        model=model,
+        precisions=tuple(precisions),
+        out=out,
+        batch=batch,
+        rewrites=not no_rewrites,
+        plans=plans,
+        socs=socs,
+        for_timing=for_timing,
+    )
+    packaged = _package(exported.folder, android) if not exported.withheld else None
+    if as_json:
+        print_json({**as_document(exported), **_android_document(packaged)})
+    else:
+        show(exported)
+        _show_packaged(packaged)
+    exported.raise_on_failure()
+
+
+def _export(targets: list[str], options: dict[str, Any], **request: Any) -> ExportResult:
+    """Run the export with progress on standard error. `options` are those of `ModelOptions`,
+    `request` the other fields of `ExportRequest`."""
     from lolvit_export.lowering.lowerers import Lowerers
 
-    with _progress() as progress, Lowerers(picked) as lowerers:
+    with _progress() as progress, Lowerers(targets) as lowerers:
         progress("start")
         from lolvit_export.pipeline import ExportRequest, export_model  # loads torch
         from lolvit_export.prepare import ModelOptions
 
-        request = ExportRequest(
-            model=model,
-            targets=tuple(picked),
-            precisions=tuple(precisions),
-            out=out,
-            options=ModelOptions(
-                size=parsed_size, in_chans=int(in_chans) if in_chans else None, **options
-            ),
-            batch=batch,
-            rewrites=not no_rewrites,
-            plans=plans,
-            socs=socs,
-            for_timing=for_timing,
+        return export_model(
+            ExportRequest(targets=tuple(targets), options=ModelOptions(**options), **request),
+            progress,
+            lowerers,
         )
-        exported = export_model(request, progress, lowerers)
-    packaged = _packaged(exported.folder, android) if not exported.withheld else None
-    if as_json:
-        print_json({**as_document(exported), **_as_part(packaged)})
-    else:
-        show(exported)
-        _show_packaged(packaged)
-    exported.refuse_withheld()
 
 
-def _refuse_conflicts(
+def _check_conflicts(
     targets: Sequence[str], precisions: Sequence[str], for_timing: bool, options: dict[str, Any]
 ) -> None:
-    """Refuse options that contradict each other before anything is loaded."""
+    """Raise a usage error for contradicting options, before anything is loaded."""
     weights, calibrate = options["weights"], options["calibrate"]
     if for_timing and weights is not None:
-        raise click.UsageError("--for-timing is for untrained weights: leave out --weights")
+        raise click.UsageError(
+            "--for-timing applies to untrained weights only: leave out --weights"
+        )
     quantized = any(set(find_target(name).quantized) & set(precisions) for name in targets)
     if weights is not None and calibrate is not None and not quantized:
         raise click.UsageError(
-            "--calibrate is for untrained models and for quantizing: leave it out, or add"
+            "--calibrate applies to untrained models and to quantization: leave it out, or add"
             " --precision int8"
         )
 
 
-def _require_app(directory: Path, targets: Sequence[str]) -> None:
-    """Refuse what can't be packaged before anything is loaded."""
+def _check_app(directory: Path, targets: Sequence[str]) -> None:
+    """Raise an error for an app or targets that can't be packaged, before anything is loaded."""
     from lolvit_runtimes.android_assets import FORMATS, assets_of
 
     assets_of(directory)
     if not set(FORMATS) & set(targets):
-        raise click.UsageError(f"--android is for --to {' or '.join(FORMATS)}")
+        raise click.UsageError(f"--android needs --to {' or '.join(FORMATS)}")
 
 
-def _packaged(folder: Path, directory: Path | None) -> Packaged | None:
-    """Put the export into the app at `directory`, if there is one."""
+def _package(folder: Path, directory: Path | None) -> PackageResult | None:
+    """Add the export to the app at `directory`, if one is given."""
     from lolvit_runtimes.android_assets import PackageOptions, package
 
     return package(folder, directory, PackageOptions()) if directory is not None else None
 
 
-def _as_part(packaged: Packaged | None) -> dict[str, Any]:
-    """Return what `--json` says of the app."""
+def _android_document(packaged: PackageResult | None) -> dict[str, Any]:
+    """Return the part of the JSON document about the app."""
     from lolvit_runtimes.package_command import as_document as as_android
 
     return {"android": as_android(packaged)} if packaged is not None else {}
 
 
-def _show_packaged(packaged: Packaged | None) -> None:
+def _show_packaged(packaged: PackageResult | None) -> None:
     from lolvit_runtimes.package_command import show as show_in_app
 
     if packaged is not None:
@@ -213,29 +223,36 @@ def _show_packaged(packaged: Packaged | None) -> None:
 
 
 def _socs(text: str | None, targets: Sequence[str], precisions: Sequence[str]) -> tuple[Soc, ...]:
-    """Return the chips to compile for, once each is known to compute in each precision."""
-    from lolvit_runtimes.qnn_socs import DEFAULT_SOC, find_socs, why_not
+    """Return the SoCs to compile for.
+
+    Raises:
+        UserError: one is unknown or does not support a precision.
+    """
+    from lolvit_runtimes.qnn_socs import DEFAULT_SOC, find_socs, unsupported_reason
     from lolvit_runtimes.table import require_runtime
 
     if "qnn" not in targets:
         if text is not None:
-            raise click.UsageError("--soc is for --to qnn")
+            raise click.UsageError("--soc needs --to qnn")
         return ()
     require_runtime("qnn")
     found = find_socs(text if text is not None else DEFAULT_SOC)
     for soc in found:
         for precision in precisions:
-            reason = why_not(soc, precision) if precision != "fp32" else None
+            reason = unsupported_reason(soc, precision) if precision != "fp32" else None
             if reason is not None:
-                raise UserError(reason, where=f"--soc {soc.id}", remedy="leave out one of the two")
+                raise UserError(
+                    reason, where=f"--soc {soc.id}", remedy="leave out the SoC or the precision"
+                )
     return found
 
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Say each step as it begins, with the seconds so far: a spinner on a terminal, else lines.
+    """Print each step as it begins, with the elapsed seconds: a spinner on a terminal, else lines.
 
-    It writes to a copy of standard error, which converters' chatter is kept off meanwhile.
+    It writes to a copy of standard error, because standard error itself is redirected while
+    converters run.
     """
     start = time.monotonic()
     with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
@@ -249,8 +266,8 @@ def _progress() -> Iterator[Progress]:
             yield lambda step: status.update(f"{step} ({time.monotonic() - start:.0f} s)")
 
 
-def as_document(exported: Exported) -> dict[str, Any]:
-    """Return what `--json` prints: the manifest's artifacts and rewrites, and where they are."""
+def as_document(exported: ExportResult) -> dict[str, Any]:
+    """Return the document that `--json` prints."""
     return {
         **summary(exported.folder, exported.manifest),
         "withheld": [artifact.model_dump(mode="json") for artifact in exported.withheld],
@@ -259,7 +276,7 @@ def as_document(exported: Exported) -> dict[str, Any]:
 
 
 def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return of a manifest what `export` and `verify` print with `--json`."""
+    """Return the part of the manifest that `export` and `verify` print with `--json`."""
     return {
         "folder": str(folder),
         "model": manifest.model,
@@ -274,17 +291,18 @@ def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def show(exported: Exported) -> None:
-    """Print artifacts with their gates, and what each rewrite did."""
+def show(exported: ExportResult) -> None:
+    """Print the artifacts with their gates, and the rewrites."""
     from lolvit_export.quantization.recommend import slower_than_float
 
     out, manifest = results(), exported.manifest
     out.print(gate_table((*manifest.artifacts, *exported.withheld)))
     for record in manifest.rewrites:
-        failures = f", not at {len(record.match_failures)}" if record.match_failures else ""
-        out.print(f"rewrite {record.name}: applied at {record.applied}{failures}", markup=False)
+        failures = record.match_failures
+        failed = f", match failed {len(failures)} times" if failures else ""
+        out.print(f"rewrite {record.name}: applied {record.applied} times{failed}", markup=False)
         for reason in sorted({line.split(": ", 1)[-1] for line in record.match_failures}):
-            out.print(f"    not: {reason}", markup=False)
+            out.print(f"    match failure: {reason}", markup=False)
     if not manifest.weights.trained:
         print_untrained(manifest.artifacts, out)
     for note in exported.notes:
@@ -298,15 +316,15 @@ def show(exported: Exported) -> None:
 
 
 def print_untrained(artifacts: Sequence[Artifact], out: Console) -> None:
-    """Print what random weights are good for, and the agreement that is no gate."""
+    """Print that the weights are untrained, and the agreement, which is not a gate for them."""
     out.print(UNTRAINED, style="yellow")
     for artifact in artifacts:
         for name, share in artifact.measurements.items():
             runtime, _, what = name.rpartition(".")
             if what.endswith("_agreement"):
                 out.print(
-                    f"{artifact.path} in {runtime}: eager's prediction on {share:.0%} of the"
-                    " images; no gate, for random weights leave it to chance",
+                    f"{artifact.path} in {runtime}: agrees with eager on {share:.0%} of the"
+                    " images (not a gate: with random weights it is a matter of chance)",
                     style="yellow",
                     markup=False,
                 )

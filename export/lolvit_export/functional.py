@@ -1,5 +1,5 @@
-"""A captured program as a functional graph: no operation writes into a value that another reads,
-and none depends on strides, so that a rewrite may replace any value by an equal one.
+"""Functionalize a captured program: no operation writes in place into a value that another reads,
+and none depends on strides, so that a rewrite can replace any value by an equal one.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
-from lolvit_export.places import copy_place
+from lolvit_export.module_paths import copy_module_stack
 from lolvit_export.shapes import refresh_shapes
 
 aten = torch.ops.aten
 _VIEWS = (aten.view.default, aten._unsafe_view.default)
 
 
-def functional(program: ExportedProgram) -> GraphModule:
+def functionalize(program: ExportedProgram) -> GraphModule:
     """Return the program as a functional graph whose weights are attributes.
 
-    What a model writes into its own buffers or into its input is left out: the graph gives the
-    outputs of one forward pass.
+    Writes into the model's own buffers or its input are dropped: the graph computes the outputs of
+    one forward pass.
     """
     module = _module(program)
-    if not _read_results_only(module):
+    if not _replace_in_place(module):
         module = _module(program.run_decompositions({}))
         _restore_batch_norm(module)
-        assert _read_results_only(module), "run_decompositions leaves no write but to buffers"
+        assert _replace_in_place(module), "run_decompositions leaves no write but to buffers"
     _reshape_for_view(module)
     module.graph.lint()
     module.recompile()
@@ -50,17 +50,17 @@ def _is_in_place(node: Node) -> bool:
     return isinstance(target, torch._ops.OpOverload) and bool(target._schema.is_mutable)
 
 
-def _writes_show_elsewhere(module: GraphModule) -> bool:
-    """Tell whether what an in-place operation writes is read under another name than its result's.
+def _writes_are_aliased(module: GraphModule) -> bool:
+    """Whether a value that an in-place operation writes is read through an alias.
 
-    Usually it is not, because capture follows the result. But a view taken before, or what the
-    operation's input is a view of, changes too.
+    Usually it is not, because capture uses the operation's result. But a view taken before it, or
+    the base of its input, changes too.
     """
     older: dict[int, list[Node]] = defaultdict(list)  # nodes so far, by the storage of their value
-    places = {node: place for place, node in enumerate(module.graph.nodes)}
+    order = {node: index for index, node in enumerate(module.graph.nodes)}
     for node, storage in _storages(module).items():
         if _is_in_place(node) and any(
-            places[user] > places[node] for other in older[storage] for user in other.users
+            order[user] > order[node] for other in older[storage] for user in other.users
         ):
             return True
         older[storage].append(node)
@@ -68,7 +68,7 @@ def _writes_show_elsewhere(module: GraphModule) -> bool:
 
 
 def _storages(module: GraphModule) -> dict[Node, int]:
-    """Return, in order, which storage each node's value lies in."""
+    """Return, in graph order, the storage of each node's value."""
     refresh_shapes(module)
     values = {node: node.meta.get("val") for node in module.graph.nodes}
     return {
@@ -78,14 +78,14 @@ def _storages(module: GraphModule) -> dict[Node, int]:
     }
 
 
-def _read_results_only(module: GraphModule) -> bool:
-    """Replace `silu_` by `silu` and so on, and drop what nothing reads. False: that would not do,
-    and nothing was changed."""
+def _replace_in_place(module: GraphModule) -> bool:
+    """Replace in-place operations by their out-of-place forms (`silu_` by `silu`), and remove those
+    without readers. Return False, with nothing changed, if that would not be equal."""
     in_place = [node for node in module.graph.nodes if _is_in_place(node)]
     if not in_place:
         return True
     read = {node: _functional_form(node) for node in in_place if node.users}
-    if None in read.values() or _writes_show_elsewhere(module):
+    if None in read.values() or _writes_are_aliased(module):
         return False
     for node in reversed(in_place):
         if node in read:
@@ -96,7 +96,7 @@ def _read_results_only(module: GraphModule) -> bool:
 
 
 def _functional_form(node: Node) -> Any:
-    """Return the operation that gives what an in-place one writes, or None."""
+    """Return the out-of-place form of an in-place operation, or None."""
     overload = node.target
     assert isinstance(overload, torch._ops.OpOverload)
     name = overload._opname.removesuffix("_")
@@ -107,7 +107,7 @@ def _functional_form(node: Node) -> Any:
 
 
 def _restore_batch_norm(module: GraphModule) -> None:
-    """Undo one decomposition that can't be switched off: of BatchNorm in eval mode."""
+    """Undo the decomposition of BatchNorm in eval mode, which can't be disabled."""
     for node in list(module.graph.nodes):
         if node.target != aten._native_batch_norm_legit_no_training.default:
             continue
@@ -117,7 +117,7 @@ def _restore_batch_norm(module: GraphModule) -> None:
                 aten.batch_norm.default,
                 (image, weight, bias, mean, variance, False, momentum, eps, False),
             )
-        copy_place(node, whole)
+        copy_module_stack(node, whole)
         for user in list(node.users):
             if user.target is operator.getitem and user.args[1] == 0:
                 user.replace_all_uses_with(whole)
@@ -126,7 +126,8 @@ def _restore_batch_norm(module: GraphModule) -> None:
 
 
 def _reshape_for_view(module: GraphModule) -> None:
-    """`view` fails on strides that it can't keep, and rewrites drop the copies before it."""
+    """Replace `view`, which fails on strides that it can't keep: rewrites drop the copies before
+    it."""
     for node in module.graph.nodes:
         if node.target in _VIEWS:
             node.target = aten.reshape.default

@@ -1,5 +1,5 @@
-"""Real photos that scikit-image carries, licences in docs/photos.md: some to calibrate BatchNorm
-of untrained models on, others, never the same, to compare artifacts with eager on.
+"""The bundled photos, from scikit-image (licences: docs/photos.md), in two disjoint sets: one
+calibrates BatchNorm of untrained models, the other verifies artifacts.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ CALIBRATION = (
     "grass",
     "gravel",
 )
-_MOST = 512  # photos that BatchNorm is calibrated on
-_STRONG = 2.5  # times the distance from the mean grey; 1 leaves a photo as it is
+_MAX_PHOTOS = 512  # that BatchNorm is calibrated on
+_CONTRAST = 2.5  # factor of the distance from the mean grey
 
 
 def verification_pixels(preprocessing: Preprocessing) -> list[Pixels]:
-    """Return eight photos as uint8 crops (H, W, 3), none of which calibrates."""
+    """Return the eight verification photos as uint8 crops (H, W, 3)."""
     return [to_pixels(_bundled(name), preprocessing) for name in VERIFICATION]
 
 
@@ -45,6 +45,7 @@ def calibration_images(preprocessing: Preprocessing, source: str | None = None) 
 
     Raises:
         UserError: there is no such source, or it has fewer than two photos.
+        MissingExtraError: scikit-image, which has the bundled photos, is not installed.
     """
     photos = [_bundled(name) for name in CALIBRATION] if source is None else _photos_of(source)
     images = [normalize(to_pixels(photo, preprocessing), preprocessing) for photo in photos]
@@ -63,18 +64,18 @@ def _photos_of(source: str) -> list[Image.Image]:
     files = flat_folder(source)
     if files is None:
         dataset = open_dataset(source, "train")
-        return [dataset.image(i) for i in even_share(dataset.labels, _MOST)]
+        return [dataset.image(i) for i in even_share(dataset.labels, _MAX_PHOTOS)]
     if len(files) < 2:
-        raise UserError(f"holds {len(files)} photos", where=source, remedy="give at least two")
-    return [load_photo(path) for path in files[:_MOST]]
+        raise UserError(f"has {len(files)} photos", where=source, remedy="give at least two")
+    return [load_photo(path) for path in files[:_MAX_PHOTOS]]
 
 
 def flat_folder(source: str) -> list[Path] | None:
-    """Return the files right in a folder of photos, or None where `source` is a data set: one by
-    name, or a folder with folders of its own, or of shards.
+    """Return the files of a flat folder of photos, or None if `source` is a data set: a name, or a
+    folder with subfolders or shards.
 
     Raises:
-        UserError: a path, but no folder.
+        UserError: `source` is a path, but not a folder.
     """
     if source in BUNDLED or source.startswith(HUGGING_FACE):
         return None
@@ -83,7 +84,7 @@ def flat_folder(source: str) -> list[Path] | None:
         raise UserError(
             "no such folder",
             where=source,
-            remedy=f"name a folder of photos, {', '.join(BUNDLED)} or {HUGGING_FACE}OWNER/NAME",
+            remedy=f"give a folder of photos, {', '.join(BUNDLED)} or {HUGGING_FACE}OWNER/NAME",
         )
     visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     files = [path for path in visible if path.is_file()]
@@ -91,9 +92,9 @@ def flat_folder(source: str) -> list[Path] | None:
     return None if structured else files
 
 
-def crops_of(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:
-    """Return `count` crops (H, W, 3) of a bundled photo, each of half to all of its shorter side,
-    every other one mirrored; the same ones every time."""
+def random_crops(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:
+    """Return `count` random square crops (H, W, 3) of a bundled photo, deterministic by its name;
+    each has 50 to 100 % of the photo's shorter side, every other one is mirrored."""
     photo, draw = _bundled(name), random.Random(name)
     crops = []
     for number in range(count):
@@ -104,6 +105,6 @@ def crops_of(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels
     return crops
 
 
-def contrasted(crop: Pixels) -> Pixels:
-    """Return a crop (H, W, 3) with its contrasts made stronger, as some photos have them."""
-    return np.asarray(ImageEnhance.Contrast(Image.fromarray(crop)).enhance(_STRONG))
+def increase_contrast(crop: Pixels) -> Pixels:
+    """Return a crop (H, W, 3) with its contrast increased."""
+    return np.asarray(ImageEnhance.Contrast(Image.fromarray(crop)).enhance(_CONTRAST))

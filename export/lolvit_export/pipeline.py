@@ -1,9 +1,11 @@
-"""From a model to a folder of verified artifacts: `lolvit.export`, and `lolvit export`."""
+"""Export a model to a folder of verified artifacts: `lolvit.export` and `lolvit export`."""
 
 from __future__ import annotations
 
 import os
+import pkgutil
 import platform
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,7 +47,7 @@ from lolvit_export.capture import (
 from lolvit_export.lowering.lowerers import Lowerers, packed
 from lolvit_export.lowering.request import BASE_PREFIX, Lowered, LoweringRequest
 from lolvit_export.photos import verification_pixels
-from lolvit_export.prepare import ModelOptions, Prepared, export_name, own_size, prepare
+from lolvit_export.prepare import ModelOptions, Prepared, export_name, prepare, resolve_size
 from lolvit_export.quantization.images import Images, open_images
 from lolvit_export.quantization.job import QuantizationJob, read_plans
 from lolvit_export.quantization.plan import Plan
@@ -54,12 +56,11 @@ from lolvit_export.quiet import quiet
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets import (
     find_target,
-    imported,
     precision_names,
     require_precisions,
     target_names,
 )
-from lolvit_export.verification.reference import Evidence, Reference
+from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
 from lolvit_runtimes.qnn_socs import Soc
 
@@ -70,11 +71,11 @@ DEFAULT_TARGETS = ("onnx", "tflite", "coreml")
 STATE_NAME, PROGRAM_NAME = "weights.safetensors", "model.pt2"
 _AFTER_QUANTIZING = (
     "quantize trained weights (--weights), calibrated on the images that they were trained on"
-    " (--calibrate); if they are, train on with --recipe int8"
+    " (--calibrate); if that is done already, fine-tune with --recipe int8"
 )
 _AFTER_QUANTIZING_RANDOM = (
-    "random weights lose more in few bits than trained ones; quantize those (--weights), or, for"
-    " artifacts that are timed and no more, add --for-timing"
+    "random weights lose more accuracy when quantized than trained ones: give trained weights"
+    " (--weights), or add --for-timing if the artifacts are only benchmarked"
 )
 
 _TOOLS = (
@@ -96,7 +97,7 @@ _TOOLS = (
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to export, and where to."""
+    """What to export, and to which folder."""
 
     model: str | nn.Module
     targets: tuple[str, ...]
@@ -105,43 +106,43 @@ class ExportRequest:
     options: ModelOptions = field(default_factory=ModelOptions)
     batch: int = 1
     rewrites: bool = True
-    plans: tuple[Path, ...] = ()  # of quantized artifacts: what to do instead of a search
-    socs: tuple[Soc, ...] = ()  # what qnn artifacts are compiled for
-    for_timing: bool = False  # of untrained weights: artifacts whatever their gates say
+    plans: tuple[Path, ...] = ()  # quantization plans, used instead of a search
+    socs: tuple[Soc, ...] = ()  # SoCs that qnn artifacts are compiled for
+    for_timing: bool = False  # keep artifacts of untrained weights that fail their gates
 
     def quantized(self, target: str) -> list[str]:
-        """Return the precisions that a target is quantized to."""
+        """Return the requested precisions that are made by quantization for a target."""
         return [name for name in find_target(target).quantized if name in self.precisions]
 
 
 @dataclass(frozen=True)
-class Exported:
-    """An export: its folder with the manifest in it, and the artifacts that failed their gates and
-    are not in it. `folder` is missing where all failed."""
+class ExportResult:
+    """An export: its folder, the manifest written there, and the artifacts that were withheld
+    because they failed a gate. `folder` does not exist if all were withheld."""
 
     folder: Path
     manifest: Manifest
     withheld: tuple[Artifact, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def refuse_withheld(self) -> None:
+    def raise_on_failure(self) -> None:
         """Check that no artifact was withheld.
 
         Raises:
-            GateFailedError: one was; the message names the gates that it failed.
+            GateFailedError: one was; the message names the failed gates.
         """
         if not self.withheld:
             return
         failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
         kept = [artifact.path for artifact in self.manifest.artifacts]
         written = f"written without it: {', '.join(kept)}" if kept else "nothing was written"
-        few_bits = any(a.precision in find_target(a.format).quantized for a in self.withheld)
+        quantized = any(a.precision in find_target(a.format).quantized for a in self.withheld)
         trained = self.manifest.weights.trained
         advice = _AFTER_QUANTIZING if trained else _AFTER_QUANTIZING_RANDOM
         raise GateFailedError(
             f"verification failed: {'; '.join(failed)}",
             where=str(self.folder),
-            remedy=f"{written}; {advice}" if few_bits else written,
+            remedy=f"{written}; {advice}" if quantized else written,
         )
 
 
@@ -167,11 +168,11 @@ def export(
     std: Sequence[float] | None = None,
     crop_pct: float | None = None,
     interpolation: str | None = None,
-) -> Exported:
-    """Write a model as verified artifacts into OUT/NAME-HEIGHTxWIDTH, and return where.
+) -> ExportResult:
+    """Export a model to verified artifacts in OUT/NAME-HEIGHTxWIDTH.
 
-    Each artifact is run in its runtime on photos and compared with eager PyTorch in float64; one
-    that fails its gates is withheld, the others are written.
+    Each artifact is run in its runtime on photos and compared with eager PyTorch in float64; an
+    artifact that fails a gate is withheld, the others are written.
 
     >>> import lolvit, torchvision                                     # doctest: +SKIP
     >>> model = torchvision.models.mobilenet_v3_small(weights="DEFAULT")
@@ -181,35 +182,32 @@ def export(
 
     Args:
         model: a module with one image input (B, C, H, W), C 1, 3 or 4, and one or several output
-            tensors in a tuple, list or dict, which is copied and left as it is; or the name of a
-            LOLViT variant, of a baseline, timm/NAME, or my_models.py:build, a function in a file.
-        size: of the images, in pixels: 224, or (height, width); by default the model's own.
+            tensors in a tuple, list or dict; it is copied and not modified. Or the name of a LOLViT
+            variant, of a baseline, timm/NAME, or my_models.py:build, a function in a file.
+        size: of the images, in pixels: 224, or (height, width); default: the model's own.
         targets: some of onnx, tflite, coreml, executorch, torch, qnn.
         precision: some of fp32, fp16, int8, w8a16, w4.
-        out: the folder that the export's own folder is made in.
-        batch: images at a time, for targets that take more than one.
-        rewrites: False leaves the graph as captured, to see the effect.
+        out: the parent of the export's own folder.
+        batch: batch size, for targets that support more than 1.
+        rewrites: False leaves the graph as captured, to see their effect.
         progress: called with each step as it begins.
-        weights: a checkpoint to load first, its size, labels and preprocessing included.
-        calibrate: images to quantize with: a folder, digits, crops or hf:OWNER/NAME.
-        num_classes, in_chans: of a model that is made by name; `in_chans` of a module is found.
+        weights: a checkpoint to load, with its size, labels and preprocessing.
+        calibrate: calibration images: a folder, digits, crops or hf:OWNER/NAME.
+        num_classes, in_chans: of a model that is created by name; `in_chans` of a module is read
+            from its first convolution.
         labels: names of the classes, or a text file with one a line.
-        task: classification or tensors; by default as the outputs look.
+        task: classification or tensors; default: inferred from the outputs.
         trained: False for a module with random weights: BatchNorm is then calibrated on photos.
-        name: of the export; by default the model's.
-        mean, std, crop_pct, interpolation: how photos are prepared for a module that does not say.
+        name: of the export; default: the model's.
+        mean, std, crop_pct, interpolation: preprocessing of a module without a `pretrained_cfg`.
+
+    Returns:
+        The folder, its manifest and notes.
 
     Raises:
-        UserError: the request can't be met; a previous export in that place is untouched.
-        GateFailedError: an artifact was withheld; its attribute `exported` has the rest.
+        UserError: the request is invalid; a previous export in the folder is untouched.
+        GateFailedError: an artifact was withheld; its attribute `exported` has the `ExportResult`.
     """
-    label_names = (
-        labels
-        if labels is None or isinstance(labels, Path)
-        else Path(labels)
-        if isinstance(labels, (str, os.PathLike))
-        else tuple(labels)
-    )
     given = {} if calibrate is None else {"calibrate": os.fspath(calibrate)}
     request = ExportRequest(
         model=model,
@@ -223,7 +221,7 @@ def export(
             weights=Path(weights) if weights is not None else None,
             num_classes=num_classes,
             in_chans=in_chans,
-            labels=label_names,
+            labels=_label_option(labels),
             task=task,
             trained=trained,
             name=name,
@@ -237,11 +235,19 @@ def export(
     require_precisions(list(request.targets), list(request.precisions))
     exported = export_model(request, progress or (lambda step: None))
     try:
-        exported.refuse_withheld()
+        exported.raise_on_failure()
     except GateFailedError as error:
         error.exported = exported  # type: ignore[attr-defined]
         raise
     return exported
+
+
+def _label_option(
+    labels: str | os.PathLike[str] | Sequence[str] | None,
+) -> Path | tuple[str, ...] | None:
+    if labels is None:
+        return None
+    return Path(labels) if isinstance(labels, (str, os.PathLike)) else tuple(labels)
 
 
 def _joined(names: Iterable[str] | str) -> str:
@@ -254,94 +260,80 @@ def _size_text(size: int | tuple[int, int] | str) -> str:
 
 def export_model(
     request: ExportRequest, progress: Progress, lowerers: Lowerers | None = None
-) -> Exported:
-    """Write OUT/MODEL-HxW, with the artifacts that have passed their gates. `lowerers` are those of
-    the request's targets, where the caller has started them already.
+) -> ExportResult:
+    """Write OUT/MODEL-HxW with the artifacts that passed their gates. `lowerers` are those of the
+    request's targets, if the caller has started them already.
 
     Raises:
-        UserError: the request can't be met; a previous export in that place is untouched.
+        UserError: the request is invalid; a previous export in the folder is untouched.
     """
     plans = read_plans(request.plans, request.targets, request.precisions)
     _require_batch(request)
     target = request.out / _folder_name(request)
     if target.exists() and not (target / MANIFEST_NAME).exists():
         raise UserError(
-            "exists and is no export", where=str(target), remedy="choose another --out folder"
+            "exists and is not an export folder",
+            where=str(target),
+            remedy="choose another --out folder",
         )
     with (
         _leaving_cores(),
         Verifiers(own=True) as verifiers,
         lowerers or Lowerers(request.targets) as lowering,
-        _staged(target) as staging,
+        staged_folder(target) as staging,
     ):
         progress("model")
         prepared = prepare(request.model, request.options)
         images = _images(request, prepared)
         progress("rewrite")
         with quiet():
-            job, records = _job(prepared, request, staging.folder)
+            job, records = _job(prepared, request, staging)
         artifacts = _lower_and_verify(job, lowering, verifiers, progress)
         if images is not None:
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
-        kept, withheld = _separated(artifacts, request, staging.folder)
-        weights = _save_model(job, staging.folder)
+        kept, withheld = _split_withheld(artifacts, request, staging)
+        weights = _save_model(job, staging)
         manifest = _manifest(job, kept, records, weights)
         if kept:
-            write_manifest(staging.folder, manifest)
-            staging.keep = True
-    return Exported(target, manifest, withheld, prepared.notes)
+            write_manifest(staging, manifest)
+        else:
+            shutil.rmtree(staging)  # a previous export stays
+    return ExportResult(target, manifest, withheld, prepared.notes)
 
 
 def _require_batch(request: ExportRequest) -> None:
-    """Refuse a batch where something takes one image at a time alone."""
+    """Check that all targets and precisions support the batch size.
+
+    Raises:
+        UserError: one supports batch size 1 only.
+    """
     if request.batch == 1:
         return
     one_image = [name for name in request.targets if not find_target(name).batches]
     quantized = [name for name in request.targets if request.quantized(name)]
     if one_image or quantized:
-        what = f"{one_image[0]} takes" if one_image else "quantized artifacts take"
+        what = f"target {one_image[0]} supports" if one_image else "quantized artifacts support"
         raise UserError(
-            f"{what} one image at a time", where=f"--batch {request.batch}",
+            f"{what} batch size 1 only", where=f"--batch {request.batch}",
             remedy="leave out --batch, or the target or precision",
         )  # fmt: skip
 
 
 def _folder_name(request: ExportRequest) -> str:
     """Return the name of the export's folder, e.g. lolvit_x-256x256."""
-    height, width = own_size(request.model, request.options)
+    height, width = resolve_size(request.model, request.options)
     name = export_name(request.model, request.options)
     batch = f"-batch{request.batch}" if request.batch > 1 else ""
     return f"{name}-{height}x{width}{batch}"
 
 
-@dataclass
-class _Staging:
-    folder: Path
-    keep: bool = False
-
-
-class _NothingKeptError(Exception):
-    """No artifact is to be written: what was staged goes."""
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[_Staging]:
-    """Give a folder that takes the place of `target` if it is to be kept."""
-    try:
-        with staged_folder(target) as folder:
-            staging = _Staging(folder)
-            yield staging
-            if not staging.keep:
-                raise _NothingKeptError
-    except _NothingKeptError:
-        return
-
-
 @contextmanager
 def _leaving_cores() -> Iterator[None]:
-    """Compute with half of the cores inside the block: child processes lower and verify meanwhile,
-    and torch's threads wait for each other by spinning. With more threads than free cores, what
-    takes 3 s by itself took 60."""
+    """Limit torch to half of its threads inside the block.
+
+    Child processes lower and verify at the same time, and torch's threads spin while they wait:
+    with more threads than free cores, a step of 3 s took 60 s.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // 2))
     try:
@@ -352,7 +344,7 @@ def _leaving_cores() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Job:
-    """What is lowered, from where and to where."""
+    """The captured graph with everything that lowering and verification need."""
 
     graph: GraphModule
     prepared: Prepared
@@ -362,32 +354,34 @@ class _Job:
     folder: Path
 
     def lowering(self, target: str) -> LoweringRequest:
-        facts = find_target(target)
-        bases = {facts.precisions[name].base for name in self.request.quantized(target)}
+        """Return the lowering request of one target."""
+        spec = find_target(target)
+        bases = {spec.precisions[name].base for name in self.request.quantized(target)}
         return LoweringRequest(
             folder=self.folder,
             target=target,
-            precisions=facts.to_lower(self.request.precisions),
+            precisions=spec.to_lower(self.request.precisions),
             signature=self.signature,
             preprocessing=self.prepared.preprocessing,
             bases=tuple(sorted(bases)),
         )
 
-    def forms(self, artifact: Artifact) -> list[Artifact]:
-        """Return an artifact with what it is compiled to ahead of time: for no chip where it is
-        lowered only to be quantized."""
-        reference = find_target(artifact.format).forms
+    def compiled_variants(self, artifact: Artifact) -> list[Artifact]:
+        """Return an artifact and what it is compiled to ahead of time. One that was lowered only
+        to be quantized is compiled for no SoC."""
+        reference = find_target(artifact.format).compiled_variants
         if reference is None:
             return [artifact]
-        wanted = artifact.precision in self.request.precisions
-        function: Callable[..., list[Artifact]] = imported(reference)
-        return function(artifact, self.folder, self.request.socs if wanted else ())
+        requested = artifact.precision in self.request.precisions
+        function: Callable[..., list[Artifact]] = pkgutil.resolve_name(reference)
+        return function(artifact, self.folder, self.request.socs if requested else ())
 
 
 def _job(
     prepared: Prepared, request: ExportRequest, folder: Path
 ) -> tuple[_Job, tuple[RewriteRecord, ...]]:
-    """Return the captured graph, statically rewritten unless switched off, with the records."""
+    """Capture the model and apply the static rewrites, unless they are disabled; return the job and
+    the rewrites' records."""
     size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
     model = reparameterize(prepared.model) if request.rewrites else prepared.model
     graph, records = capture(model, size, channels, request.batch), tuple[RewriteRecord, ...]()
@@ -411,17 +405,18 @@ def task_of(
     labels: Sequence[str] | None,
     batch: int = 1,
 ) -> tuple[Task, tuple[TensorSpec, ...]]:
-    """Return the task of a model and its signature's outputs: the task that was asked for, or else
-    classification if the outputs look like it, or else tensors.
+    """Return the task of a model and its signature's outputs.
+
+    Without a `name` the task is classification if the outputs match it, else tensors.
 
     Raises:
-        UserError: an output has no batch axis, they are not those of the task, or there are more or
-            fewer labels.
+        UserError: an output has no batch axis, the outputs do not match the task, or the number of
+            labels differs from the number of classes.
     """
     for output, shape, _ in outputs:
         if not shape or shape[0] != batch:
             raise UserError(
-                f"its output '{output}' of shape {shape} has no batch axis of {batch}",
+                f"output '{output}' of shape {shape} has no batch axis of {batch}",
                 remedy="return tensors whose first axis is the batch",
             )
     task = find_task(name or "classification")
@@ -432,8 +427,8 @@ def task_of(
     specs = specs_of(task, outputs)
     if task.name == "classification" and labels is not None and len(labels) != specs[0].shape[1]:
         raise UserError(
-            f"{len(labels)} labels are given, the model has {specs[0].shape[1]} classes",
-            remedy="give one label a class, in their order",
+            f"{len(labels)} labels for {specs[0].shape[1]} classes",
+            remedy="give one label per class, in the order of the classes",
         )
     return task, specs
 
@@ -441,17 +436,22 @@ def task_of(
 def _lower_and_verify(
     job: _Job, lowerers: Lowerers, verifiers: Verifiers, progress: Progress
 ) -> list[Artifact]:
-    """Lower to each target; artifacts are verified in child processes meanwhile."""
-    evidence: list[Evidence] = []
+    """Lower to each target, and verify each artifact in child processes once it is written."""
+    data: list[ReferenceData] = []
     ready = threading.Event()
 
     def verified(lowered: list[Lowered], target: str) -> list[Artifact]:
         described = [_describe(item, target) for item in lowered]
-        forms = [form for each in described if not _is_base(each) for form in job.forms(each)]
-        given = job.signature, job.task, evidence[0]
+        variants = [
+            variant
+            for artifact in described
+            if not _is_base(artifact)
+            for variant in job.compiled_variants(artifact)
+        ]
+        given = job.signature, job.task, data[0]
         return [
-            *(verifiers.verify(job.folder / form.path, form, *given) for form in forms),
-            *filter(_is_base, described),  # nothing of it is shipped
+            *(verifiers.verify(job.folder / each.path, each, *given) for each in variants),
+            *filter(_is_base, described),  # not shipped, so not verified
         ]
 
     def beside(target: str, message: bytes) -> list[Artifact]:
@@ -459,22 +459,22 @@ def _lower_and_verify(
         ready.wait()
         return verified(lowered, target)
 
-    # Left in this order, the child is ended before its thread is waited for.
+    # Exited in this order, the child process ends before its thread is joined.
     with ThreadPoolExecutor() as threads, lowerers:
         pending: list[Future[list[Artifact]]] = []
         if lowerers.beside is not None:
             progress(f"lower to {lowerers.beside}")
             message = packed(job.graph, job.lowering(lowerers.beside))
             pending.append(threads.submit(beside, lowerers.beside, message))
-        # The child is the slowest: all that it doesn't wait for comes after it has begun.
+        # The child takes longest: everything that it does not need runs after it has started.
         try:
             progress("load converters")
             with quiet():
                 lowerers.load()
             for target in job.request.targets:
                 verifiers.start(target)
-            evidence.append(_photo_evidence(job))
-        finally:  # its thread must not wait for ever
+            data.append(_photo_data(job))
+        finally:  # otherwise its thread would wait forever
             ready.set()
         for target in lowerers.here:
             progress(f"lower to {target}")
@@ -486,13 +486,13 @@ def _lower_and_verify(
     return sorted(artifacts, key=lambda a: job.request.targets.index(a.format))
 
 
-def _photo_evidence(job: _Job) -> Evidence:
-    """Return the bundled photos, with what eager gives for them."""
+def _photo_data(job: _Job) -> ReferenceData:
+    """Return the bundled photos with eager PyTorch's outputs for them."""
     photos = verification_pixels(job.prepared.preprocessing)
     reference = Reference(job.prepared.model, job.signature)
-    evidence = Evidence(reference, photos, job.prepared.preprocessing)
-    assert evidence.references  # computed before threads share it
-    return evidence
+    data = ReferenceData(reference, photos, job.prepared.preprocessing)
+    assert data.references  # computed before threads share it
+    return data
 
 
 def _describe(lowered: Lowered, target: str) -> Artifact:
@@ -509,14 +509,15 @@ def _describe(lowered: Lowered, target: str) -> Artifact:
 
 
 def _is_base(artifact: Artifact) -> bool:
-    """Whether an artifact is there to be quantized alone."""
+    """Whether an artifact was lowered only to be quantized from."""
     return artifact.path.startswith(BASE_PREFIX)
 
 
-def _separated(
+def _split_withheld(
     artifacts: Sequence[Artifact], request: ExportRequest, folder: Path
 ) -> tuple[list[Artifact], tuple[Artifact, ...]]:
-    """Return the artifacts that passed their gates, and the others, whose files go."""
+    """Return the artifacts that passed their gates, and the withheld ones, whose files are
+    removed."""
     if request.for_timing:
         return list(artifacts), ()
     withheld = tuple(artifact for artifact in artifacts if artifact.failed_gates())
@@ -528,8 +529,8 @@ def _separated(
 
 
 def _save_model(job: _Job, folder: Path) -> Weights:
-    """Write what makes the eager model again: its state where its name makes the rest, or else the
-    captured model itself, as a program."""
+    """Write what restores the eager model: its state dict where `create_model` can create it by
+    name, else a torch.export program."""
     prepared = job.prepared
     if prepared.rebuilt:
         path = folder / STATE_NAME
@@ -580,7 +581,7 @@ def _manifest(
 
 
 def _images(request: ExportRequest, prepared: Prepared) -> Images | None:
-    """Return what quantization is decided on, or None where nothing is quantized."""
+    """Return the tuning and held-out images of quantization, or None if nothing is quantized."""
     if not any(request.quantized(target) for target in request.targets):
         return None
     source = request.options.calibrate or prepared.data
@@ -595,9 +596,11 @@ def _quantize(
     verifiers: Verifiers,
     progress: Progress,
 ) -> list[Artifact]:
-    """Return the artifacts with the quantized ones, in the order of the request, and without those
-    that were lowered only to be quantized; their files go too. What failed its gates is not
-    quantized."""
+    """Quantize, and return all artifacts in the order of the request.
+
+    Artifacts that were lowered only to be quantized from are dropped, with their files. An artifact
+    that failed its gates is not quantized.
+    """
     progress(f"eager PyTorch on {len(images.tuning) + len(images.held_out)} images")
     reference = Reference(job.prepared.model, job.signature)
     preprocessing, trained = job.prepared.preprocessing, job.prepared.trained
@@ -607,8 +610,8 @@ def _quantize(
         task=job.task,
         images=images,
         preprocessing=preprocessing,
-        tuning=Evidence(reference, images.tuning, preprocessing, trained=trained),
-        held_out=Evidence(
+        tuning=ReferenceData(reference, images.tuning, preprocessing, trained=trained),
+        held_out=ReferenceData(
             reference, images.held_out, preprocessing, labels=images.labels, trained=trained
         ),
         plans=plans,
@@ -630,8 +633,8 @@ def _quantize(
                 continue
             base = bases.get(wanted, whole)
             made = quantization.quantize(base, precision, progress, compared=whole)
-            forms = [form for form in job.forms(made) if form.path != made.path]
-            result += [made, *(quantization.verify(job.folder / f.path, f) for f in forms)]
+            compiled = [each for each in job.compiled_variants(made) if each.path != made.path]
+            result += [made, *(quantization.verify(job.folder / c.path, c) for c in compiled)]
         for each in own:
             if each not in result:
                 remove(job.folder / each.path)
@@ -639,7 +642,7 @@ def _quantize(
 
 
 def tool_versions() -> dict[str, str]:
-    """Return the versions of what takes part in an export, Python's included."""
+    """Return the versions of Python and of the packages that an export uses."""
     versions = {"python": platform.python_version()}
     for name in _TOOLS:
         try:

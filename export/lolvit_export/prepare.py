@@ -1,5 +1,5 @@
-"""Turn what a user names or hands over into the eager model that is exported, and what the manifest
-says of it."""
+"""Prepare a model for export: create or load it, and determine its preprocessing, labels and
+provenance."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lolvit.errors import LolvitError, UserError
 from lolvit.labels import read_labels
 from lolvit.manifest import CHANNELS, Color, Preprocessing
 from lolvit.models import create_model
-from lolvit.models.calibrate import calibrate_batch_norm, refuse_denormals
+from lolvit.models.calibrate import calibrate_batch_norm, check_denormals
 from lolvit.models.factory import default_size, preprocessing_of
 from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
 
 SEED = 0
-FEW = 4  # photos that show whether activations are denormal: every layer is looked at
-# torchvision's, and what most networks trained on ImageNet expect.
+DENORMAL_CHECK_PHOTOS = 4  # every layer's activations are checked on these
+# torchvision's, which most networks trained on ImageNet expect.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DEFAULT_CROP_PCT = 0.875
 _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
@@ -35,10 +35,10 @@ _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What is known of a model beyond itself; None: found from the model, or a default.
+    """The user's options for a model; None: read from the model, or a default.
 
-    `size` is height and width in pixels. `trained` is taken as told for a module, whose weights do
-    not say; `crop_pct`, `interpolation`, `mean` and `std` are of `Preprocessing`.
+    `size` is height and width in pixels. `trained` is used for a module, whose weights do not
+    record it; `crop_pct`, `interpolation`, `mean` and `std` are those of `Preprocessing`.
     """
 
     size: tuple[int, int] | None = None
@@ -58,10 +58,10 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An eager model in eval mode, and what the manifest says of it.
+    """An eager model in eval mode, and what the manifest records about it.
 
-    `rebuilt` says whether its name and its state make it again: models that `create_model` knows.
-    `task` is None where the outputs decide. `notes` are what the user should know.
+    `rebuilt`: whether `create_model(name)` and the state dict restore it; otherwise it is saved as
+    a program. `task` is None where it is inferred from the outputs. `notes` are printed.
     """
 
     name: str
@@ -71,17 +71,17 @@ class Prepared:
     source: str
     labels: tuple[str, ...] | None
     task: str | None = None
-    data: str | None = None  # what it was trained on, where its checkpoint says so
+    data: str | None = None  # the training data, where the checkpoint records it
     rebuilt: bool = True
     notes: tuple[str, ...] = ()
 
 
-def own_size(model: str | nn.Module, options: ModelOptions) -> tuple[int, int]:
-    """Return the size in pixels that the user gave, or else the one that the checkpoint was trained
-    for, or else the one that the model was designed for.
+def resolve_size(model: str | nn.Module, options: ModelOptions) -> tuple[int, int]:
+    """Return (height, width) in pixels: the user's, or else the checkpoint's, or else the model's
+    default.
 
     Raises:
-        UserError: nothing says it.
+        UserError: none of them is known.
     """
     if options.size is not None:
         return options.size
@@ -93,24 +93,25 @@ def own_size(model: str | nn.Module, options: ModelOptions) -> tuple[int, int]:
         _, height, width = config["input_size"]
         return height, width
     raise UserError(
-        "the size of its images is not known",
+        "its image size is unknown",
         where=model if isinstance(model, str) else type(model).__name__,
-        remedy="give it: --size 224, or size=(224, 224)",
+        remedy="give --size 224, or size=(224, 224)",
     )
 
 
 def prepare(model: str | nn.Module, options: ModelOptions) -> Prepared:
-    """Build or take the model, with its weights; without any, calibrate it on photos.
+    """Create the model, or copy the given one, and load its weights; without weights, calibrate its
+    BatchNorm on photos.
 
     Raises:
-        UserError: the name is unknown, the weights do not fit, the labels are too many or few,
-            or the model gives denormal or infinite outputs on photos.
+        UserError: the name is unknown, the weights do not match, the number of labels is wrong, or
+            the model has denormal or non-finite activations on photos.
     """
-    options = replace(options, size=own_size(model, options))
+    options = replace(options, size=resolve_size(model, options))
     if isinstance(model, nn.Module):
-        return _module(model, type(model).__name__, options)
+        return _from_module(model, type(model).__name__, options)
     if is_function(model):
-        return _module(built(model), model, options)
+        return _from_module(build_model(model), model, options)
     if options.weights is None:
         return _untrained(model, options)
     return _from_checkpoint(model, options.weights, options)
@@ -121,24 +122,22 @@ def is_function(text: str) -> bool:
     return _FUNCTION.fullmatch(text) is not None or text.endswith(".py")
 
 
-def built(reference: str) -> nn.Module:
-    """Import the user's file and call the function that is named in it, without arguments.
+def build_model(reference: str) -> nn.Module:
+    """Import FILE.py of a reference FILE.py:FUNCTION, and call the function without arguments.
 
-    Nothing else is imported on the user's behalf; the file's own folder is importable meanwhile.
+    The file's own folder is on `sys.path` during the import.
 
     Raises:
-        UserError: there is no such file or function, importing or calling it fails, or it gives no
-            module.
+        UserError: there is no such file or function, importing or calling it fails, or it returns
+            something else than a module.
     """
     match = _FUNCTION.fullmatch(reference)
     if match is None:
-        raise UserError(
-            "no function is named", where=reference, remedy=f"write {reference}:FUNCTION"
-        )
+        raise UserError("names no function", where=reference, remedy=f"write {reference}:FUNCTION")
     path, name = Path(match["file"]), match["name"]
     if not path.is_file():
         raise UserError("no such file", where=str(path), remedy="check the path")
-    function = _function(path, name)
+    function = _import_function(path, name)
     try:
         model = function() if not isinstance(function, nn.Module) else function
     except LolvitError:
@@ -150,23 +149,25 @@ def built(reference: str) -> nn.Module:
         ) from error  # fmt: skip
     if not isinstance(model, nn.Module):
         raise UserError(
-            f"{name}() gives {type(model).__name__}, no torch.nn.Module", where=str(path),
+            f"{name}() returns {type(model).__name__}, not a torch.nn.Module", where=str(path),
             remedy="return the module",
         )  # fmt: skip
     return model
 
 
-def _function(path: Path, name: str) -> Callable[[], Any]:
+def _import_function(path: Path, name: str) -> Callable[[], Any]:
     spec = importlib.util.spec_from_file_location(f"lolvit_user_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickling look a class's module up
+    sys.modules[spec.name] = module  # dataclasses and pickle look up a class's module
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise UserError(
-            f"cannot be imported: {type(error).__name__}: {error}", where=str(path)
+            f"cannot be imported: {type(error).__name__}: {error}",
+            where=str(path),
+            remedy="fix the file",
         ) from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
@@ -175,14 +176,14 @@ def _function(path: Path, name: str) -> Callable[[], Any]:
         known = sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
         raise UserError(
             f"has no function '{name}'", where=str(path),
-            remedy=f"choose from: {', '.join(known)}" if known else "define it",
+            remedy=f"choose from: {', '.join(known)}" if known else f"define {name}()",
         )  # fmt: skip
     found: Callable[[], Any] = function
     return found
 
 
-def _module(module: nn.Module, reference: str, options: ModelOptions) -> Prepared:
-    """Prepare a copy of the user's module, which is left as it is."""
+def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Prepared:
+    """Prepare a copy of the user's module; the module itself is not modified."""
     assert options.size is not None
     model = copy.deepcopy(module).float().eval()
     if options.weights is not None:
@@ -192,16 +193,16 @@ def _module(module: nn.Module, reference: str, options: ModelOptions) -> Prepare
         load_weights(model, read_state(find_weights(options.weights))[0], str(options.weights))
     in_chans = options.in_chans or _channels_of(model)
     preprocessing, notes = _preprocessing(model, in_chans, options)
-    images = torch.from_numpy(calibration_images(preprocessing)[:FEW])
+    images = torch.from_numpy(calibration_images(preprocessing)[:DENORMAL_CHECK_PHOTOS])
     name = (
         export_name(module, options)
         if options.name or not is_function(reference)
-        else (_as_name(reference))
+        else _file_name(reference)
     )
-    _require_runs(model, images, name, options.size)
+    _check_runs(model, images, name)
     if not options.trained:
         calibrate_batch_norm(model, images)
-    refuse_denormals(model, images, where=name)
+    check_denormals(model, images, where=name)
     features = getattr(model, "num_classes", None) == 0
     return Prepared(
         name=name,
@@ -217,7 +218,7 @@ def _module(module: nn.Module, reference: str, options: ModelOptions) -> Prepare
 
 
 def _channels_of(model: nn.Module) -> int:
-    """Return the channels of the image that a model takes: those of its first convolution."""
+    """Return the channels of a model's input image, from its first convolution."""
     config = getattr(model, "pretrained_cfg", None)
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is not None:
@@ -226,30 +227,27 @@ def _channels_of(model: nn.Module) -> int:
 
 
 def export_name(model: str | nn.Module, options: ModelOptions) -> str:
-    """Return what an export is called: as the user says, or by the model's own name in timm, or by
-    its class or function.
+    """Return an export's name: the user's, or else the model's name in timm, its class or function.
 
     Raises:
-        UserError: a name that no model has.
+        UserError: no model has that name.
     """
     if options.name is not None:
-        return _as_name(options.name)
+        return _file_name(options.name)
     if isinstance(model, nn.Module):
         config = getattr(model, "pretrained_cfg", None) or {}
-        return _as_name(config.get("architecture") or type(model).__name__)
-    return _as_name(model) if is_function(model) else resolve_name(model)
+        return _file_name(config.get("architecture") or type(model).__name__)
+    return _file_name(model) if is_function(model) else resolve_name(model)
 
 
-def _as_name(reference: str) -> str:
-    """Return a class's or function's name as a folder's: letters, digits, underscores, dashes."""
+def _file_name(reference: str) -> str:
+    """Return a class's or function's name with characters that are safe in a folder's name."""
     last = reference.rpartition(":")[2] if is_function(reference) else reference
     return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lower()
 
 
-def _require_runs(
-    model: nn.Module, images: torch.Tensor, where: str, size: tuple[int, int]
-) -> None:
-    """Run a model once, so that a failure is told as what it is.
+def _check_runs(model: nn.Module, images: torch.Tensor, where: str) -> None:
+    """Run a model on one image, before anything else can fail because it does not run.
 
     Raises:
         UserError: it fails, or its outputs are not tensors.
@@ -264,30 +262,30 @@ def _color(in_chans: int, where: str) -> Color:
         if channels == in_chans:
             return color
     raise UserError(
-        f"takes {in_chans} channels, which are no photo",
+        f"takes {in_chans} channels, images have 1 (grey), 3 (RGB) or 4 (RGBA)",
         where=where,
-        remedy="export a model with 1 (grey), 3 (RGB) or 4 (RGBA) channels",
+        remedy="export a model with one of these",
     )
 
 
 def _preprocessing(
     model: nn.Module, in_chans: int, options: ModelOptions
 ) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return how photos are prepared for a module, and what of it was assumed."""
+    """Return a module's preprocessing, and notes about assumed values."""
     assert options.size is not None
     color = _color(in_chans, type(model).__name__)
     notes: tuple[str, ...] = ()
     if getattr(model, "pretrained_cfg", None):
         own = preprocessing_of(model, options.size)
-        mean, std = _of_channels(own.mean, in_chans), _of_channels(own.std, in_chans)
+        mean, std = _per_channel(own.mean, in_chans), _per_channel(own.std, in_chans)
         crop_pct, interpolation = own.crop_pct, own.interpolation
     else:
-        mean, std = _of_channels(IMAGENET_MEAN, in_chans), _of_channels(IMAGENET_STD, in_chans)
+        mean, std = _per_channel(IMAGENET_MEAN, in_chans), _per_channel(IMAGENET_STD, in_chans)
         crop_pct, interpolation = DEFAULT_CROP_PCT, "bilinear"
         if options.mean is None or options.std is None:
             notes = (
-                f"the model does not say how its images are normalized: mean {_listed(mean)} and"
-                f" std {_listed(std)} are assumed (ImageNet's); give mean and std if it was trained"
+                f"the model does not record its normalization: mean {_listed(mean)} and std"
+                f" {_listed(std)} (ImageNet's) are assumed; give mean and std if it was trained"
                 " with others",
             )
     return (
@@ -305,8 +303,8 @@ def _preprocessing(
     )
 
 
-def _of_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Return one value a channel, where there are as many or one for all; else their mean."""
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Return the values if there is one per channel, else their mean for each channel."""
     if len(values) == channels:
         return values
     return (sum(values) / len(values),) * channels
@@ -325,8 +323,8 @@ def _labels(given: Path | tuple[str, ...] | None, classes: int | None) -> tuple[
 def _from_checkpoint(name: str, weights: Path, options: ModelOptions) -> Prepared:
     loaded = load_checkpoint(name, weights, options.num_classes)
     model, preprocessing = loaded.model, loaded.preprocessing(options.size)
-    images = torch.from_numpy(calibration_images(preprocessing)[:FEW])
-    refuse_denormals(model, images, where=str(weights))
+    images = torch.from_numpy(calibration_images(preprocessing)[:DENORMAL_CHECK_PHOTOS])
+    check_denormals(model, images, where=str(weights))
     classes = number_of_classes(model)
     return Prepared(
         name=loaded.name,
@@ -362,7 +360,7 @@ def _untrained(name: str, options: ModelOptions) -> Prepared:
             where=name,
             remedy="try a larger size, or one that is a multiple of 32",
         ) from error
-    refuse_denormals(model, images[:FEW], where=name)
+    check_denormals(model, images[:DENORMAL_CHECK_PHOTOS], where=name)
     classes = number_of_classes(model)
     return Prepared(
         name=resolve_name(name),

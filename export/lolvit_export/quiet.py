@@ -1,4 +1,4 @@
-"""Keep converters' chatter off the user's terminal: they print to both streams, some from C++."""
+"""Suppress the output of converters, which print to stdout and stderr, some of them from C++."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lolvit.errors import LolvitError
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send both standard streams, of Python and of native code, to a scratch file inside the block.
+    """Redirect stdout and stderr, of Python and of native code, to a temporary file in the block.
 
-    If the block ends in a bug, what was said is shown after all.
+    If the block raises anything but a `LolvitError`, the end of that output is printed.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -33,7 +33,7 @@ def quiet() -> Iterator[None]:
             yield
             failed = False
         except LolvitError:
-            failed = False  # its own line says what is wrong
+            failed = False  # its message has the reason
             raise
         finally:
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The shape of every value of a captured graph."""
+"""Propagate shapes through a captured graph, into each node's `meta["val"]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
 
 class _Shapes(FakeTensorProp):
-    """Weights are fake as well, so that what is written into one leaves the real one alone."""
+    """Fakes weights as well, so that in-place writes do not change the real ones."""
 
     def fetch_attr(self, target: str) -> Any:
         value = super().fetch_attr(target)
@@ -20,7 +20,8 @@ class _Shapes(FakeTensorProp):
 
 
 def ensure_shapes(module: GraphModule, image: tuple[int, ...]) -> None:
-    """Compute every node's `meta["val"]` where a graph has none: pickled, it loses them."""
+    """Compute `meta["val"]` of a graph that has none, because pickling drops it; `image` is the
+    input's shape (B, C, H, W)."""
     placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")
     if "val" not in placeholder.meta:
         placeholder.meta["val"] = torch.empty(image)

@@ -1,4 +1,4 @@
-"""Whether a captured graph has the form that the static rewrite ensures."""
+"""Check that a captured graph has the static form, which the static rewrites ensure."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _FORBIDDEN = {
     aten.expand.default: "accelerators have no broadcast by itself",
     aten.expand_as.default: "accelerators have no broadcast by itself",
     aten.broadcast_to.default: "accelerators have no broadcast by itself",
-    aten.unbind.int: "it gives a list of parts",
+    aten.unbind.int: "it returns a list of tensors",
     aten.batch_norm.default: "BatchNorm is not folded",
     aten._native_batch_norm_legit_no_training.default: "BatchNorm is not folded",
     aten.dropout.default: "dropout does nothing in inference",
     aten.feature_dropout.default: "dropout does nothing in inference",
     aten.alpha_dropout.default: "dropout does nothing in inference",
-    aten.einsum.default: "each converter chooses a form of its own for it",
+    aten.einsum.default: "each converter decomposes it differently",
 }
 _ADAPTIVE = (aten.adaptive_avg_pool1d.default, aten.adaptive_avg_pool2d.default)
 _POOLS = (aten.avg_pool1d.default, aten.avg_pool3d.default)
 
 
 def violations(graph: GraphModule) -> list[str]:
-    """Return, one line each, which nodes are not in static form, and why.
+    """Return one line for each node that violates the static form, with the reason.
 
-    The form: rank 4 at most, one image at a time, shapes known; average pools of exact windows; no
-    expand, unbind, strided slice, einsum, BatchNorm, dropout, or write in place.
+    The form: rank at most 4, batch size 1, static shapes; average pools whose windows tile the map;
+    no expand, unbind, strided slice, einsum, BatchNorm, dropout or in-place operation.
     """
     computed = _from_input(graph)
     return [
@@ -47,7 +47,7 @@ def violations(graph: GraphModule) -> list[str]:
 
 
 def _from_input(graph: GraphModule) -> set[Node]:
-    """Return the nodes whose value depends on the input: weights have no batch."""
+    """Return the nodes whose value depends on the input; weights have no batch axis."""
     found: set[Node] = set()
     for node in graph.graph.nodes:
         if node.op == "placeholder" or found.intersection(node.all_input_nodes):
@@ -56,7 +56,7 @@ def _from_input(graph: GraphModule) -> set[Node]:
 
 
 def _values(node: Node) -> Iterator[Tensor]:
-    if node.op == "output":  # its values are other nodes', which have their own line
+    if node.op == "output":  # its values belong to other nodes
         return
     yield from (v for v in tree_leaves(node.meta.get("val")) if isinstance(v, Tensor))
 

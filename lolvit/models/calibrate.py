@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from lolvit.errors import UserError
 
 # The largest share of denormal activations that leaves latency alone.
-MAX_DENORMAL_SHARE = 1e-3
+MAX_DENORMAL_FRACTION = 1e-3
 
 
 def calibrate_batch_norm(model: nn.Module, photos: Tensor) -> nn.Module:
@@ -71,7 +71,7 @@ def denormal_share(model: nn.Module, photos: Tensor) -> float:
     return worst
 
 
-def refuse_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
+def check_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
     """Raise where activations are denormal or not finite: no timing of such a model means anything.
 
     Raises:
@@ -81,7 +81,7 @@ def refuse_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
         tensors = [leaf for leaf in tree_leaves(model(photos)) if isinstance(leaf, Tensor)]
         finite = all(bool(torch.isfinite(each).all()) for each in tensors)
     share = denormal_share(model, photos)
-    if not finite or share > MAX_DENORMAL_SHARE:
+    if not finite or share > MAX_DENORMAL_FRACTION:
         what = f"{share:.1%} of a layer's activations are denormal" if finite else "not finite"
         raise UserError(
             f"outputs on photos: {what}", where=where, remedy="train it, or leave out --weights"

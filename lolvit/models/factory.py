@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
-from lolvit.models.modes import evaluating
+from lolvit.models.modes import eval_mode
 from lolvit.models.names import resolve_name
 
 
@@ -87,6 +87,6 @@ def macs_of(model: nn.Module, size: tuple[int, int] = (256, 256), in_chans: int 
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     image = torch.zeros(1, in_chans, *size, dtype=dtype)
     plain = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
-    with evaluating(model), torch.no_grad(), plain, FlopCounterMode(display=False) as counter:
+    with eval_mode(model), torch.no_grad(), plain, FlopCounterMode(display=False) as counter:
         model(image)
     return int(counter.get_total_flops() // 2)

@@ -20,7 +20,7 @@ from lolvit.weights import find_weights, hub_config
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedCheckpoint:
     """A model with a checkpoint's weights, in eval mode, and what the file says of itself."""
 
     name: str
@@ -43,7 +43,9 @@ class Loaded:
         return tuple(str(label) for label in labels) if labels else None
 
 
-def load_checkpoint(name: str | None, path: Path, num_classes: int | None = None) -> Loaded:
+def load_checkpoint(
+    name: str | None, path: Path, num_classes: int | None = None
+) -> LoadedCheckpoint:
     """Build the model that a checkpoint is of, and load all of it. `path` may be any reference that
     `lolvit.weights` knows; `name` may be left out where the checkpoint records it.
 
@@ -54,7 +56,7 @@ def load_checkpoint(name: str | None, path: Path, num_classes: int | None = None
     name = _name(name, config, path)
     model = _fitting_model(name, state, config, num_classes)
     load_weights(model, state, where=str(path))
-    return Loaded(resolve_name(name), model.eval(), config)
+    return LoadedCheckpoint(resolve_name(name), model.eval(), config)
 
 
 def recorded_size(path: Path) -> tuple[int, int] | None:
@@ -91,7 +93,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state, config or ({} if beside is None else read_timm_config(beside))
 
 
-def restore(
+def rebuild_model(
     name: str, num_classes: int, state: Mapping[str, Tensor], where: str, in_chans: int = 3
 ) -> nn.Module:
     """Return the eager model that an export recorded, in eval mode.

@@ -9,7 +9,7 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
     """Put `model` into eval mode for the block.
 
     Afterwards each module is as it was: `model.train()` would wake layers that training keeps

@@ -39,7 +39,7 @@ class PackageOptions:
 
 
 @dataclass(frozen=True)
-class Packaged:
+class PackageResult:
     """What now lies in the app's assets."""
 
     folder: Path
@@ -81,7 +81,7 @@ def assets_of(directory: Path) -> Path:
     raise UserError(what, where=str(directory), remedy=_PLACES)
 
 
-def package(folder: Path, directory: Path, options: PackageOptions) -> Packaged:
+def package(folder: Path, directory: Path, options: PackageOptions) -> PackageResult:
     """Copy what `options` name of the export `folder` into the app at `directory`, whole or not at
     all; an earlier one of the same model and size is replaced.
 
@@ -113,7 +113,7 @@ def package(folder: Path, directory: Path, options: PackageOptions) -> Packaged:
             write_atomic(staging / LABELS_NAME, "\n".join(labels) + "\n")
     oldest = {a.path: oldest_runtime(target / a.path, a.format) for a in artifacts}
     labelled = labels is not None or manifest.labels is not None
-    return Packaged(target, manifest, artifacts, oldest, labelled, replaced)
+    return PackageResult(target, manifest, artifacts, oldest, labelled, replaced)
 
 
 def _chosen(manifest: Manifest, options: PackageOptions, folder: Path) -> tuple[Artifact, ...]:

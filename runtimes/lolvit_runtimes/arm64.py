@@ -9,7 +9,7 @@ from typing import ClassVar
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.arm64_emulator import Emulator, command
-from lolvit_runtimes.arm64_parts import CORES, Core, emulator, installed, place
+from lolvit_runtimes.arm64_parts import CORES, Core, emulator, install_folder, read_inventory
 from lolvit_runtimes.native import Found, expect_inputs, expect_tensors
 from lolvit_runtimes.session import Array
 from lolvit_runtimes.wire import Message
@@ -29,10 +29,12 @@ class Arm64Session:
             UserError: the emulator or the runtimes for it are not installed.
             DeviceError: the runtime refused it, or its tensors are not what the manifest says.
         """
-        installed()
+        read_inventory()
         self._path, self._threads = path.resolve(), threads
         self._inputs, self._outputs = artifact.inputs, artifact.outputs
-        self._emulator = Emulator(command(emulator(), self.core, place(), self.inside), self.core)
+        self._emulator = Emulator(
+            command(emulator(), self.core, install_folder(), self.inside), self.core
+        )
         self.version = self._emulator.version
         try:
             self._open()

@@ -35,8 +35,8 @@ from lolvit_runtimes.arm64_parts import (
     Wheel,
     downloads,
     emulator,
-    installed,
-    place,
+    install_folder,
+    read_inventory,
 )
 
 Say = Callable[[str], None]
@@ -86,7 +86,7 @@ def require_machine() -> None:
         raise UserError("pip is missing", remedy="run: python -m ensurepip")
 
 
-def find_working(say: Say) -> Mapping[str, Any] | None:
+def find_working_installation(say: Say) -> Mapping[str, Any] | None:
     """Return what is installed, once each runtime has started on each core; None where nothing is
     installed, or a runtime does not start.
 
@@ -95,9 +95,9 @@ def find_working(say: Say) -> Mapping[str, Any] | None:
     """
     require_machine()
     try:
-        found = installed()
+        found = read_inventory()
         for core in CORES.values():
-            _try(say, core, place())
+            _try(say, core, install_folder())
     except LolvitError as error:
         say(error.line())
         return None
@@ -106,7 +106,7 @@ def find_working(say: Say) -> Mapping[str, Any] | None:
 
 def install(say: Say, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:
     """Download, check, unpack and try every part; return what was installed, by
-    `arm64_parts.place()`, which is replaced whole.
+    `arm64_parts.install_folder()`, which is replaced whole.
 
     Raises:
         UserError: this machine lacks something, or the cache can't be written.
@@ -117,7 +117,7 @@ def install(say: Say, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:
         raise UserError("not the address of a Debian mirror", where=mirror)
     total = DEBIAN_BYTES + sum(wheel.bytes for wheel in WHEELS)
     say(f"downloading about {total / 1e6:.0f} MB")
-    with staged_folder(place()) as staging:
+    with staged_folder(install_folder()) as staging:
         packages = _debian(say, mirror, staging / ROOT)
         _wheels(say, staging / SITE)
         for core in CORES.values():

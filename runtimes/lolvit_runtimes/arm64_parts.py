@@ -92,7 +92,7 @@ DEBIAN_PACKAGES = (
 DEBIAN_BYTES = 21_000_000  # the packages and the lists of packages, about
 
 
-def place() -> Path:
+def install_folder() -> Path:
     """Return the folder of this set of parts in the user's cache; another set has another."""
     wheels = [wheel.sha256 for wheel in WHEELS]
     cores = [(core.id, core.flags, core.part) for core in CORES.values()]
@@ -127,7 +127,7 @@ def emulator() -> str:
     return found
 
 
-def installed() -> Mapping[str, Any]:
+def read_inventory() -> Mapping[str, Any]:
     """Return what was installed, as `lolvit setup arm64` wrote it down.
 
     Raises:
@@ -135,7 +135,7 @@ def installed() -> Mapping[str, Any]:
     """
     emulator()
     try:
-        inventory: dict[str, Any] = json.loads((place() / INVENTORY).read_bytes())
+        inventory: dict[str, Any] = json.loads((install_folder() / INVENTORY).read_bytes())
     except (OSError, ValueError) as error:
         names = ", ".join(f"{wheel.name} {wheel.version}" for wheel in WHEELS)
         raise UserError(

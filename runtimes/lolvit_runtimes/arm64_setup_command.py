@@ -18,17 +18,17 @@ def arm64(mirror: str | None, reinstall: bool, as_json: bool) -> None:
     cache, where they take 200 MB; nothing of the system is changed. Needs Debian or Ubuntu with
     qemu-user-static.
     """
-    from lolvit_runtimes.arm64_install import PUBLIC_MIRROR, find_working, install
-    from lolvit_runtimes.arm64_parts import place
+    from lolvit_runtimes.arm64_install import PUBLIC_MIRROR, find_working_installation, install
+    from lolvit_runtimes.arm64_parts import install_folder
 
     out = console()
 
     def say(line: str) -> None:
         out.print(line, markup=False)
 
-    inventory = None if reinstall else find_working(say)
+    inventory = None if reinstall else find_working_installation(say)
     if inventory is None:
         inventory = install(say, mirror or PUBLIC_MIRROR)
-    say(f"installed in {place()}, {inventory['bytes'] / 1e6:.0f} MB")
+    say(f"installed in {install_folder()}, {inventory['bytes'] / 1e6:.0f} MB")
     if as_json:
-        print_json({"folder": str(place()), **inventory})
+        print_json({"folder": str(install_folder()), **inventory})

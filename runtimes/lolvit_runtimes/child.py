@@ -17,7 +17,7 @@ from typing import IO
 from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, LolvitError
 from lolvit.manifest import Artifact
 from lolvit_runtimes import bare
-from lolvit_runtimes.session import Session, import_runtime, open_session
+from lolvit_runtimes.session import Session, import_session_class, open_session
 from lolvit_runtimes.wire import Array, Arrays, Message, receive, send
 
 _NO_ROOM = "failed to map segment from shared object"
@@ -50,7 +50,7 @@ class Server:
                 limit_resources(request["bytes"])
                 return {}, {}
             case "import":
-                import_runtime(request["runtime"])
+                import_session_class(request["runtime"])
                 return {}, {}
             case "check":
                 bare.check(Path(request["path"]), request["format"])

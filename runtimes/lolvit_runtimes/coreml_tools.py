@@ -15,7 +15,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lolvit_runtimes.hidden import hidden
+from lolvit_runtimes.block_imports import block_imports
 
 _UNUSED = (
     "executorch", "sklearn", "tensorflow", "torchao", "torchaudio", "torchvision", "transformers",
@@ -35,7 +35,7 @@ def _silent() -> Iterator[None]:
         logger.setLevel(level)
 
 
-with hidden(_UNUSED), _silent():
+with block_imports(_UNUSED), _silent():
     import coremltools
 
 __all__ = ["coremltools"]

@@ -20,7 +20,7 @@ from lolvit_runtimes.native import expect_inputs, expect_tensors, reason
 from lolvit_runtimes.session import Array
 from lolvit_runtimes.torch_program import load_program
 
-REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
 
 
 def as_sequence(outputs: Any) -> Sequence[Tensor]:
@@ -55,7 +55,7 @@ class EagerSession:
             with torch.inference_mode():
                 self._call = self.prepare(module)
                 results = as_sequence(self._call(*zeros))
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(
                 f"{self.runtime} cannot run it: {reason(error)}", where=str(path)
             ) from error
@@ -94,7 +94,7 @@ class EagerSession:
                     spec.name: result.numpy()
                     for spec, result in zip(self._outputs, results, strict=True)
                 }
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(f"{self.runtime} failed: {reason(error)}") from error
 
     def placement(self) -> dict[str, int]:

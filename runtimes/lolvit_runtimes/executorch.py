@@ -35,7 +35,7 @@ with quiet_stderr():  # its pool, once made, looks for files of phones and says 
 
     binding._threadpool_get_thread_count()
 
-REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
 _ELEMENT_TYPES = {
     0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32",
     7: "float64", 11: "bool",
@@ -59,7 +59,7 @@ class ExecuTorchSession:
         self._path, self._threads = path, threads
         self._inputs, self._outputs = artifact.inputs, artifact.outputs
         _set_threads(threads, path)
-        with opening("ExecuTorch", path, REFUSALS):
+        with opening("ExecuTorch", path, RUNTIME_ERRORS):
             # The program's memory must outlive the method's.
             self._program = binding._load_program(
                 str(path), program_verification=binding.Verification.InternalConsistency
@@ -82,7 +82,7 @@ class ExecuTorchSession:
         given = [torch.from_numpy(inputs[spec.name]) for spec in self._inputs]
         try:
             results = self._method(given, clone_outputs=False)
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(f"ExecuTorch failed: {reason(error)}") from error
         return {
             spec.name: result.numpy().copy()

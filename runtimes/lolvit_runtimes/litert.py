@@ -29,7 +29,7 @@ from lolvit_runtimes.session import Array
 # to ask it not to. By then nothing that a user needs is left to be written there.
 atexit.register(discard_stderr)
 
-REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
 DELEGATED, NOT_DELEGATED = "XNNPACK", "LiteRT kernels"
 _SIGNATURE = 0
 
@@ -52,7 +52,7 @@ class LiteRTSession:
             DeviceError: LiteRT refused it, or its tensors are not what the manifest says.
         """
         self._path, self._threads = path, threads
-        with opening("LiteRT", path, REFUSALS):
+        with opening("LiteRT", path, RUNTIME_ERRORS):
             self._model = self._open(path, artifact, threads)
             order = self._check_tensors(artifact)
             # In the order of the file's signature, which may not be the manifest's.
@@ -108,7 +108,7 @@ class LiteRTSession:
                 name: self._outputs[place].read(count, dtype).reshape(shape)
                 for name, place, count, dtype, shape in self._reads
             }
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(f"LiteRT failed: {reason(error)}") from error
 
     def placement(self) -> dict[str, int]:
@@ -117,7 +117,7 @@ class LiteRTSession:
         CompiledModel says only whether it took all, so an Interpreter with the same delegate,
         opened for the occasion, counts them; where the two disagree, nothing is claimed.
         """
-        with opening("LiteRT", self._path, REFUSALS):
+        with opening("LiteRT", self._path, RUNTIME_ERRORS):
             interpreter = Interpreter(str(self._path), num_threads=self._threads)
             interpreter.allocate_tensors()
         counts = count_delegated(interpreter._get_ops_details())

@@ -10,8 +10,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
-from lolvit_runtimes.litert import REFUSALS, LiteRTSession, shared_environment
-from lolvit_runtimes.native import heard_stderr, opening, reason
+from lolvit_runtimes.litert import RUNTIME_ERRORS, LiteRTSession, shared_environment
+from lolvit_runtimes.native import captured_stderr, opening, reason
 from lolvit_runtimes.vulkan import choose_driver
 
 ON_GPU, NOT_TOLD = "GPU", "GPU and CPU, shares not told"
@@ -32,12 +32,12 @@ class LiteRTGpuSession(LiteRTSession):
         self._floats = "float32" if artifact.precision == "fp32" else "the accelerator's choice"
         gpu = GpuOptions(enforce_f32=artifact.precision == "fp32")
         options = Options(hardware_accelerators=HardwareAccelerator.GPU, gpu_options=gpu)
-        with heard_stderr() as heard:
+        with captured_stderr() as heard:
             try:
                 model = CompiledModel.from_file(
                     str(path), environment=shared_environment(), options=options
                 )
-            except REFUSALS as error:
+            except RUNTIME_ERRORS as error:
                 why = "no GPU was found" if "No adapters" in heard() else reason(error)
                 raise DeviceError(
                     f"LiteRT cannot open it on a GPU: {why}", where=str(path)
@@ -49,7 +49,7 @@ class LiteRTGpuSession(LiteRTSession):
     def placement(self) -> dict[str, int]:
         """Return how many operations the GPU runs: all, or as many as there are under a name that
         says that LiteRT doesn't tell which."""
-        with opening("LiteRT", self._path, REFUSALS):
+        with opening("LiteRT", self._path, RUNTIME_ERRORS):
             interpreter = Interpreter(
                 str(self._path),
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,

@@ -23,12 +23,12 @@ _one_at_a_time = threading.Lock()  # file descriptor 2 belongs to the whole proc
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Discard what native code writes to standard error inside the block."""
-    with _one_at_a_time, heard_stderr():
+    with _one_at_a_time, captured_stderr():
         yield
 
 
 @contextmanager
-def heard_stderr() -> Iterator[Callable[[], str]]:
+def captured_stderr() -> Iterator[Callable[[], str]]:
     """Keep what native code writes to standard error inside the block, for the function that the
     block gets. For use inside of `quiet_stderr` or `opening`, which let one thread at a time."""
     with tempfile.TemporaryFile() as kept_back:

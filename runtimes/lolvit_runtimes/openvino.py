@@ -16,15 +16,15 @@ import numpy as np
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
-from lolvit_runtimes.hidden import hidden
+from lolvit_runtimes.block_imports import block_imports
 from lolvit_runtimes.native import Found, expect_inputs, expect_tensors, opening, reason
 from lolvit_runtimes.session import Array
 
-with hidden(("openvino_telemetry",)):
+with block_imports(("openvino_telemetry",)):
     import openvino as openvino  # also for who profiles
 
 DEVICE = "CPU"
-REFUSALS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
 _ELEMENT_TYPES = {
     "f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8", "f64": "float64",
     "i16": "int16", "i32": "int32", "i64": "int64", "boolean": "bool",
@@ -51,7 +51,7 @@ class OpenVinoSession:
             DeviceError: OpenVINO refused it, or its tensors are not what the manifest says.
         """
         self._inputs, self._outputs = artifact.inputs, artifact.outputs
-        with opening("OpenVINO", path, REFUSALS):
+        with opening("OpenVINO", path, RUNTIME_ERRORS):
             self._model = core().compile_model(str(path), DEVICE, settings(threads))
             self._request = self._model.create_infer_request()
             found = [_described(ports) for ports in (self._model.inputs, self._model.outputs)]
@@ -71,7 +71,7 @@ class OpenVinoSession:
                 spec.name: np.array(self._request.get_tensor(spec.name).data, spec.dtype)
                 for spec in self._outputs
             }
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(f"OpenVINO failed: {reason(error)}") from error
 
     def placement(self) -> dict[str, int]:

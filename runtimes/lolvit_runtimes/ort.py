@@ -16,7 +16,7 @@ from lolvit_runtimes.session import Array
 
 PROVIDER = "CPUExecutionProvider"
 # What ONNX Runtime raises: its own types have no common base; C++ exceptions arrive as Python's.
-REFUSALS: tuple[type[Exception], ...] = (
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
     MemoryError,
@@ -60,7 +60,7 @@ class OrtSession:
             DeviceError: ONNX Runtime refused it, or its tensors are not what the manifest says.
         """
         self._threads = threads
-        with opening("ONNX Runtime", path, REFUSALS):
+        with opening("ONNX Runtime", path, RUNTIME_ERRORS):
             self._session = onnxruntime.InferenceSession(
                 str(path), session_options(threads), providers=[PROVIDER]
             )
@@ -76,7 +76,7 @@ class OrtSession:
         expect_inputs(inputs, self._inputs)
         try:
             results = self._session.run(self._names, dict(inputs))
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(f"ONNX Runtime failed: {reason(error)}") from error
         return dict(zip(self._names, results, strict=True))
 
@@ -137,7 +137,7 @@ def interface(path: Path) -> tuple[list[Tensor], list[Tensor]]:
     """
     options = session_options(threads=1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    with opening("ONNX Runtime", path, REFUSALS):
+    with opening("ONNX Runtime", path, RUNTIME_ERRORS):
         session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
         inputs, outputs = (
             [(node.name, element_type(node.type), node.shape) for node in nodes]

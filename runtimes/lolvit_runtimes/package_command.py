@@ -11,7 +11,7 @@ from lolvit.output import print_json, results
 from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
-    from lolvit_runtimes.android_assets import Packaged
+    from lolvit_runtimes.android_assets import PackageResult
 
 _PATH = click.Path(path_type=Path)
 # All of FORMATS, which is not imported for their names: it loads pydantic.
@@ -73,7 +73,7 @@ def package(
         show(packaged)
 
 
-def show(packaged: Packaged) -> None:
+def show(packaged: PackageResult) -> None:
     """Print the files with their sizes, and how to use them."""
     out = results()
     sizes = packaged.sizes()
@@ -89,18 +89,18 @@ def show(packaged: Packaged) -> None:
     out.print(kotlin(packaged), markup=False)
 
 
-def kotlin(packaged: Packaged) -> str:
+def kotlin(packaged: PackageResult) -> str:
     """Return the Kotlin code that classifies a bitmap with what was packaged."""
     return _KOTLIN.format(asset=packaged.asset)
 
 
-def gradle(packaged: Packaged) -> str:
+def gradle(packaged: PackageResult) -> str:
     """Return what the module's build file has to say."""
     quoted = ", ".join(f'"{suffix}"' for suffix in packaged.uncompressed)
     return f"android {{ androidResources {{ noCompress += listOf({quoted}) }} }}"
 
 
-def notes(packaged: Packaged) -> list[str]:
+def notes(packaged: PackageResult) -> list[str]:
     """Return what the user should know of the model."""
     found = []
     if not packaged.manifest.weights.trained:
@@ -112,7 +112,7 @@ def notes(packaged: Packaged) -> list[str]:
     return found
 
 
-def as_document(packaged: Packaged) -> dict[str, Any]:
+def as_document(packaged: PackageResult) -> dict[str, Any]:
     """Return what `--json` prints."""
     return {
         "folder": str(packaged.folder),

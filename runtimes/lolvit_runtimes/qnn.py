@@ -8,7 +8,7 @@ from pathlib import Path
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.native import expect_inputs, opening, reason
-from lolvit_runtimes.ort import REFUSALS, expect_onnx
+from lolvit_runtimes.ort import RUNTIME_ERRORS, expect_onnx
 from lolvit_runtimes.qnn_provider import VERSION, placement_of, qnn_session
 from lolvit_runtimes.qnn_socs import DEFAULT_SOC, find_soc
 from lolvit_runtimes.session import Array
@@ -34,7 +34,7 @@ class QnnSession:
         self._soc = find_soc((artifact.htp and artifact.htp.soc) or DEFAULT_SOC)
         self._inputs, self._threads = artifact.inputs, threads
         self._names = [spec.name for spec in artifact.outputs]
-        with opening("Qualcomm's HTP emulator", path, REFUSALS):
+        with opening("Qualcomm's HTP emulator", path, RUNTIME_ERRORS):
             self._session = qnn_session(path, self._soc)
         expect_onnx(path, self._session, artifact)
 
@@ -47,7 +47,7 @@ class QnnSession:
         expect_inputs(inputs, self._inputs)
         try:
             results = self._session.run(self._names, dict(inputs))
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(f"Qualcomm's HTP emulator failed: {reason(error)}") from error
         return dict(zip(self._names, results, strict=True))
 

@@ -89,7 +89,7 @@ def placement_of(session: onnxruntime.InferenceSession) -> dict[str, int]:
     return dict(counts)
 
 
-def left_out(session: onnxruntime.InferenceSession) -> list[str]:
+def fallback_operations(session: onnxruntime.InferenceSession) -> list[str]:
     """Return the operations that HTP did not take, as `name (kind)`."""
     return [
         f"{node.name} ({node.op_type})"

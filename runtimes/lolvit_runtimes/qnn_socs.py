@@ -81,7 +81,7 @@ def find_socs(text: str) -> tuple[Soc, ...]:
     return tuple(found)
 
 
-def why_not(soc: Soc, precision: str) -> str | None:
+def unsupported_reason(soc: Soc, precision: str) -> str | None:
     """Return why a chip can't compute in a precision, or None if it can."""
     needed = NEEDED_HEXAGON[precision]
     if soc.hexagon is None or soc.hexagon >= needed:

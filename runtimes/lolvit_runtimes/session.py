@@ -57,7 +57,7 @@ class Session(Protocol):
         """Free the runtime's memory; the session can't be used afterwards."""
 
 
-def import_runtime(runtime: str) -> type[Session]:
+def import_session_class(runtime: str) -> type[Session]:
     """Import a runtime in `RUNTIMES`, and return its session class."""
     module, _, name = RUNTIMES[runtime].session.partition(":")
     session_class: type[Session] = getattr(importlib.import_module(module), name)
@@ -78,6 +78,6 @@ def open_session(runtime: str, path: Path, artifact: Artifact, *, threads: int =
             f"runtime '{runtime}' opens {entry.format}, not {artifact.format}", where=str(path)
         )
     require_runtime(runtime)
-    session_class: Any = import_runtime(runtime)
+    session_class: Any = import_session_class(runtime)
     session: Session = session_class(path, artifact, threads=threads)
     return session

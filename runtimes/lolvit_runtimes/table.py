@@ -45,7 +45,7 @@ class RuntimeEntry:
         return extra_of(self.modules[0])
 
 
-_ARM64 = "lolvit_runtimes.arm64_parts:installed"
+_ARM64 = "lolvit_runtimes.arm64_parts:read_inventory"
 
 
 # In the order in which a command takes the first ready one. Each session class is built as

@@ -13,7 +13,7 @@ from lolvit.manifest import Artifact
 from lolvit_runtimes.native import expect_inputs, expect_tensors, opening, reason
 from lolvit_runtimes.session import Array
 
-REFUSALS: tuple[type[Exception], ...] = (ValueError, RuntimeError, MemoryError)
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (ValueError, RuntimeError, MemoryError)
 
 
 class InterpreterSession:
@@ -33,7 +33,7 @@ class InterpreterSession:
             DeviceError: the library refused it, or its tensors are not what the manifest says.
         """
         self._threads, self._artifact = threads, artifact
-        with opening(self.library, path, REFUSALS):
+        with opening(self.library, path, RUNTIME_ERRORS):
             self._interpreter = self.build(path, threads)
             self._interpreter.allocate_tensors()
             if not self._interpreter.get_signature_list():
@@ -62,7 +62,7 @@ class InterpreterSession:
         expect_inputs(inputs, self._artifact.inputs)
         try:
             results = self._runner(**inputs)
-        except REFUSALS as error:
+        except RUNTIME_ERRORS as error:
             raise DeviceError(f"{self.library} failed: {reason(error)}") from error
         return {spec.name: results[spec.name] for spec in self._artifact.outputs}
 

@@ -21,7 +21,7 @@ from lolvit.errors import DeviceError
 from lolvit_runtimes.native import reason
 
 # What torch raises on a broken archive: the types have no common base.
-REFUSALS: tuple[type[Exception], ...] = (
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError, ValueError, TypeError, LookupError, AssertionError, AttributeError, OSError,
     MemoryError, RecursionError,
 )  # fmt: skip
@@ -45,7 +45,7 @@ def load_program(path: Path) -> nn.Module:
         _refuse_code(path)
         program = load_pt2(str(path)).exported_programs["model"]
         return program.module(check_guards=False)
-    except REFUSALS as error:
+    except RUNTIME_ERRORS as error:
         raise DeviceError(f"torch cannot open it: {reason(error)}", where=str(path)) from error
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.accuracy import AccuracyDocument, Evaluated, Score, read_accuracy
+from lolvit.accuracy import AccuracyDocument, EvaluationResult, Score, read_accuracy
 from lolvit.errors import UserError
 from lolvit_benchmarks.reporting.grids import accuracy_points
 from lolvit_benchmarks.reporting.html import as_html
@@ -29,7 +29,7 @@ def counted(result: Result, **top1: float) -> AccuracyDocument:
         classes=("0", "1"),
         trained=True,
         results=tuple(
-            Evaluated(
+            EvaluationResult(
                 model="lolvit_x",
                 target=result.candidate.artifact,
                 sha256=result.candidate.artifact_sha256,

@@ -11,9 +11,9 @@ import pytest
 from lolvit.errors import DeviceError, GateFailedError, LolvitError, UserError
 from lolvit_benchmarks.harness.child import run_module
 from lolvit_benchmarks.harness.inspection import (
+    check_denormals,
     denormal_share,
     inspect_artifact,
-    refuse_denormals,
     share_of_artifact,
 )
 from tests.benchmarks import tiny
@@ -49,13 +49,13 @@ def test_denormal_activations_are_seen_and_refused(tmp_path: Path, image: np.nda
     assert seen.denormal_share is not None
     assert seen.denormal_share > 0.2
     with pytest.raises(UserError, match=r"% of a layer's activations are denormal"):
-        refuse_denormals(seen.denormal_share, where=str(folder))
+        check_denormals(seen.denormal_share, where=str(folder))
 
 
 def test_healthy_activations_and_formats_that_cannot_be_inspected_pass() -> None:
-    refuse_denormals(0.0, where="model")
-    refuse_denormals(0.001, where="model")
-    refuse_denormals(None, where="model")
+    check_denormals(0.0, where="model")
+    check_denormals(0.001, where="model")
+    check_denormals(None, where="model")
     assert share_of_artifact(Path("model.mlpackage"), "coreml", np.zeros(1)) is None
 
 
@@ -73,7 +73,7 @@ def test_values_that_are_not_finite_are_refused_in_tensors_of_any_size() -> None
     for value in (np.nan, np.inf):
         share = denormal_share(iter([np.array([1.0, value], np.float32)]))
         with pytest.raises(UserError, match="not finite"):
-            refuse_denormals(share, where="model")
+            check_denormals(share, where="model")
 
 
 def test_small_tensors_and_other_types_are_passed_over() -> None:

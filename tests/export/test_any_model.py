@@ -166,9 +166,9 @@ def test_a_function_in_a_file_is_exported_by_the_command(
 
 FUNCTIONS = {
     "no such function": (":biuld", "has no function 'biuld'"),
-    "nothing given": (":nothing", "gives NoneType, no torch.nn.Module"),
+    "nothing given": (":nothing", "returns NoneType, not a torch.nn.Module"),
     "raises": (":broken", r"broken\(\) failed: ValueError: no weights here"),
-    "not named": ("", "no function is named"),
+    "not named": ("", "names no function"),
 }
 
 
@@ -195,11 +195,14 @@ def _branching(x: Tensor) -> Tensor:
 
 
 REFUSED = {
-    "nothing": (lambda x: None, "gives NoneType|gives nothing"),
-    "an empty list": (lambda x: [], "gives no output"),
-    "a key that is no name": (lambda x: {"a b": x}, "the key 'a b', which is no name"),
-    "a key that is a number": (lambda x: {1: x}, "the key 1, which is no name"),
-    "a string": (lambda x: {"x": x, "y": "text"}, "gives str as 'y', no tensor"),
+    "nothing": (lambda x: None, "returns NoneType|returns nothing"),
+    "an empty list": (lambda x: [], "returns no output"),
+    "a key that is not an identifier": (
+        lambda x: {"a b": x},
+        "the key 'a b', which is not an identifier",
+    ),
+    "a key that is a number": (lambda x: {1: x}, "the key 1, which is not an identifier"),
+    "a string": (lambda x: {"x": x, "y": "text"}, "returns str as 'y', not a tensor"),
     "a name twice": (lambda x: {"a_0": x, "a": [x]}, "two outputs named 'a_0'"),
     "no batch axis": (lambda x: x[0], "has no batch axis of 1"),
     "data-dependent control flow": (_branching, r"data-dependent.*torch\.where"),
@@ -218,12 +221,14 @@ def test_outputs_that_cannot_be_exported_are_one_line(
 
 def test_an_input_that_is_no_photo_is_refused(tmp_path: Path) -> None:
     model = Gives(lambda x: x.mean((2, 3)), channels=7)
-    with pytest.raises(UserError, match="takes 7 channels, which are no photo"):
+    with pytest.raises(
+        UserError, match=r"takes 7 channels, images have 1 \(grey\), 3 \(RGB\) or 4 \(RGBA\)"
+    ):
         lolvit.export(model, size=32, targets="onnx", out=tmp_path)
 
 
 def test_a_module_needs_a_size() -> None:
-    with pytest.raises(UserError, match="the size of its images is not known"):
+    with pytest.raises(UserError, match="its image size is unknown"):
         lolvit.export(nn.Conv2d(3, 4, 3))
 
 

@@ -140,7 +140,10 @@ def test_a_precision_that_a_format_lacks_is_refused_at_once(
 ) -> None:
     command = ["export", "lolvit_xx", "--to", format, "--precision", "fp16", "--out", str(tmp_path)]
     assert main(command) == 2
-    assert f"{format} has no fp16 form; add --precision fp32" in capfd.readouterr().err
+    assert (
+        f"target {format} does not support precision fp16; add --precision fp32"
+        in capfd.readouterr().err
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -21,7 +21,7 @@ from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit_export import pipeline
 from lolvit_export.targets import find_target
-from lolvit_export.verification.reference import Evidence
+from lolvit_export.verification.reference import ReferenceData
 from tests.export.requests import export, request
 from tests.lived_in import lived_in
 
@@ -33,7 +33,7 @@ def demand(monkeypatch: pytest.MonkeyPatch, snr_db: float, precision: str = "fp3
     target = find_target("onnx")
     changed = replace(target.precisions[precision], snr_db=snr_db)
     monkeypatch.setitem(target.precisions, precision, changed)  # type: ignore[arg-type]
-    monkeypatch.setattr(Evidence, "noise_db", lambda self, precision, output: 300.0)
+    monkeypatch.setattr(ReferenceData, "noise_db", lambda self, precision, output: 300.0)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_folder_that_is_no_export_is_left_alone(tmp_path: Path) -> None:
     mine = tmp_path / "lolvit_xx-64x64" / "thesis.tex"
     mine.parent.mkdir()
     mine.write_text("years of work")
-    with pytest.raises(UserError, match="is no export"):
+    with pytest.raises(UserError, match="exists and is not an export folder"):
         export(request(tmp_path))
     assert mine.read_text() == "years of work"
 

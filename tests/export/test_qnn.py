@@ -146,8 +146,8 @@ def test_a_manifest_keeps_what_a_chip_needs(copied: tuple[Path, Manifest]) -> No
     [
         (["--soc", "sm9999", "--precision", "fp16"], "unknown SoC 'sm9999'"),
         (["--soc", "sm8450", "--precision", "fp16"], "Hexagon v69, and fp16 needs v73"),
-        (["--precision", "fp32"], "qnn has no fp32 form"),
-        (["--soc", "sm8650", "--to", "onnx"], "--soc is for --to qnn"),
+        (["--precision", "fp32"], "target qnn does not support precision fp32"),
+        (["--soc", "sm8650", "--to", "onnx"], "--soc needs --to qnn"),
         (["--precision", "fp16", "--for-timing", "--weights", "x"], "for untrained weights"),
     ],
 )

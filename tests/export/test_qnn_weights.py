@@ -23,7 +23,7 @@ from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, gptq_layers
 from lolvit_export.quantization.rounding import channel_scales, qmax, round_per_channel
 from lolvit_export.quantization.search import search_ranges
 from lolvit_export.targets import find_target
-from lolvit_export.verification.reference import Evidence, Reference
+from lolvit_export.verification.reference import Reference, ReferenceData
 from tests.export import small_net
 
 DRAW = np.random.default_rng(0)
@@ -156,7 +156,7 @@ def candidates(
         base,
         small_net.SIGNATURE,
         find_task("classification"),
-        Evidence(reference, images.tuning, small_net.PREPROCESS),
+        ReferenceData(reference, images.tuning, small_net.PREPROCESS),
     )
     return Candidates(quantizer, evaluator, find_target("qnn"), precision, folder / "searched.onnx")
 

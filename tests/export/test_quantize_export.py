@@ -170,7 +170,7 @@ def test_a_plan_for_what_is_not_exported_is_refused(tmp_path: Path) -> None:
 def test_a_format_without_the_precision_is_refused(run_lolvit, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = run_lolvit("export", "lolvit_xx", "--to", "executorch", "--precision", "int8")
     assert done.returncode == 2
-    assert "executorch has no int8 form; add --precision fp32" in done.stderr
+    assert "target executorch does not support precision int8; add --precision fp32" in done.stderr
 
 
 def artifact(precision: str, speed: float | None = None, format: str = "onnx") -> Artifact:

@@ -15,7 +15,7 @@ from lolvit.models import create_model
 from lolvit.models.lolvit import GhostBottleneck, GlobalLocalFusion
 from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
-from lolvit_export.places import path_of
+from lolvit_export.module_paths import module_path
 from lolvit_export.rewrites import CPU_REWRITES, STATIC_REWRITE, apply_all
 from lolvit_export.rewrites.graph import aten, constant, is_call
 from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
@@ -101,7 +101,7 @@ def test_a_concat_of_a_concat_is_taken_apart_only_where_the_convolution_reads_it
 def test_the_convolutions_and_their_sum_come_from_where_the_convolution_does() -> None:
     graph, _ = rewritten(REWRITE, joined([2, 3]))
     made = [*nodes(graph, "conv2d")[2:], *nodes(graph, "add")]
-    assert [path_of(node) for node in made] == ["model.conv"] * 3
+    assert [module_path(node) for node in made] == ["model.conv"] * 3
 
 
 WHERE_NOT = {

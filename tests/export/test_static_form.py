@@ -19,7 +19,10 @@ TILE = "average over windows that do not tile the map"
 NOT_STATIC = {
     "expand": (lambda m, x: x[:, :1].expand(1, 3, 6, 6), "no broadcast by itself"),
     "expand_as": (lambda m, x: x[:, :1].expand_as(x), "no broadcast by itself"),
-    "unbind": (lambda m, x: x.unbind(2)[0], "unbind: aten.unbind.int: it gives a list of parts"),
+    "unbind": (
+        lambda m, x: x.unbind(2)[0],
+        "unbind: aten.unbind.int: it returns a list of tensors",
+    ),
     "batch norm": (lambda m, x: m.norm(x), "batch_norm: aten.batch_norm.default: BatchNorm is not"),
     "dropout": (lambda m, x: m.drop(x), "dropout: aten.dropout.default: dropout does nothing"),
     "einsum": (lambda m, x: torch.einsum("bchw,bcvw->bchv", x, x), "einsum: aten.einsum.default"),

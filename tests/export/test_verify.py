@@ -104,12 +104,12 @@ def test_weights_that_are_not_those_of_the_artifact_fail_the_gate(
 ) -> None:
     from lolvit.files import sha256_of
     from lolvit.models.checkpoint import read_state, save_checkpoint
-    from lolvit.models.loading import restore
+    from lolvit.models.loading import rebuild_model
 
     weights = copied / "weights.safetensors"
     state, config = read_state(weights)
     state["head.bias"] += 1
-    save_checkpoint(restore("lolvit_xx", 1000, state, "here"), weights, config)
+    save_checkpoint(rebuild_model("lolvit_xx", 1000, state, "here"), weights, config)
     manifest = json.loads((copied / "manifest.json").read_text())
     manifest["weights"]["sha256"] = sha256_of(weights)
     (copied / "manifest.json").write_text(json.dumps(manifest))

@@ -11,7 +11,7 @@ from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit.manifest import Manifest
 from lolvit_export.targets import devices, find_target, runtimes_for
-from lolvit_export.verification.verification import most_images
+from lolvit_export.verification.verification import max_images
 from lolvit_runtimes import arm64_parts
 
 ON_ARM64 = [name for names in devices()["arm64"].values() for name in names]
@@ -19,7 +19,7 @@ ON_ARM64 = [name for names in devices()["arm64"].values() for name in names]
 
 def is_ready() -> bool:
     try:
-        arm64_parts.installed()
+        arm64_parts.read_inventory()
     except UserError:
         return False
     return True
@@ -42,7 +42,7 @@ def test_thresholds_on_a_phone_are_those_of_the_same_runtime_here(name: str) -> 
 
 @pytest.mark.parametrize("format", devices()["arm64"])
 def test_of_quantized_artifacts_no_more_than_sixteen_images_are_looked_at(format: str) -> None:
-    assert most_images(runtimes_for(format, "arm64")) == 16
+    assert max_images(runtimes_for(format, "arm64")) == 16
 
 
 def test_a_missing_set_up_is_told_before_anything_is_run(

@@ -146,6 +146,13 @@ def test_a_staged_folder_replaces_the_previous_one_whole(target: Path) -> None:
     assert names(target.parent) == ["target"]
 
 
+def test_a_block_that_removes_the_staging_folder_keeps_the_previous_one(target: Path) -> None:
+    with staged_folder(target) as staging:
+        shutil.rmtree(staging)
+    assert (target / "file").read_text() == "previous"
+    assert names(target.parent) == ["target"]
+
+
 def test_a_staged_folder_appears_where_none_was(tmp_path: Path) -> None:
     with staged_folder(tmp_path / "a" / "b") as staging:
         (staging / "f").write_text("x")

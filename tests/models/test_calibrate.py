@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from lolvit.errors import UserError
 from lolvit.models import create_model
 from lolvit.models.calibrate import (
-    MAX_DENORMAL_SHARE,
+    MAX_DENORMAL_FRACTION,
     calibrate_batch_norm,
+    check_denormals,
     denormal_share,
-    refuse_denormals,
 )
 
 TINY = torch.finfo(torch.float32).tiny
@@ -135,7 +135,7 @@ def test_looking_leaves_no_hook_behind() -> None:
 
 def test_denormal_activations_are_refused() -> None:
     with pytest.raises(UserError) as caught:
-        refuse_denormals(scaling(TINY / 1e3), images(), where="weights.safetensors")
+        check_denormals(scaling(TINY / 1e3), images(), where="weights.safetensors")
     assert caught.value.line() == (
         "weights.safetensors: outputs on photos: 100.0% of a layer's activations are denormal; "
         "train it, or leave out --weights"
@@ -145,11 +145,11 @@ def test_denormal_activations_are_refused() -> None:
 @pytest.mark.parametrize("factor", [float("inf"), float("nan")])
 def test_outputs_that_are_not_finite_are_refused(factor: float) -> None:
     with pytest.raises(UserError, match="outputs on photos: not finite"):
-        refuse_denormals(scaling(factor), images(), where="weights.safetensors")
+        check_denormals(scaling(factor), images(), where="weights.safetensors")
 
 
 def test_a_calibrated_model_is_accepted() -> None:
     torch.manual_seed(0)
     model = calibrate_batch_norm(create_model("lolvit_xx"), images())
-    assert denormal_share(model, images(seed=1)) < MAX_DENORMAL_SHARE
-    refuse_denormals(model, images(seed=1), where="lolvit_xx")
+    assert denormal_share(model, images(seed=1)) < MAX_DENORMAL_FRACTION
+    check_denormals(model, images(seed=1), where="lolvit_xx")

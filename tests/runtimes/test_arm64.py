@@ -21,7 +21,7 @@ from lolvit.errors import DeviceError, UserError
 from lolvit_runtimes import arm64, arm64_install, arm64_parts
 from lolvit_runtimes.arm64_emulator import Emulator
 from lolvit_runtimes.arm64_install import install, require_machine
-from lolvit_runtimes.arm64_parts import CORES, WHEELS, emulator, installed, place
+from lolvit_runtimes.arm64_parts import CORES, WHEELS, emulator, install_folder, read_inventory
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 from lolvit_runtimes.wire import send
@@ -59,7 +59,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions whose guest is not emulated."""
-    monkeypatch.setattr(arm64, "installed", dict)
+    monkeypatch.setattr(arm64, "read_inventory", dict)
     monkeypatch.setattr(arm64, "emulator", str)
     monkeypatch.setattr(arm64, "command", lambda qemu, core, folder, runtime: guest(runtime))
     for session in (arm64.OrtA76, arm64.LiteRTA76):
@@ -118,10 +118,10 @@ def test_a_missing_set_up_names_its_command(runtime: str) -> None:
 
 @pytest.mark.usefixtures("empty_cache")
 def test_a_set_up_that_was_cut_short_is_none(tmp_path: Path) -> None:
-    place().mkdir(parents=True)
-    (place() / "installed.json").write_text('{"packages": ')
+    install_folder().mkdir(parents=True)
+    (install_folder() / "installed.json").write_text('{"packages": ')
     with pytest.raises(UserError, match="not installed"):
-        installed()
+        read_inventory()
 
 
 @pytest.mark.parametrize("mirror", ["ftp://mirror", "http://mirror main\ndeb http://other"])
@@ -147,7 +147,7 @@ def test_a_failed_download_leaves_no_installation(
     with pytest.raises(DeviceError, match="apt-get: failed: E: Failed to fetch") as caught:
         install(lambda line: None)
     assert "what has been downloaded is kept" in caught.value.remedy
-    assert not place().exists()
+    assert not install_folder().exists()
 
 
 def test_another_wheel_than_the_pinned_one_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lolvit.errors import UserError
-from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON, SOCS, find_soc, find_socs, why_not
+from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON, SOCS, find_soc, find_socs, unsupported_reason
 
 
 @pytest.mark.parametrize("soc", SOCS.values(), ids=SOCS)
@@ -33,7 +33,7 @@ def test_none_means_no_chip_and_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize("precision", NEEDED_HEXAGON)
 def test_what_a_chip_lacks_is_told(precision: str) -> None:
-    reason = why_not(SOCS["sm8450"], precision)
+    reason = unsupported_reason(SOCS["sm8450"], precision)
     assert (reason is None) == (precision == "int8")
     assert reason is None or reason.endswith("needs v73")
-    assert why_not(SOCS["sm8650"], precision) is None
+    assert unsupported_reason(SOCS["sm8650"], precision) is None

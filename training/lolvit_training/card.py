@@ -13,12 +13,12 @@ from lolvit.files import staged_folder
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import macs_of, parameters_of
 from lolvit.models.hub import timm_config
-from lolvit.models.loading import Loaded
+from lolvit.models.loading import LoadedCheckpoint
 
 _NEEDED = ("data", "recipe", "metrics", "preprocess")
 
 
-def save_folder(loaded: Loaded, folder: Path, *, licence: str, half: bool) -> None:
+def save_folder(loaded: LoadedCheckpoint, folder: Path, *, licence: str, half: bool) -> None:
     """Write `model.safetensors`, `config.json` and `README.md`, all or nothing.
 
     Raises:
@@ -39,7 +39,7 @@ def save_folder(loaded: Loaded, folder: Path, *, licence: str, half: bool) -> No
         (place / "README.md").write_text(card(loaded, licence), encoding="utf-8")
 
 
-def card(loaded: Loaded, licence: str) -> str:
+def card(loaded: LoadedCheckpoint, licence: str) -> str:
     """Return a model card in Markdown, with the metadata that the hub reads."""
     config, size = loaded.config, loaded.preprocessing().size
     metrics: Mapping[str, Any] = config["metrics"]

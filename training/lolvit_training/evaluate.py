@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lolvit.accuracy import Evaluated, Failed, Score
+from lolvit.accuracy import EvaluationFailure, EvaluationResult, Score
 from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import Artifact, Manifest, Preprocessing, check_artifact, check_file
 from lolvit_data.dataset import Dataset, even_share
@@ -82,7 +82,7 @@ def eager_logits(folder: Path, manifest: Manifest, images: EvaluationSet) -> Log
     from torch import nn
 
     from lolvit.models.checkpoint import read_state
-    from lolvit.models.loading import restore
+    from lolvit.models.loading import rebuild_model
     from lolvit_runtimes.torch_program import load_program
     from lolvit_training.scoring import predict_logits
 
@@ -93,7 +93,7 @@ def eager_logits(folder: Path, manifest: Manifest, images: EvaluationSet) -> Log
         state, _ = read_state(weights)
         classes = manifest.signature.outputs[0].shape[-1]
         channels = manifest.preprocessing.channels
-        model = restore(manifest.model, classes, state, where=str(weights), in_chans=channels)
+        model = rebuild_model(manifest.model, classes, state, where=str(weights), in_chans=channels)
     found = predict_logits(
         model, images.dataset, images.indices, manifest.preprocessing, device=torch.device("cpu")
     )
@@ -106,7 +106,7 @@ def evaluate_export(
     images: EvaluationSet,
     runtimes: Sequence[str] | None,
     log: Log,
-) -> tuple[list[Evaluated], list[Failed]]:
+) -> tuple[list[EvaluationResult], list[EvaluationFailure]]:
     """Evaluate eager PyTorch and every artifact in each of its runtimes; one that fails stops no
     other.
 
@@ -121,7 +121,7 @@ def evaluate_export(
     found = []
     if reference is not None:
         found.append(
-            Evaluated(
+            EvaluationResult(
                 model=manifest.model,
                 target=manifest.weights.path,
                 sha256=manifest.weights.sha256,
@@ -137,10 +137,12 @@ def evaluate_export(
         try:
             logits = _run(folder / artifact.path, artifact, runtime, manifest.preprocessing, images)
         except DeviceError as error:
-            failures.append(Failed(target=artifact.path, runtime=runtime, error=error.line()))
+            failures.append(
+                EvaluationFailure(target=artifact.path, runtime=runtime, error=error.line())
+            )
             continue
         found.append(
-            Evaluated(
+            EvaluationResult(
                 model=manifest.model,
                 target=artifact.path,
                 sha256=artifact.sha256,

@@ -12,7 +12,7 @@ from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, results
 
 if TYPE_CHECKING:
-    from lolvit.accuracy import AccuracyDocument, Evaluated
+    from lolvit.accuracy import AccuracyDocument, EvaluationResult
     from lolvit.manifest import Manifest
 
 _MANIFEST = "manifest.json"
@@ -119,7 +119,7 @@ def _require_classifier(manifest: Manifest, folder: Path) -> None:
 def _checkpoint(
     path: Path, data: str | None, model: str | None, split: Any, workers: int
 ) -> AccuracyDocument | None:
-    from lolvit.accuracy import AccuracyDocument, Evaluated
+    from lolvit.accuracy import AccuracyDocument, EvaluationResult
     from lolvit.files import sha256_of
     from lolvit.models.loading import load_checkpoint, number_of_classes
     from lolvit.weights import find_weights
@@ -138,7 +138,7 @@ def _checkpoint(
         )
         if not processes.is_main:
             return None
-    found = Evaluated(
+    found = EvaluationResult(
         model=loaded.name,
         target=path.name,
         sha256=sha256_of(find_weights(path)),
@@ -181,7 +181,7 @@ def _data_of(config: Mapping[str, Any], path: Path) -> str:
     return data
 
 
-def _show(found: Sequence[Evaluated], per_class: bool) -> None:
+def _show(found: Sequence[EvaluationResult], per_class: bool) -> None:
     from rich.table import Table
 
     table = Table()
@@ -208,7 +208,7 @@ def _show(found: Sequence[Evaluated], per_class: bool) -> None:
             out.print(_class_table(entry))
 
 
-def _class_table(entry: Evaluated) -> Any:
+def _class_table(entry: EvaluationResult) -> Any:
     from rich.table import Table
 
     table = Table(title=f"{entry.target} in {entry.runtime}")

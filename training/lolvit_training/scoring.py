@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from lolvit.accuracy import Score
 from lolvit.manifest import Preprocessing
-from lolvit.models.modes import evaluating
+from lolvit.models.modes import eval_mode
 from lolvit_data.dataset import Dataset
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 from lolvit_training.distributed import ProcessGroup
@@ -58,7 +58,7 @@ def predict_logits(
         num_workers=workers,
     )
     done = 0
-    with evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         for images in loader:
             logits = model(images.to(device)).float().cpu().numpy()  # (B, classes)
             yield indices[done : done + len(logits)], logits

@@ -21,7 +21,7 @@ from android_build.resources import link_resources
 from android_build.tools import require, run
 from lolvit.files import write_atomic
 from lolvit.manifest import MANIFEST_NAME
-from lolvit_runtimes.android_assets import Packaged, PackageOptions, package
+from lolvit_runtimes.android_assets import PackageOptions, PackageResult, package
 
 Progress = Callable[[str], None]
 
@@ -80,7 +80,7 @@ def make_apk(build: Build, models: Sequence[str], abis: Sequence[str], progress:
     )
 
 
-def _fill_assets(build: Build, models: Sequence[str], assets: Path) -> list[Packaged]:
+def _fill_assets(build: Build, models: Sequence[str], assets: Path) -> list[PackageResult]:
     """Fill `assets` with models only: folders of exports, or models' names, which are exported
     unless they have been.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lolvit.errors import UserError
 from lolvit_benchmarks.backends.registry import DEVICES, DeviceStatus
 from lolvit_runtimes import vulkan
-from lolvit_runtimes.arm64_parts import CORES, installed
+from lolvit_runtimes.arm64_parts import CORES, read_inventory
 from lolvit_runtimes.probe import Status, runtime_status
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Arm64:
     def list_devices(cls) -> list[DeviceStatus]:
         """Return the emulated processors, as one device."""
         try:
-            inventory = installed()
+            inventory = read_inventory()
         except UserError as error:
             reason = error.line()
             return [DeviceStatus(cls.ID, "cpu", False, reason, cls.REPORTS, cls.NOT_REPORTED)]

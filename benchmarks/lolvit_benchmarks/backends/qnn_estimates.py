@@ -27,10 +27,10 @@ from lolvit_benchmarks.harness.prepare import Prepared
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo, Estimate, ModelEstimate
 from lolvit_runtimes.native import opening
-from lolvit_runtimes.ort import REFUSALS
+from lolvit_runtimes.ort import RUNTIME_ERRORS
 from lolvit_runtimes.probe import installed
-from lolvit_runtimes.qnn_provider import left_out, placement_of, qnn_session
-from lolvit_runtimes.qnn_socs import Soc, find_soc, why_not
+from lolvit_runtimes.qnn_provider import fallback_operations, placement_of, qnn_session
+from lolvit_runtimes.qnn_socs import Soc, find_soc, unsupported_reason
 
 _TIME = re.compile(r"^Simulated \(Accelerator exec time us(?: \((lower|upper) estimate\))?\)$")
 _PROFILE = "profile.csv"
@@ -58,9 +58,9 @@ def estimate(path: Path, soc: Soc) -> CompilerEstimate:
     with tempfile.TemporaryDirectory() as scratch:
         profile = Path(scratch) / _PROFILE
         options = {"profiling_level": "detailed", "profiling_file_path": str(profile)}
-        with opening("Qualcomm's HTP compiler", path, REFUSALS):
+        with opening("Qualcomm's HTP compiler", path, RUNTIME_ERRORS):
             session = qnn_session(path, soc, options=options, fallback=True)
-        if left := left_out(session):  # what is estimated is then a part of the model
+        if left := fallback_operations(session):  # what is estimated is then a part of the model
             raise DeviceError(f"HTP does not take {left[0]}", where=str(path))
         placement = placement_of(session)
         del session
@@ -93,7 +93,7 @@ class QnnEstimate:
         """As `Device.compare`: nothing is run, and threads, profile and photo have no effect."""
         cases = dict.fromkeys((each.runtime, _precision(each)) for each in job.configurations)
         for models, (runtime, precision), soc in itertools.product(job.groups, cases, self.socs):
-            reason = why_not(soc, precision)
+            reason = unsupported_reason(soc, precision)
             if reason is not None and len(self.socs) > 1:  # the other chips are estimated
                 listener.say(f"{QNN_ESTIMATE}:{soc.id} {precision}: left out, as {reason}")
                 continue
@@ -126,7 +126,7 @@ def _precision(configuration: Configuration) -> Precision:
 
 
 def _estimates(models: Models, precision: Precision, soc: Soc) -> Sequence[Estimate]:
-    reason = why_not(soc, precision)
+    reason = unsupported_reason(soc, precision)
     if reason is not None:
         raise DeviceError(reason)
     first, *others = [_estimated(name, prepared, precision, soc) for name, prepared in models]

@@ -13,7 +13,7 @@ from lolvit.errors import LolvitError
 from lolvit.manifest import Artifact, Precision
 from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.harness.inspection import Inspection, inspect_artifact, refuse_denormals
+from lolvit_benchmarks.harness.inspection import Inspection, check_denormals, inspect_artifact
 from lolvit_benchmarks.harness.prepare import Photo, Prepared, prepare_input, preprocess_ms
 from lolvit_benchmarks.harness.timing import Curve, Recording
 from lolvit_benchmarks.results import document as result
@@ -99,7 +99,7 @@ def _inspected(one: Candidate, configuration: Configuration, photo: Photo) -> In
     inspection = inspect_artifact(
         configuration.runtime, folder, one.artifact, configuration.threads, one.image
     )
-    refuse_denormals(inspection.denormal_share, where=str(folder / one.artifact.path))
+    check_denormals(inspection.denormal_share, where=str(folder / one.artifact.path))
     took = preprocess_ms(photo, one.prepared.manifest.preprocessing, one.artifact)
     return InspectedCandidate(**vars(one), preprocess_ms=took, inspection=inspection)
 

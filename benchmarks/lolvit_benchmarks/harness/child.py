@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lolvit.endings import explain
+from lolvit.error_handling import to_lolvit_error
 from lolvit.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -143,7 +143,7 @@ def answer(work: Callable[[], dict[str, Any]]) -> int:
         try:
             document = work()
         except Exception as error:
-            failure = explain(error)
+            failure = to_lolvit_error(error)
             if failure is None:
                 raise
             keys = ("what", "where", "remedy", "exit_code")

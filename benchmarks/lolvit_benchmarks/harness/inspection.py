@@ -64,7 +64,7 @@ def share_of_artifact(path: Path, format: str, image: Array) -> float | None:
     return denormal_share(read(path, image)) if read is not None else None
 
 
-def refuse_denormals(share: float | None, where: str) -> None:
+def check_denormals(share: float | None, where: str) -> None:
     """Raise where a share is too large for a timing to mean anything.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from lolvit_benchmarks.profiling.onnx_layers import Layer, named, read_layers, values_of
 from lolvit_benchmarks.profiling.operations import Operation, Recorded, repeat
 from lolvit_runtimes.native import opening
-from lolvit_runtimes.openvino import DEVICE, REFUSALS, core, openvino, settings
+from lolvit_runtimes.openvino import DEVICE, RUNTIME_ERRORS, core, openvino, settings
 from lolvit_runtimes.session import FloatArray
 
 _MULTIPLYING = frozenset({"Convolution", "GroupConvolution", "FullyConnected", "MatMul"})
@@ -27,7 +27,7 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
         DeviceError: OpenVINO can't open it.
     """
     options = {**settings(threads), "PERF_COUNT": True}
-    with opening("OpenVINO", path, REFUSALS):
+    with opening("OpenVINO", path, RUNTIME_ERRORS):
         model = core().compile_model(str(path), DEVICE, options)
         request = model.create_infer_request()
         times = repeat(lambda: request.infer([image], share_inputs=True))

@@ -20,7 +20,7 @@ import onnxruntime
 from lolvit_benchmarks.profiling.onnx_layers import Layer, named, path_of, read_layers, values_of
 from lolvit_benchmarks.profiling.operations import WARM_UP, Operation, Recorded, repeat
 from lolvit_runtimes.native import opening
-from lolvit_runtimes.ort import PROVIDER, REFUSALS, session_options
+from lolvit_runtimes.ort import PROVIDER, RUNTIME_ERRORS, session_options
 from lolvit_runtimes.session import FloatArray
 
 _SUFFIX = "_kernel_time"
@@ -42,7 +42,7 @@ def profile(path: Path, threads: int, image: FloatArray) -> Recorded:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(scratch) / "profile")
         options.optimized_model_filepath = str(optimised)
-        with opening("ONNX Runtime", path, REFUSALS):
+        with opening("ONNX Runtime", path, RUNTIME_ERRORS):
             session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
             feed = {session.get_inputs()[0].name: image}
             repeat(lambda: session.run(None, feed))

@@ -15,7 +15,7 @@ from torch.fx import GraphModule
 
 from lolvit.files import write_atomic
 from lolvit_export.capture import INPUT_NAME, MODEL_PATH, recapture
-from lolvit_export.lowering.onnx_names import name_added, name_by_place
+from lolvit_export.lowering.onnx_names import name_added_nodes, name_by_module
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import CPU_REWRITES, apply_all
 
@@ -70,10 +70,10 @@ def to_onnx(
     )
     assert program is not None
     named = program.model_proto
-    known = name_by_place(named, MODEL_PATH)
+    known = name_by_module(named, MODEL_PATH)
     model, same = onnxsim.simplify(named, skipped_optimizers=[*_SKIPPED, *unfused])
     if not same:
         raise AssertionError("onnxsim changed the model's result")
     simplified: onnx.ModelProto = model
-    name_added(simplified, known)
+    name_added_nodes(simplified, known)
     return simplified

@@ -16,7 +16,7 @@ import onnx
 _SCOPES = "pkg.torch.onnx.name_scopes"  # written by torch's exporter, from `nn_module_stack`
 
 
-def name_by_place(model: onnx.ModelProto, root: str) -> set[str]:
+def name_by_module(model: onnx.ModelProto, root: str) -> set[str]:
     """Rename nodes, and the values that they give, to `PATH/OPERATION`, in place; `root` is the
     path of the model among what was captured. Inputs, outputs and weights keep their names. Return
     all names that the nodes have now."""
@@ -34,7 +34,7 @@ def name_by_place(model: onnx.ModelProto, root: str) -> set[str]:
     return {node.name for node in graph.node}
 
 
-def name_added(model: onnx.ModelProto, known: Collection[str]) -> None:
+def name_added_nodes(model: onnx.ModelProto, known: Collection[str]) -> None:
     """Name, in place, the nodes that a simplifier has added since nodes had the names `known`:
     after the value that they give, or at the place of what reads it."""
     graph, kept = model.graph, {value.name for value in model.graph.output}

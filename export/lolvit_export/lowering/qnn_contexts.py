@@ -16,14 +16,20 @@ from lolvit.errors import DeviceError, GateFailedError
 from lolvit.files import sha256_of, size_of, write_atomic
 from lolvit.manifest import Artifact, HtpTarget
 from lolvit_runtimes.native import opening
-from lolvit_runtimes.ort import REFUSALS
-from lolvit_runtimes.qnn_provider import COMPILED, HTP, left_out, placement_of, qnn_session
+from lolvit_runtimes.ort import RUNTIME_ERRORS
+from lolvit_runtimes.qnn_provider import (
+    COMPILED,
+    HTP,
+    fallback_operations,
+    placement_of,
+    qnn_session,
+)
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON, Soc
 
 _MOST_NAMED = 5
 
 
-def forms(artifact: Artifact, folder: Path, socs: Sequence[Soc]) -> list[Artifact]:
+def compiled_variants(artifact: Artifact, folder: Path, socs: Sequence[Soc]) -> list[Artifact]:
     """Return a portable artifact with what it needs, and what it is compiled to for each chip.
 
     Raises:
@@ -75,9 +81,9 @@ def _compiled(source: Path, soc: Soc) -> tuple[onnx.ModelProto, int]:
             "ep.context_embed_mode": "1",
             "ep.context_file_path": str(made),
         }
-        with opening("Qualcomm's HTP compiler", source, REFUSALS):
+        with opening("Qualcomm's HTP compiler", source, RUNTIME_ERRORS):
             session = qnn_session(source, soc, config=config, fallback=True)
-        _refuse_left_out(left_out(session), source)
+        _refuse_left_out(fallback_operations(session), source)
         operations = placement_of(session)[HTP]
         if not made.exists():
             raise DeviceError("Qualcomm's HTP compiler wrote no context binary", where=str(source))

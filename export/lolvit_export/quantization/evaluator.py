@@ -11,7 +11,7 @@ from lolvit.tasks import Task
 from lolvit_export.quantization.timing import speedup
 from lolvit_export.targets import find_target, runtimes_for
 from lolvit_export.verification.comparison import agreement, pooled_snr_db
-from lolvit_export.verification.reference import Evidence
+from lolvit_export.verification.reference import ReferenceData
 from lolvit_export.verification.verifiers import run_photos
 from lolvit_runtimes.preprocessing import Pixels, to_input
 from lolvit_runtimes.session import Array, Session, open_session
@@ -37,7 +37,7 @@ class Evaluator:
         base: Artifact,
         signature: Signature,
         task: Task,
-        evidence: Evidence,
+        evidence: ReferenceData,
     ) -> None:
         target = find_target(base.format)
         self.runtime = runtimes_for(base.format)[0]

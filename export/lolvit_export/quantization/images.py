@@ -11,7 +11,13 @@ from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_data.table import open_dataset
-from lolvit_export.photos import CALIBRATION, VERIFICATION, contrasted, crops_of, flat_folder
+from lolvit_export.photos import (
+    CALIBRATION,
+    VERIFICATION,
+    flat_folder,
+    increase_contrast,
+    random_crops,
+)
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import Pixels, to_pixels
 
@@ -99,10 +105,10 @@ def _bundled(preprocessing: Preprocessing) -> Images:
     come with stronger contrasts too: without, LOLViT-X of random weights clips what other photos
     give, and its int8 and w8a16 artifacts for HTP agree with eager to 12 dB instead of 23 and 29.
     """
-    crops = [crop for name in CALIBRATION for crop in crops_of(name, _CROPS, preprocessing)]
-    fitted = [each for crop in crops for each in (crop, contrasted(crop))]
+    crops = [crop for name in CALIBRATION for crop in random_crops(name, _CROPS, preprocessing)]
+    fitted = [each for crop in crops for each in (crop, increase_contrast(crop))]
     tuning = _every(range(len(fitted)), _EVERY)
-    by_photo = [crops_of(name, _CROPS, preprocessing) for name in VERIFICATION]
+    by_photo = [random_crops(name, _CROPS, preprocessing) for name in VERIFICATION]
     return Images(
         source=None,
         calibration=tuple(crop for i, crop in enumerate(fitted) if i not in set(tuning)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Quantizer
 from lolvit_export.quantization.search import Thresholds, search, search_ranges
 from lolvit_export.quiet import quiet
-from lolvit_export.targets import Target, find_target, imported, runtimes_for
-from lolvit_export.verification.reference import Evidence
+from lolvit_export.targets import Target, find_target, runtimes_for
+from lolvit_export.verification.reference import ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
 
 # Above the thresholds of the gates, which other images decide than the search does.
@@ -36,8 +37,8 @@ class QuantizationJob:
     task: Task
     images: Images
     preprocessing: Preprocessing
-    tuning: Evidence
-    held_out: Evidence
+    tuning: ReferenceData
+    held_out: ReferenceData
     plans: Sequence[Plan]
     verifiers: Verifiers
 
@@ -85,7 +86,7 @@ class QuantizationJob:
     def _quantizer(self, target: Target, base: Artifact, precision: str) -> Quantizer:
         reference = target.precisions[precision].quantizer
         assert reference is not None
-        quantizer_class: Any = imported(reference)
+        quantizer_class: Any = pkgutil.resolve_name(reference)
         quantizer: Quantizer = quantizer_class(
             self.folder / base.path, base, self.images, self.preprocessing, precision
         )
@@ -102,7 +103,7 @@ class QuantizationJob:
         )
 
     def _searched(self, candidates: Candidates, target: Target, say: Callable[[str], None]) -> Plan:
-        if target.whole:
+        if target.fully_quantized:
             return search_ranges(candidates, say)
         return search(candidates, self._thresholds(target, candidates.precision), say)
 

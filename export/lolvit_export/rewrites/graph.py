@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
-from lolvit_export.places import copy_place
+from lolvit_export.module_paths import copy_module_stack
 
 aten = torch.ops.aten
 RESHAPES = (aten.reshape.default, aten.view.default)
@@ -103,7 +103,7 @@ def with_weights(
     args[2] = None if bias is None else add_constant(module, f"{hint}_bias", bias)
     others = {key: v for key, v in projection.kwargs.items() if key not in ("weight", "bias")}
     made = call(module.graph, projection.target, *args, **others)
-    copy_place(projection, made)
+    copy_module_stack(projection, made)
     return made
 
 

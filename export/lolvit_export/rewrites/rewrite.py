@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch.fx import GraphModule, Node
 
 from lolvit.manifest import RewriteRecord
-from lolvit_export.places import place_inserted
+from lolvit_export.module_paths import tag_inserted_nodes
 from lolvit_export.shapes import refresh_shapes
 
 
@@ -67,7 +67,7 @@ def _apply_to(rewrite: Rewrite, result: GraphModule) -> RewriteRecord:
         before = set(result.graph.nodes)
         with result.graph.inserting_before(node):
             rewrite.rewrite(result, node)
-        place_inserted(result.graph, before, node)
+        tag_inserted_nodes(result.graph, before, node)
         result.graph.erase_node(node)  # dead code elimination keeps random ones such as dropout
         applied.append(node.name)
     if applied:

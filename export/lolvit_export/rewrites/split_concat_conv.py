@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from lolvit_export.places import copy_place
+from lolvit_export.module_paths import copy_module_stack
 from lolvit_export.rewrites.graph import (
     CONVOLUTIONS,
     argument,
@@ -69,7 +69,7 @@ class SplitConcatConv(Rewrite):
             made = with_weights(module, node, hint, weight, bias, source=site.parts[index])
             if total is not None:
                 made = call(module.graph, aten.add.Tensor, total, made)
-                copy_place(node, made)
+                copy_module_stack(node, made)
             total = made
         assert total is not None
         node.replace_all_uses_with(total)

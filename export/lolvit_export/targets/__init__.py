@@ -1,7 +1,7 @@
-"""The export formats: all that is known of one stands in its own file here, as data.
+"""The export targets: one file per target, which defines everything about it, as data.
 
-A target is one file with a `Target` named `TARGET`; `--to NAME` finds it by its file's name. The
-files load no converter and no torch, so that the command line and `lolvit --help` may read them.
+Each file defines a `Target` named `TARGET`; `--to NAME` finds it by its file's name. The files load
+no converter and no torch, so that the command line and `lolvit --help` can read them.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ HOST = "host"
 class PrecisionSpec:
     """One precision of a target.
 
-    `snr_db` is the threshold of its gates, in dB; `coarse` has others by runtime, where a runtime's
-    own arithmetic is coarser. With a `quantizer` ("module:Class") it is quantized from an artifact
-    in the precision `base`; without, it is lowered. `timed`: whether the search for what stays in
-    float goes by speed on this machine's processor.
+    Args:
+        snr_db: the threshold of its SNR gates, in dB.
+        quantizer: "module:Class"; with it, the artifact is quantized from one in the precision
+            `base`; without, it is lowered.
+        base: the precision that it is quantized from.
+        snr_db_by_runtime: thresholds in dB of runtimes whose own arithmetic is less precise.
+        timed: whether the search for layers that stay in float measures latency on this machine.
     """
 
     snr_db: float
     quantizer: str | None = None
     base: str = "fp32"
-    coarse: Mapping[str, float] = field(default_factory=dict)
+    snr_db_by_runtime: Mapping[str, float] = field(default_factory=dict)
     timed: bool = False
 
 
@@ -42,19 +45,19 @@ class Target:
 
     Args:
         lowering: "module:function", called with (graph, LoweringRequest) -> list[Lowered].
-        suffix: of its files; `tag` stands before it.
+        suffix: of its files; `tag` is inserted before it.
         precisions: by name, in the order in which artifacts are written.
-        runtimes: by device of `lolvit verify --device`, the runtimes that stand for it.
-        cost: how long lowering and verifying take, against the other targets: of several, the most
-            costly one runs in a process beside the others.
-        container: the file format, where it is not the target's own.
-        batches: whether it takes more than one image at a time.
-        whole: nothing may stay in float, so that ranges are all that there is to search for.
-        search_runtime: what candidates of the search run in, where the verifying runtime is too
-            slow for it.
-        lacks: why it has no such precision, for the message.
-        forms: "module:function", called with (artifact, folder, socs), for all forms of an
-            artifact: itself and what it is compiled to ahead of time.
+        runtimes: the runtimes that verify it, by device of `lolvit verify --device`.
+        cost: relative time of lowering and verifying; of several targets, the one with the highest
+            cost is lowered in a child process, in parallel with the others.
+        container: the file format, where it differs from the target's name.
+        batches: whether it supports a batch size above 1.
+        fully_quantized: no layer may stay in float, so that the search is over ranges alone.
+        search_runtime: runs the candidates of the quantization search, where the verifying runtime
+            is too slow for it.
+        unsupported: for a precision that it does not have, the reason, for the error message.
+        compiled_variants: "module:function", called with (artifact, folder, socs); returns the
+            artifact itself and what it is compiled to ahead of time.
     """
 
     name: str
@@ -66,35 +69,35 @@ class Target:
     tag: str = ""
     container: str | None = None
     batches: bool = True
-    whole: bool = False
+    fully_quantized: bool = False
     search_runtime: str | None = None
-    lacks: Mapping[str, str] = field(default_factory=dict)
-    forms: str | None = None
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+    compiled_variants: str | None = None
 
     def file_name(self, precision: str) -> str:
-        """Return the name of an artifact's file."""
+        """Return the file name of the artifact in a precision, such as model-int8.onnx."""
         return f"model-{precision}{self.tag}{self.suffix}"
 
     @property
     def quantized(self) -> tuple[str, ...]:
-        """The precisions that it is quantized to."""
+        """The precisions that are made by quantization."""
         return tuple(name for name, spec in self.precisions.items() if spec.quantizer)
 
     @property
     def lowered(self) -> tuple[str, ...]:
-        """The precisions that it is lowered to."""
+        """The precisions that are lowered directly."""
         return tuple(name for name, spec in self.precisions.items() if not spec.quantizer)
 
-    def to_lower(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the precisions to lower to, for the wanted ones: what those are quantized from is
-        among them."""
-        bases = {self.precisions[name].base for name in self.quantized if name in wanted}
-        return tuple(name for name in self.lowered if name in wanted or name in bases)
+    def to_lower(self, requested: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the precisions to lower: the requested ones, and the base precisions that
+        requested ones are quantized from."""
+        bases = {self.precisions[name].base for name in self.quantized if name in requested}
+        return tuple(name for name in self.lowered if name in requested or name in bases)
 
     def threshold(self, precision: str, runtime: str) -> float:
-        """Return the SNR in dB that an artifact has to reach in a runtime."""
+        """Return the SNR threshold, in dB, of an artifact in a runtime."""
         spec = self.precisions[precision]
-        return spec.coarse.get(runtime, spec.snr_db)
+        return spec.snr_db_by_runtime.get(runtime, spec.snr_db)
 
 
 def target_names() -> list[str]:
@@ -107,7 +110,7 @@ def find_target(name: str) -> Target:
     """Return a target by its name.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: no target has this name.
     """
     module = importlib.import_module(f"{__name__}.{choose('target', name, target_names())}")
     target: Target = module.TARGET
@@ -125,7 +128,7 @@ def precision_names() -> list[str]:
 
 
 def devices() -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return where artifacts can be verified: for each device the runtimes by target."""
+    """Return the devices that artifacts can be verified on, each with its runtimes by target."""
     found: dict[str, dict[str, tuple[str, ...]]] = {HOST: {}}
     for target in all_targets():
         for device, runtimes in target.runtimes.items():
@@ -134,39 +137,37 @@ def devices() -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def runtimes_for(format: str, device: str = HOST) -> tuple[str, ...]:
-    """Return the runtimes that an artifact of this target is verified in on a device; none where
-    the device does not take it.
+    """Return the runtimes that verify an artifact of this target on a device; empty where the
+    device does not support the target.
 
     Raises:
-        UserError: the device or the target is unknown.
+        UserError: the device is unknown.
     """
     return devices()[choose("device", device, devices())].get(format, ())
 
 
-def imported(reference: str) -> Any:
-    """Import what "module:attribute" names."""
-    module, _, attribute = reference.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
 def find_lowering(name: str) -> Callable[..., Any]:
-    """Import and return the lowering function of a target, converter included."""
-    function: Callable[..., Any] = imported(find_target(name).lowering)
+    """Import and return the lowering function of a target, which loads its converter.
+
+    Raises:
+        UserError: no target has this name.
+    """
+    function: Callable[..., Any] = pkgutil.resolve_name(find_target(name).lowering)
     return function
 
 
 def require_precisions(targets: list[str], precisions: list[str]) -> None:
-    """Check that each target has one of the precisions at least.
+    """Check that each target supports at least one of the precisions.
 
     Raises:
-        UserError: one has none.
+        UserError: a target supports none; the message gives the reason where it is known.
     """
     for target in map(find_target, targets):
         if set(target.precisions).intersection(precisions):
             continue
-        reasons = [target.lacks[name] for name in precisions if name in target.lacks]
+        reasons = [target.unsupported[name] for name in precisions if name in target.unsupported]
         why = f": {reasons[0]}" if len(reasons) == len(precisions) == 1 else ""
         raise UserError(
-            f"{target.name} has no {' or '.join(precisions)} form{why}",
+            f"target {target.name} does not support precision {' or '.join(precisions)}{why}",
             remedy=f"add --precision {' or '.join(target.precisions)}",
         )

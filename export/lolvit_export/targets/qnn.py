@@ -25,7 +25,7 @@ TARGET = Target(
     },
     runtimes={"host": ("qnn",), "qnn-emulator": ("qnn",)},
     batches=False,
-    whole=True,
+    fully_quantized=True,
     search_runtime="ort",
-    forms="lolvit_export.lowering.qnn_contexts:forms",
+    compiled_variants="lolvit_export.lowering.qnn_contexts:compiled_variants",
 )

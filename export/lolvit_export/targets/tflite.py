@@ -12,7 +12,7 @@ TARGET = Target(
     suffix=".tflite",
     cost=6,
     precisions={
-        "fp32": PrecisionSpec(100, coarse={"litert-gpu": 90}),
+        "fp32": PrecisionSpec(100, snr_db_by_runtime={"litert-gpu": 90}),
         "fp16": PrecisionSpec(45),
         "int8": PrecisionSpec(20, _QUANTIZER, timed=True),
         "w8a16": PrecisionSpec(28, _QUANTIZER),

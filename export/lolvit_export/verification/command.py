@@ -1,4 +1,4 @@
-"""`lolvit verify`: run what an export wrote, again and anywhere, against eager PyTorch."""
+"""`lolvit verify`: verify the artifacts of an export on this machine or another device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lolvit_export.targets import HOST, devices
 
 if TYPE_CHECKING:
     from lolvit.verification import VerificationDocument
-    from lolvit_export.verification.verification import Verified
+    from lolvit_export.verification.verification import VerificationResult
 
 _DEVICES = ", ".join(devices())
 
@@ -25,13 +25,13 @@ _DEVICES = ", ".join(devices())
 def verify(artifact: Path, device: str, as_json: bool) -> None:
     """Compare ARTIFACT, or every artifact of an export folder, with eager PyTorch on photos.
 
-    The manifest and the model beside it are the reference. Exit code 1: a gate failed.
+    The reference is the model that the export folder contains. Exit code 1: a gate failed.
     """
-    say = console().print
-    say("eager PyTorch on photos")
+    report = console().print
+    report("eager PyTorch on photos")
     from lolvit_export.verification.verification import verify as run  # loads torch
 
-    verified = run(artifact, device=device, progress=lambda step: say(step, markup=False))
+    verified = run(artifact, device=device, progress=lambda step: report(step, markup=False))
     if as_json:
         print_json(_document(verified).model_dump(mode="json"))
     else:
@@ -42,7 +42,7 @@ def verify(artifact: Path, device: str, as_json: bool) -> None:
     verified.raise_on_failure()
 
 
-def _document(verified: Verified) -> VerificationDocument:
+def _document(verified: VerificationResult) -> VerificationDocument:
     from lolvit.verification import RuntimeFailure, VerificationDocument
 
     failures = tuple(RuntimeFailure(artifact=n, error=e.line()) for n, e in verified.failures)

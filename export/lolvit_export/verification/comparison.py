@@ -1,4 +1,4 @@
-"""How near an artifact's outputs are to eager's, and whether that is near enough: numpy."""
+"""Metrics and gates that compare an artifact's outputs with eager PyTorch's, in numpy."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from lolvit.tasks import Outputs, Task
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.table import RUNTIMES
 
-# How much worse than eager PyTorch in the same precision an artifact may be, in dB, and what half
-# precision has to reach in any case. Converters round weights and sums in other places than eager
-# does: good fp16 artifacts of EfficientNet-Lite0, trained on ImageNet, are 1.6 to 3.4 dB worse than
+# An artifact's SNR may be this much below that of eager PyTorch in the same precision, in dB, and
+# half precision has a minimum. Converters round weights and sums in other places than eager does:
+# good fp16 artifacts of EfficientNet-Lite0, trained on ImageNet, are 1.6 to 3.4 dB worse than
 # eager's half precision, one of torchvision's mobilenet_v3_small, untrained, 6.4 dB.
 NOISE_MARGIN_DB = {"fp32": 6.0, "fp16": 10.0}
-LEAST_FP16_DB = 30.0
-# Of outputs that are no floats (classes, masks): the share of equal elements, by precision.
+MIN_FP16_SNR_DB = 30.0
+# Thresholds of outputs of integer or bool dtype (classes, masks): the fraction of equal elements.
 EQUAL_THRESHOLDS = {"fp32": 0.999, "fp16": 0.98, "int8": 0.94, "w8a16": 0.97, "w4": 0.94}
 
 
 def gate(name: str, value: float, threshold: float) -> Gate:
-    """Return a gate that has passed if the value reaches the threshold."""
+    """Return a gate; it passes if the value is at least the threshold."""
     return Gate(name=name, value=value, threshold=threshold, passed=value >= threshold)
 
 
 def is_float(outputs: Sequence[Outputs], name: str) -> bool:
-    """Whether an output holds floats."""
+    """Whether an output has a float dtype."""
     return outputs[0][name].dtype.kind == "f"
 
 
 def worst_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> dict[str, float]:
-    """Return by output of floats the worst photo's SNR, in dB."""
+    """Return for each float output the worst photo's SNR, in dB."""
     return {
         name: min(
             snr_db(reference[name].astype(np.float64), found[name].astype(np.float64))
@@ -45,7 +45,7 @@ def worst_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> d
 
 
 def pooled_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> dict[str, float]:
-    """Return by output of floats the SNR over all photos together, in dB."""
+    """Return for each float output the SNR pooled over all photos, in dB."""
     return {
         name: snr_db(_pooled(references, name), _pooled(outputs, name))
         for name in references[0]
@@ -57,8 +57,8 @@ def _pooled(outputs: Sequence[Outputs], name: str) -> np.ndarray:
     return np.concatenate([each[name].astype(np.float64).ravel() for each in outputs])
 
 
-def equal_shares(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> dict[str, float]:
-    """Return by output that holds no floats the share of elements that are equal."""
+def equal_fractions(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> dict[str, float]:
+    """Return for each output that is not float the fraction of equal elements, 0 to 1."""
     return {
         name: float(
             np.mean(
@@ -80,8 +80,7 @@ def agreement(task: Task, references: Sequence[Outputs], outputs: Sequence[Outpu
 
 
 def accuracy(task: Task, outputs: Sequence[Outputs], labels: Sequence[int]) -> float | None:
-    """Return the share of photos whose prediction is their label's, in per cent; None where the
-    task has no labels of images."""
+    """Return the accuracy in per cent; None if the task has no image labels."""
     right = [task.is_right(found, label) for found, label in zip(outputs, labels, strict=True)]
     if any(each is None for each in right):
         return None
@@ -89,7 +88,7 @@ def accuracy(task: Task, outputs: Sequence[Outputs], labels: Sequence[int]) -> f
 
 
 def max_abs_error(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> float:
-    """Return the largest absolute difference in any output of any photo (infinite: 1e300)."""
+    """Return the largest absolute difference over all outputs and photos; 1e300 if not finite."""
     worst = max(
         float(
             np.abs(reference[name].astype(np.float64) - found[name].astype(np.float64)).max(
@@ -102,13 +101,13 @@ def max_abs_error(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> 
     return worst if math.isfinite(worst) else 1e300
 
 
-def metric(runtime: str, output: str, name: str, outputs: Mapping[str, object]) -> str:
-    """Return a gate's name: `ort.snr_db`, or `ort.low.snr_db` where there are several outputs."""
+def gate_name(runtime: str, output: str, name: str, outputs: Mapping[str, object]) -> str:
+    """Return a gate's name: `ort.snr_db`, or `ort.OUTPUT.snr_db` if there are several outputs."""
     return f"{runtime}.{name}" if len(outputs) == 1 else f"{runtime}.{output}.{name}"
 
 
 def placement_gates(runtime: str, placement: Mapping[str, int]) -> list[Gate]:
-    """Return the gate that all operations ran on the runtime's accelerator, where it has one."""
+    """Return the gate that all operations ran on the runtime's accelerator, if it has one."""
     accelerator = RUNTIMES[runtime].accelerator
     if accelerator is None:
         return []

@@ -1,6 +1,8 @@
-"""The eager model beside its artifacts, where its name does not make it again: as a captured
-program in float64, which anyone can verify the artifacts against, and which runs no code of the
-user's."""
+"""Save and load the eager model that an export's artifacts are verified against.
+
+A model that `create_model` can't create by name is saved as a torch.export program in float64, so
+that loading it runs none of the user's code.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,15 @@ from torch import nn
 
 from lolvit.manifest import Manifest, Signature
 from lolvit.models.checkpoint import read_state
-from lolvit.models.loading import restore
+from lolvit.models.loading import rebuild_model
 from lolvit_export.capture import FlatOutputs
 from lolvit_export.lowering.torch_export import write_program
 from lolvit_runtimes.torch_program import load_program
 
 
 def save_model(model: nn.Module, signature: Signature, path: Path) -> None:
-    """Write a model, in eval mode, as a program at the signature's shape: in float64, or in float32
-    where it has parts that are tied to that."""
+    """Write a model in eval mode as a program at the signature's shape, in float64, or in float32
+    if a part of it can't be converted."""
     shape = signature.inputs[0].shape
     double = copy.deepcopy(model).double().eval()
     try:
@@ -28,7 +30,7 @@ def save_model(model: nn.Module, signature: Signature, path: Path) -> None:
             program = torch.export.export(
                 FlatOutputs(double), (torch.rand(shape, dtype=torch.float64),)
             )
-    except Exception:  # noqa: BLE001 - torch raises many types where a part is tied to float32
+    except Exception:  # noqa: BLE001 - torch raises many types for parts that need float32
         program = torch.export.export(FlatOutputs(model), (torch.rand(shape),))
     write_program(program, path)
 
@@ -37,12 +39,12 @@ def load_model(manifest: Manifest, path: Path) -> nn.Module:
     """Return the eager model that an export recorded at `path`, whose sha256 has been checked.
 
     Raises:
-        UserError: the state does not fit the model.
-        DeviceError: the program holds what could run as code, or torch refused it.
+        UserError: the state dict does not match the model.
+        DeviceError: the program could run code, or torch can't load it.
     """
     if path.suffix == ".pt2":
         return load_program(path)
     state, config = read_state(path)
     classes = config.get("num_classes", manifest.signature.outputs[0].shape[-1])
     channels = manifest.preprocessing.channels
-    return restore(manifest.model, int(classes), state, where=str(path), in_chans=channels)
+    return rebuild_model(manifest.model, int(classes), state, where=str(path), in_chans=channels)

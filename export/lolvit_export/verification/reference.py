@@ -1,5 +1,5 @@
-"""What artifacts are compared with: the eager model in float64, and the noise of its own float32
-and half precision on the same images, measured where a threshold depends on it."""
+"""The reference of verification: eager PyTorch in float64, and the SNR of its own float32 and half
+precision on the same images, which is measured where a threshold depends on it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ _HALF_FAILURES = (RuntimeError, NotImplementedError, TypeError)
 
 
 class Reference:
-    """An eager model, and what it gives for images.
+    """An eager model in eval mode that computes reference outputs.
 
-    It computes in float64, or in float32 where it has parts that are tied to that; `dtype` says
-    which.
+    `dtype` is float64, or float32 if a part of the model can't be converted to float64.
     """
 
     def __init__(self, model: nn.Module, signature: Signature) -> None:
         self.signature = signature
         self._model = model.eval()
-        self.dtype, self._exact = self._most_exact()
+        self.dtype, self._exact = self._in_highest_precision()
 
-    def _most_exact(self) -> tuple[torch.dtype, nn.Module]:
+    def _in_highest_precision(self) -> tuple[torch.dtype, nn.Module]:
         double = copy.deepcopy(self._model).double().eval()
         image = torch.zeros(self.signature.inputs[0].shape, dtype=torch.float64)
         try:
@@ -42,8 +41,8 @@ class Reference:
         return torch.float64, double
 
     def outputs(self, photos: Sequence[Pixels], preprocessing: Preprocessing) -> list[Outputs]:
-        """Return the outputs for each photo (H, W, C), each of extent 1 along the first axis, by
-        the signature's names."""
+        """Return the outputs for each photo (H, W, C), by the signature's names; their first axis,
+        the batch, has size 1."""
         return list(self._run(self._exact, photos, preprocessing, self.dtype))
 
     def noise(
@@ -53,8 +52,8 @@ class Reference:
         preprocessing: Preprocessing,
         precision: str,
     ) -> dict[str, float]:
-        """Return by output the worst photo's SNR in dB of eager PyTorch itself in `precision`
-        ("fp32" or "fp16": weights and activations) against `references`."""
+        """Return by output the worst photo's SNR, in dB, of eager PyTorch in `precision` ("fp32" or
+        "fp16", weights and activations) against `references`."""
         if precision == "fp32":
             single = copy.deepcopy(self._model).float().eval()
             found = list(self._run(single, photos, preprocessing, torch.float32))
@@ -91,14 +90,14 @@ class Reference:
 
 
 def _first(tensor: Tensor) -> Array:
-    """Return the first image's part of an output, (1, ...), floats in float64."""
+    """Return an output for the first image, (1, ...), floats as float64."""
     part = tensor[:1].detach()
     array: Array = (part.double() if part.is_floating_point() else part).numpy()
     return array
 
 
 def _rounding_to_half(model: nn.Module) -> nn.Module:
-    """Round, in place, a model's weights to half precision, and what each of its layers gives."""
+    """Round, in place, a model's weights and each layer's output to half precision."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             tensor.data = tensor.data.half().float()
@@ -113,10 +112,10 @@ def _rounding_to_half(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-class Evidence:
-    """Images, what eager gives for them, their classes where they are known, and eager's own noise.
+class ReferenceData:
+    """Photos (H, W, C) with eager PyTorch's outputs, its SNR in lower precisions, and labels.
 
-    `trained` tells whether the weights are; `calibrated` names what the images are of.
+    `trained`: whether the weights are trained. Outputs and SNR are computed on first use.
     """
 
     def __init__(
@@ -139,19 +138,19 @@ class Evidence:
         return self._reference.outputs(self.photos, self.preprocessing)
 
     def noise_db(self, precision: str, output: str) -> float:
-        """Return the worst photo's SNR of eager PyTorch itself in `precision`, in dB."""
+        """Return the worst photo's SNR, in dB, of eager PyTorch in `precision` ("fp32", "fp16")."""
         if precision not in self._noise:
             self._noise[precision] = self._reference.noise(
                 self.photos, self.references, self.preprocessing, precision
             )
         return self._noise[precision][output]
 
-    def first(self, count: int | None) -> Evidence:
-        """Return the same of the first `count` photos, or of all."""
+    def first(self, count: int | None) -> ReferenceData:
+        """Return the data of the first `count` photos; None: of all."""
         if count is None or count >= len(self.photos):
             return self
         labels = self.labels[:count] if self.labels is not None else None
-        part = Evidence(
+        part = ReferenceData(
             self._reference,
             self.photos[:count],
             self.preprocessing,

@@ -1,5 +1,5 @@
-"""Verify artifacts of one model as each is to be: floats on photos, quantized ones on held-out
-images of the data that they were quantized with."""
+"""Verify the artifacts of an export: float ones on photos, quantized ones on held-out images of
+their calibration data."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from lolvit_export.photos import verification_pixels
 from lolvit_export.quantization.images import open_images
 from lolvit_export.targets import HOST, devices, runtimes_for
 from lolvit_export.verification.program import load_model
-from lolvit_export.verification.reference import Evidence, Reference
+from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What artifacts of an export gave on a device: `manifest` holds those that ran, with the gates
-    of this device; `failures` those that a runtime failed on."""
+class VerificationResult:
+    """The verification of an export on a device: `manifest` has the artifacts that ran, with the
+    gates of this device; `failures` the artifacts, by path, that a runtime failed on."""
 
     folder: Path
     device: str
@@ -62,7 +62,7 @@ def verify(
     *,
     device: str = HOST,
     progress: Callable[[str], None] | None = None,
-) -> Verified:
+) -> VerificationResult:
     """Compare an artifact, or every artifact of an export folder, with eager PyTorch on photos.
 
     >>> lolvit.verify("out/lolvit_x-256x256").raise_on_failure()  # doctest: +SKIP
@@ -72,15 +72,18 @@ def verify(
         device: host, arm64, litert-gpu, …: one of `lolvit verify --help`.
         progress: called with each step as it begins.
 
+    Returns:
+        The artifacts with their gates on this device, and the failures.
+
     Raises:
-        UserError: there is no export, a file is not what its manifest says, or the device takes
-            none of it.
+        UserError: there is no export, a file does not match the manifest, or the device supports
+            none of the artifacts.
         MissingExtraError: a runtime is not installed.
     """
-    say = progress or (lambda step: None)
-    folder, wanted = _folder_and_name(Path(path))
+    report = progress or (lambda step: None)
+    folder, name = _folder_and_name(Path(path))
     manifest = read_manifest(folder)
-    chosen = _taken(_chosen(manifest, wanted, folder), device, folder, say)
+    chosen = _supported(_select(manifest, name, folder), device, folder, report)
     for artifact in chosen:  # every file is checked before any is opened
         check_artifact(folder, artifact)
     weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
@@ -92,17 +95,17 @@ def verify(
     with Verifiers(device=device) as verifiers:
         verification = Verification(reference, manifest, verifiers)
         for artifact in chosen:
-            say(f"verify {artifact.path}")
+            report(f"verify {artifact.path}")
             try:
                 verified.append(verification.verify(folder / artifact.path, artifact))
-            except DeviceError as error:  # one that crashes stops no other
+            except DeviceError as error:  # the others are verified
                 failures.append((artifact.path, error))
     result = manifest.model_copy(update={"artifacts": tuple(verified)})
-    return Verified(folder, device, result, tuple(failures))
+    return VerificationResult(folder, device, result, tuple(failures))
 
 
 def _folder_and_name(path: Path) -> tuple[Path, str | None]:
-    """Split an argument into its export folder and, for one artifact, the name in it."""
+    """Split a path into its export folder and, for one artifact, its name there."""
     if not path.exists():
         raise UserError("no such artifact", where=str(path), remedy="run: lolvit export")
     if (path / MANIFEST_NAME).exists():
@@ -111,14 +114,14 @@ def _folder_and_name(path: Path) -> tuple[Path, str | None]:
         return path, None
     if not (path.parent / MANIFEST_NAME).exists():
         raise UserError(
-            "has no manifest.json beside it, so nothing says what it should compute",
+            "has no manifest.json beside it to verify it against",
             where=str(path),
             remedy="give the folder that lolvit export wrote",
         )
     return path.parent, path.name
 
 
-def _chosen(manifest: Manifest, name: str | None, folder: Path) -> list[Artifact]:
+def _select(manifest: Manifest, name: str | None, folder: Path) -> list[Artifact]:
     chosen = [a for a in manifest.artifacts if name in (None, a.path)]
     if not chosen:
         raise UserError(
@@ -129,57 +132,57 @@ def _chosen(manifest: Manifest, name: str | None, folder: Path) -> list[Artifact
     return chosen
 
 
-def _taken(
-    chosen: list[Artifact], device: str, folder: Path, say: Callable[[str], None]
+def _supported(
+    chosen: list[Artifact], device: str, folder: Path, report: Callable[[str], None]
 ) -> list[Artifact]:
-    """Return the artifacts that the device takes, reporting which it doesn't."""
-    taken = [artifact for artifact in chosen if runtimes_for(artifact.format, device)]
-    if not taken:
+    """Return the artifacts that the device supports, and report the others."""
+    supported = [artifact for artifact in chosen if runtimes_for(artifact.format, device)]
+    if not supported:
         raise UserError(
-            f"holds nothing that '{device}' runs",
+            f"has no artifact that device '{device}' supports",
             where=str(folder),
             remedy=f"export with --to {' or '.join(devices()[device])}",
         )
     for artifact in chosen:
-        if artifact not in taken:
-            say(f"{artifact.path}: not for {device}")
-    return taken
+        if artifact not in supported:
+            report(f"{artifact.path}: not supported on {device}")
+    return supported
 
 
 class Verification:
-    """What artifacts of one export are compared with; eager runs once on each set of images."""
+    """Verifies artifacts of one export; eager PyTorch runs once on each set of images."""
 
     def __init__(self, reference: Reference, manifest: Manifest, verifiers: Verifiers) -> None:
         self._reference, self._manifest, self._verifiers = reference, manifest, verifiers
         self._task = find_task(manifest.task)
-        self._photos: Evidence | None = None
-        self._held_out: dict[tuple[str | None, int | None], Evidence] = {}
+        self._photos: ReferenceData | None = None
+        self._held_out: dict[tuple[str | None, int | None], ReferenceData] = {}
 
     def verify(self, path: Path, artifact: Artifact) -> Artifact:
-        """Return the artifact with its gates as they are found now.
+        """Return the artifact with newly evaluated gates.
 
         Raises:
-            UserError: the images that it was quantized with are not there.
-            DeviceError: a runtime refused the artifact.
+            UserError: its calibration data is missing.
+            DeviceError: a runtime can't open or run the artifact.
         """
         given = path, artifact, self._manifest.signature, self._task
         if artifact.quantization is not None:
-            evidence = self._evidence(artifact.quantization.calibration, artifact.format)
-            return self._verifiers.verify_quantized(*given, evidence)
+            data = self._held_out_data(artifact.quantization.calibration, artifact.format)
+            return self._verifiers.verify_quantized(*given, data)
         if self._photos is None:
             photos = verification_pixels(self._manifest.preprocessing)
-            self._photos = Evidence(self._reference, photos, self._manifest.preprocessing)
+            self._photos = ReferenceData(self._reference, photos, self._manifest.preprocessing)
         return self._verifiers.verify(*given, self._photos)
 
-    def _evidence(self, source: str | None, target: str) -> Evidence:
-        """Return held-out images, no more than the target's runtimes are run on."""
-        count = most_images(self._verifiers.runtimes(target))
+    def _held_out_data(self, source: str | None, target: str) -> ReferenceData:
+        """Return held-out images, as many as the target's runtimes need."""
+        count = max_images(self._verifiers.runtimes(target))
         found = self._held_out.get((source, None)) or self._held_out.get((source, count))
         if found is None:
             manifest = self._manifest
             images = open_images(source, manifest.preprocessing, manifest.labels)
             labels = images.labels[:count] if images.labels is not None else None
-            found = Evidence(
+            found = ReferenceData(
                 self._reference,
                 images.held_out[:count],
                 manifest.preprocessing,
@@ -190,8 +193,8 @@ class Verification:
         return found
 
 
-def most_images(runtimes: tuple[str, ...]) -> int | None:
-    """Return how many images are looked at in one of the runtimes at the most; None: all."""
+def max_images(runtimes: tuple[str, ...]) -> int | None:
+    """Return the largest number of images that one of the runtimes runs; None: all."""
     counts = [RUNTIMES[runtime].verified_on for runtime in runtimes]
-    known = [count for count in counts if count is not None]
-    return max(known) if len(known) == len(counts) else None
+    limited = [count for count in counts if count is not None]
+    return max(limited) if len(limited) == len(counts) else None

@@ -1,7 +1,7 @@
 """Run an artifact in its runtimes on photos and compare it with eager PyTorch in float64.
 
-Each runtime runs in a child process: a crash becomes one line, and an artifact is verified while
-the next one is lowered.
+Each runtime runs in a child process: a crash is reported as one line, and an artifact is verified
+while the next one is lowered.
 """
 
 from __future__ import annotations
@@ -17,48 +17,47 @@ from lolvit.tasks import Outputs, Task
 from lolvit_export.targets import HOST, find_target, runtimes_for
 from lolvit_export.verification.comparison import (
     EQUAL_THRESHOLDS,
-    LEAST_FP16_DB,
+    MIN_FP16_SNR_DB,
     NOISE_MARGIN_DB,
     accuracy,
     agreement,
-    equal_shares,
+    equal_fractions,
     gate,
+    gate_name,
     max_abs_error,
-    metric,
     placement_gates,
     pooled_snr_db,
     worst_snr_db,
 )
-from lolvit_export.verification.reference import Evidence
+from lolvit_export.verification.reference import ReferenceData
 from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.preprocessing import Pixels, to_batches, to_input
 from lolvit_runtimes.session import Session, open_session
 from lolvit_runtimes.table import RUNTIMES
 
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
-# A child that is slow is not wrong: on a busy machine imports take minutes, and
-# reference kernels are plain loops.
+# Long timeouts: on a busy machine imports take minutes, and reference kernels are plain loops.
 START_SECONDS, RUN_SECONDS = 900.0, 600.0
-# Points of accuracy that quantization may cost.
+# Percentage points of accuracy that quantization may lose.
 ACCURACY_CHANGE_THRESHOLD = -1.0
-# With fewer labelled images than this one image is more than a point.
-_LEAST_LABELLED = 100
+# With fewer labelled images, one image is more than one percentage point.
+_MIN_LABELLED_IMAGES = 100
 
 
 class Verifiers:
-    """The child processes that artifacts are verified in: one a runtime, for its artifacts one
-    after another. Several threads may verify at once.
+    """A pool of child processes that verify artifacts: one per runtime, which runs one artifact at
+    a time. Thread-safe.
 
-    `device` is where: one of `lolvit_export.targets.devices()`. With `own`, for artifacts that this
-    process has just written, an interpreter in Python runs here: it can't crash, and a process of
-    its own would import torch once more.
+    `device` is one of `lolvit_export.targets.devices()`. With `own`, for artifacts that this
+    process has just written, interpreters written in Python run in this process: they can't crash,
+    and a child would import torch again.
     """
 
     def __init__(self, *, own: bool = False, device: str = HOST) -> None:
         self.device = device
         self._here = _PYTHON if own else frozenset[str]()
         self._children: dict[str, Child] = {}
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def __enter__(self) -> Verifiers:
         return self
@@ -68,37 +67,42 @@ class Verifiers:
             child.close()
 
     def start(self, target: str) -> None:
-        """Have the runtimes of a target imported, so that they are there when they are needed."""
+        """Start the children of a target's runtimes, and import the runtimes there, in advance."""
         for runtime in set(self.runtimes(target)) - self._here:
-            with self._turns[runtime]:
+            with self._locks[runtime]:
                 self._child(runtime, Path(target)).import_ahead(runtime)
 
     def runtimes(self, target: str) -> tuple[str, ...]:
-        """Return the runtimes that an artifact of this target is run in."""
+        """Return the runtimes that verify an artifact of this target."""
         return runtimes_for(target, self.device)
 
     def verify(
-        self, path: Path, artifact: Artifact, signature: Signature, task: Task, evidence: Evidence
+        self,
+        path: Path,
+        artifact: Artifact,
+        signature: Signature,
+        task: Task,
+        data: ReferenceData,
     ) -> Artifact:
-        """Return an artifact that was lowered with its gates: by output the worst photo's SNR, and
-        how far the task's predictions agree.
+        """Return a lowered artifact with its gates: for each output the worst photo's SNR in dB,
+        and the agreement of the task's predictions.
 
         Raises:
-            DeviceError: a runtime refused the artifact.
+            DeviceError: a runtime can't open or run the artifact.
         """
         gates: list[Gate] = []
         measurements: dict[str, float] = {}
         for runtime in self.runtimes(artifact.format):
             outputs, placement = self.outputs(
-                runtime, path, artifact, signature, evidence.photos, evidence.preprocessing
+                runtime, path, artifact, signature, data.photos, data.preprocessing
             )
-            references = evidence.references
+            references = data.references
             worst = worst_snr_db(references, outputs)
             for output, value in worst.items():
                 nominal = find_target(artifact.format).threshold(artifact.precision, runtime)
-                threshold = _against_noise(value, nominal, artifact.precision, output, evidence)
+                threshold = _snr_threshold(value, nominal, artifact.precision, output, data)
                 gates.append(
-                    gate(metric(runtime, output, "snr_db", references[0]), value, threshold)
+                    gate(gate_name(runtime, output, "snr_db", references[0]), value, threshold)
                 )
             gates += _equal_gates(runtime, artifact.precision, references, outputs)
             if task.agreement is not None:
@@ -110,49 +114,54 @@ class Verifiers:
         return artifact.model_copy(update={"gates": tuple(gates), "measurements": measurements})
 
     def verify_quantized(
-        self, path: Path, artifact: Artifact, signature: Signature, task: Task, evidence: Evidence
+        self,
+        path: Path,
+        artifact: Artifact,
+        signature: Signature,
+        task: Task,
+        data: ReferenceData,
     ) -> Artifact:
-        """Return a quantized artifact with its gates on held-out images; what has been measured of
-        it before stays.
+        """Return a quantized artifact with its gates on held-out images, and with its previous
+        measurements.
 
-        Rounding to few bits errs at random: an image with small outputs tells little, so that the
-        SNR is that of all images together; the worst image's is reported beside it.
+        Quantization noise is random, and an image with small outputs has little signal: the gate is
+        the SNR pooled over all images; the worst image's SNR is a measurement.
 
-        The task's agreement is a gate for trained weights. Random ones rate half of the photos' two
-        top classes of 1000 within a tenth of the logits' rms, so that chance decides: white noise
-        33 dB below the logits changes one in ten. Their agreement is measured and reported.
+        The task's agreement is a gate for trained weights only. With random weights, the top two of
+        1000 classes of half of the photos differ by less than a tenth of the logits' rms: white
+        noise 33 dB below the logits changes one prediction in ten. There it is a measurement.
 
         Raises:
-            DeviceError: a runtime refused the artifact.
+            DeviceError: a runtime can't open or run the artifact.
         """
         gates: list[Gate] = []
         measurements = dict(artifact.measurements)
         for runtime in self.runtimes(artifact.format):
-            seen = evidence.first(RUNTIMES[runtime].verified_on)
+            subset = data.first(RUNTIMES[runtime].verified_on)
             outputs, placement = self.outputs(
-                runtime, path, artifact, signature, seen.photos, seen.preprocessing
+                runtime, path, artifact, signature, subset.photos, subset.preprocessing
             )
-            references = seen.references
+            references = subset.references
             threshold = find_target(artifact.format).threshold(artifact.precision, runtime)
             for output, value in pooled_snr_db(references, outputs).items():
                 gates.append(
-                    gate(metric(runtime, output, "snr_db", references[0]), value, threshold)
+                    gate(gate_name(runtime, output, "snr_db", references[0]), value, threshold)
                 )
             gates += _equal_gates(runtime, artifact.precision, references, outputs)
             gates += placement_gates(runtime, placement)
             if task.agreement is not None:
                 agreed = agreement(task, references, outputs)
-                if evidence.trained:
-                    least = task.agreement_thresholds[artifact.precision]
-                    gates.append(gate(f"{runtime}.{task.agreement}", agreed, least))
+                if data.trained:
+                    minimum = task.agreement_thresholds[artifact.precision]
+                    gates.append(gate(f"{runtime}.{task.agreement}", agreed, minimum))
                 else:
                     measurements[f"{runtime}.{task.agreement}_agreement"] = agreed
             for output, value in worst_snr_db(references, outputs).items():
-                measurements[metric(runtime, output, "worst_snr_db", references[0])] = value
+                measurements[gate_name(runtime, output, "worst_snr_db", references[0])] = value
             measurements[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
-            found, figures = _accuracy_gates(runtime, task, seen, outputs)
-            gates += found
-            measurements |= figures
+            accuracy_gates, accuracies = _accuracy_gates(runtime, task, subset, outputs)
+            gates += accuracy_gates
+            measurements |= accuracies
         return artifact.model_copy(update={"gates": tuple(gates), "measurements": measurements})
 
     def outputs(
@@ -164,18 +173,18 @@ class Verifiers:
         photos: Sequence[Pixels],
         preprocessing: Preprocessing,
     ) -> tuple[list[Outputs], dict[str, int]]:
-        """Return a runtime's outputs for each photo (H, W, C), by the signature's names, and its
-        operations by where they ran if it has an accelerator.
+        """Return a runtime's outputs for each photo (H, W, C), by the signature's names, and the
+        placement of its operations if it has an accelerator.
 
         Raises:
-            DeviceError: the runtime refused the artifact.
+            DeviceError: the runtime can't open or run the artifact.
         """
-        with self._turns[runtime], closing(self._opened(runtime, path, artifact)) as session:
+        with self._locks[runtime], closing(self._open(runtime, path, artifact)) as session:
             outputs = run_photos(session, artifact, signature, photos, preprocessing)
             accelerated = RUNTIMES[runtime].accelerator is not None
             return outputs, session.placement() if accelerated else {}
 
-    def _opened(self, runtime: str, path: Path, artifact: Artifact) -> Session:
+    def _open(self, runtime: str, path: Path, artifact: Artifact) -> Session:
         if runtime in self._here:
             return open_session(runtime, path, artifact)
         return IsolatedSession(
@@ -188,7 +197,7 @@ class Verifiers:
         )
 
     def _child(self, runtime: str, path: Path) -> Child:
-        """Return the runtime's child: a new one if there is none, or it has ended."""
+        """Return the runtime's child process; start one if there is none or it has ended."""
         child = self._children.get(runtime)
         if child is None or child.ended:
             child = self._children[runtime] = Child(path)
@@ -214,46 +223,47 @@ def run_photos(
     for batch, count in to_batches(inputs, image.batch):
         outputs = by_signature(signature, artifact, session.run({image.name: batch}))
         found += [
-            {name: array[place : place + 1] for name, array in outputs.items()}
-            for place in range(count)
+            {name: array[index : index + 1] for name, array in outputs.items()}
+            for index in range(count)
         ]
     return found
 
 
-def _against_noise(
-    value: float, nominal: float, precision: str, output: str, evidence: Evidence
+def _snr_threshold(
+    value: float, nominal: float, precision: str, output: str, data: ReferenceData
 ) -> float:
-    """Return the threshold of an output's SNR: the nominal one, or, where that is missed, what
-    eager PyTorch itself reaches in this precision on the same photos, less a margin.
+    """Return the SNR threshold of an output in dB: the nominal one, or, if the value is below it,
+    the SNR of eager PyTorch itself in this precision on the same photos minus a margin.
 
-    A deep network in half precision has 35 to 44 dB in eager PyTorch too, where no artifact can
-    have 45; what is worse than its own arithmetic by more than the margin is broken.
+    A deep network in half precision reaches 35 to 44 dB in eager PyTorch, so no artifact can reach
+    45; one that is worse than eager by more than the margin is broken.
     """
     if value >= nominal or precision not in ("fp32", "fp16"):
         return nominal
-    own = evidence.noise_db(precision, output) - NOISE_MARGIN_DB[precision]
-    return min(nominal, max(own, LEAST_FP16_DB) if precision == "fp16" else own)
+    relative = data.noise_db(precision, output) - NOISE_MARGIN_DB[precision]
+    return min(nominal, max(relative, MIN_FP16_SNR_DB) if precision == "fp16" else relative)
 
 
 def _equal_gates(
     runtime: str, precision: str, references: Sequence[Outputs], outputs: Sequence[Outputs]
 ) -> list[Gate]:
     return [
-        gate(metric(runtime, output, "equal", references[0]), share, EQUAL_THRESHOLDS[precision])
-        for output, share in equal_shares(references, outputs).items()
+        gate(gate_name(runtime, output, "equal", references[0]), share, EQUAL_THRESHOLDS[precision])
+        for output, share in equal_fractions(references, outputs).items()
     ]
 
 
 def _accuracy_gates(
-    runtime: str, task: Task, evidence: Evidence, outputs: Sequence[Outputs]
+    runtime: str, task: Task, data: ReferenceData, outputs: Sequence[Outputs]
 ) -> tuple[list[Gate], dict[str, float]]:
-    """Return the gate on accuracy, with the figures, where the images are labelled and enough."""
-    labels = evidence.labels
-    if labels is None or len(labels) < _LEAST_LABELLED:
+    """Return the gate on the change of accuracy, and both accuracies in per cent; neither without
+    at least 100 labelled images."""
+    labels = data.labels
+    if labels is None or len(labels) < _MIN_LABELLED_IMAGES:
         return [], {}
-    eager, kept = (accuracy(task, found, labels) for found in (evidence.references, outputs))
-    if eager is None or kept is None:
+    eager, quantized = (accuracy(task, each, labels) for each in (data.references, outputs))
+    if eager is None or quantized is None:
         return [], {}
     name = task.agreement or "accuracy"
-    change = gate(f"{runtime}.{name}_change", kept - eager, ACCURACY_CHANGE_THRESHOLD)
-    return [change], {f"{runtime}.{name}_accuracy": kept, f"eager.{name}_accuracy": eager}
+    change = gate(f"{runtime}.{name}_change", quantized - eager, ACCURACY_CHANGE_THRESHOLD)
+    return [change], {f"{runtime}.{name}_accuracy": quantized, f"eager.{name}_accuracy": eager}

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lolvit_runtimes.mil_operations.arguments import Operation, refuse
+from lolvit_runtimes.mil_operations.arguments import Operation, unsupported
 
 _GELU = {"EXACT": "none", "TANH_APPROXIMATION": "tanh"}
 
@@ -52,7 +52,7 @@ def silu(x: Tensor) -> Tensor:
 
 def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
     if mode not in _GELU:
-        raise refuse("mode", mode)
+        raise unsupported("mode", mode)
     return F.gelu(x, approximate=_GELU[mode])
 
 

@@ -32,6 +32,6 @@ def tensor(operand: Operand) -> Tensor:
     return operand if isinstance(operand, Tensor) else torch.as_tensor(operand)
 
 
-def refuse(parameter: str, value: Any) -> NotImplementedError:
+def unsupported(parameter: str, value: Any) -> NotImplementedError:
     """Return the error for a parameter value that the interpreter does not execute."""
     return NotImplementedError(f"{parameter}={value!r} is not supported")

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, refuse
+from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, unsupported
 from lolvit_runtimes.mil_operations.padding import pad_last_axes, resolve_padding
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -57,7 +57,7 @@ def conv_transpose(
     shows when the program's stated shape is compared.
     """
     if pad_type not in ("valid", "custom"):
-        raise refuse("pad_type", pad_type)
+        raise unsupported("pad_type", pad_type)
     axes = x.dim() - 2
     stride, dilation = ints(strides) or [1] * axes, ints(dilations) or [1] * axes
     whole = _CONV_TRANSPOSE[axes](x, weight, bias, stride, 0, 0, groups, dilation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lolvit_runtimes.mil_operations.arguments import Operand, Operation, refuse, tensor
+from lolvit_runtimes.mil_operations.arguments import Operand, Operation, tensor, unsupported
 
 _CASTS = {
     "fp16": torch.float16,
@@ -156,7 +156,7 @@ def clip(x: Tensor, alpha: float, beta: float) -> Tensor:
 def cast(x: Operand, dtype: str) -> Tensor:
     """Convert to another type: float to integer truncates towards zero."""
     if dtype not in _CASTS:
-        raise refuse("dtype", dtype)
+        raise unsupported("dtype", dtype)
     return tensor(x).to(_CASTS[dtype])
 
 

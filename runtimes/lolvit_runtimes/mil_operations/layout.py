@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, refuse, tensor
+from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, tensor, unsupported
 
 
 def reshape(x: Tensor, shape: Ints) -> Tensor:
@@ -36,7 +36,7 @@ def squeeze(x: Tensor, axes: Ints | None = None) -> Tensor:
 
 def concat(values: Sequence[Tensor], axis: int, interleave: bool = False) -> Tensor:
     if interleave:
-        raise refuse("interleave", interleave)
+        raise unsupported("interleave", interleave)
     return torch.cat(list(values), axis)
 
 
@@ -51,7 +51,7 @@ def split(
     if split_sizes is not None:
         return _parts(x, ints(split_sizes), axis)
     if not num_splits or x.shape[axis] % num_splits:
-        raise refuse("num_splits", num_splits)
+        raise unsupported("num_splits", num_splits)
     return _parts(x, [x.shape[axis] // num_splits] * num_splits, axis)
 
 
@@ -112,7 +112,7 @@ def gather(
 ) -> Tensor:
     """Take `indices` of any shape along an axis; negative ones count from its end."""
     if batch_dims:
-        raise refuse("batch_dims", batch_dims)
+        raise unsupported("batch_dims", batch_dims)
     axis %= x.dim()
     wanted = tensor(indices).to(torch.int64)
     wanted = torch.where(wanted < 0, wanted + x.shape[axis], wanted)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, refuse
+from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, unsupported
 
 Pairs = list[tuple[int, int]]
 
@@ -36,7 +36,7 @@ def resolve_padding(
     if pad_type == "custom":
         return pairs_of(pad)
     if pad_type not in ("same", "same_lower"):
-        raise refuse("pad_type", pad_type)
+        raise unsupported("pad_type", pad_type)
     pairs = []
     for extent, size, stride, dilation in zip(extents, kernel, strides, dilations, strict=True):
         reach = (size - 1) * dilation + 1

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, refuse
+from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, unsupported
 from lolvit_runtimes.mil_operations.padding import Pairs, pad_last_axes, resolve_padding
 
 _AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -90,7 +90,7 @@ def upsample_bilinear(
 ) -> Tensor:
     """Interpolate the last two axes; the grid follows from the output's size, not the factor."""
     if half_pixel_centers is not None and half_pixel_centers == align_corners:
-        raise refuse("half_pixel_centers", half_pixel_centers)
+        raise unsupported("half_pixel_centers", half_pixel_centers)
     size = _scaled(x, scale_factor_height, scale_factor_width)
     return _interpolate(x, size, mode="bilinear", align_corners=align_corners)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lolvit_runtimes.mil_operations.arguments import Operand, Operation, refuse, tensor
+from lolvit_runtimes.mil_operations.arguments import Operand, Operation, tensor, unsupported
 
 _TYPES = {"int8": torch.int8, "uint8": torch.uint8}
 
@@ -19,7 +19,7 @@ def quantize(
 ) -> Tensor:
     """clip(round(input / scale) + zero_point) to the type's range, halves rounded to even."""
     if output_dtype not in _TYPES:
-        raise refuse("output_dtype", output_dtype)
+        raise unsupported("output_dtype", output_dtype)
     limits = torch.iinfo(_TYPES[output_dtype])
     steps = torch.round(input / _along(scale, input, axis)) + _offset(zero_point, input, axis)
     return steps.clamp(limits.min, limits.max).to(_TYPES[output_dtype])

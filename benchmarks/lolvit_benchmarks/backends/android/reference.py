@@ -19,7 +19,7 @@ from lolvit.errors import DeviceError
 from lolvit.manifest import check_artifact, read_manifest
 from lolvit_benchmarks.harness.candidates import Candidate
 from lolvit_benchmarks.harness.child import answer, run_on_image
-from lolvit_benchmarks.harness.inspection import refuse_denormals, share_of_artifact
+from lolvit_benchmarks.harness.inspection import check_denormals, share_of_artifact
 from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import open_session
 
@@ -43,7 +43,7 @@ class References:
             DeviceError: the runtime failed on this computer.
         """
         share: float | None = self._reference(runtime, candidate)["denormal_share"]
-        refuse_denormals(share, where=str(candidate.prepared.folder / candidate.artifact.path))
+        check_denormals(share, where=str(candidate.prepared.folder / candidate.artifact.path))
         return share
 
     def require_agreement(

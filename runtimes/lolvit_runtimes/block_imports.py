@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 @contextmanager
-def hidden(names: tuple[str, ...]) -> Iterator[None]:
+def block_imports(names: tuple[str, ...]) -> Iterator[None]:
     """Make `import NAME` raise ModuleNotFoundError inside the block, whether loaded or not."""
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
     loaded = {name: modules.get(name) for name in names}

@@ -176,10 +176,10 @@ def test_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
 def test_what_torch_says_of_memory_is_no_bug_of_ours() -> None:
     import torch
 
-    from lolvit.endings import explain
+    from lolvit.error_handling import to_lolvit_error
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)
-    failure = explain(caught.value)
+    failure = to_lolvit_error(caught.value)
     assert failure is not None and failure.exit_code == 3
     assert failure.line().startswith("out of memory; close other programs")

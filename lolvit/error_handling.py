@@ -60,7 +60,7 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated(number)
 
 
-def explain(error: BaseException) -> LolvitError | None:
+def to_lolvit_error(error: BaseException) -> LolvitError | None:
     """Return what to tell the user about `error`, or None when it is a bug of ours."""
     match error:
         case LolvitError():

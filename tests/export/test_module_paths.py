@@ -15,8 +15,8 @@ from lolvit.models import create_model
 from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import MODEL_PATH, capture, recapture
 from lolvit_export.lowering.onnx import to_onnx
-from lolvit_export.lowering.onnx_names import name_added, path_in
-from lolvit_export.places import path_of
+from lolvit_export.lowering.onnx_names import name_added_nodes, path_in
+from lolvit_export.module_paths import module_path
 from lolvit_export.quiet import quiet
 from lolvit_export.rewrites import STATIC_REWRITE, apply, apply_all
 from tests.export.other_formulation import OtherLolvit
@@ -40,16 +40,16 @@ def rewritten(request: pytest.FixtureRequest) -> GraphModule:
 
 
 def test_every_operation_knows_its_module_after_the_whole_rewrite(rewritten: GraphModule) -> None:
-    paths = [path_of(node) for node in calls(rewritten)]
+    paths = [module_path(node) for node in calls(rewritten)]
     assert None not in paths
     assert all(path == MODEL_PATH or path.startswith(f"{MODEL_PATH}.") for path in paths)
     assert len(set(paths)) > 40
 
 
 def test_a_graph_captured_again_knows_the_same_modules(rewritten: GraphModule) -> None:
-    before = [path_of(node) for node in calls(rewritten)]
+    before = [module_path(node) for node in calls(rewritten)]
     again = recapture(rewritten).graph_module
-    assert [path_of(node) for node in calls(again)] == before
+    assert [module_path(node) for node in calls(again)] == before
 
 
 @pytest.mark.parametrize("model", [OtherLolvit, lambda: create_model("lolvit_xx")])
@@ -59,7 +59,7 @@ def test_each_rewrite_that_applies_places_what_it_inserts(model) -> None:
     for rewrite in STATIC_REWRITE:
         graph, record = apply(rewrite, graph)
         applied |= {rewrite.name} if record.applied else set()
-        assert [node.name for node in calls(graph) if path_of(node) is None] == [], rewrite.name
+        assert [node.name for node in calls(graph) if module_path(node) is None] == [], rewrite.name
     assert {
         "fold_batch_norm",
         "pad_avg_pool_to_divisible",
@@ -82,7 +82,7 @@ class _Halves(nn.Module):
 
 def test_a_folded_norm_is_placed_in_its_convolution_and_the_models_own_calls_in_the_model() -> None:
     graph, _ = apply_all(STATIC_REWRITE, capture(_Halves().eval(), (8, 8)))
-    placed = {str(node.target).split(".")[1]: path_of(node) for node in calls(graph)}
+    placed = {str(node.target).split(".")[1]: module_path(node) for node in calls(graph)}
     assert placed["conv2d"] == "model.stem.0"
     assert placed["abs"] == "model"
     assert placed["linear"] == "model.head.2"
@@ -146,7 +146,7 @@ def test_what_a_simplifier_adds_is_placed_where_it_is_read() -> None:
     value = helper.make_tensor_value_info
     outputs = [value("logits", onnx.TensorProto.FLOAT, None)]
     model = helper.make_model(helper.make_graph(nodes, "graph", [], outputs))
-    name_added(model, {"stem/relu", "blocks.0/abs"})
+    name_added_nodes(model, {"stem/relu", "blocks.0/abs"})
     given = {node.name: list(node.output) for node in model.graph.node}
     assert given["blocks.0/MatMul_0"] == ["blocks.0/MatMul_0"]
     assert given["blocks.0/Split_1"] == ["blocks.0/Split_1", "blocks.0/Split_1.1"]
