@@ -1,2 +1,2 @@
-"""The runtimes that open an artifact, behind one interface (`session.Session`), and what they need:
-photos turned into inputs, and files from elsewhere kept at arm's length."""
+"""The runtimes that run an artifact, behind one interface (`session.Session`), with preprocessing
+of photos and validation of untrusted files."""

@@ -1,7 +1,7 @@
-"""Puts an export into an Android app: manifest, artifacts and labels among the app's assets.
+"""Add an export to an Android app: manifest, artifacts and labels in the app's assets.
 
-The app reads `assets/lolvit/NAME/`: the manifest as it was exported, those of its artifacts that
-were chosen, and `labels.txt` where the manifest holds no labels.
+The app reads `assets/lolvit/NAME/`: the unchanged manifest, the selected artifacts, and
+`labels.txt` if the manifest has no labels.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from lolvit.labels import read_labels
 from lolvit.manifest import MANIFEST_NAME, Artifact, Manifest, check_artifact, read_manifest
 from lolvit_runtimes.oldest_runtime import oldest_runtime
 
-# What the app has an engine for, the first one preferred; and who recommends one of its artifacts.
+# Formats that the app can run, in order of preference, with the runtime of `recommended`.
 FORMATS = {"tflite": "litert", "onnx": "ort"}
-TASKS = ("classification",)  # that the Android library knows
+TASKS = ("classification",)  # supported by the Android library
 LABELS_NAME = "labels.txt"
 _BUILD_FILES = ("build.gradle", "build.gradle.kts", "src/main/AndroidManifest.xml")
 _SETTINGS = ("settings.gradle", "settings.gradle.kts")
-_PLACES = "give an app's module (with build.gradle.kts), or a folder named assets"
+_REMEDY = "give an app's module (with build.gradle.kts), or a folder named assets"
 # aapt leaves out folders that begin with a dot or an underscore.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class PackageOptions:
-    """What is packaged, and how it is called; None: chosen from the manifest."""
+    """What is packaged, and its name; None: chosen from the manifest."""
 
     formats: tuple[str, ...] | None = None
     precision: str | None = None
@@ -40,23 +40,23 @@ class PackageOptions:
 
 @dataclass(frozen=True)
 class PackageResult:
-    """What now lies in the app's assets."""
+    """What was written to the app's assets."""
 
     folder: Path
     manifest: Manifest
     artifacts: tuple[Artifact, ...]
-    oldest_runtimes: dict[str, str | None]  # of each artifact's path
+    oldest_runtimes: dict[str, str | None]  # by artifact path
     labelled: bool
     replaced: bool
 
     @property
     def asset(self) -> str:
-        """Where the app finds it, below its assets."""
+        """Its path in the app's assets."""
         return f"lolvit/{self.folder.name}"
 
     @property
     def uncompressed(self) -> list[str]:
-        """Suffixes that the package keeps uncompressed, so that the app can map the files."""
+        """File suffixes that the APK stores uncompressed, so that the app can memory-map them."""
         return sorted({Path(artifact.path).suffix[1:] for artifact in self.artifacts})
 
     def sizes(self) -> dict[str, int]:
@@ -65,8 +65,8 @@ class PackageResult:
 
 
 def assets_of(directory: Path) -> Path:
-    """Return the assets folder that a user means: `directory` where it is named assets, or else
-    the one of the Android module that it is.
+    """Return the assets folder: `directory` if it is named assets, else that of the Android module
+    `directory`.
 
     Raises:
         UserError: it is neither.
@@ -76,29 +76,31 @@ def assets_of(directory: Path) -> Path:
     if any((directory / name).is_file() for name in _BUILD_FILES):
         if not any((directory / name).is_file() for name in _SETTINGS):
             return directory / "src" / "main" / "assets"
-        raise UserError("is a whole Gradle project", where=str(directory), remedy=_PLACES)
-    what = "is neither an Android module nor an assets folder" if directory.is_dir() else "missing"
-    raise UserError(what, where=str(directory), remedy=_PLACES)
+        raise UserError("is a Gradle project, not a module", where=str(directory), remedy=_REMEDY)
+    what = "is neither an Android module nor an assets folder"
+    raise UserError(
+        what if directory.is_dir() else "no such folder", where=str(directory), remedy=_REMEDY
+    )
 
 
 def package(folder: Path, directory: Path, options: PackageOptions) -> PackageResult:
-    """Copy what `options` name of the export `folder` into the app at `directory`, whole or not at
-    all; an earlier one of the same model and size is replaced.
+    """Copy the artifacts that `options` select from an export folder into the app at `directory`,
+    atomically; a previous export of the same model and size is replaced.
 
     Raises:
-        UserError: a folder, artifact or label file is not what it should be, or another model has
-            the place.
-        GateFailedError: the artifact is not equal enough to the model that it was made from.
+        UserError: a folder, artifact or label file is invalid, or the target folder holds another
+            model.
+        GateFailedError: the artifact failed a gate of its verification.
     """
     assets = assets_of(directory)
     manifest = read_manifest(folder)
     if manifest.task not in TASKS:
         raise UserError(
-            f"is a model for {manifest.task}, which the Android library does not have yet",
+            f"its task {manifest.task} is not supported by the Android library",
             where=str(folder),
             remedy=f"package a model for {' or '.join(TASKS)}",
         )
-    artifacts = _chosen(manifest, options, folder)
+    artifacts = _select(manifest, options, folder)
     labels = _labels(manifest, options, folder)
     target = assets / "lolvit" / _name(manifest, options, folder)
     replaced = _replaces(target, manifest)
@@ -116,21 +118,23 @@ def package(folder: Path, directory: Path, options: PackageOptions) -> PackageRe
     return PackageResult(target, manifest, artifacts, oldest, labelled, replaced)
 
 
-def _chosen(manifest: Manifest, options: PackageOptions, folder: Path) -> tuple[Artifact, ...]:
-    """Return one artifact of each format: in the precision that is asked for, or else the one that
-    its runtime was the fastest with, or else the most exact one."""
+def _select(manifest: Manifest, options: PackageOptions, folder: Path) -> tuple[Artifact, ...]:
+    """Return one artifact of each format: in the requested precision, or else the recommended one,
+    or else the most precise one."""
     present = {artifact.format for artifact in manifest.artifacts}
     formats = options.formats or tuple(format for format in FORMATS if format in present)[:1]
     if not formats:
         raise UserError(
-            f"holds {', '.join(sorted(present)) or 'no artifact'}: none that an app can run",
+            f"has {', '.join(sorted(present)) or 'no artifact'}: none that an Android app can run",
             where=str(folder),
             remedy="export again with --to tflite",
         )
-    return tuple(_of_format(manifest, format, options, folder) for format in formats)
+    return tuple(_select_format(manifest, format, options, folder) for format in formats)
 
 
-def _of_format(manifest: Manifest, format: str, options: PackageOptions, folder: Path) -> Artifact:
+def _select_format(
+    manifest: Manifest, format: str, options: PackageOptions, folder: Path
+) -> Artifact:
     fitting = [
         artifact
         for artifact in manifest.artifacts
@@ -153,7 +157,7 @@ def _of_format(manifest: Manifest, format: str, options: PackageOptions, folder:
         )
     if found.image.dtype != "float32":
         raise UserError(
-            f"takes {found.image.dtype}, the app gives float32",
+            f"its input is {found.image.dtype}, the app provides float32",
             where=str(folder / found.path),
             remedy="choose another with --precision",
         )
@@ -163,7 +167,7 @@ def _of_format(manifest: Manifest, format: str, options: PackageOptions, folder:
 def _labels(manifest: Manifest, options: PackageOptions, folder: Path) -> tuple[str, ...] | None:
     if options.labels is not None and manifest.labels is not None:
         raise UserError(
-            "has labels in its manifest",
+            "has labels in its manifest already",
             where=str(folder),
             remedy="leave out --labels, or export again with it",
         )
@@ -174,7 +178,7 @@ def _name(manifest: Manifest, options: PackageOptions, folder: Path) -> str:
     name = options.name or f"{manifest.model}-{manifest.size[0]}x{manifest.size[1]}"
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"'{name}' can't be the name of an asset folder",
+            f"'{name}' is not a valid name of an asset folder",
             where=str(folder),
             remedy="give --name with letters, digits, dots, dashes and underscores",
         )
@@ -182,14 +186,18 @@ def _name(manifest: Manifest, options: PackageOptions, folder: Path) -> str:
 
 
 def _replaces(target: Path, manifest: Manifest) -> bool:
-    """Return whether an earlier one of the same model and size is there to be replaced."""
+    """Return whether a previous export of the same model and size is replaced.
+
+    Raises:
+        UserError: the target folder holds something else.
+    """
     if not target.exists():
         return False
-    other = UserError("is another model's", where=str(target), remedy="choose another --name")
+    other = UserError("holds another model", where=str(target), remedy="choose another --name")
     try:
-        there = read_manifest(target)
+        existing = read_manifest(target)
     except UserError as error:
         raise other from error
-    if (there.model, there.size) != (manifest.model, manifest.size):
+    if (existing.model, existing.size) != (manifest.model, manifest.size):
         raise other
     return True

@@ -1,4 +1,4 @@
-"""ONNX Runtime and LiteRT on emulated phone processors: numbers of the kernels that phones run."""
+"""ONNX Runtime and LiteRT on emulated Arm cores: the numerical results of the kernels of phones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lolvit_runtimes.wire import Message
 
 
 class Arm64Session:
-    """An artifact in a runtime's build for aarch64, on an emulated core."""
+    """An artifact in a runtime's aarch64 build, on an emulated core."""
 
     runtime: str
     inside: ClassVar[str]  # the runtime's name in `arm64_guest.RUNTIMES`
@@ -27,7 +27,7 @@ class Arm64Session:
 
         Raises:
             UserError: the emulator or the runtimes for it are not installed.
-            DeviceError: the runtime refused it, or its tensors are not what the manifest says.
+            DeviceError: the runtime can't open it, or its tensors do not match the manifest.
         """
         read_inventory()
         self._path, self._threads = path.resolve(), threads
@@ -54,7 +54,7 @@ class Arm64Session:
     def _tensors(self, found: Message, what: str) -> list[Found]:
         tensors = found.get(what)
         if not isinstance(tensors, dict) or not all(isinstance(t, dict) for t in tensors.values()):
-            raise DeviceError("the emulator gave a senseless answer", where=str(self._path))
+            raise DeviceError("unexpected response from the emulator", where=str(self._path))
         return [(name, each.get("shape"), str(each.get("dtype"))) for name, each in tensors.items()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -68,11 +68,11 @@ class Arm64Session:
         if {name: array.shape for name, array in results.items()} != {
             spec.name: spec.shape for spec in self._outputs
         }:
-            raise DeviceError("the emulator gave a senseless answer", where=str(self._path))
+            raise DeviceError("unexpected response from the emulator", where=str(self._path))
         return results
 
     def placement(self) -> dict[str, int]:
-        """Return nothing: an emulator is no place to tell of."""
+        """Return {}: the emulated runtimes do not report placement."""
         return {}
 
     def options(self) -> dict[str, str]:

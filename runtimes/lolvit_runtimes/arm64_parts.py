@@ -1,8 +1,8 @@
-"""What an emulated phone processor is made of: data, and whether it has been installed.
+"""The arm64 environment: its packages, wheels and cores as data, and where it is installed.
 
-A program for 64-bit Arm runs under qemu's user mode emulation: Debian's Python and C library for
-arm64, and the runtimes' own wheels for aarch64, with the kernels that phones run. It tells numbers,
-never speed.
+Programs for 64-bit Arm run under qemu's user mode emulation: Debian's Python and C library for
+arm64, and the runtimes' own aarch64 wheels, with the kernels that phones run. It verifies numerical
+results; it measures no speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from lolvit.errors import UserError
 
 SETUP_COMMAND = "lolvit setup arm64"
-INVENTORY = "installed.json"  # written last: with it, an installation is whole
+INVENTORY = "installed.json"  # written last: marks a complete installation
 ROOT, SITE, CORES_FOLDER = "root", "site-packages", "cores"
 PYTHON = "usr/bin/python3.11"
 _EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
@@ -27,8 +27,8 @@ _EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 
 @dataclass(frozen=True)
 class Core:
-    """One processor to be played: qemu's `-cpu`, the instructions that it must have, and what
-    /proc/cpuinfo says of it (the flags, and Arm's number of the part)."""
+    """One emulated core: qemu's `-cpu`, the instructions that it must support, and its flags and
+    part number in /proc/cpuinfo."""
 
     id: str
     name: str
@@ -43,8 +43,7 @@ CORES: dict[str, Core] = {
     core.id: core
     for core in (
         Core("a76", "Cortex-A76", "cortex-a76", ("asimdhp", "asimddp"), f"{_A76} asimddp", "0xd0b"),
-        # Without scalable vectors: kernels for those would take the place of the ones for int8
-        # matrices.
+        # Without SVE: runtimes would use its kernels instead of those for int8 matrices.
         Core(
             "i8mm", "core with int8 matrix instructions", "max,sve=off,sme=off",
             ("asimdhp", "asimddp", "i8mm"),
@@ -57,7 +56,7 @@ CORES: dict[str, Core] = {
 
 @dataclass(frozen=True)
 class Wheel:
-    """One pinned file of PyPI, for CPython 3.11 on aarch64."""
+    """One pinned wheel of PyPI, for CPython 3.11 on aarch64."""
 
     name: str
     version: str
@@ -83,17 +82,17 @@ WHEELS = (
         "853fc608f96da87bd5f3458465dfb9abbf18d5ae6b94eceacead407146f175ae", 14_379_387,
     ),
 )  # fmt: skip
-# Debian 12's, at its newest versions: apt checks them against the distribution's signature.
+# Of Debian 12, at the newest versions: apt checks the distribution's signature.
 DEBIAN_SUITE = "bookworm"
 DEBIAN_PACKAGES = (
     "libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libexpat1", "libffi8",
     "libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal",
 )  # fmt: skip
-DEBIAN_BYTES = 21_000_000  # the packages and the lists of packages, about
+DEBIAN_BYTES = 21_000_000  # packages and package lists, approximately
 
 
 def install_folder() -> Path:
-    """Return the folder of this set of parts in the user's cache; another set has another."""
+    """Return the installation's folder in the user's cache, named by a hash of all pins."""
     wheels = [wheel.sha256 for wheel in WHEELS]
     cores = [(core.id, core.flags, core.part) for core in CORES.values()]
     pins = json.dumps([DEBIAN_SUITE, DEBIAN_PACKAGES, wheels, cores])
@@ -101,12 +100,12 @@ def install_folder() -> Path:
 
 
 def downloads() -> Path:
-    """Return the folder where an installation that was interrupted finds its downloads."""
+    """Return the folder of downloads, which an interrupted installation uses again."""
     return _cache() / "downloads"
 
 
 def _cache() -> Path:
-    """Return a folder in the user's cache, where Linux has it: nothing else can install this."""
+    """Return the folder in the user's cache on Linux, the only system that can install this."""
     named = os.environ.get("XDG_CACHE_HOME", "")
     cache = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
     return cache / "lolvit" / "arm64"
@@ -121,17 +120,17 @@ def emulator() -> str:
     found = next(filter(None, map(shutil.which, _EMULATORS)), None)
     if found is None:
         raise UserError(
-            f"{_EMULATORS[0]} is not on the PATH; qemu's user mode emulation runs on Linux alone",
+            f"{_EMULATORS[0]} is not on the PATH; qemu's user mode emulation runs only on Linux",
             remedy="run: apt-get install qemu-user-static",
         )
     return found
 
 
 def read_inventory() -> Mapping[str, Any]:
-    """Return what was installed, as `lolvit setup arm64` wrote it down.
+    """Return the inventory that `lolvit setup arm64` wrote.
 
     Raises:
-        UserError: it is not installed, or not whole, or qemu is missing.
+        UserError: it is not installed or incomplete, or qemu is missing.
     """
     emulator()
     try:

@@ -15,7 +15,7 @@ def arm64(mirror: str | None, reinstall: bool, as_json: bool) -> None:
     """Install what --device arm64 needs: Python and the runtimes, built for 64-bit Arm.
 
     Downloads about 70 MB (packages of Debian 12 by apt, wheels by pip, all checked) into your
-    cache, where they take 200 MB; nothing of the system is changed. Needs Debian or Ubuntu with
+    cache, where they take 200 MB; the system is not changed. Needs Debian or Ubuntu with
     qemu-user-static.
     """
     from lolvit_runtimes.arm64_install import PUBLIC_MIRROR, find_working_installation, install
@@ -23,12 +23,12 @@ def arm64(mirror: str | None, reinstall: bool, as_json: bool) -> None:
 
     out = console()
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         out.print(line, markup=False)
 
-    inventory = None if reinstall else find_working_installation(say)
+    inventory = None if reinstall else find_working_installation(report)
     if inventory is None:
-        inventory = install(say, mirror or PUBLIC_MIRROR)
-    say(f"installed in {install_folder()}, {inventory['bytes'] / 1e6:.0f} MB")
+        inventory = install(report, mirror or PUBLIC_MIRROR)
+    report(f"installed in {install_folder()}, {inventory['bytes'] / 1e6:.0f} MB")
     if as_json:
         print_json({"folder": str(install_folder()), **inventory})

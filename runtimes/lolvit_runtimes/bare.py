@@ -1,7 +1,7 @@
-"""Artifacts without a manifest: what can be checked and learnt about a file from itself.
+"""Artifacts without a manifest: validate a file, and read its inputs and outputs from the file.
 
 Apart from `format_of` and the checks written in Python, this runs in a child process
-(`isolated.py`): the checkers and runtimes called here are native code, and the file is not trusted.
+(`isolated.py`): the checkers and runtimes are native code, and the file is not trusted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SUFFIXES: dict[str, Format] = {
     ".pte": "executorch",
     ".pt2": "torch",
 }
-# What `check` needs no native code for.
+# Formats that `check` validates without native code.
 CHECKED_IN_PYTHON: tuple[Format, ...] = ("tflite", "executorch", "torch")
 _COREML_TYPES = {65568: "float32", 65552: "float16"}  # ArrayFeatureType.ArrayDataType
 _CHANNELS = {10: 1, 20: 3}  # of ImageFeatureType.ColorSpace: grey, RGB
@@ -37,13 +37,15 @@ def format_of(path: Path) -> Format:
     """Return the format of an artifact by its suffix.
 
     Raises:
-        UserError: there is no such file, or its suffix is not an artifact's.
+        UserError: there is no such file, or its suffix is not that of an artifact.
     """
     if not path.exists():
-        raise UserError("no such artifact", where=str(path))
+        raise UserError("no such artifact", where=str(path), remedy="check the path")
     if path.suffix not in SUFFIXES:
         raise UserError(
-            "not an artifact", where=str(path), remedy=f"its name ends in {' or '.join(SUFFIXES)}"
+            "is not an artifact",
+            where=str(path),
+            remedy=f"give a file that ends in {' or '.join(SUFFIXES)}",
         )
     if path.is_dir() != (path.suffix == ".mlpackage"):
         kind = "a folder" if path.is_dir() else "not a folder"
@@ -52,11 +54,11 @@ def format_of(path: Path) -> Format:
 
 
 def check(path: Path, format: Format) -> None:
-    """Check a file's structure as far as the format's own checker, where installed, can.
+    """Validate a file's structure by the format's checker, if that is installed.
 
     Raises:
         UserError: it is not valid.
-        DeviceError: the same, of a Core ML package.
+        DeviceError: it is a Core ML package that is not valid.
     """
     if format == "onnx" and importlib.util.find_spec("onnx"):
         _check_onnx(path)
@@ -71,14 +73,14 @@ def check(path: Path, format: Format) -> None:
 
 
 def describe(path: Path, format: Format, batch: int | None = None) -> Artifact:
-    """Return what a manifest would say of a file: one image in, tensors of fixed shape out. A free
-    first axis becomes `batch`.
+    """Return a manifest's description of a file with one image input and outputs of fixed shape. A
+    dynamic first axis becomes `batch`.
 
-    Preprocessing, and whether its weights are fp32, a file does not say.
+    A file does not record preprocessing and precision; the precision is given as fp32.
 
     Raises:
-        UserError: it takes something else, or a shape is not fixed.
-        MissingExtraError: what reads this format is not installed.
+        UserError: its input is not an image, or a shape is dynamic.
+        MissingExtraError: the package that reads this format is not installed.
     """
     inputs, outputs = _INTERFACES[format](path)
     return Artifact(
@@ -95,11 +97,15 @@ def describe(path: Path, format: Format, batch: int | None = None) -> Artifact:
 def _check_onnx(path: Path) -> None:
     onnx = importlib.import_module("onnx")
     decode_error = importlib.import_module("google.protobuf.message").DecodeError
-    refusals = (onnx.checker.ValidationError, decode_error, ValueError, RuntimeError, OSError)
+    invalid = (onnx.checker.ValidationError, decode_error, ValueError, RuntimeError, OSError)
     try:
         onnx.checker.check_model(str(path))
-    except refusals as error:
-        raise UserError(f"not a valid ONNX file: {reason(error)}", where=str(path)) from error
+    except invalid as error:
+        raise UserError(
+            f"not a valid ONNX file: {reason(error)}",
+            where=str(path),
+            remedy="export or download it again",
+        ) from error
 
 
 Tensors = tuple[TensorInfo, ...]
@@ -134,7 +140,7 @@ def _pte_interface(path: Path) -> tuple[Tensors, Tensors]:
 
 def _refuse_torch(path: Path) -> NoReturn:
     raise UserError(
-        "is not opened without its manifest: a torch.export program can hold code",
+        "is not opened without its manifest: a torch.export program can contain code",
         where=str(path),
         remedy="give the folder that lolvit export wrote",
     )
@@ -171,7 +177,9 @@ _INTERFACES = {
 
 def _image(path: Path, tensors: Tensors, batch: int | None) -> TensorSpec:
     if len(tensors) != 1:
-        raise UserError(f"has {len(tensors)} inputs, an image model has one", where=str(path))
+        raise UserError(
+            f"has {len(tensors)} inputs, only models with one are supported", where=str(path)
+        )
     tensor = _fixed(path, "input", tensors[0], batch)
     sides = tensor.shape
     layouts: dict[tuple[bool, bool], Layout] = {(True, False): "NCHW", (False, True): "NHWC"}
@@ -179,7 +187,7 @@ def _image(path: Path, tensors: Tensors, batch: int | None) -> TensorSpec:
     layout = layouts.get((sides[1] in known, sides[3] in known)) if len(sides) == 4 else None
     if layout is None:
         raise UserError(
-            f"its input of shape {sides} is no RGB, RGBA or grey photo", where=str(path)
+            f"its input of shape {sides} is not an RGB, RGBA or grey image", where=str(path)
         )
     pixels = tensor.dtype == "pixels"
     return _spec(
@@ -191,17 +199,17 @@ def _image(path: Path, tensors: Tensors, batch: int | None) -> TensorSpec:
 def _outputs(path: Path, tensors: Tensors, batch: int | None) -> tuple[TensorSpec, ...]:
     fixed = [_fixed(path, "output", tensor, batch) for tensor in tensors]
     if not fixed:
-        raise UserError("has no output", where=str(path))
+        raise UserError("has no output", where=str(path), remedy="export it again")
     if len(fixed) == 1 and len(fixed[0].shape) == 2:
         return (_spec(path, fixed[0], fixed[0].dtype, "NC", "logits"),)
     return tuple(_spec(path, tensor, tensor.dtype, None, "tensor") for tensor in fixed)
 
 
 def _fixed(path: Path, what: str, tensor: TensorInfo, batch: int | None) -> TensorInfo:
-    """Return a tensor of fixed shape; a free first axis becomes `batch`, where that is given.
+    """Return a tensor with a fixed shape; a dynamic first axis becomes `batch`, if that is given.
 
     Raises:
-        UserError: another axis is free, or the first one is and no batch is given.
+        UserError: another axis is dynamic, or the first one is and no batch is given.
     """
     shape = list(tensor.shape)
     if shape and batch is not None and not _is_extent(shape[0]):
@@ -211,7 +219,7 @@ def _fixed(path: Path, what: str, tensor: TensorInfo, batch: int | None) -> Tens
         if shape and all(map(_is_extent, shape[1:])):
             remedy = f"give --batch, or {remedy}"
         raise UserError(
-            f"its {what} has no fixed shape: {tensor.shape}", where=str(path), remedy=remedy
+            f"its {what} has a dynamic shape: {tensor.shape}", where=str(path), remedy=remedy
         )
     return replace(tensor, shape=tuple(shape))
 
@@ -224,7 +232,7 @@ def _spec(
     path: Path, tensor: TensorInfo, dtype: str, layout: Layout | None, meaning: Meaning
 ) -> TensorSpec:
     if dtype not in get_args(Dtype):
-        raise UserError(f"tensor '{tensor.name}' is {dtype}", where=str(path))
+        raise UserError(f"tensor '{tensor.name}' has the unsupported type {dtype}", where=str(path))
     return TensorSpec.model_validate(
         {"name": tensor.name, "shape": tensor.shape, "dtype": dtype, "layout": layout,
          "meaning": meaning}

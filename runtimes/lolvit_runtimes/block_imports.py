@@ -1,4 +1,4 @@
-"""Import a library without what it would import along with itself."""
+"""Import a library without its optional dependencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import ModuleType
 
 @contextmanager
 def block_imports(names: tuple[str, ...]) -> Iterator[None]:
-    """Make `import NAME` raise ModuleNotFoundError inside the block, whether loaded or not."""
+    """Make `import NAME` raise ModuleNotFoundError inside the block, for loaded modules too."""
     modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
     loaded = {name: modules.get(name) for name in names}
     modules.update(dict.fromkeys(names, None))

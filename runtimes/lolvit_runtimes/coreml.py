@@ -26,7 +26,7 @@ from lolvit_runtimes.session import Array
 class CoreMLSession:
     """A Core ML artifact in Core ML, on the CPU alone. Untested on hardware.
 
-    Core ML chooses its number of threads itself and can't be told; `options` says so.
+    Core ML chooses its number of threads, which can't be set.
     """
 
     runtime = "coreml"
@@ -37,19 +37,19 @@ class CoreMLSession:
         """Compile and load the package.
 
         Raises:
-            DeviceError: this is no Mac, the package is damaged, or Core ML refused it.
+            DeviceError: this is not a Mac, the package is damaged, or Core ML can't load it.
         """
-        del threads  # nothing in Core ML's interface takes it
+        del threads  # Core ML's interface has no such option
         if platform.system() != "Darwin":
             raise DeviceError(
                 "Core ML runs on a Mac only",
                 where=str(path),
-                remedy="the runtime 'coreml-reference' checks the numbers here",
+                remedy="use the runtime 'coreml-reference' to check numerical results",
             )
         read_package(path)
         self._inputs, self._outputs = artifact.inputs, artifact.outputs
         self._model = _load(path, self.compute_units)
-        # coremltools only warns when Core ML can't load a model; the first prediction tells.
+        # coremltools only warns when Core ML can't load a model; the first prediction fails.
         self.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in self._inputs})
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -72,7 +72,7 @@ class CoreMLSession:
         return {spec.name: _checked(outputs, spec) for spec in self._outputs}
 
     def placement(self) -> dict[str, int]:
-        """Return {}: which operations ran where, Core ML does not say here."""
+        """Return {}: without a compute plan, the placement is unknown."""
         return {}
 
     def options(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class CoreMLSession:
 
 
 def _load(path: Path, compute_units: str) -> Any:
-    """Compile and load a package; how long that takes depends on the model, seconds or more."""
+    """Compile and load a package, which takes seconds or more."""
     units = coremltools.ComputeUnit[compute_units]
     try:
         with warnings.catch_warnings():
@@ -97,10 +97,12 @@ def _load(path: Path, compute_units: str) -> Any:
 
 def _checked(outputs: Mapping[str, Any], spec: TensorSpec) -> Array:
     if spec.name not in outputs:
-        raise DeviceError(f"Core ML gave {', '.join(outputs)}, not '{spec.name}'")
+        raise DeviceError(f"Core ML returned {', '.join(outputs)}, not '{spec.name}'")
     found = np.asarray(outputs[spec.name], spec.dtype)
     if found.shape != spec.shape:
-        raise DeviceError(f"Core ML gave {found.shape}, the manifest says {spec.shape}")
+        raise DeviceError(
+            f"Core ML returned '{spec.name}' of shape {found.shape}, the manifest has {spec.shape}"
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""A reference interpreter of Core ML packages: what their programs compute, on any system.
+"""A reference interpreter of Core ML packages, on any system.
 
 Core ML itself runs on a Mac only. Here the saved package is read back, weights included, and its
 main function is executed operation by operation with torch on the CPU, in the types that the
@@ -30,7 +30,7 @@ from lolvit_runtimes.session import Array
 
 
 class CoreMLReferenceSession:
-    """A Core ML artifact, executed by the interpreter: for its numbers, not for its speed."""
+    """A Core ML artifact, executed by the interpreter: verifies numerical results, not speed."""
 
     runtime = "coreml-reference"
     version: str = coremltools.__version__
@@ -39,11 +39,11 @@ class CoreMLReferenceSession:
         """Read the package and prepare its operations.
 
         Raises:
-            DeviceError: the package is damaged, holds an operation that the interpreter lacks, or
-                is not what its manifest says.
+            DeviceError: the package is damaged, has an operation that the interpreter does not
+                support, or does not match the manifest.
         """
         package = read_package(path)
-        _refuse_unknown(package)
+        _check_operations(package)
         function = package.load_main()
         _check_tensors(path, function, artifact)
         self._precision, self._program = _precision(function), prepare(function)
@@ -68,7 +68,7 @@ class CoreMLReferenceSession:
             }
 
     def placement(self) -> dict[str, int]:
-        """Return how many operations the interpreter runs, constants not counted: all."""
+        """Return the number of operations, all of which the interpreter runs, without constants."""
         return {"interpreter": len(self._program.steps)}
 
     def options(self) -> dict[str, str]:
@@ -86,8 +86,8 @@ class CoreMLReferenceSession:
 
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
-    """Run the block on that many threads. torch keeps one number for the whole process, so the
-    one before is put back afterwards."""
+    """Run the block with `count` threads, then restore the previous number: torch has one setting
+    for the whole process."""
     before = torch.get_num_threads()
     if before == count:
         yield
@@ -99,28 +99,28 @@ def _torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _refuse_unknown(package: ModelPackage) -> None:
-    """Check the types of all operations before coremltools interprets any.
+def _check_operations(package: ModelPackage) -> None:
+    """Check that all operations are supported, before coremltools loads any.
 
     Raises:
-        DeviceError: the interpreter lacks one; the message names each, and where it occurs.
+        DeviceError: some are not; the message has the type and name of each.
     """
     names = {op.type: op.outputs[0].name if op.outputs else "" for op in package.operations()}
     unknown = sorted(unknown_operations(names))
     if unknown:
         listed = ", ".join(f"{kind} '{names[kind]}'" for kind in unknown)
         raise DeviceError(
-            f"operations that the reference interpreter lacks: {printable(listed)}",
+            f"operations that the reference interpreter does not support: {printable(listed)}",
             where=str(package.path),
             remedy="add them to lolvit_runtimes.mil_operations, or run it on a Mac with 'coreml'",
         )
 
 
 def _check_tensors(path: Path, function: Any, artifact: Artifact) -> None:
-    """Check that the program takes and gives what its manifest says.
+    """Check that the program's inputs and outputs match the manifest.
 
     Raises:
-        DeviceError: it does not.
+        DeviceError: they do not.
     """
     for what, specs, variables in (
         ("input", artifact.inputs, function.inputs.values()),
@@ -129,7 +129,7 @@ def _check_tensors(path: Path, function: Any, artifact: Artifact) -> None:
         found = {variable.name: tuple(variable.shape) for variable in variables}
         stated = {spec.name: spec.shape for spec in specs}
         if found != stated:
-            raise broken(path, f"its {what}s are {found}, its manifest says {stated}")
+            raise broken(path, f"its {what}s are {found}, the manifest has {stated}")
 
 
 def _precision(function: Any) -> str:

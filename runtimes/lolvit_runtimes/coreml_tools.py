@@ -1,10 +1,9 @@
-"""coremltools, imported without the packages that it looks at and we don't use.
+"""Import coremltools without the optional frameworks that it would import.
 
-coremltools imports every framework that it finds installed, to see which it could convert from.
-That costs about nine seconds, and TensorFlow, where it is installed and imported before PyTorch's
+coremltools imports every framework that is installed, to detect which it can convert from. That
+takes about nine seconds, and TensorFlow, where it is installed and imported before PyTorch's
 Triton (which torchvision, torchao and torch.compile load), ends the process with SIGSEGV.
-Converting from torch.export and reading packages back need none of them, so they are hidden while
-coremltools is imported:
+Converting from torch.export and reading packages need none of them, so their import is blocked:
 
     from lolvit_runtimes.coreml_tools import coremltools as ct
 """
@@ -25,7 +24,7 @@ _UNUSED = (
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep back warnings about untested versions and about libraries that only a Mac has."""
+    """Suppress warnings about untested versions and about libraries that only a Mac has."""
     logger = logging.getLogger("coremltools")
     level = logger.level
     logger.setLevel(logging.ERROR)

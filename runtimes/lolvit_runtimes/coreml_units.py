@@ -1,4 +1,4 @@
-"""Core ML on a Mac's GPU and Neural Engine, and which of them its compute plan gives operations to.
+"""Core ML on a Mac's CPU, GPU and Neural Engine, with the placement of its compute plan.
 
 Untested on hardware: its tests replace coremltools' classes by recordings of the calls that
 coremltools 9 documents.
@@ -13,21 +13,21 @@ from typing import Any
 from lolvit_runtimes.coreml import CoreMLSession
 from lolvit_runtimes.coreml_tools import coremltools
 
-# What coremltools calls the devices of a plan, and what a result calls them.
-_PLACES = {
+# Device names in results, by coremltools' classes of a plan's devices.
+_DEVICE_NAMES = {
     "MLCPUComputeDevice": "CPU",
     "MLGPUComputeDevice": "GPU",
     "MLNeuralEngineComputeDevice": "ANE",
 }
-NOT_TOLD = "not told"
+UNKNOWN = "unknown"
 
 
 class PlannedSession(CoreMLSession):
     """A Core ML artifact, with the placement that Core ML plans for its compute units."""
 
     def placement(self) -> dict[str, int]:
-        """Return how many operations Core ML would rather run where; constants are none. Empty
-        where this macOS has no compute plans (before 14.4)."""
+        """Return the number of operations by preferred device, without constants; empty if this
+        macOS has no compute plans (before 14.4)."""
         try:
             plan = coremltools.models.compute_plan.MLComputePlan.load_from_path(
                 path=self._model.get_compiled_model_path(),
@@ -35,7 +35,7 @@ class PlannedSession(CoreMLSession):
             )
         except Exception:  # noqa: BLE001 - Core ML's own errors arrive as plain Exception
             return {}
-        return dict(Counter(_place(plan, operation) for operation in _operations(plan)))
+        return dict(Counter(_preferred_device(plan, operation) for operation in _operations(plan)))
 
 
 class CoreMLCpuSession(PlannedSession):
@@ -45,25 +45,25 @@ class CoreMLCpuSession(PlannedSession):
 
 
 class CoreMLGpuSession(PlannedSession):
-    """Core ML on the GPU, and the CPU where it must."""
+    """Core ML on the GPU, with the CPU as fallback."""
 
     runtime, compute_units = "coreml-gpu", "CPU_AND_GPU"
 
 
 class CoreMLAneSession(PlannedSession):
-    """Core ML on the Neural Engine, and the CPU where it must."""
+    """Core ML on the Neural Engine, with the CPU as fallback."""
 
     runtime, compute_units = "coreml-ane", "CPU_AND_NE"
 
 
 def _operations(plan: Any) -> Iterator[Any]:
     for function in plan.model_structure.program.functions.values():
-        yield from (one for one in function.block.operations if one.operator_name != "const")
+        yield from (op for op in function.block.operations if op.operator_name != "const")
 
 
-def _place(plan: Any, operation: Any) -> str:
+def _preferred_device(plan: Any, operation: Any) -> str:
     usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
     if usage is None:
-        return NOT_TOLD
+        return UNKNOWN
     name = type(usage.preferred_compute_device).__name__
-    return _PLACES.get(name, name)
+    return _DEVICE_NAMES.get(name, name)

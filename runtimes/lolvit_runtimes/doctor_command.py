@@ -1,4 +1,4 @@
-"""`lolvit doctor`: what is here, what is missing, and the command that adds it."""
+"""`lolvit doctor`: what is installed, what is missing, and the command that installs it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Eager PyTorch in float32, for reference: what the same weights take without any converter.
+"""Eager PyTorch in float32: the latency of the same weights without a converter.
 
-What artifacts are compared with is another thing: the model itself in float64
-(`lolvit_export.verification.verifiers.eager_logits`).
+Verification compares artifacts with another reference, the model itself in float64
+(`lolvit_export.verification.reference.Reference`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeErr
 
 
 def as_sequence(outputs: Any) -> Sequence[Tensor]:
-    """Return what a captured program gave, a tensor or several, as a sequence."""
+    """Return a program's outputs, one tensor or several, as a sequence."""
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
@@ -40,10 +40,10 @@ class EagerSession:
     compiler = "none"
 
     def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
-        """Load the program, and run it once: its shapes are seen by running.
+        """Load the program, and run it once, to check the shapes of its outputs.
 
         Raises:
-            DeviceError: torch refused it, or its outputs are not what the manifest says.
+            DeviceError: torch can't load or run it, or its outputs do not match the manifest.
         """
         module = load_program(path)
         self._set(module, threads)
@@ -74,7 +74,7 @@ class EagerSession:
         torch.set_num_threads(threads)
 
     def prepare(self, module: nn.Module) -> Callable[..., Any]:
-        """Return what is called with the inputs: the module itself."""
+        """Return the function that runs the module: the module itself."""
         return module
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -98,7 +98,7 @@ class EagerSession:
             raise DeviceError(f"{self.runtime} failed: {reason(error)}") from error
 
     def placement(self) -> dict[str, int]:
-        """Return how many operations torch calls; none for a module, which has no graph."""
+        """Return the number of ATen operations; empty for a module without a graph."""
         if not isinstance(self._module, GraphModule):
             return {}
         return {"ATen": sum(node.op == "call_function" for node in self._module.graph.nodes)}
@@ -108,6 +108,6 @@ class EagerSession:
         return {"compiler": self.compiler, "threads": str(self._threads)}
 
     def close(self) -> None:
-        """Give back the process's number of threads, and forget the module."""
+        """Restore the process's number of threads, and free the module."""
         torch.set_num_threads(self._threads_before)
         del self._module, self._call

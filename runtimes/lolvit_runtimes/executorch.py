@@ -30,7 +30,7 @@ from lolvit_runtimes.native import (
 from lolvit_runtimes.pte import METHOD, placement_of
 from lolvit_runtimes.session import Array
 
-with quiet_stderr():  # its pool, once made, looks for files of phones and says which are missing
+with quiet_stderr():  # creating the thread pool prints warnings about files that only phones have
     from executorch.extension.pybindings import _C as binding
 
     binding._threadpool_get_thread_count()
@@ -53,7 +53,7 @@ class ExecuTorchSession:
         """Load the program and let XNNPACK pack its weights.
 
         Raises:
-            DeviceError: ExecuTorch refused it, its tensors are not what the manifest says, or a
+            DeviceError: ExecuTorch can't load it, its tensors do not match the manifest, or a
                 session with another number of threads is open in this process.
         """
         self._path, self._threads = path, threads
@@ -90,10 +90,11 @@ class ExecuTorchSession:
         }
 
     def placement(self) -> dict[str, int]:
-        """Return how many operations XNNPACK takes and how many it leaves, as the file says.
+        """Return the number of operations in the XNNPACK delegate and outside of it, as the file
+        records them.
 
         Raises:
-            DeviceError: the file can't be read any more.
+            DeviceError: the file can't be read.
         """
         try:
             return placement_of(self._path.read_bytes())
@@ -111,8 +112,8 @@ class ExecuTorchSession:
 
 
 def _described(tensors: Sequence[Any], specs: Sequence[TensorSpec]) -> list[Found]:
-    """Return name, shape and element type of each tensor. A program has no names: they are those
-    of the manifest, in its order."""
+    """Return name, shape and element type of each tensor. A program has no names: those of the
+    manifest are used, in its order."""
     names = [spec.name for spec in specs] + [str(i) for i in range(len(specs), len(tensors))]
     return [
         (
@@ -125,25 +126,25 @@ def _described(tensors: Sequence[Any], specs: Sequence[TensorSpec]) -> list[Foun
 
 
 def _set_threads(threads: int, path: Path) -> None:
-    """Give the process's only pool this number of threads.
+    """Set the size of the process's only thread pool.
 
-    XNNPACK's part of an opened program keeps the pool that it was opened with: a pool that is
-    replaced under it hangs its next run.
+    The XNNPACK delegate of an open program keeps a pointer to its pool: if the pool is replaced,
+    its next run hangs.
 
     Raises:
-        DeviceError: a session that uses the pool with another number is open, or the pool did not
-            take the number.
+        DeviceError: a session is open with another number of threads, or ExecuTorch did not set the
+            number.
     """
     if binding._threadpool_get_thread_count() == threads:
         return
     if _open:
         raise DeviceError(
-            f"asks for {threads} threads, and ExecuTorch has one pool of threads for the process: "
-            f"{binding._threadpool_get_thread_count()} are in use by a session that is open",
+            f"asks for {threads} threads, but ExecuTorch has one thread pool per process, and an"
+            f" open session uses it with {binding._threadpool_get_thread_count()}",
             where=str(path),
-            remedy="close that session first, or open both with the same number",
+            remedy="close that session first, or open both with the same number of threads",
         )
     with quiet_stderr():
         binding._unsafe_reset_threadpool(threads)
     if (found := binding._threadpool_get_thread_count()) != threads:
-        raise DeviceError(f"ExecuTorch took {found} threads, not {threads}", where=str(path))
+        raise DeviceError(f"ExecuTorch set {found} threads, not {threads}", where=str(path))

@@ -1,9 +1,8 @@
-"""Reads a flatbuffer by a table of its schema, and checks every offset before following it.
+"""A flatbuffer reader that checks every offset, by a table of the schema.
 
-Native readers follow offsets unchecked and crash, or read memory that is not the file's. What this
-reader returns has been inside the file: plain dictionaries, tuples and strings. Time and memory are
-bounded by the file's size: an object is read once, and all that were read may not take up more than
-the file, which only overlapping ones do.
+Native readers follow offsets unchecked and crash, or read memory outside of the file. This reader
+returns plain dictionaries, tuples and strings. Time and memory are bounded by the file's size: each
+object is read once, and an error is raised if objects overlap.
 
 Format: https://flatbuffers.dev/internals/. A field's code in a schema is
     a struct letter  a scalar                      *x       a vector of that scalar
@@ -33,7 +32,7 @@ class FlatbufferError(ValueError):
 
 @dataclass(frozen=True)
 class Span:
-    """Where a vector of bytes lies in the file: weights are not copied."""
+    """The position of a vector of bytes in the file: weights are not copied."""
 
     start: int
     length: int
@@ -48,10 +47,10 @@ class Reader:
         self._left = len(data)
 
     def root(self, name: str) -> Table:
-        """Return the root table with all below it.
+        """Return the root table with all nested tables.
 
         Raises:
-            FlatbufferError: an offset, a length or a vtable leads out of the file.
+            FlatbufferError: an offset, a length or a vtable points outside of the file.
         """
         return self._table(self._follow(0), name)
 
@@ -136,8 +135,8 @@ class Reader:
         if start % width and count:
             raise FlatbufferError(f"misaligned vector at byte {start}")
         if code[0] == "[":
-            places = range(start, start + count * width, width)
-            return tuple(self._table(self._follow(place), code[1:]) for place in places)
+            offsets = range(start, start + count * width, width)
+            return tuple(self._table(self._follow(offset), code[1:]) for offset in offsets)
         if letter == "B":
             return Span(start, count)
         return struct.unpack_from(f"<{count}{letter}", self._data, start)

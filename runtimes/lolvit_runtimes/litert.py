@@ -25,8 +25,8 @@ from lolvit_runtimes.native import (
 )
 from lolvit_runtimes.session import Array
 
-# LiteRT writes a line for each accelerator that it unloads when the process ends, and offers no way
-# to ask it not to. By then nothing that a user needs is left to be written there.
+# When the process ends, LiteRT prints a line for each accelerator that it unloads; no option
+# disables it. By then nothing else is written to stderr.
 atexit.register(discard_stderr)
 
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
@@ -46,10 +46,10 @@ class LiteRTSession:
     version = version("ai-edge-litert")
 
     def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
-        """Load the artifact, hand it to XNNPACK, and create the input and output buffers.
+        """Load and compile the artifact for XNNPACK, and create the input and output buffers.
 
         Raises:
-            DeviceError: LiteRT refused it, or its tensors are not what the manifest says.
+            DeviceError: LiteRT can't open it, or its tensors do not match the manifest.
         """
         self._path, self._threads = path, threads
         with opening("LiteRT", path, RUNTIME_ERRORS):
@@ -70,7 +70,7 @@ class LiteRTSession:
             ]
             self._inputs = self._model.create_input_buffers(_SIGNATURE)
             self._outputs = self._model.create_output_buffers(_SIGNATURE)
-            # LiteRT's first run in a process sets up one environment more, and says so at length.
+            # LiteRT's first run in a process creates another environment, and prints messages.
             self.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in self._specs})
 
     def _open(self, path: Path, artifact: Artifact, threads: int) -> CompiledModel:
@@ -82,7 +82,9 @@ class LiteRTSession:
         """Return the names of the file's signature, in the order of its buffers."""
         signature = next(iter(self._model.get_signature_list().items()), None)
         if signature is None:
-            raise DeviceError("it has no signature to run", where=str(self._path))
+            raise DeviceError(
+                "it has no signature", where=str(self._path), remedy="export it again"
+            )
         key: str = signature[0]
         names: dict[str, list[str]] = signature[1]
         for what, specs, tensors in (
@@ -105,17 +107,17 @@ class LiteRTSession:
                 buffer.write(inputs[spec.name])
             self._model.run_by_index(_SIGNATURE, self._inputs, self._outputs)
             return {
-                name: self._outputs[place].read(count, dtype).reshape(shape)
-                for name, place, count, dtype, shape in self._reads
+                name: self._outputs[index].read(count, dtype).reshape(shape)
+                for name, index, count, dtype, shape in self._reads
             }
         except RUNTIME_ERRORS as error:
             raise DeviceError(f"LiteRT failed: {reason(error)}") from error
 
     def placement(self) -> dict[str, int]:
-        """Return how many operations XNNPACK took and how many it left.
+        """Return the number of operations in the XNNPACK delegate and outside of it.
 
-        CompiledModel says only whether it took all, so an Interpreter with the same delegate,
-        opened for the occasion, counts them; where the two disagree, nothing is claimed.
+        CompiledModel reports only whether all are delegated, so they are counted in an Interpreter
+        with the same delegate; the result is empty if the two disagree.
         """
         with opening("LiteRT", self._path, RUNTIME_ERRORS):
             interpreter = Interpreter(str(self._path), num_threads=self._threads)
@@ -135,7 +137,8 @@ class LiteRTSession:
 
 @functools.cache
 def shared_environment() -> Environment:
-    """Return the environment that all sessions share: each new one loads every accelerator."""
+    """Return the environment of all sessions in this process; creating one loads every
+    accelerator."""
     return Environment.create()
 
 
@@ -148,29 +151,29 @@ def _options(threads: int) -> Options:
 def count_delegated(operations: list[dict[str, Any]]) -> dict[str, int]:
     """Count the operations inside and outside of delegates, from an interpreter's operation list.
 
-    The list keeps each replaced operation beside the DELEGATE that replaced it, and says neither
-    which is which. A delegate's share is what lies between its outputs and its inputs.
+    The list has each replaced operation and the DELEGATE that replaced it, without a link between
+    them. A delegate's operations are those between its outputs and its inputs.
     """
     originals = [op for op in operations if op["op_name"] != "DELEGATE"]
     producer = {int(tensor): op["index"] for op in originals for tensor in op["outputs"]}
-    taken: set[int] = set()
+    delegated: set[int] = set()
     for delegate in (op for op in operations if op["op_name"] == "DELEGATE"):
-        taken |= _share(delegate, producer, {op["index"]: op for op in originals})
-    counts = {DELEGATED: len(taken), NOT_DELEGATED: len(originals) - len(taken)}
-    return {place: count for place, count in counts.items() if count}
+        delegated |= _operations_of(delegate, producer, {op["index"]: op for op in originals})
+    counts = {DELEGATED: len(delegated), NOT_DELEGATED: len(originals) - len(delegated)}
+    return {kernels: count for kernels, count in counts.items() if count}
 
 
-def _share(
+def _operations_of(
     delegate: dict[str, Any], producer: dict[int, int], by_index: dict[int, dict[str, Any]]
 ) -> set[int]:
-    """Return the operations found by walking from a delegate's outputs back to its inputs."""
-    edge = {int(tensor) for tensor in delegate["inputs"]}
+    """Return the operations on the paths from a delegate's outputs back to its inputs."""
+    boundary = {int(tensor) for tensor in delegate["inputs"]}
     waiting = [int(tensor) for tensor in delegate["outputs"]]
-    share: set[int] = set()
+    found: set[int] = set()
     while waiting:
         index = producer.get(waiting.pop())
-        if index is None or index in share:
+        if index is None or index in found:
             continue
-        share.add(index)
-        waiting += [int(t) for t in by_index[index]["inputs"] if int(t) not in edge]
-    return share
+        found.add(index)
+        waiting += [int(t) for t in by_index[index]["inputs"] if int(t) not in boundary]
+    return found

@@ -1,4 +1,4 @@
-"""LiteRT's interpreter with its reference kernels: a second opinion."""
+"""LiteRT's interpreter with its reference kernels, for verification."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lolvit_runtimes.tflite_interpreter import InterpreterSession
 
 
 class LiteRTReferenceSession(InterpreterSession):
-    """A TFLite artifact in LiteRT's Interpreter, BUILTIN_REF kernels and no delegate: plain loops,
-    written apart from XNNPACK, so that the two agree only where both are right. Slow."""
+    """A TFLite artifact in LiteRT's Interpreter with BUILTIN_REF kernels and no delegate. They are
+    simple loops, implemented independently of XNNPACK; slow."""
 
     runtime, library = "litert-reference", "LiteRT"
     place, kernels = "reference", "BUILTIN_REF"
     version = version("ai-edge-litert")
 
     def build(self, path: Path, threads: int) -> Any:
-        """Return the interpreter of a file."""
+        """Return LiteRT's interpreter of a file."""
         return Interpreter(
             model_path=str(path),
             num_threads=threads,

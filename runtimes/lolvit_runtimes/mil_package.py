@@ -1,8 +1,7 @@
-"""Reading a saved `.mlpackage` back, on any system, as far as possible without trusting it.
+"""Read a saved `.mlpackage` on any system, validating it first.
 
-The package's own loader is native code that creates what it does not find, and its weight reader
-follows offsets into a file: the folder is walked and the offsets are checked here, in Python,
-before coremltools sees them.
+coremltools' loader is native code that creates missing files, and its weight reader follows offsets
+unchecked: the folder and the offsets are checked here, in Python, before coremltools reads them.
 """
 
 from __future__ import annotations
@@ -61,10 +60,10 @@ class ModelPackage:
         version = self.model.specificationVersion
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # numpy's, about what is malformed
+                warnings.simplefilter("ignore")  # numpy's, about malformed data
                 program = load(self.model, version, str(self.model_folder / "weights"))
             return program.functions[MAIN]
-        except Exception as error:  # the loader meets what is malformed with every kind of error
+        except Exception as error:  # the loader raises many types for malformed data
             raise broken(self.path, f"its program is malformed: {reason(error)}") from error
 
 
@@ -72,7 +71,7 @@ def read_package(path: Path) -> ModelPackage:
     """Find and parse the model of a `.mlpackage`.
 
     Raises:
-        DeviceError: it is no such package, its model is cut short, or it holds no ML Program.
+        DeviceError: it is not a Core ML package, its model is truncated, or it has no ML Program.
     """
     specification = _find_specification(path)
     model = coremltools.proto.Model_pb2.Model()
@@ -86,12 +85,12 @@ def read_package(path: Path) -> ModelPackage:
 
 
 def broken(path: Path, what: str) -> DeviceError:
-    """Return the error for a package that is not what it should be."""
+    """Return the error for an invalid package."""
     return DeviceError(printable(what), where=str(path), remedy="export again")
 
 
 def printable(text: str) -> str:
-    """Return text from a file that is not trusted, fit for one line of a terminal."""
+    """Return text from an untrusted file, shortened and without control characters."""
     short = text if len(text) <= 2 * LONGEST_REASON else f"{text[: 2 * LONGEST_REASON]} ..."
     return "".join(letter if letter.isprintable() else "?" for letter in short)
 
@@ -116,7 +115,7 @@ def _check_program(package: ModelPackage) -> None:
     model = package.model
     kind = model.WhichOneof("Type")
     if kind != _PROGRAM:
-        raise broken(package.path, f"it holds a {kind or 'model of no type'}, not an ML Program")
+        raise broken(package.path, f"its model is {kind or 'of no type'}, not an ML Program")
     function = model.mlProgram.functions.get(MAIN)
     if function is None or function.opset not in function.block_specializations:
         raise broken(package.path, f"its program has no function '{MAIN}'")
@@ -151,7 +150,7 @@ def _check_tensor(package: ModelPackage, operation: Any, value: Any) -> None:
 
 
 def _weight_file(package: ModelPackage, name: str) -> Path:
-    """Return the path that coremltools takes a weight file's name for."""
+    """Return the path that coremltools reads for a weight file's name."""
     file = package.model_folder / "weights" / name.split("/")[-1]
     if not name.startswith(_WEIGHT_PREFIX) or not file.is_file():
         raise broken(package.path, f"its weight file '{name}' is missing")
@@ -159,7 +158,7 @@ def _weight_file(package: ModelPackage, name: str) -> Path:
 
 
 def _expected_bytes(tensor: Any) -> int | None:
-    """Return the bytes of a tensor of that type, or None where type or shape is not a plain one."""
+    """Return the bytes of a tensor of that type, or None if the weight file can't hold the type."""
     descriptor = tensor.DESCRIPTOR.fields_by_name["dataType"].enum_type
     known = descriptor.values_by_number.get(tensor.dataType)
     bits = _BITS.get(known.name) if known else None
@@ -168,10 +167,10 @@ def _expected_bytes(tensor: Any) -> int | None:
 
 
 def _fault(file: Path, offset: int, expected: int | None) -> str:
-    """Say what is wrong with the record at `offset` of a weight file; nothing if it is sound."""
+    """Return what is wrong with the record at `offset` of a weight file; empty if it is valid."""
     size = file.stat().st_size
     if expected is None:
-        return "has a type that weight files don't hold"
+        return "has a type that weight files don't support"
     if offset % _ALIGNMENT or offset + _RECORD_BYTES > size:
         return f"is recorded at {offset}, the file has {size} bytes"
     with file.open("rb") as stream:

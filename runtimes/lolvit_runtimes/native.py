@@ -1,4 +1,5 @@
-"""The border to native runtimes: their chatter stays off the terminal, a refusal is one line."""
+"""Calls into native runtimes: captures their stderr, converts their exceptions to one-line errors,
+and checks tensors against the manifest."""
 
 from __future__ import annotations
 
@@ -17,35 +18,36 @@ from lolvit_runtimes.session import Array
 
 LONGEST_REASON = 300
 _STDERR = 2
-_one_at_a_time = threading.Lock()  # file descriptor 2 belongs to the whole process
+_lock = threading.Lock()  # file descriptor 2 belongs to the whole process
 
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Discard what native code writes to standard error inside the block."""
-    with _one_at_a_time, captured_stderr():
+    with _lock, captured_stderr():
         yield
 
 
 @contextmanager
 def captured_stderr() -> Iterator[Callable[[], str]]:
-    """Keep what native code writes to standard error inside the block, for the function that the
-    block gets. For use inside of `quiet_stderr` or `opening`, which let one thread at a time."""
-    with tempfile.TemporaryFile() as kept_back:
+    """Redirect standard error, of native code too, to a temporary file inside the block; yield a
+    function that returns what was captured so far. Use it inside of `quiet_stderr` or `opening`,
+    which hold the lock."""
+    with tempfile.TemporaryFile() as file:
         sys.stderr.flush()
-        kept = os.dup(_STDERR)
-        os.dup2(kept_back.fileno(), _STDERR)
+        saved = os.dup(_STDERR)
+        os.dup2(file.fileno(), _STDERR)
 
-        def heard() -> str:
-            kept_back.seek(0)
-            return kept_back.read().decode(errors="replace")
+        def captured() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
 
         try:
-            yield heard
+            yield captured
         finally:
             sys.stderr.flush()
-            os.dup2(kept, _STDERR)
-            os.close(kept)
+            os.dup2(saved, _STDERR)
+            os.close(saved)
 
 
 def discard_stderr() -> None:
@@ -55,17 +57,21 @@ def discard_stderr() -> None:
 
 
 @contextmanager
-def opening(runtime: str, path: Path, refusals: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turn a runtime's refusal of an artifact into a DeviceError; keep it quiet meanwhile."""
+def opening(runtime: str, path: Path, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Convert a runtime's exceptions while it opens an artifact, and discard its stderr.
+
+    Raises:
+        DeviceError: one of `errors` was raised.
+    """
     try:
         with quiet_stderr():
             yield
-    except refusals as error:
+    except errors as error:
         raise DeviceError(f"{runtime} cannot open it: {reason(error)}", where=str(path)) from error
 
 
 def reason(error: BaseException) -> str:
-    """Return what an exception says, shortened to part of one line."""
+    """Return an exception's message, shortened to part of one line."""
     text = str(error) or type(error).__name__
     return textwrap.shorten(text, LONGEST_REASON, placeholder=" ...")
 
@@ -76,8 +82,7 @@ Found = tuple[str, object, str]  # name, shape and element type as a runtime rep
 def expect_tensors(
     path: Path, what: str, specs: Sequence[TensorSpec], found: Sequence[Found]
 ) -> None:
-    """Check that an opened artifact has the inputs or outputs (`what`) that its manifest states,
-    in the order of their names in `found`.
+    """Check that an opened artifact's inputs or outputs (`what`) match its manifest, by name.
 
     Raises:
         DeviceError: one is missing, or its shape or element type differ.
@@ -85,15 +90,15 @@ def expect_tensors(
     tensors = {name: (shape, dtype) for name, shape, dtype in found}
     for spec in specs:
         if spec.name not in tensors:
-            raise _not_as_stated(path, f"it has no {what} '{spec.name}' but {_listed(tensors)}")
+            raise _mismatch(path, f"it has no {what} '{spec.name}' but {_listed(tensors)}")
         shape, dtype = tensors[spec.name]
         sides = tuple(shape) if isinstance(shape, (list, tuple)) else shape
         if sides != spec.shape or dtype != spec.dtype:
-            stated = f"its manifest says {spec.dtype} {spec.shape}"
-            raise _not_as_stated(path, f"its {what} is {dtype} {sides}, {stated}")
+            stated = f"its manifest has {spec.dtype} {spec.shape}"
+            raise _mismatch(path, f"its {what} '{spec.name}' is {dtype} {sides}, {stated}")
     if len(found) != len(specs):
-        raise _not_as_stated(
-            path, f"it has {len(found)} {what}s, its manifest says {len(specs)}: {_listed(tensors)}"
+        raise _mismatch(
+            path, f"it has {len(found)} {what}s, its manifest has {len(specs)}: {_listed(tensors)}"
         )
 
 
@@ -101,7 +106,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
 
 
-def _not_as_stated(path: Path, what: str) -> DeviceError:
+def _mismatch(path: Path, what: str) -> DeviceError:
     return DeviceError(what, where=str(path), remedy="export again")
 
 
@@ -114,9 +119,9 @@ def expect_inputs(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> N
     for spec in specs:
         given = inputs.get(spec.name)
         if given is None:
-            raise DeviceError(f"no input '{spec.name}': got {_listed(inputs)}")
+            raise DeviceError(f"input '{spec.name}' is missing: got {_listed(inputs)}")
         if given.shape != spec.shape or given.dtype != spec.dtype:
             raise DeviceError(
-                f"input of {given.dtype} {given.shape}, the artifact takes {spec.dtype}"
-                f" {spec.shape}"
+                f"input '{spec.name}' is {given.dtype} {given.shape}, the artifact takes"
+                f" {spec.dtype} {spec.shape}"
             )

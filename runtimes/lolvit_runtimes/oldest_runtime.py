@@ -8,8 +8,8 @@ from pathlib import Path
 from lolvit_runtimes.flatbuffer import FlatbufferError, Reader, Span
 from lolvit_runtimes.tflite_schema import TABLES, UNIONS
 
-# ONNX Runtime's own matrix, onnxruntime.ai/docs/reference/compatibility.html: the release that came
-# to know an opset, and an IR version. Releases after 1.18 are newer than what is written here.
+# The first ONNX Runtime release (1.x) that supports an opset or an IR version, from
+# onnxruntime.ai/docs/reference/compatibility.html. Exports use no newer ones.
 _OPSETS = {15: 9, 16: 11, 17: 12, 18: 14, 19: 15, 20: 17, 21: 18}
 _IR_VERSIONS = {7: 3, 8: 9, 9: 16, 10: 18}
 
@@ -20,8 +20,8 @@ _DOMAIN, _VERSION = 1, 2  # fields of OperatorSetIdProto
 
 
 def oldest_runtime(path: Path, format: str) -> str | None:
-    """Return the oldest release that opens an artifact that matches its manifest, such as
-    "TensorFlow Lite 2.3.0"; None where the file doesn't tell."""
+    """Return the oldest release that opens an artifact, such as "TensorFlow Lite 2.3.0"; None if
+    the file does not record it. The file has been checked against its manifest."""
     data = path.read_bytes()
     return {"tflite": _of_tflite, "onnx": _of_onnx}[format](data)
 
@@ -57,7 +57,7 @@ def _of_onnx(data: bytes) -> str | None:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a protobuf message, as far as it can be read."""
+    """Yield number and value of each field of a protobuf message, up to the first invalid one."""
     position = 0
     while position < len(data):
         key, position = _varint(data, position)
@@ -77,7 +77,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """Return the number that begins at `position`, and where it ends; cut short, what is there."""
+    """Return the varint at `position` and the position after it; a truncated one ends the file."""
     value = shift = 0
     while position < len(data):
         byte = data[position]

@@ -1,7 +1,7 @@
 """OpenVINO on the CPU: it opens the ONNX artifact as it is.
 
-`import openvino` reports itself to its makers over the network where it finds openvino-telemetry,
-which comes with it. Nothing that runs here tells anyone, so that package is hidden from it.
+`import openvino` sends telemetry over the network if openvino-telemetry, its dependency, is
+installed. The import of that package is blocked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lolvit_runtimes.native import Found, expect_inputs, expect_tensors, opening
 from lolvit_runtimes.session import Array
 
 with block_imports(("openvino_telemetry",)):
-    import openvino as openvino  # also for who profiles
+    import openvino as openvino  # re-exported for profiling
 
 DEVICE = "CPU"
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (RuntimeError, ValueError, TypeError, MemoryError)
@@ -36,8 +36,8 @@ _NOT_OPERATIONS = frozenset({"Const", "Input", "Output"})
 class OpenVinoSession:
     """An ONNX artifact in OpenVINO, on its CPU plugin.
 
-    The plugin computes in float32, as every runtime here does. Left to itself it takes bfloat16
-    where the processor has it, also where that is slower: on an EPYC with avx512_bf16, one thread,
+    The plugin is set to float32, as every runtime here. Its default is bfloat16 on processors that
+    support it, even if that is slower: on an EPYC with avx512_bf16, one thread,
     LOLViT-X took 4.6 ms in bfloat16, 4.4 in half precision and 3.0 in float32.
     """
 
@@ -48,7 +48,7 @@ class OpenVinoSession:
         """Load and compile the artifact.
 
         Raises:
-            DeviceError: OpenVINO refused it, or its tensors are not what the manifest says.
+            DeviceError: OpenVINO can't load it, or its tensors do not match the manifest.
         """
         self._inputs, self._outputs = artifact.inputs, artifact.outputs
         with opening("OpenVINO", path, RUNTIME_ERRORS):
@@ -75,8 +75,8 @@ class OpenVinoSession:
             raise DeviceError(f"OpenVINO failed: {reason(error)}") from error
 
     def placement(self) -> dict[str, int]:
-        """Return how many layers of the compiled model run in which element type: the plugin is the
-        only device, and what it chooses is the precision."""
+        """Return the number of layers of the compiled model by element type; all run on the CPU
+        plugin, which chooses the precision."""
         counts: Counter[str] = Counter()
         for layer in self._model.get_runtime_model().get_ops():
             info = layer.get_rt_info()
@@ -85,14 +85,14 @@ class OpenVinoSession:
         return dict(counts)
 
     def options(self) -> dict[str, str]:
-        """Return the settings that the plugin took, as it tells them."""
-        told = {name: self._model.get_property(name) for name in settings(1)}
+        """Return the settings as the plugin reports them."""
+        reported = {name: self._model.get_property(name) for name in settings(1)}
         return {
             "device": DEVICE,
-            "threads": str(told["INFERENCE_NUM_THREADS"]),
-            "streams": str(told["NUM_STREAMS"]),
+            "threads": str(reported["INFERENCE_NUM_THREADS"]),
+            "streams": str(reported["NUM_STREAMS"]),
             "performance_hint": "latency",
-            "inference_precision": told["INFERENCE_PRECISION_HINT"].get_type_name(),
+            "inference_precision": reported["INFERENCE_PRECISION_HINT"].get_type_name(),
         }
 
     def close(self) -> None:
@@ -111,22 +111,22 @@ def _described(ports: Iterable[Any]) -> list[Found]:
 
 @functools.cache
 def core() -> openvino.Core:
-    """Return the process's one Core, which keeps the CPU plugin.
+    """Return the process's only Core, which keeps the CPU plugin alive.
 
-    A plugin gives the thread that makes it a stack for signals, and unmaps that stack when it ends:
-    ended by another thread (a garbage collection, say), it leaves the first one without, and the
-    next signal that Python handles there (a child's end, say) kills the process. OpenVINO 2026.4.
+    The plugin sets an alternate signal stack for the thread that creates it, and unmaps the stack
+    when it is destroyed. If another thread destroys it (in a garbage collection, for example), the
+    next signal that Python handles in the first thread kills the process. OpenVINO 2026.4.
     """
     return openvino.Core()
 
 
 def settings(threads: int) -> dict[str, str | int]:
-    """Return the settings that every session gets, the baseline's included."""
+    """Return the plugin's settings, equal for candidate and baseline."""
     return {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
-        # Pinning is the harness's: the plugin's own would move its threads to other cores.
+        # The benchmark harness pins threads; the plugin's pinning would move them to other cores.
         "ENABLE_CPU_PINNING": False,
     }

@@ -170,7 +170,7 @@ def test_the_exit_code_is_the_command_lines(
     ("name", "content", "message"),
     [
         ("missing.onnx", None, "no such artifact"),
-        ("model.pt", b"PK", "not an artifact"),
+        ("model.pt", b"PK", "is not an artifact"),
         ("model.onnx", b"", "not a valid ONNX file|no.*model"),
         ("model.onnx", b"\x00garbage" * 99, "not a valid ONNX file"),
         ("model.tflite", bytes.fromhex("1800000054464c33"), "not a valid TFLite file"),

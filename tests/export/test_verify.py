@@ -19,7 +19,7 @@ from lolvit.verification import VerificationDocument
 from lolvit_export.targets import all_targets
 from lolvit_export.verification.comparison import agreement, max_abs_error
 from lolvit_runtimes import vulkan
-from lolvit_runtimes.agreement import snr_db
+from lolvit_runtimes.snr import snr_db
 
 LOGITS = arrays.arrays(
     np.float64, (1, 10), elements=st.floats(-1e3, 1e3, allow_nan=False, width=32)

@@ -129,7 +129,7 @@ def test_a_mirror_that_is_no_address_is_refused(
     mirror: str, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arm64_install, "require_machine", lambda: None)
-    with pytest.raises(UserError, match="not the address of a Debian mirror"):
+    with pytest.raises(UserError, match="is not a URL of a Debian mirror"):
         install(lambda line: None, mirror)
     assert not list(empty_cache.rglob("*"))
 
@@ -146,7 +146,7 @@ def test_a_failed_download_leaves_no_installation(
     monkeypatch.setattr(arm64_install, "require_machine", lambda: None)
     with pytest.raises(DeviceError, match="apt-get: failed: E: Failed to fetch") as caught:
         install(lambda line: None)
-    assert "what has been downloaded is kept" in caught.value.remedy
+    assert "finished downloads are kept" in caught.value.remedy
     assert not install_folder().exists()
 
 

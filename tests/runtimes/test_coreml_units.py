@@ -39,7 +39,7 @@ class Model:
 
 
 class Plan:
-    """Two operations on the Neural Engine, one on the CPU, one not told, and a constant."""
+    """Two operations on the Neural Engine, one on the CPU, one unknown, and a constant."""
 
     loaded: list[tuple[str, Any]]
     devices = (MLNeuralEngineComputeDevice(), MLNeuralEngineComputeDevice(), MLCPUComputeDevice())
@@ -87,7 +87,7 @@ def test_each_runtime_loads_and_plans_for_its_own_units(runtime, units, package)
     session = getattr(coreml_units, name)(package, describe(SHAPE, OUTPUTS))
     assert session.runtime == runtime
     assert Model.made == [ct.ComputeUnit[units]]
-    assert session.placement() == {"ANE": 2, "CPU": 1, "not told": 1}
+    assert session.placement() == {"ANE": 2, "CPU": 1, "unknown": 1}
     assert Plan.loaded == [("/compiled.mlmodelc", ct.ComputeUnit[units])]
     assert session.options()["compute_units"] == units
 

@@ -170,7 +170,7 @@ def test_format_comes_from_the_name(tmp_path):
     (tmp_path / "a.mlpackage").touch()
     for name, message in [
         ("absent.onnx", "no such artifact"),
-        ("notes.txt", "not an artifact"),
+        ("notes.txt", "is not an artifact"),
         ("a.onnx", "is a folder"),
         ("a.mlpackage", "not a folder"),
     ]:

@@ -130,11 +130,11 @@ def test_the_same_model_is_replaced_and_another_is_left_alone(export, module):
     assert files(again.folder) == ["manifest.json", "model-fp32.tflite"]
     before = files(again.folder)
     changed(export, model="other")
-    assert "is another model's" in refusal(UserError, export, module, PackageOptions(name=NAME))
+    assert "holds another model" in refusal(UserError, export, module, PackageOptions(name=NAME))
     assert files(again.folder) == before
     (again.folder / "manifest.json").write_text("{}")
     changed(export, model="tiny")
-    assert "is another model's" in refusal(UserError, export, module, PackageOptions())
+    assert "holds another model" in refusal(UserError, export, module, PackageOptions())
 
 
 def test_failed_copy_leaves_the_previous_one_and_no_rest(export, module, monkeypatch):
@@ -170,7 +170,7 @@ def test_what_an_app_cannot_run_is_refused(export, module):
     onnx, tflite = read_manifest(export).artifacts
     bytes_in = tflite.image.model_copy(update={"dtype": "uint8"})
     changed(export, artifacts=(tflite.model_copy(update={"inputs": (bytes_in,)}),))
-    assert "takes uint8, the app gives float32" in refusal(
+    assert "its input is uint8, the app provides float32" in refusal(
         UserError, export, module, PackageOptions()
     )
     changed(export, artifacts=(onnx.model_copy(update={"format": "coreml"}),))
@@ -182,12 +182,16 @@ def test_what_an_app_cannot_run_is_refused(export, module):
 
 @pytest.mark.parametrize("name", ["../up", "_hidden", ".hidden", "a/b", "a b"])
 def test_name_that_is_no_asset_folder_is_refused(export, module, name):
-    assert "can't be the name" in refusal(UserError, export, module, PackageOptions(name=name))
+    assert "is not a valid name of an asset folder" in refusal(
+        UserError, export, module, PackageOptions(name=name)
+    )
 
 
 def test_model_whose_manifest_names_a_path_is_refused(export, module):
     changed(export, model="../../../etc/model")
-    assert "can't be the name" in refusal(UserError, export, module, PackageOptions())
+    assert "is not a valid name of an asset folder" in refusal(
+        UserError, export, module, PackageOptions()
+    )
 
 
 def test_untrained_and_unlabelled_models_say_so(export, module):

@@ -9,7 +9,7 @@ import numpy as np
 
 from lolvit.manifest import Gate
 from lolvit.tasks import Outputs, Task
-from lolvit_runtimes.agreement import snr_db
+from lolvit_runtimes.snr import snr_db
 from lolvit_runtimes.table import RUNTIMES
 
 # An artifact's SNR may be this much below that of eager PyTorch in the same precision, in dB, and

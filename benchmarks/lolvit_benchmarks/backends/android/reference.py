@@ -20,8 +20,8 @@ from lolvit.manifest import check_artifact, read_manifest
 from lolvit_benchmarks.harness.candidates import Candidate
 from lolvit_benchmarks.harness.child import answer, run_on_image
 from lolvit_benchmarks.harness.inspection import check_denormals, share_of_artifact
-from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import open_session
+from lolvit_runtimes.snr import snr_db
 
 # Same artifact, input and runtime on two processors: kernels and summation order differ. A GPU that
 # computes in fp16 counts as a precision of its own.

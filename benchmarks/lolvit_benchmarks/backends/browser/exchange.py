@@ -24,8 +24,8 @@ from lolvit_benchmarks.harness.candidates import Configuration, InspectedCandida
 from lolvit_benchmarks.harness.schedule import Profile, fitted, order_of, warm_up_iterations
 from lolvit_benchmarks.harness.timing import Recording, Round
 from lolvit_benchmarks.results import document as result
-from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.snr import snr_db
 
 MAX_MS = 1e7  # of one inference
 _MAX_ITEMS = 100_000

@@ -1,4 +1,4 @@
-"""How near a runtime's logits are to a reference's: numpy."""
+"""Signal-to-noise ratio of a runtime's output against a reference, in numpy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 
 def snr_db(reference: npt.NDArray[np.float64], output: npt.NDArray[np.floating]) -> float:
-    """Return 10·log10(Σ reference² / Σ (reference - output)²), in dB, at most 300.
+    """Return 10·log10(Σ reference² / Σ (reference - output)²), in dB, limited to ±300.
 
-    A result that is not finite has no signal: -300 dB.
+    An output that is not finite gives -300 dB.
     """
     if not np.isfinite(output).all():
         return -300.0
