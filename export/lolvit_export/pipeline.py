@@ -301,7 +301,7 @@ def export_model(
     ):
         progress("model")
         prepared = prepare(request.model, request.options)
-        images = _images(request, prepared)
+        images = _images(request, prepared, progress)
         progress("rewrite")
         with quiet():
             job, records = _job(prepared, request, staging.folder)
@@ -624,12 +624,12 @@ def _manifest(
     )
 
 
-def _images(request: ExportRequest, prepared: Prepared) -> Images | None:
+def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> Images | None:
     """Return what quantization is decided on, or None where nothing is quantized."""
     if not any(request.quantized(target) for target in request.targets):
         return None
     source = request.options.calibrate or prepared.data
-    return open_images(source, prepared.preprocessing, prepared.labels)
+    return open_images(source, prepared.preprocessing, prepared.labels, progress)
 
 
 def _quantize(
