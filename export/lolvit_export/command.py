@@ -149,7 +149,7 @@ def export(
         socs=socs,
         for_timing=for_timing,
     )
-    packaged = _package(exported.folder, android) if not exported.withheld else None
+    packaged = _package(exported.folder, android) if exported.complete else None
     if as_json:
         print_json({**as_document(exported), **_android_document(packaged)})
     else:
@@ -271,6 +271,9 @@ def as_document(exported: ExportResult) -> dict[str, Any]:
     return {
         **summary(exported.folder, exported.manifest),
         "withheld": [artifact.model_dump(mode="json") for artifact in exported.withheld],
+        "failures": [
+            {"target": target, "error": error.line()} for target, error in exported.failures.items()
+        ],
         "notes": list(exported.notes),
     }
 

@@ -5,6 +5,7 @@ calibrates BatchNorm of untrained models, the other verifies artifacts.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from lolvit.manifest import Preprocessing
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import even_share
 from lolvit_data.table import BUNDLED, HUGGING_FACE, open_dataset
-from lolvit_runtimes.photos import load_photo
+from lolvit_runtimes.photos import is_photo, load_photo
 from lolvit_runtimes.preprocessing import Pixels, normalize, to_pixels
 from lolvit_runtimes.session import FloatArray
 
@@ -61,18 +62,28 @@ def _bundled(name: str) -> Image.Image:
 
 
 def _photos_of(source: str) -> list[Image.Image]:
-    files = flat_folder(source)
-    if files is None:
+    folder = flat_folder(source)
+    if folder is None:
         dataset = open_dataset(source, "train")
         return [dataset.image(i) for i in even_share(dataset.labels, _MAX_PHOTOS)]
-    if len(files) < 2:
-        raise UserError(f"has {len(files)} photos", where=source, remedy="give at least two")
-    return [load_photo(path) for path in files[:_MAX_PHOTOS]]
+    if len(folder.photos) < 2:
+        raise UserError(
+            f"has {len(folder.photos)} photos", where=source, remedy="give at least two"
+        )
+    return [load_photo(path) for path in folder.photos[:_MAX_PHOTOS]]
 
 
-def flat_folder(source: str) -> list[Path] | None:
-    """Return the files of a flat folder of photos, or None if `source` is a data set: a name, or a
-    folder with subfolders or shards.
+@dataclass(frozen=True)
+class FlatFolder:
+    """The photos in a folder without subfolders, and the other files there, such as README.txt."""
+
+    photos: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+
+def flat_folder(source: str) -> FlatFolder | None:
+    """Return the photos of a flat folder, or None if `source` is a data set: a name, or a folder
+    with subfolders or shards. Hidden files are ignored.
 
     Raises:
         UserError: `source` is a path, but not a folder.
@@ -89,7 +100,10 @@ def flat_folder(source: str) -> list[Path] | None:
     visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     files = [path for path in visible if path.is_file()]
     structured = len(files) < len(visible) or any(path.suffix == ".tar" for path in files)
-    return None if structured else files
+    if structured:
+        return None
+    photos = tuple(path for path in files if is_photo(path))
+    return FlatFolder(photos, tuple(path for path in files if path not in set(photos)))
 
 
 def random_crops(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:

@@ -7,7 +7,7 @@ import pkgutil
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from lolvit.errors import GateFailedError, UserError
+from lolvit.errors import DeviceError, GateFailedError, LolvitError, UserError
 from lolvit.files import remove, sha256_of, size_of, staged_folder
 from lolvit.manifest import (
     MANIFEST_NAME,
@@ -44,6 +44,7 @@ from lolvit_export.capture import (
     capture,
     described_outputs,
 )
+from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
 from lolvit_export.lowering.request import BASE_PREFIX, Lowered, LoweringRequest
 from lolvit_export.photos import verification_pixels
@@ -117,20 +118,42 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """An export: its folder, the manifest written there, and the artifacts that were withheld
-    because they failed a gate. `folder` does not exist if all were withheld."""
+    """An export: its folder and the manifest written there; the artifacts that were withheld
+    because they failed a gate; and, by target, the failures of converters and runtimes. `folder`
+    does not exist if no artifact was written."""
 
     folder: Path
     manifest: Manifest
     withheld: tuple[Artifact, ...] = ()
+    failures: Mapping[str, LolvitError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def complete(self) -> bool:
+        """Whether every requested artifact was written."""
+        return not self.withheld and not self.failures
+
     def raise_on_failure(self) -> None:
-        """Check that no artifact was withheld.
+        """Check that every target was written and no artifact withheld.
 
         Raises:
-            GateFailedError: one was; the message names the failed gates.
+            UserError: a target's converter cannot convert the model.
+            DeviceError: a target's runtime failed on its artifact.
+            GateFailedError: an artifact was withheld; the message names the failed gates.
         """
+        if self.failures:
+            first = next(iter(self.failures.values()))
+            others = [artifact.path for artifact in self.manifest.artifacts]
+            raise type(first)(
+                "; ".join(error.what for error in self.failures.values()),
+                where=str(self.folder),
+                remedy=f"the others were written: {', '.join(others)}"
+                if others
+                else "nothing was written",
+            )
+        self._check_gates()
+
+    def _check_gates(self) -> None:
         if not self.withheld:
             return
         failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
@@ -206,7 +229,9 @@ def export(
 
     Raises:
         UserError: the request is invalid; a previous export in the folder is untouched.
-        GateFailedError: an artifact was withheld; its attribute `exported` has the `ExportResult`.
+        UserError, DeviceError, GateFailedError: a target's converter or runtime failed, or an
+            artifact was withheld. The other artifacts are written, and the error's attribute
+            `exported` has the `ExportResult`.
     """
     given = {} if calibrate is None else {"calibrate": os.fspath(calibrate)}
     request = ExportRequest(
@@ -236,7 +261,7 @@ def export(
     exported = export_model(request, progress or (lambda step: None))
     try:
         exported.raise_on_failure()
-    except GateFailedError as error:
+    except LolvitError as error:
         error.exported = exported  # type: ignore[attr-defined]
         raise
     return exported
@@ -284,11 +309,11 @@ def export_model(
     ):
         progress("model")
         prepared = prepare(request.model, request.options)
-        images = _images(request, prepared)
+        images = _images(request, prepared, progress)
         progress("rewrite")
         with quiet():
             job, records = _job(prepared, request, staging)
-        artifacts = _lower_and_verify(job, lowering, verifiers, progress)
+        artifacts, failures = _lower_and_verify(job, lowering, verifiers, progress)
         if images is not None:
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         kept, withheld = _split_withheld(artifacts, request, staging)
@@ -298,7 +323,7 @@ def export_model(
             write_manifest(staging, manifest)
         else:
             shutil.rmtree(staging)  # a previous export stays
-    return ExportResult(target, manifest, withheld, prepared.notes)
+    return ExportResult(target, manifest, withheld, failures, prepared.notes)
 
 
 def _require_batch(request: ExportRequest) -> None:
@@ -435,8 +460,9 @@ def task_of(
 
 def _lower_and_verify(
     job: _Job, lowerers: Lowerers, verifiers: Verifiers, progress: Progress
-) -> list[Artifact]:
-    """Lower to each target, and verify each artifact in child processes once it is written."""
+) -> tuple[list[Artifact], dict[str, LolvitError]]:
+    """Lower to each target, and verify each artifact in child processes once it is written. Return
+    the artifacts, and the failure of each target without any: the other targets go on."""
     data: list[ReferenceData] = []
     ready = threading.Event()
 
@@ -461,11 +487,12 @@ def _lower_and_verify(
 
     # Exited in this order, the child process ends before its thread is joined.
     with ThreadPoolExecutor() as threads, lowerers:
-        pending: list[Future[list[Artifact]]] = []
+        pending: dict[str, Future[list[Artifact]]] = {}
+        failures: dict[str, LolvitError] = {}
         if lowerers.beside is not None:
             progress(f"lower to {lowerers.beside}")
             message = packed(job.graph, job.lowering(lowerers.beside))
-            pending.append(threads.submit(beside, lowerers.beside, message))
+            pending[lowerers.beside] = threads.submit(beside, lowerers.beside, message)
         # The child takes longest: everything that it does not need runs after it has started.
         try:
             progress("load converters")
@@ -478,12 +505,30 @@ def _lower_and_verify(
             ready.set()
         for target in lowerers.here:
             progress(f"lower to {target}")
-            with quiet():
+            with _collect_failure(target, failures), quiet():
                 lowered = lowerers.lower(target, job.graph, job.lowering(target))
-            pending.append(threads.submit(verified, lowered, target))
+                pending[target] = threads.submit(verified, lowered, target)
         progress("verify on photos")
-        artifacts = [artifact for future in pending for artifact in future.result()]
-    return sorted(artifacts, key=lambda a: job.request.targets.index(a.format))
+        artifacts: list[Artifact] = []
+        for target, future in pending.items():
+            with _collect_failure(target, failures):
+                artifacts += future.result()
+    return sorted(artifacts, key=lambda a: job.request.targets.index(a.format)), failures
+
+
+@contextmanager
+def _collect_failure(target: str, failures: dict[str, LolvitError]) -> Iterator[None]:
+    """Record a failure of a target's converter or runtime. Bugs of this package, and errors that
+    concern all targets (a full disk, Ctrl-C), propagate."""
+    try:
+        yield
+    except DeviceError as error:
+        failures[target] = DeviceError(f"{target}: {error.what}", where=error.where)
+    except Exception as error:
+        reason = conversion_failure(error)
+        if reason is None:
+            raise
+        failures[target] = UserError(f"{target}: its converter cannot convert the model: {reason}")
 
 
 def _photo_data(job: _Job) -> ReferenceData:
@@ -580,12 +625,12 @@ def _manifest(
     )
 
 
-def _images(request: ExportRequest, prepared: Prepared) -> Images | None:
+def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> Images | None:
     """Return the tuning and held-out images of quantization, or None if nothing is quantized."""
     if not any(request.quantized(target) for target in request.targets):
         return None
     source = request.options.calibrate or prepared.data
-    return open_images(source, prepared.preprocessing, prepared.labels)
+    return open_images(source, prepared.preprocessing, prepared.labels, progress)
 
 
 def _quantize(
@@ -622,6 +667,8 @@ def _quantize(
         target = find_target(name)
         own = [artifact for artifact in artifacts if artifact.format == name]
         floats = [artifact for artifact in own if not _is_base(artifact)]
+        if not own:  # the target failed
+            continue
         bases = {artifact.precision: artifact for artifact in own if _is_base(artifact)}
         result += [each for each in floats if each.precision in job.request.precisions]
         for precision in job.request.quantized(name):
