@@ -353,7 +353,7 @@ def check_file(folder: Path, relative: str, sha256: str, size: int | None = None
         raise UserError("leaves its folder through a link", where=str(path), remedy="export again")
     if size is not None and (found := size_of(path)) != size:
         raise UserError(
-            f"has {found} bytes, its manifest says {size}", where=str(path), remedy="export again"
+            f"has {found} bytes, its manifest has {size}", where=str(path), remedy="export again"
         )
     if sha256_of(path) != sha256:
         raise UserError(

@@ -61,7 +61,7 @@ class Arm64Session:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or the runtime failed.
+            DeviceError: an input does not match the artifact, or the runtime failed.
         """
         expect_inputs(inputs, self._inputs)
         _, results = self._emulator.ask({"do": "run"}, str(self._path), inputs)

@@ -56,7 +56,7 @@ class CoreMLSession:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or Core ML failed.
+            DeviceError: an input does not match the artifact, or Core ML failed.
         """
         expect_inputs(inputs, self._inputs)
         given = {

@@ -56,7 +56,7 @@ class CoreMLReferenceSession:
         Where the artifact takes pixels, they are numbers from 0 to 255, which need not be whole.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or an operation failed.
+            DeviceError: an input does not match the artifact, or an operation failed.
         """
         expect_inputs(inputs, self._inputs)
         tensors = {name: torch.tensor(array) for name, array in inputs.items()}

@@ -81,7 +81,7 @@ class EagerSession:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or torch failed.
+            DeviceError: an input does not match the artifact, or torch failed.
         """
         expect_inputs(inputs, self._inputs)
         if torch.get_num_threads() != self._threads:  # torch keeps one number for the process

@@ -76,7 +76,7 @@ class ExecuTorchSession:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or ExecuTorch failed.
+            DeviceError: an input does not match the artifact, or ExecuTorch failed.
         """
         expect_inputs(inputs, self._inputs)
         given = [torch.from_numpy(inputs[spec.name]) for spec in self._inputs]

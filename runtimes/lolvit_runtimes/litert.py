@@ -99,7 +99,7 @@ class LiteRTSession:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or LiteRT failed.
+            DeviceError: an input does not match the artifact, or LiteRT failed.
         """
         expect_inputs(inputs, self._specs)
         try:

@@ -16,7 +16,7 @@ class LiteRTReferenceSession(InterpreterSession):
     simple loops, implemented independently of XNNPACK; slow."""
 
     runtime, library = "litert-reference", "LiteRT"
-    place, kernels = "reference", "BUILTIN_REF"
+    kernel_set, kernels = "reference", "BUILTIN_REF"
     version = version("ai-edge-litert")
 
     def build(self, path: Path, threads: int) -> Any:

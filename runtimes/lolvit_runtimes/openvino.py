@@ -62,7 +62,7 @@ class OpenVinoSession:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or OpenVINO failed.
+            DeviceError: an input does not match the artifact, or OpenVINO failed.
         """
         expect_inputs(inputs, self._inputs)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
@@ -15,7 +16,7 @@ from lolvit_runtimes.native import expect_inputs, expect_tensors, opening, reaso
 from lolvit_runtimes.session import Array
 
 PROVIDER = "CPUExecutionProvider"
-# What ONNX Runtime raises: its own types have no common base; C++ exceptions arrive as Python's.
+# ONNX Runtime's own exceptions have no common base; C++ exceptions arrive as Python's.
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
@@ -44,23 +45,23 @@ _ELEMENT_TYPES = {
 class OrtSession:
     """An ONNX artifact in ONNX Runtime, on its CPU provider alone.
 
-    Inputs are passed through `run`, not through an IOBinding: the two were measured equal on the
-    CPU (4.01 and 4.02 ms), and `run` is what applications call. The threads of a session spin
-    between runs, ONNX Runtime's default, for it is what applications get as well; while a session
-    with several threads has just run, another one timed beside it loses a core for a moment.
+    Inputs are passed to `run` without IOBinding: both have the same latency on the CPU (4.01 and
+    4.02 ms), and applications use `run`. Threads spin between runs, ONNX Runtime's default: after a
+    run with several threads, another session that is timed in turn loses a core for a moment.
     """
 
     runtime = "ort"
     version = onnxruntime.__version__
+    library: ClassVar[str] = "ONNX Runtime"  # in messages
 
     def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
         """Load the artifact and apply every graph optimisation.
 
         Raises:
-            DeviceError: ONNX Runtime refused it, or its tensors are not what the manifest says.
+            DeviceError: ONNX Runtime can't open it, or its tensors do not match the manifest.
         """
         self._threads = threads
-        with opening("ONNX Runtime", path, RUNTIME_ERRORS):
+        with opening(self.library, path, RUNTIME_ERRORS):
             self._session = onnxruntime.InferenceSession(
                 str(path), session_options(threads), providers=[PROVIDER]
             )
@@ -71,24 +72,24 @@ class OrtSession:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or ONNX Runtime failed.
+            DeviceError: an input does not match the artifact, or the runtime failed.
         """
         expect_inputs(inputs, self._inputs)
         try:
             results = self._session.run(self._names, dict(inputs))
         except RUNTIME_ERRORS as error:
-            raise DeviceError(f"ONNX Runtime failed: {reason(error)}") from error
+            raise DeviceError(f"{self.library} failed: {reason(error)}") from error
         return dict(zip(self._names, results, strict=True))
 
     def placement(self) -> dict[str, int]:
-        """Return how many nodes the partitioner gave to each execution provider."""
+        """Return the number of nodes by execution provider, as the partitioner assigned them."""
         counts: Counter[str] = Counter()
         for part in self._session.get_provider_graph_assignment_info():
             counts[part.ep_name] += len(part.get_nodes())
         return dict(counts)
 
     def options(self) -> dict[str, str]:
-        """Return the session options that bear on speed."""
+        """Return the session options that affect latency."""
         return {
             "provider": PROVIDER,
             "threads": str(self._threads),
@@ -104,10 +105,10 @@ class OrtSession:
 
 
 def expect_onnx(path: Path, session: onnxruntime.InferenceSession, artifact: Artifact) -> None:
-    """Check that a session's inputs and outputs are what the artifact's manifest says.
+    """Check that a session's inputs and outputs match the artifact's manifest.
 
     Raises:
-        DeviceError: they are not.
+        DeviceError: they do not.
     """
     for what, specs, nodes in (
         ("input", artifact.inputs, session.get_inputs()),
@@ -118,7 +119,7 @@ def expect_onnx(path: Path, session: onnxruntime.InferenceSession, artifact: Art
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return the options that every session gets, the baseline's included."""
+    """Return the session options, equal for candidate and baseline."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -133,7 +134,7 @@ def interface(path: Path) -> tuple[list[Tensor], list[Tensor]]:
     """Return name, element type and shape of each input and output of an ONNX file.
 
     Raises:
-        DeviceError: ONNX Runtime refused it.
+        DeviceError: ONNX Runtime can't open it.
     """
     options = session_options(threads=1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -147,5 +148,5 @@ def interface(path: Path) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def element_type(onnx_type: str) -> str:
-    """Return the name in a TensorSpec of a type such as `tensor(float)`, or the type itself."""
+    """Return the TensorSpec dtype of an ONNX type such as `tensor(float)`, or the type itself."""
     return _ELEMENT_TYPES.get(onnx_type, onnx_type)

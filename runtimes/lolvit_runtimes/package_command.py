@@ -1,4 +1,4 @@
-"""`lolvit package`: an export into an app."""
+"""`lolvit package`: add an export to an Android app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lolvit_runtimes.android_assets import PackageResult
 
 _PATH = click.Path(path_type=Path)
-# All of FORMATS, which is not imported for their names: it loads pydantic.
+# Equal to android_assets.FORMATS, which is not imported because it loads pydantic.
 _FORMATS = ("tflite", "onnx")
 _KOTLIN = """\
 import org.lolvit.AssetSource
@@ -36,17 +36,17 @@ println("${{best.label}}: ${{best.probability}}")
     "directory",
     type=_PATH,
     required=True,
-    help="An Android module (with build.gradle.kts, build.gradle or src/main/AndroidManifest.xml):"
-    " goes to its src/main/assets. Or a folder named assets.",
+    help="An Android module (with build.gradle.kts, build.gradle or src/main/AndroidManifest.xml),"
+    " to write to its src/main/assets; or a folder named assets.",
 )
 @click.option(
-    "--format", "formats", help="tflite, onnx or both; by default tflite if there is one."
+    "--format", "formats", help="tflite, onnx or both; default: tflite if exported, else onnx."
 )
 @click.option(
-    "--precision", help="fp32, fp16, int8, ...; by default the recommended one, or else the first."
+    "--precision", help="fp32, fp16, int8, ...; default: the recommended one, or else the first."
 )
 @click.option("--labels", type=_PATH, help="A text file, one label a line, if the model has none.")
-@click.option("--name", help="The asset folder's name; by default MODEL-HEIGHTxWIDTH.")
+@click.option("--name", help="The asset folder's name; default: MODEL-HEIGHTxWIDTH.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def package(
     folder: Path,
@@ -57,16 +57,16 @@ def package(
     name: str | None,
     as_json: bool,
 ) -> None:
-    """Put the export FOLDER into an app, as assets/lolvit/NAME: manifest, artifact and labels.
+    """Add the export FOLDER to an app, as assets/lolvit/NAME: manifest, artifacts and labels.
 
-    Their sha256 is checked before and after. What is there of the same model and size is replaced
-    in one step; another model's place is left alone.
+    Their sha256 is checked before and after copying. A previous export of the same model and size
+    is replaced atomically; a folder that holds another model is an error.
     """
     from lolvit_runtimes.android_assets import PackageOptions
-    from lolvit_runtimes.android_assets import package as put
+    from lolvit_runtimes.android_assets import package as write_assets
 
     picked = tuple(choose_many("format", formats, _FORMATS)) if formats is not None else None
-    packaged = put(folder, directory, PackageOptions(picked, precision, labels, name))
+    packaged = write_assets(folder, directory, PackageOptions(picked, precision, labels, name))
     if as_json:
         print_json(as_document(packaged))
     else:
@@ -74,7 +74,7 @@ def package(
 
 
 def show(packaged: PackageResult) -> None:
-    """Print the files with their sizes, and how to use them."""
+    """Print the files with their sizes, and the code that uses them."""
     out = results()
     sizes = packaged.sizes()
     done = "replaced" if packaged.replaced else "written"
@@ -90,30 +90,34 @@ def show(packaged: PackageResult) -> None:
 
 
 def kotlin(packaged: PackageResult) -> str:
-    """Return the Kotlin code that classifies a bitmap with what was packaged."""
+    """Return Kotlin code that classifies a photo with the packaged model."""
     return _KOTLIN.format(asset=packaged.asset)
 
 
 def gradle(packaged: PackageResult) -> str:
-    """Return what the module's build file has to say."""
+    """Return the setting for the module's build file."""
     quoted = ", ".join(f'"{suffix}"' for suffix in packaged.uncompressed)
     return f"android {{ androidResources {{ noCompress += listOf({quoted}) }} }}"
 
 
 def notes(packaged: PackageResult) -> list[str]:
-    """Return what the user should know of the model."""
+    """Return notes about untrained weights, missing labels and required runtime versions."""
     found = []
     if not packaged.manifest.weights.trained:
-        found.append("weights are untrained: the app runs, its predictions mean nothing")
+        found.append("weights are untrained: the app's predictions are meaningless")
     if not packaged.labelled:
-        found.append("no labels: the app names classes by number; add --labels FILE")
+        found.append("no labels: the app shows class numbers; add --labels FILE")
     for path, oldest in packaged.oldest_runtimes.items():
-        found.append(f"{path} needs {oldest or 'a runtime that it does not state'} or newer")
+        found.append(
+            f"{path} needs {oldest} or newer"
+            if oldest
+            else f"{path} does not record its minimum runtime"
+        )
     return found
 
 
 def as_document(packaged: PackageResult) -> dict[str, Any]:
-    """Return what `--json` prints."""
+    """Return the document that `--json` prints."""
     return {
         "folder": str(packaged.folder),
         "asset": packaged.asset,

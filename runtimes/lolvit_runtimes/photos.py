@@ -1,4 +1,4 @@
-"""Photos into RGB, grey levels or RGBA, whatever they are stored as: Pillow and numpy alone."""
+"""Decode photos of any supported format to RGB, grey or RGBA, with Pillow and numpy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lolvit.errors import UserError
 from lolvit.manifest import Color
 from lolvit_runtimes.native import reason
 
-# Pillow opens more, but some through other programs (EPS) or as sets of images.
+# Pillow supports more, but some through external programs (EPS) or as several images.
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _HIGHEST = 65535
@@ -22,13 +22,13 @@ _HIGHEST = 65535
 def load_photo(source: Path | Image.Image, color: Color = "RGB") -> Image.Image:
     """Return a photo as 8-bit RGB (or in another `color`), upright as its EXIF orientation says.
 
-    Of an animation it is the first frame. For RGB and L, transparency is dropped and the colours
-    under it stay, as training loaders do with `Image.convert("RGB")`. Unlike them, a 16-bit grey
-    photo is scaled to 8 bits, not clipped to white.
+    The first frame of an animation. For RGB and L, the alpha channel is dropped and the colours are
+    kept, as training loaders do with `Image.convert("RGB")`. Unlike there, a 16-bit grey photo is
+    scaled to 8 bits, not clipped to white.
 
     Raises:
-        UserError: there is no such file; it is no photo, truncated, or too large to decode; it
-            has a pixel format with no defined range.
+        UserError: there is no such file; it is not a photo, truncated, or too large to decode; it
+            has a pixel format without a defined range.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # large but allowed; odd EXIF; palette transparency
@@ -72,7 +72,7 @@ def _open(source: Path | io.BytesIO, where: str, color: Color) -> Image.Image:
     except UnidentifiedImageError as error:
         known = ", ".join(PHOTO_FORMATS)
         raise UserError(
-            "not a photo that can be read", where=where, remedy=f"known are: {known}"
+            "is not a photo in a supported format", where=where, remedy=f"supported: {known}"
         ) from error
     except Exception as error:  # decoders raise many types at malformed headers
         raise _unreadable(error, where) from error
@@ -97,7 +97,7 @@ def _converted(image: Image.Image, where: str, color: Color) -> Image.Image:
         return _scale_16_bit(np.asarray(image), where).convert(color)
     if image.mode == "F":
         raise UserError(
-            "its pixels are floats with no defined range", where=where, remedy="save it as 8-bit"
+            "its pixels are floats without a defined range", where=where, remedy="save it as 8-bit"
         )
     if color == "L" and image.mode != "L":  # from the colours as RGB has them, palettes included
         image = image.convert("RGB")

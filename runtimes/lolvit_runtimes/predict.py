@@ -1,4 +1,4 @@
-"""From an artifact and photos to predictions: `lolvit.load`, and what `lolvit predict` does."""
+"""Run inference on photos with an artifact: `lolvit.load` and `lolvit predict`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Photo = str | os.PathLike[str] | Image.Image
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for beyond the artifact and the photos; None: not asked."""
+    """The user's options of a prediction; None: not given."""
 
     runtime: str | None = None
     precision: str | None = None
@@ -50,9 +50,10 @@ class Options:
 
 @dataclass
 class Predictor:
-    """An opened artifact with its preprocessing and its task; `manifest` is None for a bare file.
+    """An open artifact with its preprocessing and its task; `manifest` is None for a file without
+    one.
 
-    Call it with a photo, a path or a PIL image, for the task's prediction. Close it, or use it as a
+    Call it with a path or a PIL image to get the task's prediction. Close it, or use it as a
     context manager, to free the runtime.
     """
 
@@ -73,7 +74,7 @@ class Predictor:
         self.close()
 
     def close(self) -> None:
-        """Free the runtime; nothing can be predicted afterwards."""
+        """Free the runtime; the predictor can't be used afterwards."""
         self.session.close()
 
     def __call__(self, photo: Photo, **options: Any) -> Prediction:
@@ -87,7 +88,7 @@ class Predictor:
         return prediction
 
     def predict(self, photos: Iterable[Photo], **options: Any) -> Iterator[Prediction]:
-        """Yield the prediction for each photo, as many of them at a time as the artifact takes.
+        """Yield the prediction for each photo, in batches of the artifact's batch size.
 
         Raises:
             UserError: a photo can't be read.
@@ -102,7 +103,7 @@ class Predictor:
         yield from self.predict_inputs(waiting, **options)
 
     def prepare(self, photo: Photo) -> Array:
-        """Return a photo as an input of one image, (1, ...).
+        """Return a photo as an input of batch size 1, in the artifact's layout and dtype.
 
         Raises:
             UserError: the photo can't be read.
@@ -112,22 +113,22 @@ class Predictor:
         return to_input(pixels, self.preprocessing, self.input)
 
     def predict_inputs(self, images: Sequence[Array], **options: Any) -> Iterator[Prediction]:
-        """Yield the prediction for each of what `prepare` gave.
+        """Yield the prediction for each input that `prepare` returned.
 
         Raises:
             DeviceError: the runtime failed, or gave numbers that are not finite.
         """
         for inputs, count in to_batches(images, self.input.batch):
             outputs = self.outputs(inputs)
-            for place in range(count):
-                one = {name: array[place : place + 1] for name, array in outputs.items()}
+            for index in range(count):
+                one = {name: array[index : index + 1] for name, array in outputs.items()}
                 try:
                     yield self.task.predict(one, self.labels, {**self.options, **options})
                 except DeviceError as error:
                     raise DeviceError(error.what, where=str(self.path)) from error
 
     def outputs(self, inputs: Array) -> dict[str, Array]:
-        """Return the outputs for a whole input, by the names of the model's signature."""
+        """Return the outputs for a batch (B, ...), by the names of the model's signature."""
         outputs = self.session.run({self.input.name: inputs})
         if self.manifest is None or self.artifact is None:
             return outputs
@@ -150,16 +151,16 @@ def load(
 
     Args:
         path: the folder or file.
-        runtime: such as "ort"; by default the first one installed that opens an artifact.
-        precision: such as "int8"; by default fp32 where there is one.
-        threads: of the runtime.
+        runtime: such as "ort"; default: the first installed one that opens an artifact.
+        precision: such as "int8"; default: fp32 if exported.
+        threads: number of threads of the runtime.
         options: for a file without a manifest `mean`, `std`, `crop_pct` and `batch`.
 
     Raises:
-        UserError: nothing there fits, a file is not what its manifest says or not valid, or a bare
-            file's preprocessing is not given.
-        DeviceError: the runtime refused the artifact.
-        MissingExtraError: its package is not installed.
+        UserError: no artifact matches the options, a file does not match its manifest or is not
+            valid, or the preprocessing of a file without a manifest is not given.
+        DeviceError: the runtime can't open the artifact.
+        MissingExtraError: the runtime is not installed.
     """
     return open_predictor(
         Path(path), Options(runtime=runtime, precision=precision, **options), threads
@@ -169,20 +170,20 @@ def load(
 def open_predictor(path: Path, options: Options, threads: int = 1) -> Predictor:
     """Open an export folder, an artifact in one, or a file without a manifest.
 
-    Files that a manifest vouches for are opened here, once their size and sha256 match; others, and
-    those in a runtime that can't share a process, in a child process.
+    Files with a manifest are opened in this process, after their size and sha256 have been checked;
+    others, and those of runtimes that can't share a process, in a child process.
 
     Raises:
-        UserError: nothing there fits the options, a file is not what its manifest says or not
-            valid, or a bare file's preprocessing is not given.
-        DeviceError: the runtime refused the artifact.
+        UserError: no artifact matches the options, a file does not match its manifest or is not
+            valid, or the preprocessing of a file without a manifest is not given.
+        DeviceError: the runtime can't open the artifact.
     """
     folder, manifest, artifacts = find_artifacts(path)
     if manifest is None:
         return _open_bare(path, options, threads)
     if options.mean or options.std or options.crop_pct or options.batch:
         raise UserError(
-            "its manifest says how photos are preprocessed",
+            "has a manifest, which defines the preprocessing and batch size",
             where=str(path),
             remedy="leave out --mean, --std, --crop-pct, --batch",
         )
@@ -204,11 +205,11 @@ def open_predictor(path: Path, options: Options, threads: int = 1) -> Predictor:
 
 
 def find_artifacts(path: Path) -> tuple[Path, Manifest | None, tuple[Artifact, ...]]:
-    """Return the folder, manifest and artifacts that a path names: all of an export folder, or the
-    one that is the path. A file that no manifest lists has none of them.
+    """Return the folder, manifest and artifacts of a path: all artifacts of an export folder, or
+    the one at the path; (parent, None, ()) for a file that no manifest lists.
 
     Raises:
-        UserError: there is no such path, or it holds a manifest that can't be read.
+        UserError: there is no such path, or its manifest can't be read.
     """
     if path.is_dir() and path.suffix != ".mlpackage":
         manifest = read_manifest(path)
@@ -224,36 +225,42 @@ def find_artifacts(path: Path) -> tuple[Path, Manifest | None, tuple[Artifact, .
 
 
 def pick(artifacts: tuple[Artifact, ...], options: Options, path: Path) -> tuple[str, Artifact]:
-    """Return the first ready runtime that opens one of the artifacts, and that artifact: in the
-    precision that is asked for, else fp32 before others.
+    """Return the first installed runtime that opens one of the artifacts, and that artifact: in the
+    requested precision, or else fp32 first.
 
     Raises:
-        UserError: no artifact has the precision, or no ready runtime opens any.
+        UserError: no artifact has the precision, or no installed runtime opens any.
     """
     fitting = [a for a in artifacts if options.precision in (None, a.precision)]
     if not fitting:
-        known = ", ".join(sorted({a.precision for a in artifacts}))
+        available = ", ".join(sorted({a.precision for a in artifacts}))
         raise UserError(
-            f"has no {options.precision} artifact", where=str(path), remedy=f"has: {known}"
+            f"has no {options.precision} artifact",
+            where=str(path),
+            remedy=f"choose from: {available}",
         )
-    for runtime in _runtimes(options.runtime):
+    for runtime in _candidate_runtimes(options.runtime):
         for artifact in sorted(fitting, key=lambda a: a.precision != "fp32"):
             if opens(runtime, artifact):
                 return runtime, artifact
-    raise _nothing_opens({a.file_format for a in fitting}, options.runtime, path)
+    raise _no_runtime_error({a.file_format for a in fitting}, options.runtime, path)
 
 
-def _runtimes(asked: str | None) -> list[str]:
-    """Return the runtimes to try: the one that is asked for, or all that are ready."""
-    if asked is not None:
-        return [choose("runtime", asked, RUNTIMES)]
+def _candidate_runtimes(requested: str | None) -> list[str]:
+    """Return the requested runtime, or else all that are installed."""
+    if requested is not None:
+        return [choose("runtime", requested, RUNTIMES)]
     return [status.id for status in runtime_status() if status.ready]
 
 
-def _nothing_opens(formats: set[str], asked: str | None, path: Path) -> UserError:
+def _no_runtime_error(formats: set[str], requested: str | None, path: Path) -> UserError:
     listed = ", ".join(sorted(formats))
-    if asked:
-        return UserError(f"runtime '{asked}' opens none of: {listed}", where=str(path))
+    if requested:
+        return UserError(
+            f"runtime '{requested}' does not open {listed}",
+            where=str(path),
+            remedy="choose another --runtime, or leave it out",
+        )
     extras = sorted({entry.extra for entry in RUNTIMES.values() if entry.format in formats})
     commands = " or ".join(f"pip install 'lolvit[{extra}]'" for extra in extras)
     return UserError(
@@ -263,13 +270,13 @@ def _nothing_opens(formats: set[str], asked: str | None, path: Path) -> UserErro
 
 def _open_bare(path: Path, options: Options, threads: int) -> Predictor:
     format = format_of(path)
-    runtimes = [r for r in _runtimes(options.runtime) if RUNTIMES[r].format == format]
+    runtimes = [r for r in _candidate_runtimes(options.runtime) if RUNTIMES[r].format == format]
     if not runtimes:
-        raise _nothing_opens({format}, options.runtime, path)
+        raise _no_runtime_error({format}, options.runtime, path)
     session = IsolatedSession(runtimes[0], path, threads=threads, batch=options.batch)
     (image,) = session.inputs
     try:
-        preprocessing = _stated(options, image, path)
+        preprocessing = _given_preprocessing(options, image, path)
     except BaseException:
         session.close()
         raise
@@ -283,16 +290,16 @@ def _open_bare(path: Path, options: Options, threads: int) -> Predictor:
     )
 
 
-def _stated(options: Options, spec: TensorSpec, path: Path) -> Preprocessing:
-    """Return the preprocessing that the user states, at the artifact's own size. An artifact that
-    takes pixels normalizes them itself: mean and std are then not used.
+def _given_preprocessing(options: Options, spec: TensorSpec, path: Path) -> Preprocessing:
+    """Return the preprocessing of the user's options, at the artifact's size. An artifact that
+    takes pixels normalizes them itself: mean and std are not used then.
 
     Raises:
-        UserError: mean and std are not stated, or have not one value a channel.
+        UserError: mean and std are not given, or do not have one value per channel.
     """
     if spec.meaning == "normalized" and not (options.mean and options.std):
         raise UserError(
-            f"no {MANIFEST_NAME} lists it, so its preprocessing is not known",
+            f"no {MANIFEST_NAME} lists it, so its preprocessing is unknown",
             where=str(path),
             remedy="give --mean and --std, or the folder that lolvit export wrote",
         )
@@ -302,7 +309,7 @@ def _stated(options: Options, spec: TensorSpec, path: Path) -> Preprocessing:
         raise UserError(
             f"its input has {channels} channels, --mean {len(mean)} values and --std {len(std)}",
             where=str(path),
-            remedy="give one value a channel",
+            remedy="give one value per channel",
         )
     return Preprocessing(
         size=spec.image_size,

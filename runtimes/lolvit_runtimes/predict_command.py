@@ -1,4 +1,4 @@
-"""`lolvit predict`: what photos show, from an artifact and its manifest alone."""
+"""`lolvit predict`: run inference on photos with an artifact."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from lolvit_runtimes.predict import Predictor
     from lolvit_runtimes.session import Array
 
-UNTRAINED = "weights are untrained: the predictions mean nothing"
+UNTRAINED = "weights are untrained: the predictions are meaningless"
 
 
 class Channels(click.ParamType[tuple[float, ...]]):
-    """A number a channel, such as 0.485,0.456,0.406."""
+    """One number per channel, such as 0.485,0.456,0.406."""
 
     name = "R,G,B"
 
@@ -30,28 +30,30 @@ class Channels(click.ParamType[tuple[float, ...]]):
         except ValueError:
             numbers = ()
         if len(numbers) not in (1, 3, 4):
-            self.fail(f"'{value}' is not a number a channel, such as 0.485,0.456,0.406", param, ctx)
+            self.fail(
+                f"'{value}' is not one number per channel, such as 0.485,0.456,0.406", param, ctx
+            )
         return numbers
 
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--runtime", help="ort, litert, coreml, ...; by default the first that can open it.")
-@click.option("--precision", help="fp32, fp16, int8, ...; by default fp32 where there is one.")
+@click.option("--runtime", help="ort, litert, coreml, ...; default: the first that opens it.")
+@click.option("--precision", help="fp32, fp16, int8, ...; default: fp32 if exported.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1))
-@click.option("--mean", type=Channels(), help="For a file without a manifest; of 0 to 1.")
+@click.option("--mean", type=Channels(), help="For a file without a manifest, in the range 0 to 1.")
 @click.option("--std", type=Channels(), help="The same.")
-@click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same; by default 0.875.")
-@click.option("--batch", type=click.IntRange(min=1), help="The same, where its first axis is free.")
+@click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same; default: 0.875.")
+@click.option("--batch", type=click.IntRange(min=1), help="The same, for a dynamic batch axis.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def predict(
     artifact: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool, **given: Any
 ) -> None:
     """Run ARTIFACT (an export folder, an artifact in it, or a bare file) on IMAGES.
 
-    Prints the likeliest classes of each image, or, of a model that is no classifier, its outputs.
+    Prints the most likely classes of each image, or the outputs of a model that is no classifier.
     A photo that can't be read is reported, the others are processed, and the exit code is 2.
     """
     from lolvit_runtimes.predict import Options, open_predictor
@@ -73,7 +75,7 @@ Errors = list[tuple[Path, UserError]]
 def _predict_all(
     predictor: Predictor, images: tuple[Path, ...], top: int
 ) -> tuple[Predictions, Errors]:
-    """Predict all images that can be read, as many at a time as the artifact takes."""
+    """Predict all images that can be read, in batches of the artifact's batch size."""
     predictions: Predictions = []
     errors: Errors = []
     waiting: list[tuple[Path, Array]] = []
@@ -119,8 +121,8 @@ def _note(predictor: Predictor) -> str | None:
         normalized = f"mean {used.mean}, std {used.std}, " * (predictor.input.meaning != "pixels")
         return (
             f"no manifest: photos were preprocessed with {normalized}crop_pct {used.crop_pct} and "
-            f"{used.interpolation}, as stated or by default; "
-            "whether the weights are trained is not known"
+            f"{used.interpolation}, as given or by default; "
+            "whether the weights are trained is unknown"
         )
     return None if predictor.manifest.weights.trained else UNTRAINED
 
@@ -132,8 +134,8 @@ def _show(predictor: Predictor, predictions: Predictions) -> None:
     out = results()
     table = Table("image", *predictor.task.columns)
     for image, prediction in predictions:
-        for place, row in enumerate(prediction.rows()):
-            table.add_row(escape(str(image)) if place == 0 else "", *map(escape, row))
+        for index, row in enumerate(prediction.rows()):
+            table.add_row(escape(str(image)) if index == 0 else "", *map(escape, row))
     session = predictor.session
     out.print(f"{predictor.path} in {session.runtime} {session.version}", markup=False)
     if predictions:

@@ -1,6 +1,6 @@
-"""Photos into inputs, as the manifest's `Preprocessing` says: numpy and Pillow alone.
+"""Convert photos to inputs as the manifest's `Preprocessing` defines, with numpy and Pillow.
 
-Equal to the evaluation transform that the models are trained with
+Equal to timm's evaluation transform, which training uses
 (`timm.data.create_transform(is_training=False, ...)`): tests compare the two.
 """
 
@@ -27,7 +27,7 @@ def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize a photo and crop its centre: uint8 of shape (H, W, channels).
 
     Raises:
-        UserError: the photo is so elongated that it would be resized to a giant one.
+        UserError: the photo's aspect ratio is so extreme that resizing would take too much memory.
     """
     height, width = resized_size((photo.height, photo.width), preprocessing)
     if height * width > LARGEST_RESIZED:
@@ -43,7 +43,7 @@ def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 
 def resized_size(photo: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the height and width to resize a photo to, given its own (see `Preprocessing`)."""
+    """Return the (height, width) in pixels that a photo of this size is resized to."""
     box_height, box_width = (
         math.floor(side / preprocessing.crop_pct) for side in preprocessing.size
     )
@@ -73,14 +73,14 @@ def to_input(pixels: Pixels, preprocessing: Preprocessing, spec: TensorSpec) -> 
     input, for one image: the first axis has extent 1.
 
     Raises:
-        UserError: the manifest asks for what this lolvit can't give.
+        UserError: the manifest defines an input that this version does not support.
     """
     image = _values(pixels, preprocessing, spec)  # (1, C, H, W)
     if spec.layout == "NHWC":
         image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))  # (1, H, W, C)
     if image.shape[1:] != spec.shape[1:]:
         raise UserError(
-            f"input '{spec.name}' has shape {spec.shape}, preprocessing gives {image.shape}",
+            f"input '{spec.name}' has shape {spec.shape}, preprocessing returns {image.shape}",
             remedy="export again",
         )
     return image.astype(spec.dtype, copy=False)
@@ -92,15 +92,15 @@ def _values(pixels: Pixels, preprocessing: Preprocessing, spec: TensorSpec) -> A
     if spec.meaning == "normalized" and spec.dtype in ("float32", "float16"):
         return normalize(pixels, preprocessing)
     raise UserError(
-        f"input '{spec.name}' asks for {spec.meaning} values as {spec.dtype}, which this lolvit"
-        " can't give",
+        f"input '{spec.name}' takes {spec.meaning} values as {spec.dtype}, which this version does"
+        " not support",
         remedy="use the lolvit that wrote the manifest",
     )
 
 
 def to_batches(images: Sequence[Array], batch: int) -> Iterator[tuple[Array, int]]:
-    """Yield inputs of one image each (1, ...) as batches (`batch`, ...), and how many images each
-    holds; the last image fills up the last batch."""
+    """Yield inputs (1, ...) as batches (`batch`, ...), each with its number of images; the last
+    batch is padded with copies of the last image."""
     for start in range(0, len(images), batch):
         part = list(images[start : start + batch])
         filled = part + [part[-1]] * (batch - len(part))

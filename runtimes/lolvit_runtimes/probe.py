@@ -1,4 +1,4 @@
-"""What is installed and what this machine has, found out without importing any of it."""
+"""Detect installed runtimes and tools, and this machine's CPU, without importing any runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lolvit_runtimes.table import RUNTIMES, check_setup
 DISTRIBUTION = "lolvit"
 _MAC_ONLY = {"coreml", "coreml-cpu", "coreml-gpu", "coreml-ane"}
 _CPUINFO = Path("/proc/cpuinfo")
-# Of a CPU's flags, those that decide which kernels a runtime picks.
+# CPU flags that decide which kernels a runtime selects.
 _VECTOR_FLAGS = (
     "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8",
     "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
@@ -27,7 +27,7 @@ _VECTOR_FLAGS = (
 
 @dataclass(frozen=True)
 class Status:
-    """One thing that can be used from here, or why it can't."""
+    """Whether a runtime or tool can be used here, with the reason if not."""
 
     id: str
     kind: str
@@ -50,7 +50,7 @@ class Extra:
 
     @property
     def command(self) -> str:
-        """The command that adds it."""
+        """The command that installs it."""
         return f"pip install '{DISTRIBUTION}[{self.name}]'"
 
 
@@ -94,7 +94,7 @@ def installed(distribution: str) -> str | None:
 def extras() -> list[Extra]:
     """Return the distribution's extras, as its own metadata lists them.
 
-    A program that runs from a folder that was never installed has no metadata, thus no extras.
+    Empty if the distribution is not installed, because it has no metadata then.
     """
     try:
         lines = requires(DISTRIBUTION) or []
@@ -108,7 +108,7 @@ def extras() -> list[Extra]:
 
 
 def _packages(extra: str, wanted: dict[str, list[str]]) -> dict[str, str | None]:
-    """Return what an extra requires, the extras that it includes among it, with versions."""
+    """Return the installed versions of what an extra requires, including nested extras."""
     packages: dict[str, str | None] = {}
     for line in wanted.get(extra, []):
         name, included = re.match(r"([\w.-]+)(?:\[([^\]]*)\])?", line).groups()  # type: ignore[union-attr]
@@ -120,7 +120,7 @@ def _packages(extra: str, wanted: dict[str, list[str]]) -> dict[str, str | None]
 
 
 def machine() -> dict[str, str | int | list[str]]:
-    """Return the system, and the CPU with its cores and vector extensions where they are told."""
+    """Return the system, and the CPU with its cores and vector extensions, if reported."""
     info = _cpuinfo()
     flags = set((info.get("flags") or info.get("Features") or "").split())
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -134,7 +134,7 @@ def machine() -> dict[str, str | int | list[str]]:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Return the entries of the first processor in /proc/cpuinfo; none where there is no such."""
+    """Return the entries of the first processor in /proc/cpuinfo; empty on other systems."""
     if not _CPUINFO.exists():
         return {}
     first = _CPUINFO.read_text(errors="replace").split("\n\n", 1)[0]

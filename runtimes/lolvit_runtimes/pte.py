@@ -1,7 +1,7 @@
-"""Reads an ExecuTorch program's own file: what it takes and gives, and what runs where.
+"""Read an ExecuTorch program's file: its inputs and outputs, and the placement of its operations.
 
-A program is a flatbuffer; behind it lie segments, among them what each delegate is given, which for
-XNNPACK is a small header and a flatbuffer again. Source: exir/_serialize/program.fbs (ET12) and
+A program is a flatbuffer followed by segments, among them the data of each delegate, which for
+XNNPACK is a small header and another flatbuffer. Source: exir/_serialize/program.fbs (ET12) and
 backends/xnnpack/serialization/schema.fbs (XN01) of ExecuTorch 1.5. Field order is the schema's.
 """
 
@@ -11,9 +11,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from lolvit.errors import UserError
 from lolvit_runtimes.flatbuffer import FlatbufferError, Reader, Span, Table, Tables
-from lolvit_runtimes.tflite_check import Interface, TensorInfo
+from lolvit_runtimes.tflite_check import Interface, TensorInfo, checked_file
 
 METHOD = "forward"
 DELEGATED, NOT_DELEGATED = "XNNPACK", "ExecuTorch kernels"
@@ -63,18 +62,9 @@ def check_pte(path: Path) -> Interface:
     """Return the inputs and outputs of an ExecuTorch program whose structure has been checked.
 
     Raises:
-        UserError: it is no such file, or a part of it points at what is not there.
+        UserError: it is not an ExecuTorch file, or an offset in it is invalid.
     """
-    try:
-        return check_pte_bytes(path.read_bytes())
-    except FlatbufferError as error:
-        raise UserError(
-            f"not a valid ExecuTorch file: {error}",
-            where=str(path),
-            remedy="export or download again",
-        ) from error
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    return checked_file(path, "ExecuTorch", check_pte_bytes)
 
 
 def check_pte_bytes(data: bytes) -> Interface:
@@ -92,8 +82,8 @@ def check_pte_bytes(data: bytes) -> Interface:
 
 
 def placement_of(data: bytes) -> dict[str, int]:
-    """Return how many operations XNNPACK takes and how many it leaves to ExecuTorch's own kernels;
-    nothing for a program with another delegate.
+    """Return the number of operations in XNNPACK and in ExecuTorch's own kernels; empty for a
+    program with another delegate.
 
     Raises:
         FlatbufferError: the content is not valid.
@@ -104,15 +94,15 @@ def placement_of(data: bytes) -> dict[str, int]:
     delegates = plan.get("delegates", ())
     if any(delegate.get("id") != XNNPACK for delegate in delegates):
         return {}
-    taken = sum(_operations(_blob(data, program, base, delegate)) for delegate in delegates)
-    left = sum(call.get("CALL") == _KERNEL_CALL for call in calls)
-    return {place: n for place, n in {DELEGATED: taken, NOT_DELEGATED: left}.items() if n}
+    delegated = sum(_operations(_blob(data, program, base, delegate)) for delegate in delegates)
+    portable = sum(call.get("CALL") == _KERNEL_CALL for call in calls)
+    return {name: n for name, n in {DELEGATED: delegated, NOT_DELEGATED: portable}.items() if n}
 
 
 def _program(data: bytes) -> tuple[Table, int]:
-    """Return the program, and the byte that its segments are counted from."""
+    """Return the program, and the byte offset of its segments."""
     if len(data) < _HEADER.size:
-        raise FlatbufferError("the header is cut short")
+        raise FlatbufferError("the header is truncated")
     identifier, extended, size, base = _HEADER.unpack_from(data)
     if identifier != _IDENTIFIER or extended != _EXTENDED:
         raise FlatbufferError(f"the identifier {_IDENTIFIER.decode()} is missing")
@@ -121,7 +111,7 @@ def _program(data: bytes) -> tuple[Table, int]:
 
 def _slice(data: bytes, start: int, size: int) -> bytes:
     if start + size > len(data):
-        raise FlatbufferError("a segment lies behind the end of the file")
+        raise FlatbufferError("a segment is beyond the end of the file")
     return data[start : start + size]
 
 
@@ -137,26 +127,26 @@ def _tensors(program: Table, side: str) -> tuple[TensorInfo, ...]:
     plan = _plan(program)
     tensors = []
     indices = plan.get(side, ())
-    for place, index in enumerate(indices):
+    for number, index in enumerate(indices):
         value = _pick(plan.get("values", ()), index)
         if value.get("VALUE") != _TENSOR:
             raise FlatbufferError(f"its {side} are not all tensors")
         tensor = value.get("value") or {}
-        number = tensor.get("scalar_type", 0)
-        dtype = _ELEMENT_TYPES.get(number, f"scalar type {number}")
-        name = side[:-1] if len(indices) == 1 else f"{side[:-1]}_{place}"  # a program has no names
+        scalar_type = tensor.get("scalar_type", 0)
+        dtype = _ELEMENT_TYPES.get(scalar_type, f"scalar type {scalar_type}")
+        name = side[:-1] if len(indices) == 1 else f"{side[:-1]}_{number}"  # a program has no names
         tensors.append(TensorInfo(name, dtype, tuple(tensor.get("sizes", ()))))
     return tuple(tensors)
 
 
 def _pick(items: Any, index: int) -> Any:
     if not 0 <= index < len(items):
-        raise FlatbufferError(f"number {index} of {len(items)} is named")
+        raise FlatbufferError(f"index {index} is out of range, there are {len(items)}")
     return items[index]
 
 
 def _blob(data: bytes, program: Table, base: int, delegate: Table) -> bytes:
-    """Return what a delegate is given."""
+    """Return the data of a delegate."""
     processed = delegate.get("processed") or {}
     index = processed.get("index", 0)
     if processed.get("location") == _IN_SEGMENT:
@@ -167,11 +157,11 @@ def _blob(data: bytes, program: Table, base: int, delegate: Table) -> bytes:
 
 
 def _operations(blob: bytes) -> int:
-    """Return how many operations XNNPACK's part of a program has."""
+    """Return the number of operations in the data of an XNNPACK delegate."""
     if len(blob) < _XNN_HEADER.size:
-        raise FlatbufferError("what XNNPACK is given is cut short")
+        raise FlatbufferError("the data of XNNPACK is truncated")
     magic, start, size = _XNN_HEADER.unpack_from(blob)
     if magic != _XNN_MAGIC:
-        raise FlatbufferError("what XNNPACK is given has no header")
+        raise FlatbufferError("the data of XNNPACK has no header")
     graph = Reader(_slice(blob, start, size), _TABLES, {}).root("Graph")
     return len(graph.get("nodes", ()))

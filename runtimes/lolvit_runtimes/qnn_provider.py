@@ -18,7 +18,7 @@ from lolvit_runtimes.qnn_socs import DEFAULT_SOC, SOCS, Soc
 PROVIDER = "QNNExecutionProvider"
 HTP = "HTP"
 VERSION = onnxruntime_qnn.__version__
-# In the metadata of a wrapper around a context binary: how many operations were compiled into it.
+# Metadata key of a context binary's wrapper: the number of operations compiled into it.
 COMPILED = "lolvit.operations"
 _CONTEXT = "EPContext"
 _FATAL_ONLY = 4
@@ -29,13 +29,13 @@ def _devices() -> Sequence[Any]:
     """Register the provider's library with ONNX Runtime, once a process, and return its devices.
 
     Raises:
-        DeviceError: this machine is none that the emulator runs on.
+        DeviceError: the emulator does not support this machine.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise DeviceError(
             f"Qualcomm's compiler and emulator run on Linux x86_64, not on {platform.system()} "
             f"{platform.machine()}",
-            remedy="use such a machine",
+            remedy="use a Linux x86_64 machine",
         )
     onnxruntime.register_execution_provider_library(PROVIDER, onnxruntime_qnn.get_library_path())
     found = [each for each in onnxruntime.get_ep_devices() if each.ep_name == PROVIDER]
@@ -53,11 +53,16 @@ def qnn_session(
     fallback: bool = False,
 ) -> onnxruntime.InferenceSession:
     """Return a session of a float or quantized ONNX model, or of a context binary's wrapper, whose
-    every operation is on HTP, input and output's rounding included.
+    every operation runs on HTP, including quantization of inputs and outputs.
 
     Args:
-        config: entries of the session's configuration; options: the provider's.
-        fallback: leave to the processor what HTP does not take, instead of failing.
+        config: entries of the session's configuration.
+        options: options of the provider.
+        fallback: run operations that HTP does not support on the CPU, instead of failing.
+
+    Raises:
+        DeviceError: the emulator does not support this machine.
+        RUNTIME_ERRORS of `lolvit_runtimes.ort`: the model can't be compiled or opened.
     """
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL_ONLY
@@ -78,19 +83,19 @@ def qnn_session(
 
 
 def placement_of(session: onnxruntime.InferenceSession) -> dict[str, int]:
-    """Return how many operations run where, `HTP` among it; those of a context binary count as the
+    """Return the number of operations by device, such as `HTP`; a context binary counts as the
     operations that were compiled into it."""
     counts: Counter[str] = Counter()
     compiled = int(session.get_modelmeta().custom_metadata_map.get(COMPILED, 1))
     for part in session.get_provider_graph_assignment_info():
-        place = HTP if part.ep_name == PROVIDER else part.ep_name
+        device = HTP if part.ep_name == PROVIDER else part.ep_name
         for node in part.get_nodes():
-            counts[place] += compiled if node.op_type == _CONTEXT else 1
+            counts[device] += compiled if node.op_type == _CONTEXT else 1
     return dict(counts)
 
 
 def fallback_operations(session: onnxruntime.InferenceSession) -> list[str]:
-    """Return the operations that HTP did not take, as `name (kind)`."""
+    """Return the operations that HTP does not support, as `name (op_type)`."""
     return [
         f"{node.name} ({node.op_type})"
         for part in session.get_provider_graph_assignment_info()

@@ -1,8 +1,7 @@
-"""Qualcomm's chips with a Hexagon tensor processor (HTP): data alone.
+"""Qualcomm's SoCs with a Hexagon tensor processor (HTP), as data.
 
-The numbers are Qnn_SocModel_t's in QnnTypes.h of Qualcomm's SDK; Hexagon versions are those that
-its documentation and ExecuTorch's table give. A chip without a version here is one whose name is
-published nowhere.
+The numbers are Qnn_SocModel_t in QnnTypes.h of Qualcomm's SDK; Hexagon versions are from its
+documentation and ExecuTorch's table. The version is None for an SoC whose name is not published.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from lolvit.registry import choose
 
 @dataclass(frozen=True)
 class Soc:
-    """One chip: its `soc_model` number, the name it is sold by, its Hexagon version, and whether
-    the vendor's compiler estimates times for it."""
+    """One SoC: its `soc_model` number, market name and Hexagon version, and whether the vendor's
+    compiler estimates latency for it."""
 
     id: str
     model: int
@@ -49,16 +48,16 @@ SOCS: dict[str, Soc] = {
     )
 }
 DEFAULT_SOC = "sm8650"
-# The first Hexagon version with the arithmetic of a precision: products of two 16-bit operands, and
-# half precision, came with v73.
+# The first Hexagon version that supports a precision: products of two 16-bit operands, and half
+# precision, need v73.
 NEEDED_HEXAGON = {"int8": 68, "w8a16": 73, "fp16": 73}
 
 
 def find_soc(text: str) -> Soc:
-    """Return a chip by its id (sm8650), number (57) or name (Snapdragon 8 Gen 3).
+    """Return an SoC by its id (sm8650), number (57) or name (Snapdragon 8 Gen 3).
 
     Raises:
-        UserError: there is none; the message lists them.
+        UserError: there is none; the message lists the choices.
     """
     wanted = _plain(text)
     for soc in SOCS.values():
@@ -68,10 +67,10 @@ def find_soc(text: str) -> Soc:
 
 
 def find_socs(text: str) -> tuple[Soc, ...]:
-    """Return the chips of a comma-separated list, repeats dropped; none for `none`.
+    """Return the SoCs of a comma-separated list without repeats; empty for `none`.
 
     Raises:
-        UserError: one is unknown, or none is named.
+        UserError: one is unknown, or the list is empty.
     """
     if text.strip() == "none":
         return ()
@@ -82,11 +81,11 @@ def find_socs(text: str) -> tuple[Soc, ...]:
 
 
 def unsupported_reason(soc: Soc, precision: str) -> str | None:
-    """Return why a chip can't compute in a precision, or None if it can."""
+    """Return why an SoC does not support a precision, or None if it does."""
     needed = NEEDED_HEXAGON[precision]
     if soc.hexagon is None or soc.hexagon >= needed:
         return None
-    return f"{soc.name} has Hexagon v{soc.hexagon}, and {precision} needs v{needed}"
+    return f"{soc.name} has Hexagon v{soc.hexagon}, but {precision} needs v{needed}"
 
 
 def _plain(text: str) -> str:

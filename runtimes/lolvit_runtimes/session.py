@@ -1,11 +1,11 @@
-"""The one interface that every runtime has, and the way to open one.
+"""The interface of every runtime, and the function that opens a session.
 
-A runtime is one file with a class that follows `Session`, and one entry in `table.RUNTIMES`.
+A runtime is one file with a class that implements `Session`, and one entry in `table.RUNTIMES`.
 """
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,25 +33,25 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class Session(Protocol):
-    """An artifact, loaded into one runtime with a fixed number of threads."""
+    """An artifact loaded into a runtime with a fixed number of threads."""
 
     runtime: str
     version: str
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs, of the shapes and element types that the artifact states, for inputs
-        of the same kind; both by the artifact's tensor names, outputs in the artifact's order.
+        """Return the outputs by the artifact's tensor names, in its order, for inputs by name.
+        Shapes and dtypes are those of the artifact's specs.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or the runtime failed.
+            DeviceError: an input does not match the artifact, or the runtime failed.
         """
 
     def placement(self) -> dict[str, int]:
-        """Return how many operations run where, e.g. {"CPUExecutionProvider": 120}; empty when the
-        runtime can't tell."""
+        """Return the number of operations by where they run, e.g. {"CPUExecutionProvider": 120};
+        empty if the runtime does not report it."""
 
     def options(self) -> dict[str, str]:
-        """Return the settings that the session was opened with, threads included."""
+        """Return the settings that the session was opened with, including threads."""
 
     def close(self) -> None:
         """Free the runtime's memory; the session can't be used afterwards."""
@@ -59,8 +59,7 @@ class Session(Protocol):
 
 def import_session_class(runtime: str) -> type[Session]:
     """Import a runtime in `RUNTIMES`, and return its session class."""
-    module, _, name = RUNTIMES[runtime].session.partition(":")
-    session_class: type[Session] = getattr(importlib.import_module(module), name)
+    session_class: type[Session] = pkgutil.resolve_name(RUNTIMES[runtime].session)
     return session_class
 
 
@@ -68,14 +67,16 @@ def open_session(runtime: str, path: Path, artifact: Artifact, *, threads: int =
     """Open an artifact whose file has been checked (`lolvit.manifest.check_artifact`).
 
     Raises:
-        UserError: the runtime is unknown or does not open this format.
+        UserError: the runtime is unknown, does not open this format, or its setup is missing.
         MissingExtraError: its package is not installed.
-        DeviceError: the runtime refused the artifact.
+        DeviceError: the runtime can't open the artifact.
     """
     entry = RUNTIMES[choose("runtime", runtime, RUNTIMES)]
     if not opens(runtime, artifact):
         raise UserError(
-            f"runtime '{runtime}' opens {entry.format}, not {artifact.format}", where=str(path)
+            f"runtime '{runtime}' opens {entry.format}, not {artifact.format}",
+            where=str(path),
+            remedy="choose another runtime",
         )
     require_runtime(runtime)
     session_class: Any = import_session_class(runtime)

@@ -1,31 +1,35 @@
-"""Which runtimes there are: data alone, so that `doctor` need not load numpy to list them."""
+"""The table of runtimes, as data, so that `lolvit doctor` can list them without loading numpy."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
+import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lolvit.errors import MissingExtraError
 from lolvit.extras import extra_of
 
-if TYPE_CHECKING:  # pydantic takes a tenth of a second, which `doctor` can do without
+if TYPE_CHECKING:  # importing pydantic takes a tenth of a second, which `doctor` does not need
     from lolvit.manifest import Artifact
 
 
 @dataclass(frozen=True)
 class RuntimeEntry:
-    """One runtime: the file format that it opens, where its session class is, and the modules that
-    it needs (the first is the runtime itself).
+    """One runtime.
 
-    `timed`: `host` offers it, for its speed on this machine's processor means something.
-    `accelerator`: what its `placement` calls the place where every operation is to run, if it is no
-    processor. `check`: what raises a UserError where a set-up of its own is missing. `verified_on`:
-    on how many images quantized artifacts are verified in it at most, where one takes a second and
-    more (plain loops, an interpreter in Python, an emulator). `isolated`: it runs in a child
-    process, for its library can't share one with others. `distributions`: those whose version is
-    the runtime's, if they have other names than its module.
+    Args:
+        format: the file format that it opens.
+        session: "module:Class" of its session.
+        modules: the modules that it needs, the runtime itself first.
+        note: one line for `lolvit doctor`.
+        timed: whether it can be benchmarked on this machine's CPU (device `host`).
+        accelerator: the name in `placement` of the accelerator that every operation should run on.
+        check: "module:function" that raises a UserError if the runtime's setup is missing.
+        verified_on: the largest number of images that quantized artifacts are verified on, for
+            runtimes that take a second or more per image.
+        isolated: it runs in a child process, because its library can't share one with others.
+        distributions: those that have the runtime's version, if not named as its module.
     """
 
     format: str
@@ -41,15 +45,15 @@ class RuntimeEntry:
 
     @property
     def extra(self) -> str:
-        """The extra that brings the runtime itself."""
+        """The extra that installs the runtime itself."""
         return extra_of(self.modules[0])
 
 
 _ARM64 = "lolvit_runtimes.arm64_parts:read_inventory"
 
 
-# In the order in which a command takes the first ready one. Each session class is built as
-# Class(path, artifact, threads=N) and raises DeviceError on failure.
+# In the order of preference. Each session class is constructed as Class(path, artifact, threads=N)
+# and raises DeviceError on failure.
 RUNTIMES: dict[str, RuntimeEntry] = {
     "ort": RuntimeEntry(
         "onnx", "lolvit_runtimes.ort:OrtSession", ("onnxruntime",), "ONNX Runtime, CPU"
@@ -97,62 +101,62 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     ),
     "coreml-reference": RuntimeEntry(
         "coreml", "lolvit_runtimes.coreml_reference:CoreMLReferenceSession",
-        ("coremltools", "torch"), "interpreter of a saved ML Program: numbers, not speed",
+        ("coremltools", "torch"), "interpreter of a saved ML Program: for verification",
         timed=False, verified_on=64,
     ),
     "litert-reference": RuntimeEntry(
         "tflite", "lolvit_runtimes.litert_reference:LiteRTReferenceSession", ("ai_edge_litert",),
-        "LiteRT's reference kernels: a second opinion, not for speed",
+        "LiteRT's reference kernels: for verification",
         timed=False, verified_on=8,
     ),
     "tensorflow": RuntimeEntry(
         "tflite", "lolvit_runtimes.tensorflow:TensorFlowSession", ("tensorflow",),
-        "TensorFlow's interpreter, CPU: a second opinion, not for speed",
+        "TensorFlow's interpreter, CPU: for verification",
         timed=False, isolated=True, distributions=("tensorflow", "tensorflow-cpu"),
     ),
     "qnn": RuntimeEntry(
         "qnn", "lolvit_runtimes.qnn:QnnSession", ("onnxruntime_qnn", "onnxruntime"),
-        "Qualcomm's HTP, emulated: numbers, not speed", timed=False, accelerator="HTP",
-        verified_on=32,  # of 16, w8a16's threshold for the top class would let none be a near tie
+        "Qualcomm's HTP, emulated: for verification", timed=False, accelerator="HTP",
+        verified_on=32,  # with 16, w8a16's top-1 threshold would allow no near tie
     ),
     "ort-arm64-a76": RuntimeEntry(
         "onnx", "lolvit_runtimes.arm64:OrtA76", ("onnxruntime",),
-        "ONNX Runtime on an emulated Cortex-A76: numbers, not speed", timed=False, check=_ARM64,
+        "ONNX Runtime on an emulated Cortex-A76: for verification", timed=False, check=_ARM64,
         verified_on=16,
     ),
     "ort-arm64-i8mm": RuntimeEntry(
         "onnx", "lolvit_runtimes.arm64:OrtI8mm", ("onnxruntime",),
-        "ONNX Runtime on an emulated core with i8mm: numbers, not speed", timed=False, check=_ARM64,
+        "ONNX Runtime on an emulated core with i8mm: for verification", timed=False, check=_ARM64,
         verified_on=16,
     ),
     "litert-arm64-a76": RuntimeEntry(
         "tflite", "lolvit_runtimes.arm64:LiteRTA76", ("ai_edge_litert",),
-        "LiteRT on an emulated Cortex-A76: numbers, not speed", timed=False, check=_ARM64,
+        "LiteRT on an emulated Cortex-A76: for verification", timed=False, check=_ARM64,
         verified_on=16,
     ),
     "litert-arm64-i8mm": RuntimeEntry(
         "tflite", "lolvit_runtimes.arm64:LiteRTI8mm", ("ai_edge_litert",),
-        "LiteRT on an emulated core with i8mm: numbers, not speed", timed=False, check=_ARM64,
+        "LiteRT on an emulated core with i8mm: for verification", timed=False, check=_ARM64,
         verified_on=16,
     ),
 }  # fmt: skip
 
 
 def opens(runtime: str, artifact: Artifact) -> bool:
-    """Whether a runtime in `RUNTIMES` is one for an artifact: for its format, or, where no runtime
-    is for that, for the file format that it is in."""
-    known = {entry.format for entry in RUNTIMES.values()}
-    wanted = artifact.format if artifact.format in known else artifact.container
-    return RUNTIMES[runtime].format == wanted
+    """Whether a runtime in `RUNTIMES` opens an artifact, by its format or, if no runtime opens
+    that, by its container."""
+    formats = {entry.format for entry in RUNTIMES.values()}
+    format = artifact.format if artifact.format in formats else artifact.container
+    return RUNTIMES[runtime].format == format
 
 
 def require_runtime(runtime: str) -> None:
-    """Check that the packages of a runtime in `RUNTIMES` are installed, without importing them,
-    and the set-up of its own that it may need.
+    """Check that the packages of a runtime in `RUNTIMES` are installed, without importing them, and
+    that its setup is done.
 
     Raises:
-        MissingExtraError: a package is not.
-        UserError: the set-up is missing.
+        MissingExtraError: a package is not installed.
+        UserError: the setup is missing.
     """
     entry = RUNTIMES[runtime]
     if not all(importlib.util.find_spec(module) for module in entry.modules):
@@ -161,12 +165,11 @@ def require_runtime(runtime: str) -> None:
 
 
 def check_setup(runtime: str) -> None:
-    """Check the set-up of its own that a runtime in `RUNTIMES` may need.
+    """Check the setup that a runtime in `RUNTIMES` needs besides its packages, if any.
 
     Raises:
         UserError: it is missing.
     """
     check = RUNTIMES[runtime].check
     if check is not None:
-        module, _, function = check.partition(":")
-        getattr(importlib.import_module(module), function)()
+        pkgutil.resolve_name(check)()

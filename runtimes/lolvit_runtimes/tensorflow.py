@@ -1,7 +1,7 @@
-"""TensorFlow's own TFLite interpreter: a second opinion from another build of other kernels.
+"""TensorFlow's TFLite interpreter, for verification with independent kernels.
 
-TensorFlow and PyTorch with Triton crash when one process loads both, so that this runs in a child
-process alone (`table.RuntimeEntry.isolated`).
+A process that loads both TensorFlow and PyTorch with Triton crashes, so this runs only in a child
+process (`table.RuntimeEntry.isolated`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lolvit_runtimes.tflite_interpreter import InterpreterSession
 if "torch" in sys.modules:
     raise DeviceError("TensorFlow and PyTorch cannot share a process")
 
-# Read while TensorFlow is imported: errors alone are logged, and no GPU is looked for.
+# Read when TensorFlow is imported: log errors only, and do not search for GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
@@ -29,15 +29,14 @@ from tensorflow.lite.python.interpreter import (
 
 
 class TensorFlowSession(InterpreterSession):
-    """A TFLite artifact in TensorFlow's interpreter with its optimized kernels and no delegate:
-    neither LiteRT's XNNPACK nor its reference loops."""
+    """A TFLite artifact in TensorFlow's interpreter with its optimized kernels and no delegate."""
 
     runtime, library = "tensorflow", "TensorFlow"
-    place, kernels = "builtin", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+    kernel_set, kernels = "builtin", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
     version = tensorflow.__version__
 
     def build(self, path: Path, threads: int) -> Any:
-        """Return the interpreter of a file."""
+        """Return TensorFlow's interpreter of a file."""
         return Interpreter(
             model_path=str(path),
             num_threads=threads,

@@ -1,12 +1,12 @@
-"""Checks a TFLite file before any runtime opens it: that all it points at is there.
+"""Validate a TFLite file before a runtime opens it: every index and offset in it is in range.
 
-LiteRT and TensorFlow Lite can open a file unverified; a truncated one then ends the process.
+LiteRT and TensorFlow Lite open a file without validation; a truncated one crashes the process.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from lolvit_runtimes.tflite_schema import (
 )
 
 VERSION = 3
-NO_TENSOR = -1  # stands for an optional input that is not given
+NO_TENSOR = -1  # an optional input that is not given
 LARGEST_TENSOR = 1 << 31  # bytes
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """An input or output of what a runtime runs."""
+    """An input or output of a model file."""
 
     name: str
     dtype: str
@@ -36,7 +36,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Interface:
-    """What a runtime hands over and gets back."""
+    """The inputs and outputs of a model file."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
@@ -46,16 +46,29 @@ def check_tflite(path: Path) -> Interface:
     """Return the inputs and outputs of a TFLite file once its structure has been checked.
 
     Raises:
-        UserError: it is no TFLite file, or a part of it points at what is not there.
+        UserError: it is not a TFLite file, or an index or offset in it is out of range.
+    """
+    return checked_file(path, "TFLite", check_tflite_bytes)
+
+
+def checked_file(path: Path, kind: str, check: Callable[[bytes], Interface]) -> Interface:
+    """Return what `check` returns for a file's content. `kind` names the format in messages.
+
+    Raises:
+        UserError: the file can't be read, or `check` raised a FlatbufferError.
     """
     try:
-        return check_tflite_bytes(path.read_bytes())
+        return check(path.read_bytes())
     except FlatbufferError as error:
         raise UserError(
-            f"not a valid TFLite file: {error}", where=str(path), remedy="export or download again"
+            f"not a valid {kind} file: {error}",
+            where=str(path),
+            remedy="export or download it again",
         ) from error
     except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise UserError(
+            f"cannot be read: {error.strerror}", where=str(path), remedy="check its permissions"
+        ) from error
 
 
 def check_tflite_bytes(data: bytes) -> Interface:
@@ -72,8 +85,8 @@ def check_tflite_bytes(data: bytes) -> Interface:
 
 
 def _interface(model: Table, side: str) -> tuple[TensorInfo, ...]:
-    """Return the tensors of the first signature, by its names, which are what runtimes go by; of
-    the main subgraph, by the tensors' own names, where the file has no signature."""
+    """Return the tensors of the first signature, by its names, which runtimes use; without a
+    signature those of the main subgraph, by the tensors' names."""
     signature = next(iter(model.get("signature_defs", ())), None)
     if signature is None:
         subgraph = model["subgraphs"][0]
@@ -123,13 +136,13 @@ def _check_references(model: Table) -> None:
 
 
 def _buffer_size(buffer: Table, file_size: int) -> int:
-    """Return the bytes of a buffer, inside the flatbuffer or appended behind it."""
+    """Return the bytes of a buffer, inside the flatbuffer or appended to it."""
     data = buffer.get("data")
     if isinstance(data, Span):
         return data.length
     offset, size = buffer.get("offset", 0), buffer.get("size", 0)
     if offset + size > file_size:
-        raise FlatbufferError("a buffer lies behind the end of the file")
+        raise FlatbufferError("a buffer is beyond the end of the file")
     return int(size)
 
 
@@ -148,13 +161,13 @@ def _check_subgraph(subgraph: Table, sizes: list[int], opcodes: int, file_size: 
         if constant.intersection(operator.get("outputs", ())):
             raise FlatbufferError("an operator writes into a constant")
         if operator.get("large_offset", 0) + operator.get("large_size", 0) > file_size:
-            raise FlatbufferError("an operator's options lie behind the end of the file")
+            raise FlatbufferError("an operator's options are beyond the end of the file")
 
 
 def _in_range(what: str, indices: Iterable[int], count: int, lowest: int = 0) -> None:
     for index in indices:
         if not lowest <= index < count:
-            raise FlatbufferError(f"a {what} names number {index} of {count}")
+            raise FlatbufferError(f"a {what} refers to index {index}, there are {count}")
 
 
 def _is_constant(tensor: Table, sizes: list[int]) -> bool:

@@ -1,4 +1,4 @@
-"""TFLite's interpreter, which LiteRT and TensorFlow each build: what both sessions share."""
+"""The base session of TFLite's interpreter, which LiteRT and TensorFlow both have."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (ValueError, RuntimeError, MemoryE
 
 
 class InterpreterSession:
-    """A TFLite artifact in an interpreter without delegates. A subclass names the library and the
-    kernels, and builds the interpreter."""
+    """A TFLite artifact in an interpreter without delegates. A subclass defines the library and the
+    kernels, and creates the interpreter."""
 
     runtime: str
     version: str
     library: ClassVar[str]  # in messages
-    place: ClassVar[str]  # of `placement`: which kernels
+    kernel_set: ClassVar[str]  # in `placement`
     kernels: ClassVar[str]  # the op resolver's name
 
     def __init__(self, path: Path, artifact: Artifact, *, threads: int = 1) -> None:
         """Load the artifact.
 
         Raises:
-            DeviceError: the library refused it, or its tensors are not what the manifest says.
+            DeviceError: the library can't open it, or its tensors do not match the manifest.
         """
         self._threads, self._artifact = threads, artifact
         with opening(self.library, path, RUNTIME_ERRORS):
             self._interpreter = self.build(path, threads)
             self._interpreter.allocate_tensors()
             if not self._interpreter.get_signature_list():
-                raise DeviceError("it has no signature to run", where=str(path))
+                raise DeviceError("it has no signature", where=str(path), remedy="export it again")
             self._runner = self._interpreter.get_signature_runner()
             sides = self._runner.get_input_details(), self._runner.get_output_details()
         for what, specs, tensors in zip(
@@ -57,7 +57,7 @@ class InterpreterSession:
         """Return the outputs by name, as `Session.run` says.
 
         Raises:
-            DeviceError: an input is not what the artifact takes, or the library failed.
+            DeviceError: an input does not match the artifact, or the library failed.
         """
         expect_inputs(inputs, self._artifact.inputs)
         try:
@@ -67,8 +67,8 @@ class InterpreterSession:
         return {spec.name: results[spec.name] for spec in self._artifact.outputs}
 
     def placement(self) -> dict[str, int]:
-        """Return how many operations ran in these kernels: all."""
-        return {self.place: len(self._interpreter._get_ops_details())}
+        """Return the number of operations, all of which run in these kernels."""
+        return {self.kernel_set: len(self._interpreter._get_ops_details())}
 
     def options(self) -> dict[str, str]:
         """Return the kernels and the number of threads."""

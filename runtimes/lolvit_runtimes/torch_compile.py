@@ -1,7 +1,7 @@
-"""torch.compile with its inductor backend, for reference: C++ kernels made on this machine.
+"""torch.compile with its inductor backend, for comparison: C++ kernels compiled on this machine.
 
-Compiling happens while the program is opened, takes tens of seconds for a new program, and needs a
-C++ compiler; torch keeps what it compiled in its own cache.
+The program is compiled when it is opened, which takes tens of seconds for a new program and needs a
+C++ compiler; torch caches the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lolvit_runtimes.native import quiet_stderr, reason
 class TorchCompileSession(EagerSession):
     """A torch.export program, compiled for this machine's vector extensions.
 
-    Weights are constants to it (inductor's `freezing`), as they are to every other runtime here.
+    Weights are constants (inductor's `freezing`), as in every other runtime here.
     """
 
     runtime = "torch-compile"
@@ -35,7 +35,7 @@ class TorchCompileSession(EagerSession):
         """Load and compile the program.
 
         Raises:
-            DeviceError: there is no C++ compiler, or torch refused or could not compile it.
+            DeviceError: there is no C++ compiler, or torch can't load or compile it.
         """
         _require_compiler(path)
         try:
@@ -47,8 +47,8 @@ class TorchCompileSession(EagerSession):
             ) from error
 
     def prepare(self, module: nn.Module) -> Callable[..., Any]:
-        """Return the compiled module, which the first call compiles."""
-        # No pool of compiling processes: they would live on beside what is timed.
+        """Return the module's compiled form; the first call compiles it."""
+        # No pool of compile processes, which would keep running during benchmarks.
         inductor.compile_threads = 1
         compiled: Callable[..., Any] = torch.compile(
             module, backend="inductor", dynamic=False, options={"freezing": True}
@@ -56,12 +56,12 @@ class TorchCompileSession(EagerSession):
         return compiled
 
     def placement(self) -> dict[str, int]:
-        """Return {}: what inductor made of the operations can't be counted."""
+        """Return {}: inductor does not report its operations."""
         return {}
 
 
 def _require_compiler(path: Path) -> None:
-    """Ask inductor for its compiler first: behind its own many lines the reason is hard to see.
+    """Check that inductor finds a C++ compiler; its own error takes many lines.
 
     Raises:
         DeviceError: there is none.
@@ -70,7 +70,7 @@ def _require_compiler(path: Path) -> None:
         get_cpp_compiler()
     except Exception as error:
         raise DeviceError(
-            "torch.compile needs a C++ compiler, and finds none",
+            "torch.compile found no C++ compiler",
             where=str(path),
-            remedy="install g++ or clang, or name one in CXX",
+            remedy="install g++ or clang, or set CXX to one",
         ) from error

@@ -1,9 +1,9 @@
-"""Opens a torch.export program, after a look at everything in it that torch would run as code.
+"""Load a torch.export program after checking that it contains nothing that torch would execute.
 
-torch's own page says never to load one from an untrusted source, and there is reason: weights and
-example inputs may be pickles, a node may call whatever is reachable from `torch` (`torch.os.system`
-is), symbolic shapes are parsed by `eval`, and an archive may carry compiled libraries. What an
-export writes has none of these, so a file with any of them is refused.
+torch's documentation warns not to load one from an untrusted source: weights and example inputs may
+be pickles, a node may call anything reachable from `torch` (such as `torch.os.system`), symbolic
+shapes are parsed by `eval`, and an archive may contain compiled libraries. Programs that lolvit
+exports have none of these, so a file with any of them is rejected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.export.pt2_archive._package import PT2ArchiveReader, load_pt2
 from lolvit.errors import DeviceError
 from lolvit_runtimes.native import reason
 
-# What torch raises on a broken archive: the types have no common base.
+# torch's exceptions for a damaged archive, without a common base.
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError, ValueError, TypeError, LookupError, AssertionError, AttributeError, OSError,
     MemoryError, RecursionError,
@@ -39,30 +39,34 @@ def load_program(path: Path) -> nn.Module:
     """Return the module of a torch.export program.
 
     Raises:
-        DeviceError: it holds what could run as code, or torch refused it.
+        DeviceError: it contains something that could execute code, or torch can't load it.
     """
     try:
-        _refuse_code(path)
+        _check_no_code(path)
         program = load_pt2(str(path)).exported_programs["model"]
         return program.module(check_guards=False)
     except RUNTIME_ERRORS as error:
         raise DeviceError(f"torch cannot open it: {reason(error)}", where=str(path)) from error
 
 
-def _refuse_code(path: Path) -> None:
-    """Raise what `load_program` turns into its line where a part could run as code."""
+def _check_no_code(path: Path) -> None:
+    """Check that no part of an archive could execute code.
+
+    Raises:
+        ValueError: one could; `load_program` converts it to a DeviceError.
+    """
     with PT2ArchiveReader(str(path)) as archive:
         names = archive.get_file_names()
         for name in names:
-            known = name in (_MODEL, _SAMPLES, *_CONFIGS, *_BOOKKEEPING)
-            if not known and not _PLAIN.fullmatch(name) and not name.startswith(".data/"):
-                raise ValueError(f"it holds '{name}', which no export writes")
+            expected = name in (_MODEL, _SAMPLES, *_CONFIGS, *_BOOKKEEPING)
+            if not expected and not _PLAIN.fullmatch(name) and not name.startswith(".data/"):
+                raise ValueError(f"it contains '{name}', which lolvit does not export")
         for name in _CONFIGS:
             for entry in json.loads(archive.read_string(name))["config"].values():
                 if entry["use_pickle"] or not entry["path_name"].startswith(("weight_", "tensor_")):
-                    raise ValueError(f"{name} names a pickle")
+                    raise ValueError(f"{name} refers to a pickle")
         if archive.read_bytes(_SAMPLES):
-            raise ValueError("it holds example inputs, a pickle, which no export writes")
+            raise ValueError("it contains example inputs as a pickle, which lolvit does not export")
         for key, value in _pairs(json.loads(archive.read_string(_MODEL))):
             if key == "target" and not _TARGET.fullmatch(str(value)):
                 raise ValueError(f"it calls {value}")
@@ -71,7 +75,7 @@ def _refuse_code(path: Path) -> None:
 
 
 def _pairs(document: Any) -> Iterator[tuple[str, Any]]:
-    """Walk all keys of a JSON document with their values."""
+    """Yield all keys of a JSON document, nested ones too, with their values."""
     if isinstance(document, dict):
         for key, value in document.items():
             yield key, value

@@ -87,7 +87,7 @@ def test_an_artifact_that_was_changed_is_not_opened(
 ) -> None:
     copy = tiny.make_folder(tmp_path / "copy")
     (copy / "model-fp32.onnx").write_bytes(b"x" * 100)
-    with pytest.raises(UserError, match="has 100 bytes, its manifest says"):
+    with pytest.raises(UserError, match="has 100 bytes, its manifest has"):
         inspect_artifact("ort", copy, tiny.artifact_of(copy), 1, image)
 
 

@@ -96,7 +96,7 @@ def test_a_truncated_context_binary_is_refused_before_it_is_opened(
     folder, manifest = copied
     path = folder / manifest.artifacts[1].path
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UserError, match="its manifest says"):
+    with pytest.raises(UserError, match="its manifest has"):
         check_artifact(folder, manifest.artifacts[1])
 
 

@@ -224,7 +224,7 @@ def test_an_untouched_artifact_is_opened(folder: Path, name: str) -> None:
 def test_a_truncated_artifact_is_refused(folder: Path) -> None:
     artifact = make_artifact(path="model.onnx", sha256=sha256_of(folder / "model.onnx"), bytes=4)
     (folder / "model.onnx").write_bytes(b"abc")
-    with pytest.raises(UserError, match="has 3 bytes, its manifest says 4"):
+    with pytest.raises(UserError, match="has 3 bytes, its manifest has 4"):
         check_artifact(folder, artifact)
 
 

@@ -185,7 +185,7 @@ def test_a_refused_file_is_one_line_that_names_it(manifest, tmp_path):
 def test_a_file_that_its_manifest_does_not_describe_is_refused(exported, manifest):
     artifact = manifest.find("onnx", "fp32")
     other = artifact.outputs[0].model_copy(update={"shape": (1, 3)})
-    with pytest.raises(DeviceError, match="its manifest says float32"):
+    with pytest.raises(DeviceError, match="its manifest has float32"):
         arm64.OrtA76(exported / artifact.path, artifact.model_copy(update={"outputs": (other,)}))
 
 

@@ -91,8 +91,11 @@ def test_pixels_are_rounded_and_clipped():
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [
-        ({"other": np.zeros(OUTPUTS)}, "gave other, not 'logits'"),
-        ({"logits": np.zeros((1, 4))}, r"gave \(1, 4\), the manifest says \(1, 3\)"),
+        ({"other": np.zeros(OUTPUTS)}, "returned other, not 'logits'"),
+        (
+            {"logits": np.zeros((1, 4))},
+            r"returned 'logits' of shape \(1, 4\), the manifest has \(1, 3\)",
+        ),
     ],
 )
 def test_output_that_the_manifest_does_not_state_is_refused(outputs, said, package, mac):

@@ -119,7 +119,7 @@ def test_one_thread_keeps_one_core_busy_without_the_exporter_and_in_silence(torc
 def test_a_manifest_that_states_another_shape_is_refused(program, artifact):
     wrong = artifact.image.model_copy(update={"shape": (1, 3, 16, 16)})
     forged = artifact.model_copy(update={"inputs": (wrong,)})
-    with pytest.raises(DeviceError, match=r"its manifest says float32 \(1, 3, 16, 16\)"):
+    with pytest.raises(DeviceError, match=r"its manifest has float32 \(1, 3, 16, 16\)"):
         open_session("executorch", program, forged)
 
 

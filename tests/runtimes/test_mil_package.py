@@ -179,7 +179,7 @@ def test_weight_of_another_shape(package):
 
 def test_model_that_is_no_program(package):
     edit_model(package, lambda model: model.neuralNetwork.layers.add())
-    assert "it holds a neuralNetwork, not an ML Program" in refusal(package)
+    assert "its model is neuralNetwork, not an ML Program" in refusal(package)
 
 
 def test_program_without_a_main_function(package):
@@ -197,7 +197,7 @@ def test_operation_that_reads_what_nothing_wrote(package):
 
 def test_unknown_operation_of_untrusted_name(package):
     edit_model(package, lambda model: setattr(first(model, "relu"), "type", "\x1b[2J" + "x" * 5000))
-    assert "reference interpreter lacks: ?[2Jxxx" in (line := refusal(package))
+    assert "reference interpreter does not support: ?[2Jxxx" in (line := refusal(package))
     assert len(line) < 1000
 
 

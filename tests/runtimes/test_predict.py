@@ -88,9 +88,9 @@ def test_an_artifact_of_a_folder_is_used_with_its_manifest(lolvit, exported, pho
 def test_untrained_weights_are_told_in_both_forms(lolvit, exported, photo):
     _, document, _ = lolvit("predict", exported, photo, "--json")
     assert document["trained"] is False
-    assert "the predictions mean nothing" in document["note"]
+    assert "the predictions are meaningless" in document["note"]
     _, _, err = lolvit("predict", exported, photo)
-    assert "weights are untrained: the predictions mean nothing" in err
+    assert "weights are untrained: the predictions are meaningless" in err
 
 
 def test_trained_weights_carry_no_warning(lolvit, exported, photo, manifest, tmp_path):
@@ -126,9 +126,9 @@ def test_a_table_shows_names_as_they_are(lolvit, exported, photo):
 
 WRONG = {
     "runtime": (["--runtime", "litrt"], "did you mean 'litert'"),
-    "runtime of another format": (["--runtime", "coreml-reference"], "opens none of: onnx, tflite"),
+    "runtime of another format": (["--runtime", "coreml-reference"], "does not open onnx, tflite"),
     "precision": (["--precision", "fp16"], "has no fp16 artifact"),
-    "preprocessing": (["--crop-pct", "0.5"], "its manifest says"),
+    "preprocessing": (["--crop-pct", "0.5"], "has a manifest, which defines the preprocessing"),
     "top": (["--top", "0"], "--top"),
     "mean": (["--mean", "1,2"], "a number a channel"),
 }
@@ -153,7 +153,7 @@ def test_an_artifact_that_was_changed_is_never_opened(lolvit, exported, photo, t
         assert code == 2
         assert "does not match the sha256 in its manifest" in err
         (folder / name).write_bytes(content[:-1])
-        assert "bytes, its manifest says" in lolvit("predict", folder / name, photo)[2]
+        assert "bytes, its manifest has" in lolvit("predict", folder / name, photo)[2]
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_bare_file_is_classified_as_its_manifest_would(lolvit, bare, exported,
     found = [(entry["index"], entry["score"]) for entry in document["predictions"][0]["top"]]
     assert found == [(e["index"], e["score"]) for e in expected["predictions"][0]["top"]]
     assert document["trained"] is None
-    assert "not known" in document["note"]
+    assert "unknown" in document["note"]
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])

@@ -94,9 +94,9 @@ def test_pixel_inputs_are_the_crop_itself(photos, dtype):
     ("wrong", "message"),
     [
         (spec(shape=(1, 3, 32, 32)), "shape"),
-        (spec(dtype="int8"), "asks for normalized values as int8"),
-        (spec(meaning="pixels", dtype="int8"), "asks for pixels values as int8"),
-        (spec(meaning="logits"), "asks for logits values"),
+        (spec(dtype="int8"), "takes normalized values as int8"),
+        (spec(meaning="pixels", dtype="int8"), "takes pixels values as int8"),
+        (spec(meaning="logits"), "takes logits values"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(photos, wrong, message):

@@ -156,7 +156,7 @@ def test_a_manifest_that_states_another_shape_is_refused(runtime, exported, mani
     artifact = manifest.find(FORMATS[runtime], "fp32")
     wrong = artifact.image.model_copy(update={"shape": (1, 3, 16, 16)})
     forged = artifact.model_copy(update={"inputs": (wrong,)})
-    with pytest.raises(DeviceError, match=r"its manifest says float32 \(1, 3, 16, 16\)"):
+    with pytest.raises(DeviceError, match=r"its manifest has float32 \(1, 3, 16, 16\)"):
         open_session(runtime, exported / artifact.path, forged)
 
 

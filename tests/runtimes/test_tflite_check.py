@@ -103,11 +103,23 @@ CHANGES = {
     "version": (lambda m: setattr(m, "version", 2), "schema version 2"),
     "no subgraph": (lambda m: setattr(m, "subgraphs", []), "no subgraph"),
     "no buffers": (lambda m: setattr(m, "buffers", None), "no buffers"),
-    "opcode": (lambda m: setattr(first_operator(m), "opcodeIndex", 99), "operator names number 99"),
-    "input": (lambda m: setattr(first_operator(m), "inputs", [77]), "operator names number 77"),
-    "output": (lambda m: setattr(first_operator(m), "outputs", [-1]), "operator names number -1"),
-    "graph input": (lambda m: setattr(m.subgraphs[0], "inputs", [50]), "subgraph names number 50"),
-    "buffer": (lambda m: setattr(m.subgraphs[0].tensors[0], "buffer", 40), "buffer names number"),
+    "opcode": (
+        lambda m: setattr(first_operator(m), "opcodeIndex", 99),
+        "operator refers to index 99",
+    ),
+    "input": (lambda m: setattr(first_operator(m), "inputs", [77]), "operator refers to index 77"),
+    "output": (
+        lambda m: setattr(first_operator(m), "outputs", [-1]),
+        "operator refers to index -1",
+    ),
+    "graph input": (
+        lambda m: setattr(m.subgraphs[0], "inputs", [50]),
+        "subgraph refers to index 50",
+    ),
+    "buffer": (
+        lambda m: setattr(m.subgraphs[0].tensors[0], "buffer", 40),
+        "buffer refers to index",
+    ),
     "type": (lambda m: setattr(m.subgraphs[0].tensors[0], "type", 99), "unknown type 99"),
     "shape": (lambda m: setattr(m.subgraphs[0].tensors[0], "shape", [-4]), "impossible shape"),
     "giant": (lambda m: setattr(m.subgraphs[0].tensors[0], "shape", [1 << 30, 64]), "takes"),
@@ -119,7 +131,7 @@ CHANGES = {
         lambda m: setattr(first_operator(m), "outputs", [constant(m)]),
         "writes into a constant",
     ),
-    "appended": (lambda m: setattr(m.buffers[1], "offset", 1 << 40), "behind the end"),
+    "appended": (lambda m: setattr(m.buffers[1], "offset", 1 << 40), "beyond the end"),
     "external": (external, "refers to other files"),
     "signature": (lambda m: setattr(m.signatureDefs[0], "subgraphIndex", 3), "signature names"),
 }
@@ -129,7 +141,7 @@ CHANGES = {
 def test_a_reference_to_what_is_not_there_is_refused(content, change, message):
     def apply(model):
         change(model)
-        if message == "behind the end":
+        if message == "beyond the end":
             model.buffers[1].data, model.buffers[1].size = None, 8
 
     with pytest.raises(FlatbufferError, match=message):

@@ -1,7 +1,7 @@
-"""The MIL operations that image classifiers become, executed with torch on the CPU.
+"""The MIL operations of image models, executed with torch on the CPU.
 
-One function an operation, with MIL's parameter names and defaults; each file ends with its table.
-What an operation does is coremltools' documentation of the MIL operator set up to iOS 16, and of
+One function per operation, with MIL's parameter names and defaults; each file ends with its table.
+The semantics are those of coremltools' documentation of the MIL operator set up to iOS 16, and of
 iOS 17's quantization.
 """
 

@@ -38,7 +38,7 @@ _STORES: dict[str, Store] = {
     "uint8": lambda value: value.to(torch.uint8),
     "bool": lambda value: value.bool(),
 }
-# NotImplementedError, of what an operation refuses, is a RuntimeError.
+# NotImplementedError, of unsupported parameters, is a RuntimeError.
 _FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError)
 
 
