@@ -131,7 +131,8 @@ def described_outputs(graph: GraphModule) -> tuple[OutputDescription, ...]:
 
 
 def run_once(model: nn.Module, image: Tensor, where: str) -> list[tuple[str, Tensor]]:
-    """Return a model's named outputs for an image (B, C, H, W).
+    """Return a model's named outputs for an image (B, C, H, W). Its buffers are not modified, even
+    if its forward pass writes to them.
 
     Raises:
         UserError: it fails on the image, or its outputs are not tensors.
@@ -139,7 +140,8 @@ def run_once(model: nn.Module, image: Tensor, where: str) -> list[tuple[str, Ten
     size = f"{image.shape[2]}x{image.shape[3]}"
     try:
         with torch.no_grad():
-            return named_outputs(model(image))
+            buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+            return named_outputs(torch.func.functional_call(model, buffers, (image,)))
     except UserError as error:
         raise UserError(error.what, where=where, remedy=error.remedy) from error
     except Exception as error:

@@ -219,7 +219,7 @@ def test_outputs_that_cannot_be_exported_are_one_line(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_an_input_that_is_no_photo_is_refused(tmp_path: Path) -> None:
+def test_an_input_that_is_no_photo_is_rejected(tmp_path: Path) -> None:
     model = Gives(lambda x: x.mean((2, 3)), channels=7)
     with pytest.raises(
         UserError, match=r"takes 7 channels, images have 1 \(grey\), 3 \(RGB\) or 4 \(RGBA\)"

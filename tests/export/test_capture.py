@@ -160,7 +160,7 @@ def test_the_input_has_its_published_name_and_the_size_asked_for() -> None:
     assert tuple(placeholders[0].meta["val"].shape) == (1, 2, 5, 7)
 
 
-def test_every_value_has_a_known_shape() -> None:
+def test_every_value_has_a_static_shape() -> None:
     graph = capture(create_model("lolvit_xx").eval(), (64, 64))
     for node in graph.graph.nodes:
         if node.op != "output":
@@ -183,9 +183,21 @@ def test_a_model_in_training_mode_is_captured_in_eval_mode_and_keeps_its_modes()
     assert [node.args[5] for node in nodes(graph, "batch_norm")] == [False, False]
 
 
+class BranchesOnValues(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
 def test_modes_are_kept_also_when_capture_fails() -> None:
-    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout(0.5)).train()
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout(0.5), BranchesOnValues()).train()
     with pytest.raises(UserError, match="Sequential: cannot be captured at 8x6: "):
+        capture(model, (8, 6))
+    assert model.training and model[1].training
+
+
+def test_modes_are_kept_also_when_the_model_does_not_run() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout(0.5)).train()
+    with pytest.raises(UserError, match=r"Sequential: cannot run on an image \(1, 3, 8, 6\): "):
         capture(model, (8, 6))
     assert model.training and model[1].training
 
@@ -199,7 +211,7 @@ def test_a_branch_on_the_values_is_a_user_error() -> None:
 
 
 def test_a_size_that_the_model_can_not_take_is_a_user_error() -> None:
-    with pytest.raises(UserError, match="try a larger size, or one that is a multiple of 32"):
+    with pytest.raises(UserError, match="try another size, such as a multiple of 32"):
         capture(timm.create_model("swin_tiny_patch4_window7_224"), (40, 40))
 
 

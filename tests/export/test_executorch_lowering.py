@@ -135,7 +135,7 @@ def test_the_command_offers_every_target() -> None:
 
 
 @pytest.mark.parametrize("format", ["executorch", "torch"])
-def test_a_precision_that_a_format_lacks_is_refused_at_once(
+def test_a_precision_that_a_target_does_not_support_is_an_error_at_once(
     format: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["export", "lolvit_xx", "--to", format, "--precision", "fp16", "--out", str(tmp_path)]

@@ -39,21 +39,21 @@ def rewritten(request: pytest.FixtureRequest) -> GraphModule:
     return apply_all(STATIC_REWRITE, captured(request.param))[0]
 
 
-def test_every_operation_knows_its_module_after_the_whole_rewrite(rewritten: GraphModule) -> None:
+def test_every_operation_has_a_module_path_after_all_rewrites(rewritten: GraphModule) -> None:
     paths = [module_path(node) for node in calls(rewritten)]
     assert None not in paths
     assert all(path == MODEL_PATH or path.startswith(f"{MODEL_PATH}.") for path in paths)
     assert len(set(paths)) > 40
 
 
-def test_a_graph_captured_again_knows_the_same_modules(rewritten: GraphModule) -> None:
+def test_a_recaptured_graph_keeps_the_module_paths(rewritten: GraphModule) -> None:
     before = [module_path(node) for node in calls(rewritten)]
     again = recapture(rewritten).graph_module
     assert [module_path(node) for node in calls(again)] == before
 
 
 @pytest.mark.parametrize("model", [OtherLolvit, lambda: create_model("lolvit_xx")])
-def test_each_rewrite_that_applies_places_what_it_inserts(model) -> None:
+def test_each_applied_rewrite_gives_inserted_nodes_a_module_path(model) -> None:
     """One after the other, so that a rewrite which forgets is named."""
     graph, applied = capture(model().eval(), (60, 62)), set()
     for rewrite in STATIC_REWRITE:
@@ -133,7 +133,7 @@ def test_numbers_are_those_of_the_graph(rewritten: GraphModule, file: onnx.Model
     assert np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_what_a_simplifier_adds_is_placed_where_it_is_read() -> None:
+def test_nodes_of_a_simplifier_get_the_module_path_of_their_reader() -> None:
     """Of a split the first half isn't read; the product before it is placed by the split."""
     node = helper.make_node
     nodes = [

@@ -57,7 +57,7 @@ def test_every_artifact_passes_its_gates(exported: Exported) -> None:
         assert all(gate.passed for gate in artifact.gates), artifact
 
 
-def test_tflite_has_a_second_opinion(exported: Exported) -> None:
+def test_tflite_is_verified_in_a_second_runtime(exported: Exported) -> None:
     artifact = exported[1].find("tflite", "fp32")
     assert artifact is not None
     assert {gate.name for gate in artifact.gates} >= {"litert.snr_db", "litert-reference.snr_db"}
@@ -90,7 +90,7 @@ def test_onnx_takes_an_image_of_fixed_shape(exported: Exported) -> None:
     assert model.opset_import[0].version >= 18
 
 
-def test_rewrites_report_where_they_fired(exported: Exported) -> None:
+def test_rewrites_report_where_they_applied(exported: Exported) -> None:
     fired = {record.name: record.applied for record in exported[1].rewrites}
     assert (
         fired["split_qkv_projection"] == fired["transpose_relu_attention"] == 4
@@ -98,7 +98,7 @@ def test_rewrites_report_where_they_fired(exported: Exported) -> None:
     assert fired["strided_slice_to_reshape"] == 0
 
 
-def test_untrained_weights_are_said_to_be_so(exported: Exported) -> None:
+def test_untrained_weights_are_reported(exported: Exported) -> None:
     assert not exported[1].weights.trained
 
 
@@ -128,7 +128,7 @@ def test_a_checkpoint_with_a_wrong_preprocessing_is_one_line(tmp_path: Path) -> 
         export(request(tmp_path / "out", weights=weights))
 
 
-def test_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_another_model_is_rejected(tmp_path: Path) -> None:
     weights = tmp_path / "other.safetensors"
     save_checkpoint(create_model("lolvit_x", num_classes=3), weights, {"model": "lolvit_x"})
     with pytest.raises(UserError, match="checkpoint of lolvit_x"):
@@ -180,7 +180,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not list(tmp_path.iterdir())
 
 
-def test_folder_that_is_no_export_is_left_alone(tmp_path: Path) -> None:
+def test_folder_that_is_no_export_is_not_modified(tmp_path: Path) -> None:
     mine = tmp_path / "lolvit_xx-64x64" / "thesis.tex"
     mine.parent.mkdir()
     mine.write_text("years of work")
@@ -268,7 +268,7 @@ def test_export_command_prints_one_document_and_fills_an_app(
         ("coreml", "assets", "--android is for"),
     ],
 )
-def test_app_that_cannot_be_filled_is_refused_before_any_work(
+def test_app_that_cannot_be_filled_is_rejected_before_any_work(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], formats: str, directory: str, words: str
 ) -> None:
     from lolvit.cli import main

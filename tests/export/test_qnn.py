@@ -52,7 +52,7 @@ def with_file(folder: Path, artifact: Artifact) -> Artifact:
     return artifact.model_copy(update={"sha256": sha256_of(path), "bytes": size_of(path)})
 
 
-def test_an_export_has_a_portable_model_and_one_for_each_chip(
+def test_an_export_has_a_portable_model_and_one_per_soc(
     exported: tuple[Path, Manifest],
 ) -> None:
     folder, manifest = exported
@@ -90,7 +90,7 @@ def test_verify_on_the_emulator_passes_and_says_where(
     assert "qnn.on_htp" in done.stdout
 
 
-def test_a_truncated_context_binary_is_refused_before_it_is_opened(
+def test_a_truncated_context_binary_is_rejected_before_it_is_opened(
     copied: tuple[Path, Manifest],
 ) -> None:
     folder, manifest = copied
@@ -135,7 +135,7 @@ def test_an_operation_that_htp_does_not_take_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model-fp16-htp.onnx"]
 
 
-def test_a_manifest_keeps_what_a_chip_needs(copied: tuple[Path, Manifest]) -> None:
+def test_a_manifest_records_the_requirements_of_a_soc(copied: tuple[Path, Manifest]) -> None:
     folder, manifest = copied
     write_manifest(folder, manifest)
     assert read_manifest(folder) == manifest

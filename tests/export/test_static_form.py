@@ -67,7 +67,7 @@ def test_what_is_static_is_passed(case: str) -> None:
     assert violations(capture(model, (6, 6))) == []
 
 
-def test_a_shape_that_is_not_known_is_named() -> None:
+def test_a_dynamic_shape_is_named() -> None:
     extents = {"image": {2: torch.export.Dim("h", min=4, max=64)}}
     program = torch.export.export(
         _NamedInput(nn.Conv2d(3, 4, 1)), (torch.rand(1, 3, 8, 8),), dynamic_shapes=extents

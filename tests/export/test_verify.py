@@ -73,7 +73,7 @@ def test_verify_repeats_the_gates_of_the_export(
 
 
 @pytest.mark.parametrize("name", ["model-fp32.onnx", "model-fp32.tflite", "weights.safetensors"])
-def test_changed_file_is_refused_before_it_is_opened(
+def test_changed_file_is_rejected_before_it_is_opened(
     copied: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = bytearray((copied / name).read_bytes())
@@ -84,7 +84,7 @@ def test_changed_file_is_refused_before_it_is_opened(
     assert name in message and "sha256" in message
 
 
-def test_truncated_file_is_refused(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_truncated_file_is_rejected(copied: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = copied / "model-fp32.tflite"
     path.write_bytes(path.read_bytes()[:1000])
     assert main(["verify", str(path)]) == 2
@@ -130,7 +130,7 @@ def test_on_a_gpu_every_operation_runs_there_and_the_numbers_are_eagers(
     assert gates["litert-gpu.on_gpu"] == 1
 
 
-def test_an_export_that_a_device_does_not_run_is_told_with_the_remedy(
+def test_an_export_that_a_device_does_not_run_is_reported_with_the_remedy(
     copied: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", str(copied / "model-fp32.onnx"), "--device", "litert-gpu"]) == 2

@@ -41,11 +41,11 @@ def test_thresholds_on_a_phone_are_those_of_the_same_runtime_here(name: str) -> 
 
 
 @pytest.mark.parametrize("format", devices()["arm64"])
-def test_of_quantized_artifacts_no_more_than_sixteen_images_are_looked_at(format: str) -> None:
+def test_quantized_artifacts_are_verified_on_at_most_sixteen_images(format: str) -> None:
     assert max_images(runtimes_for(format, "arm64")) == 16
 
 
-def test_a_missing_set_up_is_told_before_anything_is_run(
+def test_a_missing_setup_is_reported_before_anything_runs(
     exported: tuple[Path, Manifest],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -54,9 +54,9 @@ def test_a_missing_set_up_is_told_before_anything_is_run(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(arm64_parts, "emulator", lambda: "/usr/bin/qemu-aarch64-static")
     assert main(["verify", str(exported[0]), "--device", "arm64"]) == 2
-    said = capsys.readouterr().err
-    assert said.splitlines()[-1].endswith("are not installed; run: lolvit setup arm64")
-    assert "eager" not in said
+    output = capsys.readouterr().err
+    assert output.splitlines()[-1].endswith("are not installed; run: lolvit setup arm64")
+    assert "eager" not in output
 
 
 @needs_setup

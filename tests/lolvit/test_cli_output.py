@@ -18,7 +18,7 @@ def test_a_document_goes_to_standard_output(capfd: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_document_with_a_number_that_json_lacks_is_refused(value: float) -> None:
+def test_a_document_with_a_number_that_json_does_not_have_is_an_error(value: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         print_json({"value": value})
 

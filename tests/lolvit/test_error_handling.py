@@ -173,7 +173,7 @@ def test_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
     assert child.returncode == 128 + signal.SIGTERM
 
 
-def test_what_torch_says_of_memory_is_no_bug_of_ours() -> None:
+def test_torch_out_of_memory_is_not_an_internal_error() -> None:
     import torch
 
     from lolvit.error_handling import to_lolvit_error

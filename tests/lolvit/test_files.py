@@ -187,11 +187,11 @@ def test_linux_exchanges_two_folders_in_one_step(target: Path) -> None:
     assert (names(other), names(target)) == (["file"], [])
 
 
-def test_an_exchange_that_the_system_refuses_is_reported(tmp_path: Path) -> None:
+def test_an_exchange_that_the_system_denies_is_reported(tmp_path: Path) -> None:
     assert not files._exchange(tmp_path / "missing", tmp_path / "also missing")
 
 
-def test_a_target_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_target_that_is_a_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="is not a folder"), staged_folder(tmp_path / "file"):
         pass

@@ -96,7 +96,7 @@ def test_a_folder_without_a_manifest_says_how_to_make_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("version", [0, 3, "1", "2", None, True, [1]])
-def test_another_schema_version_is_refused(version: object) -> None:
+def test_another_schema_version_is_rejected(version: object) -> None:
     with pytest.raises(UserError, match="manifest of schema version"):
         read_text(json.dumps(VALID | {"schema_version": version}))
 
@@ -127,7 +127,7 @@ OUTSIDE = ["../x.onnx", "/etc/passwd", "a/../../x", "..\\x", "", ".", "a\\b"]
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
-def test_a_path_that_could_leave_the_folder_is_refused(path: str) -> None:
+def test_a_path_that_could_leave_the_folder_is_rejected(path: str) -> None:
     document = json.loads(json.dumps(VALID))
     document["artifacts"][0]["path"] = path
     with pytest.raises(UserError, match=r"field 'artifacts.0.path'"):
@@ -221,21 +221,21 @@ def test_an_untouched_artifact_is_opened(folder: Path, name: str) -> None:
     assert check_artifact(folder, artifact) == path
 
 
-def test_a_truncated_artifact_is_refused(folder: Path) -> None:
+def test_a_truncated_artifact_is_rejected(folder: Path) -> None:
     artifact = make_artifact(path="model.onnx", sha256=sha256_of(folder / "model.onnx"), bytes=4)
     (folder / "model.onnx").write_bytes(b"abc")
     with pytest.raises(UserError, match="has 3 bytes, its manifest has 4"):
         check_artifact(folder, artifact)
 
 
-def test_a_changed_artifact_of_the_same_size_is_refused(folder: Path) -> None:
+def test_a_changed_artifact_of_the_same_size_is_rejected(folder: Path) -> None:
     artifact = make_artifact(path="model.onnx", sha256=sha256_of(folder / "model.onnx"), bytes=4)
     (folder / "model.onnx").write_bytes(b"abcx")
     with pytest.raises(UserError, match="does not match the sha256"):
         check_artifact(folder, artifact)
 
 
-def test_a_changed_file_inside_a_package_is_refused(folder: Path) -> None:
+def test_a_changed_file_inside_a_package_is_rejected(folder: Path) -> None:
     package = folder / "model.mlpackage"
     artifact = make_artifact(path=package.name, sha256=sha256_of(package), bytes=6)
     (package / "weights.bin").write_bytes(b"1235")
@@ -243,12 +243,12 @@ def test_a_changed_file_inside_a_package_is_refused(folder: Path) -> None:
         check_artifact(folder, artifact)
 
 
-def test_a_missing_artifact_is_refused(folder: Path) -> None:
+def test_a_missing_artifact_is_rejected(folder: Path) -> None:
     with pytest.raises(UserError, match=r"gone.onnx: missing; export again"):
         check_file(folder, "gone.onnx", DIGEST)
 
 
-def test_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
+def test_a_link_out_of_the_folder_is_rejected(folder: Path) -> None:
     outside = folder.parent / f"{folder.name}-outside"
     outside.write_bytes(b"abcd")
     (folder / "link.onnx").symlink_to(outside)
@@ -256,7 +256,7 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
         check_file(folder, "link.onnx", sha256_of(outside), 4)
 
 
-def test_a_loop_of_links_is_refused(folder: Path) -> None:
+def test_a_loop_of_links_is_rejected(folder: Path) -> None:
     (folder / "loop.onnx").symlink_to("loop.onnx")
     with pytest.raises(UserError):
         check_file(folder, "loop.onnx", DIGEST)

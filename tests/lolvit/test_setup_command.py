@@ -109,7 +109,7 @@ def test_without_all_nothing_is_installed_that_tests_alone_need(machine: Machine
     assert not {"maven", "apksigner"} & set(missing)
 
 
-def test_a_system_without_apt_is_told_what_it_lacks(machine: Machine) -> None:
+def test_a_system_without_apt_gets_an_error_with_a_remedy(machine: Machine) -> None:
     for name in ("apt-get", "dpkg-query"):
         (machine.programs / name).unlink()
     done = machine.run()
@@ -127,7 +127,7 @@ def test_without_root_or_sudo_the_command_is_named(machine: Machine) -> None:
     assert "run as root: apt-get install adb" in done.stderr
 
 
-def test_sudo_is_used_where_it_asks_for_nothing(machine: Machine) -> None:
+def test_sudo_is_used_if_it_needs_no_password(machine: Machine) -> None:
     machine.add("id", "#!/bin/sh\necho 1000\n")
     machine.add("sudo", f'#!/bin/sh\necho sudo >>{machine.log}\n[ "$1" = -n ] && exit 0\n"$@"\n')
     done = machine.run()
@@ -142,14 +142,14 @@ def test_a_failure_of_apt_is_a_device_error(machine: Machine) -> None:
     assert "apt-get update failed" in done.stderr.splitlines()[-1]
 
 
-def test_a_package_that_does_not_come_is_told(machine: Machine) -> None:
+def test_a_failed_download_of_a_package_is_reported(machine: Machine) -> None:
     machine.add("apt-get", APT.format(log=machine.log, have="/dev/null", code=0))
     done = machine.run()
     assert done.returncode == 3
     assert "still missing" in done.stderr.splitlines()[-1]
 
 
-def test_the_command_gives_what_the_script_says(
+def test_the_command_prints_the_document_of_the_script(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(machine.programs))
@@ -193,7 +193,7 @@ def test_setup_alone_lists_its_commands(run_lolvit: Run) -> None:
     assert all(name in text and line in text for name, line in document.items())
 
 
-def test_an_unknown_command_of_setup_is_told_with_the_choices(run_lolvit: Run) -> None:
+def test_an_unknown_command_of_setup_is_reported_with_the_choices(run_lolvit: Run) -> None:
     done = run_lolvit("setup", "browsers")
     assert done.returncode == 2
     assert "did you mean 'browser'? choose from: arm64, browser, system" in done.stderr

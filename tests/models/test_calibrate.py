@@ -125,7 +125,7 @@ def test_the_worst_layer_counts() -> None:
     assert denormal_share(model, images()) > 0.99
 
 
-def test_looking_leaves_no_hook_behind() -> None:
+def test_denormal_share_removes_its_hooks() -> None:
     model = scaling(1.0)
     denormal_share(model, images())
     with pytest.raises(RuntimeError):
@@ -133,7 +133,7 @@ def test_looking_leaves_no_hook_behind() -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_denormal_activations_are_refused() -> None:
+def test_denormal_activations_are_rejected() -> None:
     with pytest.raises(UserError) as caught:
         check_denormals(scaling(TINY / 1e3), images(), where="weights.safetensors")
     assert caught.value.line() == (
@@ -143,7 +143,7 @@ def test_denormal_activations_are_refused() -> None:
 
 
 @pytest.mark.parametrize("factor", [float("inf"), float("nan")])
-def test_outputs_that_are_not_finite_are_refused(factor: float) -> None:
+def test_outputs_that_are_not_finite_are_rejected(factor: float) -> None:
     with pytest.raises(UserError, match="outputs on photos: not finite"):
         check_denormals(scaling(factor), images(), where="weights.safetensors")
 

@@ -124,7 +124,7 @@ def test_misshapen_tensors_are_named_with_both_shapes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensor", "said"),
+    ("tensor", "message"),
     [
         (torch.zeros(4, dtype=torch.int8), "int8"),
         (torch.zeros(4, dtype=torch.complex64), "complex64"),
@@ -133,9 +133,9 @@ def test_misshapen_tensors_are_named_with_both_shapes() -> None:
     ],
     ids=["quantized", "complex", "sparse", "meta"],
 )
-def test_tensors_that_are_no_plain_floats_are_named(tensor: Tensor, said: str) -> None:
+def test_tensors_that_are_no_plain_floats_are_named(tensor: Tensor, message: str) -> None:
     state = {**TinyNet().state_dict(), "conv.bias": tensor}
-    assert f"1 mistyped: conv.bias {said} instead of float32" in load_error(TinyNet(), state)
+    assert f"1 mistyped: conv.bias {message} instead of float32" in load_error(TinyNet(), state)
 
 
 def test_a_long_list_of_names_is_cut() -> None:
@@ -143,7 +143,7 @@ def test_a_long_list_of_names_is_cut() -> None:
     assert " …" in line and len(line) < 400 and "\n" not in line
 
 
-def test_every_kind_of_problem_is_told_at_once() -> None:
+def test_all_kinds_of_problems_are_reported_at_once() -> None:
     state = dict(TinyNet(7).state_dict())
     state["extra"] = state.pop("conv.weight")
     line = load_error(TinyNet(), state)

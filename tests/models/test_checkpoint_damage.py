@@ -43,8 +43,8 @@ def write(folder: Path, kind: str, data: bytes) -> Path:
     return path
 
 
-def refusal(path: Path) -> str:
-    """Return the one line with which the file is refused."""
+def error_line(path: Path) -> str:
+    """Return the one-line error for the file."""
     with pytest.raises(UserError) as caught:
         read_state(path)
     line = caught.value.line()
@@ -65,9 +65,9 @@ def read_or_refuse(path: Path) -> None:
 
 @anywhere
 @given(st.sampled_from(FORMATS), st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_short_is_refused(tmp_path: Path, kind: str, share: float) -> None:
+def test_a_file_cut_short_is_rejected(tmp_path: Path, kind: str, share: float) -> None:
     data = whole(kind)
-    refusal(write(tmp_path, kind, data[: int(len(data) * share)]))
+    error_line(write(tmp_path, kind, data[: int(len(data) * share)]))
 
 
 @anywhere
@@ -87,8 +87,8 @@ def test_overwritten_bytes_give_tensors_or_one_line(
 @anywhere
 @given(st.sampled_from(FORMATS), st.binary(max_size=200))
 @example("torch-legacy", pickle.dumps(12, protocol=2))
-def test_arbitrary_bytes_are_refused(tmp_path: Path, kind: str, data: bytes) -> None:
-    refusal(write(tmp_path, kind, data))
+def test_arbitrary_bytes_are_rejected(tmp_path: Path, kind: str, data: bytes) -> None:
+    error_line(write(tmp_path, kind, data))
 
 
 class Intruder:
@@ -102,11 +102,11 @@ class Intruder:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_code_in_a_torch_file_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
+def test_code_in_a_torch_file_is_rejected_and_not_run(tmp_path: Path, zipped: bool) -> None:
     mark, path = tmp_path / "executed", tmp_path / "evil.pth"
     document = {"state_dict": STATE, "extra": Intruder(mark)}
     torch.save(document, path, _use_new_zipfile_serialization=zipped)
-    assert "holds more than weights, or is damaged, and is not loaded" in refusal(path)
+    assert "holds more than weights, or is damaged, and is not loaded" in error_line(path)
     assert not mark.exists()
     torch.load(path, weights_only=False)
     assert mark.exists()  # the trap works: only its loading was restricted
@@ -116,58 +116,62 @@ def test_code_in_a_torch_file_is_refused_and_not_run(tmp_path: Path, zipped: boo
 def test_code_in_a_bare_pickle_is_not_run_either(tmp_path: Path, suffix: str) -> None:
     mark, path = tmp_path / "executed", tmp_path / f"evil{suffix}"
     path.write_bytes(pickle.dumps(Intruder(mark), protocol=2))
-    refusal(path)
+    error_line(path)
     assert not mark.exists()
 
 
-def test_a_whole_pickled_model_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
+def test_a_whole_pickled_model_is_rejected_with_what_to_save_instead(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
-    assert "save its state_dict() alone, best as safetensors" in refusal(tmp_path / "model.pth")
+    assert "save its state_dict() alone, best as safetensors" in error_line(tmp_path / "model.pth")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "none.pth").endswith("none.pth: no such checkpoint; check the path")
+    assert error_line(tmp_path / "none.pth").endswith(
+        "none.pth: no such checkpoint; check the path"
+    )
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    assert "no such checkpoint" in refusal(tmp_path)
+    assert "no such checkpoint" in error_line(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("kind", "suffix"), [("safetensors", ".pth"), ("torch-zip", ".safetensors")]
 )
-def test_a_wrong_suffix_is_refused(tmp_path: Path, kind: str, suffix: str) -> None:
+def test_a_wrong_suffix_is_rejected(tmp_path: Path, kind: str, suffix: str) -> None:
     path = tmp_path / f"file{suffix}"
     path.write_bytes(whole(kind))
-    refusal(path)
+    error_line(path)
 
 
 @pytest.mark.parametrize("document", [{}, [], 3, None, {"state_dict": {}}, {"epoch": 3}], ids=repr)
-def test_a_torch_file_without_tensors_is_refused(tmp_path: Path, document: object) -> None:
+def test_a_torch_file_without_tensors_is_rejected(tmp_path: Path, document: object) -> None:
     torch.save(document, tmp_path / "empty.pth")
-    assert "holds no tensors" in refusal(tmp_path / "empty.pth")
+    assert "holds no tensors" in error_line(tmp_path / "empty.pth")
 
 
-def test_a_state_that_holds_itself_is_refused(tmp_path: Path) -> None:
+def test_a_state_that_holds_itself_is_rejected(tmp_path: Path) -> None:
     endless: dict[str, Any] = {}
     endless["state_dict"] = endless
     torch.save(endless, tmp_path / "endless.pth")
-    assert "holds no tensors" in refusal(tmp_path / "endless.pth")
+    assert "holds no tensors" in error_line(tmp_path / "endless.pth")
 
 
 @pytest.mark.parametrize("config", ["[1]", "3", "null", "{", "[" * 100_000], ids=lambda c: c[:4])
-def test_a_configuration_that_is_no_table_is_refused(tmp_path: Path, config: str) -> None:
+def test_a_configuration_that_is_no_table_is_rejected(tmp_path: Path, config: str) -> None:
     path = tmp_path / "file.safetensors"
     path.write_bytes(save_safetensors(STATE, metadata={"lolvit": config}))
-    assert "not a safetensors file, or cut short" in refusal(path)
+    assert "not a safetensors file, or cut short" in error_line(path)
 
 
 @pytest.mark.parametrize("offsets", [[0, 2**60], [2**62, 2**62 + 48], [48, 0], [-1, 47]], ids=str)
-def test_offsets_outside_a_safetensors_file_are_refused(tmp_path: Path, offsets: list[int]) -> None:
+def test_offsets_outside_a_safetensors_file_are_rejected(
+    tmp_path: Path, offsets: list[int]
+) -> None:
     header = json.dumps({"w": {"dtype": "F32", "shape": [4, 3], "data_offsets": offsets}}).encode()
     path = tmp_path / "file.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(48))
-    refusal(path)
+    error_line(path)
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def test_each_variant_is_listed_once_in_the_order_of_the_table(rows: dict[str, o
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_row_tells_the_sizes_of_the_variant_and_of_its_baseline(
+def test_a_row_has_the_sizes_of_the_variant_and_of_its_baseline(
     rows: dict[str, dict[str, object]], name: str
 ) -> None:
     model, baseline = create_model(name), create_model(VARIANTS[name].baseline)

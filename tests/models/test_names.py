@@ -24,7 +24,7 @@ def test_timms_models_are_reached_by_prefix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("lolvit_xs", "unknown model 'lolvit_xs'; did you mean 'lolvit_x'?"),
         ("ghostnet_100", "unknown model 'ghostnet_100'; for timm's, write timm/ghostnet_100"),
@@ -33,10 +33,10 @@ def test_timms_models_are_reached_by_prefix() -> None:
         ("", "unknown model ''"),
     ],
 )
-def test_an_unknown_name_is_a_user_error_with_a_hint(name: str, said: str) -> None:
+def test_an_unknown_name_is_a_user_error_with_a_hint(name: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         resolve_name(name)
-    assert caught.value.line().startswith(said)
+    assert caught.value.line().startswith(message)
 
 
 def test_a_folder_is_named_after_model_and_size() -> None:

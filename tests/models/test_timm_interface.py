@@ -141,9 +141,7 @@ def test_a_model_from_the_meta_device_is_initialised_as_any_other() -> None:
 
 @every_variant
 @pytest.mark.parametrize("zero_init_last", [True, False])
-def test_residual_branches_start_as_zero_unless_told_otherwise(
-    name: str, zero_init_last: bool
-) -> None:
+def test_residual_branches_start_as_zero_by_default(name: str, zero_init_last: bool) -> None:
     model = timm.create_model(name, zero_init_last=zero_init_last)
     zeros = [n for n, p in model.named_parameters() if n.endswith("norm.weight") and not p.any()]
     blocks = [m for m in model.modules() if hasattr(m, "zero_init_last")]
@@ -244,7 +242,7 @@ def test_without_pooling_and_classifier_the_features_are_left(name: str) -> None
             assert model(image).shape == (1, model.num_features, 2, 3)
 
 
-def test_a_classifier_without_pooling_is_refused_and_leaves_the_model_as_it_was() -> None:
+def test_a_classifier_without_pooling_is_rejected_and_leaves_the_model_as_it_was() -> None:
     with pytest.raises(ValueError, match="choose a pooling, or num_classes=0"):
         timm.create_model(SMALLEST, global_pool="")
     model = made(SMALLEST)
@@ -325,7 +323,7 @@ def test_stopping_early_computes_no_later_stage() -> None:
     [({"indices": [4]}, AssertionError), ({"indices": 5}, AssertionError),
      ({"output_fmt": "NHWC"}, ValueError)],
 )  # fmt: skip
-def test_intermediates_that_do_not_exist_are_refused(
+def test_intermediates_that_do_not_exist_are_rejected(
     arguments: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error, match=r"out of range|must be 'NCHW'"):

@@ -1,5 +1,5 @@
-"""Emulated phone processors: what is missing is told in one line, the guest answers right, and a
-crash is told.
+"""Emulated Arm cores: a missing requirement and a crash are reported as one line, and the guest's
+responses are correct.
 
 The guest runs in this machine's Python here; in the emulator it runs in tests/export.
 """
@@ -66,7 +66,7 @@ def on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(session, "core", ANY_CORE)
 
 
-def test_another_system_is_told_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_system_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     with pytest.raises(UserError, match=r"need Linux, this is Darwin; .*container"):
         require_machine()
@@ -80,7 +80,7 @@ def test_another_system_is_told_where_to_go(monkeypatch: pytest.MonkeyPatch) -> 
         ("qemu-aarch64", "run: apt-get install qemu-user-static"),
     ],
 )
-def test_a_missing_tool_is_told_with_the_command_that_adds_it(
+def test_a_missing_tool_is_reported_with_the_command_that_adds_it(
     missing: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
@@ -93,7 +93,7 @@ def test_a_missing_tool_is_told_with_the_command_that_adds_it(
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_missing_keys_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_keys_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(arm64_install, "KEYRING", tmp_path / "none.gpg")
@@ -101,7 +101,7 @@ def test_missing_keys_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         require_machine()
 
 
-def test_without_the_emulator_nothing_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_emulator_no_inventory_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(UserError, match="apt-get install qemu-user-static"):
         emulator()
@@ -125,7 +125,7 @@ def test_a_set_up_that_was_cut_short_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mirror", ["ftp://mirror", "http://mirror main\ndeb http://other"])
-def test_a_mirror_that_is_no_address_is_refused(
+def test_a_mirror_that_is_no_address_is_rejected(
     mirror: str, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arm64_install, "require_machine", lambda: None)
@@ -150,7 +150,7 @@ def test_a_failed_download_leaves_no_installation(
     assert not install_folder().exists()
 
 
-def test_another_wheel_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
+def test_another_wheel_than_the_pinned_one_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="another file than the pinned numpy"):
         arm64_install._unpack({}, WHEELS[0], tmp_path)
 
@@ -174,7 +174,7 @@ def test_the_guest_gives_what_eager_gives(session_class, format, exported, manif
 
 
 @pytest.mark.usefixtures("on_the_host")
-def test_a_refused_file_is_one_line_that_names_it(manifest, tmp_path):
+def test_a_rejected_file_is_one_line_that_names_it(manifest, tmp_path):
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"no protobuf")
     with pytest.raises(DeviceError, match=r"model\.onnx: .*(protobuf|Protobuf|parse)"):
@@ -182,7 +182,7 @@ def test_a_refused_file_is_one_line_that_names_it(manifest, tmp_path):
 
 
 @pytest.mark.usefixtures("on_the_host")
-def test_a_file_that_its_manifest_does_not_describe_is_refused(exported, manifest):
+def test_a_file_that_its_manifest_does_not_describe_is_rejected(exported, manifest):
     artifact = manifest.find("onnx", "fp32")
     other = artifact.outputs[0].model_copy(update={"shape": (1, 3)})
     with pytest.raises(DeviceError, match="its manifest has float32"):
@@ -208,7 +208,7 @@ def test_a_failure_of_the_guest_s_own_is_a_bug_with_its_traceback() -> None:
         Emulator(guest("no runtime"), ANY_CORE)
 
 
-def test_a_core_without_its_instructions_is_refused() -> None:
+def test_a_core_without_its_instructions_is_rejected() -> None:
     with pytest.raises(UserError, match=r"lacks .*i8mm"):
         Emulator(guest("ort"), CORES["i8mm"])
 

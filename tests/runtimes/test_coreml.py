@@ -89,7 +89,7 @@ def test_pixels_are_rounded_and_clipped():
 
 
 @pytest.mark.parametrize(
-    ("outputs", "said"),
+    ("outputs", "message"),
     [
         ({"other": np.zeros(OUTPUTS)}, "returned other, not 'logits'"),
         (
@@ -98,25 +98,27 @@ def test_pixels_are_rounded_and_clipped():
         ),
     ],
 )
-def test_output_that_the_manifest_does_not_state_is_refused(outputs, said, package, mac):
+def test_output_that_the_manifest_does_not_state_is_rejected(outputs, message, package, mac):
     mac.outputs = outputs
-    with pytest.raises(DeviceError, match=said):
+    with pytest.raises(DeviceError, match=message):
         CoreMLSession(package, describe(SHAPE, OUTPUTS))
 
 
-@pytest.mark.parametrize(("method", "said"), [("__init__", "cannot open"), ("predict", "failed")])
-def test_what_core_ml_says_becomes_one_line(method, said, package, mac, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "message"), [("__init__", "cannot open"), ("predict", "failed")]
+)
+def test_an_error_of_core_ml_is_one_line(method, message, package, mac, monkeypatch):
     def fail(*_: Any, **__: Any) -> None:
         raise Exception("Error compiling model:\nno such kernel")
 
     monkeypatch.setattr(mac, method, fail)
     with pytest.raises(
-        DeviceError, match=f"Core ML {said}.*: Error compiling model: no such kernel"
+        DeviceError, match=f"Core ML {message}.*: Error compiling model: no such kernel"
     ):
         CoreMLSession(package, describe(SHAPE, OUTPUTS))
 
 
-def test_damaged_package_is_refused_before_core_ml_sees_it(tmp_path, mac):
+def test_damaged_package_is_rejected_before_core_ml_sees_it(tmp_path, mac):
     with pytest.raises(DeviceError, match=r"no Manifest\.json"):
         CoreMLSession(tmp_path, describe(SHAPE, OUTPUTS))
     assert mac.made == []

@@ -181,9 +181,9 @@ def test_unknown_operations_are_named_when_opening(tmp_path):
     path = save(capture(formula, (1, 3, 4, 4)), "fp32", tmp_path / "unknown.mlpackage")
     with pytest.raises(
         DeviceError, match=r"does not support: atan 'atan', sinh 'sinh'; "
-    ) as refused:
+    ) as caught:
         CoreMLReferenceSession(path, describe((1, 3, 4, 4), (1, 3, 4, 4)))
-    assert str(path) in refused.value.line()
+    assert str(path) in caught.value.line()
 
 
 def test_failing_operation_is_named(hybrid_packages, pixels, monkeypatch):
@@ -195,12 +195,12 @@ def test_failing_operation_is_named(hybrid_packages, pixels, monkeypatch):
 
 
 @pytest.mark.parametrize("wrong", [(1, 3, SIDE, SIDE + 1), (3, SIDE, SIDE), (2, 3, SIDE, SIDE)])
-def test_input_of_another_shape_is_refused(wrong, hybrid_packages):
+def test_input_of_another_shape_is_rejected(wrong, hybrid_packages):
     with pytest.raises(DeviceError, match="the artifact takes float32"):
         run_image(opened(hybrid_packages["fp32"]), np.zeros(wrong, np.float32))
 
 
-def test_manifest_of_another_model_is_refused(hybrid_packages):
+def test_manifest_of_another_model_is_rejected(hybrid_packages):
     path, image = hybrid_packages["fp32"], (1, 3, SIDE, SIDE)
     with pytest.raises(DeviceError, match=r"inputs are .*\(1, 3, 48, 48\).*, the manifest has"):
         CoreMLReferenceSession(path, describe((1, 3, 64, 64), (1, CLASSES)))
@@ -209,7 +209,7 @@ def test_manifest_of_another_model_is_refused(hybrid_packages):
 
 
 @pytest.mark.parametrize("precision", FLOORS_DB)
-def test_session_says_how_it_runs(precision, hybrid_packages):
+def test_session_reports_its_options(precision, hybrid_packages):
     session = opened(hybrid_packages[precision], precision, threads=2)
     assert session.options() == {
         "precision": precision,

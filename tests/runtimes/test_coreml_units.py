@@ -93,7 +93,7 @@ def test_each_runtime_loads_and_plans_for_its_own_units(runtime, units, package)
 
 
 @pytest.mark.usefixtures("mac")
-def test_a_macos_without_plans_tells_no_placement(package, monkeypatch) -> None:
+def test_a_macos_without_plans_describes_no_placement(package, monkeypatch) -> None:
     def fails(**_: Any) -> None:
         raise Exception("needs macOS 14.4")
 

@@ -95,9 +95,9 @@ def test_the_distributions_own_extras_are_listed(capfd):
 def test_a_missing_extra_is_shown_with_its_command(capfd, monkeypatch, fresh_versions):
     monkeypatch.setattr(probe, "requires", lambda name: ["no-such-thing; extra == 'export'"])
     assert main(["doctor"]) == 0
-    said = capfd.readouterr().out
-    assert "no-such-thing" in said
-    assert "pip install 'lolvit[export]'" in said
+    output = capfd.readouterr().out
+    assert "no-such-thing" in output
+    assert "pip install 'lolvit[export]'" in output
 
 
 def test_the_cpu_is_read_from_cpuinfo(tmp_path, monkeypatch):

@@ -116,7 +116,7 @@ def test_one_thread_keeps_one_core_busy_without_the_exporter_and_in_silence(torc
     assert done.stderr == ""
 
 
-def test_a_manifest_that_states_another_shape_is_refused(program, artifact):
+def test_a_manifest_that_states_another_shape_is_rejected(program, artifact):
     wrong = artifact.image.model_copy(update={"shape": (1, 3, 16, 16)})
     forged = artifact.model_copy(update={"inputs": (wrong,)})
     with pytest.raises(DeviceError, match=r"its manifest has float32 \(1, 3, 16, 16\)"):
@@ -131,13 +131,13 @@ def test_a_wrong_input_is_a_device_error_of_one_line(wrong, program, artifact):
     assert "\n" not in str(caught.value)
 
 
-def test_a_refused_file_is_a_device_error_of_one_line(program, artifact, bare):
+def test_a_rejected_file_is_a_device_error_of_one_line(program, artifact, bare):
     with pytest.raises(DeviceError, match="ExecuTorch cannot open it") as caught:
         open_session("executorch", bare(program.read_bytes()[:64]), artifact)
     assert "\n" not in str(caught.value)
 
 
-def test_a_bare_file_tells_its_tensors_and_runs_in_a_child(program, artifact, bare, image):
+def test_a_bare_file_describes_its_tensors_and_runs_in_a_child(program, artifact, bare, image):
     path = bare(program.read_bytes())
     assert check_bare(path) == "executorch"
     there = IsolatedSession("executorch", path)
@@ -160,7 +160,7 @@ def test_a_truncated_bare_file_never_reaches_a_child(share, program, bare, monke
         assert "\n" not in str(caught.value)
 
 
-def test_a_mutated_file_is_read_or_refused(program):
+def test_a_mutated_file_is_read_or_rejected(program):
     content, generator = program.read_bytes(), random.Random(0)
     for _ in range(2000):
         damaged = overwritten(content[:6000], generator) + content[6000:]

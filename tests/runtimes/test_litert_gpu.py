@@ -1,4 +1,4 @@
-"""LiteRT's GPU accelerator: whole models on it, right numbers, and no driver told in one line."""
+"""LiteRT's GPU accelerator: placement, numerical results, and the error for a missing driver."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_gpu_gives_what_eager_gives_and_runs_every_operation(exported, manif
 
 
 @pytest.mark.usefixtures("no_vulkan")
-def test_no_driver_is_told_with_what_to_install() -> None:
+def test_a_missing_driver_is_an_error_with_a_remedy() -> None:
     assert not vulkan.ready()
     with pytest.raises(DeviceError, match="no Vulkan driver") as caught:
         vulkan.choose_driver()

@@ -45,11 +45,11 @@ def open_and_run(path: Path) -> np.ndarray:
     return run_image(session, np.ones(SHAPE, np.float32))
 
 
-def refusal(path: Path) -> str:
-    """Return the one line that a package is refused with."""
-    with pytest.raises(DeviceError) as refused:
+def error_line(path: Path) -> str:
+    """Return the one line that a package is rejected with."""
+    with pytest.raises(DeviceError) as caught:
         open_and_run(path)
-    line = refused.value.line()
+    line = caught.value.line()
     assert line.startswith(str(path))
     assert line.isprintable()
     return line
@@ -87,7 +87,7 @@ def test_sound_package_runs_and_is_left_as_it_was(package):
 
 def test_reading_creates_nothing(tmp_path):
     for path in (tmp_path / "absent.mlpackage", tmp_path):
-        assert "it has no Manifest.json" in refusal(path)
+        assert "it has no Manifest.json" in error_line(path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -101,7 +101,7 @@ def test_reading_creates_nothing(tmp_path):
 )  # fmt: skip
 def test_malformed_manifest(text, package):
     (package / "Manifest.json").write_text(text)
-    line = refusal(package)
+    line = error_line(package)
     assert "its Manifest.json cannot be read" in line or "its model 'None' is missing" in line
 
 
@@ -110,20 +110,20 @@ def test_manifest_that_leads_out_of_the_package(package, sound):
     entry = manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]
     entry["path"] = os.path.relpath(sound / MODEL, package / "Data")
     (package / "Manifest.json").write_text(json.dumps(manifest))
-    assert "is missing" in refusal(package)
+    assert "is missing" in error_line(package)
 
 
 @pytest.mark.parametrize("part", ["Manifest.json", MODEL, WEIGHTS])
 def test_missing_part(part, package):
     (package / part).unlink()
-    assert "has no Manifest.json" in (line := refusal(package)) or "is missing" in line
+    assert "has no Manifest.json" in (line := error_line(package)) or "is missing" in line
 
 
 @pytest.mark.parametrize("part", ["Manifest.json", MODEL, WEIGHTS])
 def test_pipe_in_place_of_a_part_does_not_block(part, package):
     (package / part).unlink()
     os.mkfifo(package / part)
-    refusal(package)
+    error_line(package)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.9, -1])
@@ -132,25 +132,25 @@ def test_truncated_model(kept, package):
     (package / MODEL).write_bytes(
         data[: int(kept * len(data)) if isinstance(kept, float) else kept]
     )
-    refusal(package)
+    error_line(package)
 
 
 @pytest.mark.parametrize("kept", [0, 63, 64, 127, 200, -1])
 def test_truncated_weights(kept, package):
     data = (package / WEIGHTS).read_bytes()
     (package / WEIGHTS).write_bytes(data[:kept])
-    assert "its weights are damaged" in refusal(package)
+    assert "its weights are damaged" in error_line(package)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 128, 1 << 20, 1 << 62, (1 << 64) - 64])
 def test_offset_that_points_elsewhere(offset, package):
     edit_model(package, lambda model: setattr(weight_of(model), "offset", offset))
-    assert "its weights are damaged" in refusal(package)
+    assert "its weights are damaged" in error_line(package)
 
 
 def test_weight_file_of_another_name(package):
     edit_model(package, lambda model: setattr(weight_of(model), "fileName", "/etc/\x1b[31mpasswd"))
-    assert "its weight file '/etc/?[31mpasswd' is missing" in refusal(package)
+    assert "its weight file '/etc/?[31mpasswd' is missing" in error_line(package)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_damaged_weight_record(field, value, fault, package):
     data = bytearray((package / WEIGHTS).read_bytes())
     struct.pack_into("<I" if field == 0 else "<Q", data, 64 + field, value)
     (package / WEIGHTS).write_bytes(data)
-    assert fault in refusal(package)
+    assert fault in error_line(package)
 
 
 def test_weight_of_another_shape(package):
@@ -174,17 +174,17 @@ def test_weight_of_another_shape(package):
         const.attributes["val"].type.tensorType.dimensions[0].constant.size = 1 << 40
 
     edit_model(package, widen)
-    assert "its type needs" in refusal(package)
+    assert "its type needs" in error_line(package)
 
 
 def test_model_that_is_no_program(package):
     edit_model(package, lambda model: model.neuralNetwork.layers.add())
-    assert "its model is neuralNetwork, not an ML Program" in refusal(package)
+    assert "its model is neuralNetwork, not an ML Program" in error_line(package)
 
 
 def test_program_without_a_main_function(package):
     edit_model(package, lambda model: model.mlProgram.functions.pop("main"))
-    assert "its program has no function 'main'" in refusal(package)
+    assert "its program has no function 'main'" in error_line(package)
 
 
 def test_operation_that_reads_what_nothing_wrote(package):
@@ -192,19 +192,19 @@ def test_operation_that_reads_what_nothing_wrote(package):
         first(model, "relu").inputs["x"].arguments[0].name = "nowhere"
 
     edit_model(package, rename)
-    assert "its program is malformed: 'Var nowhere not found'" in refusal(package)
+    assert "its program is malformed: 'Var nowhere not found'" in error_line(package)
 
 
 def test_unknown_operation_of_untrusted_name(package):
     edit_model(package, lambda model: setattr(first(model, "relu"), "type", "\x1b[2J" + "x" * 5000))
-    assert "reference interpreter does not support: ?[2Jxxx" in (line := refusal(package))
+    assert "reference interpreter does not support: ?[2Jxxx" in (line := error_line(package))
     assert len(line) < 1000
 
 
 @pytest.mark.parametrize("part", [MODEL, WEIGHTS])
-def test_mutations_are_refused_or_harmless(part, package):
+def test_mutations_are_rejected_or_harmless(part, package):
     generator, data = np.random.default_rng(0), (package / part).read_bytes()
-    refused = 0
+    rejected = 0
     for _ in range(MUTATIONS):
         mutant = bytearray(data)
         for place in generator.integers(len(data), size=generator.integers(1, 4)):
@@ -214,8 +214,8 @@ def test_mutations_are_refused_or_harmless(part, package):
             assert open_and_run(package).shape == OUTPUTS
         except DeviceError as error:
             assert error.line().isprintable()
-            refused += 1
-    assert refused > MUTATIONS // 20
+            rejected += 1
+    assert rejected > MUTATIONS // 20
 
 
 def test_operations_are_listed_as_the_file_has_them(sound):

@@ -38,9 +38,9 @@ def test_newer_of_opset_and_ir_version_decides(tmp_path, opset, ir_version, olde
     assert oldest_runtime(path, "onnx") == oldest
 
 
-def test_tflite_tells_what_its_converter_wrote(exported: Path):
-    told = oldest_runtime(exported / "model-fp32.tflite", "tflite")
-    assert re.fullmatch(r"TensorFlow Lite 2\.\d+\.\d+", str(told))
+def test_tflite_reports_the_version_of_its_converter(exported: Path):
+    found = oldest_runtime(exported / "model-fp32.tflite", "tflite")
+    assert re.fullmatch(r"TensorFlow Lite 2\.\d+\.\d+", str(found))
 
 
 @given(st.binary(max_size=200), st.sampled_from(["onnx", "tflite"]))

@@ -44,7 +44,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def refusal(error: type[Exception], *arguments: object) -> str:
+def error_line(error: type[Exception], *arguments: object) -> str:
     with pytest.raises(error) as caught:
         package(*arguments)
     return str(caught.value)
@@ -108,7 +108,7 @@ def test_the_recommended_artifact_is_taken_unless_another_is_asked_for(export, m
 def test_labels_of_a_file_are_added_where_the_manifest_has_none(export, module, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(f"Übung {index}" for index in range(10)))
-    assert "has labels in its manifest" in refusal(
+    assert "has labels in its manifest" in error_line(
         UserError, export, module, PackageOptions(labels=labels)
     )
     changed(export, labels=None)
@@ -116,7 +116,7 @@ def test_labels_of_a_file_are_added_where_the_manifest_has_none(export, module, 
     written = (packaged.folder / "labels.txt").read_text(encoding="utf-8")
     assert written.splitlines() == labels.read_text().splitlines()
     labels.write_text("one\ntwo")
-    assert "has 2 labels, the model 10" in refusal(
+    assert "has 2 labels, the model 10" in error_line(
         UserError, export, module, PackageOptions(labels=labels)
     )
     assert (packaged.folder / "labels.txt").read_text(encoding="utf-8") == written
@@ -130,11 +130,11 @@ def test_the_same_model_is_replaced_and_another_is_left_alone(export, module):
     assert files(again.folder) == ["manifest.json", "model-fp32.tflite"]
     before = files(again.folder)
     changed(export, model="other")
-    assert "holds another model" in refusal(UserError, export, module, PackageOptions(name=NAME))
+    assert "holds another model" in error_line(UserError, export, module, PackageOptions(name=NAME))
     assert files(again.folder) == before
     (again.folder / "manifest.json").write_text("{}")
     changed(export, model="tiny")
-    assert "holds another model" in refusal(UserError, export, module, PackageOptions())
+    assert "holds another model" in error_line(UserError, export, module, PackageOptions())
 
 
 def test_failed_copy_leaves_the_previous_one_and_no_rest(export, module, monkeypatch):
@@ -147,65 +147,65 @@ def test_failed_copy_leaves_the_previous_one_and_no_rest(export, module, monkeyp
     assert files(before.folder.parent) == [f"{NAME}/manifest.json", f"{NAME}/model-fp32.tflite"]
 
 
-def test_artifact_that_is_changed_missing_or_failed_is_refused(export, module):
+def test_artifact_that_is_changed_missing_or_failed_is_rejected(export, module):
     tflite = export / "model-fp32.tflite"
     data = tflite.read_bytes()
     tflite.write_bytes(data[:-1] + b"!")
-    assert "does not match the sha256" in refusal(UserError, export, module, PackageOptions())
+    assert "does not match the sha256" in error_line(UserError, export, module, PackageOptions())
     tflite.write_bytes(data[:100])
-    assert "has 100 bytes" in refusal(UserError, export, module, PackageOptions())
+    assert "has 100 bytes" in error_line(UserError, export, module, PackageOptions())
     tflite.unlink()
-    assert "missing" in refusal(UserError, export, module, PackageOptions())
+    assert "missing" in error_line(UserError, export, module, PackageOptions())
     tflite.write_bytes(data)
     failed = {"name": "snr_db", "value": 12.0, "threshold": 100.0, "passed": False}
     document = read_manifest(export).model_dump()
     for artifact in document["artifacts"]:
         artifact["gates"] = [failed]
     write_manifest(export, Manifest.model_validate(document))
-    assert "snr_db 12 < 100" in refusal(GateFailedError, export, module, PackageOptions())
+    assert "snr_db 12 < 100" in error_line(GateFailedError, export, module, PackageOptions())
     assert not (module / "src").exists()
 
 
-def test_what_an_app_cannot_run_is_refused(export, module):
+def test_what_an_app_cannot_run_is_rejected(export, module):
     onnx, tflite = read_manifest(export).artifacts
     bytes_in = tflite.image.model_copy(update={"dtype": "uint8"})
     changed(export, artifacts=(tflite.model_copy(update={"inputs": (bytes_in,)}),))
-    assert "its input is uint8, the app provides float32" in refusal(
+    assert "its input is uint8, the app provides float32" in error_line(
         UserError, export, module, PackageOptions()
     )
     changed(export, artifacts=(onnx.model_copy(update={"format": "coreml"}),))
-    assert "--to tflite" in refusal(UserError, export, module, PackageOptions())
-    assert "has no tflite artifact in fp16" in refusal(
+    assert "--to tflite" in error_line(UserError, export, module, PackageOptions())
+    assert "has no tflite artifact in fp16" in error_line(
         UserError, export, module, PackageOptions(("tflite",), "fp16")
     )
 
 
 @pytest.mark.parametrize("name", ["../up", "_hidden", ".hidden", "a/b", "a b"])
-def test_name_that_is_no_asset_folder_is_refused(export, module, name):
-    assert "is not a valid name of an asset folder" in refusal(
+def test_name_that_is_no_asset_folder_is_rejected(export, module, name):
+    assert "is not a valid name of an asset folder" in error_line(
         UserError, export, module, PackageOptions(name=name)
     )
 
 
-def test_model_whose_manifest_names_a_path_is_refused(export, module):
+def test_model_whose_manifest_names_a_path_is_rejected(export, module):
     changed(export, model="../../../etc/model")
-    assert "is not a valid name of an asset folder" in refusal(
+    assert "is not a valid name of an asset folder" in error_line(
         UserError, export, module, PackageOptions()
     )
 
 
 def test_untrained_and_unlabelled_models_say_so(export, module):
-    said = " ".join(notes(package(changed(export, labels=None), module, PackageOptions())))
-    assert "untrained" in said
-    assert "no labels" in said
-    assert re.search(r"model-fp32.tflite needs TensorFlow Lite \d+\.\d+\.\d+ or newer", said)
+    output = " ".join(notes(package(changed(export, labels=None), module, PackageOptions())))
+    assert "untrained" in output
+    assert "no labels" in output
+    assert re.search(r"model-fp32.tflite needs TensorFlow Lite \d+\.\d+\.\d+ or newer", output)
 
 
 def test_command_prints_the_code_and_one_document(export, module, capsys):
     assert main(["package", str(export), "--android", str(module)]) == 0
-    said = capsys.readouterr().out
-    assert 'AssetSource(context.assets, "lolvit/tiny-32x32")' in said
-    assert 'noCompress += listOf("tflite")' in said
+    output = capsys.readouterr().out
+    assert 'AssetSource(context.assets, "lolvit/tiny-32x32")' in output
+    assert 'noCompress += listOf("tflite")' in output
 
 
 def test_document_names_files_and_sizes(export, module, capfd):

@@ -80,7 +80,7 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path, suffix):
     assert len(np.unique(loaded)) == 256
 
 
-def test_float_and_32_bit_levels_are_refused():
+def test_float_and_32_bit_levels_are_rejected():
     with pytest.raises(UserError, match="floats"):
         load_photo(Image.fromarray(np.ones((4, 4), np.float32)))
     with pytest.raises(UserError, match="exceed 16 bits"):
@@ -119,7 +119,7 @@ def test_what_is_no_photo_is_one_line_that_names_the_file(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_a_folder_and_a_pipe_are_refused_at_once(tmp_path):
+def test_a_missing_file_a_folder_and_a_pipe_are_rejected_at_once(tmp_path):
     with pytest.raises(UserError, match="no such photo"):
         load_photo(tmp_path / "absent.png")
     with pytest.raises(UserError, match="not a file"):
@@ -130,7 +130,7 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "tif", "bmp"])
-def test_a_truncated_photo_is_refused(photo, tmp_path, suffix):
+def test_a_truncated_photo_is_rejected(photo, tmp_path, suffix):
     path = saved(photo, tmp_path / f"p.{suffix}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match=r"cannot be decoded|not a photo"):

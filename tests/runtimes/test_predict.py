@@ -85,7 +85,7 @@ def test_an_artifact_of_a_folder_is_used_with_its_manifest(lolvit, exported, pho
     assert document["model"] == "tiny"
 
 
-def test_untrained_weights_are_told_in_both_forms(lolvit, exported, photo):
+def test_untrained_weights_are_reported_in_both_forms(lolvit, exported, photo):
     _, document, _ = lolvit("predict", exported, photo, "--json")
     assert document["trained"] is False
     assert "the predictions are meaningless" in document["note"]

@@ -63,7 +63,7 @@ def test_a_photo_always_covers_the_crop():
                 assert found[1] >= size[1]
 
 
-def test_an_elongated_photo_is_refused_before_memory_is_spent():
+def test_an_elongated_photo_is_rejected_before_memory_is_spent():
     with pytest.raises(UserError, match="too elongated"):
         to_pixels(Image.new("RGB", (60_000, 1)), settings((224, 224)))
 
@@ -99,7 +99,7 @@ def test_pixel_inputs_are_the_crop_itself(photos, dtype):
         (spec(meaning="logits"), "takes logits values"),
     ],
 )
-def test_a_manifest_that_contradicts_itself_is_refused(photos, wrong, message):
+def test_a_manifest_that_contradicts_itself_is_rejected(photos, wrong, message):
     preprocessing = settings((64, 32))
     with pytest.raises(UserError, match=message):
         to_input(to_pixels(photos["chelsea"], preprocessing), preprocessing, wrong)

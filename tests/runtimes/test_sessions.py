@@ -53,7 +53,7 @@ def test_a_result_survives_the_next_run(runtime, exported, manifest, image):
 
 
 @pytest.mark.parametrize("runtime", FORMATS)
-def test_placement_counts_every_operation_in_its_place(runtime, exported, manifest):
+def test_placement_counts_every_operation(runtime, exported, manifest):
     placement = opened(runtime, exported, manifest).placement()
     assert set(placement) == {PLACES[runtime]}
     assert placement[PLACES[runtime]] >= 4
@@ -113,15 +113,15 @@ import signal, subprocess, sys, threading
 from pathlib import Path
 from lolvit.manifest import read_manifest
 from lolvit_runtimes.session import open_session
-heard = []
-signal.signal(signal.SIGCHLD, lambda *_: heard.append(1))
+received = []
+signal.signal(signal.SIGCHLD, lambda *_: received.append(1))
 artifact = read_manifest(Path(sys.argv[3])).find(sys.argv[2], "fp32")
 kept = [open_session(sys.argv[1], Path(sys.argv[3]) / artifact.path, artifact)]
 freeing = threading.Thread(target=kept.clear)
 freeing.start()
 freeing.join()
 subprocess.run([sys.executable, "-c", ""], check=True)
-print(len(heard) > 0)
+print(len(received) > 0)
 """
 
 
@@ -137,8 +137,8 @@ def test_signals_are_handled_after_another_thread_freed_the_session(runtime, exp
 
 
 def test_openvino_is_opened_without_its_telemetry():
-    told = "import sys, lolvit_runtimes.openvino; print('openvino_telemetry' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    code = "import sys, lolvit_runtimes.openvino; print('openvino_telemetry' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
 
 
@@ -152,7 +152,7 @@ def test_threads_are_those_of_the_setting(runtime, exported):
 
 
 @pytest.mark.parametrize("runtime", FORMATS)
-def test_a_manifest_that_states_another_shape_is_refused(runtime, exported, manifest):
+def test_a_manifest_that_states_another_shape_is_rejected(runtime, exported, manifest):
     artifact = manifest.find(FORMATS[runtime], "fp32")
     wrong = artifact.image.model_copy(update={"shape": (1, 3, 16, 16)})
     forged = artifact.model_copy(update={"inputs": (wrong,)})
@@ -170,7 +170,7 @@ def test_a_wrong_input_is_a_device_error_of_one_line(runtime, wrong, exported, m
 
 
 @pytest.mark.parametrize("runtime", ["ort", "openvino", "litert-reference"])
-def test_a_refused_file_is_a_device_error_of_one_line(runtime, exported, manifest, tmp_path):
+def test_a_rejected_file_is_a_device_error_of_one_line(runtime, exported, manifest, tmp_path):
     artifact = manifest.find(FORMATS[runtime], "fp32")
     broken = tmp_path / artifact.path
     broken.write_bytes((exported / artifact.path).read_bytes()[:64])
@@ -180,7 +180,7 @@ def test_a_refused_file_is_a_device_error_of_one_line(runtime, exported, manifes
     assert caught.value.exit_code == 3
 
 
-def test_a_runtime_of_another_format_is_refused(exported, manifest):
+def test_a_runtime_of_another_format_is_rejected(exported, manifest):
     artifact = manifest.find("onnx", "fp32")
     with pytest.raises(UserError, match="runtime 'litert' opens tflite, not onnx"):
         open_session("litert", exported / artifact.path, artifact)

@@ -48,7 +48,7 @@ def test_logits_equal_eager_and_are_of_its_own_kernels(exported, manifest, image
 
 
 @needs_tensorflow
-def test_a_refused_file_is_one_line_that_names_it(exported, manifest, tmp_path, started):
+def test_a_rejected_file_is_one_line_that_names_it(exported, manifest, tmp_path, started):
     artifact = manifest.find("tflite", "fp32")
     broken = tmp_path / "model.tflite"
     broken.write_bytes((exported / artifact.path).read_bytes()[:1000])
@@ -77,7 +77,7 @@ def test_predict_gives_what_litert_gives_without_torch(exported, tmp_path, run_l
         assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
 
 
-def test_it_refuses_a_process_with_torch():
+def test_it_rejects_a_process_with_torch():
     program = "import torch\nimport lolvit_runtimes.tensorflow"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1

@@ -26,7 +26,7 @@ def content(exported) -> bytes:
     return (exported / "model-fp32.tflite").read_bytes()
 
 
-def test_a_converted_file_is_accepted_and_its_tensors_are_told(exported):
+def test_a_converted_file_is_accepted_and_its_tensors_are_returned(exported):
     found = check_tflite(exported / "model-fp32.tflite")
     assert [(t.dtype, t.shape) for t in found.inputs] == [("float32", (1, 3, 32, 32))]
     assert [(t.dtype, t.shape) for t in found.outputs] == [("float32", (1, 10))]
@@ -58,7 +58,7 @@ def test_the_tables_are_those_of_the_installed_schema():
 
 
 @pytest.mark.parametrize("file", ["", "1800000054464c33", "0000000054464c33", "ffffffff54464c33"])
-def test_a_file_of_a_few_bytes_is_refused(file, tmp_path):
+def test_a_file_of_a_few_bytes_is_rejected(file, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(bytes.fromhex(file))
     with pytest.raises(UserError, match="not a valid TFLite file") as caught:
@@ -66,7 +66,7 @@ def test_a_file_of_a_few_bytes_is_refused(file, tmp_path):
     assert str(path) in str(caught.value)
 
 
-def test_every_truncation_is_refused(content):
+def test_every_truncation_is_rejected(content):
     for length in [*range(0, len(content), 61), len(content) - 1]:
         with pytest.raises(FlatbufferError):
             check_tflite_bytes(content[:length])
@@ -138,7 +138,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
-def test_a_reference_to_what_is_not_there_is_refused(content, change, message):
+def test_a_reference_to_what_is_not_there_is_rejected(content, change, message):
     def apply(model):
         change(model)
         if message == "beyond the end":
@@ -179,12 +179,12 @@ def accepts_or_refuses(content: bytes) -> None:
 
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_mutated_files_are_accepted_or_refused(content, data):
+def test_mutated_files_are_accepted_or_rejected(content, data):
     accepts_or_refuses(data.draw(mutated(content)))
 
 
 @pytest.mark.slow
-def test_many_mutated_files_are_accepted_or_refused(content):
+def test_many_mutated_files_are_accepted_or_rejected(content):
     generator = random.Random(0)  # hypothesis would take most of the time for itself
     for _ in range(50_000):
         accepts_or_refuses(overwritten(content, generator))

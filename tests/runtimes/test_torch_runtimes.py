@@ -106,7 +106,7 @@ def test_a_wrong_input_is_a_device_error_of_one_line(wrong, program, artifact):
     assert "\n" not in str(caught.value)
 
 
-def test_a_manifest_that_states_another_shape_is_refused(program, artifact):
+def test_a_manifest_that_states_another_shape_is_rejected(program, artifact):
     wrong = artifact.outputs[0].model_copy(update={"shape": (1, 7)})
     forged = artifact.model_copy(update={"outputs": (wrong,)})
     with pytest.raises(DeviceError, match=r"its output is float32 \(1, 10\)"):
@@ -122,7 +122,7 @@ def test_a_truncated_file_is_a_device_error_of_one_line(share, program, artifact
     assert "\n" not in str(caught.value)
 
 
-def test_a_bare_program_is_refused_whatever_it_holds(program, tmp_path, monkeypatch):
+def test_a_bare_program_is_rejected_whatever_it_holds(program, tmp_path, monkeypatch):
     monkeypatch.setattr("lolvit_runtimes.isolated.Child", None)
     path = tmp_path / "bare.pt2"
     path.write_bytes(program.read_bytes())
@@ -148,7 +148,7 @@ def with_a_pickled_weight(program: Path) -> bytes:
     return json.dumps(document).encode()
 
 
-def test_a_program_that_would_run_code_is_refused_and_runs_none(program, artifact, tmp_path):
+def test_a_program_that_would_run_code_is_rejected_and_runs_none(program, artifact, tmp_path):
     mark = tmp_path / "was-run"
     torched = io.BytesIO()
     torch.save(Touch(mark), torched)
