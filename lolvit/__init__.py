@@ -1,4 +1,4 @@
-"""LOLViT: a light hybrid vision backbone, and the tools that take any vision model to devices.
+"""LOLViT: a lightweight hybrid vision backbone, and tools to export any vision model to devices.
 
 Importing this package loads no torch; each name below is imported on use.
 
@@ -11,7 +11,7 @@ Importing this package loads no torch; each name below is imported on use.
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -36,9 +36,8 @@ __all__ = ["__version__", "benchmark", "create_model", "export", "load", "verify
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'lolvit' has no attribute '{name}'")
-    module, _, attribute = _PUBLIC[name].partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return pkgutil.resolve_name(_PUBLIC[name])
     except ModuleNotFoundError as error:
         from lolvit.extras import missing_extra
 

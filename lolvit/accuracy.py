@@ -1,25 +1,20 @@
-"""The document that `lolvit evaluate` gives, which reports read beside measured times."""
+"""The document that `lolvit evaluate` prints; reports combine it with benchmark results."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from lolvit.documents import read_document
+from lolvit.documents import Frozen, read_document
 from lolvit.manifest import Sha256
 
 ACCURACY_SCHEMA: Final = 1
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClassScore(_Frozen):
-    """One class: how many images it has, the share of them that was found (recall), and the share
-    of what was taken for it that was right (precision; null where nothing was)."""
+class ClassScore(Frozen):
+    """One class: its number of images, recall, and precision (null without predictions), 0 to 1."""
 
     name: str
     images: int
@@ -27,9 +22,9 @@ class ClassScore(_Frozen):
     precision: float | None
 
 
-class Score(_Frozen):
-    """What a model made of some images: shares of 1, and the mean cross-entropy in nats; top-5 is
-    null for five classes or fewer."""
+class Score(Frozen):
+    """Metrics of a model on a set of images: accuracies 0 to 1, and the mean cross-entropy in nats.
+    Top-5 is null for five classes or fewer."""
 
     images: int
     top1: float
@@ -38,9 +33,9 @@ class Score(_Frozen):
     per_class: tuple[ClassScore, ...]
 
 
-class EvaluationResult(_Frozen):
-    """The score of one file in one runtime. Agreement is the share of images on which it answers
-    as eager PyTorch does, and SNR compares all logits; null where there is no eager model."""
+class EvaluationResult(Frozen):
+    """The metrics of one file in one runtime. `agreement` is the top-1 agreement with eager PyTorch
+    (0 to 1), `snr_db` that of all logits; null without an eager model."""
 
     model: str
     target: str
@@ -52,7 +47,7 @@ class EvaluationResult(_Frozen):
     snr_db: float | None = None
 
 
-class EvaluationFailure(_Frozen):
+class EvaluationFailure(Frozen):
     """An artifact that a runtime failed on."""
 
     target: str
@@ -60,7 +55,7 @@ class EvaluationFailure(_Frozen):
     error: str
 
 
-class AccuracyDocument(_Frozen):
+class AccuracyDocument(Frozen):
     """All scores of a checkpoint or of an export's artifacts on one split of a data set."""
 
     schema_version: Literal[1] = ACCURACY_SCHEMA
@@ -76,7 +71,7 @@ def read_accuracy(path: Path) -> AccuracyDocument:
     """Read what `lolvit evaluate --json` printed.
 
     Raises:
-        UserError: it is missing, or no such document.
+        UserError: it is missing or invalid.
     """
     return read_document(
         path,

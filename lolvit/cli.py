@@ -1,7 +1,7 @@
-"""The command line: every run ends in an exit code and at most one line of error.
+"""The command line: every run ends with an exit code and at most one line of error.
 
-Commands are imported on use (`lolvit.commands` has them as strings), so `lolvit --help` loads no
-torch. A command only raises; what a failure prints, and its exit code, is decided here.
+Commands are imported on use (`lolvit.commands` lists them as strings), so `lolvit --help` loads no
+torch. Commands only raise; the error line and the exit code are determined here.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader is gone. Python flushes standard output once more at exit: let that go nowhere.
+        # The reader has closed the pipe. Python flushes stdout again at exit: redirect it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EXIT_BROKEN_PIPE
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    """Whether `--json` was given: asked before parsing, which may be what fails."""
+    """Whether `--json` was given; checked before parsing, which may fail."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in options
 
@@ -74,16 +74,15 @@ def _run(arguments: list[str], as_json: bool) -> int:
         if failure is None:
             traceback.print_exc()
             failure = _bug(error)
-        if as_json and not document_printed() and _speaks_for_run(error):
+        if as_json and not document_printed() and _prints_error_document(error):
             print_json({"error": _as_dict(failure)})
         print(f"lolvit: {failure.line()}", file=sys.stderr)
         return failure.exit_code
 
 
-def _speaks_for_run(error: BaseException) -> bool:
-    """Whether a failure is this process's to print as the run's document. torchrun's workers share
-    one standard output: the first speaks for all, unless it was stopped or all will be started
-    again."""
+def _prints_error_document(error: BaseException) -> bool:
+    """Whether this process prints the run's error document. torchrun's workers share one standard
+    output: rank 0 prints it, unless it was stopped or the workers will be restarted."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return True
     starts_left = (

@@ -1,5 +1,5 @@
-"""How a run can end before it is done: a signal, a full disk, a missing package, a wrong option,
-each as one failure with one line. What is not explained here is a bug."""
+"""Convert what can end a run early (signals, a full disk, a missing package, wrong options) to a
+`LolvitError` with one line. Any other exception is an internal error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXIT_BROKEN_PIPE = EXIT_SIGNAL + signal.SIGPIPE
 _OUT_OF_MEMORY = DeviceError(
     "out of memory", remedy="close other programs, or use a smaller size or batch"
 )
-# torch has a type of its own for a GPU's memory alone.
+# torch raises a special type for GPU memory only.
 _TORCH_OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")
 
 
@@ -36,7 +36,7 @@ class StoppedError(LolvitError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP arrived; unwinds as Ctrl-C does, so that cleaning up takes place."""
+    """SIGTERM or SIGHUP; unwinds the stack like Ctrl-C, so that cleanup runs."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -61,7 +61,7 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
 
 
 def to_lolvit_error(error: BaseException) -> LolvitError | None:
-    """Return what to tell the user about `error`, or None when it is a bug of ours."""
+    """Return the error to report to the user, or None if `error` is an internal error."""
     match error:
         case LolvitError():
             return error
@@ -79,7 +79,7 @@ def to_lolvit_error(error: BaseException) -> LolvitError | None:
             return missing_extra(error)
         case OSError() if error.errno in WRITE_ERRNOS:
             return _cannot_write(error.strerror or str(error), error.filename)
-    # Libraries report a full disk as exceptions of their own, with the system's words inside.
+    # Libraries report a full disk as their own exceptions, with the system's message inside.
     full = os.strerror(errno.ENOSPC)
     return _cannot_write(full, None) if full in str(error) else None
 

@@ -1,7 +1,7 @@
-"""What can go wrong, as types: each carries the exit code that the command line ends with.
+"""Error types, each with the exit code of the command line.
 
-A `LolvitError` is a failure that a user can cause or must act on; it prints as one line and never
-as a traceback. Anything else that escapes a command is our own bug and keeps its traceback.
+A `LolvitError` is a failure that a user causes or can act on; it is printed as one line without a
+traceback. Any other exception is an internal error and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ EXIT_BUG = 70
 
 
 class LolvitError(Exception):
-    """A failure with one clear line: what is wrong, where, and what to do."""
+    """A failure with a message of one line: what is wrong, where, and the remedy."""
 
     exit_code = EXIT_USER_ERROR
 
@@ -23,8 +23,8 @@ class LolvitError(Exception):
         super().__init__(self.line())
 
     def line(self) -> str:
-        """Return the message as one line, whatever line breaks or control codes its parts carry:
-        a file's name may hold any."""
+        """Return the message as one line. Line breaks and control characters, which a file name may
+        contain, are replaced."""
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.remedy:
             text = f"{text}; {self.remedy}"
@@ -32,11 +32,11 @@ class LolvitError(Exception):
 
 
 class UserError(LolvitError):
-    """The input is wrong: exit code 2."""
+    """The user's input is invalid: exit code 2."""
 
 
 class MissingExtraError(UserError):
-    """An optional part of the toolkit is not installed: exit code 2, and the command to add it."""
+    """An optional dependency is not installed: exit code 2, with the command to install it."""
 
     def __init__(self, extra: str, *, needed_for: str) -> None:
         super().__init__(
@@ -53,6 +53,6 @@ class GateFailedError(LolvitError):
 
 
 class DeviceError(LolvitError):
-    """A device or a runtime failed, crashed or gave no answer: exit code 3."""
+    """A device or a runtime failed, crashed or timed out: exit code 3."""
 
     exit_code = EXIT_DEVICE_FAILED

@@ -1,10 +1,10 @@
-"""Which extra of this distribution brings which module, so that a missing one names its remedy."""
+"""The extra that installs each optional module, for the remedy of a missing one."""
 
 from __future__ import annotations
 
 from lolvit.errors import MissingExtraError
 
-# extra: the modules that it brings and that this toolkit imports
+# extra: the modules that it installs and that this toolkit imports
 MODULES: dict[str, tuple[str, ...]] = {
     "ort": ("onnxruntime",),
     "litert": ("ai_edge_litert", "flatbuffers"),
@@ -31,8 +31,8 @@ MODULES: dict[str, tuple[str, ...]] = {
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
-    """Return what to tell a user whose installation lacks the module of `error`, or None when no
-    extra brings it, so that the module's absence is our own bug."""
+    """Return the error for a missing optional module, or None if no extra installs the module; that
+    is an internal error."""
     module = (error.name or "").partition(".")[0]
     if not any(module in modules for modules in MODULES.values()):
         return None
@@ -40,5 +40,5 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
 
 
 def extra_of(module: str) -> str:
-    """Return the extra that brings a module of the table."""
+    """Return the extra that installs a module of the table."""
     return next(extra for extra, modules in MODULES.items() if module in modules)

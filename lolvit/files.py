@@ -1,4 +1,4 @@
-"""Writing so that a killed process leaves either the old file or the new one, never half of one."""
+"""Atomic writes of files and folders: a killed process leaves either the old or the new one."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pathlib import Path
 
 from lolvit.errors import UserError
 
-# What a full, read-only or forbidden place answers. Any other OSError that a block of work raises
-# is not about writing its result.
+# Error numbers of full, read-only or forbidden file systems. Other OSErrors in a block of work are
+# not about writing its result.
 WRITE_ERRNOS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 )
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path` through a temporary neighbour and one rename.
+    """Write `data` to `path` through a temporary file in the same folder and a rename.
 
     Raises:
-        UserError: the folder is missing, read-only or full; what stood at `path` is untouched.
+        UserError: the folder is read-only or full; a previous file at `path` is untouched.
     """
     payload = data.encode() if isinstance(data, str) else data
     try:
@@ -56,7 +56,7 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex digest of a file, or of a folder as its sorted relative names and contents."""
+    """Return the sha256, in hex, of a file, or of a folder's sorted relative names and contents."""
     digest = hashlib.sha256()
     for member in _members(path):
         if path.is_dir():
@@ -68,7 +68,7 @@ def sha256_of(path: Path) -> str:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder."""
+    """Return the size in bytes of a file, or of all files in a folder."""
     return sum(member.stat().st_size for member in _members(path))
 
 
@@ -80,7 +80,7 @@ def _members(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all below it."""
+    """Remove a file, or a folder with its contents."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -128,7 +128,7 @@ def _make_staging(target: Path) -> Path:
 
 
 def _clear_leftovers(target: Path) -> None:
-    """Remove staging folders of processes that are gone; undo a swap that one left half done."""
+    """Remove staging folders of ended processes; undo an incomplete swap of one."""
     for old in target.parent.glob(f".{target.name}.old-*"):
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -151,7 +151,7 @@ def _alive(pid: int) -> bool:
 
 
 def _swap(staging: Path, target: Path) -> None:
-    """Put `staging` in the place of `target`: one atomic exchange where the system has it."""
+    """Replace `target` by `staging`, by an atomic exchange if the system supports it."""
     if not target.exists():
         os.rename(staging, target)
         return
@@ -168,7 +168,7 @@ _RENAME_EXCHANGE = 2
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Exchange two paths by Linux's renameat2(2); False where the system lacks it."""
+    """Exchange two paths by Linux's renameat2(2); False if it is not supported."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

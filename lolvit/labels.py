@@ -1,4 +1,4 @@
-"""Names of classes in a text file, one a line in the order of the classes."""
+"""Class names from a text file, one per line in the order of the classes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from lolvit.errors import UserError
 
 
 def read_labels(path: Path | None, classes: int | None) -> tuple[str, ...] | None:
-    """Return one label a line; None where no file is given. `classes` is how many there should be,
-    where that is known.
+    """Return the labels; None if no file is given. `classes` is the expected number, if known.
 
     Raises:
         UserError: the file cannot be read, or has another number of lines than there are classes.
@@ -19,11 +18,13 @@ def read_labels(path: Path | None, classes: int | None) -> tuple[str, ...] | Non
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"no labels: {error}", where=str(path), remedy="check the path") from error
+        raise UserError(
+            f"labels cannot be read: {error}", where=str(path), remedy="check the path"
+        ) from error
     if classes is not None and len(lines) != classes:
         raise UserError(
             f"has {len(lines)} labels, the model {classes} classes",
             where=str(path),
-            remedy="write one label a line, in the order of the classes",
+            remedy="write one label per line, in the order of the classes",
         )
     return tuple(lines)

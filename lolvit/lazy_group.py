@@ -1,8 +1,8 @@
-"""A click group that knows its commands as strings, and imports one when it is called."""
+"""A click group whose commands are listed as strings and imported when they are called."""
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from typing import Any
 
 import click
@@ -32,18 +32,17 @@ class LazyGroup(click.Group):
         return list(commands_of(self._sections))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None when the table lacks it."""
+        """Import and return a command; None if there is none of that name."""
         entry = (commands_of(self._sections) | self._hidden).get(cmd_name)
         if entry is None:
             return None
-        module, _, attribute = entry.target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = pkgutil.resolve_name(entry.target)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with a suggestion for an unknown name.
+        """Resolve a command like click, with a suggestion for an unknown name.
 
         Raises:
             UserError: no command has this name.

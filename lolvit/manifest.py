@@ -1,7 +1,7 @@
-"""The manifest: all that crosses from export to runtimes, benchmarks and the apps.
+"""The manifest: everything that runtimes, benchmarks and apps need to know about an export.
 
-One folder a model holds the artifacts, `weights.safetensors` (the fp32 state of the eager model
-that they were made from, so that anyone can verify them again) and `manifest.json`.
+An export folder has the artifacts, `weights.safetensors` (the fp32 state dict of the eager model,
+to verify the artifacts against) and `manifest.json`.
 
 Written in schema version 2; version 1 is read too (`lolvit.schema_1`).
 """
@@ -15,14 +15,12 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
-    ValidationError,
     model_validator,
 )
 
+from lolvit.documents import Frozen, validate
 from lolvit.errors import UserError
 from lolvit.files import sha256_of, size_of, write_atomic
 from lolvit.schema_1 import upgrade_manifest
@@ -41,7 +39,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _inside_folder(path: str) -> str:
-    """Refuse a path that leaves the manifest's folder."""
+    """Check that a path stays inside the manifest's folder."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or not pure.parts:
         raise ValueError("must be a relative path inside the manifest's folder")
@@ -51,17 +49,12 @@ def _inside_folder(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_inside_folder)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TensorSpec(_Frozen):
-    """One input or output, by the name that what holds it (a model, an artifact) knows it by.
+class TensorSpec(Frozen):
+    """One input or output, under the name that the model or the artifact has for it.
 
     `meaning` of an image input: `normalized` is (pixel / 255 - mean) / std; `pixels` is 0 to 255,
     normalized inside the artifact (Core ML image inputs). Of an output: `logits` of classes,
-    `features`, or a `tensor` whose meaning is the model's own. `layout` is null where the axes have
-    none of the listed meanings.
+    `features`, or a `tensor` of unknown meaning. `layout` is null if it is none of the listed ones.
     """
 
     name: str
@@ -72,7 +65,7 @@ class TensorSpec(_Frozen):
 
     @property
     def batch(self) -> int:
-        """The extent of the first axis: images at a time."""
+        """The batch size: the extent of the first axis."""
         return self.shape[0] if self.shape else 1
 
     @property
@@ -82,15 +75,15 @@ class TensorSpec(_Frozen):
         return height, width
 
 
-class Signature(_Frozen):
+class Signature(Frozen):
     """Named inputs and outputs, in order."""
 
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
 
 
-class Preprocessing(_Frozen):
-    """How a photo becomes an input, for any language to repeat.
+class Preprocessing(Frozen):
+    """The preprocessing of a photo, specified for implementations in any language.
 
     1. Decode to 8-bit RGB (`L`: grey levels by ITU-R 601; `RGBA`: with the alpha channel, 255 where
        there is none): drop transparency, scale 16-bit levels by 255/65535, turn the photo upright
@@ -130,8 +123,8 @@ class Preprocessing(_Frozen):
         return self
 
 
-class Gate(_Frozen):
-    """A figure and the threshold that it has to reach."""
+class Gate(Frozen):
+    """A metric and its threshold; passed if the value is at least the threshold."""
 
     name: str
     value: float
@@ -139,8 +132,8 @@ class Gate(_Frozen):
     passed: bool
 
 
-class RewriteRecord(_Frozen):
-    """Where a rewrite was applied, and why it was not elsewhere."""
+class RewriteRecord(Frozen):
+    """The sites where a rewrite was applied, and the match failures with their reasons."""
 
     name: str
     applied: int
@@ -148,37 +141,35 @@ class RewriteRecord(_Frozen):
     match_failures: tuple[str, ...] = ()
 
 
-class Quantization(_Frozen):
-    """How an artifact was quantized. Its gates are measured on held-out images of what it was
-    calibrated on."""
+class Quantization(Frozen):
+    """The quantization of an artifact. Its gates are evaluated on held-out calibration images."""
 
-    plan: RelativePath = Field(description="the plan, to be read, edited and used again")
+    plan: RelativePath = Field(description="the quantization plan, which can be edited and reused")
     calibration: str | None = Field(
-        description="the data set or folder that it was calibrated on; null: the bundled photos"
+        description="the calibration data set or folder; null: the bundled photos"
     )
 
 
-class HtpTarget(_Frozen):
-    """What a `qnn` artifact runs on: the Hexagon tensor processor of one Qualcomm chip, or any."""
+class HtpTarget(Frozen):
+    """The Hexagon tensor processor that a `qnn` artifact needs: of one Qualcomm SoC, or of any."""
 
-    hexagon: int = Field(description="the first Hexagon version with the arithmetic that it needs")
+    hexagon: int = Field(description="the minimum Hexagon version")
     soc: str | None = Field(
-        default=None, description="the chip that it is compiled for; null: compiled on the device"
+        default=None, description="the SoC that it is compiled for; null: compiled on the device"
     )
-    soc_model: int | None = Field(default=None, description="the chip's number in Qualcomm's SDK")
+    soc_model: int | None = Field(default=None, description="the SoC's number in Qualcomm's SDK")
 
 
-class Artifact(_Frozen):
+class Artifact(Frozen):
     """One file (or, for Core ML, one folder) that a runtime opens.
 
-    Inputs and outputs stand in the order of the model's signature, under the names that the
-    artifact's runtime knows.
+    Inputs and outputs are in the order of the model's signature, under their names in the artifact.
     """
 
     path: RelativePath
-    format: str = Field(description="the export target that it is of, such as onnx")
+    format: str = Field(description="the export target, such as onnx")
     container: str | None = Field(
-        default=None, description="the file format, where it is another: an ONNX file for qnn"
+        default=None, description="the file format, if it differs: an ONNX file for qnn"
     )
     precision: str
     sha256: Sha256
@@ -187,12 +178,14 @@ class Artifact(_Frozen):
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     gates: tuple[Gate, ...] = ()
     measurements: dict[str, float] = Field(
-        default={}, description="figures without a threshold, such as the largest absolute error"
+        default={}, description="metrics without a threshold, such as the largest absolute error"
     )
     quantization: Quantization | None = Field(
-        default=None, description="of quantized artifacts: what was decided, and on what"
+        default=None, description="of quantized artifacts: the plan and the calibration data"
     )
-    htp: HtpTarget | None = Field(default=None, description="of qnn artifacts: what they need")
+    htp: HtpTarget | None = Field(
+        default=None, description="of qnn artifacts: the required hardware"
+    )
 
     @property
     def image(self) -> TensorSpec:
@@ -201,7 +194,7 @@ class Artifact(_Frozen):
 
     @property
     def file_format(self) -> str:
-        """The format that a runtime sees."""
+        """The format of the file that a runtime opens."""
         return self.container or self.format
 
     def failed_gates(self) -> list[str]:
@@ -213,8 +206,8 @@ class Artifact(_Frozen):
         ]
 
 
-class Weights(_Frozen):
-    """The eager model's state, in safetensors, as it was exported."""
+class Weights(Frozen):
+    """The eager model that was exported: a state dict in safetensors, or a program."""
 
     path: RelativePath = "weights.safetensors"
     sha256: Sha256
@@ -222,20 +215,20 @@ class Weights(_Frozen):
     source: str
 
 
-class Manifest(_Frozen):
-    """All that a runtime or an app needs to use the artifacts beside it."""
+class Manifest(Frozen):
+    """Everything that a runtime or an app needs to use the artifacts in the same folder."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
     model: str
-    task: str = Field(description="classification, or tensors: outputs without a known meaning")
+    task: str = Field(description="classification, or tensors: outputs of unknown meaning")
     params: int
     macs: int
     size: tuple[int, int] = Field(description="height and width, in pixels")
-    rewritten: bool = Field(default=True, description="false: the static rewrites were off")
+    rewritten: bool = Field(default=True, description="false: the static rewrites were disabled")
     weights: Weights
     preprocessing: Preprocessing
     postprocessing: dict[str, JsonValue] = Field(
-        default={}, description="the task's parameters: what is done with the outputs"
+        default={}, description="the task's parameters for interpreting the outputs"
     )
     labels: tuple[str, ...] | None = None
     signature: Signature = Field(description="of the eager model")
@@ -249,13 +242,13 @@ class Manifest(_Frozen):
     created: str
 
     @model_validator(mode="after")
-    def _artifacts_have_the_outputs(self) -> Self:
+    def _artifacts_match_the_signature(self) -> Self:
         for artifact in self.artifacts:
             for what in ("inputs", "outputs"):
-                given, wanted = getattr(artifact, what), getattr(self.signature, what)
-                if len(given) != len(wanted):
+                found, expected = getattr(artifact, what), getattr(self.signature, what)
+                if len(found) != len(expected):
                     raise ValueError(
-                        f"{artifact.path} has {len(given)} {what}, the model {len(wanted)}"
+                        f"{artifact.path} has {len(found)} {what}, the model {len(expected)}"
                     )
         return self
 
@@ -276,7 +269,7 @@ Value = TypeVar("Value")
 def by_signature(
     signature: Signature, artifact: Artifact, outputs: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """Return what an artifact gave under the names of the model's signature."""
+    """Return an artifact's outputs under the names of the model's signature."""
     return {
         spec.name: outputs[own.name]
         for spec, own in zip(signature.outputs, artifact.outputs, strict=True)
@@ -292,7 +285,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and validate `manifest.json` of a folder, of schema version 1 or 2.
 
     Raises:
-        UserError: it is missing, not JSON, of another schema version, or a field is wrong.
+        UserError: it is missing, not JSON, of an unsupported schema version, or a field is invalid.
     """
     path = folder / MANIFEST_NAME
     document = _read_json(path)
@@ -301,16 +294,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(
             f"manifest of schema version {version!r}, this lolvit reads 1 and {SCHEMA_VERSION}",
             where=str(path),
-            remedy="export again, or use the lolvit that wrote it",
+            remedy="export again, or use the version of lolvit that wrote it",
         )
-    try:
-        return Manifest.model_validate(upgrade_manifest(document) if version == 1 else document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"field '{field}': {first['msg']}", where=str(path), remedy="export again"
-        ) from error
+    current = upgrade_manifest(document) if version == 1 else document
+    return validate(Manifest, current, str(path), remedy="export again")
 
 
 def _read_json(path: Path) -> Any:
@@ -327,8 +314,8 @@ def _read_json(path: Path) -> Any:
 
 
 def check_artifact(folder: Path, artifact: Artifact) -> Path:
-    """Return the artifact's path once its size and sha256 match the manifest: native runtimes
-    crash on broken files, so none is opened before that.
+    """Return the artifact's path after checking its size and sha256: native runtimes crash on
+    damaged files, so none is opened unchecked.
 
     Raises:
         UserError: the file is missing, was truncated or was changed.
@@ -337,16 +324,20 @@ def check_artifact(folder: Path, artifact: Artifact) -> Path:
 
 
 def check_file(folder: Path, relative: str, sha256: str, size: int | None = None) -> Path:
-    """Return `folder / relative` once it matches its digest, and its size in bytes where given.
+    """Return `folder / relative` after checking its sha256, and its size in bytes if given.
 
     Raises:
-        UserError: the file is missing, leaves the folder by a link, was truncated or was changed.
+        UserError: the file is missing, links to outside of the folder, was truncated or changed.
     """
     path = folder / relative
     try:
         exists = path.exists()
-    except OSError as error:  # a name that no file system takes
-        raise UserError(f"no path: {error.strerror}", where=str(folder)) from error
+    except OSError as error:  # a name that no file system supports
+        raise UserError(
+            f"invalid file name in its manifest: {error.strerror}",
+            where=str(folder),
+            remedy="export again",
+        ) from error
     if not exists:
         raise UserError("missing", where=str(path), remedy="export again")
     if not path.resolve().is_relative_to(folder.resolve()):

@@ -1,4 +1,4 @@
-"""`lolvit models`: the variants beside their baselines."""
+"""`lolvit models`: the variants and their baselines."""
 
 from __future__ import annotations
 

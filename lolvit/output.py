@@ -1,5 +1,5 @@
-"""What a command says, and where: its result on stdout (with `--json` one document, else tables and
-lines), messages and progress on stderr."""
+"""Output of commands: results on stdout (with `--json` one document, else tables and lines),
+messages and progress on stderr."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Off a terminal nothing limits a line, so tables keep every column at its natural width.
+# Without a terminal lines are not limited, so that tables keep the natural width of columns.
 _PLAIN_WIDTH = 1000
 
 
 @dataclass
 class _Channel:
-    """Where documents go (None: standard output), and whether one has gone there."""
+    """The stream of documents (None: standard output), and whether one was printed."""
 
     stream: TextIO | None = None
     printed: bool = False
@@ -29,8 +29,8 @@ _channel = _Channel()
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """Return the console for messages and progress: stderr (or a copy of it, `stream`), plain off
-    a terminal."""
+    """Return the console for messages and progress: stderr (or a copy of it, `stream`); plain text
+    without a terminal."""
     from rich.console import Console  # imported on use: `--help` stays fast
 
     width = None if sys.stderr.isatty() else _PLAIN_WIDTH
@@ -38,8 +38,8 @@ def console(stream: TextIO | None = None) -> Console:
 
 
 def results() -> Console:
-    """Return the console for what a command was asked for, without `--json`: stdout, so that it can
-    be piped; plain off a terminal."""
+    """Return the console for a command's result without `--json`: stdout, so that it can be piped;
+    plain text without a terminal."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _PLAIN_WIDTH
@@ -63,8 +63,8 @@ def document_printed() -> bool:
 
 @contextmanager
 def document_only_stdout() -> Iterator[None]:
-    """Keep standard output for `print_json` alone: what anything else writes there, native
-    libraries and child processes included, goes to standard error."""
+    """Reserve standard output for `print_json`: what else is written there, by native libraries and
+    child processes too, is redirected to standard error."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

@@ -1,6 +1,6 @@
-"""Documents of schema version 1, turned into version 2: pure functions of JSON values.
+"""Upgrade documents of schema version 1 to version 2, by pure functions of JSON values.
 
-What is not as expected is handed on as it is: the types of version 2 say what is wrong.
+Invalid values are kept as they are: validation of version 2 reports them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def upgrade_manifest(document: Mapping[str, Any]) -> Json:
-    """Return a manifest of version 1, which was of a classifier, as one of version 2."""
+    """Return a manifest of version 1, which is always of a classifier, as version 2."""
     new = upgrade_artifacts_and_rewrites(
         _renamed(document, {"preprocess": "preprocessing", "rewrites": "rewritten"})
     )
@@ -26,7 +26,7 @@ def upgrade_manifest(document: Mapping[str, Any]) -> Json:
 
 
 def upgrade_artifacts_and_rewrites(document: Mapping[str, Any]) -> Json:
-    """Return what a manifest and the document of a verification share, of version 2."""
+    """Upgrade the fields that a manifest and a verification document share."""
     new = dict(document) | {"schema_version": 2, "task": "classification"}
     new["rewrites"] = _each(new.pop("passes", []), upgrade_rewrite)
     new["artifacts"] = _each(new.get("artifacts"), upgrade_artifact)
@@ -34,7 +34,7 @@ def upgrade_artifacts_and_rewrites(document: Mapping[str, Any]) -> Json:
 
 
 def upgrade_artifact(document: Any) -> Any:
-    """Return an artifact of version 1 as one of version 2."""
+    """Return an artifact of version 1 as version 2."""
     if not isinstance(document, Mapping):
         return document
     new = _renamed(document, {"measured": "measurements"})
@@ -51,7 +51,7 @@ def upgrade_artifact(document: Any) -> Any:
 
 
 def upgrade_rewrite(document: Any) -> Any:
-    """Return the record of a pass of version 1 as that of a rewrite."""
+    """Return a pass record of version 1 as a rewrite record."""
     return _rename(document, {"fired": "applied", "skipped": "match_failures"})
 
 

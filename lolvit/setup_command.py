@@ -1,4 +1,4 @@
-"""`lolvit setup`: installs what neither a wheel nor an extra can bring."""
+"""`lolvit setup`: installs what pip cannot."""
 
 from __future__ import annotations
 

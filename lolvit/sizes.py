@@ -1,4 +1,4 @@
-"""Image sizes as users write them: 256, or 192x320 for height x width."""
+"""Parse image sizes: 256, or 192x320 for height x width."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Return (height, width) in pixels.
 
     Raises:
-        UserError: not a number or two, or outside 32 to 4096 pixels.
+        UserError: it is not one or two numbers, or is outside of 32 to 4096 pixels.
     """
     match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text.strip(), re.ASCII)
     if match is None:

@@ -1,8 +1,8 @@
-"""The variants, as a table.
+"""The table of variants.
 
 Each matches a MobileViT, its baseline, in parameters (within 3 %), with a classifier no larger than
 the baseline's and at least 15 % of its multiply-adds, so that a speedup is never bought with less
-model. No torch here: benchmarks and the command line read the table too.
+model. Imports no torch: benchmarks and the command line read the table too.
 
 Shapes were chosen by measuring: latency follows multiply-adds, so most parameters sit in the last
 stage and in the keys and values, which few tokens use. Widths are multiples of 32 (16 in the

@@ -1,4 +1,4 @@
-"""The document that `lolvit verify` prints, which reports read beside measured times."""
+"""The document that `lolvit verify` prints; reports combine it with benchmark results."""
 
 from __future__ import annotations
 
@@ -6,29 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, model_validator
 
-from lolvit.documents import read_document
+from lolvit.documents import Frozen, read_document
 from lolvit.manifest import Artifact, RewriteRecord
 from lolvit.schema_1 import upgrade_artifacts_and_rewrites
 
 VERIFICATION_SCHEMA: Final = 2
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RuntimeFailure(_Frozen):
+class RuntimeFailure(Frozen):
     """An artifact that the device's runtime failed on."""
 
     artifact: str
     error: str
 
 
-class VerificationDocument(_Frozen):
-    """What artifacts of one export gave on a device, against eager PyTorch: their gates are those
-    of this device. Schema version 1 is read too."""
+class VerificationDocument(Frozen):
+    """The artifacts of one export with their gates on a device. Schema version 1 is read too."""
 
     schema_version: Literal[2] = VERIFICATION_SCHEMA
     device: str
@@ -41,7 +36,7 @@ class VerificationDocument(_Frozen):
     trained: bool
     artifacts: tuple[Artifact, ...]
     rewrites: tuple[RewriteRecord, ...] = ()
-    recommended: dict[str, str] = {}
+    recommended: dict[str, str] = Field(default={})
     failures: tuple[RuntimeFailure, ...] = ()
 
     @model_validator(mode="before")
@@ -56,7 +51,7 @@ def read_verification(path: Path) -> VerificationDocument:
     """Read what `lolvit verify --json` printed.
 
     Raises:
-        UserError: it is missing, or no such document.
+        UserError: it is missing or invalid.
     """
     return read_document(
         path,

@@ -1,4 +1,4 @@
-"""Where weights are: a file, a checkpoint of this package, or one on Hugging Face's hub."""
+"""Find weights: a file, a checkpoint in this package, or one on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lolvit.errors import UserError
 
-# Checkpoints in the package, named as timm names them: MODEL.TAG
+# Checkpoints in the package, named like timm's: MODEL.TAG
 FOLDER = Path(__file__).parent / "models" / "pretrained"
 HUB = "hf-hub:"
 _SUFFIX = ".safetensors"
@@ -14,17 +14,17 @@ _FILE, _CONFIG = "model.safetensors", "config.json"
 
 
 def bundled_weights() -> list[str]:
-    """Return the names of the checkpoints that the package carries, such as lolvit_xx.digits."""
+    """Return the names of the checkpoints in the package, such as lolvit_xx.digits."""
     return sorted(path.name.removesuffix(_SUFFIX) for path in FOLDER.glob(f"*{_SUFFIX}"))
 
 
 def find_weights(reference: Path | str) -> Path:
-    """Return the file of a path, of a checkpoint of the package (`lolvit_xx.digits`), or of a model
-    on the hub (`hf-hub:OWNER/NAME`), which is downloaded into the hub's own cache.
+    """Return the file of a path, of a checkpoint in the package (`lolvit_xx.digits`), or of a model
+    on the Hub (`hf-hub:OWNER/NAME`), which is downloaded to the Hub's cache.
 
     Raises:
-        UserError: it is on the hub and can't be had, or there is no such file.
-        ModuleNotFoundError: the hub's library is not installed.
+        UserError: there is no such file, or it can't be downloaded.
+        ModuleNotFoundError: huggingface_hub is not installed.
     """
     text = str(reference)
     if text.startswith(HUB):
@@ -42,10 +42,10 @@ def find_weights(reference: Path | str) -> Path:
 
 
 def hub_config(reference: Path | str) -> Path | None:
-    """Return the configuration beside weights on the hub; None where the weights are not there.
+    """Return the configuration file of weights on the Hub; None for weights elsewhere.
 
     Raises:
-        UserError: it can't be had.
+        UserError: it can't be downloaded.
     """
     text = str(reference)
     return _download(text, _CONFIG) if text.startswith(HUB) else None
@@ -62,7 +62,7 @@ def _download(reference: str, name: str) -> Path:
     except Exception as error:  # the library and what it uses raise many types
         reason = next((line for line in str(error).splitlines() if line.strip()), "no answer")
         raise UserError(
-            f"can't be had from the hub: {reason}",
+            f"can't be downloaded from the Hub: {reason}",
             where=reference,
             remedy="check the name and the network, or give a file",
         ) from error

@@ -294,7 +294,7 @@ def export_model(
     """
     plans = read_plans(request.plans, request.targets, request.precisions)
     _require_batch(request)
-    target = request.out / _folder_name(request)
+    target = request.out / folder_name(request.model, request.options, request.batch)
     if target.exists() and not (target / MANIFEST_NAME).exists():
         raise UserError(
             "exists and is not an export folder",
@@ -344,12 +344,11 @@ def _require_batch(request: ExportRequest) -> None:
         )  # fmt: skip
 
 
-def _folder_name(request: ExportRequest) -> str:
+def folder_name(model: str | nn.Module, options: ModelOptions, batch: int = 1) -> str:
     """Return the name of the export's folder, e.g. lolvit_x-256x256."""
-    height, width = resolve_size(request.model, request.options)
-    name = export_name(request.model, request.options)
-    batch = f"-batch{request.batch}" if request.batch > 1 else ""
-    return f"{name}-{height}x{width}{batch}"
+    height, width = resolve_size(model, options)
+    suffix = f"-batch{batch}" if batch > 1 else ""
+    return f"{export_name(model, options)}-{height}x{width}{suffix}"
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""Make a model without trained weights fit to be compared: calibrate its BatchNorm on photos.
+"""Calibrate BatchNorm of an untrained model on photos, so that its latency is representative.
 
 Random weights with BatchNorm's initial statistics drive activations into the denormal range, where
-processors are tens of times slower, and any "speedup" over that is false. And a residual branch
-whose last BatchNorm starts at weight zero (timm's MobileViT) is removed by some converters, which
-would time a smaller model. Both sides of a comparison are treated alike.
+CPUs are tens of times slower, which makes any measured speedup wrong. And some converters remove a
+residual branch whose last BatchNorm has weight zero (`zero_init_last` in timm), which would measure
+a smaller model. Candidate and baseline are treated alike.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from torch.utils._pytree import tree_leaves
 
 from lolvit.errors import UserError
 
-# The largest share of denormal activations that leaves latency alone.
+# The largest fraction of denormal activations that does not affect latency.
 MAX_DENORMAL_FRACTION = 1e-3
 
 
 def calibrate_batch_norm(model: nn.Module, photos: Tensor) -> nn.Module:
     """Set every BatchNorm's running statistics to those of `photos` (B, 3, H, W), in place.
 
-    BatchNorm weights that are all zero are set to one, so that no branch is dead. Returns `model`
-    in eval mode.
+    BatchNorm weights that are all zero are set to one, so that no residual branch is zero. Returns
+    `model` in eval mode.
     """
     model.eval()  # nothing random, such as dropout or stochastic depth, takes part
     norms = [module for module in model.modules() if _has_running_statistics(module)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain average over all that is seen
+        norm.momentum = None  # a cumulative average
         norm.training = True
         if norm.affine and not bool(norm.weight.any()):
             nn.init.ones_(norm.weight)
@@ -51,17 +51,18 @@ def _has_running_statistics(module: nn.Module) -> TypeGuard[_BatchNorm]:
 
 
 def denormal_share(model: nn.Module, photos: Tensor) -> float:
-    """Return the largest share of denormal values in any module's float output for `photos`."""
+    """Return the largest fraction, over all modules, of denormal values in a module's float output
+    for `photos` (B, C, H, W)."""
     worst = 0.0
 
-    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+    def measure(_module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal worst
         if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
             tiny = torch.finfo(output.dtype).tiny
             denormal = (output != 0) & (output.abs() < tiny)
             worst = max(worst, float(denormal.float().mean()))
 
-    hooks = [module.register_forward_hook(look) for module in model.modules()]
+    hooks = [module.register_forward_hook(measure) for module in model.modules()]
     try:
         with torch.no_grad():
             model(photos)
@@ -72,7 +73,7 @@ def denormal_share(model: nn.Module, photos: Tensor) -> float:
 
 
 def check_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
-    """Raise where activations are denormal or not finite: no timing of such a model means anything.
+    """Check that activations are normal floats and outputs finite, or else latency is meaningless.
 
     Raises:
         UserError: more than 0.1 % of a layer's outputs are denormal, or the result is not finite.

@@ -1,4 +1,4 @@
-"""Weights to and from files: safetensors with their configuration, or torch files as data only."""
+"""Save and load weights: safetensors with a configuration, or torch files with `weights_only`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from torch import Tensor, nn
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 
-# Where training scripts put the state inside a torch file; the moving average is preferred.
+# Keys of the state dict in training scripts' torch files; the moving average is preferred.
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
-_DEEPEST = 4
-# What DistributedDataParallel and torch.compile put before every name.
+_MAX_NESTING = 4
+# Prefixes of DistributedDataParallel and torch.compile.
 _WRAPPERS = ("module.", "_orig_mod.")
 _CONFIG_KEY = "lolvit"
-_SHOWN = 4
+_LISTED = 4  # names per problem in a message
 
 
 def save_checkpoint(model: nn.Module, path: Path, config: Mapping[str, Any]) -> None:
     """Write the model's state and its configuration (plain JSON values) as one safetensors file.
 
     Raises:
-        UserError: the file cannot be written; what stood there is untouched.
+        UserError: the file cannot be written; a previous file is untouched.
     """
-    state = {  # copies, because the format refuses tensors that share memory, as tied weights do
+    state = {  # copies: the format does not allow shared memory, as tied weights have
         name: tensor.detach().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
@@ -41,10 +41,10 @@ def save_checkpoint(model: nn.Module, path: Path, config: Mapping[str, Any]) -> 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a checkpoint and its configuration (empty for a torch file).
 
-    Nothing in the file is executed: safetensors, or torch's loader restricted to weights.
+    Nothing in the file is executed: it is safetensors, or loaded by torch with `weights_only`.
 
     Raises:
-        UserError: the file is missing, truncated, no checkpoint, or would have to run code.
+        UserError: the file is missing, truncated, not a checkpoint, or would execute code.
     """
     if not path.is_file():
         raise UserError("no such checkpoint", where=str(path), remedy="check the path")
@@ -58,13 +58,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {}).get(_CONFIG_KEY, "{}"))
             if not isinstance(config, dict):
-                raise ValueError("its configuration is no table")
+                raise ValueError("its configuration is not an object")
             return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118 - no dict
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"not a safetensors file, or cut short: {error}",
             where=str(path),
-            remedy="fetch it again",
+            remedy="download it again",
         ) from error
 
 
@@ -82,13 +82,13 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"not a torch checkpoint, or cut short: {reason}",
             where=str(path),
-            remedy="fetch it again",
+            remedy="download it again",
         ) from error
     return _tensors(document, path)
 
 
 def _tensors(document: object, path: Path) -> dict[str, Tensor]:
-    for _ in range(_DEEPEST):  # not forever: a file may hold a state that holds itself
+    for _ in range(_MAX_NESTING):  # bounded, because a dict in a file may contain itself
         document = _inner(document)
     if isinstance(document, dict):
         tensors = {_unwrapped(str(k)): v for k, v in document.items() if isinstance(v, Tensor)}
@@ -98,7 +98,7 @@ def _tensors(document: object, path: Path) -> dict[str, Tensor]:
 
 
 def _inner(document: object) -> object:
-    """Return what a training script's document nests the state in, or the document itself."""
+    """Return the dict nested under one of the keys of training scripts, or the document itself."""
     if not isinstance(document, dict):
         return document
     nested = (document[key] for key in _NESTED if isinstance(document.get(key), dict))
@@ -112,11 +112,11 @@ def _unwrapped(name: str) -> str:
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Copy `state` into `model`, all of it.
+    """Copy `state` into `model`, strictly.
 
     Raises:
-        UserError: tensors are missing, unknown, of another shape or no plain floats where the model
-            has floats; the message names them and the model is left as it was.
+        UserError: tensors are missing, unknown, or have another shape or an incompatible dtype; the
+            message names them, and the model is unchanged.
     """
     own = model.state_dict()
     missing = [name for name in own if name not in state and not _is_counter(name)]
@@ -132,7 +132,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> N
         if name in state and not _is_counter(name) and not _converts(state[name], tensor)
     ]
     problems = [
-        f"{len(names)} {kind}: {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}"
+        f"{len(names)} {kind}: {', '.join(names[:_LISTED])}{' …' if len(names) > _LISTED else ''}"
         for kind, names in (
             ("missing", missing),
             ("unknown", unknown),
@@ -151,7 +151,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> N
 
 
 def _converts(given: Tensor, own: Tensor) -> bool:
-    """Tell whether copying keeps the values: between float types, but not from codes to floats."""
+    """Whether copying keeps the values: between float dtypes, but not from integers to floats."""
     plain = given.layout == own.layout and not given.is_meta
     return plain and given.is_floating_point() == own.is_floating_point()
 
@@ -164,11 +164,11 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _is_counter(name: str) -> bool:
-    """BatchNorm's batch counter matters to training only."""
+    """Whether a tensor is BatchNorm's batch counter, which only training uses."""
     return name.endswith("num_batches_tracked")
 
 
 def classes_in(state: Mapping[str, Tensor], classifier: str) -> int | None:
-    """Return the number of classes of a state, from the rows of its classifier's weight."""
+    """Return the number of classes, from the rows of the classifier's weight; None without one."""
     weight = state.get(f"{classifier}.weight")
     return None if weight is None else int(weight.shape[0])

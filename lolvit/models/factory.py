@@ -1,4 +1,4 @@
-"""Create a model by name, and what is known of it: input size, preprocessing, cost."""
+"""Create a model by name, and get its input size, preprocessing, parameters and multiply-adds."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def create_model(
         model: nn.Module = timm.create_model(resolve_name(name), pretrained=False, **options)
     except (TypeError, RuntimeError, AssertionError, ValueError, IndexError) as error:
         raise UserError(
-            f"cannot be created: {error}", where=name, remedy="leave out the option it rejects"
+            f"cannot be created: {error}", where=name, remedy="leave out the unsupported option"
         ) from error
     return model
 
 
 def default_size(name: str) -> tuple[int, int]:
-    """Return (height, width) in pixels of the images that a model was designed for.
+    """Return a model's default input size, (height, width) in pixels.
 
     Raises:
         UserError: the name is unknown.
@@ -62,7 +62,7 @@ def default_size(name: str) -> tuple[int, int]:
 
 
 def preprocessing_of(model: nn.Module, size: tuple[int, int]) -> Preprocessing:
-    """Return how photos are prepared for `model`, at (height, width) `size`."""
+    """Return the preprocessing of a timm model at `size`, (height, width) in pixels."""
     config = resolve_model_data_config(model)
     interpolation = config["interpolation"]
     return Preprocessing(
@@ -82,7 +82,8 @@ def parameters_of(model: nn.Module) -> int:
 def macs_of(model: nn.Module, size: tuple[int, int] = (256, 256), in_chans: int = 3) -> int:
     """Return multiply-adds of convolutions and matrix products for one image (1, in_chans, *size).
 
-    Attention is included: its fused CPU kernel is not counted, its plain product form is.
+    Attention is included: it is counted in its decomposed form, because torch does not count the
+    fused CPU kernel.
     """
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     image = torch.zeros(1, in_chans, *size, dtype=dtype)

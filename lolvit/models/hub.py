@@ -1,4 +1,4 @@
-"""The `config.json` that timm writes beside weights on Hugging Face's hub, read and written."""
+"""Read and write timm's `config.json` of weights on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lolvit.manifest import Preprocessing
 
 
 def read_timm_config(path: Path) -> dict[str, Any]:
-    """Return what a timm configuration says, as a checkpoint of ours records it.
+    """Return a timm configuration as the configuration of a lolvit checkpoint.
 
     Raises:
-        UserError: it is no timm configuration.
+        UserError: it is not a timm configuration.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -39,8 +39,8 @@ def read_timm_config(path: Path) -> dict[str, Any]:
 
 
 def timm_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return timm's configuration of a checkpoint of ours, which `timm.create_model` reads from a
-    folder or the hub."""
+    """Return timm's configuration of a lolvit checkpoint, which `timm.create_model` reads from a
+    folder or the Hub."""
     preprocessing = Preprocessing.model_validate(config["preprocess"])
     document: dict[str, Any] = {
         "architecture": config["model"],

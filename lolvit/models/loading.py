@@ -1,4 +1,4 @@
-"""A checkpoint into the model that it is of: what it records about itself is used and checked."""
+"""Load a checkpoint into its model, using and checking the configuration that it records."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from lolvit.weights import find_weights, hub_config
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A model with a checkpoint's weights, in eval mode, and what the file says of itself."""
+    """A model in eval mode with a checkpoint's weights, and the checkpoint's configuration."""
 
     name: str
     model: nn.Module
     config: Mapping[str, Any]
 
     def preprocessing(self, size: tuple[int, int] | None = None) -> Preprocessing:
-        """Return what training recorded, or else the model's own; at `size` where it is given."""
+        """Return the recorded preprocessing, or else the model's default; at `size` if it is given,
+        (height, width) in pixels."""
         found = _preprocess(self.config, self.name)
         if found is not None:
             return found if size is None else found.model_copy(update={"size": size})
@@ -38,7 +39,7 @@ class LoadedCheckpoint:
         return preprocessing_of(self.model, size)
 
     def labels(self) -> tuple[str, ...] | None:
-        """Return the names of the classes, where the file has them."""
+        """Return the names of the classes, or None if they are not recorded."""
         labels = self.config.get("labels")
         return tuple(str(label) for label in labels) if labels else None
 
@@ -46,25 +47,26 @@ class LoadedCheckpoint:
 def load_checkpoint(
     name: str | None, path: Path, num_classes: int | None = None
 ) -> LoadedCheckpoint:
-    """Build the model that a checkpoint is of, and load all of it. `path` may be any reference that
-    `lolvit.weights` knows; `name` may be left out where the checkpoint records it.
+    """Create a checkpoint's model and load the weights strictly. `path` may be any reference that
+    `lolvit.weights.find_weights` supports; `name` may be None if the checkpoint records it.
 
     Raises:
-        UserError: the file can't be had or read, does not fit, or says it is of another model.
+        UserError: the file can't be downloaded or read, does not match the model, or is of another
+            model.
     """
     state, config = _read(path)
     name = _name(name, config, path)
-    model = _fitting_model(name, state, config, num_classes)
+    model = _create_matching(name, state, config, num_classes)
     load_weights(model, state, where=str(path))
     return LoadedCheckpoint(resolve_name(name), model.eval(), config)
 
 
 def recorded_size(path: Path) -> tuple[int, int] | None:
-    """Return (height, width) in pixels of the images that a checkpoint was trained for; None where
-    it does not say.
+    """Return the image size, (height, width) in pixels, that a checkpoint was trained for; None if
+    it is not recorded.
 
     Raises:
-        UserError: the file can't be had or read.
+        UserError: the file can't be downloaded or read.
     """
     found = _preprocess(_read(path)[1], str(path))
     return None if found is None else found.size
@@ -87,7 +89,7 @@ def _preprocess(config: Mapping[str, Any], where: str) -> Preprocessing | None:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a checkpoint's tensors and what it, or the file beside it on the hub, says of it."""
+    """Return a checkpoint's tensors, and its configuration or that beside it on the Hub."""
     state, config = read_state(find_weights(path))
     beside = hub_config(path)
     return state, config or ({} if beside is None else read_timm_config(beside))
@@ -96,12 +98,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def rebuild_model(
     name: str, num_classes: int, state: Mapping[str, Tensor], where: str, in_chans: int = 3
 ) -> nn.Module:
-    """Return the eager model that an export recorded, in eval mode.
+    """Return the eager model of an export, in eval mode, with its state dict.
 
     Raises:
-        UserError: the state does not fit the model.
+        UserError: the state dict does not match the model.
     """
-    model = _named(name, num_classes, in_chans)
+    model = _create_by_any_name(name, num_classes, in_chans)
     load_weights(model, state, where=where)
     return model.eval()
 
@@ -117,19 +119,19 @@ def _name(name: str | None, config: Mapping[str, Any], path: Path) -> str:
     if name is None:
         if recorded is None:
             raise UserError(
-                "does not say which model it is of", where=str(path), remedy="name the model"
+                "does not record its model", where=str(path), remedy="give the model's name"
             )
-        return str(recorded) if _known(str(recorded)) else f"timm/{recorded}"
+        return str(recorded) if _is_resolvable(str(recorded)) else f"timm/{recorded}"
     if recorded is not None and recorded != resolve_name(name):
         raise UserError(
             f"is a checkpoint of {recorded}, not of {name}",
             where=str(path),
-            remedy=f"name {recorded}",
+            remedy=f"give the name {recorded}",
         )
     return name
 
 
-def _known(name: str) -> bool:
+def _is_resolvable(name: str) -> bool:
     try:
         resolve_name(name)
     except UserError:
@@ -137,17 +139,17 @@ def _known(name: str) -> bool:
     return True
 
 
-def _named(name: str, num_classes: int | None, in_chans: int = 3) -> nn.Module:
-    """Create a model by a user's name or by timm's, which is what manifests record."""
+def _create_by_any_name(name: str, num_classes: int | None, in_chans: int = 3) -> nn.Module:
+    """Create a model by a name of this package or, as manifests record it, of timm."""
     return create_model(
-        name if _known(name) else f"timm/{name}", num_classes=num_classes, in_chans=in_chans
+        name if _is_resolvable(name) else f"timm/{name}", num_classes=num_classes, in_chans=in_chans
     )
 
 
-def _fitting_model(
+def _create_matching(
     name: str, state: Mapping[str, Tensor], config: Mapping[str, Any], num_classes: int | None
 ) -> nn.Module:
-    """Create the model with as many classes as the checkpoint has."""
+    """Create the model with the checkpoint's number of classes."""
     model = create_model(name)
     classifier = getattr(model, "default_cfg", {}).get("classifier")
     classes = num_classes or config.get("num_classes")

@@ -1,4 +1,4 @@
-"""Run a model in eval mode and leave every part in the mode that it was in."""
+"""Run a model in eval mode, and restore the mode of every module afterwards."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import nn
 def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
     """Put `model` into eval mode for the block.
 
-    Afterwards each module is as it was: `model.train()` would wake layers that training keeps
-    frozen, such as a BatchNorm whose statistics are not to move.
+    Afterwards each module has its previous mode: `model.train()` would unfreeze layers that
+    training keeps in eval mode, such as a BatchNorm with fixed statistics.
     """
     modes = [(module, module.training) for module in model.modules()]
     try:

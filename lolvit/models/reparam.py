@@ -1,4 +1,4 @@
-"""Structural reparameterisation: what only training needs is merged, in a copy to be exported."""
+"""Structural reparameterization of a copy of a model, for export."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def reparameterize(model: nn.Module) -> nn.Module:
     rewrite `fold_batch_norm` folds it, for any model. The original is left untouched.
     """
     merged: nn.Module = reparameterize_model(copy.deepcopy(model).eval(), inplace=True)
-    return merged.eval()  # parts that were made anew too
+    return merged.eval()  # for modules that were replaced

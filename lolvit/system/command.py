@@ -12,7 +12,7 @@ from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json
 
 INSTALL = Path(__file__).with_name("install.sh")
-MESSAGE = "lolvit: "  # begins the line that says why the script failed
+MESSAGE = "lolvit: "  # prefix of the script's error line
 
 
 @click.command()
@@ -28,7 +28,7 @@ def system(everything: bool, dry_run: bool, as_json: bool) -> None:
     """Install the Debian packages that devices need, as root or by sudo.
 
     adb for phones, Chromium for browsers and for a Vulkan driver in software, qemu for emulated
-    phone processors, a C++ compiler for torch.compile. What is installed already is left alone.
+    Arm cores, a C++ compiler for torch.compile. Installed packages are not changed.
     """
     options = ["--all"] if everything else []
     missing = _run(*options, "--missing").split()
@@ -46,10 +46,10 @@ def system(everything: bool, dry_run: bool, as_json: bool) -> None:
 
 
 def _run(*options: str) -> str:
-    """Run the script, show what apt says, and return what the script prints on standard output.
+    """Run the script, print apt's messages, and return the script's standard output.
 
     Raises:
-        UserError: this system has no apt, or root's rights are missing.
+        UserError: this system has no apt, or root rights are missing.
         DeviceError: apt failed.
     """
     last = "install.sh failed"

@@ -1,7 +1,7 @@
-"""What a model is for: how its outputs become predictions, and how two sets of them compare.
+"""Tasks: how outputs become predictions, and how two sets of outputs are compared.
 
-A task is one file here, with a class that follows `Task` and an instance of it named `TASK`. numpy
-alone: apps, runtimes, export and evaluation share it.
+A task is one file here, with a class that implements `Task` and an instance of it named `TASK`.
+Tasks need only numpy, and are shared by runtimes, export and evaluation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Outputs = Mapping[str, Array]
 
 
 class Prediction(Protocol):
-    """What a task makes of one image's outputs."""
+    """A task's prediction for one image."""
 
     def as_document(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -34,18 +34,18 @@ class Prediction(Protocol):
 
 
 class Task(Protocol):
-    """One task; see `classification.py` for the model."""
+    """The interface of a task; `classification.py` is an example."""
 
     name: str
     columns: tuple[str, ...]  # of a prediction's rows
-    agreement: str | None  # the name of the metric that compares predictions; None: it has none
+    agreement: str | None  # name of the metric that compares predictions; None: it has none
     agreement_thresholds: Mapping[str, float]  # by precision
 
     def recognizes(self, outputs: Sequence[tuple[str, tuple[int, ...], str]]) -> bool:
-        """Whether a model with outputs of these names, shapes and element types may be of it."""
+        """Whether outputs of these names, shapes and dtypes match the task."""
 
     def meaning(self, name: str) -> Meaning:
-        """Return what an output of this name means."""
+        """Return the meaning of an output."""
 
     def postprocessing(self) -> dict[str, Any]:
         """Return the parameters that the manifest carries for apps."""
@@ -56,15 +56,15 @@ class Task(Protocol):
         """Return the prediction for one image's outputs.
 
         Raises:
-            DeviceError: they are not finite, or not what the task has.
+            DeviceError: they are not finite, or do not match the task.
         """
 
     def agrees(self, reference: Outputs, outputs: Outputs) -> float:
-        """Return how far two predictions for one image agree: 0 to 1."""
+        """Return the agreement of two predictions for one image, 0 to 1."""
 
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
-        """Return whether the prediction for one image is its label's; None where a task has no
-        labels of images."""
+        """Return whether the prediction for one image is its label; None if the task has no image
+        labels."""
 
 
 def task_names() -> list[str]:
@@ -76,7 +76,7 @@ def find_task(name: str) -> Task:
     """Return a task by its name.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: no task has this name.
     """
     module = importlib.import_module(f"{__name__}.{choose('task', name, task_names())}")
     task: Task = module.TASK
@@ -86,15 +86,15 @@ def find_task(name: str) -> Task:
 def specs_of(
     task: Task, outputs: Sequence[tuple[str, tuple[int, ...], str]]
 ) -> tuple[TensorSpec, ...]:
-    """Return the signature's outputs, from the names, shapes and element types that a model gives.
+    """Return the signature's outputs from their names, shapes and dtypes.
 
     Raises:
-        UserError: they are not those of the task.
+        UserError: they do not match the task.
     """
     if not task.recognizes(outputs):
         listed = ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype in outputs)
         raise UserError(
-            f"its outputs are not those of {task.name}: {listed}",
+            f"its outputs do not match the task {task.name}: {listed}",
             remedy="choose --task tensors to export any outputs",
         )
     return tuple(

@@ -1,4 +1,4 @@
-"""One class of many: softmax of one output of logits (1, classes)."""
+"""Classification: softmax of one output, the logits (1, classes)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from lolvit.errors import DeviceError
 from lolvit.manifest import Meaning
 from lolvit.tasks import Array, Outputs
 
-OUTPUT = "logits"
 DEFAULT_TOP = 5
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One class of an image's ranking; `label` is None where the manifest names none."""
+    """One class of an image's ranking; `label` is None without labels in the manifest."""
 
     index: int
     label: str | None
@@ -27,7 +26,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Classification:
-    """The most likely classes of an image, the likeliest first."""
+    """The most likely classes of an image, most likely first."""
 
     top: tuple[Ranked, ...]
 
@@ -36,7 +35,7 @@ class Classification:
         return {"top": [asdict(entry) for entry in self.top]}
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return a row a class: its number, label and score."""
+        """Return one row per class: its index, label and score."""
         return [(str(e.index), e.label or "-", f"{e.score:.4f}") for e in self.top]
 
 
@@ -45,7 +44,7 @@ class ClassificationTask:
 
     name = "classification"
     columns = ("class", "label", "score")
-    # The share of images with eager's top class. Half precision may turn one near tie in eight.
+    # Top-1 agreement with eager. Half precision may change one near tie in eight images.
     agreement = "top1"
     agreement_thresholds: ClassVar[Mapping[str, float]] = {
         "fp32": 1.0, "fp16": 0.875, "int8": 0.9, "w8a16": 0.95, "w4": 0.9,
@@ -63,7 +62,7 @@ class ClassificationTask:
         return "logits"
 
     def postprocessing(self) -> dict[str, Any]:
-        """Return what apps do with the logits."""
+        """Return the operation that apps apply to the logits."""
         return {"kind": "softmax"}
 
     def predict(

@@ -1,4 +1,4 @@
-"""Any outputs, whose meaning is the model's own: they are handed over as they are."""
+"""Outputs of unknown meaning, which are returned unchanged."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from lolvit.manifest import Meaning
 from lolvit.tasks import Array, Outputs
 
-# A larger output is described, not printed.
-_PRINTED = 4096
+# Values of larger outputs are summarized.
+_MAX_PRINTED = 4096
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Tensors:
     outputs: dict[str, Array]
 
     def as_document(self) -> dict[str, Any]:
-        """Return each output's shape, type and extent, and its values where they are few."""
+        """Return each output's shape, dtype and range, and its values if there are at most 4096."""
         return {"outputs": {name: _document(array) for name, array in self.outputs.items()}}
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return a row an output: name, shape, smallest, mean and largest value."""
+        """Return one row per output: name, shape, minimum, mean and maximum."""
         return [
-            (name, "x".join(map(str, array.shape)), *_extent(array))
+            (name, "x".join(map(str, array.shape)), *_range_of(array))
             for name, array in self.outputs.items()
         ]
 
@@ -41,12 +41,12 @@ def _document(array: Array) -> dict[str, Any]:
     if finite and array.size:
         values = array.astype(np.float64)
         document |= {"min": values.min(), "mean": values.mean(), "max": values.max()}
-        if array.size <= _PRINTED:
+        if array.size <= _MAX_PRINTED:
             document["values"] = array.tolist()
     return document
 
 
-def _extent(array: Array) -> tuple[str, str, str]:
+def _range_of(array: Array) -> tuple[str, str, str]:
     values = array.astype(np.float64)
     if not values.size:
         return ("-", "-", "-")
@@ -54,7 +54,7 @@ def _extent(array: Array) -> tuple[str, str, str]:
 
 
 class TensorsTask:
-    """Compares outputs as numbers alone."""
+    """Compares outputs only numerically."""
 
     name = "tensors"
     columns = ("output", "shape", "min", "mean", "max")
@@ -70,21 +70,21 @@ class TensorsTask:
         return "tensor"
 
     def postprocessing(self) -> dict[str, Any]:
-        """Return that nothing is done with the outputs."""
+        """Return that apps use the outputs unchanged."""
         return {"kind": "none"}
 
     def predict(
         self, outputs: Outputs, labels: Sequence[str] | None, options: Mapping[str, Any]
     ) -> Tensors:
-        """Return the outputs as they are."""
+        """Return the outputs unchanged."""
         return Tensors(dict(outputs))
 
     def agrees(self, reference: Outputs, outputs: Outputs) -> float:
-        """Return 1: there is nothing to compare beyond the numbers."""
+        """Return 1: there are no predictions to compare."""
         return 1.0
 
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
-        """Return None: nothing says what a label would be."""
+        """Return None: there are no labels."""
         return None
 
 

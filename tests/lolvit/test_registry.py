@@ -16,14 +16,14 @@ def test_a_known_name_is_returned() -> None:
     assert choose("target", "onnx", TARGETS) == "onnx"
 
 
-def test_a_near_name_is_guessed_and_the_choices_are_listed() -> None:
+def test_a_near_name_is_suggested_and_the_choices_are_listed() -> None:
     with pytest.raises(UserError) as caught:
         choose("target", "TFlte", TARGETS)
     expected = "unknown target 'TFlte'; did you mean 'tflite'? choose from: coreml, onnx, tflite"
     assert caught.value.line() == expected
 
 
-def test_a_far_name_is_not_guessed() -> None:
+def test_a_far_name_is_not_suggested() -> None:
     with pytest.raises(UserError) as caught:
         choose("target", "zzz", TARGETS)
     assert caught.value.line() == "unknown target 'zzz'; choose from: coreml, onnx, tflite"

@@ -6,7 +6,9 @@ import pytest
 
 from lolvit.errors import UserError
 from lolvit.models import VARIANTS, create_model
-from lolvit.models.names import folder_name, resolve_name
+from lolvit.models.names import resolve_name
+from lolvit_export.pipeline import folder_name
+from lolvit_export.prepare import ModelOptions
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -40,7 +42,8 @@ def test_an_unknown_name_is_a_user_error_with_a_hint(name: str, message: str) ->
 
 
 def test_a_folder_is_named_after_model_and_size() -> None:
-    assert folder_name("mobilevit_x", (192, 320)) == "mobilevit_xs-192x320"
+    options = ModelOptions(size=(192, 320))
+    assert folder_name("mobilevit_x", options) == "mobilevit_xs-192x320"
 
 
 @pytest.mark.parametrize("name", ["mobilevit_x", "timm/mobilevit_xs"])

@@ -109,7 +109,7 @@ def test_the_hub_offline_is_one_line(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert main(["evaluate", "hf-hub:nobody/nothing"]) == 2
     said = capfd.readouterr().err.strip()
-    assert said.startswith("lolvit: hf-hub:nobody/nothing: can't be had from the hub")
+    assert said.startswith("lolvit: hf-hub:nobody/nothing: can't be downloaded from the Hub")
     assert len(said.splitlines()) == 1
 
 
