@@ -86,8 +86,8 @@ class Preprocessing(Frozen):
     """The preprocessing of a photo, specified for implementations in any language.
 
     1. Decode to 8-bit RGB (`L`: grey levels by ITU-R 601; `RGBA`: with the alpha channel, 255 where
-       there is none): drop transparency, scale 16-bit levels by 255/65535, turn the photo upright
-       as its EXIF orientation says.
+       there is none): drop transparency, scale 16-bit levels by 255/65535, apply the EXIF
+       orientation.
     2. Let the box be (floor(H / crop_pct), floor(W / crop_pct)) for `size` (H, W). Resize, with
        antialiasing (the filter widens with the reduction, as Pillow's does), so that the photo
        just covers the box:

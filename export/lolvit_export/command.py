@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lolvit_runtimes.qnn_socs import Soc
 
 UNTRAINED = (
-    "weights are untrained: the artifacts run and can be timed, their predictions mean nothing"
+    "weights are untrained: the artifacts can be benchmarked, their predictions are meaningless"
 )
 _PATH = click.Path(path_type=Path)
 

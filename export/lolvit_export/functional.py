@@ -41,7 +41,7 @@ def functionalize(program: ExportedProgram) -> GraphModule:
 def _module(program: ExportedProgram) -> GraphModule:
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
-    # torch.export's own class refuses eval(), which converters call.
+    # torch.export's own class raises on eval(), which converters call.
     return GraphModule(module, module.graph)
 
 

@@ -58,7 +58,7 @@ class Arm64Session:
         return [(name, each.get("shape"), str(each.get("dtype"))) for name, each in tensors.items()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name, as `Session.run` says.
+        """Return the outputs by name (see `Session.run`).
 
         Raises:
             DeviceError: an input does not match the artifact, or the runtime failed.

@@ -53,7 +53,7 @@ class CoreMLSession:
         self.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in self._inputs})
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name, as `Session.run` says.
+        """Return the outputs by name (see `Session.run`).
 
         Raises:
             DeviceError: an input does not match the artifact, or Core ML failed.

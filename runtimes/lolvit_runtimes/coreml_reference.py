@@ -51,7 +51,7 @@ class CoreMLReferenceSession:
         self._threads = threads
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name, as `Session.run` says.
+        """Return the outputs by name (see `Session.run`).
 
         Where the artifact takes pixels, they are numbers from 0 to 255, which need not be whole.
 

@@ -59,7 +59,7 @@ class OpenVinoSession:
         expect_tensors(path, "output", artifact.outputs, found[1])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name, as `Session.run` says.
+        """Return the outputs by name (see `Session.run`).
 
         Raises:
             DeviceError: an input does not match the artifact, or OpenVINO failed.

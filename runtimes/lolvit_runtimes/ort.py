@@ -69,7 +69,7 @@ class OrtSession:
         self._inputs, self._names = artifact.inputs, [spec.name for spec in artifact.outputs]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name, as `Session.run` says.
+        """Return the outputs by name (see `Session.run`).
 
         Raises:
             DeviceError: an input does not match the artifact, or the runtime failed.

@@ -20,7 +20,7 @@ _HIGHEST = 65535
 
 
 def load_photo(source: Path | Image.Image, color: Color = "RGB") -> Image.Image:
-    """Return a photo as 8-bit RGB (or in another `color`), upright as its EXIF orientation says.
+    """Return a photo as 8-bit RGB (or another `color`), with its EXIF orientation applied.
 
     The first frame of an animation. For RGB and L, the alpha channel is dropped and the colours are
     kept, as training loaders do with `Image.convert("RGB")`. Unlike there, a 16-bit grey photo is

@@ -82,7 +82,7 @@ class Predictor:
 
         Raises:
             UserError: the photo can't be read.
-            DeviceError: the runtime failed, or gave numbers that are not finite.
+            DeviceError: the runtime failed, or its outputs are not finite.
         """
         (prediction,) = self.predict([photo], **options)
         return prediction
@@ -92,7 +92,7 @@ class Predictor:
 
         Raises:
             UserError: a photo can't be read.
-            DeviceError: the runtime failed, or gave numbers that are not finite.
+            DeviceError: the runtime failed, or its outputs are not finite.
         """
         waiting: list[Array] = []
         for photo in photos:
@@ -116,7 +116,7 @@ class Predictor:
         """Yield the prediction for each input that `prepare` returned.
 
         Raises:
-            DeviceError: the runtime failed, or gave numbers that are not finite.
+            DeviceError: the runtime failed, or its outputs are not finite.
         """
         for inputs, count in to_batches(images, self.input.batch):
             outputs = self.outputs(inputs)

@@ -54,7 +54,7 @@ class InterpreterSession:
         raise NotImplementedError
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name, as `Session.run` says.
+        """Return the outputs by name (see `Session.run`).
 
         Raises:
             DeviceError: an input does not match the artifact, or the library failed.

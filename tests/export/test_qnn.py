@@ -130,7 +130,7 @@ def test_an_operation_that_htp_does_not_take_is_named(tmp_path: Path) -> None:
     model.ir_version = 10
     onnx.save(model, str(tmp_path / "model-fp16-htp.onnx"))
     source = Artifact.model_construct(path="model-fp16-htp.onnx", format="qnn", precision="fp16")
-    with pytest.raises(GateFailedError, match=r"HTP does not take odd_one \(Det\)"):
+    with pytest.raises(GateFailedError, match=r"HTP does not support odd_one \(Det\)"):
         compile_for(SOCS["sm8650"], tmp_path, source)
     assert [path.name for path in tmp_path.iterdir()] == ["model-fp16-htp.onnx"]
 

@@ -225,4 +225,4 @@ def test_onnx_has_none_and_says_so_before_anything_is_loaded(run_lolvit) -> None
     ended = run_lolvit("export", "lolvit_xx", "--to", "onnx", "--precision", "w4")
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
-    assert "it has no convolution of 4-bit weights, tflite and coreml have" in ended.stderr
+    assert "ONNX has no convolution with 4-bit weights, tflite and coreml have one" in ended.stderr

@@ -76,7 +76,7 @@ def test_xnnpack_takes_every_operation(program, artifact):
 
 def test_another_number_of_threads_waits_for_the_open_session_to_close(program, artifact, image):
     first = ExecuTorchSession(program, artifact, threads=1)
-    with pytest.raises(DeviceError, match="one pool of threads") as caught:
+    with pytest.raises(DeviceError, match="one thread pool per process") as caught:
         ExecuTorchSession(program, artifact, threads=2)
     assert "\n" not in str(caught.value)
     expected = run_image(first, image)

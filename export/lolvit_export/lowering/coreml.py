@@ -1,9 +1,9 @@
-"""Lower to a Core ML ML Program whose input is an image, as Vision and Core ML apps hand it over.
+"""Lower to a Core ML ML Program with an image input, as Vision and Core ML apps provide it.
 
-Pixels 0 to 255 go in; the normalization is inside the program. Core ML's image input knows one
-scale and a bias for each channel, so a standard deviation that differs between channels becomes
-one multiplication behind it. Core ML has no image of four channels and no batch of images: such a
-model takes an array of normalized values.
+The input is pixels 0 to 255; the program normalizes them. Core ML's image input has one scale and a
+bias per channel, so standard deviations that differ between channels become a multiplication after
+it. Core ML has no images of four channels and no batches of images: such a model takes an array of
+normalized values.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from lolvit_runtimes.coreml_tools import coremltools as ct
 
 _COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 _COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}
-# What a program can give: it has no 64-bit numbers.
+# Output types of a program, which has no 64-bit numbers.
 _OUTPUT_TYPES = {"float64": "float32", "int64": "int32"}
 
 
 class _ScaledChannels(nn.Module):
-    """Multiply each channel by what the image input's single scale leaves undone."""
+    """Multiplies each channel by its own scale, after the image input's common one."""
 
     scale: Tensor
 
@@ -85,7 +85,8 @@ def _convert(
 def _image_input(
     graph: GraphModule, preprocessing: Preprocessing, shape: tuple[int, ...]
 ) -> tuple[nn.Module, ct.ImageType]:
-    """Return the module to convert and its image input: together they are `preprocessing`."""
+    """Return the module to convert and its image input, which together apply `preprocessing`'s
+    normalization."""
     mean, std = preprocessing.mean, preprocessing.std
     uniform = len(set(std)) == 1
     scale = 1 / (255 * std[0]) if uniform else 1 / 255

@@ -1,4 +1,4 @@
-"""Lower to ExecuTorch: the whole graph in one XNNPACK delegate, in the forms that it takes."""
+"""Lower to ExecuTorch, with the whole graph in one XNNPACK delegate."""
 
 from __future__ import annotations
 

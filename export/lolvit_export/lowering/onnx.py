@@ -20,7 +20,7 @@ from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import CPU_REWRITES, apply_all
 
 OPSET = 18
-# An explicit pad stays explicit: an average pool with pads of its own is wrong on Qualcomm's HTP.
+# Explicit pads are kept: an average pool with padding is wrong on Qualcomm's HTP.
 _SKIPPED = ["fuse_pad_into_pool"]
 
 
@@ -28,8 +28,8 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     """Write `model-PRECISION.onnx`: float32 image (B, C, H, W) in, the graph's outputs out.
 
     In fp16 the weights and the arithmetic are half precision, input and outputs stay float32.
-    Floats are in the form that processors are fastest with; what is quantized from fp32 starts from
-    the graph without it, in a file of its own.
+    Float artifacts have the CPU rewrites applied; quantization starts from the graph without them,
+    which is written to a separate file.
     """
     names = [spec.name for spec in request.outputs]
     split, records = apply_all(CPU_REWRITES, graph)

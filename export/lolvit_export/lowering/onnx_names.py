@@ -1,9 +1,9 @@
-"""Names in an ONNX file that tell which module of the model an operation comes from.
+"""Name the operations of an ONNX file by the module path that they come from.
 
     node_conv2d_3: … -> conv2d_3     becomes     stages.0.1.project/conv2d_3, and so its output
 
-Runtimes that fuse operations name the result after the last one or after its output, so that both
-carry the path: what is left of it in a profile still tells the stage.
+Runtimes that fuse operations name the result after the last one or after its output, so both have
+the path, and a profile can be summed by module.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Collection
 
 import onnx
 
-_SCOPES = "pkg.torch.onnx.name_scopes"  # written by torch's exporter, from `nn_module_stack`
+_SCOPES = "pkg.torch.onnx.name_scopes"  # written by torch's exporter from `nn_module_stack`
 
 
 def name_by_module(model: onnx.ModelProto, root: str) -> set[str]:
-    """Rename nodes, and the values that they give, to `PATH/OPERATION`, in place; `root` is the
-    path of the model among what was captured. Inputs, outputs and weights keep their names. Return
-    all names that the nodes have now."""
+    """Rename nodes and their outputs to `PATH/OPERATION`, in place; `root` is the path of the model
+    in the captured module. Graph inputs, outputs and weights keep their names. Return the new names
+    of all nodes."""
     graph = model.graph
     kept = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
     taken, renamed = set(kept), {}
@@ -35,18 +35,18 @@ def name_by_module(model: onnx.ModelProto, root: str) -> set[str]:
 
 
 def name_added_nodes(model: onnx.ModelProto, known: Collection[str]) -> None:
-    """Name, in place, the nodes that a simplifier has added since nodes had the names `known`:
-    after the value that they give, or at the place of what reads it."""
+    """Name, in place, the nodes that a simplifier added since the nodes had the names `known`:
+    after their output, or with the module path of the node that reads it."""
     graph, kept = model.graph, {value.name for value in model.graph.output}
     taken = {node.name for node in graph.node if node.name in known}
     readers = {name: node for node in reversed(graph.node) for name in node.input}
     renamed: dict[str, str] = {}
-    for node in reversed(graph.node):  # so that what reads a node's value has its name by now
+    for node in reversed(graph.node):  # readers are named before what they read
         if node.name in known:
             continue
         path = next((path_in(readers[name].name) for name in node.output if name in readers), "")
-        given = node.output[0] in known
-        node.name = _free(node.output[0] if given else _joined(path, node.name), taken)
+        named = node.output[0] in known
+        node.name = _free(node.output[0] if named else _joined(path, node.name), taken)
         for number, output in enumerate(node.output):
             if output not in known and output not in kept:
                 renamed[output] = _output_name(node.name, number)
@@ -59,7 +59,7 @@ def path_in(name: str) -> str:
 
 
 def _path(node: onnx.NodeProto, root: str) -> str:
-    """Return the path of the innermost module, from the model; empty for the model's own."""
+    """Return the innermost module's path relative to the model; empty for the model itself."""
     for property in node.metadata_props:
         if property.key == _SCOPES:
             scopes = ast.literal_eval(property.value)  # each module's path, then the call's name
@@ -73,13 +73,13 @@ def _joined(path: str, leaf: str) -> str:
 
 
 def _output_name(node: str, number: int) -> str:
-    """Return the name of a node's output: its own for the first one, so that both tell the place;
-    no node's own name holds a dot behind the slash."""
+    """Return the name of a node's output: the node's name for the first one, with the index
+    appended for others. No node's name has a dot after the slash."""
     return node if number == 0 else f"{node}.{number}"
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """Return the name, numbered if it is taken, and take it."""
+    """Return the name, with a number if it is taken, and add it to `taken`."""
     free, count = name, 0
     while free in taken:
         count += 1

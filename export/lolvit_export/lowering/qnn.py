@@ -1,4 +1,4 @@
-"""Lower to what Qualcomm's HTP compiles: an ONNX model whose every operation it takes.
+"""Lower to an ONNX model whose operations are all supported by Qualcomm's HTP.
 
 The file holds float32 weights, and HTP computes them in half precision. It opens on any Snapdragon
 with ONNX Runtime's QNN provider, which compiles it there; `qnn_contexts.py` compiles it ahead of
@@ -23,7 +23,7 @@ HTP_REWRITE: tuple[Rewrite, ...] = (
     AvgPoolToMatmul(),  # windows of 3x3 are estimated at 0.7 ms each
     MergeHeadsBlockDiagonal(),  # splitting channels into heads moves all of them, twice a block
 )
-# It makes one operation of attention that the provider has no kernel for.
+# These fusions create an attention operation that the provider does not support.
 _UNFUSED = ("fuse_attention", "fuse_qkv")
 
 

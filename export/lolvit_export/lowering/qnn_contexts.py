@@ -1,7 +1,7 @@
-"""Compile what was lowered for Qualcomm's HTP into context binaries, one for each chip.
+"""Compile a `qnn` artifact ahead of time to context binaries for Qualcomm's HTP, one per SoC.
 
-A context binary is loaded at once, where the portable model is compiled on the device for seconds.
-It is embedded in its wrapper, an ONNX model of a single operation, so that an artifact is one file.
+A context binary loads immediately; compiling the portable model on the device takes seconds. It is
+embedded in its wrapper, an ONNX model of a single operation, so that an artifact is one file.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from lolvit_runtimes.qnn_provider import (
 )
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON, Soc
 
-_MOST_NAMED = 5
+_MAX_LISTED = 5
 
 
 def compiled_variants(artifact: Artifact, folder: Path, socs: Sequence[Soc]) -> list[Artifact]:
-    """Return a portable artifact with what it needs, and what it is compiled to for each chip.
+    """Return a portable artifact with its requirements, and its context binary for each SoC.
 
     Raises:
-        GateFailedError: HTP does not take every operation; the message names those that it leaves.
+        GateFailedError: HTP does not support every operation; the message names the others.
         DeviceError: the compiler failed.
     """
     source = _portable(artifact)
@@ -41,7 +41,7 @@ def compiled_variants(artifact: Artifact, folder: Path, socs: Sequence[Soc]) -> 
 
 
 def _portable(artifact: Artifact) -> Artifact:
-    """Return a model that is compiled on the device, with what it needs of it."""
+    """Return a portable artifact with its hardware requirements."""
     return artifact.model_copy(
         update={"htp": HtpTarget(hexagon=NEEDED_HEXAGON[artifact.precision])}
     )
@@ -49,10 +49,10 @@ def _portable(artifact: Artifact) -> Artifact:
 
 def compile_for(soc: Soc, folder: Path, source: Artifact) -> Artifact:
     """Write `model-PRECISION-SOC.onnx`, the context binary of a portable artifact in its wrapper,
-    and describe it.
+    and return its manifest entry.
 
     Raises:
-        GateFailedError: HTP does not take every operation; the message names those that it leaves.
+        GateFailedError: HTP does not support every operation; the message names the others.
         DeviceError: the compiler failed.
     """
     path = folder / f"model-{source.precision}-{soc.id}.onnx"
@@ -73,7 +73,7 @@ def compile_for(soc: Soc, folder: Path, source: Artifact) -> Artifact:
 
 
 def _compiled(source: Path, soc: Soc) -> tuple[onnx.ModelProto, int]:
-    """Return the wrapper that the compiler wrote, and how many operations are in its binary."""
+    """Return the wrapper that the compiler wrote, and the number of operations in its binary."""
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "context.onnx"
         config = {
@@ -83,18 +83,18 @@ def _compiled(source: Path, soc: Soc) -> tuple[onnx.ModelProto, int]:
         }
         with opening("Qualcomm's HTP compiler", source, RUNTIME_ERRORS):
             session = qnn_session(source, soc, config=config, fallback=True)
-        _refuse_left_out(fallback_operations(session), source)
+        _check_no_fallback(fallback_operations(session), source)
         operations = placement_of(session)[HTP]
         if not made.exists():
             raise DeviceError("Qualcomm's HTP compiler wrote no context binary", where=str(source))
         return onnx.load(str(made)), operations
 
 
-def _refuse_left_out(names: Sequence[str], source: Path) -> None:
+def _check_no_fallback(names: Sequence[str], source: Path) -> None:
     if names:
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
         raise GateFailedError(
-            f"HTP does not take {', '.join(names[:_MOST_NAMED])}{more}",
+            f"HTP does not support {', '.join(names[:_MAX_LISTED])}{more}",
             where=source.name,
             remedy="run: lolvit lint --target htp",
         )

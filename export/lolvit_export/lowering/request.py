@@ -1,4 +1,4 @@
-"""What every lowering takes and gives."""
+"""The input and result types of every lowering."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lolvit.manifest import Preprocessing, Signature, TensorSpec
 from lolvit_export.targets import find_target
 
-if TYPE_CHECKING:  # a process that only starts lowerings has no need to load torch for it
+if TYPE_CHECKING:  # a process that only starts lowerings does not need torch
     from torch.fx import GraphModule
 
 BASE_PREFIX = "base-"
@@ -19,15 +19,15 @@ Lower = Callable[["GraphModule", "LoweringRequest"], "list[Lowered]"]
 
 @dataclass(frozen=True)
 class LoweringRequest:
-    """Which target's artifacts go where, in which precisions; what the graph takes and gives, and
-    how its image is prepared."""
+    """The artifacts to lower for one target: folder, precisions, the graph's signature and the
+    preprocessing of its image."""
 
     folder: Path
     target: str
     precisions: tuple[str, ...]
     signature: Signature
     preprocessing: Preprocessing
-    bases: tuple[str, ...] = ()  # those of the precisions that others are quantized from
+    bases: tuple[str, ...] = ()  # precisions that others are quantized from
 
     @property
     def image(self) -> TensorSpec:
@@ -40,16 +40,16 @@ class LoweringRequest:
         return self.signature.outputs
 
     def path(self, precision: str) -> Path:
-        """Return where an artifact is written."""
+        """Return the path of an artifact."""
         return self.folder / find_target(self.target).file_name(precision)
 
     def base_path(self, precision: str) -> Path:
-        """Return where an artifact is written that is quantized from and never shipped."""
+        """Return the path of an artifact that is only quantized from and not shipped."""
         return self.folder / f"{BASE_PREFIX}{find_target(self.target).file_name(precision)}"
 
     def lowered(self, precision: str, **changed: tuple[TensorSpec, ...]) -> Lowered:
-        """Describe an artifact that was written; `inputs` and `outputs` where they are not the
-        graph's own."""
+        """Describe a written artifact; give `inputs` and `outputs` where they differ from the
+        graph's."""
         return Lowered(
             path=self.path(precision),
             precision=precision,
@@ -60,7 +60,7 @@ class LoweringRequest:
 
 @dataclass(frozen=True)
 class Lowered:
-    """The file (or, for Core ML, the folder) that was written, and what it takes and gives."""
+    """A written file (for Core ML, a folder) with its inputs and outputs."""
 
     path: Path
     precision: str

@@ -1,4 +1,4 @@
-"""Lower to TFLite by litert-torch, with the image channels last as TFLite's apps hand it over."""
+"""Lower to TFLite by litert-torch, with an NHWC image input, as Android apps provide it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_runtimes.tflite_check import check_tflite
 
-# Weights stored in half precision; the runtime computes in the precision it is best at.
+# Weights are stored in half precision; the runtime chooses the precision of computation.
 _FP16_RECIPE = [
     {
         "regex": ".*",
@@ -40,7 +40,7 @@ _FP16_RECIPE = [
 
 
 class _ChannelsLast(nn.Module):
-    """Take the image as (B, H, W, C), and give the outputs by name."""
+    """Takes the image as (B, H, W, C) and returns the outputs by name."""
 
     def __init__(self, graph: GraphModule, names: Sequence[str]) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
 
 
 def _as_written(outputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, ...]:
-    """Return the outputs with the element types that the converter gave them: integers of 64 bits
-    become 32."""
+    """Return the outputs with the dtypes in the converted file: the converter changes int64 to
+    int32."""
     found = {tensor.name: tensor.dtype for tensor in check_tflite(path).outputs}
     return tuple(spec.model_copy(update={"dtype": found[spec.name]}) for spec in outputs)
 

@@ -1,4 +1,4 @@
-"""Lower to a torch.export program: the rewritten graph as it is, for the reference runtimes."""
+"""Lower to a torch.export program of the rewritten graph, for the PyTorch runtimes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
 
 
 def write_program(program: ExportedProgram, path: Path) -> None:
-    """Write a program atomically, with nothing in it that could run as code."""
+    """Write a program atomically, without anything that could execute code when it is loaded."""
     written = io.BytesIO()
-    torch.export.save(_bare(program), written)
+    torch.export.save(_stripped(program), written)
     write_atomic(path, written.getvalue())
 
 
-def _bare(program: ExportedProgram) -> ExportedProgram:
-    """Drop what is not the model: the example image, which is saved as a pickle, and the lines of
-    source, which name files of the machine that exported it."""
+def _stripped(program: ExportedProgram) -> ExportedProgram:
+    """Remove the example image, which is saved as a pickle, and stack traces, which have paths of
+    the exporting machine."""
     program._example_inputs = None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)

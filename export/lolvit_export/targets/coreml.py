@@ -1,4 +1,4 @@
-"""Core ML, an ML Program with an image input; in Core ML itself on a Mac, interpreted elsewhere."""
+"""Core ML: an ML Program with an image input, verified in Core ML on a Mac or interpreted."""
 
 from __future__ import annotations
 

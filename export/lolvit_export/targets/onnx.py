@@ -17,6 +17,6 @@ TARGET = Target(
         "int8": PrecisionSpec(20, _QUANTIZER, timed=True),
         "w8a16": PrecisionSpec(28, _QUANTIZER),
     },
-    unsupported={"w4": "it has no convolution of 4-bit weights, tflite and coreml have"},
+    unsupported={"w4": "ONNX has no convolution with 4-bit weights, tflite and coreml have one"},
     runtimes={"host": ("ort",), "arm64": ("ort-arm64-a76", "ort-arm64-i8mm")},
 )

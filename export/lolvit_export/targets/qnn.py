@@ -1,8 +1,8 @@
-"""Qualcomm's HTP: an ONNX file whose every operation it takes, and context binaries made of it.
+"""Qualcomm's HTP: an ONNX file of supported operations, and context binaries compiled from it.
 
-It has no fp32 arithmetic, so that everything is quantized from fp16. The emulator takes a second an
-image: candidates of the search run in ONNX Runtime, which computes the same file with other
-rounding of ties; the gates are the emulator's.
+HTP has no fp32 arithmetic, so everything is quantized from fp16. The emulator takes a second per
+image: candidates of the search run in ONNX Runtime, which rounds ties differently; the gates are
+evaluated in the emulator.
 """
 
 from __future__ import annotations

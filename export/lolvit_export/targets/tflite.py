@@ -1,4 +1,4 @@
-"""TFLite (LiteRT), with the image channels last as its apps hand it over."""
+"""TFLite (LiteRT), with an NHWC image input, as Android apps provide it."""
 
 from __future__ import annotations
 

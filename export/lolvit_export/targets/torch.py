@@ -1,6 +1,6 @@
-"""A torch.export program, the rewritten graph as it is: for the reference runtimes.
+"""A torch.export program of the rewritten graph, for the PyTorch runtimes.
 
-Only fp32: it is there to compare runtimes with eager PyTorch, which is in float32.
+Only fp32: it serves to compare other runtimes with eager PyTorch in float32.
 """
 
 from __future__ import annotations

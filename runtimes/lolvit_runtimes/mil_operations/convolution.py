@@ -1,6 +1,6 @@
 """Convolution, its transpose, and matrix products.
 
-All accumulate in float32, also where the program says float16 and hardware might not.
+All accumulate in float32, in float16 programs too, where hardware may not.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def rsqrt(x: Tensor, epsilon: float = 1e-12) -> Tensor:
 
 
 def inverse(x: Tensor, epsilon: float = 1e-4) -> Tensor:
-    """1 / (x + epsilon): not the reciprocal, unless the program says epsilon = 0."""
+    """1 / (x + epsilon): the reciprocal only for epsilon = 0."""
     return (x + epsilon).reciprocal()
 
 

@@ -59,7 +59,7 @@ class Step:
         """Execute the operation, and show its results to `observe`.
 
         Raises:
-            DeviceError: it failed, or gave a shape that the program does not state.
+            DeviceError: it failed, or its result has another shape than in the program.
         """
         arguments = {
             name: slots[source] if isinstance(source, int) else [slots[slot] for slot in source]
@@ -73,7 +73,9 @@ class Step:
             raise DeviceError(f"operation {self.title} failed: {reason(error)}") from error
         shapes = tuple(tuple(value.shape) for value in results)
         if shapes != self.shapes:
-            raise DeviceError(f"operation {self.title} gave {shapes}, not {self.shapes}")
+            raise DeviceError(
+                f"operation {self.title} returned shapes {shapes}, the program has {self.shapes}"
+            )
         for slot, name, value in zip(self.outputs, self.names, results, strict=True):
             slots[slot] = value
             if observe is not None:
