@@ -103,7 +103,7 @@ def options_of(command: click.Command) -> set[str]:
 @functools.cache
 def all_options() -> set[str]:
     """Return the options of all commands."""
-    calls = [(name,) for name in COMMANDS]
+    calls: list[tuple[str, ...]] = [(name,) for name in COMMANDS]
     calls += [("setup", name) for name in commands_of(SETUP_SECTIONS)]
     return {"--help", "--version"}.union(*(options_of(command_of(*names)) for names in calls))
 
@@ -174,13 +174,32 @@ def imported_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield "lolvit", node.attr
 
 
-def defined_names(module: str) -> set[str]:
-    """Return the names that a module defines or imports, without importing it."""
+def source_of(module: str) -> Path:
+    """Return the file of a module of this distribution."""
     relative = Path(*module.split("."))
     places = [root / each for root in SOURCES for each in (relative, relative.with_suffix(".py"))]
     path = next((p for p in places if p.suffix and p.is_file()), None)
-    if path is None:
-        path = next(p / "__init__.py" for p in places if (p / "__init__.py").is_file())
+    return path or next(p / "__init__.py" for p in places if (p / "__init__.py").is_file())
+
+
+def keywords_of(name: str) -> set[str] | None:
+    """Return the keyword arguments of a function of the public API, without importing it; None: it
+    takes any."""
+    module, _, function = lolvit._PUBLIC[name].partition(":")
+    source = source_of(module)
+    found = [
+        node
+        for node in ast.parse(source.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    ]
+    if not found or found[0].args.kwarg is not None:
+        return None
+    return {each.arg for each in (*found[0].args.args, *found[0].args.kwonlyargs)}
+
+
+def defined_names(module: str) -> set[str]:
+    """Return the names that a module defines or imports, without importing it."""
+    path = source_of(module)
     names: set[str] = {p.stem for p in path.parent.iterdir()} if path.stem == "__init__" else set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -194,11 +213,18 @@ def defined_names(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_on_pages_compiles_and_imports_what_exists(page: Path) -> None:
+def test_python_on_pages_compiles_and_names_what_exists(page: Path) -> None:
     for block in blocks(page.read_text(), "python"):
-        for module, name in imported_names(ast.parse(block)):
-            known = {*lolvit.__all__, "models"} if module == "lolvit" else defined_names(module)
-            assert name in known | {"errors"}, f"{module} has no {name}"
+        tree = ast.parse(block)
+        for module, name in imported_names(tree):
+            submodules = {"models", "errors", "manifest", "tasks"}
+            known = {*lolvit.__all__} | submodules if module == "lolvit" else defined_names(module)
+            assert name in known, f"{module} has no {name}"
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            owner, _, name = ast.unparse(call.func).rpartition(".")
+            taken = keywords_of(name) if owner == "lolvit" else None
+            given = {keyword.arg for keyword in call.keywords}
+            assert taken is None or given <= taken, f"lolvit.{name} does not take {given - taken}"
 
 
 def test_a_command_that_a_page_gets_wrong_is_found() -> None:
