@@ -13,10 +13,13 @@ from pathlib import Path
 
 import click
 import pytest
+from pydantic import BaseModel
 
 import lolvit
 from lolvit.cli import lolvit as command_line
 from lolvit.commands import COMMANDS, SETUP_SECTIONS, commands_of
+from lolvit.manifest import Artifact, Manifest, Preprocessing, TensorSpec, Weights
+from lolvit_benchmarks.results.document import Document, ModelResult, Result
 from lolvit_export.photos import CALIBRATION, VERIFICATION
 
 ROOT = Path(__file__).parents[2]
@@ -225,6 +228,27 @@ def test_python_on_pages_compiles_and_names_what_exists(page: Path) -> None:
             taken = keywords_of(name) if owner == "lolvit" else None
             given = {keyword.arg for keyword in call.keywords}
             assert taken is None or given <= taken, f"lolvit.{name} does not take {given - taken}"
+
+
+SECTIONS_OF_FIELDS: dict[tuple[str, str], type[BaseModel]] = {
+    ("manifest.md", "The export"): Manifest,
+    ("manifest.md", "`weights`"): Weights,
+    ("manifest.md", "`preprocessing`"): Preprocessing,
+    ("manifest.md", "Tensors"): TensorSpec,
+    ("manifest.md", "Artifacts"): Artifact,
+    ("results.md", "The document"): Document,
+    ("results.md", "A result"): Result,
+    ("results.md", "A model"): ModelResult,
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS_OF_FIELDS, ids=" ".join)
+def test_each_field_of_a_document_is_described(section: tuple[str, str]) -> None:
+    page, heading = section
+    text = (ROOT / "docs" / page).read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    first_cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    described = {name for cell in first_cells for name in _SPAN.findall(cell)}
+    assert described == set(SECTIONS_OF_FIELDS[section].model_fields)
 
 
 def test_a_command_that_a_page_gets_wrong_is_found() -> None:
