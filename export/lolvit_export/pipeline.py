@@ -144,8 +144,9 @@ class ExportResult:
         if self.failures:
             first = next(iter(self.failures.values()))
             others = [artifact.path for artifact in self.manifest.artifacts]
+            failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
             raise type(first)(
-                "; ".join(error.what for error in self.failures.values()),
+                "; ".join([*(error.what for error in self.failures.values()), *failed]),
                 where=str(self.folder),
                 remedy=f"the others were written: {', '.join(others)}"
                 if others
@@ -231,7 +232,7 @@ def export(
         UserError: the request is invalid; a previous export in the folder is untouched.
         UserError, DeviceError, GateFailedError: a target's converter or runtime failed, or an
             artifact was withheld. The other artifacts are written, and the error's attribute
-            `exported` has the `ExportResult`.
+            `result` has the `ExportResult`.
     """
     given = {} if calibrate is None else {"calibrate": os.fspath(calibrate)}
     request = ExportRequest(
@@ -262,7 +263,7 @@ def export(
     try:
         exported.raise_on_failure()
     except LolvitError as error:
-        error.exported = exported  # type: ignore[attr-defined]
+        error.result = exported
         raise
     return exported
 

@@ -83,6 +83,10 @@ class TensorsTask:
         """Return 1: there are no predictions to compare."""
         return 1.0
 
+    def is_clear(self, reference: Outputs) -> bool:
+        """Return True: numbers are never undecided."""
+        return True
+
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return None: there are no labels."""
         return None
