@@ -78,8 +78,9 @@ def equal_fractions(references: Sequence[Outputs], outputs: Sequence[Outputs]) -
 def agreement(
     task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs], precision: str
 ) -> tuple[float, int]:
-    """Return the mean agreement of the predictions, 0 to 1, and the number of eager's near ties that
-    were left out of it: none in fp32, or if fewer than `MIN_CLEAR_PHOTOS` photos would remain."""
+    """Return the mean agreement of the predictions, 0 to 1, and the number of eager's near ties
+    that were left out of it: none in fp32, or if fewer than `MIN_CLEAR_PHOTOS` photos would
+    remain."""
     pairs = list(zip(references, outputs, strict=True))
     clear = [pair for pair in pairs if precision == "fp32" or task.is_clear(pair[0])]
     counted = clear if len(clear) >= MIN_CLEAR_PHOTOS else pairs
