@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pkgutil
+import importlib
 from typing import Any
 
 import click
@@ -36,7 +36,8 @@ class LazyGroup(click.Group):
         entry = (commands_of(self._sections) | self._hidden).get(cmd_name)
         if entry is None:
             return None
-        command: click.Command = pkgutil.resolve_name(entry.target)
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def resolve_command(

@@ -1,4 +1,4 @@
-"""A command line whose commands fail in each way there is; run as a program by test_cli_endings."""
+"""A command line whose commands fail in each way there is; run as a program by test_error_handling."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _work_in_staging() -> None:
 
 BODIES = {
     "user-error": lambda: _raise(UserError("bad\nvalue", where="x.onnx", remedy="use\nanother")),
-    "gate-failed": lambda: _raise(GateFailedError("40 dB, floor 100 dB")),
+    "gate-failed": lambda: _raise(GateFailedError("40 dB, threshold 100 dB")),
     "device-failed": lambda: _raise(DeviceError("no answer", where="adb:1")),
     "bug": lambda: _raise(KeyError("surprise")),
     "ctrl-c": lambda: _raise(KeyboardInterrupt()),

@@ -21,7 +21,7 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 ONE_LINE_ENDINGS = {
     "user-error": (2, "lolvit: x.onnx: bad value; use another"),
-    "gate-failed": (1, "lolvit: 40 dB, floor 100 dB"),
+    "gate-failed": (1, "lolvit: 40 dB, threshold 100 dB"),
     "device-failed": (3, "lolvit: adb:1: no answer"),
     "ctrl-c": (130, "lolvit: stopped by SIGINT, nothing half-written is left"),
     "memory": (3, "lolvit: out of memory; close other programs, or use a smaller size or batch"),
