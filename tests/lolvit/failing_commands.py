@@ -1,4 +1,4 @@
-"""A command line whose commands fail in each way there is; run as a program by test_error_handling."""
+"""A command line whose commands fail in every way; run as a program by test_error_handling."""
 
 from __future__ import annotations
 
