@@ -130,7 +130,7 @@ WRONG = {
     "precision": (["--precision", "fp16"], "has no fp16 artifact"),
     "preprocessing": (["--crop-pct", "0.5"], "has a manifest, which defines the preprocessing"),
     "top": (["--top", "0"], "--top"),
-    "mean": (["--mean", "1,2"], "a number a channel"),
+    "mean": (["--mean", "1,2"], "one number per channel"),
 }
 
 

@@ -133,7 +133,7 @@ CHANGES = {
     ),
     "appended": (lambda m: setattr(m.buffers[1], "offset", 1 << 40), "beyond the end"),
     "external": (external, "refers to other files"),
-    "signature": (lambda m: setattr(m.signatureDefs[0], "subgraphIndex", 3), "signature names"),
+    "signature": (lambda m: setattr(m.signatureDefs[0], "subgraphIndex", 3), "signature refers to"),
 }
 
 
