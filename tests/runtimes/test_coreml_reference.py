@@ -239,7 +239,7 @@ def test_threads_of_the_process_are_put_back(hybrid_packages, pixels, monkeypatc
     run_image(session, pixels)
     assert asked == [3, before]
     monkeypatch.undo()
-    with pytest.raises(DeviceError, match="input of"):
+    with pytest.raises(DeviceError, match="input 'image' is"):
         run_image(session, pixels[:, :1])
     assert torch.get_num_threads() == before
 

@@ -80,7 +80,7 @@ def test_what_makes_a_folder_an_android_module(tmp_path, made):
 def test_a_gradle_project_a_plain_folder_and_a_missing_one_are_no_place(tmp_path, module):
     (module / "settings.gradle.kts").touch()
     for directory, words in (
-        (module, "whole Gradle project"),
+        (module, "is a Gradle project, not a module"),
         (tmp_path, "neither an Android module nor an assets folder"),
         (tmp_path / "nowhere", "missing"),
         (tmp_path / "nowhere" / "assets", "missing"),
