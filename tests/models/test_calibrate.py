@@ -138,7 +138,7 @@ def test_denormal_activations_are_rejected() -> None:
         check_denormals(scaling(TINY / 1e3), images(), where="weights.safetensors")
     assert caught.value.line() == (
         "weights.safetensors: outputs on photos: 100.0% of a layer's activations are denormal; "
-        "train it, or leave out --weights"
+        "check its weights and its normalization (mean, std)"
     )
 
 
