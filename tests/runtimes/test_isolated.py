@@ -125,7 +125,9 @@ def test_a_child_that_talks_nonsense_is_a_device_error(bare, tmp_path, monkeypat
 
 def test_a_wrong_input_is_told_and_ends_the_session(bare):
     session = IsolatedSession("ort", bare("onnx"))
-    with pytest.raises(DeviceError, match=r"input .* is float32 \(1, 3, 8, 8\), the artifact takes"):
+    with pytest.raises(
+        DeviceError, match=r"input .* is float32 \(1, 3, 8, 8\), the artifact takes"
+    ):
         run_image(session, np.zeros((1, 3, 8, 8), np.float32))
 
 
