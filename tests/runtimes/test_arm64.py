@@ -24,7 +24,7 @@ from lolvit_runtimes.arm64_install import install, require_machine
 from lolvit_runtimes.arm64_parts import CORES, WHEELS, emulator, installed, place
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import RUNTIMES, require_runtime
-from lolvit_runtimes.wire import send
+from lolvit_runtimes.worker.wire import send
 from tests.sessions import run_eager, run_image
 
 ROOT = Path(__file__).parents[2]
@@ -194,7 +194,7 @@ def test_a_file_that_its_manifest_does_not_describe_is_refused(exported, manifes
     [
         ("os.kill(os.getpid(), 11)", r"Cortex-A76 crashed \(SIGSEGV\)"),
         ("os.write(2, b'no such core'); os._exit(1)", "ended with exit code 1: no such core"),
-        ("sys.stdout.write('g' * 64)", "gave a message of"),
+        ("sys.stdout.write('g' * 64)", "gave an invalid response: a message of"),
         ("os._exit(0)", "ended with exit code 0"),
     ],
 )
