@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from lolvit_runtimes.arm64_parts import CORES, WHEELS, emulator, installed, plac
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 from lolvit_runtimes.worker.wire import send
+from tests.processes import is_alive, wait_until_ended
 from tests.sessions import run_eager, run_image
 
 ROOT = Path(__file__).parents[2]
@@ -233,14 +233,5 @@ def test_the_guest_ends_with_a_parent_that_was_killed() -> None:
         assert is_alive(pid)
         parent.kill()
         parent.communicate()
-        deadline = time.monotonic() + 60
-        while is_alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not is_alive(pid)
+        wait_until_ended([pid], 60)
     os.close(reading)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs: one that has ended may wait for somebody to ask how."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -248,11 +248,12 @@ def reported_error(error: object, *, where: str = "", prefix: str = "") -> Lolvi
         where: where the child names no place.
         prefix: what was being done, if `what` alone does not tell.
     """
-    if not isinstance(error, dict) or not isinstance(error.get("exit_code"), int):
+    code = error.get("exit_code") if isinstance(error, dict) else None
+    if not isinstance(error, dict) or not isinstance(code, int) or not 0 < code < 256:
         return None
     parts = {key: str(error.get(key, "")) for key in ("what", "where", "remedy")}
-    failure = _KINDS.get(error["exit_code"], LolvitError)(
+    failure = _KINDS.get(code, LolvitError)(
         prefix + parts["what"], where=parts["where"] or where, remedy=parts["remedy"]
     )
-    failure.exit_code = error["exit_code"]
+    failure.exit_code = code
     return failure
