@@ -189,10 +189,14 @@ def test_a_child_whose_parent_ended_while_it_started_ends_at_once(child: Made) -
 
 def test_a_child_outlives_the_thread_that_asked_for_it(child: Made) -> None:
     made: list[Process] = []
-    thread = threading.Thread(target=lambda: made.append(child("return {}, {}")))
+
+    def begin() -> None:
+        made.append(child("return {}, {}"))
+        made[0].ask({}, 60)  # it is tied to its parent by now
+
+    thread = threading.Thread(target=begin)
     thread.start()
     thread.join()
-    made[0].ask({}, 60)  # it is tied to its parent by now
     time.sleep(0.2)
     assert made[0].ask({}, 60) == ({}, {})
 
