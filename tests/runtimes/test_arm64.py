@@ -1,5 +1,5 @@
-"""Emulated phone processors: what is missing is told in one line, the guest answers right, and a
-crash is told.
+"""Emulated phone processors: what is missing is one line, the guest answers right, and a
+crash is one line.
 
 The guest runs in this machine's Python here; in the emulator it runs in tests/export.
 """
@@ -43,7 +43,7 @@ def guest(runtime: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
-def saying(program: str) -> list[str]:
+def host_python(program: str) -> list[str]:
     return [sys.executable, "-c", f"import os, sys\nsys.stdin.buffer.read(8)\n{program}"]
 
 
@@ -200,7 +200,7 @@ def test_a_file_that_its_manifest_does_not_describe_is_refused(exported, manifes
 )
 def test_a_crash_is_one_line(program: str, line: str) -> None:
     with pytest.raises(DeviceError, match=line):
-        Emulator(saying(program), ANY_CORE)
+        Emulator(host_python(program), ANY_CORE)
 
 
 def test_a_failure_of_the_guest_s_own_is_a_bug_with_its_traceback() -> None:

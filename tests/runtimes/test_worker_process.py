@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,10 +119,18 @@ def test_a_report_without_a_failures_exit_code_is_an_invalid_response(
         process.ask({}, 60)
 
 
-def test_a_bug_has_its_traceback_and_causes(child: Made) -> None:
-    process = child("raise ValueError('second') from KeyError('first')")
-    with pytest.raises(RuntimeError, match=r"(?s)^the work failed:\nTraceback.*first.*second"):
+def test_a_bug_has_its_traceback_with_its_causes_and_no_other(child: Made) -> None:
+    process = child(
+        "import traceback\n"
+        "    try:\n        raise ValueError('logged')\n"
+        "    except ValueError:\n        traceback.print_exc()\n"
+        "    try:\n        raise KeyError('first')\n"
+        "    except KeyError as error:\n        raise ValueError('second') from error"
+    )
+    with pytest.raises(RuntimeError, match=r"(?s)^the work failed:\nTraceback") as caught:
         process.ask({}, 60)
+    assert re.search(r"(?s)KeyError: 'first'.*ValueError: second$", str(caught.value))
+    assert "logged" not in str(caught.value)
 
 
 def test_closing_in_another_thread_ends_a_request(child: Made) -> None:

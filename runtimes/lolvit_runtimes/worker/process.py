@@ -26,6 +26,10 @@ from lolvit_runtimes.worker.wire import Arrays, Message, WireError, receive, sen
 
 _KINDS = {kind.exit_code: kind for kind in (GateFailedError, UserError, DeviceError)}
 _TRACEBACK = "Traceback (most recent call last)"
+_CHAINED = (
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+)
 _LINES_KEPT = 3
 
 
@@ -184,7 +188,7 @@ class Process:
             return self._stderr.read().decode(errors="replace").strip()
 
     def close(self) -> None:
-        """End the process, by force if it does not end by itself at once."""
+        """End the process, whatever it does; further calls do nothing."""
         with self._lock:
             if self._stderr.closed:
                 return
@@ -234,9 +238,14 @@ def exit_reason(code: int) -> str:
 
 
 def traceback_in(captured: str) -> str:
-    """Return captured standard error from its first traceback on; its last lines if it has none."""
-    start = captured.find(_TRACEBACK)
-    return captured[start:] if start >= 0 else "\n".join(captured.splitlines()[-_LINES_KEPT:])
+    """Return the last traceback in captured standard error, with those of its causes; the last
+    lines if there is none."""
+    begin = captured.rfind(_TRACEBACK)
+    if begin < 0:
+        return "\n".join(captured.splitlines()[-_LINES_KEPT:])
+    while captured[:begin].rstrip().endswith(_CHAINED):
+        begin = captured.rfind(_TRACEBACK, 0, begin)
+    return captured[begin:]
 
 
 def reported_error(error: object, *, where: str = "", prefix: str = "") -> LolvitError | None:
