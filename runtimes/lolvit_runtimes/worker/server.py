@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import runpy
 import signal
 import sys
 import traceback
@@ -120,6 +119,8 @@ def _reported(error: LolvitError) -> Answer:
 
 
 if __name__ == "__main__":
+    import runpy  # no other child needs it
+
     end_with_parent(signal.SIGTERM)  # which a command may handle, to clean up
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
