@@ -91,7 +91,7 @@ def _is_compiled(artifact: Artifact) -> bool:
 def _check_bare(path: Path, format: Format) -> None:
     """Check a file without a manifest. ONNX has a native checker, which runs in a child; the
     readers of the other formats check as they read, in Python."""
-    from lolvit_runtimes.isolated import check_bare
+    from lolvit_runtimes.worker.isolated import check_bare
 
     if format == "onnx":
         check_bare(path)

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.arm64_emulator import Emulator, command
 from lolvit_runtimes.arm64_parts import CORES, Core, emulator, install_folder, read_inventory
 from lolvit_runtimes.native import Found, expect_inputs, expect_tensors
 from lolvit_runtimes.session import Array
-from lolvit_runtimes.wire import Message
+from lolvit_runtimes.worker.wire import Message
 
 
 class Arm64Session:
@@ -35,6 +34,7 @@ class Arm64Session:
         self._emulator = Emulator(
             command(emulator(), self.core, install_folder(), self.inside), self.core
         )
+        self._emulator.where = str(self._path)
         self.version = self._emulator.version
         try:
             self._open()
@@ -47,14 +47,14 @@ class Arm64Session:
         request = {
             "do": "open", "path": str(self._path), "threads": self._threads, "outputs": outputs,
         }  # fmt: skip
-        found, _ = self._emulator.ask(request, str(self._path))
+        found, _ = self._emulator.ask(request)
         for what, specs in (("input", self._inputs), ("output", self._outputs)):
             expect_tensors(self._path, what, specs, self._tensors(found, f"{what}s"))
 
     def _tensors(self, found: Message, what: str) -> list[Found]:
         tensors = found.get(what)
         if not isinstance(tensors, dict) or not all(isinstance(t, dict) for t in tensors.values()):
-            raise DeviceError("unexpected response from the emulator", where=str(self._path))
+            raise self._emulator.invalid_response()
         return [(name, each.get("shape"), str(each.get("dtype"))) for name, each in tensors.items()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -64,11 +64,11 @@ class Arm64Session:
             DeviceError: an input does not match the artifact, or the runtime failed.
         """
         expect_inputs(inputs, self._inputs)
-        _, results = self._emulator.ask({"do": "run"}, str(self._path), inputs)
+        _, results = self._emulator.ask({"do": "run"}, arrays=inputs)
         if {name: array.shape for name, array in results.items()} != {
             spec.name: spec.shape for spec in self._outputs
         }:
-            raise DeviceError("unexpected response from the emulator", where=str(self._path))
+            raise self._emulator.invalid_response()
         return results
 
     def placement(self) -> dict[str, int]:

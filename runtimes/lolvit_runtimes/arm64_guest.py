@@ -1,25 +1,23 @@
 """The program inside the emulator: opens an artifact in a runtime and answers over two pipes.
 
-It runs in Debian's Python with numpy and one runtime, so that it imports nothing of ours but
-`wire`. Its other end is `arm64_emulator.py`.
+It runs in Debian's Python with numpy and one runtime, so that of our modules it imports only
+`worker.server` and what that one does. Its other end is `arm64_emulator.py`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-import signal
-import sys
-import traceback
+import textwrap
 from importlib.metadata import version
-from typing import IO
+from typing import NoReturn
 
 import numpy as np
 
-from lolvit_runtimes.wire import Array, Arrays, Message, receive, send
+from lolvit.errors import DeviceError
+from lolvit_runtimes.worker import server
+from lolvit_runtimes.worker.server import Answer
+from lolvit_runtimes.worker.wire import Array, Arrays, Message
 
-EXIT_BUG = 70
-_PR_SET_PDEATHSIG = 1
 _AT_HWCAP, _AT_HWCAP2 = 16, 26
 # Bits of Linux's asm/hwcap.h: (word, bit).
 _HWCAPS = {
@@ -32,7 +30,7 @@ _ELEMENT_TYPES = {
     "tensor(int64)": "int64", "tensor(bool)": "bool",
 }  # fmt: skip
 _FATAL_ONLY = 4
-Answer = tuple[Message, dict[str, Array]]
+_LONGEST = 300  # characters of a runtime's message, as `native.LONGEST_REASON`
 
 
 class Ort:
@@ -47,7 +45,7 @@ class Ort:
         self._ort = onnxruntime
         kinds = [kind for kind in vars(state).values() if isinstance(kind, type)]
         own = tuple(kind for kind in kinds if issubclass(kind, Exception))
-        self.refusals: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError, *own)
+        self.own_errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError, *own)
 
     def open(self, path: str, threads: int, outputs: Message) -> Message:
         """Open a file and return its inputs and outputs: shape and element type by name."""
@@ -78,7 +76,7 @@ class LiteRT:
     """LiteRT with the options of `lolvit_runtimes.litert`."""
 
     distribution = "ai-edge-litert"
-    refusals: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
+    own_errors: tuple[type[Exception], ...] = (RuntimeError, ValueError, MemoryError)
 
     def __init__(self) -> None:
         from ai_edge_litert import compiled_model
@@ -138,18 +136,23 @@ def instructions() -> list[str]:
     return [name for name, (word, bit) in _HWCAPS.items() if libc.getauxval(word) >> bit & 1]
 
 
-class Server:
-    """Answers one request after another, with one runtime."""
+class Requests:
+    """What the program is asked for, with one runtime."""
 
     def __init__(self, runtime: str) -> None:
         self._runtime: Ort | LiteRT = RUNTIMES[runtime]()
 
-    def answer(self, request: Message, arrays: Arrays) -> Answer:
-        """Return the answer to a request; a runtime's refusal is one too."""
+    def handle(self, request: Message, arrays: Arrays) -> Answer:
+        """Return the answer to a request.
+
+        Raises:
+            DeviceError: the runtime raised an error of its own.
+        """
         try:
             return self._do(request, arrays)
-        except self._runtime.refusals as error:
-            return {"refused": str(error) or type(error).__name__}, {}
+        except self._runtime.own_errors as error:
+            text = str(error) or type(error).__name__
+            raise DeviceError(textwrap.shorten(text, _LONGEST, placeholder=" ...")) from error
 
     def _do(self, request: Message, arrays: Arrays) -> Answer:
         match request["do"]:
@@ -164,39 +167,6 @@ class Server:
         raise AssertionError(f"unknown request {request['do']!r}")
 
 
-def end_with_parent() -> None:
-    """Have the kernel end this process when its parent's thread is gone, however that happened."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-def serve(runtime: str, requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until the parent closes its end."""
-    server = Server(runtime)
-    while True:
-        try:
-            request, arrays = receive(requests)
-        except EOFError:
-            return
-        send(answers, *server.answer(request, arrays))
-
-
-def main(runtime: str) -> int:
-    """Serve, and return the exit code. What a runtime prints goes to standard error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    end_with_parent()
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    try:
-        serve(runtime, requests, answers)
-    except Exception:  # noqa: BLE001 - the outermost handler: the parent shows the traceback
-        traceback.print_exc()
-        return EXIT_BUG
-    return 0
-
-
-def run(runtime: str) -> None:
-    """Serve, and end the process at once: native libraries may crash while they unload."""
-    code = main(runtime)
-    sys.stderr.flush()
-    os._exit(code)
+def run(runtime: str) -> NoReturn:
+    """Answer requests until the parent closes its end, then end the process."""
+    server.run(lambda: Requests(runtime).handle)

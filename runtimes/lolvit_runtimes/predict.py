@@ -25,12 +25,12 @@ from lolvit.manifest import (
 from lolvit.registry import choose
 from lolvit.tasks import Prediction, Task, find_task
 from lolvit_runtimes.bare import format_of
-from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import to_batches, to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.session import Array, Session, open_session
 from lolvit_runtimes.table import RUNTIMES, opens
+from lolvit_runtimes.worker.isolated import IsolatedSession
 
 DEFAULT_CROP_PCT = 0.875
 Photo = str | os.PathLike[str] | Image.Image

@@ -133,18 +133,20 @@ def test_a_child_answers_with_one_document(child) -> None:
     assert child("print(json.dumps({'got': sys.argv[1]}))") == {"got": "argument"}
 
 
-def test_a_child_is_heard_while_it_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_a_child_s_standard_error_are_relayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "loud_child.py").write_text(
         "import sys\nprint('one', file=sys.stderr)\nprint('two', file=sys.stderr)\nprint('{}')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    heard: list[str] = []
-    assert run_module("loud_child", [], what="the work", hear=heard.append) == {}
-    assert heard == ["one", "two"]
+    lines: list[str] = []
+    assert run_module("loud_child", [], what="the work", on_line=lines.append) == {}
+    assert lines == ["one", "two"]
 
 
 def test_a_crash_of_a_child_is_one_line(child) -> None:
-    with pytest.raises(DeviceError, match=r"^the work crashed with SIGSEGV$"):
+    with pytest.raises(DeviceError, match=r"^the work crashed \(SIGSEGV\)$"):
         child("os.kill(os.getpid(), signal.SIGSEGV)")
 
 

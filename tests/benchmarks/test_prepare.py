@@ -27,12 +27,12 @@ class Exporter:
         self.calls: list[list[str]] = []
 
     def __call__(
-        self, module: str, arguments: list[str], *, what: str, hear: Callable[[str], None]
+        self, module: str, arguments: list[str], *, what: str, on_line: Callable[[str], None]
     ) -> dict[str, Any]:
         assert module == "lolvit"
         self.calls.append(arguments)
-        hear("[  1.5 s] lower to onnx")
-        hear("SomeWarning: nothing for users")
+        on_line("[  1.5 s] lower to onnx")
+        on_line("SomeWarning: nothing for users")
         out = Path(arguments[arguments.index("--out") + 1])
         return {"folder": str(tiny.make_folder(out / f"export{len(self.calls)}"))}
 

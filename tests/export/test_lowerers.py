@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from lolvit_export.lowering.request import LoweringRequest
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_runtimes.bare import describe
 from lolvit_runtimes.session import open_session
+from tests.processes import children_of, wait_until_ended
 from tests.sessions import run_image
 
 PREPROCESS = Preprocessing(size=(32, 48), crop_pct=0.9, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -92,7 +95,7 @@ def test_a_converter_that_fails_is_a_bug_with_its_traceback(
 
 
 @pytest.mark.slow
-def test_a_folder_that_cannot_be_written_is_the_users_to_mend(
+def test_a_folder_that_cannot_be_written_is_a_user_error(
     child: LoweringChild, graph: torch.fx.GraphModule, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -100,13 +103,32 @@ def test_a_folder_that_cannot_be_written_is_the_users_to_mend(
         child.lower(packed(graph, asked(tmp_path / "file")))
 
 
-def test_a_killed_child_is_told_in_one_line(
+def test_a_killed_child_is_one_line(
     child: LoweringChild, graph: torch.fx.GraphModule, tmp_path: Path
 ) -> None:
     child._process.kill()
     with pytest.raises(DeviceError, match="lowering to onnx was killed") as caught:
         child.lower(packed(graph, asked(tmp_path)))
     assert "free memory" in caught.value.line()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ties children on Linux")
+def test_no_child_outlives_an_export_that_was_killed_while_it_lowered(tmp_path: Path) -> None:
+    options = ["--to", "onnx,tflite", "--size", "64x64", "--out", str(tmp_path)]
+    export = subprocess.Popen(
+        [sys.executable, "-m", "lolvit", "export", "lolvit_xx", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert export.stderr is not None
+    with export.stderr as lines:
+        assert any("lower to tflite" in line for line in lines)
+        children = children_of(export.pid)
+        export.kill()
+        export.wait()
+    assert any("lolvit_export.lowering.child" in command for command in children.values())
+    wait_until_ended(children, 2)
 
 
 def test_leaving_ends_the_child_whatever_it_does() -> None:

@@ -17,11 +17,11 @@ from lolvit_export.pipeline import ExportRequest, export_model
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
 from lolvit_export.targets.qnn_contexts import compile_for
-from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.qnn_provider import qnn_session
 from lolvit_runtimes.qnn_socs import SOCS
 from lolvit_runtimes.session import open_session
 from lolvit_runtimes.snr import snr_db
+from lolvit_runtimes.worker.isolated import IsolatedSession
 from tests.conftest import Run
 
 pytest.importorskip("onnxruntime_qnn", reason="run, on Linux x86_64: pip install 'lolvit[qnn]'")

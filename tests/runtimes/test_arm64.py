@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,8 @@ from lolvit_runtimes.arm64_install import install, require_machine
 from lolvit_runtimes.arm64_parts import CORES, WHEELS, emulator, install_folder, read_inventory
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.table import RUNTIMES, require_runtime
-from lolvit_runtimes.wire import send
+from lolvit_runtimes.worker.wire import send
+from tests.processes import is_alive, wait_until_ended
 from tests.sessions import run_eager, run_image
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def guest(runtime: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
-def saying(program: str) -> list[str]:
+def host_python(program: str) -> list[str]:
     return [sys.executable, "-c", f"import os, sys\nsys.stdin.buffer.read(8)\n{program}"]
 
 
@@ -194,13 +194,13 @@ def test_a_file_that_its_manifest_does_not_describe_is_rejected(exported, manife
     [
         ("os.kill(os.getpid(), 11)", r"Cortex-A76 crashed \(SIGSEGV\)"),
         ("os.write(2, b'no such core'); os._exit(1)", "ended with exit code 1: no such core"),
-        ("sys.stdout.write('g' * 64)", "gave a message of"),
+        ("sys.stdout.write('g' * 64)", "gave an invalid response: a message of"),
         ("os._exit(0)", "ended with exit code 0"),
     ],
 )
 def test_a_crash_is_one_line(program: str, line: str) -> None:
     with pytest.raises(DeviceError, match=line):
-        Emulator(saying(program), ANY_CORE)
+        Emulator(host_python(program), ANY_CORE)
 
 
 def test_a_failure_of_the_guest_s_own_is_a_bug_with_its_traceback() -> None:
@@ -233,14 +233,5 @@ def test_the_guest_ends_with_a_parent_that_was_killed() -> None:
         assert is_alive(pid)
         parent.kill()
         parent.communicate()
-        deadline = time.monotonic() + 60
-        while is_alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not is_alive(pid)
+        wait_until_ended([pid], 60)
     os.close(reading)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs: one that has ended may wait for somebody to ask how."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

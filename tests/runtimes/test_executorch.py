@@ -16,9 +16,9 @@ from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.manifest import Artifact, read_manifest
 from lolvit_runtimes.executorch import ExecuTorchSession
 from lolvit_runtimes.flatbuffer import FlatbufferError
-from lolvit_runtimes.isolated import IsolatedSession, check_bare
 from lolvit_runtimes.pte import check_pte, check_pte_bytes, placement_of
 from lolvit_runtimes.session import open_session
+from lolvit_runtimes.worker.isolated import IsolatedSession, check_bare
 from tests.runtimes.mutations import mutated, overwritten
 from tests.sessions import run_eager, run_image
 
@@ -151,7 +151,7 @@ def test_a_bare_file_describes_its_tensors_and_runs_in_a_child(program, artifact
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
 def test_a_truncated_bare_file_never_reaches_a_child(share, program, bare, monkeypatch):
-    monkeypatch.setattr("lolvit_runtimes.isolated.Child", None)
+    monkeypatch.setattr("lolvit_runtimes.worker.isolated.RuntimeProcess", None)
     content = program.read_bytes()
     path = bare(content[: int(len(content) * share)])
     for refuse in (check_pte, check_bare, lambda path: IsolatedSession("executorch", path)):

@@ -10,7 +10,7 @@ import pytest
 
 from lolvit.errors import DeviceError
 from lolvit_runtimes import vulkan
-from lolvit_runtimes.isolated import IsolatedSession
+from lolvit_runtimes.worker.isolated import IsolatedSession
 from tests.sessions import run_eager, run_image
 
 needs_vulkan = pytest.mark.skipif(not vulkan.ready(), reason=f"no Vulkan driver: {vulkan.REMEDY}")

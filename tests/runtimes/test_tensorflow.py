@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from lolvit.errors import DeviceError, MissingExtraError
-from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.table import require_runtime
+from lolvit_runtimes.worker.isolated import IsolatedSession, RuntimeProcess
 from tests.sessions import run_eager, run_image
 
 needs_tensorflow = pytest.mark.skipif(
@@ -26,9 +26,9 @@ needs_tensorflow = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def started() -> Child:
+def started() -> RuntimeProcess:
     """One child for the tests of this file: TensorFlow takes long to import."""
-    with Child(Path("model.tflite")) as child:
+    with RuntimeProcess(Path("model.tflite")) as child:
         yield child
 
 

@@ -14,8 +14,8 @@ import torch
 
 from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import Artifact, read_manifest
-from lolvit_runtimes.isolated import IsolatedSession, check_bare
 from lolvit_runtimes.session import open_session
+from lolvit_runtimes.worker.isolated import IsolatedSession, check_bare
 from tests.sessions import run_eager, run_image
 
 MODEL, SAMPLES = "models/model.json", "data/sample_inputs/model.pt"
@@ -123,7 +123,7 @@ def test_a_truncated_file_is_a_device_error_of_one_line(share, program, artifact
 
 
 def test_a_bare_program_is_rejected_whatever_it_holds(program, tmp_path, monkeypatch):
-    monkeypatch.setattr("lolvit_runtimes.isolated.Child", None)
+    monkeypatch.setattr("lolvit_runtimes.worker.isolated.RuntimeProcess", None)
     path = tmp_path / "bare.pt2"
     path.write_bytes(program.read_bytes())
     for refuse in (check_bare, lambda path: IsolatedSession("eager", path)):

@@ -15,11 +15,11 @@ from lolvit.accuracy import EvaluationFailure, EvaluationResult, Score
 from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import Artifact, Manifest, Preprocessing, check_artifact, check_file
 from lolvit_data.dataset import Dataset, even_share
-from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.preprocessing import to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.snr import snr_db
 from lolvit_runtimes.table import opens
+from lolvit_runtimes.worker.isolated import IsolatedSession
 from lolvit_training.metrics import ClassificationMetrics
 
 Log = Callable[[str], None]

@@ -1,14 +1,17 @@
-"""Running a Python module in a child process that answers with one JSON document, so that what it
-loads stays out of this process, and a crash in it ends as one clear line here; and the child's
-side of it."""
+"""Running a Python module in a child process that prints one JSON document, so that what it loads
+stays out of this process, and a crash in it ends as one clear line here; and the child's side of
+it.
+
+The document is on standard output, as `lolvit COMMAND --json` prints it, and the lines on standard
+error are relayed as they come: such a child is a command, not one that answers messages
+(`lolvit_runtimes.worker.process.Process`). Its start, its tie to the parent and its failures are
+those of that module.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,44 +20,49 @@ from typing import IO, Any
 import numpy as np
 
 from lolvit.error_handling import to_lolvit_error
-from lolvit.errors import (
-    EXIT_BUG,
-    EXIT_DONE,
-    DeviceError,
-    GateFailedError,
-    LolvitError,
-    UserError,
-)
+from lolvit.errors import EXIT_BUG, EXIT_DONE
 from lolvit.manifest import Artifact
 from lolvit.output import document_only_stdout, print_json
 from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.worker.process import (
+    exit_error,
+    exit_reason,
+    python_module,
+    reported_error,
+    start,
+    traceback_in,
+)
 
-Hear = Callable[[str], None]
-
-_LINES_KEPT = 3
-_KINDS = {kind.exit_code: kind for kind in (GateFailedError, UserError, DeviceError)}
+OnLine = Callable[[str], None]
 
 
 def run_module(
-    module: str, arguments: Sequence[str], *, what: str, hear: Hear = lambda line: None
+    module: str,
+    arguments: Sequence[str],
+    *,
+    what: str,
+    on_line: OnLine = lambda line: None,
 ) -> dict[str, Any]:
-    """Run `python -m module arguments` and return the document that it printed; `what` says, for
-    messages, what was being done, and `hear` gets each line of its standard error as it comes.
+    """Run `python -m module arguments` and return the document that it printed; `what` is, for
+    messages, what was being done, and `on_line` gets each line of its standard error as it comes.
 
     Raises:
-        LolvitError: the child failed; with its own line and exit code where it gave them.
+        LolvitError: the child failed; with its own line and exit code where it reported them.
         DeviceError: a signal killed it, as a crash of a native library does.
         RuntimeError: it met a bug of ours, or printed no document.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as printed:
-        code, said = _run(module, arguments, printed, hear)
+    with tempfile.TemporaryFile() as printed:
+        code, captured = _run(module, arguments, printed, on_line)
         printed.seek(0)
         document = _document(printed.read())
     if code < 0:
-        raise DeviceError(f"{what} crashed with {_signal(-code)}")
-    if code == 0 and document is not None:
+        raise exit_error(code, captured, name=what)
+    if code == EXIT_DONE and document is not None:
         return document
-    raise _failure(document, code, said, what)
+    failure = reported_error((document or {}).get("error"), prefix=f"{what} failed: ")
+    if failure is None or failure.exit_code == EXIT_BUG:
+        raise RuntimeError(f"{what} {exit_reason(code)}:\n{traceback_in(captured)}")
+    raise failure
 
 
 def run_on_image(
@@ -81,26 +89,23 @@ def run_on_image(
 
 
 def _run(
-    module: str, arguments: Sequence[str], printed: IO[str], hear: Hear
-) -> tuple[int, list[str]]:
-    """Return the exit code, and the last lines of standard error."""
-    process = subprocess.Popen(
-        # -P: a module in the current folder must not stand in for one of ours
-        [sys.executable, "-P", "-m", module, *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    module: str, arguments: Sequence[str], printed: IO[bytes], on_line: OnLine
+) -> tuple[int, str]:
+    """Return the exit code, and what was captured of standard error."""
+    process = start(
+        # through `server`, which ties any module to this process
+        python_module("lolvit_runtimes.worker.server", module, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=printed,
         stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
     )
     assert process.stderr is not None
-    said: list[str] = []
+    captured: list[str] = []
     try:
         for line in process.stderr:
-            said = [*said, line.strip()][-_LINES_KEPT:]
-            hear(line.rstrip())
-        return process.wait(), said
+            captured.append(line.decode(errors="replace").rstrip())
+            on_line(captured[-1])
+        return process.wait(), "\n".join(captured)
     except BaseException:  # Ctrl-C: the child ends too, cleaning up behind itself
         process.terminate()
         process.wait()
@@ -109,31 +114,12 @@ def _run(
         process.stderr.close()
 
 
-def _signal(number: int) -> str:
+def _document(printed: bytes) -> dict[str, Any] | None:
     try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _document(text: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads(text)
+        document = json.loads(printed)
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
-
-
-def _failure(
-    document: dict[str, Any] | None, code: int, said: list[str], what: str
-) -> LolvitError | RuntimeError:
-    error = (document or {}).get("error")
-    if not isinstance(error, dict) or error.get("exit_code") == EXIT_BUG:
-        return RuntimeError(f"{what} ended with exit code {code}: {' | '.join(said)}")
-    kind = _KINDS.get(code, LolvitError)
-    failure = kind(f"{what} failed: {error['what']}", where=error["where"], remedy=error["remedy"])
-    failure.exit_code = code
-    return failure
 
 
 def answer(work: Callable[[], dict[str, Any]]) -> int:

@@ -265,7 +265,7 @@ def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) ->
         "lolvit",
         [*arguments, "--out", str(place), "--json"],
         what=f"export of {wanted.model}",
-        hear=lambda line: say(f"  {line}") if _STEP.match(line) else None,
+        on_line=lambda line: say(f"  {line}") if _STEP.match(line) else None,
     )
     return open_folder(Path(document["folder"]))
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, UserError
 from lolvit.manifest import TensorSpec
 from lolvit_export.lowering.request import Lower, Lowered, LoweringRequest
 from lolvit_export.targets import find_lowering, find_target
+from lolvit_runtimes.worker.process import Process, python_module
 
 if TYPE_CHECKING:  # the child begins to load its converter while this process loads torch
     from torch.fx import GraphModule
@@ -51,60 +46,42 @@ class Lowerers:
         """Lower what was `packed` to the format that is lowered `beside`, and wait for it.
 
         Raises:
-            UserError, DeviceError, RuntimeError: as `LoweringChild.lower`.
+            LolvitError, RuntimeError: as `LoweringChild.lower`.
         """
         assert self._child is not None
         return self._child.lower(message)
 
 
-class LoweringChild:
-    """The process that lowers to `format`; it starts to import the converter at once."""
+class LoweringChild(Process):
+    """The process that lowers to `format`; it starts to import the converter at once.
+
+    Its request is a pickled graph instead of a message of `wire`, which holds named arrays and has
+    a limit on their size. Its answers are such messages.
+    """
 
     def __init__(self, format: str) -> None:
-        self._format = format
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        self._process = subprocess.Popen(
-            # -P: a module in the current folder must not stand in for one of ours
-            [sys.executable, "-P", "-m", "lolvit_export.lowering.child", format],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        super().__init__(
+            python_module("lolvit_export.lowering.child", format),
+            name=f"lowering to {format}",
+            remedy="free memory, and export again",
         )
 
     def lower(self, message: bytes) -> list[Lowered]:
         """Lower what was `packed`, and return what was written. The process then ends.
 
         Raises:
-            UserError: as the converter says.
-            DeviceError: the process was killed, for instance for want of memory.
+            LolvitError: as the child reports it.
+            DeviceError: the process crashed or was killed, for instance for want of memory.
             RuntimeError: a bug of ours or the converter's, with the process's traceback.
         """
-        answer, _ = self._process.communicate(message)
-        if self._process.returncode == EXIT_BUG:
-            raise RuntimeError(f"lowering to {self._format} failed:\n{self._traceback()}")
-        if self._process.returncode != EXIT_DONE or not answer:
-            raise DeviceError(
-                f"lowering to {self._format} was killed (code {self._process.returncode})",
-                remedy="free memory, and export again",
-            )
-        document = json.loads(answer)
-        if "error" in document:
-            raise UserError(**document["error"])
-        return [_read(item) for item in document["lowered"]]
 
-    def _traceback(self) -> str:
-        self._stderr.seek(0)
-        printed = self._stderr.read().decode(errors="replace")
-        return printed[max(0, printed.rfind("Traceback (most recent call last)")) :]
+        def write(stream: IO[bytes]) -> None:
+            stream.write(message)
+            stream.flush()
 
-    def close(self) -> None:
-        """End the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._stderr):
-            if stream is not None and not stream.closed:
-                stream.close()
+        answer, _ = self.ask_in_bytes(write)
+        self.close()  # and free its memory
+        return [_read(item) for item in answer["lowered"]]
 
 
 def packed(graph: GraphModule, request: LoweringRequest) -> bytes:

@@ -30,10 +30,10 @@ from lolvit_export.verification.comparison import (
     worst_snr_db,
 )
 from lolvit_export.verification.reference import ReferenceData
-from lolvit_runtimes.isolated import Child, IsolatedSession
 from lolvit_runtimes.preprocessing import Pixels, to_batches, to_input
 from lolvit_runtimes.session import Session, open_session
 from lolvit_runtimes.table import RUNTIMES
+from lolvit_runtimes.worker.isolated import IsolatedSession, RuntimeProcess
 
 _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python, on torch
 # Long timeouts: on a busy machine imports take minutes, and reference kernels are plain loops.
@@ -56,7 +56,7 @@ class Verifiers:
     def __init__(self, *, own: bool = False, device: str = HOST) -> None:
         self.device = device
         self._here = _PYTHON if own else frozenset[str]()
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, RuntimeProcess] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def __enter__(self) -> Verifiers:
@@ -198,11 +198,11 @@ class Verifiers:
             child=self._child(runtime, path),
         )
 
-    def _child(self, runtime: str, path: Path) -> Child:
+    def _child(self, runtime: str, path: Path) -> RuntimeProcess:
         """Return the runtime's child process; start one if there is none or it has ended."""
         child = self._children.get(runtime)
         if child is None or child.ended:
-            child = self._children[runtime] = Child(path)
+            child = self._children[runtime] = RuntimeProcess(path)
         return child
 
 

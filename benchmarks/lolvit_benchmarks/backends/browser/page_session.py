@@ -49,8 +49,8 @@ from lolvit_benchmarks.harness.inspection import Inspection
 from lolvit_benchmarks.harness.prepare import Photo, Prepared
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
-from lolvit_runtimes.isolated import IsolatedSession
 from lolvit_runtimes.session import FloatArray
+from lolvit_runtimes.worker.isolated import IsolatedSession
 
 Say = Callable[[str], None]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lolvit_runtimes.wire import DTYPES, LONGEST_JSON, WireError, receive, send
+from lolvit_runtimes.worker.wire import DTYPES, LONGEST_JSON, WireError, receive, send
 from tests.runtimes.mutations import mutated
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from lolvit.errors import DeviceError, LolvitError, MissingExtraError, UserError
 from lolvit_runtimes.bare import format_of
-from lolvit_runtimes.isolated import Child, IsolatedSession, check_bare
 from lolvit_runtimes.session import open_session
+from lolvit_runtimes.worker.isolated import IsolatedSession, RuntimeProcess, check_bare
 from tests.runtimes.mutations import mutated
 from tests.sessions import run_image
 
@@ -75,7 +75,7 @@ def test_a_crash_is_one_line_with_exit_code_3(bare, manifest, exported):
 
 
 def test_a_truncated_bare_file_never_reaches_a_child(bare, exported, monkeypatch):
-    monkeypatch.setattr("lolvit_runtimes.isolated.Child", None)
+    monkeypatch.setattr("lolvit_runtimes.worker.isolated.RuntimeProcess", None)
     content = (exported / "model-fp32.tflite").read_bytes()
     with pytest.raises(UserError, match="not a valid TFLite file"):
         IsolatedSession("litert", bare("tflite", content[:-100]))
@@ -99,7 +99,7 @@ def test_a_hang_ends_even_where_the_image_fills_the_pipe(bare):
         run_image(session, np.zeros((1, 3, 1024, 1024), np.float32))
 
 
-def test_a_killed_runtime_is_told(bare, image):
+def test_a_killed_runtime_is_one_line(bare, image):
     session = IsolatedSession("ort", bare("onnx"))
     os.kill(pid_of(session), signal.SIGKILL)
     with pytest.raises(DeviceError, match="out of memory"):
@@ -113,17 +113,17 @@ def test_too_much_memory_is_a_device_error(bare):
 
 
 @pytest.mark.parametrize("answer", ["printf 'nonsense, at length'; exec cat", "exit 3"])
-def test_a_child_that_talks_nonsense_is_a_device_error(bare, tmp_path, monkeypatch, answer):
+def test_an_invalid_response_of_a_child_is_a_device_error(bare, tmp_path, monkeypatch, answer):
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\n{answer}\n")
     program.chmod(0o755)
     path = bare("onnx")
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(DeviceError, match=r"senseless|exit code 3"):
-        Child(path)
+    with pytest.raises(DeviceError, match=r"invalid response|exit code 3"):
+        RuntimeProcess(path)
 
 
-def test_a_wrong_input_is_told_and_ends_the_session(bare):
+def test_a_wrong_input_is_reported_and_ends_the_session(bare):
     session = IsolatedSession("ort", bare("onnx"))
     with pytest.raises(
         DeviceError, match=r"input .* is float32 \(1, 3, 8, 8\), the artifact takes"
@@ -132,7 +132,10 @@ def test_a_wrong_input_is_told_and_ends_the_session(bare):
 
 
 def test_a_bug_in_the_child_is_a_bug_here(bare):
-    with Child(bare("onnx")) as child, pytest.raises(RuntimeError, match="unknown request 'fly'"):
+    with (
+        RuntimeProcess(bare("onnx")) as child,
+        pytest.raises(RuntimeError, match="unknown request 'fly'"),
+    ):
         child.ask({"do": "fly"}, 60)
 
 
