@@ -6,6 +6,7 @@ Importing this package loads no torch; each name below is imported on use.
     lolvit.export(model, …)        verified artifacts in a folder
     lolvit.verify(folder)          the artifacts of a folder compared with eager again
     lolvit.load(folder)            an artifact to predict photos with; needs no torch
+    lolvit.benchmark(model, …)     a model's latency measured against another's
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lolvit.models import create_model as create_model
+    from lolvit_benchmarks.api import benchmark as benchmark
     from lolvit_export.pipeline import export as export
     from lolvit_export.verification.verification import verify as verify
     from lolvit_runtimes.predict import load as load
 
 _PUBLIC = {
+    "benchmark": "lolvit_benchmarks.api:benchmark",
     "create_model": "lolvit.models:create_model",
     "export": "lolvit_export.pipeline:export",
     "verify": "lolvit_export.verification.verification:verify",
     "load": "lolvit_runtimes.predict:load",
 }
-__all__ = ["__version__", "create_model", "export", "load", "verify"]
+__all__ = ["__version__", "benchmark", "create_model", "export", "load", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lolvit.errors import DeviceError, GateFailedError
+from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.manifest import Precision
+from lolvit.variants import VARIANTS
 from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.backend import Device, Job, Listener, Models
 from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions
@@ -187,6 +188,18 @@ def _wanted(precisions: Sequence[str], *, trained: bool) -> tuple[tuple[str, ...
     if result.BEST not in precisions:
         return needed, ()
     return needed, ("fp32", "fp16", "int8") if trained else ("fp32", "fp16")
+
+
+def baseline_of(model: str) -> str:
+    """Return the MobileViT that a variant is compared with: the one with as many parameters.
+
+    Raises:
+        UserError: it is no variant.
+    """
+    variant = VARIANTS.get(model)
+    if variant is None:
+        raise UserError(f"no model to compare '{model}' with", remedy="add --against mobilevit_xs")
+    return variant.baseline
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -158,13 +158,13 @@ def export(
             for_timing=for_timing,
         )
         exported = export_model(request, progress, lowerers)
-    packaged = _packaged(exported.folder, android) if not exported.withheld else None
+    packaged = _packaged(exported.folder, android) if exported.complete else None
     if as_json:
         print_json({**as_document(exported), **_as_part(packaged)})
     else:
         show(exported)
         _show_packaged(packaged)
-    exported.refuse_withheld()
+    exported.raise_on_failure()
 
 
 def _refuse_conflicts(
@@ -254,6 +254,9 @@ def as_document(exported: Exported) -> dict[str, Any]:
     return {
         **summary(exported.folder, exported.manifest),
         "withheld": [artifact.model_dump(mode="json") for artifact in exported.withheld],
+        "failures": [
+            {"target": target, "error": error.line()} for target, error in exported.failures.items()
+        ],
         "notes": list(exported.notes),
     }
 

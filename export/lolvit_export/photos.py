@@ -5,6 +5,7 @@ of untrained models on, others, never the same, to compare artifacts with eager 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from lolvit.manifest import Preprocessing
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import even_share
 from lolvit_data.table import BUNDLED, HUGGING_FACE, open_dataset
-from lolvit_runtimes.photos import load_photo
+from lolvit_runtimes.photos import is_photo, load_photo
 from lolvit_runtimes.preprocessing import Pixels, normalize, to_pixels
 from lolvit_runtimes.session import FloatArray
 
@@ -60,18 +61,28 @@ def _bundled(name: str) -> Image.Image:
 
 
 def _photos_of(source: str) -> list[Image.Image]:
-    files = flat_folder(source)
-    if files is None:
+    folder = flat_folder(source)
+    if folder is None:
         dataset = open_dataset(source, "train")
         return [dataset.image(i) for i in even_share(dataset.labels, _MOST)]
-    if len(files) < 2:
-        raise UserError(f"holds {len(files)} photos", where=source, remedy="give at least two")
-    return [load_photo(path) for path in files[:_MOST]]
+    if len(folder.photos) < 2:
+        raise UserError(
+            f"holds {len(folder.photos)} photos", where=source, remedy="give at least two"
+        )
+    return [load_photo(path) for path in folder.photos[:_MOST]]
 
 
-def flat_folder(source: str) -> list[Path] | None:
-    """Return the files right in a folder of photos, or None where `source` is a data set: one by
-    name, or a folder with folders of its own, or of shards.
+@dataclass(frozen=True)
+class FlatFolder:
+    """The photos right in a folder, and the other files in it, such as README.txt or Thumbs.db."""
+
+    photos: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+
+def flat_folder(source: str) -> FlatFolder | None:
+    """Return the photos right in a folder, or None where `source` is a data set: one by name, or a
+    folder with folders of its own, or of shards. Hidden files are not looked at.
 
     Raises:
         UserError: a path, but no folder.
@@ -88,7 +99,10 @@ def flat_folder(source: str) -> list[Path] | None:
     visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     files = [path for path in visible if path.is_file()]
     structured = len(files) < len(visible) or any(path.suffix == ".tar" for path in files)
-    return None if structured else files
+    if structured:
+        return None
+    photos = tuple(path for path in files if is_photo(path))
+    return FlatFolder(photos, tuple(path for path in files if path not in set(photos)))
 
 
 def crops_of(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:

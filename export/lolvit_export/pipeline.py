@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from lolvit.errors import GateFailedError, UserError
+from lolvit.errors import DeviceError, GateFailedError, LolvitError, UserError
 from lolvit.files import remove, sha256_of, size_of, staged_folder
 from lolvit.manifest import (
     MANIFEST_NAME,
@@ -42,6 +42,7 @@ from lolvit_export.capture import (
     capture,
     described_outputs,
 )
+from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
 from lolvit_export.lowering.request import BASE_PREFIX, Lowered, LoweringRequest
 from lolvit_export.photos import verification_pixels
@@ -116,20 +117,42 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class Exported:
-    """An export: its folder with the manifest in it, and the artifacts that failed their gates and
-    are not in it. `folder` is missing where all failed."""
+    """An export: its folder with the manifest in it, the artifacts that failed their gates and are
+    not in it, and the targets that the model could not be converted to, or whose runtime failed on
+    it. `folder` is missing where nothing is left."""
 
     folder: Path
     manifest: Manifest
     withheld: tuple[Artifact, ...] = ()
+    failures: Mapping[str, LolvitError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def refuse_withheld(self) -> None:
-        """Check that no artifact was withheld.
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for is there."""
+        return not self.withheld and not self.failures
+
+    def raise_on_failure(self) -> None:
+        """Check that every target was written and no artifact withheld.
 
         Raises:
-            GateFailedError: one was; the message names the gates that it failed.
+            UserError: a target's converter cannot convert the model.
+            DeviceError: a target's runtime failed on its artifact.
+            GateFailedError: an artifact was withheld; the message names the gates that it failed.
         """
+        if self.failures:
+            first = next(iter(self.failures.values()))
+            others = [artifact.path for artifact in self.manifest.artifacts]
+            raise type(first)(
+                "; ".join(error.what for error in self.failures.values()),
+                where=str(self.folder),
+                remedy=f"the others were written: {', '.join(others)}"
+                if others
+                else "nothing was written",
+            )
+        self._refuse_withheld()
+
+    def _refuse_withheld(self) -> None:
         if not self.withheld:
             return
         failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
@@ -201,7 +224,9 @@ def export(
 
     Raises:
         UserError: the request can't be met; a previous export in that place is untouched.
-        GateFailedError: an artifact was withheld; its attribute `exported` has the rest.
+        UserError, DeviceError: a target's converter or runtime failed on the model, or
+        GateFailedError: an artifact was withheld. The other artifacts are written, and the error's
+            attribute `exported` has them.
     """
     label_names = (
         labels
@@ -237,8 +262,8 @@ def export(
     require_precisions(list(request.targets), list(request.precisions))
     exported = export_model(request, progress or (lambda step: None))
     try:
-        exported.refuse_withheld()
-    except GateFailedError as error:
+        exported.raise_on_failure()
+    except LolvitError as error:
         error.exported = exported  # type: ignore[attr-defined]
         raise
     return exported
@@ -276,11 +301,11 @@ def export_model(
     ):
         progress("model")
         prepared = prepare(request.model, request.options)
-        images = _images(request, prepared)
+        images = _images(request, prepared, progress)
         progress("rewrite")
         with quiet():
             job, records = _job(prepared, request, staging.folder)
-        artifacts = _lower_and_verify(job, lowering, verifiers, progress)
+        artifacts, failures = _lower_and_verify(job, lowering, verifiers, progress)
         if images is not None:
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         kept, withheld = _separated(artifacts, request, staging.folder)
@@ -289,7 +314,7 @@ def export_model(
         if kept:
             write_manifest(staging.folder, manifest)
             staging.keep = True
-    return Exported(target, manifest, withheld, prepared.notes)
+    return Exported(target, manifest, withheld, failures, prepared.notes)
 
 
 def _require_batch(request: ExportRequest) -> None:
@@ -440,8 +465,9 @@ def task_of(
 
 def _lower_and_verify(
     job: _Job, lowerers: Lowerers, verifiers: Verifiers, progress: Progress
-) -> list[Artifact]:
-    """Lower to each target; artifacts are verified in child processes meanwhile."""
+) -> tuple[list[Artifact], dict[str, LolvitError]]:
+    """Lower to each target; artifacts are verified in child processes meanwhile. Return them, and
+    the failure of each target that has none: it stops no other."""
     evidence: list[Evidence] = []
     ready = threading.Event()
 
@@ -461,11 +487,12 @@ def _lower_and_verify(
 
     # Left in this order, the child is ended before its thread is waited for.
     with ThreadPoolExecutor() as threads, lowerers:
-        pending: list[Future[list[Artifact]]] = []
+        pending: dict[str, Future[list[Artifact]]] = {}
+        failures: dict[str, LolvitError] = {}
         if lowerers.beside is not None:
             progress(f"lower to {lowerers.beside}")
             message = packed(job.graph, job.lowering(lowerers.beside))
-            pending.append(threads.submit(beside, lowerers.beside, message))
+            pending[lowerers.beside] = threads.submit(beside, lowerers.beside, message)
         # The child is the slowest: all that it doesn't wait for comes after it has begun.
         try:
             progress("load converters")
@@ -478,12 +505,30 @@ def _lower_and_verify(
             ready.set()
         for target in lowerers.here:
             progress(f"lower to {target}")
-            with quiet():
+            with _failure_of(target, failures), quiet():
                 lowered = lowerers.lower(target, job.graph, job.lowering(target))
-            pending.append(threads.submit(verified, lowered, target))
+                pending[target] = threads.submit(verified, lowered, target)
         progress("verify on photos")
-        artifacts = [artifact for future in pending for artifact in future.result()]
-    return sorted(artifacts, key=lambda a: job.request.targets.index(a.format))
+        artifacts: list[Artifact] = []
+        for target, future in pending.items():
+            with _failure_of(target, failures):
+                artifacts += future.result()
+    return sorted(artifacts, key=lambda a: job.request.targets.index(a.format)), failures
+
+
+@contextmanager
+def _failure_of(target: str, failures: dict[str, LolvitError]) -> Iterator[None]:
+    """Note a failure of a target's converter or runtime; a bug of ours, and what concerns all
+    targets (a full disk, Ctrl-C), passes."""
+    try:
+        yield
+    except DeviceError as error:
+        failures[target] = DeviceError(f"{target}: {error.what}", where=error.where)
+    except Exception as error:
+        reason = conversion_failure(error)
+        if reason is None:
+            raise
+        failures[target] = UserError(f"{target}: its converter cannot convert the model: {reason}")
 
 
 def _photo_evidence(job: _Job) -> Evidence:
@@ -579,12 +624,12 @@ def _manifest(
     )
 
 
-def _images(request: ExportRequest, prepared: Prepared) -> Images | None:
+def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> Images | None:
     """Return what quantization is decided on, or None where nothing is quantized."""
     if not any(request.quantized(target) for target in request.targets):
         return None
     source = request.options.calibrate or prepared.data
-    return open_images(source, prepared.preprocessing, prepared.labels)
+    return open_images(source, prepared.preprocessing, prepared.labels, progress)
 
 
 def _quantize(
@@ -619,6 +664,8 @@ def _quantize(
         target = find_target(name)
         own = [artifact for artifact in artifacts if artifact.format == name]
         floats = [artifact for artifact in own if not _is_base(artifact)]
+        if not own:  # the target failed
+            continue
         bases = {artifact.precision: artifact for artifact in own if _is_base(artifact)}
         result += [each for each in floats if each.precision in job.request.precisions]
         for precision in job.request.quantized(name):

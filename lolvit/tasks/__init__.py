@@ -62,6 +62,9 @@ class Task(Protocol):
     def agrees(self, reference: Outputs, outputs: Outputs) -> float:
         """Return how far two predictions for one image agree: 0 to 1."""
 
+    def is_clear(self, reference: Outputs) -> bool:
+        """Whether eager's own prediction for one image is no near tie, which rounding may turn."""
+
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return whether the prediction for one image is its label's; None where a task has no
         labels of images."""

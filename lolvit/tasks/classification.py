@@ -14,6 +14,7 @@ from lolvit.tasks import Array, Outputs
 
 OUTPUT = "logits"
 DEFAULT_TOP = 5
+NEAR_TIE = 0.05  # of probability
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class ClassificationTask:
     def agrees(self, reference: Outputs, outputs: Outputs) -> float:
         """Return 1 where both have the same top class, or else 0."""
         return float(logits_of(reference).argmax() == logits_of(outputs).argmax())
+
+    def is_clear(self, reference: Outputs) -> bool:
+        """Whether the top class is `NEAR_TIE` or more ahead of the second in probability."""
+        second, first = np.sort(softmax(logits_of(reference)))[-2:]
+        return bool(first - second >= NEAR_TIE)
 
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return whether the top class is the label."""

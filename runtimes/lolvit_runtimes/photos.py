@@ -40,6 +40,18 @@ def load_photo(source: Path | Image.Image, color: Color = "RGB") -> Image.Image:
         return _open(source, str(source), color)
 
 
+def is_photo(path: Path) -> bool:
+    """Whether a file begins as a photo does that `load_photo` may read; its pixels are not
+    decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(path, formats=PHOTO_FORMATS).close()
+    except Exception:  # noqa: BLE001 - decoders raise many types at malformed headers
+        return False
+    return True
+
+
 def load_encoded(data: bytes, where: str, color: Color = "RGB") -> Image.Image:
     """As `load_photo`, from the bytes of a file that is named `where`.
 

@@ -20,7 +20,7 @@ from lolvit_benchmarks.cli import bench as command
 from lolvit_benchmarks.harness.candidates import notes
 from lolvit_benchmarks.results.document import Document, Failure
 from lolvit_benchmarks.results.files import read_result
-from lolvit_benchmarks.runner import distinct
+from lolvit_benchmarks.runner import baseline_of, distinct
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
 
@@ -235,8 +235,8 @@ def test_threads_are_numbers_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_against_a_variant_is_measured_against_its_baseline() -> None:
-    assert command.baseline_of("lolvit_x") == "mobilevit_xs"
-    assert command.baseline_of("lolvit_xx") == "mobilevit_xxs"
+    assert baseline_of("lolvit_x") == "mobilevit_xs"
+    assert baseline_of("lolvit_xx") == "mobilevit_xxs"
 
 
 def test_without_against_what_has_no_baseline_is_one_line(

@@ -31,5 +31,5 @@ def export(
         GateFailedError: an artifact was withheld.
     """
     exported = export_model(asked, progress)
-    exported.refuse_withheld()
+    exported.raise_on_failure()
     return exported.folder, exported.manifest

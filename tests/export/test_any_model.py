@@ -250,3 +250,26 @@ def test_features_of_a_model_without_classes_are_no_classification(tmp_path: Pat
     model = timm.create_model("resnet10t", num_classes=0).eval()
     exported = lolvit.export(model, size=64, targets="onnx", out=tmp_path)
     assert exported.manifest.task == "tensors"
+
+
+class Spectrum(nn.Module):
+    """Has an operation that not every converter knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.special.bessel_j0(self.convolution(image)).mean((2, 3))
+
+
+@pytest.mark.slow
+def test_a_target_that_cannot_convert_the_model_leaves_the_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="onnx: its converter cannot convert the model") as caught:
+        lolvit.export(Spectrum(), size=32, targets="onnx,torch", out=tmp_path)
+    assert "bessel_j0" in caught.value.line() and "\n" not in caught.value.line()
+    exported = caught.value.exported  # type: ignore[attr-defined]
+    assert [artifact.path for artifact in exported.manifest.artifacts] == ["model-fp32.pt2"]
+    assert (exported.folder / "model-fp32.pt2").exists()

@@ -77,10 +77,51 @@ def test_too_few_photos_are_one_line(tmp_path: Path, count: int, line: str) -> N
         open_images(str(tmp_path / "few"), PREPROCESS, None)
 
 
-def test_a_broken_photo_is_named(tmp_path: Path) -> None:
+def test_what_is_no_photo_is_left_out_and_reported(tmp_path: Path) -> None:
+    write_photos(tmp_path, 15)
+    (tmp_path / "README.txt").write_text("holiday")
+    (tmp_path / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (tmp_path / ".DS_Store").write_bytes(b"Bud1")
+    (tmp_path / "011.png").write_bytes((tmp_path / "011.png").read_bytes()[:5000])
+    steps: list[str] = []
+    images = open_images(str(tmp_path), PREPROCESS, None, steps.append)
+    assert len(images.calibration) + len(images.tuning) + len(images.held_out) == 14
+    assert steps == [
+        f"{tmp_path}: 2 files are no photos and left out: README.txt, Thumbs.db",
+        f"{tmp_path}: 1 files are photos that can't be decoded and left out: 011.png",
+    ]
+
+
+def test_photos_that_cannot_be_decoded_do_not_count(tmp_path: Path) -> None:
     write_photos(tmp_path, 12)
-    (tmp_path / "011.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    with pytest.raises(UserError, match=r"011\.png"):
+    for number in range(6):
+        path = tmp_path / f"{number:03}.png"
+        path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(UserError, match="has 6 images in it; calibrate on at least 10"):
+        open_images(str(tmp_path), PREPROCESS, None)
+
+
+def test_black_photos_are_refused(tmp_path: Path) -> None:
+    for number in range(20):
+        Image.new("RGB", (100, 100)).save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match=r"13 of the 13 images to calibrate with are of one colour"):
+        open_images(str(tmp_path), PREPROCESS, None)
+
+
+def test_copies_of_a_few_photos_are_refused(tmp_path: Path) -> None:
+    write_photos(tmp_path, 4)
+    for number in range(4, 24):
+        (tmp_path / f"{number:03}.png").write_bytes((tmp_path / f"00{number % 4}.png").read_bytes())
+    with pytest.raises(UserError, match="has 4 different images to calibrate with"):
+        open_images(str(tmp_path), PREPROCESS, None)
+
+
+def test_images_of_one_class_are_refused(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_photos(tmp_path / split / "cats", 12)
+        (tmp_path / split / "dogs").mkdir(parents=True)
+    write_photos(tmp_path / "test" / "dogs", 1)
+    with pytest.raises(UserError):
         open_images(str(tmp_path), PREPROCESS, None)
 
 

@@ -43,7 +43,7 @@ def test_snr_does_not_depend_on_scale(logits: np.ndarray, scale: float) -> None:
 def test_equal_logits_agree_wholly(logits: np.ndarray) -> None:
     assert snr_db(logits, logits.copy()) == 300
     pair = [{"logits": logits}], [{"logits": logits.copy()}]
-    assert agreement(find_task("classification"), *pair) == 1
+    assert agreement(find_task("classification"), *pair, "fp32") == (1, 0)
     assert max_abs_error(*pair) == 0
 
 
@@ -135,3 +135,13 @@ def test_an_export_that_a_device_does_not_run_is_told_with_the_remedy(
 ) -> None:
     assert main(["verify", str(copied / "model-fp32.onnx"), "--device", "litert-gpu"]) == 2
     assert "export with --to tflite" in capfd.readouterr().err
+
+
+def test_near_ties_of_eager_are_left_out_and_counted() -> None:
+    task = find_task("classification")
+    clear = [{"logits": np.array([[5.0, 0.0, 0.0]])}] * 9
+    tie = [{"logits": np.array([[1.0, 1.01, 0.0]])}] * 3
+    turned = [{"logits": np.array([[1.01, 1.0, 0.0]])}] * 3
+    assert agreement(task, clear + tie, clear + turned, "int8") == (1.0, 3)
+    assert agreement(task, clear + tie, clear + turned, "fp32") == (0.75, 0)
+    assert agreement(task, tie, turned, "int8") == (0.0, 0)  # too few without them

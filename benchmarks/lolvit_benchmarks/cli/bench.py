@@ -12,7 +12,6 @@ import click
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
 from lolvit.sizes import parse_size
-from lolvit.variants import VARIANTS
 from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions, choose_devices
 from lolvit_benchmarks.cli.options import RenamedOption, device_options
 
@@ -103,7 +102,7 @@ def bench(
     """
     from lolvit_benchmarks.harness.prepare import artifact_formats, default_cache
     from lolvit_benchmarks.results.files import LATEST_NAME, new_path
-    from lolvit_benchmarks.runner import Request, run
+    from lolvit_benchmarks.runner import Request, baseline_of, run
 
     models = (model, *(_names(against) if against is not None else (baseline_of(model),)))
     formats = artifact_formats(models)
@@ -184,18 +183,6 @@ def parse_sizes(text: str | None) -> tuple[tuple[int, int] | None, ...]:
     if text is None:
         return (None,)
     return tuple(dict.fromkeys(parse_size(part) for part in text.split(",")))
-
-
-def baseline_of(model: str) -> str:
-    """Return the MobileViT that a variant is compared with: the one with as many parameters.
-
-    Raises:
-        UserError: it is no variant.
-    """
-    variant = VARIANTS.get(model)
-    if variant is None:
-        raise UserError(f"no model to compare '{model}' with", remedy="add --against mobilevit_xs")
-    return variant.baseline
 
 
 def _names(text: str) -> list[str]:

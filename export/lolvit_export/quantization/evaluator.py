@@ -55,7 +55,7 @@ class Evaluator:
             )
         agreed = 1.0
         if self._task.agreement is not None:
-            agreed = agreement(self._task, evidence.references, outputs)
+            agreed, _ = agreement(self._task, evidence.references, outputs, artifact.precision)
         return Score(min(pooled_snr_db(evidence.references, outputs).values(), default=300), agreed)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:

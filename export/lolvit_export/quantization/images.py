@@ -1,9 +1,9 @@
 """The images that quantization is decided on: some to calibrate ranges with, others, never the
-same, to judge the result by."""
+same, to evaluate the result on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,21 @@ from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_data.table import open_dataset
-from lolvit_export.photos import CALIBRATION, VERIFICATION, contrasted, crops_of, flat_folder
+from lolvit_export.photos import (
+    CALIBRATION,
+    VERIFICATION,
+    FlatFolder,
+    contrasted,
+    crops_of,
+    flat_folder,
+)
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import Pixels, to_pixels
 
 CALIBRATION_COUNT, TUNING_COUNT, HELD_OUT_COUNT = 256, 64, 512
 LEAST = 10  # images in all: with fewer, ranges are a matter of luck
+LEAST_DIFFERENT = 8
+_FLAT = 4  # grey levels between an image's darkest and brightest value: it is of one colour
 _CROPS = 10  # of each bundled photo
 # Of a folder without splits, every so many-th image is held out, and of the rest tunes.
 _EVERY = 5
@@ -39,21 +48,27 @@ class Images:
 
 
 def open_images(
-    source: str | None, preprocessing: Preprocessing, classes: Sequence[str] | None
+    source: str | None,
+    preprocessing: Preprocessing,
+    classes: Sequence[str] | None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Images:
     """Return the images of a data set (`lolvit_data.table.open_dataset`), of a folder of photos
     without labels, or, if `source` is None, crops of the bundled photos.
 
     `classes` are the model's own, in order: a data set of other classes has images, no labels.
+    What a folder holds beside photos, and photos that can't be decoded, are left out, and `say` is
+    called with their number.
 
     Raises:
-        UserError: there is no such data set, an image can't be read, or there are fewer than ten.
+        UserError: there is no such data set, there are fewer than ten images, or they show nothing
+            of what activations are like: of one colour each, the same few ones, or of one class.
     """
     if source is None:
         return _bundled(preprocessing)
     folder = flat_folder(source)
     if folder is not None:
-        return _unlabelled(source, folder, preprocessing)
+        return _informative(_unlabelled(source, folder, preprocessing, say))
     train, test = open_dataset(source, "train"), open_dataset(source, "test")
     known = classes is not None and tuple(classes) == tuple(train.classes) == tuple(test.classes)
     share = even_share(train.labels, CALIBRATION_COUNT + TUNING_COUNT)
@@ -61,13 +76,52 @@ def open_images(
     calibration = sorted(set(share) - set(tuning))[:CALIBRATION_COUNT]
     _require(source, "training", len(share))
     held_out = even_share(test.labels, HELD_OUT_COUNT)
-    return Images(
-        source=source,
-        calibration=_crops(train, calibration, preprocessing),
-        tuning=_crops(train, tuning, preprocessing),
-        held_out=_crops(test, held_out, preprocessing),
-        labels=tuple(test.labels[i] for i in held_out) if known else None,
+    _refuse_one_class(source, train, calibration)
+    return _informative(
+        Images(
+            source=source,
+            calibration=_crops(train, calibration, preprocessing),
+            tuning=_crops(train, tuning, preprocessing),
+            held_out=_crops(test, held_out, preprocessing),
+            labels=tuple(test.labels[i] for i in held_out) if known else None,
+        )
     )
+
+
+def _refuse_one_class(source: str, train: Dataset, indices: Sequence[int]) -> None:
+    seen = {train.labels[i] for i in indices}
+    if len(seen) == 1 and len(train.classes) > 1:
+        raise UserError(
+            f"has training images of one class alone, '{train.classes[seen.pop()]}', of"
+            f" {len(train.classes)}",
+            where=source,
+            remedy="calibrate on images of all classes",
+        )
+
+
+def _informative(images: Images) -> Images:
+    """Return the images, once they are known to show what activations are like.
+
+    Raises:
+        UserError: most are of one colour each, or there are fewer than eight different ones.
+    """
+    for name, crops in (("calibrate", images.calibration), ("verify", images.held_out)):
+        flat = sum(int(crop.max()) - int(crop.min()) <= _FLAT for crop in crops)
+        if 2 * flat > len(crops):
+            raise UserError(
+                f"{flat} of the {len(crops)} images to {name} with are of one colour: they show"
+                " nothing of what a model computes on photos",
+                where=str(images.source),
+                remedy="give photos like those that the model is used on",
+            )
+    different = len({crop.tobytes() for crop in (*images.calibration, *images.tuning)})
+    if different < LEAST_DIFFERENT:
+        raise UserError(
+            f"has {different} different images to calibrate with, the others are copies",
+            where=str(images.source),
+            remedy=f"give at least {LEAST_DIFFERENT}, better {CALIBRATION_COUNT}",
+        )
+    return images
 
 
 def _every(indices: Sequence[int], step: int) -> list[int]:
@@ -80,18 +134,36 @@ def _crops(
     return tuple(to_pixels(dataset.image(i), preprocessing) for i in indices)
 
 
-def _unlabelled(source: str, files: Sequence[Path], preprocessing: Preprocessing) -> Images:
+def _unlabelled(
+    source: str, folder: FlatFolder, preprocessing: Preprocessing, say: Callable[[str], None]
+) -> Images:
     """Split a folder: of each five photos one is held out; of each five others one tunes."""
-    _require(source, "in it", len(files))
-    held_out = _every(range(len(files)), _EVERY)
-    others = [i for i in range(len(files)) if i not in set(held_out)]
+    most = CALIBRATION_COUNT + TUNING_COUNT + HELD_OUT_COUNT
+    crops: list[Pixels] = []
+    broken: list[Path] = []
+    for path in folder.photos:
+        if len(crops) == most:
+            break
+        try:
+            crops.append(to_pixels(load_photo(path), preprocessing))
+        except UserError:
+            broken.append(path)
+    for files, what in ((folder.others, "no photos"), (broken, "photos that can't be decoded")):
+        if files:
+            names = ", ".join(path.name for path in files[:3])
+            say(f"{source}: {len(files)} files are {what} and left out: {names}")
+    _require(source, "in it", len(crops))
+    held_out = _every(range(len(crops)), _EVERY)
+    others = [i for i in range(len(crops)) if i not in set(held_out)]
     tuning = _every(others, _EVERY)[:TUNING_COUNT]
     calibration = [i for i in others if i not in set(tuning)][:CALIBRATION_COUNT]
-
-    def crops(indices: Sequence[int]) -> tuple[Pixels, ...]:
-        return tuple(to_pixels(load_photo(files[i]), preprocessing) for i in indices)
-
-    return Images(source, crops(calibration), crops(tuning), crops(held_out[:HELD_OUT_COUNT]), None)
+    return Images(
+        source=source,
+        calibration=tuple(crops[i] for i in calibration),
+        tuning=tuple(crops[i] for i in tuning),
+        held_out=tuple(crops[i] for i in held_out[:HELD_OUT_COUNT]),
+        labels=None,
+    )
 
 
 def _bundled(preprocessing: Preprocessing) -> Images:

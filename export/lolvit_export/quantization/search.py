@@ -30,6 +30,7 @@ METHODS: tuple[Method, ...] = (
 )  # minmax is evaluated with every recipe
 # Speeds nearer than this are the same; the more accurate counts.
 _SAME_SPEED = 0.02
+_SAME_DB = 1.0  # candidates that fail nearer than this to the most accurate are as accurate
 _WORTH_DB = 1.0  # with less gained, the simpler plan stays
 _LEADING = (1, 2, 3, 4, 6, 8, 9, 10, 12, 16)
 # With more in float than this it is another model than the one that was asked for.
@@ -97,11 +98,12 @@ class _Search:
         for name, operations in self._candidates.quantizer.recipes().items():
             self.evaluate(name, operations)
         best = self._best_method(self.choose(self._evaluated))
-        given = best.operations, best.method
-        sensitivity = rank_layers(self._candidates, *given, self._report_ranked)
+        sensitivity: tuple[LayerSensitivity, ...] = ()
         if not self._thresholds.met(best):
             best = self._best_bias_correction(best)
         if not self._thresholds.met(best):
+            given = best.operations, best.method
+            sensitivity = rank_layers(self._candidates, *given, self._report_ranked)
             best = self._fewest_in_float(best, sensitivity)
         if self._thresholds.met(best):
             best = self._best_first_layers(best)
@@ -129,10 +131,12 @@ class _Search:
         return found
 
     def choose(self, candidates: Sequence[Candidate]) -> Candidate:
-        """Return the fastest that meets the thresholds, or else the most accurate."""
+        """Return the fastest that meets the thresholds, or else the fastest of those that are as
+        accurate as any: ranges and biases may mend what all of them lack."""
         good = [each for each in candidates if self._thresholds.met(each)]
         if not good:
-            return _most_accurate(candidates)
+            best_db = _most_accurate(candidates).snr_db
+            good = [each for each in candidates if each.snr_db >= best_db - _SAME_DB]
         speeds = [each.speedup_vs_fp32 for each in good if each.speedup_vs_fp32 is not None]
         if not speeds:
             return good[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from lolvit_export.targets import PrecisionSpec, Target
+from lolvit_export.targets import LEAST_INT8_DB, PrecisionSpec, Target
 
 _QUANTIZER = "lolvit_export.quantization.coreml:CoremlQuantizer"
 
@@ -16,7 +16,7 @@ TARGET = Target(
     precisions={
         "fp32": PrecisionSpec(90),
         "fp16": PrecisionSpec(45),
-        "int8": PrecisionSpec(20, _QUANTIZER, timed=True),
+        "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, timed=True),
         "w8a16": PrecisionSpec(28, _QUANTIZER),
         "w4": PrecisionSpec(20, _QUANTIZER),
     },

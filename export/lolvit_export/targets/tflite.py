@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lolvit_export.targets import PrecisionSpec, Target
+from lolvit_export.targets import LEAST_INT8_DB, PrecisionSpec, Target
 
 _QUANTIZER = "lolvit_export.quantization.tflite:TfliteQuantizer"
 
@@ -14,7 +14,7 @@ TARGET = Target(
     precisions={
         "fp32": PrecisionSpec(100, coarse={"litert-gpu": 90}),
         "fp16": PrecisionSpec(45),
-        "int8": PrecisionSpec(20, _QUANTIZER, timed=True),
+        "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, timed=True),
         "w8a16": PrecisionSpec(28, _QUANTIZER),
         "w4": PrecisionSpec(20, _QUANTIZER),
     },

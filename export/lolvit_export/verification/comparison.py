@@ -18,6 +18,8 @@ from lolvit_runtimes.table import RUNTIMES
 # eager's half precision, one of torchvision's mobilenet_v3_small, untrained, 6.4 dB.
 NOISE_MARGIN_DB = {"fp32": 6.0, "fp16": 10.0}
 LEAST_FP16_DB = 30.0
+# Photos on which eager's own prediction is no near tie: with fewer, near ties count as well.
+LEAST_CLEAR = 8
 # Of outputs that are no floats (classes, masks): the share of equal elements, by precision.
 EQUAL_THRESHOLDS = {"fp32": 0.999, "fp16": 0.98, "int8": 0.94, "w8a16": 0.97, "w4": 0.94}
 
@@ -73,10 +75,16 @@ def equal_shares(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> d
     }
 
 
-def agreement(task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs]) -> float:
-    """Return the mean agreement of the predictions, 0 to 1."""
-    pairs = zip(references, outputs, strict=True)
-    return sum(task.agrees(reference, found) for reference, found in pairs) / len(references)
+def agreement(
+    task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs], precision: str
+) -> tuple[float, int]:
+    """Return the mean agreement of the predictions, 0 to 1, and how many near ties of eager's were
+    left out of it: in fp32 none, and none where fewer than `LEAST_CLEAR` photos would remain."""
+    pairs = list(zip(references, outputs, strict=True))
+    clear = [pair for pair in pairs if precision == "fp32" or task.is_clear(pair[0])]
+    counted = clear if len(clear) >= LEAST_CLEAR else pairs
+    share = sum(task.agrees(reference, found) for reference, found in counted) / len(counted)
+    return share, len(pairs) - len(counted)
 
 
 def accuracy(task: Task, outputs: Sequence[Outputs], labels: Sequence[int]) -> float | None:

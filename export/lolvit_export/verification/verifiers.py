@@ -102,9 +102,10 @@ class Verifiers:
                 )
             gates += _equal_gates(runtime, artifact.precision, references, outputs)
             if task.agreement is not None:
-                agreed = agreement(task, references, outputs)
+                agreed, ties = agreement(task, references, outputs, artifact.precision)
                 threshold = task.agreement_thresholds[artifact.precision]
                 gates.append(gate(f"{runtime}.{task.agreement}", agreed, threshold))
+                measurements |= {f"{runtime}.near_ties": float(ties)} if ties else {}
             gates += placement_gates(runtime, placement)
             measurements[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
         return artifact.model_copy(update={"gates": tuple(gates), "measurements": measurements})
@@ -141,7 +142,8 @@ class Verifiers:
             gates += _equal_gates(runtime, artifact.precision, references, outputs)
             gates += placement_gates(runtime, placement)
             if task.agreement is not None:
-                agreed = agreement(task, references, outputs)
+                agreed, ties = agreement(task, references, outputs, artifact.precision)
+                measurements |= {f"{runtime}.near_ties": float(ties)} if ties else {}
                 if evidence.trained:
                     least = task.agreement_thresholds[artifact.precision]
                     gates.append(gate(f"{runtime}.{task.agreement}", agreed, least))
