@@ -239,7 +239,7 @@ def splits(paths: Iterable[Path], count: int) -> list[Pair]:
 
 def recorded(count: int, profile: Profile = PROFILES["default"]) -> list[Pair]:
     """Return pairs of a fixed computation against itself, timed by the harness on this machine."""
-    values = np.random.default_rng(0).standard_normal(1 << 16)
+    values = np.random.default_rng(0).standard_normal(1 << 14)
     runnables = [Runnable(name, lambda: np.fft.fft(values)) for name in NAMES]
     with pinned(1, Machine()) as cores:
         monitor = SystemMonitor(Machine(), cores or available_cores())
@@ -259,7 +259,7 @@ def _recorded(runnables: Sequence[Runnable], profile: Profile, monitor: SystemMo
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option("--count", default=200, show_default=True, help="Pairs of each kind.")
-@click.option("--record", default=0, help="Pairs to time on this machine, about 4 s each.")
+@click.option("--record", default=0, help="Pairs to time on this machine, about 2 s each.")
 def main(files: tuple[Path, ...], count: int, record: int) -> None:
     """Print the coverage and the half width of each estimator, by kind of pairs."""
     generator = np.random.default_rng(0)
