@@ -32,7 +32,7 @@ from lolvit.output import document_only_stdout, document_printed, print_json
 @click.version_option(__version__, message="lolvit %(version)s")
 @click.pass_context
 def lolvit(ctx: click.Context) -> None:
-    """Take LOLViT from a PyTorch checkpoint to verified ONNX, Core ML and TFLite, and measure it.
+    """Export PyTorch vision models to verified ONNX, TFLite and Core ML files, and measure them.
 
     Every command takes --json (one JSON document on standard output) and --help.
 

@@ -20,6 +20,7 @@ class LolvitError(Exception):
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         self.what, self.where, self.remedy = what, where, remedy
+        self.result: object | None = None  # what there is all the same, where a part failed
         super().__init__(self.line())
 
     def line(self) -> str:

@@ -38,6 +38,11 @@ def upgrade_artifact(document: Any) -> Any:
     if not isinstance(document, Mapping):
         return document
     new = _renamed(document, {"measured": "measurements"})
+    if isinstance(new.get("measurements"), Mapping):
+        new["measurements"] = {
+            str(key).replace(".times_fp32", ".speedup_vs_fp32"): value
+            for key, value in new["measurements"].items()
+        }
     for old in ("input", "output"):
         if old in new:
             new[f"{old}s"] = [_rename(new.pop(old), {"values": "meaning"})]

@@ -91,11 +91,18 @@ _PATH = click.Path(path_type=Path)
     "--batch", default=1, show_default=True, type=click.IntRange(1, 256), help="Images at a time."
 )
 @click.option(
-    "--task", help="classification, or tensors for any outputs; by default as the outputs look."
+    "--task",
+    help="classification; tensors for any outputs. Default: chosen by the outputs' shapes.",
 )
-@click.option("--mean", type=Channels(), help="Of a model that does not say how it normalizes.")
-@click.option("--std", type=Channels(), help="The same.")
-@click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same.")
+@click.option(
+    "--mean",
+    type=Channels(),
+    help="Mean of each channel, of 0 to 1, for a model that has no configuration.",
+)
+@click.option("--std", type=Channels(), help="Standard deviation of each channel, likewise.")
+@click.option(
+    "--crop-pct", type=click.FloatRange(0.01, 1), help="Share of the photo that is kept, likewise."
+)
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")
 @click.option("--out", type=_PATH, default=Path("out"), show_default=True)
 @click.option(

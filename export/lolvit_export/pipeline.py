@@ -74,8 +74,8 @@ _AFTER_QUANTIZING = (
     " (--calibrate); if they are, train on with --recipe int8"
 )
 _AFTER_QUANTIZING_RANDOM = (
-    "random weights lose more in few bits than trained ones; quantize those (--weights), or, for"
-    " artifacts that are timed and no more, add --for-timing"
+    "random weights lose more accuracy in few bits than trained ones; quantize trained weights"
+    " (--weights), or, for artifacts that are only to be timed, add --for-timing"
 )
 
 _TOOLS = (
@@ -143,8 +143,9 @@ class Exported:
         if self.failures:
             first = next(iter(self.failures.values()))
             others = [artifact.path for artifact in self.manifest.artifacts]
+            failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
             raise type(first)(
-                "; ".join(error.what for error in self.failures.values()),
+                "; ".join([*(error.what for error in self.failures.values()), *failed]),
                 where=str(self.folder),
                 remedy=f"the others were written: {', '.join(others)}"
                 if others
@@ -226,7 +227,7 @@ def export(
         UserError: the request can't be met; a previous export in that place is untouched.
         UserError, DeviceError: a target's converter or runtime failed on the model, or
         GateFailedError: an artifact was withheld. The other artifacts are written, and the error's
-            attribute `exported` has them.
+            attribute `result` has them.
     """
     label_names = (
         labels
@@ -264,7 +265,7 @@ def export(
     try:
         exported.raise_on_failure()
     except LolvitError as error:
-        error.exported = exported  # type: ignore[attr-defined]
+        error.result = exported
         raise
     return exported
 

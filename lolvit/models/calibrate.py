@@ -84,5 +84,7 @@ def refuse_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
     if not finite or share > MAX_DENORMAL_SHARE:
         what = f"{share:.1%} of a layer's activations are denormal" if finite else "not finite"
         raise UserError(
-            f"outputs on photos: {what}", where=where, remedy="train it, or leave out --weights"
+            f"outputs on photos: {what}",
+            where=where,
+            remedy="check its weights and its normalization (mean, std)",
         )
