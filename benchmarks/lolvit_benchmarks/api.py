@@ -70,7 +70,7 @@ def benchmark(
 
     >>> exported = lolvit.export("lolvit_x", targets=["onnx"])                # doctest: +SKIP
     >>> lolvit.benchmark(exported, against="mobilevit_xs", runtimes=["ort"]).speedup
-    Speedup(ratio=7.3, low=7.1, high=7.4)
+    Speedup(ratio=7.3, low=7.1, high=7.4, over='rounds')
 
     Args:
         model: what `lolvit.export` returned, an export folder or an artifact in one, or the name of

@@ -21,7 +21,7 @@ ARROWS = {
     "backends": {"profiling", "harness", "results", "analysis"},
     "profiling": {"harness", "results", "analysis"},
     "harness": {"results", "analysis"},
-    "results": set(),
+    "results": {"analysis"},
     "analysis": set(),
 }
 

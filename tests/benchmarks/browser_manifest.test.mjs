@@ -1,4 +1,4 @@
-// Run by test_browser_manifest.py: manifests and jobs of both schema versions become one form.
+// Run by test_browser_modules.py: manifests and jobs of both schema versions become one form.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";

@@ -8,17 +8,18 @@ import numpy as np
 
 from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.harness.candidates import quality_of
 from lolvit_benchmarks.results.document import (
     Conditions,
     Document,
     Environment,
+    Finding,
     ModelResult,
     Photo,
     Placement,
     Plan,
     Quality,
     Reading,
-    Reason,
     Result,
     Speedup,
 )
@@ -27,7 +28,7 @@ ROUNDS, EACH, BLOCKS = 20, 8, 5
 
 
 def document(*results: Result, **changes: Any) -> Document:
-    """Return a complete document of the given results (by default one stable result)."""
+    """Return a complete document of the given results (by default one precise result)."""
     fields: dict[str, Any] = {
         "state": "complete",
         "profile": Plan(name="default", seconds=10.0, cool_down_s=0.0),
@@ -53,14 +54,12 @@ def result(
     """Return a result whose models have these medians, about, and this spread."""
     candidate = model_result(model, candidate_ms, spread, trained, seed=1, size=size)
     baseline = model_result(against, baseline_ms, spread, trained, seed=2, size=size)
-    interval = stats.ratio_of_medians(
-        baseline.samples, candidate.samples, candidate.sample_round, resamples=200
-    )
+    series = [
+        quality.Series(s.model, s.samples, s.sample_block, s.sample_round)
+        for s in (candidate, baseline)
+    ]
+    speedup = quality.speedup_of(*series)
     conditions = quality.Conditions(cores=2, others_cores=0.01, stolen_share=0.0, probe_change=0.0)
-    found = quality.reasons(
-        [quality.Series(s.model, s.samples, s.sample_block) for s in (candidate, baseline)],
-        conditions,
-    )
     fields: dict[str, Any] = {
         "runtime": "ort",
         "runtime_version": "1.0",
@@ -71,12 +70,13 @@ def result(
         "placement": Placement(candidate={"CPU": 100}, baseline={"CPU": 200}),
         "candidate": candidate,
         "baseline": baseline,
-        "speedup": Speedup(ratio=interval.value, low=interval.low, high=interval.high),
-        "quality": Quality(
-            state=quality.state_of(found),
-            reasons=tuple(Reason(code=reason.code, text=reason.text) for reason in found),
-            winner=quality.winner(interval),
+        "speedup": Speedup(
+            ratio=speedup.interval.value,
+            low=speedup.interval.low,
+            high=speedup.interval.high,
+            over=speedup.over,
         ),
+        "quality": quality_of(quality.evaluate(*series, conditions)),
         "notes": () if trained else ("Weights are untrained.",),
         "conditions": Conditions(**vars(conditions)),
         "readings": (
@@ -111,7 +111,7 @@ def model_result(
         artifact_sha256="1" * 64,
         median_ms=stats.median(times),
         p90_ms=stats.percentile(times, 0.9),
-        p99_ms=stats.percentile(times, 0.99),
+        p99_ms=stats.p99(times),
         throughput_per_s=1000 / ms,
         variation=stats.variation(times),
         variation_trimmed=stats.trimmed_variation(times),
@@ -156,3 +156,20 @@ def environment(**changes: Any) -> Environment:
         "date": "2026-01-01T00:00:00+00:00",
     }
     return Environment(**fields | changes)
+
+
+INVALID = Quality(
+    state="INVALID",
+    half_width=0.01,
+    winner=None,
+    reasons=(Finding(code="interrupted", text="cut short by a cat"),),
+    findings=(),
+)
+
+
+def disturbed(result: Result) -> Result:
+    """Return a result with a finding."""
+    found = result.quality.model_copy(
+        update={"findings": (Finding(code="load", text="a busy neighbour"),)}
+    )
+    return result.model_copy(update={"quality": found})

@@ -51,8 +51,8 @@ def overhead(model: Path, other: Path, runtime: str) -> None:
     bare, harness = (statistics.median(column) for column in zip(*pairs, strict=True))
     difference = harness / bare - 1
     print(f"medians: bare loop {bare:.3f} ms, harness {harness:.3f} ms, {difference:+.2%}")
-    for reason in quality.reasons([], monitor.conditions()):
-        print(f"unstable: {reason.text}")
+    for finding in quality.findings([], monitor.conditions()):
+        print(f"finding: {finding.text}")
     if abs(difference) > LIMIT:
         raise GateFailedError(f"they differ by {abs(difference):.2%}, limit {LIMIT:.0%}")
 

@@ -149,7 +149,7 @@ def test_a_second_page_is_rejected_and_ctrl_c_keeps_finished_blocks(
     document = read_result(tmp_path / "result.json")
     assert document.state == "interrupted"
     (result,) = document.results
-    assert result.conditions.interrupted and result.quality.state == "UNSTABLE"
+    assert result.conditions.interrupted and result.quality.state == "INVALID"
     assert len(result.candidate.samples) == len(result.baseline.samples) > 0
 
 

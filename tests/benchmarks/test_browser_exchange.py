@@ -141,7 +141,7 @@ def test_a_page_is_led_through_all_cases_and_its_blocks_become_a_result(exchange
     (first,), (second,) = (results_of(case, exchange.about) for case in exchange.cases)
     assert (first.device, first.runtime_version) == ("browser", "1.30.0")
     assert first.speedup.ratio == pytest.approx(7)
-    assert first.quality.state == "STABLE"
+    assert first.quality.state == "precise"
     assert first.candidate.peak_memory_bytes is None and first.conditions.others_cores is None
     assert first.candidate.load_ms == 20.0 and first.candidate.preprocess_ms == 3.0
     assert first.device_info is not None and not first.device_info.software

@@ -22,7 +22,7 @@ from lolvit_benchmarks.backends.browser.site import (
     runtime_files,
 )
 from lolvit_benchmarks.harness.prepare import default_photo, open_folder
-from lolvit_runtimes.predict import Wish, open_classifier
+from lolvit_runtimes.predict import Options, open_predictor
 from tests.benchmarks.chromium_page import Browser, Page, needs_chromium, needs_runtimes
 
 SMALLEST_CONTRAST = 4.5  # WCAG 2.2, level AA, text
@@ -122,7 +122,8 @@ def test_a_photo_gets_the_classes_that_python_finds(chromium_browser: Browser, f
     models = ServedModels([("fast", open_folder(fast))])
     files = page_files() | runtime_files() | models.files() | job_files(models, [], None, None)
     files["photo.png"] = default_photo()
-    expected = open_classifier(fast, Wish(runtime="ort")).rank(default_photo(), 5)
+    with open_predictor(fast, Options(runtime="ort")) as predictor:
+        expected = predictor(default_photo(), top=5).top
     with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.evaluate(CHOOSE_PHOTO)

@@ -13,7 +13,7 @@ from lolvit.errors import UserError
 from lolvit_benchmarks.analysis import comparison
 from lolvit_benchmarks.analysis.comparison import Comparison
 from lolvit_benchmarks.cli.compare import CONDITIONS, measurements_of, parse_threshold
-from lolvit_benchmarks.results.document import Document, Quality, Reason
+from lolvit_benchmarks.results.document import Document
 from lolvit_benchmarks.results.files import save
 from tests.benchmarks import documents
 from tests.conftest import Run
@@ -45,7 +45,7 @@ def test_less_than_the_threshold_is_no_regression(old: float, new: float) -> Non
 
 def test_the_threshold_is_a_share_of_the_old_figure() -> None:
     old, new = of(3.0), of(3.3)
-    worse = compare(old, new, threshold=0).changes[0].change
+    worse = compare(old, new, threshold=0).changes[0].low
     assert not compare(old, new, threshold=worse + 1e-9).changes[0].regressed
     assert compare(old, new, threshold=worse - 1e-9).changes[0].regressed
 
@@ -124,10 +124,20 @@ def test_documents_with_nothing_in_common_are_refused() -> None:
         compare(of(3.0), of(3.0, threads=2), threshold=0.05)
 
 
-def test_an_unstable_result_is_reported() -> None:
-    unstable = Quality(state="UNSTABLE", reasons=(Reason(code="x", text="y"),), winner="candidate")
-    assert not compare(of(3.0), of(3.0, quality=unstable), threshold=0.05).changes[0].stable
-    assert compare(of(3.0), of(3.0), threshold=0.05).changes[0].stable
+def test_a_change_that_the_interval_does_not_exclude_is_no_regression() -> None:
+    """A 7 % slowdown is found among runs that vary by 1 %, and not among those by 20 %."""
+    quiet, noisy = (
+        compare(of(3.0, spread=spread), of(3.21, spread=spread), threshold=0.02).changes[0]
+        for spread in (0.01, 0.2)
+    )
+    assert quiet.regressed and quiet.low > 0.02
+    assert not noisy.regressed and noisy.low < 0.02
+
+
+def test_an_invalid_result_is_reported() -> None:
+    invalid = of(3.0, quality=documents.INVALID)
+    assert not compare(of(3.0), invalid, threshold=0.05).changes[0].valid
+    assert compare(of(3.0), of(3.0), threshold=0.05).changes[0].valid
 
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.05", 0.05), ("12.5%", 0.125)])

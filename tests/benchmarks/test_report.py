@@ -13,15 +13,12 @@ from lolvit.manifest import Gate, read_manifest
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown, show
-from lolvit_benchmarks.results.document import Document, Failure, Quality, Reason, Speedup
+from lolvit_benchmarks.results.document import Document, Failure, Quality, Speedup
 from lolvit_benchmarks.results.files import save
 from tests.benchmarks import documents
 from tests.conftest import Run
 
-UNSTABLE = Quality(
-    state="UNSTABLE", reasons=(Reason(code="load", text="a busy neighbour"),), winner="candidate"
-)
-EVEN = Quality(state="STABLE", reasons=(), winner=None)
+EVEN = Quality(state="fair", half_width=0.03, winner=None, reasons=(), findings=())
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
 
@@ -117,11 +114,20 @@ def test_a_page_is_the_same_each_time() -> None:
     assert as_html([documents.document()]) == as_html([documents.document()])
 
 
-def test_instability_is_shown_everywhere() -> None:
-    document = documents.document(documents.result(quality=UNSTABLE))
+def test_an_invalid_ratio_is_shown_everywhere_and_names_no_winner() -> None:
+    document = documents.document(documents.result(quality=documents.INVALID))
     for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
-        assert "UNSTABLE" in text
-        assert "a busy neighbour" in text
+        assert "INVALID" in text
+        assert "cut short by a cat" in text
+        assert "significant" not in text
+
+
+def test_findings_are_shown_everywhere_after_ratio_interval_and_quality() -> None:
+    document = documents.document(documents.disturbed(documents.result()))
+    for text in (Page(as_html([document])).text, as_markdown([document]), terminal(document)):
+        places = [text.index(part) for part in ("8.0x", "to 8.0", "precise, ±", "a busy neighbour")]
+        assert places == sorted(places)
+        assert "INVALID:" not in text
 
 
 def test_untrained_weights_are_shown_everywhere() -> None:

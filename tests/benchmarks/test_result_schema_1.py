@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lolvit.errors import UserError
+from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.table import as_markdown
 from lolvit_benchmarks.results import schema_1
@@ -31,23 +33,27 @@ def old() -> dict[str, Any]:
 def test_every_value_is_kept_under_its_new_name(old: dict[str, Any]) -> None:
     document = read_result(FIXTURE)
     (was,), (result,) = old["results"], document.results
-    assert (document.schema_version, document.quality_rule) == (2, old["rule"])
+    assert document.schema_version == 2
+    assert document.quality_rule.startswith("Converted from schema version 1")
     for one, before in ((result.candidate, was["a"]), (result.baseline, was["b"])):
         assert list(one.samples) == before["samples"]
         assert (one.model, one.median_ms) == (before["model"], before["median_ms"])
         assert one.between_block_range == before["drift"]
         assert one.sustained is not None and one.operation_profile is not None
         assert one.operation_profile.roofline_share == before["profile"]["roof_share"]
-    assert result.speedup.model_dump() == was["speedup"]
+    assert result.speedup.model_dump() == was["speedup"] | {"over": None}
     assert (result.placement.candidate, result.placement.baseline) == (
         was["placement"]["a"], was["placement"]["b"],
     )  # fmt: skip
-    assert result.quality.state == was["verdict"]["state"]
+    half_width = np.log(was["speedup"]["high"] / was["speedup"]["low"]) / 2
+    assert result.quality.half_width == pytest.approx(half_width)
+    assert result.quality.state == quality.grade(half_width)
     assert result.quality.winner == schema_1.WINNERS[was["verdict"]["winner"]]
-    assert [reason.text for reason in result.quality.reasons] == [
+    assert result.quality.reasons == ()
+    assert [finding.text for finding in result.quality.findings] == [
         reason["text"] for reason in was["verdict"]["reasons"]
     ]
-    assert "between-block-range" in [reason.code for reason in result.quality.reasons]
+    assert "between-block-range" in [finding.code for finding in result.quality.findings]
     assert result.roofline is not None and result.roofline.by == was["roof"]["by"]
 
 
@@ -61,6 +67,8 @@ def test_an_upgraded_document_is_saved_and_read_as_version_2(tmp_path: Path) -> 
 def downgraded(document: Document) -> dict[str, Any]:
     """Return a document under the names of version 1."""
     text = as_text(document)
+    rule = json.dumps(document.quality_rule)[1:-1]
+    text = text.replace(rule, "of version 1")
     names = {
         "candidate": "a", "baseline": "b", "quality": "verdict", "roofline": "roof",
         "quality_rule": "rule", "between_block_range": "drift", "operation_profile": "profile",
@@ -69,6 +77,12 @@ def downgraded(document: Document) -> dict[str, Any]:
     for new, old in names.items():
         text = text.replace(f'"{new}"', f'"{old}"')
     content: dict[str, Any] = json.loads(text) | {"schema_version": 1}
+    for result in content["results"]:
+        del result["speedup"]["over"]
+        found = result["verdict"]
+        found["state"] = "UNSTABLE" if found["findings"] else "STABLE"
+        found["reasons"] = [*found["reasons"], *found.pop("findings")]
+        del found["half_width"]
     return content
 
 
@@ -77,12 +91,28 @@ def test_winners_and_estimates_are_upgraded(winner: str | None, tmp_path: Path) 
     from tests.benchmarks.test_matrix import estimate
 
     result = documents.result()
-    quality = result.quality.model_copy(update={"winner": winner})
+    changed = {
+        "quality": result.quality.model_copy(update={"winner": winner}),
+        "speedup": result.speedup.model_copy(update={"over": None}),
+    }
     document = documents.document(
-        result.model_copy(update={"quality": quality}), estimates=(estimate(),)
+        result.model_copy(update=changed),
+        estimates=(estimate(),),
+        quality_rule=schema_1.RULE + quality.rule(),
     )
     (tmp_path / "old.json").write_text(json.dumps(downgraded(document)))
-    assert read_result(tmp_path / "old.json") == document
+    read = read_result(tmp_path / "old.json")
+    assert read == document
+
+
+def test_an_interrupted_result_of_version_1_is_invalid(old: dict[str, Any], tmp_path: Path) -> None:
+    reason = {"code": "interrupted", "text": "interrupted before all runs were made"}
+    old["results"][0]["verdict"]["reasons"].append(reason)
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    (result,) = read_result(tmp_path / "old.json").results
+    assert (result.quality.state, result.quality.winner) == ("INVALID", None)
+    assert [one.code for one in result.quality.reasons] == ["interrupted"]
+    assert len(result.quality.findings) == len(old["results"][0]["verdict"]["reasons"]) - 1
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,9 @@ def test_a_model_that_one_runtime_refused_keeps_its_row() -> None:
     assert row[4:] == ("7.50", "2.5x", "–", "–")
 
 
-def test_an_unstable_ratio_is_marked() -> None:
-    noisy = documents.result(3.0, 6.0, against="two", spread=0.3)
-    (grid,) = grids.peers([documents.result(3.0, 24.0, against="one"), noisy])
+def test_an_invalid_ratio_is_marked() -> None:
+    invalid = documents.result(3.0, 6.0, against="two", quality=documents.INVALID)
+    (grid,) = grids.peers([documents.result(3.0, 24.0, against="one"), invalid])
     ratios = {row[0]: row[-1] for row in grid.rows}
     assert ratios["two"].endswith("*") and not ratios["one"].endswith("*")
 

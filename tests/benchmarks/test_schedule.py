@@ -44,7 +44,7 @@ def test_every_model_starts_equally_often() -> None:
     assert starts == {"A": 3, "B": 3, "C": 3}
 
 
-@pytest.mark.parametrize(("run_s", "runs"), [(0.001, 20), (0.008, 7), (0.02, 3), (0.5, 1)])
+@pytest.mark.parametrize(("run_s", "runs"), [(0.001, 20), (0.008, 4), (0.02, 2), (0.5, 1)])
 def test_short_runs_need_more_of_them_to_settle(run_s: float, runs: int) -> None:
     assert warm_up_iterations(run_s) == runs
 
@@ -54,7 +54,7 @@ def test_a_round_lasts_as_long_as_its_recorded_and_unrecorded_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs", "blocks"), [("quick", 64, 4), ("default", 128, 5), ("reference", 1024, 16)]
+    ("name", "runs", "blocks"), [("quick", 96, 4), ("default", 240, 5), ("reference", 1280, 16)]
 )
 def test_fast_models_get_at_least_the_runs_of_the_profile(
     name: str, runs: int, blocks: int
@@ -62,6 +62,20 @@ def test_fast_models_get_at_least_the_runs_of_the_profile(
     profile = fitted(PROFILES[name], [0.0035, 0.027])
     assert profile.runs >= runs
     assert profile.blocks == blocks
+
+
+def test_the_default_profile_has_forty_rounds_of_short_slots_in_twelve_seconds() -> None:
+    profile = fitted(PROFILES["default"], [0.0035, 0.027])  # LOLViT-X and MobileViT-XS
+    assert profile.blocks * profile.rounds == 40
+    assert 3 <= profile.burst <= 5
+    assert seconds_of(profile, [0.0035, 0.027]) <= 12.0
+
+
+def test_slower_models_get_half_the_rounds_before_slots_of_fewer_than_three_runs() -> None:
+    """Of two models of 35, 45 and 75 ms: rounds of all blocks, and runs of a slot."""
+    plans = [fitted(PROFILES["default"], [run_s] * 2) for run_s in (0.035, 0.045, 0.075)]
+    assert [plan.burst for plan in plans] == [3, 2, 1]
+    assert all(20 <= plan.blocks * plan.rounds < 40 for plan in plans)
 
 
 @given(st.sampled_from(["quick", "default"]), several)

@@ -55,11 +55,11 @@ def test_models_share_the_places_without_gap_or_overlap() -> None:
 
 
 def test_slots_alternate_and_each_begins_with_runs_that_are_not_recorded() -> None:
-    """Five warm-up iterations of a model of 10 ms, one of a model of 50 ms; bursts of three."""
+    """Three warm-up iterations of a model of 10 ms, one of a model of 50 ms; bursts of three."""
     bench = Bench(a=10_000.0, b=50_000.0)
     bench.measure()
     after_warm_up = "".join(bench.log[4:])
-    a, b = 8 * "a", 4 * "b"
+    a, b = 6 * "a", 4 * "b"
     there, back = a + b + b + a, b + a + a + b
     assert after_warm_up == 2 * (there + back)
 

@@ -108,5 +108,5 @@ def _newer(made: Path, sources: list[Path]) -> bool:
 
 def _sources() -> list[Path]:
     names = ("fixtures.py", "photos.py")
-    benchmark = ("benchmark_vectors.py", "benchmark_requests.py")
+    benchmark = ("benchmark_vectors.py", "benchmark_vectors.json", "benchmark_requests.py")
     return [Path(__file__).with_name(name) for name in (*names, *benchmark)]

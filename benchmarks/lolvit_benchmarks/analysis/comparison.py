@@ -19,23 +19,25 @@ class Measurement:
 
     Two results with the same `key` measure the same models in the same configuration; `place`
     describes that in words. For a difference to be the model's own, the values of `conditions`
-    have to be equal. `samples` are the candidate's milliseconds, `rounds` the round of each.
+    have to be equal. `samples` are the candidate's milliseconds, `blocks` and `rounds` the block
+    and the round of each.
     """
 
     key: tuple[str, ...]
     place: str
     conditions: Mapping[str, object]
     samples: Sequence[float]
+    blocks: Sequence[int]
     rounds: Sequence[int]
     speedup: Interval
-    stable: bool
+    valid: bool
 
 
 @dataclass(frozen=True)
 class Change:
     """A result of both runs. `old` and `new` are the metric: milliseconds, or a speedup. `change`
-    is the share by which it got worse (less than 0: better), with the bounds of its 95 %
-    interval."""
+    is the share by which it got worse (less than 0: better), with the bounds of its 95 % interval;
+    `regressed`: the whole interval is beyond the allowed change."""
 
     place: str
     metric: Metric
@@ -45,7 +47,7 @@ class Change:
     low: float
     high: float
     regressed: bool
-    stable: bool
+    valid: bool
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def compare(
 
     Args:
         threshold: the share of the old figure by which the new one may be worse.
-        metric: `latency` is the candidate's median; `speedup` the ratio to the baseline's, in which
-            much of what differs between machines cancels.
+        metric: `latency` is the candidate's, estimated over rounds as a speedup is; `speedup` the
+            ratio to the baseline's, in which much of what differs between machines cancels.
         ignore: conditions that may differ.
 
     Raises:
@@ -110,19 +112,23 @@ def _require_like_conditions(
 
 def _change(old: Measurement, new: Measurement, threshold: float, metric: Metric) -> Change:
     if metric == "latency":
-        worse = stats.ratio_of_separate_medians(new.samples, new.rounds, old.samples, old.rounds)
-        figures = (stats.median(old.samples), stats.median(new.samples))
+        before, after = _latency(old), _latency(new)
+        worse = stats.quotient(after, before)
     else:
-        worse = stats.quotient(old.speedup, new.speedup)
-        figures = (old.speedup.value, new.speedup.value)
+        before, after = old.speedup, new.speedup
+        worse = stats.quotient(before, after)
     return Change(
         place=new.place,
         metric=metric,
-        old=figures[0],
-        new=figures[1],
+        old=before.value,
+        new=after.value,
         change=worse.value - 1,
         low=worse.low - 1,
         high=worse.high - 1,
-        regressed=worse.value - 1 > threshold,
-        stable=old.stable and new.stable,
+        regressed=worse.low - 1 > threshold,
+        valid=old.valid and new.valid,
     )
+
+
+def _latency(one: Measurement) -> Interval:
+    return stats.latency_over_rounds(one.samples, one.blocks, one.rounds).interval

@@ -14,15 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 # Interruptions by other processes only ever lengthen a run; the trimmed coefficient of variation
 # leaves out this share of the runs, the slowest.
 SLOWEST_SHARE = 0.05
-RESAMPLES = 2000
-SEED = 20250803
-# Resamples are drawn in portions of at most this many samples: 64 MB of indices.
-_PORTION = 1 << 23
+SAMPLES_FOR_P99 = 500  # five of them are beyond it
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,11 @@ def percentile(samples: Sequence[float], share: float) -> float:
 def median(samples: Sequence[float]) -> float:
     """Return the middle sample, or the mean of the middle two."""
     return float(np.median(np.asarray(samples, np.float64)))
+
+
+def p99(samples: Sequence[float]) -> float | None:
+    """Return the 99th percentile, or None of fewer than `SAMPLES_FOR_P99` samples."""
+    return percentile(samples, 0.99) if len(samples) >= SAMPLES_FOR_P99 else None
 
 
 def variation(samples: Sequence[float]) -> float:
@@ -76,91 +77,6 @@ def between_block_range(samples: Sequence[float], groups: Sequence[int]) -> floa
     return (max(medians) - min(medians)) / median(samples)
 
 
-def ratio_of_medians(
-    numerator: Sequence[float],
-    denominator: Sequence[float],
-    rounds: Sequence[int],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> Interval:
-    """Return median(numerator) / median(denominator) with its bootstrap 95 % interval.
-
-    Sample i of both models was taken in round `rounds[i]`, and every round has as many samples.
-    Runs close in time resemble each other, so samples are not resampled one by one: a resample
-    draws whole rounds, the same for both models, then pairs of samples within each round drawn.
-    What disturbs both models of a round alike thus cancels. The percentiles are those of the log of
-    the ratio, so exchanging the two gives the reciprocals; the interval is widened to hold the
-    ratio itself where resampling misses it.
-
-    Raises:
-        ValueError: the models or the rounds differ in their number of samples.
-    """
-    above, below = _by_round(numerator, rounds), _by_round(denominator, rounds)
-    ratio = float(np.median(above) / np.median(below))
-    return _interval(
-        ratio, _resampled_log_ratios(above, below, resamples, np.random.default_rng(seed))
-    )
-
-
-def ratio_of_separate_medians(
-    numerator: Sequence[float],
-    numerator_rounds: Sequence[int],
-    denominator: Sequence[float],
-    denominator_rounds: Sequence[int],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> Interval:
-    """Return median(numerator) / median(denominator) with its bootstrap 95 % interval, for samples
-    of two measurements, each resampled by its own rounds. What disturbed one of the two as a whole
-    does not cancel, and is not in the interval.
-
-    Raises:
-        ValueError: a model's rounds differ in their number of samples.
-    """
-    above = _by_round(numerator, numerator_rounds)
-    below = _by_round(denominator, denominator_rounds)
-    generator = np.random.default_rng(seed)
-    logs = _resampled_log_ratios(above, np.ones_like(above), resamples, generator)
-    logs -= _resampled_log_ratios(below, np.ones_like(below), resamples, generator)
-    return _interval(float(np.median(above) / np.median(below)), logs)
-
-
-def _interval(ratio: float, logs: Floats) -> Interval:
-    low, high = np.exp(np.quantile(logs, (0.025, 0.975)))
-    return Interval(ratio, min(float(low), ratio), max(float(high), ratio))
-
-
-def _by_round(samples: Sequence[float], rounds: Sequence[int]) -> Floats:
-    """Return the samples as an array of shape (rounds, samples of a round)."""
-    values, labels = np.asarray(samples, np.float64), np.asarray(rounds)
-    if values.shape != labels.shape or not values.size:
-        raise ValueError(f"{values.size} samples for {labels.size} round numbers")
-    found, counts = np.unique(labels, return_counts=True)
-    if len(set(counts.tolist())) != 1:
-        raise ValueError(f"rounds of unequal sizes: {sorted(set(counts.tolist()))}")
-    return values[np.argsort(labels, kind="stable")].reshape(found.size, -1)
-
-
-def _resampled_log_ratios(
-    above: Floats, below: Floats, resamples: int, generator: np.random.Generator
-) -> Floats:
-    portion = max(1, _PORTION // above.size)
-    sizes = [min(portion, resamples - start) for start in range(0, resamples, portion)]
-    return np.concatenate([_log_ratios(above, below, size, generator) for size in sizes])
-
-
-def _log_ratios(above: Floats, below: Floats, size: int, generator: np.random.Generator) -> Floats:
-    rounds, each = above.shape
-    rows: Ints = generator.integers(rounds, size=(size, rounds, 1))
-    columns: Ints = generator.integers(each, size=(size, rounds, each))
-    numerators = np.median(above[rows, columns].reshape(size, -1), axis=1)
-    denominators = np.median(below[rows, columns].reshape(size, -1), axis=1)
-    result: Floats = np.log(numerators) - np.log(denominators)
-    return result
-
-
 def power(sizes: Sequence[float], times: Sequence[float]) -> float:
     """Return the exponent e of the power law time ~ size ** e nearest to the points: the slope of
     the least-squares line through their logarithms.
@@ -184,12 +100,13 @@ def quotient(above: Interval, below: Interval) -> Interval:
     return Interval(value, float(value * np.exp(-down)), float(value * np.exp(up)))
 
 
-# The speedup by rounds.
+# Estimates over rounds.
 
 TRIMMED_SHARE = 0.2  # of the rounds, at either end
 # Blocks count as different once their medians vary this many times as much as the rounds explain;
 # so chosen, intervals covered in at least 94 % of simulated measurements.
 BLOCK_VARIANCE_RATIO = 1.3
+MIN_ROUNDS_OF_A_HALF = 4
 # Two-sided 95 % quantiles of Student's t with 1 to 4 degrees of freedom.
 _T_975 = (12.706204736, 4.302652730, 3.182446305, 2.776445105)
 _Z_975 = 1.959963985
@@ -197,15 +114,21 @@ _Z_975 = 1.959963985
 
 @dataclass(frozen=True)
 class RoundRatio:
-    """A ratio estimated over rounds: its interval, and what the interval is computed over."""
+    """A ratio, or a latency, estimated over rounds: its interval, and what the interval is computed
+    over."""
 
     interval: Interval
     over: Literal["rounds", "blocks"]
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width on the logarithmic scale: 0.02 is 2 % of the ratio."""
-        return float(np.log(self.interval.high / self.interval.low)) / 2
+        """As `half_width` of the interval."""
+        return half_width(self.interval)
+
+
+def half_width(interval: Interval) -> float:
+    """Return half the interval's width on the logarithmic scale: 0.02 is 2 % of the figure."""
+    return float(np.log(interval.high / interval.low)) / 2
 
 
 def round_log_ratios(
@@ -227,6 +150,29 @@ def round_log_ratios(
     return ratios
 
 
+def round_blocks(blocks: Sequence[int], rounds: Sequence[int]) -> list[int]:
+    """Return the block of each round, in the rounds' order; sample i was taken in block `blocks[i]`
+    and round `rounds[i]`."""
+    _, first = np.unique(np.asarray(rounds), return_index=True)
+    return [blocks[place] for place in first]
+
+
+def latency_over_rounds(
+    samples: Sequence[float], blocks: Sequence[int], rounds: Sequence[int]
+) -> RoundRatio:
+    """Return the latency whose logarithm is the 20 % trimmed mean of the rounds' mean log slot
+    medians, with its 95 % interval as `ratio_over_rounds` gives it.
+
+    For models that were measured apart: what disturbed one measurement as a whole is not in the
+    interval.
+
+    Raises:
+        ValueError: fewer than two rounds, or a round's samples are no two slots.
+    """
+    logs: list[float] = np.log(_slot_medians(samples, rounds)).mean(axis=1).tolist()
+    return ratio_over_rounds(logs, round_blocks(blocks, rounds))
+
+
 def ratio_over_rounds(log_ratios: Sequence[float], blocks: Sequence[int]) -> RoundRatio:
     """Return the ratio whose logarithm is the 20 % trimmed mean of the rounds' log ratios, with its
     95 % interval.
@@ -236,7 +182,8 @@ def ratio_over_rounds(log_ratios: Sequence[float], blocks: Sequence[int]) -> Rou
     process of its own, the interval is Student's over the blocks' medians, if that is wider, around
     the same ratio.
 
-    Sources: Tukey and McLaughlin, Sankhya A 25 (1963); Yuen, Biometrika 61 (1974).
+    Sources: Tukey and McLaughlin, Sankhya A 25 (1963); Yuen, Biometrika 61 (1974); Wilcox,
+    Introduction to Robust Estimation and Hypothesis Testing, section 4.3.
 
     Raises:
         ValueError: fewer than two rounds, or another number of blocks' labels.
@@ -255,6 +202,21 @@ def ratio_over_rounds(log_ratios: Sequence[float], blocks: Sequence[int]) -> Rou
     return RoundRatio(Interval(ratio, low, high), over)
 
 
+def halves_disagree(log_ratios: Sequence[float], blocks: Sequence[int]) -> bool:
+    """Whether the ratio changed in the course of the measurement by more than its interval states:
+    the intervals of the first and of the second half of the rounds have nothing in common, and one
+    half's ratio is outside the interval of all rounds. False where a half has fewer than
+    `MIN_ROUNDS_OF_A_HALF` rounds."""
+    middle = len(log_ratios) // 2
+    if middle < MIN_ROUNDS_OF_A_HALF:
+        return False
+    whole = ratio_over_rounds(log_ratios, blocks).interval
+    first = ratio_over_rounds(log_ratios[:middle], blocks[:middle]).interval
+    second = ratio_over_rounds(log_ratios[middle:], blocks[middle:]).interval
+    apart = first.high < second.low or second.high < first.low
+    return apart and not (whole.spans(first.value) and whole.spans(second.value))
+
+
 def t_quantile(freedom: int) -> float:
     """Return the two-sided 95 % quantile of Student's t: a table up to 4 degrees of freedom, and
     from 5 the Cornish-Fisher expansion, whose relative error is at most 0.011 %.
@@ -271,6 +233,17 @@ def t_quantile(freedom: int) -> float:
         + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
         + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
     )
+
+
+def _by_round(samples: Sequence[float], rounds: Sequence[int]) -> Floats:
+    """Return the samples as an array of shape (rounds, samples of a round)."""
+    values, labels = np.asarray(samples, np.float64), np.asarray(rounds)
+    if values.shape != labels.shape or not values.size:
+        raise ValueError(f"{values.size} samples for {labels.size} round numbers")
+    found, counts = np.unique(labels, return_counts=True)
+    if len(set(counts.tolist())) != 1:
+        raise ValueError(f"rounds of unequal sizes: {sorted(set(counts.tolist()))}")
+    return values[np.argsort(labels, kind="stable")].reshape(found.size, -1)
 
 
 def _slot_medians(samples: Sequence[float], rounds: Sequence[int]) -> Floats:

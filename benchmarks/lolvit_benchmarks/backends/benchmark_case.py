@@ -5,10 +5,12 @@ precision and number of threads, interleaved.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
+
+import numpy as np
 
 from lolvit.errors import DeviceError, LolvitError
 from lolvit_benchmarks.analysis import quality
@@ -35,7 +37,12 @@ from lolvit_benchmarks.harness.timing import Curve, Progress, Recording, Runnabl
 from lolvit_benchmarks.profiling.worker import Profiled, Profiles, collect
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
+from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import Array, open_session
+
+# Of a session's outputs before and after timing: the same session computes the same photo, and the
+# order in which threads sum changes the last bits alone.
+SAME_OUTPUTS_DB = 60.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ class BenchmarkCase:
     conditions: quality.Conditions | None = None
     profiles: Profiles = field(default_factory=Profiles)
     curves: dict[str, Curve] = field(default_factory=dict)
+    outputs_changed: dict[str, str] = field(default_factory=dict)
 
     def prepare(
         self, models: Sequence[tuple[str, Prepared]], photo: Photo, say: Callable[[str], None]
@@ -130,13 +138,19 @@ class BenchmarkCase:
         """
         configuration = self.configuration
         keep_to_cores = pinned(configuration.threads, machine) if self.pin else nullcontext(None)
-        with keep_to_cores as self.cores, self._sessions() as runnables:
+        with keep_to_cores as self.cores, self._sessions() as runs:
+            runnables = [Runnable(name, run) for name, run in runs.items()]
+            before = {name: copied(run()) for name, run in runs.items()}
             self.monitor = SystemMonitor(machine, self.cores or available_cores())
             try:
                 timing.measure(runnables, profile, self.recording, self.monitor, progress=progress)
             finally:
                 interrupted = not self.recording.complete
                 self.conditions = self.monitor.conditions(interrupted=interrupted)
+            for name, run in runs.items():
+                change = change_of_outputs(before[name], run())
+                if change is not None:
+                    self.outputs_changed[name] = change
             if sustain_s is not None:
                 for one in runnables:
                     say(f"{configuration.runtime}: {one.name} without a pause for {sustain_s:g} s")
@@ -153,21 +167,23 @@ class BenchmarkCase:
         self.profiles = collect(self.configuration.runtime, self.configuration.threads, models, say)
 
     @contextmanager
-    def _sessions(self) -> Iterator[list[Runnable]]:
-        """Open a session for each candidate, and close all in the end."""
+    def _sessions(self) -> Iterator[dict[str, Callable[[], dict[str, Array]]]]:
+        """Open a session for each candidate, and close all in the end; yield what makes one
+        inference, by the candidates' names."""
         runtime, threads = self.configuration.runtime, self.configuration.threads
         with ExitStack() as stack:
-            runnables = []
+            runs: dict[str, Callable[[], dict[str, Array]]] = {}
             for one in self.candidates:
                 path = one.prepared.folder / one.artifact.path
                 session = open_session(runtime, path, one.artifact, threads=threads)
                 stack.enter_context(closing(session))
                 inputs: dict[str, Array] = {one.artifact.image.name: one.image}
-                runnables.append(Runnable(one.name, partial(session.run, inputs)))
-            yield runnables
+                runs[one.name] = partial(session.run, inputs)
+            yield runs
 
     def results(self) -> list[result.Result]:
-        """Return the first model against each other one; nothing where no round was finished."""
+        """Return the first model against each other one; nothing where fewer than two rounds were
+        finished."""
         if self.monitor is None or self.conditions is None or not self.recording.rounds:
             return []
         profiles = {
@@ -186,5 +202,23 @@ class BenchmarkCase:
             profiles={name: found for name, found in profiles.items() if found is not None},
             roofline=self.profiles.roofline,
             curves=self.curves,
+            outputs_changed=self.outputs_changed,
             notes=tuple(self.profiles.notes),
         ).results()
+
+
+def copied(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return outputs that later runs of the session don't overwrite."""
+    return {name: output.copy() for name, output in outputs.items()}
+
+
+def change_of_outputs(before: Mapping[str, Array], after: Mapping[str, Array]) -> str | None:
+    """Return how a session's outputs differ from those of an earlier run on the same input, or None
+    where they agree."""
+    for name, was in before.items():
+        if after[name].shape != was.shape:
+            return f"{name} has shape {after[name].shape}, not {was.shape}"
+        found = snr_db(was.astype(np.float64), after[name].astype(np.float64))
+        if found < SAME_OUTPUTS_DB and not np.array_equal(was, after[name]):
+            return f"{name} agrees by {found:.0f} dB, less than {SAME_OUTPUTS_DB:g} dB"
+    return None

@@ -43,7 +43,7 @@ CONDITIONS: dict[str, Callable[[Document, Result], object]] = {
     type=click.Choice(["latency", "speedup"]),
     default="latency",
     show_default=True,
-    help="Median latency of the candidate, or its speedup over the baseline.",
+    help="Latency of the candidate, or its speedup over the baseline.",
 )
 @click.option("--ignore", default="", metavar="CONDITION[,CONDITION]",
               help=f"Conditions that may differ: {', '.join(CONDITIONS)}.")  # fmt: skip
@@ -59,8 +59,8 @@ def compare(
     """Compare two result files of lolvit bench, OLD and NEW, and report regressions.
 
     Results that both files have are compared: the same models, sizes, runtime, precision and
-    threads. Exits with 1 if one is worse by more than --threshold, and with 2 if the machine or
-    the runtime differs.
+    threads. Exits with 1 if one is worse by more than --threshold, its whole 95 % interval
+    beyond it, and with 2 if the machine or the runtime differs.
     """
     from lolvit_benchmarks.analysis.comparison import compare
     from lolvit_benchmarks.results.files import read_result
@@ -92,9 +92,10 @@ def measurements_of(document: Document) -> list[Measurement]:
             place=words.place(result),
             conditions={name: read(document, result) for name, read in CONDITIONS.items()},
             samples=result.candidate.samples,
+            blocks=result.candidate.sample_block,
             rounds=result.candidate.sample_round,
             speedup=Interval(result.speedup.ratio, result.speedup.low, result.speedup.high),
-            stable=result.quality.state == "STABLE",
+            valid=result.quality.state != "INVALID",
         )
         for result in document.results
     ]  # fmt: skip
@@ -117,8 +118,8 @@ def _show(found: Comparison) -> None:
     for change in found.changes:
         style = "red" if change.regressed else None
         out.print(_line(change), markup=False, style=style)
-        if not change.stable:
-            out.print("  one of the two was UNSTABLE: measure again", markup=False, style="yellow")
+        if not change.valid:
+            out.print("  one of the two is INVALID: measure again", markup=False, style="yellow")
     for name, places in (("OLD", found.only_old), ("NEW", found.only_new)):
         for place in places:
             out.print(f"only in {name}: {place}", markup=False, style="yellow")

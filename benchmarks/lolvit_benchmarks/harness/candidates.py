@@ -27,6 +27,7 @@ from lolvit_benchmarks.results.document import (
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import RUNTIMES
 
+ROUNDS_FOR_INTERVAL = 2
 COMPARISON = 2  # models: of more than these, one that fails is left out
 MATCHED_PARAMETERS = 0.03  # two models within this share of each other are of one size
 
@@ -123,7 +124,8 @@ class Outcome:
     """What was recorded of one benchmark case, and the conditions under which.
 
     `device_info` is None for this machine; `notes` are shown beside every result; `profiles` are
-    by the candidates' names, and `roofline` is None where nothing was profiled.
+    by the candidates' names, and `roofline` is None where nothing was profiled. `outputs_changed`
+    says by how much, for each candidate whose outputs after timing were not those before.
     """
 
     configuration: Configuration
@@ -137,11 +139,13 @@ class Outcome:
     profiles: Mapping[str, OperationProfile] = field(default_factory=dict)
     roofline: Roofline | None = None
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    outputs_changed: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def results(self) -> list[result.Result]:
-        """Return the first model against each other one; nothing where no round was finished."""
-        if not self.recording.rounds:
+        """Return the first model against each other one; nothing where fewer than two rounds were
+        finished, of which there is no interval."""
+        if len(self.recording.rounds) < ROUNDS_FOR_INTERVAL:
             return []
         candidate, *baselines = self._fastest()
         return [self._result(candidate, baseline) for baseline in baselines]
@@ -158,9 +162,8 @@ class Outcome:
 
     def _result(self, first: InspectedCandidate, other: InspectedCandidate) -> result.Result:
         candidate, baseline = self._model_result(first), self._model_result(other)
-        interval = stats.ratio_of_medians(
-            baseline.samples, candidate.samples, candidate.sample_round
-        )
+        series = self._series(candidate, first), self._series(baseline, other)
+        speedup = quality.speedup_of(*series)
         profiled = candidate.operation_profile or baseline.operation_profile
         return result.Result(
             runtime=self.configuration.runtime,
@@ -175,12 +178,27 @@ class Outcome:
             ),
             candidate=candidate,
             baseline=baseline,
-            speedup=result.Speedup(ratio=interval.value, low=interval.low, high=interval.high),
-            quality=_quality(candidate, baseline, interval, self.conditions),
+            speedup=result.Speedup(
+                ratio=speedup.interval.value,
+                low=speedup.interval.low,
+                high=speedup.interval.high,
+                over=speedup.over,
+            ),
+            quality=quality_of(quality.evaluate(*series, self.conditions)),
             notes=(*notes(candidate, baseline), *self.notes),
             conditions=result.Conditions(**asdict(self.conditions)),
             readings=tuple(self.readings),
             roofline=self.roofline if profiled else None,
+        )
+
+    def _series(self, one: result.ModelResult, timed: InspectedCandidate) -> quality.Series:
+        return quality.Series(
+            one.model,
+            one.samples,
+            one.sample_block,
+            one.sample_round,
+            denormal_share=one.denormal_share,
+            outputs_changed=self.outputs_changed.get(timed.name),
         )
 
     def _model_result(self, one: InspectedCandidate) -> result.ModelResult:
@@ -201,7 +219,7 @@ class Outcome:
             artifact_sha256=artifact.sha256,
             median_ms=stats.median(ms),
             p90_ms=stats.percentile(ms, 0.90),
-            p99_ms=stats.percentile(ms, 0.99),
+            p99_ms=stats.p99(ms),
             throughput_per_s=1000 * len(ms) / sum(ms),
             variation=stats.variation(ms),
             variation_trimmed=stats.trimmed_variation(ms),
@@ -248,18 +266,12 @@ def notes(candidate: result.ModelResult, baseline: result.ModelResult) -> tuple[
     return tuple(found)
 
 
-def _quality(
-    candidate: result.ModelResult,
-    baseline: result.ModelResult,
-    speedup: stats.Interval,
-    conditions: quality.Conditions,
-) -> result.Quality:
-    series = [
-        quality.Series(one.model, one.samples, one.sample_block) for one in (candidate, baseline)
-    ]
-    reasons = quality.reasons(series, conditions)
+def quality_of(found: quality.Quality) -> result.Quality:
+    """Return an evaluation as a result document has it."""
     return result.Quality(
-        state=quality.state_of(reasons),
-        reasons=tuple(result.Reason(code=reason.code, text=reason.text) for reason in reasons),
-        winner=quality.winner(speedup),
+        state=found.state,
+        half_width=found.half_width,
+        winner=found.winner,
+        reasons=tuple(result.Finding(**asdict(one)) for one in found.reasons),
+        findings=tuple(result.Finding(**asdict(one)) for one in found.findings),
     )

@@ -25,12 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, check_artifact, read_manifest
+from lolvit_benchmarks.analysis.quality import DEFAULT_LIMITS
 from lolvit_benchmarks.harness.child import answer, run_on_image
 from lolvit_benchmarks.harness.system_monitor import Machine, pinned, read_text
 from lolvit_runtimes.session import Array, FloatArray, Session, open_session
 from lolvit_runtimes.table import RUNTIMES, require_runtime
 
-MAX_SHARE = 1e-3
 # Smaller tensors take no time, and one denormal value of theirs can exceed the largest share.
 SMALLEST_TENSOR = 1024
 SMALLEST_NORMAL = np.finfo(np.float32).tiny
@@ -70,7 +70,7 @@ def check_denormals(share: float | None, where: str) -> None:
     Raises:
         UserError: it is over 0.1 %.
     """
-    if share is not None and share > MAX_SHARE:
+    if share is not None and share > DEFAULT_LIMITS.denormal_share:
         raise UserError(
             f"{share:.1%} of a layer's activations are denormal or not finite, so that its timing "
             "would mean nothing",

@@ -2,10 +2,12 @@
 
 A measurement is made of blocks, a block of rounds, a round of one slot a model there and one back
 (A B B A for two), a slot of a few warm-up iterations and a burst of recorded runs. Each model is
-thus affected alike by a steady change of speed. The warm-up iterations bring the model's weights
-back into the caches after the other's, as they are when an application runs one model again and
-again, and the processor's clock becomes steady: with three of them a model of 2.7 ms was timed
-2.9 % slower than a bare loop times it, with twelve 1 %.
+thus affected alike by a steady change of speed. Disturbances by other processes come in bursts of
+about a second: rounds are short, so that a burst spoils few of them, and many, so that the spoiled
+ones are trimmed. The warm-up iterations bring the model's weights back into the caches after the
+other's, as they are when an application runs one model again and again, and the processor's clock
+becomes steady: with three of them a model of 2.7 ms was timed 2.9 % slower than a bare loop times
+it, with twelve 1 %.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ Name = Literal["quick", "default", "reference"]
 
 SLOTS = 2  # of each model in a round
 # The warm-up iterations of a slot: as many as take this long, at least one, at most these.
-WARM_UP_S, MAX_WARM_UP_ITERATIONS = 0.05, 20
+WARM_UP_S, MAX_WARM_UP_ITERATIONS = 0.025, 20
+SHORT_BURST = 3  # of which half as many rounds are better than all of shorter ones
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,10 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("quick", blocks=4, rounds=2, burst=4, seconds=6.0),
-        Profile("default", blocks=5, rounds=3, burst=5, seconds=10.0),
+        Profile("quick", blocks=4, rounds=4, burst=3, seconds=6.0),
+        Profile("default", blocks=5, rounds=8, burst=5, seconds=12.0),
         Profile(
-            "reference", blocks=16, rounds=4, burst=8, seconds=60.0, at_least=True,
+            "reference", blocks=16, rounds=8, burst=5, seconds=60.0, at_least=True,
             cool_down_s=2.0, warm_up_runs=16, warm_up_s=2.0,
         ),
     )
@@ -72,7 +75,8 @@ def round_s(burst: int, runs_s: Sequence[float]) -> float:
 
 def fitted(profile: Profile, runs_s: Sequence[float]) -> Profile:
     """Return the profile with the rounds and bursts that its time allows, or asks for, when one run
-    of each model takes `runs_s` seconds. Never fewer than one round of bursts of one run in each
+    of each model takes `runs_s` seconds: shorter bursts first, down to `SHORT_BURST`, then half the
+    rounds, then shorter bursts again. Never fewer than one round of bursts of one run in each
     block. A profile's time is that of two models; several more get as much each."""
     profile = replace(profile, seconds=profile.seconds * max(1.0, len(runs_s) / 2))
     if profile.at_least:
@@ -88,8 +92,10 @@ def _lengthened(profile: Profile, runs_s: Sequence[float]) -> Profile:
 def _shortened(profile: Profile, runs_s: Sequence[float]) -> Profile:
     block_s = profile.seconds / profile.blocks
     for burst in range(profile.burst, 0, -1):
-        if profile.rounds * round_s(burst, runs_s) <= block_s:
-            return replace(profile, burst=burst)
+        rounds = int(block_s / round_s(burst, runs_s))
+        least = profile.rounds if burst > SHORT_BURST else profile.rounds // 2
+        if rounds >= max(1, least):
+            return replace(profile, burst=burst, rounds=min(profile.rounds, rounds))
     rounds = int(block_s / round_s(1, runs_s))
     return replace(profile, burst=1, rounds=max(1, min(profile.rounds, rounds)))
 

@@ -75,7 +75,7 @@ def _peers(group: Sequence[Result]) -> Grid:
             for one in sorted(models.values(), key=lambda one: one.params)
         ),
         left=2,
-        note="Speedup: the row's median over the candidate's; * marks an UNSTABLE result.",
+        note="Speedup: of the candidate over the row's model; * marks an INVALID result.",
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _peer_column(group: Sequence[Result], key: Key) -> dict[str, tuple[str, str]
     for result in group:
         if key_of(result) != key:
             continue
-        mark = "*" if result.quality.state == "UNSTABLE" else ""
+        mark = "" if words.valid(result) else "*"
         column[result.candidate.model] = (words.milliseconds(result.candidate.median_ms), "")
         column[result.baseline.model] = (
             words.milliseconds(result.baseline.median_ms),

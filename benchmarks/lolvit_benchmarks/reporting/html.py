@@ -12,6 +12,7 @@ from markupsafe import Markup
 from lolvit.accuracy import AccuracyDocument
 from lolvit.manifest import Manifest
 from lolvit.verification import VerificationDocument
+from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.reporting import grids, matrix, plots
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.table import overviews
@@ -54,7 +55,7 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
         "results": results,
         "cards": _cards(results),
         "notes": words.all_notes((*results, *estimates)),
-        "unstable": [result for result in results if result.quality.reasons],
+        "invalid": [result for result in results if not words.valid(result)],
         "failures": [failure for document in documents for failure in document.failures],
         "interrupted": any(document.state == "interrupted" for document in documents),
         "ratio_plot": _both(partial(plots.ratios, results)) if results else None,
@@ -105,6 +106,8 @@ _FUNCTIONS = (
     "size",
     "runtime_name",
     "headline",
+    "quality",
+    "relation",
     "place",
     "failed",
 )
@@ -173,10 +176,12 @@ def _ms(value: float | None) -> str:
     return f"{words.milliseconds(value)} ms" if value is not None else "not reported"
 
 
+_NO_P99 = f"of {stats.SAMPLES_FOR_P99} runs or more"
+
 _ROWS: tuple[tuple[str, Callable[[ModelResult, dict[str, int]], str]], ...] = (
     ("median", lambda one, _: _ms(one.median_ms)),
     ("p90", lambda one, _: _ms(one.p90_ms)),
-    ("p99", lambda one, _: _ms(one.p99_ms)),
+    ("p99", lambda one, _: _ms(one.p99_ms) if one.p99_ms is not None else _NO_P99),
     ("runs", lambda one, _: f"{len(one.samples)}"),
     ("images a second", lambda one, _: f"{one.throughput_per_s:.1f}"),
     ("coefficient of variation", lambda one, _: f"{one.variation_trimmed:.1%}"),

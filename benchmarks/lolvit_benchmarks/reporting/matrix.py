@@ -63,8 +63,8 @@ def _rows(document: Document) -> Iterator[tuple[str, ...]]:
 
 def _measured(result: Result, document: Document) -> tuple[str, ...]:
     candidate, baseline = result.models
-    reasons = [reason.text for reason in result.quality.reasons]
-    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    found = [one.text for one in (*result.quality.reasons, *result.quality.findings)]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
     return (
         _device(result, document),
         f"{words.runtime_name(result.runtime)} {result.precision}, "
@@ -74,7 +74,7 @@ def _measured(result: Result, document: Document) -> tuple[str, ...]:
         f"{words.factor(result.speedup.ratio)} ({words.interval(result.speedup)})",
         f"measured, {words.quality(result)}",
         _both_places(result.placement.candidate, result.placement.baseline),
-        f"{reasons[-1]}{more}" if reasons else "",
+        f"{found[0]}{more}" if found else "",
     )
 
 

@@ -18,22 +18,30 @@ _LEFT = ("runtime", "candidate", "baseline", "quality")
 
 
 def show(document: Document, out: Console) -> None:
-    """Print a document's results, what makes them unstable, and what failed."""
+    """Print a document's results, why ratios are invalid, what was found, and what failed."""
     if document.results:
         out.print(_rich_table(document.results))
     for grid in _all_grids(document.results, document.estimates):
         _print_grid(grid, out)
     for result in document.results:
-        if result.quality.reasons:
-            out.print(f"UNSTABLE: {words.place(result)}", markup=False, style="red")
-        for reason in result.quality.reasons:
-            out.print(f"  {reason.text}", markup=False)
+        _print_quality(result, out)
     for note in words.all_notes((*document.results, *document.estimates)):
         out.print(note, markup=False, style="yellow")
     for failure in document.failures:
         out.print(f"FAILED: {words.failed(failure)}: {failure.what}", markup=False, style="red")
     if document.state == "interrupted":
         out.print("Interrupted: these are the results until then.", style="red")
+
+
+def _print_quality(result: Result, out: Console) -> None:
+    if not words.valid(result):
+        out.print(f"INVALID: {words.place(result)}", markup=False, style="red")
+    for reason in result.quality.reasons:
+        out.print(f"  {reason.text}", markup=False)
+    if result.quality.findings:
+        out.print(f"Findings: {words.place(result)}", markup=False)
+    for finding in result.quality.findings:
+        out.print(f"  {finding.text}", markup=False)
 
 
 def overviews(results: Sequence[Result]) -> list[Grid]:
@@ -107,9 +115,14 @@ def _warnings(documents: Sequence[Document]) -> list[str]:
     results = [result for document in documents for result in document.results]
     estimates = [estimate for document in documents for estimate in document.estimates]
     lines = [
-        f"- **UNSTABLE** ({words.place(result)}): {reason.text}."
+        f"- **INVALID** ({words.place(result)}): {reason.text}."
         for result in results
         for reason in result.quality.reasons
+    ]
+    lines += [
+        f"- Finding ({words.place(result)}): {finding.text}."
+        for result in results
+        for finding in result.quality.findings
     ]
     lines += [f"- **{note}**" for note in words.all_notes((*results, *estimates))]
     for document in documents:

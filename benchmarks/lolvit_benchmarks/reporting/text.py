@@ -36,8 +36,8 @@ RUNTIME_NAMES = {"ort": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVIN
 
 HOST = "host"
 
-HEADINGS = ("runtime", "candidate", "median (p90) ms", "baseline", "median (p90) ms", "speedup",
-            "95 % interval", "quality")  # fmt: skip
+HEADINGS = ("runtime", "speedup", "95 % interval", "quality", "candidate", "median (p90) ms",
+            "baseline", "median (p90) ms")  # fmt: skip
 
 
 def runtime_name(runtime: str) -> str:
@@ -71,9 +71,24 @@ def threads(count: int) -> str:
 
 
 def quality(result: Result) -> str:
-    """Return the state of a result, and that it has no winner if so."""
+    """Return the quality of a result with the interval's half width, and that it has no winner if
+    so."""
+    if not valid(result):
+        return result.quality.state
     even = ", no winner" if result.quality.winner is None else ""
-    return f"{result.quality.state}{even}"
+    return f"{result.quality.state}, ±{result.quality.half_width:.1%}{even}"
+
+
+def valid(result: Result) -> bool:
+    """Whether the speedup of a result can be trusted."""
+    return result.quality.state != "INVALID"
+
+
+def relation(result: Result) -> str:
+    """Return what the speedup says of the candidate and the baseline, without their names."""
+    if not valid(result):
+        return "INVALID speedup over"
+    return "speedup over" if result.quality.winner else "no significant difference from"
 
 
 def size(one: ModelResult) -> str:
@@ -96,8 +111,8 @@ def configuration(result: Result) -> str:
 def row(result: Result) -> tuple[str, ...]:
     """Return a result as a row under HEADINGS."""
     return (
-        configuration(result), *_pair(result, result.candidate), *_pair(result, result.baseline),
-        factor(result.speedup.ratio), interval(result.speedup), quality(result),
+        configuration(result), factor(result.speedup.ratio), interval(result.speedup),
+        quality(result), *_pair(result, result.candidate), *_pair(result, result.baseline),
     )  # fmt: skip
 
 
@@ -121,7 +136,10 @@ def headline(result: Result) -> str:
         f"{result.precision}, {size(candidate)}: "
         f"{milliseconds(candidate.median_ms)} ms against {milliseconds(baseline.median_ms)} ms"
     )
-    bounds = f"95 % interval {interval(speedup)}"
+    bounds = f"95 % interval {interval(speedup)}, {result.quality.state}"
+    if not valid(result):
+        reasons = "; ".join(reason.text for reason in result.quality.reasons)
+        return f"The speedup of {one} over {other} {place} is INVALID: {reasons}."
     if result.quality.winner is None:
         return f"{one} and {other} do not differ significantly {place} ({bounds})."
     return f"The speedup of {one} over {other} is {factor(speedup.ratio)} {place} ({bounds})."

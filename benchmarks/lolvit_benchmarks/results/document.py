@@ -169,14 +169,14 @@ class ModelResult(_Frozen):
 
     median_ms: Positive
     p90_ms: Positive
-    p99_ms: Positive
+    p99_ms: Positive | None = Field(description="null: fewer than 500 runs")
     throughput_per_s: Positive = Field(description="recorded runs over the time that they took")
     variation: NonNegative = Field(description="standard deviation over mean, of all runs")
     variation_trimmed: NonNegative = Field(
-        description="the same without the slowest 5 %; limited for a STABLE result"
+        description="the same without the slowest 5 %; a finding where it is over its limit"
     )
     between_block_range: NonNegative = Field(
-        description="range of the blocks' medians over the median; limited for a STABLE result"
+        description="range of the blocks' medians over the median; a finding likewise"
     )
     block_medians_ms: tuple[Positive, ...]
 
@@ -208,28 +208,43 @@ class ModelResult(_Frozen):
 
 
 class Speedup(_Frozen):
-    """The baseline's median over the candidate's, more than 1 where the candidate is faster, with
-    its bootstrap 95 % interval."""
+    """The baseline's time over the candidate's, more than 1 where the candidate is faster: the 20 %
+    trimmed mean of the rounds' log ratios of slot medians, with Yuen's 95 % interval."""
 
     ratio: Positive
     low: Positive
     high: Positive
+    over: Literal["rounds", "blocks"] | None = Field(
+        default=None,
+        description="what the interval is computed over: blocks where they differ by more than "
+        "their rounds do; null in documents of schema version 1, whose ratio is that of the "
+        "medians and whose interval is a bootstrap's",
+    )
 
 
-class Reason(_Frozen):
-    """One thing that makes a result unstable."""
+class Finding(_Frozen):
+    """One thing that was found of a measurement."""
 
     code: str
     text: str
 
 
 class Quality(_Frozen):
-    """Whether the result can be trusted, and which model is faster: null where the interval of the
-    speedup contains 1."""
+    """How precise the speedup is, or that it can't be trusted, and which model is faster."""
 
-    state: Literal["STABLE", "UNSTABLE"]
-    reasons: tuple[Reason, ...]
-    winner: Literal["candidate", "baseline"] | None
+    state: Literal["precise", "fair", "coarse", "INVALID"] = Field(
+        description="by half_width: precise up to 2 %, fair up to 5 %, else coarse"
+    )
+    half_width: NonNegative = Field(
+        description="half the width of the speedup's interval, on the logarithmic scale"
+    )
+    winner: Literal["candidate", "baseline"] | None = Field(
+        description="null: the interval has values within 1 ± 1 %, or the result is INVALID"
+    )
+    reasons: tuple[Finding, ...] = Field(description="why it is INVALID")
+    findings: tuple[Finding, ...] = Field(
+        description="what disturbed the measurement without spoiling the ratio"
+    )
 
 
 class Placement(_Frozen):
@@ -352,7 +367,7 @@ class Document(_Frozen):
     kind: Literal["lolvit-bench"] = KIND
     state: Literal["complete", "interrupted"]
     profile: Plan
-    quality_rule: str = Field(description="the limits by which a result is STABLE or UNSTABLE")
+    quality_rule: str = Field(description="the limits by which results are evaluated")
     photo: Photo
     environment: Environment
     results: tuple[Result, ...]

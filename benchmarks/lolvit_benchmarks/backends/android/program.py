@@ -299,10 +299,11 @@ class ProgramMeasurer:
         return Block(slots=(), candidates=stats, runtime_version=self._version())
 
     def plan(self, profile: Profile, calibration: Block) -> Plan:
-        """As `Measurer.plan`: enough slots for a verdict, since each may give one sample, and as
-        many runs in each as fit into the profile's time."""
+        """As `Measurer.plan`: half the profile's rounds, since each slot starts the program again,
+        but enough slots for the fewest samples, since each may give one; and as many runs in each
+        as fit into the profile's time."""
         min_rounds = math.ceil(DEFAULT_LIMITS.min_samples / (SLOTS * profile.blocks))
-        rounds = max(profile.rounds, min_rounds)
+        rounds = max(profile.rounds // 2, min_rounds)
         slot_s = profile.seconds / (profile.blocks * rounds * SLOTS * 2)
         slowest_s = max(one.run_ms for one in calibration.candidates.values()) / 1e3
         runs = min(_MAX_RUNS, max(_MIN_RUNS, math.ceil(slot_s / slowest_s)))

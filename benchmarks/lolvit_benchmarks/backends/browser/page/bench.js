@@ -3,9 +3,10 @@
 import { decode } from "./decode.js";
 import { Engine } from "./engine.js";
 import { requireClassifier } from "./manifest.js";
-import { drawRatios, median } from "./plot.js";
+import { drawRatios } from "./plot.js";
 import { toInput, toPixels } from "./preprocess.js";
 import { RejectedError, send } from "./server.js";
+import { median, ratioOverRounds, roundLogRatio } from "./statistics.js";
 
 const PREPROCESS_REPEATS = 5;
 const HEARTBEAT_MS = 5000;
@@ -36,7 +37,7 @@ async function measureOrFail(job, benchmarkCase, number, state) {
     return await measure(engine, job, benchmarkCase, number, state);
   } catch (error) {
     if (error instanceof RejectedError && error.final) throw error;
-    addRow(benchmarkCase, null, error.message);
+    addRow(benchmarkCase, null, null, error.message);
     return await send("failed", { case: number, reason: error.message.slice(0, 900) });
   } finally {
     engine.close();
@@ -58,7 +59,8 @@ async function measure(engine, job, benchmarkCase, number, state) {
   const runtime_version = version;
   const answer = await send("ready", { case: number, runtime_version, clock_us, candidates });
   if (!answer.plan) {
-    addRow(benchmarkCase, null, "stopped: the logits differ from those on the command line's machine");
+    const reason = "stopped: the logits differ from those on the command line's machine";
+    addRow(benchmarkCase, null, null, reason);
     return answer;
   }
   return await runBlocks(engine, benchmarkCase, number, answer.plan, state);
@@ -85,7 +87,8 @@ async function preprocessMs(preprocessing, spec) {
 
 async function runBlocks(engine, benchmarkCase, number, plan, state) {
   const samples = new Map(benchmarkCase.candidates.map(({ name }) => [name, []]));
-  const ratios = [];
+  const logRatios = [];
+  const blocks = []; // of each round
   state.planned = plan.blocks * plan.rounds;
   state.done = 0;
   showStatus(`${title(benchmarkCase)}: measuring ${state.planned} rounds.`);
@@ -97,14 +100,15 @@ async function runBlocks(engine, benchmarkCase, number, plan, state) {
     for (let round = 0; round < plan.rounds; round++) {
       rounds.push(await runVisible(engine, roundOf(plan, state.done)));
       state.done++;
-      ratios.push(addRound(rounds.at(-1), samples));
-      draw(benchmarkCase, samples, ratios, state);
+      logRatios.push(addRound(rounds.at(-1), samples));
+      blocks.push(block);
+      draw(benchmarkCase, samples, logRatios, blocks, state);
       await sleep(0); // lets the page draw before the next round
     }
     const at_s = (performance.now() - start) / 1000;
     answer = await send("block", { case: number, block, at_s, rounds });
   }
-  addRow(benchmarkCase, samples);
+  addRow(benchmarkCase, samples, speedupOf(logRatios, blocks));
   return answer;
 }
 
@@ -131,18 +135,25 @@ async function runVisible(engine, round) {
   }
 }
 
-// Add a round's times; return the ratio of its medians, second candidate over first.
+// Add a round's times; return its log ratio, second candidate over first.
 function addRound({ slots }, samples) {
-  const own = new Map();
+  const own = new Map([...samples.keys()].map((name) => [name, []]));
   for (const [name, times] of slots) {
     samples.get(name).push(...times);
-    own.set(name, [...(own.get(name) ?? []), ...times]);
+    own.get(name).push(times);
   }
-  const [first, second] = [...samples.keys()].map((name) => median(own.get(name)));
-  return second / first;
+  const [first, second] = own.values();
+  return roundLogRatio(second, first);
 }
 
-function draw(benchmarkCase, samples, ratios, { done, planned }) {
+// One round has a ratio without an interval.
+function speedupOf(logRatios, blocks) {
+  if (logRatios.length > 1) return ratioOverRounds(logRatios, blocks);
+  const ratio = Math.exp(logRatios[0]);
+  return { ratio, low: ratio, high: ratio };
+}
+
+function draw(benchmarkCase, samples, logRatios, blocks, { done, planned }) {
   const [first, second] = [...samples.keys()];
   const bar = element("progress");
   bar.hidden = false;
@@ -151,10 +162,12 @@ function draw(benchmarkCase, samples, ratios, { done, planned }) {
   element("figure").hidden = false;
   element("caption").textContent =
     `${title(benchmarkCase)}: time of ${second} / time of ${first}; above 1, ${first} is faster.`;
-  drawRatios(ratios, planned, element("plot-marks"), element("plot-text"));
+  const [marks, text] = [element("plot-marks"), element("plot-text")];
+  drawRatios(logRatios.map(Math.exp), speedupOf(logRatios, blocks), planned, marks, text);
 }
 
-function addRow(benchmarkCase, samples, reason) {
+// Add a result with its speedup, or, without samples, the reason why there is none.
+function addRow(benchmarkCase, samples, speedup, reason) {
   const row = element("rows").insertRow();
   row.insertCell().textContent = title(benchmarkCase);
   if (!samples) {
@@ -169,7 +182,8 @@ function addRow(benchmarkCase, samples, reason) {
     row.insertCell().append(name, document.createElement("br"), `${ms.toPrecision(3)} ms`);
   }
   const ratio = row.insertCell();
-  ratio.textContent = (other / own).toPrecision(3);
+  const [value, low, high] = [speedup.ratio, speedup.low, speedup.high].map((x) => x.toFixed(2));
+  ratio.textContent = `${value} (${low} to ${high})`;
   ratio.className = "number";
 }
 

@@ -1,31 +1,25 @@
-// Plots the ratio of the two models' times, one point per round.
+// Plots the ratio of the two models' times, one point per round, and the speedup over all of them.
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 260, 66, 14, 16, 40];
 
-export function drawRatios(ratios, planned, marks, text) {
+export function drawRatios(ratios, { ratio, low, high }, planned, marks, text) {
   const highest = niceAbove(Math.max(...ratios, 1) * 1.15);
   const x = (number) => LEFT + ((number + 0.5) / planned) * (WIDTH - LEFT - RIGHT);
   const y = (ratio) => HEIGHT - BOTTOM - (ratio / highest) * (HEIGHT - TOP - BOTTOM);
   const parts = [0, 0.25, 0.5, 0.75, 1].flatMap((share) => gridLine(share * highest, y));
-  const middle = median(ratios);
+  const bounds = `${ratio.toFixed(2)} (95 % interval ${low.toFixed(2)} to ${high.toFixed(2)})`;
   parts.push(
-    shape("line", { class: "middle", x1: LEFT, x2: WIDTH - RIGHT, y1: y(middle), y2: y(middle) }),
-    label(WIDTH - RIGHT, HEIGHT - 12, `median ${middle.toFixed(2)}`, "end", "middle-text"),
+    shape("line", { class: "middle", x1: LEFT, x2: WIDTH - RIGHT, y1: y(ratio), y2: y(ratio) }),
+    label(WIDTH - RIGHT, HEIGHT - 12, `speedup ${bounds}`, "end", "middle-text"),
     label(LEFT, HEIGHT - 12, `round 1 to ${planned}`, "start"),
-    ...ratios.map((ratio, number) =>
-      shape("circle", { class: "point", cx: x(number), cy: y(ratio), r: 5 }),
+    ...ratios.map((one, number) =>
+      shape("circle", { class: "point", cx: x(number), cy: y(one), r: 5 }),
     ),
   );
   marks.replaceChildren(...parts);
   text.textContent =
-    `${ratios.length} of ${planned} rounds: median ratio ${middle.toFixed(2)}, ` +
+    `${ratios.length} of ${planned} rounds: speedup ${bounds}; rounds ` +
     `from ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}.`;
-}
-
-export function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 function gridLine(value, y) {
