@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lolvit.manifest import Preprocess, TensorSpec
+from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_benchmarks.backends.browser.exchange import no_measurement
 from lolvit_benchmarks.backends.browser.server import Address, Site, serving
 from lolvit_benchmarks.backends.browser.site import ServedModels, job_files, page_files
@@ -26,9 +26,11 @@ pytestmark = needs_chromium
 ORIENTATION = 274
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 PREPROCESSES = {
-    "square": Preprocess(size=(256, 256), crop_pct=1.0, **_IMAGENET),
-    "wide": Preprocess(size=(192, 320), crop_pct=0.9, **_IMAGENET),
-    "bilinear": Preprocess(size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET),
+    "square": Preprocessing(size=(256, 256), crop_pct=1.0, **_IMAGENET),
+    "wide": Preprocessing(size=(192, 320), crop_pct=0.9, **_IMAGENET),
+    "bilinear": Preprocessing(
+        size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET
+    ),
 }
 
 
@@ -92,7 +94,7 @@ def page(chromium_browser: Browser, fast: Path) -> Iterator[Page]:
         yield page
 
 
-def pixels_of_page(page: Page, name: str, preprocess: Preprocess) -> np.ndarray:
+def pixels_of_page(page: Page, name: str, preprocess: Preprocessing) -> np.ndarray:
     """Return the crop that the page makes: uint8 of shape (H, W, 3)."""
     number = list(PHOTOS).index(name)
     height, width, data = page.evaluate(

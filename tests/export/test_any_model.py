@@ -20,7 +20,7 @@ from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit_data.bundled import bundled_photo
 from lolvit_export.capture import named_outputs
-from lolvit_export.pipeline import Exported
+from lolvit_export.pipeline import ExportResult
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 
 Points = namedtuple("Points", ["boxes", "scores"])
@@ -277,6 +277,6 @@ def test_a_target_that_cannot_convert_the_model_leaves_the_others(
         lolvit.export(Spectrum(), size=32, targets="onnx,torch", out=tmp_path)
     assert "bessel_j0" in caught.value.line() and "\n" not in caught.value.line()
     exported = caught.value.result
-    assert isinstance(exported, Exported)
+    assert isinstance(exported, ExportResult)
     assert [artifact.path for artifact in exported.manifest.artifacts] == ["model-fp32.pt2"]
     assert (exported.folder / "model-fp32.pt2").exists()

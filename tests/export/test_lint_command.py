@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from lolvit.errors import GateFailedError, LolvitError, UserError
 from lolvit.manifest import Manifest
 from lolvit_export import lint_command
-from lolvit_export.pipeline import ExportRequest, export_model
 from tests.export.lint_onnx import pooled
 from tests.export.lint_tflite import MAP, reshape, unary
+from tests.export.requests import export, request
 
 Exported = tuple[Path, Manifest]
 Lint = Callable[..., dict[str, Any]]
@@ -85,15 +85,9 @@ def test_a_changed_artifact_is_not_read(exported: Exported, tmp_path: Path, lint
 
 @pytest.mark.slow
 def test_a_naive_export_has_findings_that_name_the_operations(tmp_path: Path, lint: Lint) -> None:
-    request = ExportRequest(
-        model="lolvit_xx",
-        formats=("onnx", "tflite"),
-        precisions=("fp32",),
-        size=(160, 160),  # maps of 10x10 and 5x5 in windows of 3 and 2
-        out=tmp_path,
-        rewrites=False,
-    )
-    folder, _ = export_model(request, lambda _step: None)
+    size = (160, 160)  # maps of 10x10 and 5x5 in windows of 3 and 2
+    naive = request(tmp_path, targets=("onnx", "tflite"), size=size, rewrites=False)
+    folder, _ = export(naive)
     found = lint(folder, allow_findings=True)["findings"]
     named = {(each["target"], each["op"]) for each in found}
     assert {

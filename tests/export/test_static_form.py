@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lolvit.models import create_model
-from lolvit_export.capture import _NamedInput, capture
+from lolvit_export.capture import FlatOutputs, capture
 from lolvit_export.static_form import violations
 from tests.export.rewriting import Model
 
@@ -70,14 +70,14 @@ def test_what_is_static_is_passed(case: str) -> None:
 def test_a_dynamic_shape_is_named() -> None:
     extents = {"image": {2: torch.export.Dim("h", min=4, max=64)}}
     program = torch.export.export(
-        _NamedInput(nn.Conv2d(3, 4, 1)), (torch.rand(1, 3, 8, 8),), dynamic_shapes=extents
+        FlatOutputs(nn.Conv2d(3, 4, 1)), (torch.rand(1, 3, 8, 8),), dynamic_shapes=extents
     )
     lines = violations(program.module(check_guards=False))
     assert any(line.startswith("conv2d: its shape is not known: (1, 4, ") for line in lines)
 
 
 def test_a_batch_of_several_is_named_from_the_input_on() -> None:
-    program = torch.export.export(_NamedInput(nn.Conv2d(3, 4, 1)), (torch.rand(2, 3, 8, 8),))
+    program = torch.export.export(FlatOutputs(nn.Conv2d(3, 4, 1)), (torch.rand(2, 3, 8, 8),))
     lines = violations(program.module(check_guards=False))
     assert lines == [
         "image: its first axis, the batch, has extent 2",
@@ -86,7 +86,7 @@ def test_a_batch_of_several_is_named_from_the_input_on() -> None:
 
 
 def test_a_write_in_place_is_named() -> None:
-    program = torch.export.export(_NamedInput(nn.ReLU(inplace=True)), (torch.rand(1, 3, 8, 8),))
+    program = torch.export.export(FlatOutputs(nn.ReLU(inplace=True)), (torch.rand(1, 3, 8, 8),))
     assert violations(program.module(check_guards=False)) == [
         "relu_: aten.relu_.default writes in place"
     ]

@@ -58,6 +58,8 @@ def test_each_module_s_distribution_is_in_its_extra(extra: str) -> None:
     listed = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"][extra]
     distributions = {canonicalize_name(Requirement(line).name) for line in listed}
     providers = importlib.metadata.packages_distributions()
+    if extra == "tensorflow" and "tensorflow" not in providers:
+        pytest.skip("TensorFlow, 1.3 GB, is not installed; run: make tensorflow")
     for module in MODULES[extra]:
         names = {canonicalize_name(name) for name in providers[module]}
         assert distributions & names, f"{module} is not brought by [{extra}]"

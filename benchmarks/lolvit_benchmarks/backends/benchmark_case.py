@@ -37,8 +37,8 @@ from lolvit_benchmarks.harness.timing import Curve, Progress, Recording, Runnabl
 from lolvit_benchmarks.profiling.worker import Profiled, Profiles, collect
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
-from lolvit_runtimes.agreement import snr_db
 from lolvit_runtimes.session import Array, open_session
+from lolvit_runtimes.snr import snr_db
 
 # Of a session's outputs before and after timing: the same session computes the same photo, and the
 # order in which threads sum changes the last bits alone.

@@ -27,11 +27,11 @@ class Reference:
 
     def __init__(self, model: nn.Module, signature: Signature) -> None:
         self.signature = signature
-        self._model = model.eval()
+        self._model = model
         self.dtype, self._exact = self._in_highest_precision()
 
     def _in_highest_precision(self) -> tuple[torch.dtype, nn.Module]:
-        double = copy.deepcopy(self._model).double().eval()
+        double = copy.deepcopy(self._model).double()
         image = torch.zeros(self.signature.inputs[0].shape, dtype=torch.float64)
         try:
             with torch.no_grad():
@@ -55,7 +55,7 @@ class Reference:
         """Return by output the worst photo's SNR, in dB, of eager PyTorch in `precision` ("fp32" or
         "fp16", weights and activations) against `references`."""
         if precision == "fp32":
-            single = copy.deepcopy(self._model).float().eval()
+            single = copy.deepcopy(self._model).float()
             found = list(self._run(single, photos, preprocessing, torch.float32))
         else:
             found = self._in_half_precision(photos, preprocessing)
@@ -65,7 +65,7 @@ class Reference:
         self, photos: Sequence[Pixels], preprocessing: Preprocessing
     ) -> list[Outputs]:
         try:
-            half = copy.deepcopy(self._model).half().eval()
+            half = copy.deepcopy(self._model).half()
             return list(self._run(half, photos, preprocessing, torch.float16))
         except _HALF_FAILURES:  # an operation without a half-precision kernel on the CPU
             rounded = _rounding_to_half(copy.deepcopy(self._model).float())
@@ -109,7 +109,7 @@ def _rounding_to_half(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if not list(module.children()):
             module.register_forward_hook(rounded)
-    return model.eval()
+    return model
 
 
 class ReferenceData:
