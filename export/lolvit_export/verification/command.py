@@ -28,7 +28,6 @@ def verify(artifact: Path, device: str, as_json: bool) -> None:
     The reference is the model that the export folder contains. Exit code 1: a gate failed.
     """
     report = console().print
-    report("eager PyTorch on photos")
     from lolvit_export.verification.verification import verify as run  # loads torch
 
     verified = run(artifact, device=device, progress=lambda step: report(step, markup=False))

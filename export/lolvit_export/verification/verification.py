@@ -89,6 +89,7 @@ def verify(
     weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
     for runtime in {name for each in chosen for name in runtimes_for(each.format, device)}:
         require_runtime(runtime)  # before minutes of work
+    report("eager PyTorch on photos")
     reference = Reference(load_model(manifest, weights), manifest.signature)
     verified: list[Artifact] = []
     failures: list[tuple[str, DeviceError]] = []
