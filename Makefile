@@ -51,7 +51,7 @@ test-deps: system-deps ## all that the tests use and make install does not bring
 	lolvit setup arm64
 	python android_demo/driver fetch --apk
 
-tensorflow: install ## TensorFlow's interpreter, a second opinion on .tflite files (1.3 GB on disk)
+tensorflow: install ## TensorFlow's interpreter, for a second verification of .tflite files (1.3 GB on disk)
 	uv pip install --requirements requirements-tensorflow.lock
 
 demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, evaluate it

@@ -1,4 +1,4 @@
-"""Qualcomm's HTP: lowered, quantized, compiled for a chip, and run on the vendor's emulator."""
+"""Qualcomm's HTP: lowered, quantized, compiled for an SoC, and run on the vendor's emulator."""
 
 from __future__ import annotations
 

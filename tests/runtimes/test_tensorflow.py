@@ -1,4 +1,4 @@
-"""TensorFlow's interpreter: a second opinion on TFLite files, in a process without PyTorch."""
+"""TensorFlow's interpreter: the second verification of TFLite files, in a process without PyTorch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Estimates of one model against another by Qualcomm's compiler, as a device of `lolvit bench`.
 
-Run as a module, with an artifact and a chip, it prints one JSON document with the estimate of that
+Run as a module, with an artifact and a SoC, it prints one JSON document with the estimate of that
 artifact, read from the compiler's profile: compiling is native code, so that it has a process of
 its own.
 """
@@ -50,10 +50,10 @@ class CompilerEstimate:
 
 
 def estimate(path: Path, soc: Soc) -> CompilerEstimate:
-    """Compile a portable artifact for a chip, and return the compiler's estimate.
+    """Compile a portable artifact for an SoC, and return the compiler's estimate.
 
     Raises:
-        DeviceError: HTP does not take every operation, or there is no estimate for the chip.
+        DeviceError: HTP does not take every operation, or there is no estimate for the SoC.
     """
     with tempfile.TemporaryDirectory() as scratch:
         profile = Path(scratch) / _PROFILE

@@ -25,7 +25,7 @@ NO_PATH = frozenset({
     "random_normal", "reduce_prod", "reverse_sequence", "rnn", "scatter", "scatter_along_axis",
     "scatter_nd", "shape", "sinh", "sliding_windows", "tan", "while_loop",
 })  # fmt: skip
-# operation: the first chip whose engine has it
+# operation: the first SoC whose engine has it
 SINCE: dict[str, str] = {
     **dict.fromkeys(
         ("affine", "argsort", "crop_resize", "gather", "gather_along_axis", "gather_nd",
