@@ -19,14 +19,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lolvit.models import create_model as create_model
     from lolvit_benchmarks.api import benchmark as benchmark
-    from lolvit_export.pipeline import export as export
+    from lolvit_export.api import export as export
     from lolvit_export.verification.verification import verify as verify
     from lolvit_runtimes.predict import load as load
 
 _PUBLIC = {
     "benchmark": "lolvit_benchmarks.api:benchmark",
     "create_model": "lolvit.models:create_model",
-    "export": "lolvit_export.pipeline:export",
+    "export": "lolvit_export.api:export",
     "verify": "lolvit_export.verification.verification:verify",
     "load": "lolvit_runtimes.predict:load",
 }

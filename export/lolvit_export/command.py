@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lolvit.manifest import Artifact, Manifest
-    from lolvit_export.pipeline import ExportResult, Progress
+    from lolvit_export.pipeline import Progress
+    from lolvit_export.request import ExportResult
     from lolvit_runtimes.android_assets import PackageResult
     from lolvit_runtimes.qnn_socs import Soc
 
@@ -172,8 +173,9 @@ def _export(targets: list[str], options: dict[str, Any], **request: Any) -> Expo
 
     with _progress() as progress, Lowerers(targets) as lowerers:
         progress("start")
-        from lolvit_export.pipeline import ExportRequest, export_model  # loads torch
+        from lolvit_export.pipeline import export_model  # loads torch
         from lolvit_export.prepare import ModelOptions
+        from lolvit_export.request import ExportRequest
 
         return export_model(
             ExportRequest(targets=tuple(targets), options=ModelOptions(**options), **request),

@@ -1,16 +1,15 @@
-"""Export a model to a folder of verified artifacts: `lolvit.export` and `lolvit export`."""
+"""Export a model to a folder of verified artifacts: prepare, rewrite, lower, verify, quantize."""
 
 from __future__ import annotations
 
-import os
 import pkgutil
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from lolvit.errors import DeviceError, GateFailedError, LolvitError, UserError
+from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.files import remove, sha256_of, size_of, staged_folder
 from lolvit.manifest import (
     MANIFEST_NAME,
@@ -34,8 +33,6 @@ from lolvit.manifest import (
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.reparam import reparameterize
-from lolvit.registry import choose_many
-from lolvit.sizes import parse_size
 from lolvit.tasks import Task, find_task, specs_of
 from lolvit_export.capture import (
     INPUT_NAME,
@@ -54,31 +51,18 @@ from lolvit_export.quantization.job import QuantizationJob, read_plans
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.recommend import recommended
 from lolvit_export.quiet import quiet
+from lolvit_export.request import ExportRequest, ExportResult
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets import (
     find_target,
-    precision_names,
-    require_precisions,
-    target_names,
 )
 from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
-from lolvit_runtimes.qnn_socs import Soc
 
 Progress = Callable[[str], None]
 Verify = Callable[[Path, Artifact], Artifact]
 
-DEFAULT_TARGETS = ("onnx", "tflite", "coreml")
 STATE_NAME, PROGRAM_NAME = "weights.safetensors", "model.pt2"
-_AFTER_QUANTIZING = (
-    "quantize trained weights (--weights), calibrated on the images that they were trained on"
-    " (--calibrate); if that is done already, fine-tune with --recipe int8"
-)
-_AFTER_QUANTIZING_RANDOM = (
-    "random weights lose more accuracy when quantized than trained ones: give trained weights"
-    " (--weights), or add --for-timing if the artifacts are only benchmarked"
-)
-
 _TOOLS = (
     "lolvit",
     "torch",
@@ -94,194 +78,6 @@ _TOOLS = (
     "executorch",
     "onnxruntime-qnn",
 )
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What to export, and to which folder."""
-
-    model: str | nn.Module
-    targets: tuple[str, ...]
-    precisions: tuple[str, ...]
-    out: Path
-    options: ModelOptions = field(default_factory=ModelOptions)
-    batch: int = 1
-    rewrites: bool = True
-    plans: tuple[Path, ...] = ()  # quantization plans, used instead of a search
-    socs: tuple[Soc, ...] = ()  # SoCs that qnn artifacts are compiled for
-    for_timing: bool = False  # keep artifacts of untrained weights that fail their gates
-
-    def quantized(self, target: str) -> list[str]:
-        """Return the requested precisions that are made by quantization for a target."""
-        return [name for name in find_target(target).quantized if name in self.precisions]
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """An export: its folder and the manifest written there; the artifacts that were withheld
-    because they failed a gate; and, by target, the failures of converters and runtimes. `folder`
-    does not exist if no artifact was written."""
-
-    folder: Path
-    manifest: Manifest
-    withheld: tuple[Artifact, ...] = ()
-    failures: Mapping[str, LolvitError] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every requested artifact was written."""
-        return not self.withheld and not self.failures
-
-    def raise_on_failure(self) -> None:
-        """Check that every target was written and no artifact withheld.
-
-        Raises:
-            UserError: a target's converter cannot convert the model.
-            DeviceError: a target's runtime failed on its artifact.
-            GateFailedError: an artifact was withheld; the message names the failed gates.
-        """
-        if self.failures:
-            first = next(iter(self.failures.values()))
-            others = [artifact.path for artifact in self.manifest.artifacts]
-            failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
-            raise type(first)(
-                "; ".join([*(error.what for error in self.failures.values()), *failed]),
-                where=str(self.folder),
-                remedy=f"the others were written: {', '.join(others)}"
-                if others
-                else "nothing was written",
-            )
-        self._check_gates()
-
-    def _check_gates(self) -> None:
-        if not self.withheld:
-            return
-        failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
-        kept = [artifact.path for artifact in self.manifest.artifacts]
-        written = f"written without it: {', '.join(kept)}" if kept else "nothing was written"
-        quantized = any(a.precision in find_target(a.format).quantized for a in self.withheld)
-        trained = self.manifest.weights.trained
-        advice = _AFTER_QUANTIZING if trained else _AFTER_QUANTIZING_RANDOM
-        raise GateFailedError(
-            f"verification failed: {'; '.join(failed)}",
-            where=str(self.folder),
-            remedy=f"{written}; {advice}" if quantized else written,
-        )
-
-
-def export(
-    model: str | nn.Module,
-    *,
-    size: int | tuple[int, int] | str | None = None,
-    targets: Iterable[str] | str = DEFAULT_TARGETS,
-    precision: Iterable[str] | str = ("fp32",),
-    out: str | os.PathLike[str] = "out",
-    batch: int = 1,
-    rewrites: bool = True,
-    progress: Progress | None = None,
-    weights: str | os.PathLike[str] | None = None,
-    calibrate: str | os.PathLike[str] | None = None,
-    num_classes: int | None = None,
-    in_chans: int | None = None,
-    labels: str | os.PathLike[str] | Sequence[str] | None = None,
-    task: str | None = None,
-    trained: bool = True,
-    name: str | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    crop_pct: float | None = None,
-    interpolation: str | None = None,
-) -> ExportResult:
-    """Export a model to verified artifacts in OUT/NAME-HEIGHTxWIDTH.
-
-    Each artifact is run in its runtime on photos and compared with eager PyTorch in float64; an
-    artifact that fails a gate is withheld, the others are written.
-
-    >>> import lolvit, torchvision                                     # doctest: +SKIP
-    >>> model = torchvision.models.mobilenet_v3_small(weights="DEFAULT")
-    >>> exported = lolvit.export(model, size=224, targets=["onnx", "tflite"])
-    >>> lolvit.load(exported.folder)("photo.jpg").top[0].index
-    967
-
-    Args:
-        model: a module with one image input (B, C, H, W), C 1, 3 or 4, and one or several output
-            tensors in a tuple, list or dict; it is copied and not modified. Or the name of a LOLViT
-            variant, of a baseline, timm/NAME, or my_models.py:build, a function in a file.
-        size: of the images, in pixels: 224, or (height, width); default: the model's own.
-        targets: some of onnx, tflite, coreml, executorch, torch, qnn.
-        precision: some of fp32, fp16, int8, w8a16, w4.
-        out: the parent of the export's own folder.
-        batch: batch size, for targets that support more than 1.
-        rewrites: False leaves the graph as captured, to see their effect.
-        progress: called with each step as it begins.
-        weights: a checkpoint to load, with its size, labels and preprocessing.
-        calibrate: calibration images: a folder, digits, crops or hf:OWNER/NAME.
-        num_classes, in_chans: of a model that is created by name; `in_chans` of a module is read
-            from its first convolution.
-        labels: names of the classes, or a text file with one a line.
-        task: classification or tensors; default: inferred from the outputs.
-        trained: False for a module with random weights: BatchNorm is then calibrated on photos.
-        name: of the export; default: the model's.
-        mean, std, crop_pct, interpolation: preprocessing of a module without a `pretrained_cfg`.
-
-    Returns:
-        The folder, its manifest and notes.
-
-    Raises:
-        UserError: the request is invalid; a previous export in the folder is untouched.
-        UserError, DeviceError, GateFailedError: a target's converter or runtime failed, or an
-            artifact was withheld. The other artifacts are written, and the error's attribute
-            `result` has the `ExportResult`.
-    """
-    given = {} if calibrate is None else {"calibrate": os.fspath(calibrate)}
-    request = ExportRequest(
-        model=model,
-        targets=tuple(choose_many("target", _joined(targets), target_names())),
-        precisions=tuple(choose_many("precision", _joined(precision), precision_names())),
-        out=Path(out),
-        batch=batch,
-        rewrites=rewrites,
-        options=ModelOptions(
-            size=parse_size(_size_text(size)) if size is not None else None,
-            weights=Path(weights) if weights is not None else None,
-            num_classes=num_classes,
-            in_chans=in_chans,
-            labels=_label_option(labels),
-            task=task,
-            trained=trained,
-            name=name,
-            mean=tuple(mean) if mean is not None else None,
-            std=tuple(std) if std is not None else None,
-            crop_pct=crop_pct,
-            interpolation=interpolation,
-            **given,
-        ),
-    )
-    require_precisions(list(request.targets), list(request.precisions))
-    exported = export_model(request, progress or (lambda step: None))
-    try:
-        exported.raise_on_failure()
-    except LolvitError as error:
-        error.result = exported
-        raise
-    return exported
-
-
-def _label_option(
-    labels: str | os.PathLike[str] | Sequence[str] | None,
-) -> Path | tuple[str, ...] | None:
-    if labels is None:
-        return None
-    return Path(labels) if isinstance(labels, (str, os.PathLike)) else tuple(labels)
-
-
-def _joined(names: Iterable[str] | str) -> str:
-    return names if isinstance(names, str) else ",".join(names)
-
-
-def _size_text(size: int | tuple[int, int] | str) -> str:
-    return "x".join(map(str, size)) if isinstance(size, tuple) else str(size)
 
 
 def export_model(

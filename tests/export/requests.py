@@ -7,8 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from lolvit.manifest import Manifest
-from lolvit_export.pipeline import ExportRequest, export_model
+from lolvit_export.pipeline import export_model
 from lolvit_export.prepare import ModelOptions
+from lolvit_export.request import ExportRequest
 
 _OF_MODEL = {field.name for field in fields(ModelOptions)}
 

@@ -20,7 +20,7 @@ from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit_data.bundled import bundled_photo
 from lolvit_export.capture import named_outputs
-from lolvit_export.pipeline import ExportResult
+from lolvit_export.request import ExportResult
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 
 Points = namedtuple("Points", ["boxes", "scores"])

@@ -14,9 +14,10 @@ from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.files import sha256_of, size_of
 from lolvit.manifest import Artifact, Manifest, check_artifact, read_manifest, write_manifest
 from lolvit_export.lowering.qnn_contexts import compile_for
-from lolvit_export.pipeline import ExportRequest, export_model
+from lolvit_export.pipeline import export_model
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
+from lolvit_export.request import ExportRequest
 from lolvit_runtimes.qnn_provider import qnn_session
 from lolvit_runtimes.qnn_socs import SOCS
 from lolvit_runtimes.session import open_session

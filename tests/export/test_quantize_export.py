@@ -18,9 +18,9 @@ from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import preprocessing_of
 from lolvit_data.table import open_dataset
-from lolvit_export.pipeline import ExportRequest
 from lolvit_export.quantization.plan import read_plan, write_plan
 from lolvit_export.quantization.recommend import recommended, slower_than_float
+from lolvit_export.request import ExportRequest
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 from tests.export.requests import export, request
 from tests.export.test_quantize_search import ARTIFACT

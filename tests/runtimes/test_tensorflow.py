@@ -1,4 +1,4 @@
-"""TensorFlow's interpreter: the second verification of TFLite files, in a process without PyTorch."""
+"""TensorFlow's interpreter: verifies TFLite files again, in a process without PyTorch."""
 
 from __future__ import annotations
 

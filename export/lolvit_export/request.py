@@ -1,0 +1,98 @@
+"""What an export is asked for, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from lolvit.errors import GateFailedError, LolvitError
+from lolvit.manifest import Artifact, Manifest
+from lolvit_export.prepare import ModelOptions
+from lolvit_export.targets import find_target
+from lolvit_runtimes.qnn_socs import Soc
+
+_AFTER_QUANTIZING = (
+    "quantize trained weights (--weights), calibrated on the images that they were trained on"
+    " (--calibrate); if that is done already, fine-tune with --recipe int8"
+)
+_AFTER_QUANTIZING_RANDOM = (
+    "random weights lose more accuracy when quantized than trained ones: give trained weights"
+    " (--weights), or add --for-timing if the artifacts are only benchmarked"
+)
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and to which folder."""
+
+    model: str | nn.Module
+    targets: tuple[str, ...]
+    precisions: tuple[str, ...]
+    out: Path
+    options: ModelOptions = field(default_factory=ModelOptions)
+    batch: int = 1
+    rewrites: bool = True
+    plans: tuple[Path, ...] = ()  # quantization plans, used instead of a search
+    socs: tuple[Soc, ...] = ()  # SoCs that qnn artifacts are compiled for
+    for_timing: bool = False  # keep artifacts of untrained weights that fail their gates
+
+    def quantized(self, target: str) -> list[str]:
+        """Return the requested precisions that are made by quantization for a target."""
+        return [name for name in find_target(target).quantized if name in self.precisions]
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An export: its folder and the manifest written there; the artifacts that were withheld
+    because they failed a gate; and, by target, the failures of converters and runtimes. `folder`
+    does not exist if no artifact was written."""
+
+    folder: Path
+    manifest: Manifest
+    withheld: tuple[Artifact, ...] = ()
+    failures: Mapping[str, LolvitError] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every requested artifact was written."""
+        return not self.withheld and not self.failures
+
+    def raise_on_failure(self) -> None:
+        """Check that every target was written and no artifact withheld.
+
+        Raises:
+            UserError: a target's converter cannot convert the model.
+            DeviceError: a target's runtime failed on its artifact.
+            GateFailedError: an artifact was withheld; the message names the failed gates.
+        """
+        if self.failures:
+            first = next(iter(self.failures.values()))
+            others = [artifact.path for artifact in self.manifest.artifacts]
+            failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
+            raise type(first)(
+                "; ".join([*(error.what for error in self.failures.values()), *failed]),
+                where=str(self.folder),
+                remedy=f"the others were written: {', '.join(others)}"
+                if others
+                else "nothing was written",
+            )
+        self._check_gates()
+
+    def _check_gates(self) -> None:
+        if not self.withheld:
+            return
+        failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
+        kept = [artifact.path for artifact in self.manifest.artifacts]
+        written = f"written without it: {', '.join(kept)}" if kept else "nothing was written"
+        quantized = any(a.precision in find_target(a.format).quantized for a in self.withheld)
+        trained = self.manifest.weights.trained
+        advice = _AFTER_QUANTIZING if trained else _AFTER_QUANTIZING_RANDOM
+        raise GateFailedError(
+            f"verification failed: {'; '.join(failed)}",
+            where=str(self.folder),
+            remedy=f"{written}; {advice}" if quantized else written,
+        )
