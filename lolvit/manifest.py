@@ -205,6 +205,17 @@ class Artifact(Frozen):
             if not gate.passed
         ]
 
+    def device_threshold_db(self, usual: float) -> float:
+        """Return the SNR, in dB, that its outputs on a device must have against this machine's.
+
+        It is `usual`, or lower for a float artifact of a model whose own rounding errors are
+        larger: its gates have lower thresholds then, and two devices round differently.
+        """
+        if self.quantization is not None:
+            return usual
+        own = [gate.threshold for gate in self.gates if gate.name.endswith(".snr_db")]
+        return min([usual, *own])
+
 
 class Weights(Frozen):
     """The eager model that was exported: a state dict in safetensors, or a program."""

@@ -14,8 +14,8 @@ from lolvit.output import console, print_json
 def arm64(mirror: str | None, reinstall: bool, as_json: bool) -> None:
     """Install what --device arm64 needs: Python and the runtimes, built for 64-bit Arm.
 
-    Downloads about 70 MB (packages of Debian 12 by apt, wheels by pip, all checked) into your
-    cache, where they take 200 MB; the system is not changed. Needs Debian or Ubuntu with
+    Downloads about 73 MB (packages of Debian 12 by apt, wheels by pip, all checked) into your
+    cache, where they take 212 MB; the system is not changed. Needs Debian or Ubuntu with
     qemu-user-static.
     """
     from lolvit_runtimes.arm64_install import PUBLIC_MIRROR, find_working_installation, install

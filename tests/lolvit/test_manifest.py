@@ -16,8 +16,10 @@ from lolvit.errors import UserError
 from lolvit.files import sha256_of
 from lolvit.manifest import (
     Artifact,
+    Gate,
     Manifest,
     Preprocessing,
+    Quantization,
     Signature,
     TensorSpec,
     Weights,
@@ -88,6 +90,21 @@ def test_an_artifact_is_found_by_format_and_precision() -> None:
 def test_a_manifest_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         make_manifest().model = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("gate", "quantized", "expected"), [(32.1, False, 32.1), (100.0, False, 45), (9.5, True, 45)]
+)
+def test_a_device_s_threshold_is_the_usual_one_or_that_of_a_float_artifact_s_noise(
+    gate: float, quantized: bool, expected: float
+) -> None:
+    gates = (
+        Gate(name="ort.snr_db", value=120, threshold=gate, passed=True),
+        Gate(name="ort.top1", value=1, threshold=1, passed=True),
+    )
+    record = Quantization(plan="plan.yaml", calibration=None) if quantized else None
+    artifact = make_artifact(gates=gates, quantization=record)
+    assert artifact.device_threshold_db(45) == expected
 
 
 def test_a_folder_without_a_manifest_says_how_to_make_one(tmp_path: Path) -> None:

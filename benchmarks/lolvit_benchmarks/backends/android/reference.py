@@ -56,7 +56,8 @@ class References:
         """
         expected = np.asarray(self._reference(runtime, candidate)["logits"], np.float64)
         received: npt.NDArray[np.float64] = np.asarray(logits, np.float64)
-        threshold = SNR_THRESHOLDS_DB[candidate.artifact.precision]
+        artifact = candidate.artifact
+        threshold = artifact.device_threshold_db(SNR_THRESHOLDS_DB[artifact.precision])
         found = snr_db(expected, received) if expected.shape == received.shape else -300.0
         if found < threshold:
             raise DeviceError(

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from lolvit.manifest import Artifact
 from lolvit_benchmarks.harness.candidates import Configuration, InspectedCandidate
 from lolvit_benchmarks.harness.schedule import Profile, fitted, order_of, warm_up_iterations
 from lolvit_benchmarks.harness.timing import Recording, Round
@@ -155,14 +156,19 @@ class Agreement:
     problem: str | None
 
 
+def snr_threshold_db(runtime: str, artifact: Artifact) -> float:
+    """Return the SNR, in dB, that an artifact's logits in the page must have."""
+    return artifact.device_threshold_db(SNR_THRESHOLDS_DB[runtime][artifact.precision])
+
+
 def agreement(
-    runtime: str, precision: str, reference: FloatArray, logits: npt.NDArray[np.float64]
+    runtime: str, artifact: Artifact, reference: FloatArray, logits: npt.NDArray[np.float64]
 ) -> Agreement:
     """Compare the page's logits of one photo, shape (1, classes), with those of this machine."""
     if logits.shape != reference.shape:
         return Agreement(-300.0, f"gave {logits.size} logits, not {reference.size}")
     found = snr_db(reference.astype(np.float64), logits)
-    threshold = SNR_THRESHOLDS_DB[runtime][precision]
+    threshold = snr_threshold_db(runtime, artifact)
     if found < threshold:
         return Agreement(
             found,
@@ -341,7 +347,7 @@ class Exchange:
             logits = np.asarray([loaded.logits], np.float64)
             found = agreement(
                 case.configuration.runtime,
-                one.artifact.precision,
+                one.artifact,
                 case.references[one.name],
                 logits,
             )

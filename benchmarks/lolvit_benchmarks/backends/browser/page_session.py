@@ -22,12 +22,12 @@ from lolvit_benchmarks.backends.browser import exchange as protocol
 from lolvit_benchmarks.backends.browser.chromium import invite, wants_headless
 from lolvit_benchmarks.backends.browser.exchange import (
     SILENCE_LIMIT_S,
-    SNR_THRESHOLDS_DB,
     About,
     Exchange,
     LoadedCandidate,
     PageCase,
     PageEvent,
+    snr_threshold_db,
 )
 from lolvit_benchmarks.backends.browser.server import Address, Site, lan_address, serving
 from lolvit_benchmarks.backends.browser.site import (
@@ -192,7 +192,7 @@ def _notes(case: PageCase, about: About) -> tuple[str, ...]:
     host = HOST_RUNTIMES[RUNTIMES[configuration.runtime]]
     snr = ", ".join(
         f"{one.name} {case.snr_db[one.name]:.0f} dB "
-        f"(threshold {SNR_THRESHOLDS_DB[configuration.runtime][one.artifact.precision]:g})"
+        f"(threshold {snr_threshold_db(configuration.runtime, one.artifact):.3g})"
         for one in case.candidates
     )
     notes = [
