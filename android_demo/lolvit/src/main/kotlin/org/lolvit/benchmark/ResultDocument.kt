@@ -21,8 +21,7 @@ public class Provenance(
 )
 
 /**
- * A comparison as the document that `lolvit bench` writes and `lolvit report` opens
- * (`benchmarks/lolvit_benchmarks/results/document.py`, schema version 1), every sample in it.
+ * A comparison as a result document of schema version 1, which `lolvit report` opens, every sample in it.
  */
 public class ResultDocument(private val comparison: Comparison, private val provenance: Provenance) {
     public fun json(): JSONObject = JSONObject()

@@ -3,7 +3,7 @@ package org.lolvit.benchmark
 import kotlin.math.ceil
 
 /**
- * How many runs are made, and in which order: the harness's rules (`lolvit_benchmarks/schedule.py`).
+ * How many runs are made, and in which order.
  *
  * A measurement is made of blocks, a block of rounds, a round of one slot a model there and one back
  * (A B B A for two), a slot of a few warm-up runs and a burst of recorded ones. A steady drift of the

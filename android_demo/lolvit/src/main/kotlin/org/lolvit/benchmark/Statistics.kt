@@ -9,7 +9,7 @@ public data class Interval(val value: Double, val low: Double, val high: Double)
 }
 
 /**
- * Statistics of latencies, the same as the harness's (`lolvit_benchmarks/stats.py`): pure functions.
+ * Statistics of latencies, those of result documents of schema version 1: pure functions.
  *
  * Samples are durations in any one unit, more than zero and finite; `groups` gives, for each sample,
  * the block or round that it was taken in.

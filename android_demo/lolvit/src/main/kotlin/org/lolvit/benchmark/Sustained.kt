@@ -21,8 +21,7 @@ public class Curve(
         private const val PLATEAU_SHARE = 0.3
 
         /**
-         * The curve of runs that began at these seconds and took these milliseconds: the harness's
-         * arithmetic (`lolvit_benchmarks/sustained.py`).
+         * The curve of runs that began at these seconds and took these milliseconds.
          *
          * @throws IllegalArgumentException if there are no runs, or other numbers of starts and durations
          */

@@ -17,10 +17,10 @@ public data class Conditions(
 public enum class Winner { A, B }
 
 /**
- * Whether a comparison can be trusted, by the harness's limits (`lolvit_benchmarks/verdict.py`).
+ * Whether a comparison can be trusted, by the limits of result documents of schema version 1.
  *
- * An app can't read other processes' load, CPU steal, or (reliably) the clock: those of the harness's
- * reasons are not checked here. `lolvit bench --device adb:...` reads clock limits and temperatures.
+ * An app can't read other processes' load, CPU steal, or (reliably) the clock: those
+ * are not checked here. `lolvit bench --device adb:...` reads clock limits and temperatures.
  */
 public object Verdict {
     private const val VARIATION = 0.05
