@@ -19,10 +19,7 @@ _FOLDERS = (
     "/opt/google/chrome", "/opt/chromium.org/chromium",
 )  # fmt: skip
 _ICD, _LOADER = "vk_swiftshader_icd.json", "libvulkan.so.1"
-_VARIABLES = (
-    "VK_DRIVER_FILES",
-    "VK_ICD_FILENAMES",
-)  # environment variables of the Vulkan loader
+_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # of the Vulkan loader's environment
 REMEDY = "install a GPU's Vulkan driver, or a software driver: apt install chromium"
 
 

@@ -145,7 +145,7 @@ def test_sizes_are_those_of_python_for_any_photo(page: Page) -> None:
 def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str) -> None:
     preprocess = PREPROCESSES["square"]
     shape = (1, 3, 256, 256) if layout == "NCHW" else (1, 256, 256, 3)
-    spec = TensorSpec(name="image", shape=shape, layout=layout, values="normalized")  # type: ignore[arg-type]
+    spec = TensorSpec(name="image", shape=shape, layout=layout, meaning="normalized")  # type: ignore[arg-type]
     pixels = np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8)
     found = page.evaluate(
         f"""Promise.all([import("./preprocess.js"), import("./manifest.js")]).then(

@@ -82,7 +82,7 @@ class BrightnessTask:
 
     def agrees(self, reference, outputs):
         (first,), (second,) = reference.values(), outputs.values()
-        return float((first > 0.5) == (second > 0.5))
+        return float((first[0, 0] > 0.5) == (second[0, 0] > 0.5))
 
     def is_clear(self, reference):
         return True

@@ -264,8 +264,8 @@ def test_export_command_prints_one_document_and_fills_an_app(
 @pytest.mark.parametrize(
     ("formats", "directory", "words"),
     [
-        ("onnx", "nowhere", "missing; give an app's module"),
-        ("coreml", "assets", "--android is for"),
+        ("onnx", "nowhere", "no such folder; give an app's module"),
+        ("coreml", "assets", "--android needs --to tflite or onnx"),
     ],
 )
 def test_app_that_cannot_be_filled_is_rejected_before_any_work(

@@ -14,16 +14,15 @@ from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.files import sha256_of, size_of
 from lolvit.manifest import Artifact, Manifest, check_artifact, read_manifest, write_manifest
 from lolvit_export.lowering.qnn_contexts import compile_for
-from lolvit_export.pipeline import export_model
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.qnn_qdq import quantized_model, quantized_tensors
-from lolvit_export.request import ExportRequest
 from lolvit_runtimes.qnn_provider import qnn_session
 from lolvit_runtimes.qnn_socs import SOCS
 from lolvit_runtimes.session import open_session
 from lolvit_runtimes.snr import snr_db
 from lolvit_runtimes.worker.isolated import IsolatedSession
 from tests.conftest import Run
+from tests.export.requests import export, request
 
 pytest.importorskip("onnxruntime_qnn", reason="run, on Linux x86_64: pip install 'lolvit[qnn]'")
 SIZE = (64, 96)
@@ -31,15 +30,9 @@ SIZE = (64, 96)
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
-    request = ExportRequest(
-        model="lolvit_xx",
-        formats=("qnn",),
-        precisions=("fp16",),
-        size=SIZE,
-        out=tmp_path_factory.mktemp("qnn"),
-        socs=(SOCS["sm8650"], SOCS["sm8750"]),
-    )
-    return export_model(request, lambda _step: None)
+    socs = (SOCS["sm8650"], SOCS["sm8750"])
+    out = tmp_path_factory.mktemp("qnn")
+    return export(request(out, targets=("qnn",), precisions=("fp16",), size=SIZE, socs=socs))
 
 
 @pytest.fixture
@@ -146,10 +139,10 @@ def test_a_manifest_records_the_requirements_of_a_soc(copied: tuple[Path, Manife
     ("arguments", "line"),
     [
         (["--soc", "sm9999", "--precision", "fp16"], "unknown SoC 'sm9999'"),
-        (["--soc", "sm8450", "--precision", "fp16"], "Hexagon v69, and fp16 needs v73"),
+        (["--soc", "sm8450", "--precision", "fp16"], "Hexagon v69, but fp16 needs v73"),
         (["--precision", "fp32"], "target qnn does not support precision fp32"),
         (["--soc", "sm8650", "--to", "onnx"], "--soc needs --to qnn"),
-        (["--precision", "fp16", "--for-timing", "--weights", "x"], "for untrained weights"),
+        (["--precision", "fp16", "--for-timing", "--weights", "x"], "to untrained weights only"),
     ],
 )
 def test_what_can_not_be_exported_is_one_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from lolvit_data.table import open_dataset
 from lolvit_export.quantization.plan import read_plan, write_plan
 from lolvit_export.quantization.recommend import recommended, slower_than_float
 from lolvit_export.request import ExportRequest
+from lolvit_export.targets import find_target
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 from tests.export.requests import export, request
 from tests.export.test_quantize_search import ARTIFACT
@@ -95,16 +97,13 @@ def test_fp32_that_nobody_asked_for_is_not_left_behind(searched: tuple[Path, Man
 
 
 @pytest.mark.slow
-def test_the_plan_tells_what_was_tried_and_every_layer_s_cost(
+def test_the_plan_tells_what_was_tried(
     searched: tuple[Path, Manifest],
 ) -> None:
     plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
     assert {"minmax", "percentile", "mse", "entropy"} == {c.method for c in plan.candidates}
     assert any(candidate.speedup_vs_fp32 for candidate in plan.candidates)
-    assert len(plan.sensitivity) > 40
-    assert list(plan.sensitivity) == sorted(
-        plan.sensitivity, key=lambda each: (each.top1_agreement, each.snr_db)
-    )
+    assert plan.sensitivity == ()  # ranked only where the thresholds are not met without
 
 
 @pytest.mark.slow
@@ -138,10 +137,13 @@ def test_verify_measures_the_same_again(searched: tuple[Path, Manifest], run_lol
 
 @pytest.mark.slow
 def test_untrained_weights_fail_their_gates_and_leave_nothing(
-    searched: tuple[Path, Manifest], tmp_path: Path
+    searched: tuple[Path, Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    precisions = find_target("onnx").precisions
+    out_of_reach = dataclasses.replace(precisions["int8"], snr_db=70.0)
+    monkeypatch.setitem(precisions, "int8", out_of_reach)  # type: ignore[arg-type]
     plan = read_plan(searched[0] / "model-int8.onnx.plan.json")
-    write_plan(tmp_path / "p.json", plan.model_copy(update={"method": "entropy"}))
+    write_plan(tmp_path / "p.json", plan)
     plans = (tmp_path / "p.json",)
     with pytest.raises(GateFailedError, match=r"random weights .* --for-timing"):
         export(asked(None, tmp_path / "out", size=(64, 64), plans=plans))

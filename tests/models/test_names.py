@@ -29,7 +29,7 @@ def test_timms_models_are_reached_by_prefix() -> None:
     ("name", "message"),
     [
         ("lolvit_xs", "unknown model 'lolvit_xs'; did you mean 'lolvit_x'?"),
-        ("ghostnet_100", "unknown model 'ghostnet_100'; for timm's, write timm/ghostnet_100"),
+        ("ghostnet_100", "unknown model 'ghostnet_100'; for timm's model, write timm/ghostnet_100"),
         ("timm/ghostnet", "timm has no model 'ghostnet'; did you mean one of: ghostnet"),
         ("timm/zzz", "timm has no model 'zzz'; see timm.list_models()"),
         ("", "unknown model ''"),

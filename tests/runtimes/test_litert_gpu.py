@@ -22,7 +22,7 @@ def no_vulkan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr(vulkan, "has_gpu", lambda: False)
     monkeypatch.setattr(vulkan, "_FOLDERS", (str(tmp_path),))
-    for name in vulkan._NAMED:
+    for name in vulkan._VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 

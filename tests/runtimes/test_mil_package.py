@@ -41,7 +41,7 @@ def package(sound, tmp_path) -> Path:
 
 
 def open_and_run(path: Path) -> np.ndarray:
-    session = CoreMLReferenceSession(path, describe(SHAPE, OUTPUTS))
+    session = CoreMLReferenceSession(path, describe(SHAPE, OUTPUTS, name="relu"))
     return run_image(session, np.ones(SHAPE, np.float32))
 
 

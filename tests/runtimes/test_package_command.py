@@ -82,8 +82,8 @@ def test_a_gradle_project_a_plain_folder_and_a_missing_one_are_no_place(tmp_path
     for directory, words in (
         (module, "is a Gradle project, not a module"),
         (tmp_path, "neither an Android module nor an assets folder"),
-        (tmp_path / "nowhere", "missing"),
-        (tmp_path / "nowhere" / "assets", "missing"),
+        (tmp_path / "nowhere", "no such folder"),
+        (tmp_path / "nowhere" / "assets", "no such folder"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             assets_of(directory)
