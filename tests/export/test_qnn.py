@@ -57,7 +57,7 @@ def test_an_export_has_a_portable_model_and_one_per_soc(
     assert targets == [(73, None, None), (75, "sm8650", 57), (79, "sm8750", 69)]
     for artifact in manifest.artifacts:
         gates = {gate.name: gate for gate in artifact.gates}
-        assert gates["qnn.snr_db"].value >= gates["qnn.snr_db"].floor == 45
+        assert gates["qnn.snr_db"].value >= gates["qnn.snr_db"].threshold == 45
         assert gates["qnn.on_htp"].value == 1
         check_artifact(folder, artifact)
     (context,) = onnx.load(str(folder / "model-fp16-sm8650.onnx")).graph.node

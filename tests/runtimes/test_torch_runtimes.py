@@ -156,9 +156,9 @@ def test_a_program_that_would_run_code_is_rejected_and_runs_none(program, artifa
     cases = [
         ({SAMPLES: pickles[0]}, "contains example inputs"),
         ({WEIGHTS: with_a_pickled_weight(program), "data/weights/weight_0": pickles[0]}, "pickle"),
-        ({"data/weights/model.pt": pickles[0]}, "no export writes"),
-        ({"data/constants/opaque_obj_0": pickles[1]}, "no export writes"),
-        ({"data/aotinductor/model/model.so": b"\x7fELF"}, "no export writes"),
+        ({"data/weights/model.pt": pickles[0]}, "which lolvit does not export"),
+        ({"data/constants/opaque_obj_0": pickles[1]}, "which lolvit does not export"),
+        ({"data/aotinductor/model/model.so": b"\x7fELF"}, "which lolvit does not export"),
         ({MODEL: calling_another(program)}, "it calls torch.os.system"),
     ]
     for changes, reason in cases:

@@ -91,7 +91,7 @@ def chosen_artifacts(
     """
     if precision != BEST:
         return [(model, prepared.artifact(format, precision))]
-    found = [a.precision for a in prepared.manifest.artifacts if a.format == format]
+    found = [artifact.precision for artifact in prepared.of_format(format)]
     return [(f"{model} {each}", prepared.artifact(format, each)) for each in found]
 
 

@@ -133,13 +133,21 @@ class Prepared:
         """Return the formats that it has artifacts of."""
         return {artifact.format for artifact in self.manifest.artifacts}
 
+    def of_format(self, format: str) -> list[Artifact]:
+        """Return its artifacts of a target; if there is none, those whose file is in that format,
+        which a runtime opens as well."""
+        artifacts = self.manifest.artifacts
+        own = [each for each in artifacts if each.format == format]
+        return own or [each for each in artifacts if each.file_format == format]
+
     def artifact(self, format: str, precision: str) -> Artifact:
         """Return an artifact whose file matches the manifest.
 
         Raises:
             UserError: there is none of that format and precision, or its file was changed.
         """
-        artifact = self.manifest.find(format, precision)
+        found = (each for each in self.of_format(format) if each.precision == precision)
+        artifact = next(found, None)
         if artifact is None:
             have = ", ".join(f"{a.format} {a.precision}" for a in self.manifest.artifacts)
             raise UserError(
@@ -167,7 +175,7 @@ def prepare(wanted: ExportRequest, *, cache: Path, fresh: bool, say: Say) -> Pre
     for format, precision in wanted.pairs():
         prepared.artifact(format, precision)
     for format in wanted.formats:
-        if format not in prepared.formats():
+        if not prepared.of_format(format):
             prepared.artifact(format, wanted.all_precisions()[0])  # raises, and names what there is
     return prepared
 
@@ -194,7 +202,7 @@ def artifact_formats(models: Iterable[str]) -> set[str]:
         UserError: the manifest beside one can't be read or lacks it.
     """
     given = [open_folder(Path(model)) for model in models if is_artifact(model)]
-    return {artifact.format for one in given for artifact in one.manifest.artifacts}
+    return {artifact.file_format for one in given for artifact in one.manifest.artifacts}
 
 
 def open_folder(path: Path) -> Prepared:
