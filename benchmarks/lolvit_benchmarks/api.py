@@ -13,7 +13,7 @@ from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_benchmarks.harness.prepare import artifact_formats, default_cache
 from lolvit_benchmarks.results.document import Document, Result, Speedup
 from lolvit_benchmarks.results.files import new_path
-from lolvit_benchmarks.runner import Request, baseline_of, run
+from lolvit_benchmarks.runner import Request, baseline_of, parse_precisions, run
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ def benchmark(
     first = _reference(model)
     models = (first, _reference(against) if against is not None else baseline_of(first))
     joined = runtimes if isinstance(runtimes, str) else ",".join(runtimes)
-    names = precision.split(",") if isinstance(precision, str) else list(precision)
+    precisions = precision if isinstance(precision, str) else ",".join(precision)
     request = Request(
         models=models,
         devices=choose_devices("host", joined, artifact_formats(models)),
-        precisions=tuple(name.strip() for name in names),
+        precisions=parse_precisions(precisions),
         threads=(threads,),
         sizes=(size,),
         profile=profile,

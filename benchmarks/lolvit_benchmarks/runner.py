@@ -190,6 +190,19 @@ def _wanted(precisions: Sequence[str], *, trained: bool) -> tuple[tuple[str, ...
     return needed, ("fp32", "fp16", "int8") if trained else ("fp32", "fp16")
 
 
+def parse_precisions(text: str) -> tuple[str, ...]:
+    """Return precisions from text such as `fp32,fp16` or `fp32,best`, repeats dropped. Which ones
+    there are is known to the export's targets alone, or by the artifacts of a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise UserError("no precision given", remedy="write fp32, or fp32,int8, or best")
+    return tuple(dict.fromkeys(names))
+
+
 def baseline_of(model: str) -> str:
     """Return the MobileViT that a variant is compared with: the one with as many parameters.
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lolvit.manifest import read_manifest
-from lolvit_benchmarks.cli.bench import parse_precisions
 from lolvit_benchmarks.harness.prepare import ExportRequest
 from lolvit_benchmarks.reporting import text as words
+from lolvit_benchmarks.runner import parse_precisions
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
 

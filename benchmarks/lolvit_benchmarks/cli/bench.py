@@ -102,7 +102,7 @@ def bench(
     """
     from lolvit_benchmarks.harness.prepare import artifact_formats, default_cache
     from lolvit_benchmarks.results.files import LATEST_NAME, new_path
-    from lolvit_benchmarks.runner import Request, baseline_of, run
+    from lolvit_benchmarks.runner import Request, baseline_of, parse_precisions, run
 
     models = (model, *(_names(against) if against is not None else (baseline_of(model),)))
     formats = artifact_formats(models)
@@ -133,19 +133,6 @@ def default_precisions(devices: tuple[DeviceChoice, ...]) -> str:
     else fp32."""
     wanted = {device.precisions for device in devices}
     return wanted.pop() if len(wanted) == 1 else "fp32"
-
-
-def parse_precisions(text: str) -> tuple[str, ...]:
-    """Return precisions from text such as `fp32,fp16` or `fp32,best`, repeats dropped. Which ones
-    there are is known to the export's targets alone, or by the artifacts of a folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    names = [part.strip() for part in text.split(",") if part.strip()]
-    if not names:
-        raise UserError("no precision given", remedy="write fp32, or fp32,int8, or best")
-    return tuple(dict.fromkeys(names))
 
 
 def _most_threads(devices: tuple[DeviceChoice, ...]) -> int:

@@ -132,7 +132,7 @@ class _Search:
 
     def choose(self, candidates: Sequence[Candidate]) -> Candidate:
         """Return the fastest that meets the thresholds, or else the fastest of those that are as
-        accurate as any: ranges and biases may mend what all of them lack."""
+        accurate as any: other ranges and bias correction may still reach the thresholds."""
         good = [each for each in candidates if self._thresholds.met(each)]
         if not good:
             best_db = _most_accurate(candidates).snr_db
