@@ -98,9 +98,7 @@ class QuantizationJob:
         Raises:
             DeviceError: a runtime refused it.
         """
-        return self.verifiers.verify_quantized(
-            path, artifact, self.signature, self.task, self.held_out
-        )
+        return self.verifiers.verify(path, artifact, self.signature, self.task, self.held_out)
 
     def _searched(self, candidates: Candidates, target: Target, say: Callable[[str], None]) -> Plan:
         if target.fully_quantized:

@@ -169,7 +169,7 @@ class Verification:
         given = path, artifact, self._manifest.signature, self._task
         if artifact.quantization is not None:
             data = self._held_out_data(artifact.quantization.calibration, artifact.format)
-            return self._verifiers.verify_quantized(*given, data)
+            return self._verifiers.verify(*given, data)
         if self._photos is None:
             photos = verification_pixels(self._manifest.preprocessing)
             self._photos = ReferenceData(self._reference, photos, self._manifest.preprocessing)

@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from lolvit.manifest import Artifact, Gate, Preprocessing, Signature, by_signature
@@ -84,86 +85,31 @@ class Verifiers:
         task: Task,
         data: ReferenceData,
     ) -> Artifact:
-        """Return a lowered artifact with its gates: for each output the worst photo's SNR in dB,
-        and the agreement of the task's predictions.
+        """Return an artifact with its gates: the SNR in dB of each output, the agreement of the
+        task's predictions, and the change of accuracy where the images have labels.
+
+        The SNR of a float artifact is the worst photo's. Quantization noise is random, and an image
+        with small outputs has little signal: a quantized artifact's gate is the SNR pooled over all
+        images, and the worst image's is a measurement.
 
         Raises:
             DeviceError: a runtime can't open or run the artifact.
         """
+        quantized = artifact.quantization is not None
         gates: list[Gate] = []
-        measurements: dict[str, float] = {}
+        measurements = dict(artifact.measurements) if quantized else {}
         for runtime in self.runtimes(artifact.format):
-            outputs, placement = self.outputs(
-                runtime, path, artifact, signature, data.photos, data.preprocessing
-            )
-            references = data.references
-            worst = worst_snr_db(references, outputs)
-            for output, value in worst.items():
-                nominal = find_target(artifact.format).threshold(artifact.precision, runtime)
-                threshold = _snr_threshold(value, nominal, artifact.precision, output, data)
-                gates.append(
-                    gate(gate_name(runtime, output, "snr_db", references[0]), value, threshold)
-                )
-            gates += _equal_gates(runtime, artifact.precision, references, outputs)
-            if task.agreement is not None:
-                agreed, ties = agreement(task, references, outputs, artifact.precision)
-                threshold = task.agreement_thresholds[artifact.precision]
-                gates.append(gate(f"{runtime}.{task.agreement}", agreed, threshold))
-                measurements |= {f"{runtime}.near_ties": float(ties)} if ties else {}
-            gates += placement_gates(runtime, placement)
-            measurements[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
-        return artifact.model_copy(update={"gates": tuple(gates), "measurements": measurements})
-
-    def verify_quantized(
-        self,
-        path: Path,
-        artifact: Artifact,
-        signature: Signature,
-        task: Task,
-        data: ReferenceData,
-    ) -> Artifact:
-        """Return a quantized artifact with its gates on held-out images, and with its previous
-        measurements.
-
-        Quantization noise is random, and an image with small outputs has little signal: the gate is
-        the SNR pooled over all images; the worst image's SNR is a measurement.
-
-        The task's agreement is a gate for trained weights only. With random weights, the top two of
-        1000 classes of half of the photos differ by less than a tenth of the logits' rms: white
-        noise 33 dB below the logits changes one prediction in ten. There it is a measurement.
-
-        Raises:
-            DeviceError: a runtime can't open or run the artifact.
-        """
-        gates: list[Gate] = []
-        measurements = dict(artifact.measurements)
-        for runtime in self.runtimes(artifact.format):
-            subset = data.first(RUNTIMES[runtime].verified_on)
+            subset = data.first(RUNTIMES[runtime].verified_on) if quantized else data
             outputs, placement = self.outputs(
                 runtime, path, artifact, signature, subset.photos, subset.preprocessing
             )
-            references = subset.references
-            threshold = find_target(artifact.format).threshold(artifact.precision, runtime)
-            for output, value in pooled_snr_db(references, outputs).items():
-                gates.append(
-                    gate(gate_name(runtime, output, "snr_db", references[0]), value, threshold)
-                )
-            gates += _equal_gates(runtime, artifact.precision, references, outputs)
+            run = _Run(runtime, artifact, task, subset, outputs)
+            snr = _quantized_snr(run) if quantized else _float_snr(run)
+            for checked in (snr, _equality(run), _agreement(run), _accuracy_change(run)):
+                gates += checked[0]
+                measurements |= checked[1]
             gates += placement_gates(runtime, placement)
-            if task.agreement is not None:
-                agreed, ties = agreement(task, references, outputs, artifact.precision)
-                measurements |= {f"{runtime}.near_ties": float(ties)} if ties else {}
-                if data.trained:
-                    minimum = task.agreement_thresholds[artifact.precision]
-                    gates.append(gate(f"{runtime}.{task.agreement}", agreed, minimum))
-                else:
-                    measurements[f"{runtime}.{task.agreement}_agreement"] = agreed
-            for output, value in worst_snr_db(references, outputs).items():
-                measurements[gate_name(runtime, output, "worst_snr_db", references[0])] = value
-            measurements[f"{runtime}.max_abs_error"] = max_abs_error(references, outputs)
-            accuracy_gates, accuracies = _accuracy_gates(runtime, task, subset, outputs)
-            gates += accuracy_gates
-            measurements |= accuracies
+            measurements[f"{runtime}.max_abs_error"] = max_abs_error(run.references, outputs)
         return artifact.model_copy(update={"gates": tuple(gates), "measurements": measurements})
 
     def outputs(
@@ -231,41 +177,105 @@ def run_photos(
     return found
 
 
-def _snr_threshold(
-    value: float, nominal: float, precision: str, output: str, data: ReferenceData
-) -> float:
-    """Return the SNR threshold of an output in dB: the nominal one, or, if the value is below it,
-    the SNR of eager PyTorch itself in this precision on the same photos minus a margin.
+Checked = tuple[list[Gate], dict[str, float]]  # gates and measurements
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The outputs of an artifact in a runtime for each image of `data`."""
+
+    runtime: str
+    artifact: Artifact
+    task: Task
+    data: ReferenceData
+    outputs: list[Outputs]
+
+    @property
+    def references(self) -> list[Outputs]:
+        return self.data.references
+
+    @property
+    def nominal_threshold(self) -> float:
+        """The target's SNR threshold for this precision in this runtime, in dB."""
+        artifact = self.artifact
+        return find_target(artifact.format).threshold(artifact.precision, self.runtime)
+
+    def name(self, output: str, metric: str) -> str:
+        """Return the name of an output's gate."""
+        return gate_name(self.runtime, output, metric, self.references[0])
+
+
+def _float_snr(run: _Run) -> Checked:
+    """Check the worst photo's SNR of each output."""
+    worst = worst_snr_db(run.references, run.outputs)
+    gates = [
+        gate(run.name(output, "snr_db"), value, _snr_threshold(run, output, value))
+        for output, value in worst.items()
+    ]
+    return gates, {}
+
+
+def _snr_threshold(run: _Run, output: str, value: float) -> float:
+    """Return the SNR threshold of a float artifact's output in dB: the nominal one, or, if the
+    value is below it, the SNR of eager PyTorch itself in this precision on the same photos minus a
+    margin.
 
     A deep network in half precision reaches 35 to 44 dB in eager PyTorch, so no artifact can reach
     45; one that is worse than eager by more than the margin is broken.
     """
-    if value >= nominal or precision not in ("fp32", "fp16"):
+    nominal, precision = run.nominal_threshold, run.artifact.precision
+    if value >= nominal or precision not in NOISE_MARGIN_DB:
         return nominal
-    relative = data.noise_db(precision, output) - NOISE_MARGIN_DB[precision]
+    relative = run.data.noise_db(precision, output) - NOISE_MARGIN_DB[precision]
     return min(nominal, max(relative, MIN_FP16_SNR_DB) if precision == "fp16" else relative)
 
 
-def _equal_gates(
-    runtime: str, precision: str, references: Sequence[Outputs], outputs: Sequence[Outputs]
-) -> list[Gate]:
-    return [
-        gate(gate_name(runtime, output, "equal", references[0]), share, EQUAL_THRESHOLDS[precision])
-        for output, share in equal_fractions(references, outputs).items()
+def _quantized_snr(run: _Run) -> Checked:
+    """Check the SNR pooled over all images of each output, and measure the worst image's."""
+    pooled = pooled_snr_db(run.references, run.outputs)
+    worst = worst_snr_db(run.references, run.outputs)
+    gates = [
+        gate(run.name(output, "snr_db"), value, run.nominal_threshold)
+        for output, value in pooled.items()
     ]
+    return gates, {run.name(output, "worst_snr_db"): value for output, value in worst.items()}
 
 
-def _accuracy_gates(
-    runtime: str, task: Task, data: ReferenceData, outputs: Sequence[Outputs]
-) -> tuple[list[Gate], dict[str, float]]:
-    """Return the gate on the change of accuracy, and both accuracies in per cent; neither without
-    at least 100 labelled images."""
-    labels = data.labels
+def _equality(run: _Run) -> Checked:
+    """Check the fraction of equal elements of each output of integer or bool dtype."""
+    threshold = EQUAL_THRESHOLDS[run.artifact.precision]
+    shares = equal_fractions(run.references, run.outputs)
+    return [gate(run.name(name, "equal"), share, threshold) for name, share in shares.items()], {}
+
+
+def _agreement(run: _Run) -> Checked:
+    """Check the agreement of the task's predictions, and count the near ties left out of it.
+
+    A quantized artifact of random weights has a measurement in place of the gate: the top two of
+    1000 classes of half of the photos then differ by less than a tenth of the logits' rms, and
+    white noise 33 dB below the logits changes one prediction in ten.
+    """
+    task, precision = run.task, run.artifact.precision
+    if task.agreement is None:
+        return [], {}
+    agreed, ties = agreement(task, run.references, run.outputs, precision)
+    measurements = {f"{run.runtime}.near_ties": float(ties)} if ties else {}
+    name = f"{run.runtime}.{task.agreement}"
+    if run.artifact.quantization is not None and not run.data.trained:
+        return [], measurements | {f"{name}_agreement": agreed}
+    return [gate(name, agreed, task.agreement_thresholds[precision])], measurements
+
+
+def _accuracy_change(run: _Run) -> Checked:
+    """Check the change of accuracy, and measure both accuracies in per cent; neither without at
+    least 100 labelled images."""
+    labels = run.data.labels
     if labels is None or len(labels) < _MIN_LABELLED_IMAGES:
         return [], {}
-    eager, quantized = (accuracy(task, each, labels) for each in (data.references, outputs))
-    if eager is None or quantized is None:
+    eager, found = (accuracy(run.task, each, labels) for each in (run.references, run.outputs))
+    if eager is None or found is None:
         return [], {}
-    name = task.agreement or "accuracy"
-    change = gate(f"{runtime}.{name}_change", quantized - eager, ACCURACY_CHANGE_THRESHOLD)
-    return [change], {f"{runtime}.{name}_accuracy": quantized, f"eager.{name}_accuracy": eager}
+    name = run.task.agreement or "accuracy"
+    change = gate(f"{run.runtime}.{name}_change", found - eager, ACCURACY_CHANGE_THRESHOLD)
+    accuracies = {f"{run.runtime}.{name}_accuracy": found, f"eager.{name}_accuracy": eager}
+    return [change], accuracies
