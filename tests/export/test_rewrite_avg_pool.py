@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
-from lolvit_export.static_form import violations
 from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
+from tests.export.static_form import violations
 
 REWRITE = PadAvgPoolToDivisible()
 extents = st.integers(1, 40)

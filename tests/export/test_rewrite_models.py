@@ -15,9 +15,9 @@ from lolvit.models.lolvit import FastWindowAttention
 from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
-from lolvit_export.static_form import violations
 from tests.export.other_formulation import OtherLolvit
 from tests.export.rewriting import BOUND, image_like, operations, relative_error
+from tests.export.static_form import violations
 from tests.lived_in import lived_in
 
 slow = pytest.mark.slow

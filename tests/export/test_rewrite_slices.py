@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lolvit_export.rewrites.remove_expand import RemoveExpand
 from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
-from lolvit_export.static_form import violations
 from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
+from tests.export.static_form import violations
 
 UNSTRIDE, EXPAND = StridedSliceToReshape(), RemoveExpand()
 bounds = st.none() | st.integers(-12, 12)

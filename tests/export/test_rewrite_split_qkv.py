@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
-from lolvit_export.static_form import violations
 from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
+from tests.export.static_form import violations
 
 REWRITE = SplitQkvProjection()
 FORMS = ("unbind", "select")

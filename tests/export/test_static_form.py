@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from lolvit.models import create_model
 from lolvit_export.capture import FlatOutputs, capture
-from lolvit_export.static_form import violations
 from tests.export.rewriting import Model
+from tests.export.static_form import violations
 
 RANK, BATCH = "rank 5", "its first axis, the batch, has extent 3"
 TILE = "average over windows that do not tile the map"

@@ -8,19 +8,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from lolvit.documents import Frozen
 from lolvit.errors import UserError
 from lolvit.registry import choose
 
 _SUFFIX = ".toml"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Optimizer(_Frozen):
+class Optimizer(Frozen):
     """What `timm.optim.create_optimizer_v2` takes; norms and biases are not decayed."""
 
     name: str = "adamw"
@@ -29,7 +26,7 @@ class Optimizer(_Frozen):
     clip_grad: float | None = Field(default=None, gt=0, description="maximum gradient norm")
 
 
-class Schedule(_Frozen):
+class Schedule(Frozen):
     """What `timm.scheduler.create_scheduler_v2` takes, stepped with every update."""
 
     name: Literal["cosine", "step", "poly", "tanh"] = "cosine"
@@ -38,7 +35,7 @@ class Schedule(_Frozen):
     min_lr: float = Field(default=1e-6, ge=0)
 
 
-class Augmentation(_Frozen):
+class Augmentation(Frozen):
     """What `timm.data.create_transform` and `timm.data.Mixup` take."""
 
     scale: tuple[float, float] = (0.08, 1.0)
@@ -57,7 +54,7 @@ class Augmentation(_Frozen):
         return self.mixup > 0 or self.cutmix > 0
 
 
-class Distillation(_Frozen):
+class Distillation(Frozen):
     """Soft labels of a teacher: alpha · T² · KL(teacher ‖ student) beside (1 - alpha) of the loss
     (Hinton et al., arXiv:1503.02531)."""
 
@@ -67,7 +64,7 @@ class Distillation(_Frozen):
     temperature: float = Field(default=2.0, gt=0)
 
 
-class Progressive(_Frozen):
+class Progressive(Frozen):
     """Progressive resizing: smaller images in the first epochs, a fraction `share` of all (as in
     EfficientNetV2, arXiv:2104.00298)."""
 
@@ -75,14 +72,14 @@ class Progressive(_Frozen):
     share: float = Field(gt=0, lt=1)
 
 
-class QuantizationAware(_Frozen):
+class QuantizationAware(Frozen):
     """Bits of fake-quantized weights and layer inputs."""
 
     weights: int = Field(default=8, ge=2, le=8)
     activations: int | None = Field(default=8, ge=4, le=8, description="null: not quantized")
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """The hyperparameters of a training run."""
 
     epochs: int = Field(ge=1)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from lolvit.documents import Frozen
 from lolvit.manifest import Precision, Sha256
 
 SCHEMA_VERSION: Final = 2
@@ -23,11 +24,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DeviceInfo(_Frozen):
+class DeviceInfo(Frozen):
     """The device that a result comes from, as far as it is known."""
 
     id: str = Field(description="as --device names it")
@@ -39,7 +36,7 @@ class DeviceInfo(_Frozen):
     )
 
 
-class ModelEstimate(_Frozen):
+class ModelEstimate(Frozen):
     """One model of an estimate."""
 
     model: str
@@ -56,7 +53,7 @@ class ModelEstimate(_Frozen):
     )
 
 
-class Estimate(_Frozen):
+class Estimate(Frozen):
     """An estimate by a vendor's tool: no run, no samples, no interval, and never in one figure with
     a measurement."""
 
@@ -71,7 +68,7 @@ class Estimate(_Frozen):
     notes: tuple[str, ...] = ()
 
 
-class KindTime(_Frozen):
+class KindTime(Frozen):
     """All operations of one kind in the runtime's own, optimized graph."""
 
     kind: str
@@ -81,7 +78,7 @@ class KindTime(_Frozen):
     macs: int
 
 
-class StageTime(_Frozen):
+class StageTime(Frozen):
     """All operations of one part of the model, by its module's name."""
 
     stage: str
@@ -91,7 +88,7 @@ class StageTime(_Frozen):
     gmacs_per_s: float | None = Field(description="null where there are no multiply-adds")
 
 
-class OperationProfile(_Frozen):
+class OperationProfile(Frozen):
     """The time of a model's operations, recorded by the runtime's profiler in a process of its
     own."""
 
@@ -108,7 +105,7 @@ class OperationProfile(_Frozen):
     stages: tuple[StageTime, ...]
 
 
-class Load(_Frozen):
+class Load(Frozen):
     """A model of one kind of operation, by which the peak rate of the machine is measured."""
 
     name: str
@@ -118,7 +115,7 @@ class Load(_Frozen):
     gmacs_per_s: Positive
 
 
-class Roofline(_Frozen):
+class Roofline(Frozen):
     """The largest rate of multiply-adds measured in this runtime with as many threads, in
     float32."""
 
@@ -127,7 +124,7 @@ class Roofline(_Frozen):
     loads: tuple[Load, ...]
 
 
-class Sustained(_Frozen):
+class Sustained(Frozen):
     """A model run by itself without a pause: the median of each stretch of time, by the second at
     which the stretch began, and the medians of the first tenth and the last three tenths."""
 
@@ -144,7 +141,7 @@ def _some(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-class ModelResult(_Frozen):
+class ModelResult(Frozen):
     """One of the two models of a result: what it is, and how long it took.
 
     Item i of `samples`, `sample_block`, `sample_round` and `sample_order` is one inference: its
@@ -207,7 +204,7 @@ class ModelResult(_Frozen):
         return self
 
 
-class Speedup(_Frozen):
+class Speedup(Frozen):
     """The baseline's time over the candidate's, more than 1 where the candidate is faster: the 20 %
     trimmed mean of the rounds' log ratios of slot medians, with Yuen's 95 % interval."""
 
@@ -222,14 +219,14 @@ class Speedup(_Frozen):
     )
 
 
-class Finding(_Frozen):
+class Finding(Frozen):
     """One thing that was found of a measurement."""
 
     code: str
     text: str
 
 
-class Quality(_Frozen):
+class Quality(Frozen):
     """How precise the speedup is, or that it can't be trusted, and which model is faster."""
 
     state: Literal["precise", "fair", "coarse", "INVALID"] = Field(
@@ -247,14 +244,14 @@ class Quality(_Frozen):
     )
 
 
-class Placement(_Frozen):
+class Placement(Frozen):
     """Operations by where they run; empty where the runtime doesn't report it."""
 
     candidate: dict[str, int]
     baseline: dict[str, int]
 
 
-class Conditions(_Frozen):
+class Conditions(Frozen):
     """What the machine did meanwhile; null is what can't be read."""
 
     cores: int
@@ -269,7 +266,7 @@ class Conditions(_Frozen):
     interrupted: bool
 
 
-class Reading(_Frozen):
+class Reading(Frozen):
     """The machine's state at one moment between blocks."""
 
     at_s: float
@@ -280,7 +277,7 @@ class Reading(_Frozen):
     battery_percent: float | None = None
 
 
-class Result(_Frozen):
+class Result(Frozen):
     """A candidate against a baseline in one runtime, with one precision and number of threads."""
 
     runtime: str
@@ -308,7 +305,7 @@ class Result(_Frozen):
         return self.candidate, self.baseline
 
 
-class Plan(_Frozen):
+class Plan(Frozen):
     """The profile of the measurement: its name, time limit and pause between blocks."""
 
     name: Literal["quick", "default", "reference"]
@@ -316,14 +313,14 @@ class Plan(_Frozen):
     cool_down_s: float
 
 
-class Photo(_Frozen):
+class Photo(Frozen):
     """What the models were run on."""
 
     name: str
     sha256: Sha256
 
 
-class Failure(_Frozen):
+class Failure(Frozen):
     """What gave no result, and why: a model (null: all), in a runtime (null: its export failed)."""
 
     model: str | None = None
@@ -334,7 +331,7 @@ class Failure(_Frozen):
     what: str
 
 
-class Environment(_Frozen):
+class Environment(Frozen):
     """The machine and the software that a result was measured with; null is what can't be read."""
 
     device: str
@@ -360,7 +357,7 @@ class Environment(_Frozen):
     date: str
 
 
-class Document(_Frozen):
+class Document(Frozen):
     """All results of one run of `lolvit bench`."""
 
     schema_version: Literal[2] = SCHEMA_VERSION

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from lolvit.documents import read_document
+from lolvit.documents import Frozen, read_document
 from lolvit.files import write_atomic
 from lolvit.manifest import Format, Precision
 
@@ -25,11 +25,7 @@ _RENAMED = {  # in schema 1, of a plan and of its candidates
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LayerSensitivity(_Frozen):
+class LayerSensitivity(Frozen):
     """The accuracy with only one layer quantized."""
 
     layer: str
@@ -38,7 +34,7 @@ class LayerSensitivity(_Frozen):
     top1_agreement: float = Field(description="share of the tuning images with eager's top class")
 
 
-class Candidate(_Frozen):
+class Candidate(Frozen):
     """A way to quantize, as evaluated on the tuning images."""
 
     name: str
@@ -57,7 +53,7 @@ class Candidate(_Frozen):
     )
 
 
-class Plan(_Frozen):
+class Plan(Frozen):
     """How one artifact is quantized. Edit `method`, `operations`, `float_layers`, `bias_correction`
     or `gptq`, and give the file to `lolvit export --plan`."""
 

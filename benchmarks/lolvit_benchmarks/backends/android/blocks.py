@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lolvit.documents import read_document
+from lolvit.documents import Frozen, read_document
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit_benchmarks.harness.schedule import SLOTS, Profile, order_of
@@ -25,41 +25,37 @@ MAX_AGE_S = 24 * 3600.0
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CandidateStats(_Frozen):
+class CandidateStats(Frozen):
     """Measurements of one candidate in one process; None where none is reported."""
 
     run_ms: Positive = Field(description="of one inference, approximately")
     load_ms: Positive | None = None
     first_ms: Positive | None = None
     peak_memory_bytes: int | None = None
-    placement: dict[str, int] = {}
-    options: dict[str, str] = {}
+    placement: dict[str, int] = Field(default_factory=dict)
+    options: dict[str, str] = Field(default_factory=dict)
     logits: tuple[float, ...] | None = None
 
 
-class Slot(_Frozen):
+class Slot(Frozen):
     """The recorded runs of one candidate in one slot."""
 
     candidate: str
     durations_ns: tuple[Annotated[int, Field(gt=0)], ...]
 
 
-class Block(_Frozen):
+class Block(Frozen):
     """One block: its slots in order, the measurements of each candidate, and readings of the phone
     before and after it."""
 
     slots: tuple[Slot, ...]
     candidates: dict[str, CandidateStats]
     runtime_version: str
-    details: dict[str, str] = {}
+    details: dict[str, str] = Field(default_factory=dict)
     readings: tuple[result.Reading, ...] = ()
 
 
-class Plan(_Frozen):
+class Plan(Frozen):
     """Blocks, rounds and runs that fit into the profile's time on this phone; `warm_up` has the
     warm-up runs of each candidate's slots."""
 
