@@ -36,9 +36,9 @@ def _request() -> DeviceRequest:
 def _answer(**changes: Any) -> DeviceRecording:
     candidate = {"name": "a", "artifact_sha256": DIGEST, "load_ms": 1, "first_ms": 1, "run_ms": 1,
                "logits": [0.5]}  # fmt: skip
-    slot = {"entrant": "a", "durations_ns": [5, 6]}
-    fields = {"schema_version": 1, "kind": "lolvit-device-recording", "request_sha256": DIGEST,
-              "runtime_version": "1", "app_version": "1", "entrants": [candidate],
+    slot = {"candidate": "a", "durations_ns": [5, 6]}
+    fields = {"schema_version": 2, "kind": "lolvit-device-recording", "request_sha256": DIGEST,
+              "runtime_version": "1", "app_version": "1", "candidates": [candidate],
               "slots": [slot, slot]}  # fmt: skip
     return DeviceRecording.model_validate(fields | changes)
 
@@ -58,10 +58,10 @@ def test_the_answer_to_a_request_is_accepted() -> None:
     ("changes", "why"),
     [
         ({"request_sha256": "e" * 64}, "another request"),
-        ({"entrants": []}, "other artifacts"),
+        ({"candidates": []}, "other artifacts"),
         ({"slots": []}, "other runs"),
-        ({"slots": [{"entrant": "a", "durations_ns": [5]}] * 2}, "other runs"),
-        ({"slots": [{"entrant": "b", "durations_ns": [5, 6]}] * 2}, "other runs"),
+        ({"slots": [{"candidate": "a", "durations_ns": [5]}] * 2}, "other runs"),
+        ({"slots": [{"candidate": "b", "durations_ns": [5, 6]}] * 2}, "other runs"),
     ],
 )
 def test_the_answer_to_another_request_is_rejected(changes: dict[str, Any], why: str) -> None:
@@ -71,10 +71,10 @@ def test_the_answer_to_another_request_is_rejected(changes: dict[str, Any], why:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"slots": [{"entrant": "a", "durations_ns": [0]}]},
-        {"schema_version": 2},
+        {"slots": [{"candidate": "a", "durations_ns": [0]}]},
+        {"schema_version": 1},
         {"surprise": 1},
-        {"entrants": [{"name": "a"}]},
+        {"candidates": [{"name": "a"}]},
     ],
 )
 def test_an_answer_of_another_form_is_rejected(changes: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def test_an_answer_of_another_form_is_rejected(changes: dict[str, Any]) -> None:
      "/storage/emulated/0/Android/data/com.other/files/bench", f"{APP_FOLDER}\n/sdcard"],
 )  # fmt: skip
 def test_a_folder_that_is_not_the_apps_own_is_neither_used_nor_removed(folder: str) -> None:
-    facts = {"schema_version": 1, "kind": "lolvit-device-facts", "app_version": "1",
+    facts = {"schema_version": 2, "kind": "lolvit-device-facts", "app_version": "1",
              "folder": folder, "runtimes": {}}  # fmt: skip
     with pytest.raises(ValidationError):
         DeviceFacts.model_validate(facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from android_build.benchmark_requests import RUNS, candidate_of, packaged_artifacts
 from android_build.project import Build
 from lolvit.errors import GateFailedError
-from lolvit_benchmarks.analysis import statistics as stats
+from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.android.contract import (
     DeviceFacts,
     DeviceRecording,
@@ -82,11 +83,16 @@ def _facts(path: Path) -> dict[str, object]:
 def _result(path: Path) -> dict[str, object]:
     document = read_result(path)
     (result,) = document.results
-    found = result.speedup
-    ratio = stats.median(result.baseline.samples) / stats.median(result.candidate.samples)
-    # That the interval is Python's is compared by the parity tests, on the vectors.
-    if not np.isclose(found.ratio, ratio, rtol=1e-9) or not found.low <= ratio <= found.high:
-        raise GateFailedError(f"the screen's speedup {found} is not Python's {ratio}")
+    series = [
+        quality.Series(one.model, one.samples, one.sample_block, one.sample_round)
+        for one in result.models
+    ]
+    expected = quality.speedup_of(*series)
+    found = (result.speedup.ratio, result.speedup.low, result.speedup.high)
+    if result.speedup.over != expected.over or not np.allclose(
+        found, astuple(expected.interval), rtol=1e-9
+    ):
+        raise GateFailedError(f"the screen's speedup {found} is not Python's {expected}")
     return {
         "harness": "shared result opened",
         "runs": len(result.candidate.samples),

@@ -13,7 +13,7 @@ import click
 
 from android_build.benchmark_check import check_benchmark
 from android_build.benchmark_requests import write_requests
-from android_build.benchmark_vectors import write_benchmark_vectors
+from android_build.benchmark_vectors import STATISTICS, write_benchmark_vectors
 from android_build.fetch import fetch
 from android_build.fixtures import write_fixtures
 from android_build.models import export_models, package_models
@@ -21,6 +21,9 @@ from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import run
 from lolvit.errors import DeviceError, GateFailedError
+from lolvit_benchmarks.analysis import quality, statistics
+from lolvit_benchmarks.backends.android import contract
+from lolvit_benchmarks.harness import schedule
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,6 @@ def _newer(made: Path, sources: list[Path]) -> bool:
 
 
 def _sources() -> list[Path]:
-    names = ("fixtures.py", "photos.py")
-    benchmark = ("benchmark_vectors.py", "benchmark_vectors.json", "benchmark_requests.py")
-    return [Path(__file__).with_name(name) for name in (*names, *benchmark)]
+    names = ("fixtures.py", "photos.py", "benchmark_vectors.py", "benchmark_requests.py")
+    harness = [Path(str(module.__file__)) for module in (statistics, quality, schedule, contract)]
+    return [*(Path(__file__).with_name(name) for name in names), STATISTICS, *harness]

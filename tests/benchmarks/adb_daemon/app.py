@@ -35,7 +35,7 @@ def instrument(phone: Phone, extras: dict[str, str], out: Callable[[str], None])
     if extras["action"] == "prepare":
         (folder / "files").mkdir(parents=True, exist_ok=True)
         facts = {
-            "schema_version": 1, "kind": "lolvit-device-facts", "app_version": VERSION,
+            "schema_version": 2, "kind": "lolvit-device-facts", "app_version": VERSION,
             "folder": FOLDER, "runtimes": {"ort": "1", "litert": "2"},
         }  # fmt: skip
         return {"facts": json.dumps(facts)}
@@ -52,24 +52,24 @@ def _measured(
 ) -> bytes:
     with ExitStack() as stack:
         candidates, runs = [], {}
-        for asked in request["entrants"]:
+        for asked in request["candidates"]:
             seen, session, inputs = _open(asked, request, folder / "files")
             stack.enter_context(closing(session))
             runs[asked["name"]] = lambda session=session, inputs=inputs: session.run(inputs)
             candidates.append(seen)
         slots = []
         for number, slot in enumerate(request["slots"]):
-            run = runs[slot["entrant"]]
-            for _ in range(slot["settling"]):
+            run = runs[slot["candidate"]]
+            for _ in range(slot["warm_up_runs"]):
                 run()
             times = [_nanoseconds(run) for _ in range(slot["burst"])]
-            slots.append({"entrant": slot["entrant"], "durations_ns": times})
+            slots.append({"candidate": slot["candidate"], "durations_ns": times})
             out(f"INSTRUMENTATION_STATUS: slots={number + 1}\nINSTRUMENTATION_STATUS_CODE: 1\n")
     recording = {
-        "schema_version": 1, "kind": "lolvit-device-recording",
+        "schema_version": 2, "kind": "lolvit-device-recording",
         "request_sha256": hashlib.sha256(data).hexdigest(),
         "runtime_version": "1", "app_version": VERSION, "cpuset": "/top-app",
-        "entrants": candidates, "slots": slots,
+        "candidates": candidates, "slots": slots,
     }  # fmt: skip
     return json.dumps(recording).encode()
 

@@ -1,8 +1,7 @@
 """The contract between the harness and the app on a phone (docs/android-benchmark.md), as types.
 
-The app records durations; all statistics are computed by the harness. Version 1 of the contract has
-older names for three fields: `entrant` and `entrants` are candidates, `settling` is the number of
-warm-up runs of a slot. Harness and app are built separately, so the keys stay until a version 2.
+The app records durations; all statistics are computed by the harness. Harness and app of one
+version of lolvit use one version of the contract; both reject files of another.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lolvit.files import write_atomic
 from lolvit.manifest import Sha256
 
-VERSION: Final = 1
+VERSION: Final = 2
 PACKAGE: Final = "org.lolvit.demo"
 # The app's folder for artifacts and requests; the harness removes it at the end.
 APP_FOLDER: Final = rf"(/[A-Za-z0-9_-]+){{1,4}}/Android/data/{re.escape(PACKAGE)}/files/bench"
@@ -30,20 +29,13 @@ FileName = Annotated[str, Field(pattern=r"^[0-9a-f]{64}(\.[a-z]+)?$")]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DeviceFacts(_Frozen):
     """The answer to the action `prepare`: version, runtimes, and the folder that the app made."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Literal["lolvit-device-facts"]
     app_version: str
     folder: str = Field(
@@ -76,21 +68,19 @@ class RequestSlot(_Frozen):
     """Consecutive runs of one candidate: warm-up runs that are not recorded, then `burst` recorded
     ones."""
 
-    candidate: str = Field(validation_alias="entrant", serialization_alias="entrant")
-    warm_up_runs: int = Field(ge=0, validation_alias="settling", serialization_alias="settling")
+    candidate: str
+    warm_up_runs: int = Field(ge=0)
     burst: int = Field(gt=0)
 
 
 class DeviceRequest(_Frozen):
     """One block: open every candidate, warm each up, then run the slots in order."""
 
-    schema_version: Literal[1] = VERSION
+    schema_version: Literal[2] = VERSION
     kind: Literal["lolvit-device-request"] = "lolvit-device-request"
     runtime: str
     threads: int = Field(gt=0)
-    candidates: tuple[RequestCandidate, ...] = Field(
-        validation_alias="entrants", serialization_alias="entrants"
-    )
+    candidates: tuple[RequestCandidate, ...]
     warm_up_runs: int = Field(gt=0, description="of each candidate, at least")
     warm_up_s: float = Field(ge=0, description="of each candidate, at least")
     slots: tuple[RequestSlot, ...]
@@ -113,22 +103,20 @@ class RecordedCandidate(_Frozen):
 class RecordedSlot(_Frozen):
     """The recorded runs of one slot, in order."""
 
-    candidate: str = Field(validation_alias="entrant", serialization_alias="entrant")
+    candidate: str
     durations_ns: tuple[Nanoseconds, ...]
 
 
 class DeviceRecording(_Frozen):
     """The answer to the action `run`."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Literal["lolvit-device-recording"]
     request_sha256: Sha256 = Field(description="of the request that is answered")
     runtime_version: str
     app_version: str
     cpuset: str | None = Field(default=None, description="/proc/self/cpuset while it ran")
-    candidates: tuple[RecordedCandidate, ...] = Field(
-        validation_alias="entrants", serialization_alias="entrants"
-    )
+    candidates: tuple[RecordedCandidate, ...]
     slots: tuple[RecordedSlot, ...]
 
     @model_validator(mode="after")
@@ -168,9 +156,9 @@ def schema_text(model: type[BaseModel]) -> str:
 
 
 PUBLISHED: Final[dict[Path, type[BaseModel]]] = {
-    SCHEMAS / "device-facts-1.json": DeviceFacts,
-    SCHEMAS / "device-request-1.json": DeviceRequest,
-    SCHEMAS / "device-recording-1.json": DeviceRecording,
+    SCHEMAS / "device-facts-2.json": DeviceFacts,
+    SCHEMAS / "device-request-2.json": DeviceRequest,
+    SCHEMAS / "device-recording-2.json": DeviceRecording,
 }
 
 if __name__ == "__main__":

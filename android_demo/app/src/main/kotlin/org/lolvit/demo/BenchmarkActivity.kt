@@ -140,7 +140,7 @@ internal open class BenchmarkActivity : Activity() {
             R.id.benchmark_headline to text.headline(),
             R.id.benchmark_interval to text.interval(),
             R.id.benchmark_latencies to text.latencies(),
-            R.id.benchmark_verdict to text.verdict(),
+            R.id.benchmark_quality to text.quality(),
             R.id.benchmark_thermal to text.thermal(),
             R.id.benchmark_curve_text to text.curveLines(),
             R.id.benchmark_notes to text.notes(),

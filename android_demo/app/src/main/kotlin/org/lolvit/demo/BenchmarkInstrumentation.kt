@@ -88,11 +88,11 @@ public open class BenchmarkInstrumentation : Instrumentation() {
  * The two actions of the instrumentation, for `lolvit bench --device adb:...`: docs/android-benchmark.md.
  */
 private class HarnessCommands(private val folder: BenchFolder, private val appVersion: String) {
-    /** Makes the folder and returns the app's facts: one line of JSON, schema `device-facts-1.json`. */
+    /** Makes the folder and returns the app's facts: one line of JSON, schema `device-facts-2.json`. */
     fun prepare(): String {
         folder.create()
         return JSONObject()
-            .put("schema_version", 1)
+            .put("schema_version", 2)
             .put("kind", "lolvit-device-facts")
             .put("app_version", appVersion)
             .put("folder", folder.path.path)

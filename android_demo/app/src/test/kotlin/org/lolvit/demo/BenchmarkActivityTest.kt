@@ -90,7 +90,7 @@ class BenchmarkActivityTest {
         assertTrue(headline, "lolvit_xx" in headline && "lolvit_x" in headline)
         assertTrue(text(R.id.benchmark_interval), "95\u00A0% interval" in text(R.id.benchmark_interval))
         assertTrue(text(R.id.benchmark_latencies), "p90" in text(R.id.benchmark_latencies))
-        assertTrue(text(R.id.benchmark_verdict), Regex("(S|Uns)table").containsMatchIn(text(R.id.benchmark_verdict)))
+        assertTrue(text(R.id.benchmark_quality), Regex("precise|fair|coarse|INVALID").containsMatchIn(text(R.id.benchmark_quality)))
         assertTrue(text(R.id.benchmark_thermal), "Thermal status" in text(R.id.benchmark_thermal))
         assertFalse(shown(R.id.benchmark_curves))
         press(R.id.benchmark_share)
@@ -99,7 +99,7 @@ class BenchmarkActivityTest {
         val uri = checkNotNull(send.clipData).getItemAt(0).uri
         val document = activity.contentResolver.openInputStream(uri)!!.use { it.readBytes().decodeToString() }
         val result = JSONObject(document).getJSONArray("results").getJSONObject(0)
-        assertEquals(result.getJSONObject("a").getJSONArray("samples").length(), result.getJSONObject("b").getJSONArray("samples").length())
+        assertEquals(result.getJSONObject("candidate").getJSONArray("samples").length(), result.getJSONObject("baseline").getJSONArray("samples").length())
         BenchFixtures.out("screen-result.json").writeText(document)
     }
 

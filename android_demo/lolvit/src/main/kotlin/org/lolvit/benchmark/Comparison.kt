@@ -24,32 +24,35 @@ public class Candidate(
 /** The phone's state [atSeconds] after the measurement began. */
 public class Reading(public val atSeconds: Double, public val state: PhoneState)
 
-/** The result of measuring two models interleaved: the candidate [a] and its baseline [b]. */
+/**
+ * The result of measuring two models interleaved. [outputsChanged] says, of the candidate and of the
+ * baseline, how its outputs differed after it was timed; null where they did not.
+ */
 public class Comparison(
-    public val a: Candidate,
-    public val b: Candidate,
+    public val candidate: Candidate,
+    public val baseline: Candidate,
     public val recording: Recording,
     public val readings: List<Reading>,
     cores: Int,
     public val curves: List<Curve?> = listOf(null, null),
+    outputsChanged: List<String?> = listOf(null, null),
 ) {
-    /** Recorded runs of `a` and of `b`. */
+    /** Recorded runs of the candidate and of the baseline. */
     public val samples: List<Samples> = listOf(recording.samples(0), recording.samples(1))
 
-    /** median(b) / median(a), more than 1 where `a` is faster. */
-    public val speedup: Interval =
-        Bootstrap.ratioOfMedians(samples[1].milliseconds, samples[0].milliseconds, samples[0].round)
+    /** The baseline's time over the candidate's, more than 1 where the candidate is faster. */
+    public val speedup: RoundRatio = Quality.speedup(samples[0], samples[1])
 
     public val conditions: Conditions = conditionsOf(readings.map { it.state }, cores, !recording.complete)
 
-    /** Why the result is unstable; empty if it is stable. */
-    public val reasons: List<Reason> =
-        Verdict.reasons(listOf(a.model to samples[0], b.model to samples[1]), conditions)
-
-    public val winner: Winner? = Verdict.winner(speedup)
+    public val quality: Quality = Quality.of(
+        Series(candidate.model, samples[0], outputsChanged[0]),
+        Series(baseline.model, samples[1], outputsChanged[1]),
+        conditions,
+    )
 
     /** Notes to print beside the figures. */
-    public val notes: List<String> = notesOf(a, b)
+    public val notes: List<String> = notesOf(candidate, baseline)
 
     public companion object {
         // Two models within this share of each other are of one size.
@@ -61,7 +64,7 @@ public class Comparison(
             return Conditions(
                 cores = cores,
                 throttleEvents = if (statuses.isEmpty()) null else statuses.count { it > 0 },
-                tooHotC = hottest?.takeIf { it > Verdict.MAX_BATTERY_CELSIUS },
+                tooHotC = hottest?.takeIf { it > Quality.MAX_BATTERY_CELSIUS },
                 interrupted = interrupted,
             )
         }

@@ -21,15 +21,16 @@ public class Provenance(
 )
 
 /**
- * A comparison as a result document of schema version 1, which `lolvit report` opens, every sample in it.
+ * A comparison as a result document of schema version 2, which `lolvit report` and
+ * `lolvit compare` open, every sample in it.
  */
 public class ResultDocument(private val comparison: Comparison, private val provenance: Provenance) {
     public fun json(): JSONObject = JSONObject()
-        .put("schema_version", 1)
+        .put("schema_version", 2)
         .put("kind", "lolvit-bench")
         .put("state", if (comparison.recording.complete) "complete" else "interrupted")
         .put("profile", profile())
-        .put("rule", Verdict.RULE)
+        .put("quality_rule", Quality.RULE)
         .put("photo", JSONObject().put("name", provenance.pictureName).put("sha256", provenance.pictureSha256))
         .put("environment", environment())
         .put("results", JSONArray().put(result()))
@@ -66,17 +67,22 @@ public class ResultDocument(private val comparison: Comparison, private val prov
         .put("runtime_version", provenance.runtimeVersion)
         .put("device", DEVICE)
         .put("device_info", deviceInfo())
-        .put("precision", if (comparison.a.precision == comparison.b.precision) comparison.a.precision else "best")
+        .put("precision", precision())
         .put("threads", provenance.threads)
-        .put("placement", JSONObject().put("a", JSONObject()).put("b", JSONObject()))
-        .put("a", candidate(0))
-        .put("b", candidate(1))
+        .put("placement", JSONObject().put("candidate", JSONObject()).put("baseline", JSONObject()))
+        .put("candidate", model(0))
+        .put("baseline", model(1))
         .put("speedup", speedup())
-        .put("verdict", verdict())
+        .put("quality", quality())
         .put("notes", JSONArray(comparison.notes))
         .put("conditions", conditions())
         .put("readings", JSONArray(comparison.readings.map(::reading)))
-        .nulls("pinned_cores", "roof")
+        .nulls("pinned_cores", "roofline")
+
+    private fun precision(): String {
+        val precisions = listOf(comparison.candidate, comparison.baseline).map { it.precision }.distinct()
+        return precisions.singleOrNull() ?: "best"
+    }
 
     private fun deviceInfo(): JSONObject = JSONObject()
         .put("id", DEVICE)
@@ -86,14 +92,22 @@ public class ResultDocument(private val comparison: Comparison, private val prov
         .put("details", JSONObject(provenance.details))
 
     private fun speedup(): JSONObject {
-        val found = comparison.speedup
-        return JSONObject().put("ratio", found.value).put("low", found.low).put("high", found.high)
+        val found = comparison.speedup.interval
+        return JSONObject()
+            .put("ratio", found.value)
+            .put("low", found.low)
+            .put("high", found.high)
+            .put("over", comparison.speedup.over.name.lowercase())
     }
 
-    private fun verdict(): JSONObject = JSONObject()
-        .put("state", if (comparison.reasons.isEmpty()) "STABLE" else "UNSTABLE")
-        .put("reasons", JSONArray(comparison.reasons.map { JSONObject().put("code", it.code).put("text", it.text) }))
-        .nullable("winner", comparison.winner?.name?.lowercase())
+    private fun quality(): JSONObject = JSONObject()
+        .put("state", comparison.quality.state.id)
+        .put("half_width", comparison.quality.halfWidth)
+        .nullable("winner", comparison.quality.winner?.name?.lowercase())
+        .put("reasons", JSONArray(comparison.quality.reasons.map(::finding)))
+        .put("findings", JSONArray(comparison.quality.findings.map(::finding)))
+
+    private fun finding(found: Finding): JSONObject = JSONObject().put("code", found.code).put("text", found.text)
 
     private fun conditions(): JSONObject = JSONObject()
         .put("cores", comparison.conditions.cores)
@@ -109,8 +123,8 @@ public class ResultDocument(private val comparison: Comparison, private val prov
         .nullable("battery_percent", reading.state.batteryPercent)
         .nulls("probe_us", "frequency_mhz")
 
-    private fun candidate(place: Int): JSONObject = CandidateJson(
-        if (place == 0) comparison.a else comparison.b, comparison.samples[place], comparison.curves[place],
+    private fun model(place: Int): JSONObject = ModelJson(
+        if (place == 0) comparison.candidate else comparison.baseline, comparison.samples[place], comparison.curves[place],
     ).json()
 
     private companion object {
@@ -119,7 +133,7 @@ public class ResultDocument(private val comparison: Comparison, private val prov
 }
 
 /** One model's part of a result document. */
-private class CandidateJson(private val candidate: Candidate, private val samples: Samples, private val curve: Curve?) {
+private class ModelJson(private val candidate: Candidate, private val samples: Samples, private val curve: Curve?) {
     fun json(): JSONObject = JSONObject().also {
         identity(it)
         figures(it)
@@ -144,11 +158,11 @@ private class CandidateJson(private val candidate: Candidate, private val sample
         val ms = samples.milliseconds
         json.put("median_ms", Statistics.median(ms))
             .put("p90_ms", Statistics.percentile(ms, 0.90))
-            .put("p99_ms", Statistics.percentile(ms, 0.99))
+            .nullable("p99_ms", Statistics.p99(ms))
             .put("throughput_per_s", 1000 * ms.size / ms.sum())
             .put("variation", Statistics.variation(ms))
             .put("variation_trimmed", Statistics.trimmedVariation(ms))
-            .put("drift", Statistics.betweenBlockRange(ms, samples.block))
+            .put("between_block_range", Statistics.betweenBlockRange(ms, samples.block))
             .put("block_medians_ms", JSONArray(Statistics.groupMedians(ms, samples.block).toList()))
     }
 

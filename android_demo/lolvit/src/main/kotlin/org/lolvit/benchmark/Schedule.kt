@@ -6,9 +6,10 @@ import kotlin.math.ceil
  * How many runs are made, and in which order.
  *
  * A measurement is made of blocks, a block of rounds, a round of one slot a model there and one back
- * (A B B A for two), a slot of a few warm-up runs and a burst of recorded ones. A steady drift of the
- * phone's speed thus affects all models alike. The warm-up runs bring the model's weights back into the
- * caches after another model's.
+ * (A B B A for two), a slot of a few warm-up runs and a burst of recorded ones. A steady change of the
+ * phone's speed thus affects all models alike. Rounds are short and many, so that a disturbance of a
+ * second spoils few of them. The warm-up runs bring the model's weights back into the caches after
+ * another model's.
  *
  * [blocks] x [rounds] x 2 x [burst] runs are recorded of each model. [seconds] is the time limit for
  * two models, so slow ones get fewer runs.
@@ -24,14 +25,17 @@ public data class Profile(
 ) {
     /**
      * This profile with the rounds and bursts that its time allows when one run of each model takes
-     * [runSeconds]. Never fewer than one round of bursts of one run in each block.
+     * [runSeconds]: shorter bursts first, down to three runs, then half the rounds, then shorter bursts
+     * again. Never fewer than one round of bursts of one run in each block.
      */
     public fun fitted(runSeconds: List<Double>): Profile {
         val time = seconds * maxOf(1.0, runSeconds.size / 2.0)
         val blockSeconds = time / blocks
         for (fewer in burst downTo 1) {
-            if (rounds * Schedule.roundSeconds(fewer, runSeconds) <= blockSeconds) {
-                return copy(seconds = time, burst = fewer)
+            val fitting = (blockSeconds / Schedule.roundSeconds(fewer, runSeconds)).toInt()
+            val least = if (fewer > SHORT_BURST) rounds else rounds / 2
+            if (fitting >= maxOf(1, least)) {
+                return copy(seconds = time, burst = fewer, rounds = minOf(rounds, fitting))
             }
         }
         val fitting = (blockSeconds / Schedule.roundSeconds(1, runSeconds)).toInt()
@@ -39,8 +43,10 @@ public data class Profile(
     }
 
     public companion object {
-        public val QUICK: Profile = Profile("quick", blocks = 4, rounds = 2, burst = 4, seconds = 6.0)
-        public val DEFAULT: Profile = Profile("default", blocks = 5, rounds = 3, burst = 5, seconds = 10.0)
+        private const val SHORT_BURST = 3 // of which half as many rounds are better than all of shorter ones
+
+        public val QUICK: Profile = Profile("quick", blocks = 4, rounds = 4, burst = 3, seconds = 6.0)
+        public val DEFAULT: Profile = Profile("default", blocks = 5, rounds = 8, burst = 5, seconds = 12.0)
     }
 }
 
@@ -50,7 +56,7 @@ public object Schedule {
     public const val SLOTS: Int = 2
 
     // Warm-up runs of a slot: as many as take this long, within these bounds.
-    private const val SLOT_WARM_UP_SECONDS = 0.05
+    private const val SLOT_WARM_UP_SECONDS = 0.025
     private const val MAX_SLOT_WARM_UP_RUNS = 20
 
     /** The number of warm-up runs at the beginning of each slot of a model whose run takes [runSeconds]. */

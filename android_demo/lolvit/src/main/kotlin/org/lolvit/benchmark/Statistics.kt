@@ -9,7 +9,7 @@ public data class Interval(val value: Double, val low: Double, val high: Double)
 }
 
 /**
- * Statistics of latencies, those of result documents of schema version 1: pure functions.
+ * Statistics of latencies, as `lolvit_benchmarks/analysis/statistics.py` computes them: pure functions.
  *
  * Samples are durations in any one unit, more than zero and finite; `groups` gives, for each sample,
  * the block or round that it was taken in.
@@ -17,6 +17,7 @@ public data class Interval(val value: Double, val low: Double, val high: Double)
 public object Statistics {
     /** Interruptions only ever lengthen a run: the trimmed variation leaves out this share, the slowest. */
     public const val SLOWEST_SHARE: Double = 0.05
+    private const val SAMPLES_FOR_P99 = 500 // five of them are beyond it
 
     /** The value below which [share] (0 to 1) of the samples lie, linearly interpolated. */
     public fun percentile(samples: DoubleArray, share: Double): Double {
@@ -29,6 +30,10 @@ public object Statistics {
 
     /** The middle sample, or the mean of the middle two. */
     public fun median(samples: DoubleArray): Double = medianOfSorted(samples.sortedArray())
+
+    /** The 99th percentile, or null of fewer than 500 samples. */
+    public fun p99(samples: DoubleArray): Double? =
+        if (samples.size >= SAMPLES_FOR_P99) percentile(samples, 0.99) else null
 
     /** Standard deviation (n - 1) over mean; 0 for one sample. */
     public fun variation(samples: DoubleArray): Double {

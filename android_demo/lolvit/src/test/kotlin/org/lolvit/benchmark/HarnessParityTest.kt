@@ -1,5 +1,6 @@
 package org.lolvit.benchmark
 
+import kotlin.math.abs
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Test
@@ -12,7 +13,7 @@ import org.robolectric.annotation.GraphicsMode
 
 private const val RELATIVE = 1e-12
 
-/** The app's statistics, schedule and verdict against the harness's own, on measurements that Python made up. */
+/** The app's statistics, schedule and quality against the harness's own, on measurements that Python made up. */
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [35])
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
@@ -21,40 +22,63 @@ class HarnessParityTest {
     private val measurements by lazy { vectors.getJSONArray("measurements").objects() }
 
     @Test fun `figures of one model are Python's`() {
-        for (measurement in measurements) for (side in listOf("a", "b")) {
-            val expected = measurement.getJSONObject(side)
+        for (measurement in measurements) for (model in listOf("candidate", "baseline")) {
+            val expected = measurement.getJSONObject(model)
             val samples = expected.doubles("samples")
             val blocks = measurement.ints("block")
             near(expected, "median", Statistics.median(samples))
             near(expected, "p90", Statistics.percentile(samples, 0.9))
-            near(expected, "p99", Statistics.percentile(samples, 0.99))
+            assertEquals("p99", expected.isNull("p99"), Statistics.p99(samples) == null)
+            Statistics.p99(samples)?.let { near(expected, "p99", it) }
             near(expected, "variation", Statistics.variation(samples))
             near(expected, "variation_trimmed", Statistics.trimmedVariation(samples))
-            near(expected, "drift", Statistics.betweenBlockRange(samples, blocks))
+            near(expected, "between_block_range", Statistics.betweenBlockRange(samples, blocks))
             near("block medians", expected.doubles("block_medians"), Statistics.groupMedians(samples, blocks))
         }
     }
 
-    @Test fun `the bootstrap draws what NumPy draws, so that intervals are Python's`() {
-        for (measurement in measurements) {
-            val found = speedup(measurement)
-            val expected = measurement.getJSONObject("speedup")
-            near(expected, "value", found.value)
-            near(expected, "low", found.low)
-            near(expected, "high", found.high)
+    @Test fun `ratios over rounds and their intervals are those of the vectors that the browser page shares`() {
+        for (case in vectors.getJSONObject("ratios").getJSONArray("measurements").objects()) {
+            val name = case.getString("name")
+            val rounds = case.ints("sample_round")
+            val logs = RoundRatios.logRatios(case.doubles("baseline"), case.doubles("candidate"), rounds)
+            near(name, case.doubles("round_log_ratios"), logs)
+            val found = RoundRatios.ratio(logs, case.ints("round_block"))
+            near(case, "ratio", found.interval.value)
+            near(case, "low", found.interval.low)
+            near(case, "high", found.interval.high)
+            assertEquals(name, case.getString("over"), found.over.name.lowercase())
         }
     }
 
-    @Test fun `winner and reasons are Python's`() {
-        for (measurement in measurements) {
-            val winner = Verdict.winner(speedup(measurement))
-            assertEquals(measurement.optString("winner").takeIf { it != "null" }, winner?.name?.lowercase())
-            val conditions = Conditions(cores = 8, throttleEvents = 2, tooHotC = 41.5, interrupted = true)
-            val found = Verdict.reasons(listOf("a" to samples(measurement, "a"), "b" to samples(measurement, "b")), conditions)
-            val expected = measurement.getJSONArray("reasons").objects().map { Reason(it.getString("code"), it.getString("text")) }
-            assertEquals(expected, found)
-        }
+    @Test fun `quantiles of Student's t are Python's`() {
+        val expected = vectors.getJSONObject("ratios").getJSONObject("t_quantiles")
+        for (freedom in expected.keys()) near(expected, freedom, RoundRatios.tQuantile(freedom.toInt()))
     }
+
+    @Test fun `quality, winner, reasons and findings are Python's`() {
+        val disturbed = Conditions(cores = 8, throttleEvents = 2, tooHotC = 41.5, interrupted = true)
+        for (measurement in measurements) {
+            val (quiet, hot) = measurement.getJSONArray("quality").objects()
+            val (candidate, baseline) = listOf("candidate", "baseline").map { Series(it, samples(measurement, it)) }
+            assertQuality(quiet, Quality.of(candidate, baseline, Conditions(cores = 8)))
+            val changed = Series("candidate", candidate.samples, outputsChanged = "9 values, not 10")
+            assertQuality(hot, Quality.of(changed, baseline, disturbed))
+        }
+        val states = measurements.flatMap { it.getJSONArray("quality").objects() }.map { it.getString("state") }
+        assertEquals(State.entries.map { it.id }.toSet(), states.toSet())
+    }
+
+    private fun assertQuality(expected: JSONObject, found: Quality) {
+        assertEquals(expected.getString("state"), found.state.id)
+        near(expected, "half_width", found.halfWidth)
+        assertEquals(expected.optString("winner").takeIf { it != "null" }, found.winner?.name?.lowercase())
+        assertEquals(findings(expected, "reasons"), found.reasons)
+        assertEquals(findings(expected, "findings"), found.findings)
+    }
+
+    private fun findings(expected: JSONObject, name: String) =
+        expected.getJSONArray(name).objects().map { Finding(it.getString("code"), it.getString("text")) }
 
     @Test fun `sustained curves are Python's`() {
         for (case in vectors.getJSONArray("curves").objects()) {
@@ -83,14 +107,8 @@ class HarnessParityTest {
         }
     }
 
-    private fun speedup(measurement: JSONObject) = Bootstrap.ratioOfMedians(
-        measurement.getJSONObject("b").doubles("samples"),
-        measurement.getJSONObject("a").doubles("samples"),
-        measurement.ints("round"),
-    )
-
-    private fun samples(measurement: JSONObject, side: String): Samples {
-        val ms = measurement.getJSONObject(side).doubles("samples")
+    private fun samples(measurement: JSONObject, model: String): Samples {
+        val ms = measurement.getJSONObject(model).doubles("samples")
         return Samples(ms, measurement.ints("block"), measurement.ints("round"), IntArray(ms.size) { it })
     }
 
@@ -100,7 +118,7 @@ class HarnessParityTest {
     private fun near(name: String, expected: DoubleArray, found: DoubleArray) {
         assertEquals(name, expected.size, found.size)
         for (place in expected.indices) {
-            assertEquals(name, expected[place], found[place], RELATIVE * maxOf(1.0, expected[place]))
+            assertEquals(name, expected[place], found[place], RELATIVE * maxOf(1.0, abs(expected[place])))
         }
     }
 

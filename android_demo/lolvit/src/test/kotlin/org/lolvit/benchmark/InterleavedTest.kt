@@ -39,11 +39,11 @@ class InterleavedTest {
 
     @Test fun `warm-up runs of a slot are made and not recorded`() {
         val recording = Recording()
-        Interleaved(listOf(model(0, 30), model(1, 60)), profile, clock).measure(recording, Silent())
+        Interleaved(listOf(model(0, 15), model(1, 30)), profile, clock).measure(recording, Silent())
         val each = 2 * 2 * 2 * 3 // blocks, rounds, slots, burst
         val samples = recording.samples(0)
-        assertArrayEquals(DoubleArray(each) { 30.0 }, samples.milliseconds, 0.0)
-        assertEquals(4 + each + 8 * 2, runs.count { it == 0 }) // 50 ms of warm-up take two runs of 30 ms
+        assertArrayEquals(DoubleArray(each) { 15.0 }, samples.milliseconds, 0.0)
+        assertEquals(4 + each + 8 * 2, runs.count { it == 0 }) // 25 ms of warm-up take two runs of 15 ms
         assertEquals(4 + each + 8 * 1, runs.count { it == 1 })
         assertEquals(listOf(0, 1, 2, 9, 10, 11), samples.order.take(6).toList())
         assertEquals(listOf(0, 1, 2, 3), samples.round.distinct().toList())
@@ -97,10 +97,25 @@ class InterleavedTest {
         assertThrows(CancellationException::class.java) { sustained.curve(model(0, 60), 1.0, { true }) }
     }
 
-    @Test fun `rounds of unequal sizes have no ratio`() {
-        val error = assertThrows(IllegalArgumentException::class.java) {
-            Bootstrap.ratioOfMedians(doubleArrayOf(1.0, 2.0, 3.0), doubleArrayOf(1.0, 2.0, 3.0), intArrayOf(0, 0, 1))
-        }
-        assertEquals("rounds of unequal sizes", error.message)
+    @Test fun `rounds of unequal sizes, and of an odd number of runs, have no ratio`() {
+        fun error(rounds: IntArray) = assertThrows(IllegalArgumentException::class.java) {
+            RoundRatios.logRatios(doubleArrayOf(1.0, 2.0, 3.0), doubleArrayOf(1.0, 2.0, 3.0), rounds)
+        }.message
+        assertEquals("rounds of unequal sizes", error(intArrayOf(0, 0, 1)))
+        assertEquals("3 samples of a round are no two slots", error(intArrayOf(0, 0, 0)))
+    }
+
+    @Test fun `one round has no interval`() {
+        val error = assertThrows(IllegalArgumentException::class.java) { RoundRatios.ratio(doubleArrayOf(0.1), intArrayOf(0)) }
+        assertEquals("1 rounds with 1 block numbers", error.message)
+    }
+
+    @Test fun `outputs that change by more than rounding are found`() {
+        val before = floatArrayOf(1f, -2f, 3f)
+        assertEquals(null, Outputs.change(before, before.copyOf()))
+        assertEquals(null, Outputs.change(before, floatArrayOf(1.00001f, -2f, 3f)))
+        assertEquals("they agree by 31 dB, less than 60 dB", Outputs.change(before, floatArrayOf(1.1f, -2f, 3f)))
+        assertEquals("2 values, not 3", Outputs.change(before, floatArrayOf(1f, -2f)))
+        assertTrue(Outputs.change(before, floatArrayOf(1f, Float.NaN, 3f)).orEmpty().startsWith("they agree by -"))
     }
 }

@@ -39,8 +39,8 @@ internal class SharedEngines(a: BenchmarkModel, b: BenchmarkModel) {
 
 /** What is measured: two models in one engine, and for how long each runs alone afterwards (0: not). */
 internal class BenchmarkPlan(
-    val a: BenchmarkModel,
-    val b: BenchmarkModel,
+    val candidate: BenchmarkModel,
+    val baseline: BenchmarkModel,
     val engine: EngineChoice,
     val threads: Int,
     val sustainedSeconds: Double,

@@ -10,16 +10,17 @@ import org.lolvit.Layout
 import org.lolvit.LolvitException
 import org.lolvit.Preprocess
 import org.lolvit.benchmark.Cancellation
+import org.lolvit.benchmark.Candidate
 import org.lolvit.benchmark.Comparison
 import org.lolvit.benchmark.Curve
 import org.lolvit.benchmark.Inference
 import org.lolvit.benchmark.Interleaved
 import org.lolvit.benchmark.Listener
+import org.lolvit.benchmark.Outputs
 import org.lolvit.benchmark.Phone
 import org.lolvit.benchmark.Profile
 import org.lolvit.benchmark.Reading
 import org.lolvit.benchmark.Recording
-import org.lolvit.benchmark.Candidate
 import org.lolvit.benchmark.Stopwatch
 import org.lolvit.benchmark.SustainedRun
 
@@ -57,17 +58,27 @@ internal class ComparisonRun(
     fun measure(): Measured {
         onStep(Step.Opening)
         val picture = BenchmarkPicture.bitmap()
-        open(plan.a, picture).use { a ->
-            a.first()
-            open(plan.b, picture).use { b ->
-                b.first()
-                val recording = Recording()
-                Interleaved(listOf(a, b), profile).measure(recording, Progress(), cancellation)
-                val curves = listOf(a, b).map { if (plan.sustainedSeconds > 0) curve(it) else null }
-                val cores = Runtime.getRuntime().availableProcessors()
-                return Measured(Comparison(a.candidate(), b.candidate(), recording, readings, cores, curves), a.engine.version, plan)
+        open(plan.candidate, picture).use { candidate ->
+            candidate.first()
+            open(plan.baseline, picture).use { baseline ->
+                baseline.first()
+                return measure(candidate, baseline)
             }
         }
+    }
+
+    private fun measure(candidate: Opened, baseline: Opened): Measured {
+        val both = listOf(candidate, baseline)
+        val before = both.map { it.outputs() }
+        val recording = Recording()
+        Interleaved(both, profile).measure(recording, Progress(), cancellation)
+        val comparison = Comparison(
+            candidate.candidate(), baseline.candidate(), recording, readings,
+            cores = Runtime.getRuntime().availableProcessors(),
+            outputsChanged = both.mapIndexed { place, one -> Outputs.change(before[place], one.outputs()) },
+            curves = both.map { if (plan.sustainedSeconds > 0) curve(it) else null },
+        )
+        return Measured(comparison, candidate.engine.version, plan)
     }
 
     private fun curve(opened: Opened): Curve {
@@ -115,6 +126,9 @@ internal class ComparisonRun(
         override fun run() {
             engine.run(input)
         }
+
+        /** The outputs of one more inference. */
+        fun outputs(): FloatArray = engine.run(input).copyOf()
 
         fun candidate(): Candidate = Candidate(
             model = model.spec.name,

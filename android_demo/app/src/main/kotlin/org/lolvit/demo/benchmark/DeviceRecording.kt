@@ -14,7 +14,7 @@ internal class RecordedCandidate(
     val logits: FloatArray,
 )
 
-/** The answer to a request: schema `device-recording-1.json`. */
+/** The answer to a request: schema `device-recording-2.json`. */
 internal class DeviceRecording(
     private val requestSha256: String,
     private val runtimeVersion: String,
@@ -24,15 +24,15 @@ internal class DeviceRecording(
     private val slots: List<Pair<String, LongArray>>,
 ) {
     fun json(): JSONObject = JSONObject()
-        .put("schema_version", 1)
+        .put("schema_version", 2)
         .put("kind", "lolvit-device-recording")
         .put("request_sha256", requestSha256)
         .put("runtime_version", runtimeVersion)
         .put("app_version", appVersion)
         .put("cpuset", cpuset ?: JSONObject.NULL)
-        .put("entrants", JSONArray(candidates.map(::candidate)))
+        .put("candidates", JSONArray(candidates.map(::candidate)))
         .put("slots", JSONArray(slots.map { (name, durations) ->
-            JSONObject().put("entrant", name).put("durations_ns", JSONArray(durations.toList()))
+            JSONObject().put("candidate", name).put("durations_ns", JSONArray(durations.toList()))
         }))
 
     private fun candidate(recorded: RecordedCandidate): JSONObject = JSONObject()

@@ -19,15 +19,13 @@ internal class RequestCandidate(
 )
 
 /**
- * Consecutive runs of one candidate: [warmUpRuns] that are not recorded (`settling` in the JSON), then
- * [burst] recorded ones.
+ * Consecutive runs of one candidate: [warmUpRuns] that are not recorded, then [burst] recorded ones.
  */
 internal class RequestSlot(val candidate: String, val warmUpRuns: Int, val burst: Int)
 
 /**
- * One block that the harness asks for: docs/android-benchmark.md, schema `device-request-1.json`.
+ * One block that the harness asks for: docs/android-benchmark.md, schema `device-request-2.json`.
  * A field that is not in the schema is an error: it would be silently ignored otherwise.
- * In the JSON a candidate is an `entrant`.
  */
 internal class DeviceRequest(
     val runtime: String,
@@ -38,7 +36,7 @@ internal class DeviceRequest(
     val slots: List<RequestSlot>,
 ) {
     companion object {
-        private const val SCHEMA_VERSION = 1
+        private const val SCHEMA_VERSION = 2
         private const val KIND = "lolvit-device-request"
 
         /** @throws LolvitException naming the field that is wrong */
@@ -53,7 +51,7 @@ internal class DeviceRequest(
                 )
             }
             root.only(
-                "schema_version", "kind", "runtime", "threads", "entrants", "warm_up_runs", "warm_up_s", "slots",
+                "schema_version", "kind", "runtime", "threads", "candidates", "warm_up_runs", "warm_up_s", "slots",
             )
             request(root)
         } catch (error: JSONException) {
@@ -61,14 +59,14 @@ internal class DeviceRequest(
         }
 
         private fun request(root: Fields): DeviceRequest {
-            val candidates = root.list("entrants").map(::candidate)
+            val candidates = root.list("candidates").map(::candidate)
             val names = candidates.map { it.name }
             if (names.isEmpty() || names.distinct() != names) {
-                throw LolvitException("request, field 'entrants': none, or two of one name")
+                throw LolvitException("request, field 'candidates': none, or two of one name")
             }
             val slots = root.list("slots").map(::slot)
             slots.firstOrNull { it.candidate !in names }?.let {
-                throw LolvitException("request, field 'slots': no entrant '${it.candidate}'")
+                throw LolvitException("request, field 'slots': no candidate '${it.candidate}'")
             }
             return DeviceRequest(
                 root.string("runtime"), root.int("threads", 1), candidates,
@@ -85,8 +83,8 @@ internal class DeviceRequest(
         }
 
         private fun slot(fields: Fields): RequestSlot {
-            fields.only("entrant", "settling", "burst")
-            return RequestSlot(fields.string("entrant"), fields.int("settling", 0), fields.int("burst", 1))
+            fields.only("candidate", "warm_up_runs", "burst")
+            return RequestSlot(fields.string("candidate"), fields.int("warm_up_runs", 0), fields.int("burst", 1))
         }
 
         private fun file(fields: Fields): RequestFile {

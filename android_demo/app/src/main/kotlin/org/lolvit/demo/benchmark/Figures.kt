@@ -15,5 +15,8 @@ internal object Figures {
     /** A change with its sign: +5.3 %. */
     fun change(share: Double): String = String.format(Locale.ROOT, "%+.1f %%", 100 * share)
 
+    /** A share without a sign: 1.5 %. */
+    fun percent(share: Double): String = String.format(Locale.ROOT, "%.1f %%", 100 * share)
+
     fun celsius(value: Double): String = String.format(Locale.ROOT, "%.1f", value)
 }

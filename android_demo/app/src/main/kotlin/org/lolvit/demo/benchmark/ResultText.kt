@@ -1,10 +1,12 @@
 package org.lolvit.demo.benchmark
 
 import android.content.res.Resources
+import org.lolvit.benchmark.Candidate
 import org.lolvit.benchmark.Comparison
 import org.lolvit.benchmark.Curve
+import org.lolvit.benchmark.Finding
 import org.lolvit.benchmark.Interval
-import org.lolvit.benchmark.Candidate
+import org.lolvit.benchmark.State
 import org.lolvit.benchmark.Statistics
 import org.lolvit.benchmark.Winner
 import org.lolvit.demo.R
@@ -12,12 +14,14 @@ import org.lolvit.demo.R
 /** The texts that the screen shows of a comparison. */
 internal class ResultText(private val resources: Resources, private val measured: Measured) {
     private val comparison: Comparison = measured.comparison
-    private val names = listOf(comparison.a, comparison.b).map(Candidate::model)
+    private val names = listOf(comparison.candidate, comparison.baseline).map(Candidate::model)
 
-    fun headline(): String = when (comparison.winner) {
-        Winner.A -> faster(names[0], comparison.speedup.value, names[1])
-        Winner.B -> faster(names[1], winnersRatio().value, names[0])
-        null -> resources.getString(R.string.benchmark_even, names[0], names[1])
+    fun headline(): String = when {
+        comparison.quality.state == State.INVALID ->
+            resources.getString(R.string.benchmark_invalid_headline, names[0], names[1])
+        comparison.quality.winner == Winner.CANDIDATE -> faster(names[0], comparison.speedup.interval.value, names[1])
+        comparison.quality.winner == Winner.BASELINE -> faster(names[1], winnersRatio().value, names[0])
+        else -> resources.getString(R.string.benchmark_even, names[0], names[1])
     }
 
     private fun faster(name: String, times: Double, other: String) =
@@ -33,8 +37,9 @@ internal class ResultText(private val resources: Resources, private val measured
 
     /** The ratio as the headline has it: over 1 for the winner. */
     private fun winnersRatio(): Interval {
-        val speedup = comparison.speedup
-        return if (comparison.winner == Winner.B) Interval(1 / speedup.value, 1 / speedup.high, 1 / speedup.low) else speedup
+        val speedup = comparison.speedup.interval
+        val turned = comparison.quality.winner == Winner.BASELINE
+        return if (turned) Interval(1 / speedup.value, 1 / speedup.high, 1 / speedup.low) else speedup
     }
 
     fun latencies(): String {
@@ -54,11 +59,18 @@ internal class ResultText(private val resources: Resources, private val measured
         return resources.getString(R.string.benchmark_where, measured.plan.engine.title, measured.runtimeVersion, counted)
     }
 
-    fun verdict(): String {
-        if (comparison.reasons.isEmpty()) return resources.getString(R.string.benchmark_stable)
-        val reasons = comparison.reasons.map { "• ${it.text}" }
-        return (listOf(resources.getString(R.string.benchmark_unstable)) + reasons).joinToString("\n")
+    /** The quality of the ratio, or why it can't be trusted; then what disturbed the measurement. */
+    fun quality(): String {
+        val quality = comparison.quality
+        val state = when (quality.state) {
+            State.INVALID -> resources.getString(R.string.benchmark_invalid)
+            else -> resources.getString(R.string.benchmark_quality, quality.state.id, Figures.percent(quality.halfWidth))
+        }
+        val disturbed = listOf(resources.getString(R.string.benchmark_findings)).filter { quality.findings.isNotEmpty() }
+        return (listOf(state) + lines(quality.reasons) + disturbed + lines(quality.findings)).joinToString("\n")
     }
+
+    private fun lines(findings: List<Finding>) = findings.map { "• ${it.text}" }
 
     /** The worst thermal status, and the battery's temperature at the end. */
     fun thermal(): String {

@@ -74,8 +74,8 @@ class BenchmarkContractTest {
             val recording = File(bench, "$name.recording.json")
             val made = JSONObject(recording.readText()).getJSONArray("slots").objects()
             assertEquals(
-                asked.map { it.getString("entrant") to it.getInt("burst") },
-                made.map { it.getString("entrant") to it.getJSONArray("durations_ns").length() },
+                asked.map { it.getString("candidate") to it.getInt("burst") },
+                made.map { it.getString("candidate") to it.getJSONArray("durations_ns").length() },
             )
             recording.copyTo(BenchFixtures.out("$name.recording.json"), overwrite = true)
         }
@@ -112,7 +112,7 @@ class BenchmarkContractTest {
         for (name in listOf("../../../../etc/hosts", "a/b", "..", "")) {
             val request = request()
             request.candidate().getJSONObject("artifact").put("name", name)
-            assertFails(ask(request), "entrants.0.artifact.name")
+            assertFails(ask(request), "candidates.0.artifact.name")
         }
         for (name in listOf("../$LITERT", LITERT.uppercase(), "", "0123")) assertFails(run(name), "16 hexadecimal digits")
     }
@@ -129,7 +129,7 @@ class BenchmarkContractTest {
     }
 
     @Test fun `another schema version names the app that is needed`() {
-        assertFails(ask(request().put("schema_version", 2)), "schema version 2", "install the app")
+        assertFails(ask(request().put("schema_version", 1)), "schema version 1", "install the app")
     }
 
     @Test fun `what is no request is refused by its first wrong field`() {
@@ -143,9 +143,9 @@ class BenchmarkContractTest {
         assertFails(run(LITERT), "can't read")
     }
 
-    @Test fun `a slot of an entrant that is not there is refused`() {
+    @Test fun `a slot of a candidate that is not there is refused`() {
         val request = request()
-        request.getJSONArray("slots").getJSONObject(0).put("entrant", "nobody")
+        request.getJSONArray("slots").getJSONObject(0).put("candidate", "nobody")
         assertFails(ask(request), "nobody")
     }
 
@@ -177,5 +177,5 @@ class BenchmarkContractTest {
 
     private fun artifact() = File(bench, "files/" + request().candidate().getJSONObject("artifact").getString("name"))
 
-    private fun JSONObject.candidate(): JSONObject = getJSONArray("entrants").getJSONObject(0)
+    private fun JSONObject.candidate(): JSONObject = getJSONArray("candidates").getJSONObject(0)
 }

@@ -1,0 +1,1 @@
+"""Whether intervals hold what they promise: `python -m lolvit_benchmarks.coverage --help`."""
