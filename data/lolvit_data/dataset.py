@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 from PIL import Image
 
+from lolvit.errors import UserError
+
 Split = Literal["train", "test"]
 
 
@@ -27,12 +29,20 @@ class Dataset(Protocol):
     def labels(self) -> Sequence[int]:
         """The class of each image, as an index into `classes`."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user is told of it, one line each: what was left out, and why."""
+
     def image(self, index: int) -> Image.Image:
         """Return an image as 8-bit RGB.
 
         Raises:
             UserError: it can't be read; the message names it.
         """
+
+
+class UnlabelledError(UserError):
+    """Images of a split have no classes, so that another split may serve."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +53,43 @@ class InMemory:
     classes: tuple[str, ...]
     labels: tuple[int, ...]
     images: tuple[Image.Image, ...]
+    notes: tuple[str, ...] = ()
 
     def image(self, index: int) -> Image.Image:
         """Return an image as 8-bit RGB."""
         return self.images[index]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some images of a data set, by their indices there."""
+
+    whole: Dataset
+    indices: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the whole."""
+        return self.whole.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the whole."""
+        return self.whole.classes
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The class of each image."""
+        return tuple(self.whole.labels[index] for index in self.indices)
+
+    def image(self, index: int) -> Image.Image:
+        """Return an image as 8-bit RGB.
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+        return self.whole.image(self.indices[index])
 
 
 def even_share(labels: Sequence[int], count: int) -> list[int]:

@@ -1,24 +1,28 @@
-"""A folder of images, one folder a class: DIR/train/CLASS/*.jpg and DIR/test/CLASS/*.jpg."""
+"""A folder of images, one folder a class: DIR/train/CLASS/*.jpg and DIR/test/CLASS/*.jpg, or
+DIR/CLASS/*.jpg."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit_data.dataset import Split
+from lolvit_data.dataset import Dataset, Split, UnlabelledError
+from lolvit_data.splits import match_splits, open_split
+from lolvit_runtimes.photo_files import (
+    PhotoFiles,
+    left_out_note,
+    list_photos,
+    printable,
+    visible_folders,
+)
 from lolvit_runtimes.photos import load_photo
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"}
-)
-# ImageNet's name of the test split is val.
-SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "test": ("test", "val", "validation"),
-}
+_NO_CLASS = "in no class folder"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class ImageFolder:
     classes: tuple[str, ...]
     files: tuple[Path, ...]
     labels: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     def image(self, index: int) -> Image.Image:
         """Return an image as 8-bit RGB.
@@ -40,56 +45,109 @@ class ImageFolder:
         return load_photo(self.files[index])
 
 
-def load(root: Path, split: Split) -> ImageFolder:
-    """List the images of a split; none is opened.
+def load(root: Path, split: Split) -> Dataset:
+    """List the images of a split; none is opened, but for files without a known suffix.
 
     Raises:
         UserError: a folder is missing, has fewer than two classes, or a class has no image.
     """
-    folder = split_folder(root, split)
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and _visible(path))
-    if len(classes) < 2:
-        raise UserError(
-            f"holds {len(classes)} class folders",
+    return open_split(_Folders(root), split)
+
+
+def is_labelled(root: Path) -> bool:
+    """Whether a folder has a training split, or class folders and no photos beside them."""
+    names = [path.name for path in visible_folders(root)]
+    if match_splits(names, "train"):
+        return True
+    if list_photos(root, recursive=False).photos:
+        return False
+    return len([folder for folder in visible_folders(root) if list_photos(folder).photos]) > 1
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """The split folders of a data set."""
+
+    root: Path
+    kind = "folder"
+    remedy = "lay the images out as train/CLASS/… and test/CLASS/…"
+
+    @property
+    def where(self) -> str:
+        return str(self.root)
+
+    def names(self) -> Sequence[str]:
+        return [path.name for path in visible_folders(self.root)]
+
+    def part(self, name: str) -> Dataset:
+        return _read(self.root / name, self.root.resolve().name)
+
+    def whole(self) -> Dataset | None:
+        if not self.names():
+            return None
+        return _read(self.root, self.root.resolve().name)
+
+
+def _read(folder: Path, name: str) -> ImageFolder:
+    """Return the images of a folder's class folders.
+
+    Raises:
+        UnlabelledError: there are fewer than two class folders, or none has an image.
+        UserError: some have no image.
+    """
+    members = _members(folder)
+    if len(members) < 2:
+        raise UnlabelledError(
+            f"holds {len(members)} class folders",
             where=str(folder),
             remedy="give at least two: one folder a class, named as the class",
         )
-    members = {name: _images(folder / name) for name in classes}
-    empty = [name for name, files in members.items() if not files]
+    empty = [label for label, parts in members.items() if not any(part.photos for part in parts)]
+    if len(empty) == len(members):
+        raise UnlabelledError(
+            f"its {len(members)} class folders have no image", where=str(folder),
+            remedy="put images into them",
+        )  # fmt: skip
     if empty:
+        causes = [part.note() for label in empty for part in members[label]]
+        why = "".join(f" ({cause})" for cause in causes[:1] if cause)
         raise UserError(
-            f"class folders without an image: {', '.join(empty[:4])}",
+            f"class folders without an image: {', '.join(empty[:4])}{why}",
             where=str(folder),
             remedy="put images into them, or remove them",
         )
+    files = [(photo, label) for label, parts in enumerate(members.values()) for part in parts
+             for photo in part.photos]  # fmt: skip
+    note = left_out_note(str(folder), _left_out(folder, members))
     return ImageFolder(
-        name=root.name,
+        name=name,
         root=folder,
-        classes=tuple(classes),
-        files=tuple(path for name in classes for path in members[name]),
-        labels=tuple(label for label, name in enumerate(classes) for _ in members[name]),
+        classes=tuple(members),
+        files=tuple(path for path, _ in files),
+        labels=tuple(label for _, label in files),
+        notes=(note,) if note else (),
     )
 
 
-def split_folder(root: Path, split: Split) -> Path:
-    """Return the folder of a split.
+def _members(folder: Path) -> dict[str, list[PhotoFiles]]:
+    """Return what is in each class folder, by the class: its name in Unicode's composed form, since
+    macOS decomposes names and other systems keep what they are given."""
+    members: dict[str, list[PhotoFiles]] = {}
+    for path in visible_folders(folder):
+        label = printable(unicodedata.normalize("NFC", path.name))
+        members.setdefault(label, []).append(list_photos(path))
+    return dict(sorted(members.items()))
 
-    Raises:
-        UserError: there is none.
-    """
-    for name in SPLIT_FOLDERS[split]:
-        if (root / name).is_dir():
-            return root / name
-    raise UserError(
-        f"has no folder {' or '.join(SPLIT_FOLDERS[split])}",
-        where=str(root),
-        remedy="lay the images out as train/CLASS/… and test/CLASS/…",
+
+def _left_out(folder: Path, members: dict[str, list[PhotoFiles]]) -> dict[str, tuple[Path, ...]]:
+    """Return the files of a split that are left out: in class folders, and beside them."""
+    found: dict[str, tuple[Path, ...]] = {}
+    for part in (part for parts in members.values() for part in parts):
+        for reason, files in part.left_out.items():
+            found[reason] = found.get(reason, ()) + files
+    beside = tuple(
+        path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."
     )
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and _visible(p))
-
-
-def _visible(path: Path) -> bool:
-    return not path.name.startswith(".")
+    if beside:
+        found[_NO_CLASS] = beside
+    return found

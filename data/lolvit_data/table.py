@@ -15,8 +15,8 @@ HUGGING_FACE = "hf:"
 
 
 def open_dataset(source: str, split: Split) -> Dataset:
-    """Return a split of `digits`, `crops`, `hf:OWNER/NAME`, a folder of class folders, or one of
-    WebDataset shards.
+    """Return a split of `digits`, `crops`, `hf:OWNER/NAME`, a folder of class folders, of
+    WebDataset shards, or of a data set that Hugging Face's library saved.
 
     Raises:
         UserError: there is no such data set, or it is not laid out as it has to be.
@@ -29,10 +29,22 @@ def open_dataset(source: str, split: Split) -> Dataset:
     root = Path(source)
     if not root.is_dir():
         raise UserError(
-            "no such data set",
+            "is a file" if root.exists() else "no such data set",
             where=source,
             remedy=f"give {', '.join(BUNDLED)}, a folder, or {HUGGING_FACE}OWNER/NAME",
         )
-    if any(root.glob("*.tar")):
+    if shards.has_shards(root):
         return shards.load(root, split)
+    if hugging_face.is_saved(root):
+        return hugging_face.load(source, split)
     return folder.load(root, split)
+
+
+def is_dataset(source: str) -> bool:
+    """Whether `open_dataset` has labels for a source; False for a folder of photos alone."""
+    if source in BUNDLED or source.startswith(HUGGING_FACE):
+        return True
+    root = Path(source)
+    return root.is_dir() and (
+        shards.has_shards(root) or hugging_face.is_saved(root) or folder.is_labelled(root)
+    )

@@ -5,7 +5,6 @@ calibrates BatchNorm of untrained models, the other verifies artifacts.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from lolvit.errors import MissingExtraError, UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import even_share
-from lolvit_data.table import BUNDLED, HUGGING_FACE, open_dataset
-from lolvit_runtimes.photos import is_photo, load_photo
+from lolvit_data.table import BUNDLED, HUGGING_FACE, is_dataset, open_dataset
+from lolvit_runtimes.photo_files import PhotoFiles, list_photos
+from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import Pixels, normalize, to_pixels
 from lolvit_runtimes.session import FloatArray
 
@@ -62,48 +62,38 @@ def _bundled(name: str) -> Image.Image:
 
 
 def _photos_of(source: str) -> list[Image.Image]:
-    folder = flat_folder(source)
+    """Return the photos of a source; in a folder of photos, those that can be decoded."""
+    folder = photo_folder(source)
     if folder is None:
         dataset = open_dataset(source, "train")
         return [dataset.image(i) for i in even_share(dataset.labels, _MAX_PHOTOS)]
-    if len(folder.photos) < 2:
-        raise UserError(
-            f"has {len(folder.photos)} photos", where=source, remedy="give at least two"
-        )
-    return [load_photo(path) for path in folder.photos[:_MAX_PHOTOS]]
+    photos = []
+    for path in folder.photos[:_MAX_PHOTOS]:
+        try:
+            photos.append(load_photo(path))
+        except UserError:
+            continue
+    if len(photos) < 2:
+        raise UserError(f"has {len(photos)} photos", where=source, remedy="give at least two")
+    return photos
 
 
-@dataclass(frozen=True)
-class FlatFolder:
-    """The photos in a folder without subfolders, and the other files there, such as README.txt."""
-
-    photos: tuple[Path, ...]
-    others: tuple[Path, ...]
-
-
-def flat_folder(source: str) -> FlatFolder | None:
-    """Return the photos of a flat folder, or None if `source` is a data set: a name, or a folder
-    with subfolders or shards. Hidden files are ignored.
+def photo_folder(source: str) -> PhotoFiles | None:
+    """Return the photos below a folder, or None if `source` is a data set with labels: a name, or a
+    folder with shards, splits or class folders.
 
     Raises:
         UserError: `source` is a path, but not a folder.
     """
-    if source in BUNDLED or source.startswith(HUGGING_FACE):
+    if is_dataset(source):
         return None
-    folder = Path(source)
-    if not folder.is_dir():
+    if not Path(source).is_dir():
         raise UserError(
             "no such folder",
             where=source,
             remedy=f"give a folder of photos, {', '.join(BUNDLED)} or {HUGGING_FACE}OWNER/NAME",
         )
-    visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    files = [path for path in visible if path.is_file()]
-    structured = len(files) < len(visible) or any(path.suffix == ".tar" for path in files)
-    if structured:
-        return None
-    photos = tuple(path for path in files if is_photo(path))
-    return FlatFolder(photos, tuple(path for path in files if path not in set(photos)))
+    return list_photos(Path(source))
 
 
 def random_crops(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:

@@ -105,17 +105,26 @@ class OrtSession:
 
 
 def expect_onnx(path: Path, session: onnxruntime.InferenceSession, artifact: Artifact) -> None:
-    """Check that a session's inputs and outputs match the artifact's manifest.
+    """Check that a session's inputs and outputs match the artifact's manifest; a free batch, the
+    first axis, matches any.
 
     Raises:
         DeviceError: they do not.
     """
+    batch = artifact.image.batch
     for what, specs, nodes in (
         ("input", artifact.inputs, session.get_inputs()),
         ("output", artifact.outputs, session.get_outputs()),
     ):
-        found = [(node.name, node.shape, element_type(node.type)) for node in nodes]
+        found = [
+            (node.name, _with_batch(node.shape, batch), element_type(node.type)) for node in nodes
+        ]
         expect_tensors(path, what, specs, found)
+
+
+def _with_batch(shape: list[int | str | None], batch: int) -> list[int | str | None]:
+    """Return a shape with its first axis, if that is free, of the extent `batch`."""
+    return [batch, *shape[1:]] if shape and not isinstance(shape[0], int) else shape
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

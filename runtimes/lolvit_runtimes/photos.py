@@ -15,6 +15,13 @@ from lolvit_runtimes.native import reason
 
 # Pillow supports more, but some through external programs (EPS) or as several images.
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+# Suffixes of images that Pillow does not read without a plugin, or (raw photos) only as a preview.
+UNREAD_SUFFIXES = frozenset(
+    {".heic", ".heif", ".hif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf",
+     ".rw2", ".svg", ".psd"}
+)  # fmt: skip
+_AS_JPEG = "save it as JPEG"
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _HIGHEST = 65535
 
@@ -70,10 +77,7 @@ def _open(source: Path | io.BytesIO, where: str, color: Color) -> Image.Image:
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        known = ", ".join(PHOTO_FORMATS)
-        raise UserError(
-            "is not a photo in a supported format", where=where, remedy=f"supported: {known}"
-        ) from error
+        raise _unidentified(source, where) from error
     except Exception as error:  # decoders raise many types at malformed headers
         raise _unreadable(error, where) from error
 
@@ -89,7 +93,31 @@ def _decode(opened: Image.Image, where: str, color: Color) -> Image.Image:
 
 
 def _unreadable(error: Exception, where: str) -> UserError:
-    return UserError(f"cannot be decoded: {reason(error)}", where=where, remedy="save it again")
+    remedy = "save it again"
+    if isinstance(error, Image.DecompressionBombError):
+        remedy = (
+            f"scale it down to at most {2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} megapixels"
+        )
+    return UserError(f"cannot be decoded: {reason(error)}", where=where, remedy=remedy)
+
+
+def _unidentified(source: Path | io.BytesIO, where: str) -> UserError:
+    """Return the error for a file in none of the formats, with what its header shows it to be."""
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            head = stream.read(16)
+    else:
+        head = source.getvalue()[:16]
+    if not head:
+        return UserError("is empty", where=where, remedy="fetch it again")
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return UserError(
+            "is a HEIC photo, which is not read", where=where, remedy="save it as JPEG"
+        )
+    known = ", ".join(PHOTO_FORMATS)
+    return UserError(
+        "is not a photo in a supported format", where=where, remedy=f"supported: {known}"
+    )
 
 
 def _converted(image: Image.Image, where: str, color: Color) -> Image.Image:

@@ -273,9 +273,13 @@ def _open_bare(path: Path, options: Options, threads: int) -> Predictor:
     runtimes = [r for r in _candidate_runtimes(options.runtime) if RUNTIMES[r].format == format]
     if not runtimes:
         raise _no_runtime_error({format}, options.runtime, path)
-    session = IsolatedSession(runtimes[0], path, threads=threads, batch=options.batch)
+    session = IsolatedSession(runtimes[0], path, threads=threads, batch=options.batch or 1)
     (image,) = session.inputs
     try:
+        if options.batch not in (None, image.batch):
+            raise UserError(
+                f"has a fixed batch of {image.batch}", where=str(path), remedy="leave out --batch"
+            )
         preprocessing = _given_preprocessing(options, image, path)
     except BaseException:
         session.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +47,13 @@ class Channels(click.ParamType[tuple[float, ...]]):
 @click.option("--mean", type=Channels(), help="For a file without a manifest, in the range 0 to 1.")
 @click.option("--std", type=Channels(), help="The same.")
 @click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same; default: 0.875.")
-@click.option("--batch", type=click.IntRange(min=1), help="The same, for a dynamic batch axis.")
+@click.option("--batch", type=click.IntRange(min=1), help="The same, if its batch is free.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def predict(
     artifact: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool, **given: Any
 ) -> None:
-    """Run ARTIFACT (an export folder, an artifact in it, or a bare file) on IMAGES.
+    """Run ARTIFACT (an export folder, an artifact in it, or a bare file) on IMAGES: photos, or
+    folders of photos.
 
     Prints the most likely classes of each image, or the outputs of a model that is no classifier.
     A photo that can't be read is reported, the others are processed, and the exit code is 2.
@@ -85,17 +87,36 @@ def _predict_all(
         predictions.extend(zip([image for image, _ in waiting], found, strict=True))
         waiting.clear()
 
-    for image in images:
+    def refuse(image: Path, error: UserError) -> None:
+        named = UserError(error.what, where=error.where or str(image), remedy=error.remedy)
+        console().print(f"lolvit: {named.line()}", markup=False)
+        errors.append((image, named))
+
+    for image in _files(images, refuse):
         try:
             waiting.append((image, predictor.prepare(image)))
         except UserError as error:
-            named = UserError(error.what, where=error.where or str(image), remedy=error.remedy)
-            console().print(f"lolvit: {named.line()}", markup=False)
-            errors.append((image, named))
+            refuse(image, error)
         if len(waiting) == predictor.input.batch:
             run()
     run()
     return predictions, errors
+
+
+def _files(images: tuple[Path, ...], refuse: Callable[[Path, UserError], None]) -> Iterator[Path]:
+    """Yield the images, and those in folders; `refuse` is called with a folder that has none."""
+    from lolvit_runtimes.photo_files import list_photos
+
+    for image in images:
+        if not image.is_dir():
+            yield image
+            continue
+        found = list_photos(image)
+        if (note := found.note()) is not None:
+            console().print(note, markup=False)
+        if not found.photos:
+            refuse(image, UserError("has no photos", where=str(image)))
+        yield from found.photos
 
 
 def _document(predictor: Predictor, predictions: Predictions, errors: Errors) -> dict[str, Any]:

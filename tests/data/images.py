@@ -49,12 +49,13 @@ def write_shards(root: Path, train: int = 8, test: int = 4, shards: int = 2) -> 
                     name, image = samples[number]
                     buffer = io.BytesIO()
                     image.save(buffer, "png")
-                    _add(archive, f"{number:05}.png", buffer.getvalue())
-                    _add(archive, f"{number:05}.cls", name.encode())
+                    add_member(archive, f"{number:05}.png", buffer.getvalue())
+                    add_member(archive, f"{number:05}.cls", name.encode())
     return root
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+def add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Append a file to a tar file."""
     entry = tarfile.TarInfo(name)
     entry.size = len(data)
     archive.addfile(entry, io.BytesIO(data))

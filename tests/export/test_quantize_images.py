@@ -87,9 +87,27 @@ def test_what_is_no_photo_is_left_out_and_reported(tmp_path: Path) -> None:
     images = open_images(str(tmp_path), PREPROCESS, None, steps.append)
     assert len(images.calibration) + len(images.tuning) + len(images.held_out) == 14
     assert steps == [
-        f"{tmp_path}: 2 files are no photos and left out: README.txt, Thumbs.db",
-        f"{tmp_path}: 1 files are photos that can't be decoded and left out: 011.png",
+        f"{tmp_path}: 4 files left out: 2 hidden or of the operating system (.DS_Store, "
+        "Thumbs.db), 1 no photos (README.txt), 1 photos that can't be decoded (011.png)"
     ]
+
+
+def test_photos_in_folders_by_day_are_found_and_hidden_copies_are_not(tmp_path: Path) -> None:
+    write_photos(tmp_path / "monday", 12)
+    write_photos(tmp_path / "monday" / ".ipynb_checkpoints", 3)
+    write_photos(tmp_path / "@eaDir", 3)
+    images = open_images(str(tmp_path), PREPROCESS, None)
+    assert len(images.calibration) + len(images.tuning) + len(images.held_out) == 12
+
+
+def test_class_folders_without_splits_give_labels_of_the_images_held_out(tmp_path: Path) -> None:
+    write_photos(tmp_path / "cats", 20)
+    write_photos(tmp_path / "dogs", 20)
+    steps: list[str] = []
+    images = open_images(str(tmp_path), PREPROCESS, ("cats", "dogs"), steps.append)
+    assert images.labels == (0,) * 4 + (1,) * 4
+    assert len(images.calibration) + len(images.tuning) == 32
+    assert "8 of 40 images, every fifth of each class, are held out" in steps[0]
 
 
 def test_photos_that_cannot_be_decoded_do_not_count(tmp_path: Path) -> None:

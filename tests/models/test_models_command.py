@@ -51,6 +51,20 @@ def test_the_table_shows_what_the_json_holds(rows: dict[str, dict[str, object]])
         assert str(row["baseline"]) in line
 
 
+def test_a_narrow_terminal_gets_lines_with_every_figure(
+    rows: dict[str, dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+
+    monkeypatch.setattr("lolvit.models_command.results", lambda: Console(width=40))
+    lines = CliRunner().invoke(models, []).stdout.splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    for row in rows.values():
+        assert str(row["name"]) in lines
+        assert f"  against {row['baseline']}" in lines
+        assert f"  {row['baseline_params']:,} parameters" in lines
+
+
 @pytest.mark.slow
 def test_the_command_prints_one_document_and_nothing_else(run_lolvit: Run, tmp_path: Path) -> None:
     result = run_lolvit("models", "--json", cwd=tmp_path)

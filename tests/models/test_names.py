@@ -23,6 +23,7 @@ def test_mobilevit_x_is_read_as_xs() -> None:
 
 def test_timms_models_are_reached_by_prefix() -> None:
     assert resolve_name("timm/ghostnet_100") == "ghostnet_100"
+    assert resolve_name("timm/resnet18.a1_in1k") == "resnet18.a1_in1k"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,10 @@ def test_timms_models_are_reached_by_prefix() -> None:
         ("ghostnet_100", "unknown model 'ghostnet_100'; for timm's model, write timm/ghostnet_100"),
         ("timm/ghostnet", "timm has no model 'ghostnet'; did you mean one of: ghostnet"),
         ("timm/zzz", "timm has no model 'zzz'; see timm.list_models()"),
+        (
+            "timm/mobilenetv3_small_050.nope",
+            "timm's model 'mobilenetv3_small_050' has no tag 'nope'; choose from: lamb_in1k",
+        ),
         ("", "unknown model ''"),
     ],
 )

@@ -109,6 +109,12 @@ BAD_FILES = {
 }
 
 
+def test_a_photo_beyond_pillows_limit_is_named_with_the_limit(tmp_path):
+    path = saved(Image.new("1", (14_000, 13_000)), tmp_path / "p.png")
+    with pytest.raises(UserError, match="scale it down to at most 178 megapixels"):
+        load_photo(path)
+
+
 @pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES)
 def test_what_is_no_photo_is_one_line_that_names_the_file(tmp_path, content):
     path = tmp_path / "p.png"

@@ -118,6 +118,39 @@ def test_a_bad_photo_is_one_line_and_the_others_are_classified(lolvit, exported,
     assert str(bad) in err.splitlines()[0]
 
 
+def test_the_photos_of_a_folder_are_classified_and_what_is_left_out_is_counted(
+    lolvit, exported, photo, photos, tmp_path
+):
+    folder = tmp_path / "holiday"
+    (folder / "day 2" / ".ipynb_checkpoints").mkdir(parents=True)
+    photos["coffee"].save(folder / "a.JPG", "JPEG")
+    photos["rocket"].save(folder / "day 2" / "b.png")
+    photos["rocket"].save(folder / "day 2" / ".ipynb_checkpoints" / "b.png")
+    (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (folder / "notes.txt").write_text("day 1")
+    code, document, err = lolvit("predict", exported, photo, folder, "--json")
+    assert code == 0
+    assert [entry["image"] for entry in document["predictions"]] == [
+        str(photo),
+        str(folder / "a.JPG"),
+        str(folder / "day 2" / "b.png"),
+    ]
+    assert err.splitlines() == [
+        f"{folder}: 3 files left out: 2 hidden or of the operating system (Thumbs.db, b.png), "
+        "1 no photos (notes.txt)"
+    ]
+
+
+def test_a_folder_without_photos_is_one_line_and_the_others_are_classified(
+    lolvit, exported, photo, tmp_path
+):
+    (tmp_path / "empty").mkdir()
+    code, document, err = lolvit("predict", exported, tmp_path / "empty", photo, "--json")
+    assert code == 2
+    assert [entry["image"] for entry in document["predictions"]] == [str(photo)]
+    assert err.splitlines() == [f"lolvit: {tmp_path / 'empty'}: has no photos"]
+
+
 def test_a_table_shows_names_as_they_are(lolvit, exported, photo):
     code, document, err = lolvit("predict", exported, photo, "--top", 1)
     assert (code, document) == (0, None)
@@ -180,6 +213,42 @@ def test_a_bare_file_is_classified_as_its_manifest_would(lolvit, bare, exported,
     assert found == [(e["index"], e["score"]) for e in expected["predictions"][0]["top"]]
     assert document["trained"] is None
     assert "unknown" in document["note"]
+
+
+@pytest.fixture(scope="session")
+def free_batch(tiny, tmp_path_factory) -> Path:
+    """An ONNX file of the small model whose batch is free."""
+    path = tmp_path_factory.mktemp("free") / "m.onnx"
+    program = torch.onnx.export(
+        tiny, (torch.zeros(2, 3, 32, 32),), dynamo=True, verbose=False, input_names=["image"],
+        output_names=["logits"], dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+    )  # fmt: skip
+    program.save(str(path))
+    return path
+
+
+@pytest.mark.parametrize("batch", [[], ["--batch", "1"], ["--batch", "2"]], ids=str)
+def test_a_bare_file_with_a_free_batch_gives_the_scores_of_a_fixed_one(
+    lolvit, free_batch, exported, photo, photos, tmp_path, batch
+):
+    other = tmp_path / "rocket.png"
+    photos["rocket"].save(other)
+    options = [*MEAN_STD, "--crop-pct", 0.9, "--json"]
+    code, document, _ = lolvit("predict", free_batch, photo, other, photo, *options, *batch)
+    expected = lolvit("predict", exported / "model-fp32.onnx", photo, other, photo, "--json")[1][
+        "predictions"
+    ]
+    assert code == 0 and len(document["predictions"]) == 3
+    for found, wanted in zip(document["predictions"], expected, strict=True):
+        assert [e["index"] for e in found["top"]] == [e["index"] for e in wanted["top"]]
+        scores = [[entry["score"] for entry in each["top"]] for each in (found, wanted)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_a_fixed_batch_is_not_changed_by_an_option(lolvit, bare, photo):
+    code, _, err = lolvit("predict", bare("onnx"), photo, *MEAN_STD, "--batch", 3)
+    assert code == 2
+    assert "has a fixed batch of 1; leave out --batch" in err
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])

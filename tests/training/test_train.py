@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lolvit_training.loop import Outcome, train
 from lolvit_training.recipe import read_recipe
 from lolvit_training.results import write_results
 from lolvit_training.setup import Job
+from tests.data.images import write_folder
 
 ALONE = ProcessGroup(0, 1, torch.device("cpu"), False)
 
@@ -105,6 +107,36 @@ def test_the_number_of_loader_workers_changes_nothing(
         job(few_digits, recipe_file, tmp_path / "b", epochs=1, workers=2), ALONE, Silent()
     )
     assert helped.history[0].loss == alone.history[0].loss
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_truncated_image_is_one_line_with_and_without_workers(
+    recipe_file: Path, tmp_path: Path, split: str
+) -> None:
+    data = write_folder(tmp_path / "digits")
+    broken = sorted((data / split / "1").iterdir())[0]
+    broken.write_bytes(broken.read_bytes()[:300])
+    lines = []
+    for workers in (0, 2):
+        configured = job(data, recipe_file, tmp_path / f"{workers}", epochs=1, workers=workers)
+        with pytest.raises(UserError) as caught:
+            train(configured, ALONE, Silent())
+        lines.append(caught.value.line())
+    assert lines[0] == lines[1]
+    assert lines[0].startswith(f"{broken}: cannot be decoded: ") and len(lines[0]) < 300
+
+
+def test_what_a_data_set_leaves_out_is_logged_once(recipe_file: Path, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "digits")
+    shutil.rmtree(data / "test")
+    (data / "train" / "1" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    listener = Silent()
+    train(job(data, recipe_file, tmp_path / "run", epochs=1), ALONE, listener)
+    assert listener.lines[:-1] == [
+        f"{data}: no labelled test split: 9 of 48 images, every fifth of each class, are held out"
+        " as one",
+        f"{data}/train: 1 file left out: 1 hidden or of the operating system (Thumbs.db)",
+    ]
 
 
 def test_parts_of_a_batch_give_nearly_the_gradient_of_the_whole(

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from timm.data import Mixup, create_transform
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
+from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset
 from lolvit_training.distributed import ProcessGroup
@@ -19,6 +20,52 @@ from lolvit_training.recipe import Augmentation, Recipe
 from lolvit_training.seeding import IMAGE, seed_everything, shuffled
 
 SampleKey = tuple[int, int]  # epoch, index
+
+
+class LoadFailure:
+    """An image that can't be read, in place of its batch: torch would put the whole traceback of a
+    worker into the message of the exception that it raises in the main process."""
+
+    def __init__(self, error: UserError) -> None:
+        self.what, self.where, self.remedy = error.what, error.where, error.remedy
+
+    def error(self) -> UserError:
+        """Return the error as it was raised."""
+        return UserError(self.what, where=self.where, remedy=self.remedy)
+
+
+class ReportingDataset(TorchDataset[Any]):
+    """A data set whose unreadable images are `LoadFailure`s, for a loader with `collate`."""
+
+    def __init__(self, dataset: TorchDataset[Any]) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._dataset[key]
+        except UserError as error:
+            return LoadFailure(error)
+
+
+def collate(samples: list[Any]) -> Any:
+    """Return the batch of samples, or the first failure among them."""
+    failure = next((sample for sample in samples if isinstance(sample, LoadFailure)), None)
+    return default_collate(samples) if failure is None else failure
+
+
+def loaded(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Yield a loader's batches.
+
+    Raises:
+        UserError: an image can't be read; with workers the message is the same as without.
+    """
+    for batch in loader:
+        if isinstance(batch, LoadFailure):
+            raise batch.error()
+        yield batch
 
 
 class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
@@ -86,8 +133,9 @@ def epoch_loader(
     differs in every epoch."""
     side = recipe.size_at(batches.epoch)
     return DataLoader(
-        AugmentedDataset(dataset, recipe, preprocessing, side),
+        ReportingDataset(AugmentedDataset(dataset, recipe, preprocessing, side)),
         batch_sampler=batches,
+        collate_fn=collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )

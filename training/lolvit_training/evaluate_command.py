@@ -14,6 +14,7 @@ from lolvit.output import console, print_json, results
 if TYPE_CHECKING:
     from lolvit.accuracy import AccuracyDocument, EvaluationResult
     from lolvit.manifest import Manifest
+    from lolvit_data.dataset import Dataset
 
 _MANIFEST = "manifest.json"
 _UNTRAINED = "weights are untrained: the accuracy is that of chance"
@@ -79,6 +80,7 @@ def _export(
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
     dataset = open_dataset(data or _recorded_data(folder / manifest.weights.path), split)
+    _print_notes(dataset)
     _require_classifier(manifest, folder)
     classes = manifest.signature.outputs[0].shape[-1]
     check_classes(dataset, classes, manifest.labels, str(folder))
@@ -100,6 +102,11 @@ def _export(
         results=tuple(found),
         failures=tuple(failures),
     )
+
+
+def _print_notes(dataset: Dataset) -> None:
+    for note in dataset.notes:
+        console().print(note, markup=False)
 
 
 def _require_classifier(manifest: Manifest, folder: Path) -> None:
@@ -130,6 +137,7 @@ def _checkpoint(
 
     loaded = load_checkpoint(model, path)
     dataset = open_dataset(data or _data_of(loaded.config, path), split)
+    _print_notes(dataset)
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
     with process_group() as processes:
         loaded.model.to(processes.device)

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lolvit.accuracy import Score
 from lolvit.errors import UserError
-from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader
+from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader, loaded
 from lolvit_training.checkpoints import LAST, check_same_run, load_last, save_last
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import freeze_batch_norm
@@ -89,6 +89,8 @@ def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
             written; the previous checkpoint is kept.
     """
     run = build_run(job, processes)
+    for note in dict.fromkeys((*run.train_set.notes, *run.test_set.notes)):
+        listener.log(note)
     state = _resume(job, run, processes, listener)
     loop = _Loop(
         job,
@@ -208,7 +210,7 @@ class _Loop:
         loader = epoch_loader(
             self.run.train_set, self.job.recipe, self.run.preprocessing, batches, self.job.workers
         )
-        for step, (images, labels) in enumerate(loader, state.step):
+        for step, (images, labels) in enumerate(loaded(loader), state.step):
             yield step, images.to(self.processes.device), labels.to(self.processes.device)
 
     def _step(self, epoch: int, step: int, images: Tensor, labels: Tensor) -> float:

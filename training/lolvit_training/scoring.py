@@ -16,6 +16,7 @@ from lolvit.manifest import Preprocessing
 from lolvit.models.modes import eval_mode
 from lolvit_data.dataset import Dataset
 from lolvit_runtimes.preprocessing import normalize, to_pixels
+from lolvit_training.batches import ReportingDataset, collate, loaded
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.metrics import ClassificationMetrics
 
@@ -53,13 +54,14 @@ def predict_logits(
 ) -> Iterator[tuple[Sequence[int], Logits]]:
     """Yield (indices, logits) batch by batch, with `model` in eval mode."""
     loader = DataLoader(
-        EvaluationDataset(dataset, indices, preprocessing),
+        ReportingDataset(EvaluationDataset(dataset, indices, preprocessing)),
         batch_size=batch_size,
+        collate_fn=collate,
         num_workers=workers,
     )
     done = 0
     with eval_mode(model), torch.no_grad():
-        for images in loader:
+        for images in loaded(loader):
             logits = model(images.to(device)).float().cpu().numpy()  # (B, classes)
             yield indices[done : done + len(logits)], logits
             done += len(logits)

@@ -14,11 +14,11 @@ from lolvit_data.table import open_dataset
 from lolvit_export.photos import (
     CALIBRATION,
     VERIFICATION,
-    FlatFolder,
-    flat_folder,
     increase_contrast,
+    photo_folder,
     random_crops,
 )
+from lolvit_runtimes.photo_files import PhotoFiles, left_out_note
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import Pixels, to_pixels
 
@@ -26,6 +26,7 @@ CALIBRATION_COUNT, TUNING_COUNT, HELD_OUT_COUNT = 256, 64, 512
 LEAST = 10  # images in all: with fewer, ranges are a matter of luck
 LEAST_DIFFERENT = 8
 _FLAT = 4  # grey levels between an image's darkest and brightest value: it is of one colour
+_BROKEN = "photos that can't be decoded"
 _CROPS = 10  # of each bundled photo
 # Of a folder without splits, every so many-th image is held out, and of the rest tunes.
 _EVERY = 5
@@ -66,10 +67,12 @@ def open_images(
     """
     if source is None:
         return _bundled(preprocessing)
-    folder = flat_folder(source)
+    folder = photo_folder(source)
     if folder is not None:
         return _informative(_unlabelled(source, folder, preprocessing, say))
     train, test = open_dataset(source, "train"), open_dataset(source, "test")
+    for note in dict.fromkeys((*train.notes, *test.notes)):
+        say(note)
     known = classes is not None and tuple(classes) == tuple(train.classes) == tuple(test.classes)
     share = even_share(train.labels, CALIBRATION_COUNT + TUNING_COUNT)
     tuning = _every(share, _EVERY)[:TUNING_COUNT]
@@ -135,7 +138,7 @@ def _crops(
 
 
 def _unlabelled(
-    source: str, folder: FlatFolder, preprocessing: Preprocessing, say: Callable[[str], None]
+    source: str, folder: PhotoFiles, preprocessing: Preprocessing, say: Callable[[str], None]
 ) -> Images:
     """Split a folder: of each five photos one is held out; of each five others one tunes."""
     most = CALIBRATION_COUNT + TUNING_COUNT + HELD_OUT_COUNT
@@ -148,10 +151,9 @@ def _unlabelled(
             crops.append(to_pixels(load_photo(path), preprocessing))
         except UserError:
             broken.append(path)
-    for files, what in ((folder.others, "no photos"), (broken, "photos that can't be decoded")):
-        if files:
-            names = ", ".join(path.name for path in files[:3])
-            say(f"{source}: {len(files)} files are {what} and left out: {names}")
+    left_out = folder.left_out | ({_BROKEN: tuple(broken)} if broken else {})
+    if (note := left_out_note(source, left_out)) is not None:
+        say(note)
     _require(source, "in it", len(crops))
     held_out = _every(range(len(crops)), _EVERY)
     others = [i for i in range(len(crops)) if i not in set(held_out)]
