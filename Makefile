@@ -15,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast lint type startup lock wheel android android-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type startup lock wheel android android-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -68,6 +68,11 @@ test: install lint type ## ruff, mypy --strict, and every test; says at its end 
 
 test-fast: install ## the tests that take less than about ten seconds each
 	pytest -m "not slow" $(PYTEST_FLAGS)
+
+MINUTES ?= 10
+FUZZ_TARGETS ?=
+fuzz: install ## give damaged files to every parser for MINUTES (default: 10) and print a table
+	python -m tests.fuzz.run --minutes $(MINUTES) $(FUZZ_TARGETS)
 
 lint: install ## ruff: rules and formatting
 	ruff check .

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +18,56 @@ class Frozen(BaseModel):
     """An immutable part of a document; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+DEEPEST: Final = 100  # levels of nesting; a validator's own recursion is not much deeper
+_INTEGERS = range(-(1 << 63), 1 << 63)  # what readers in other languages can hold
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse a JSON document of an untrusted file, strictly: two readers never understand one
+    document differently, and every value can be written again.
+
+    Raises:
+        ValueError: it is not JSON (which has no NaN), a key is repeated, a number is out of range,
+            a text is not Unicode, or it is nested more than `DEEPEST` levels.
+    """
+    try:
+        text = data.decode(json.detect_encoding(data))
+        document = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_without_repetition)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    _check_values(document)
+    return document
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {repeated!r:.100} is repeated")
+    return found
+
+
+def _check_values(value: Any, depth: int = 0) -> None:
+    if isinstance(value, str):
+        value.encode()  # fails on half a surrogate pair, as an escape can name it
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not a number of JSON, or too large")
+    elif isinstance(value, int):
+        if value not in _INTEGERS:
+            raise ValueError("an integer is too large")
+    elif depth >= DEEPEST:
+        raise ValueError("nested too deeply")
+    elif isinstance(value, list):
+        for item in value:
+            _check_values(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            key.encode()
+            _check_values(item, depth + 1)
 
 
 def validate(model: type[Model], document: Any, where: str, remedy: str) -> Model:
@@ -40,7 +91,7 @@ def read_document(path: Path, model: type[Model], *, kind: str, remedy: str) -> 
         UserError: it is missing, not JSON, or a field is invalid; the message names the field.
     """
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        document = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise UserError(f"no {kind}: {error}", where=str(path), remedy=remedy) from error
     return validate(model, document, str(path), remedy)

@@ -12,6 +12,8 @@ EXIT_USER_ERROR = 2
 EXIT_DEVICE_FAILED = 3
 EXIT_BUG = 70
 
+LONGEST_PART = 2000  # characters
+
 
 class LolvitError(Exception):
     """A failure with a message of one line: what is wrong, where, and the remedy."""
@@ -25,11 +27,16 @@ class LolvitError(Exception):
 
     def line(self) -> str:
         """Return the message as one line. Line breaks and control characters, which a file name may
-        contain, are replaced."""
-        text = f"{self.where}: {self.what}" if self.where else self.what
+        contain, are replaced; a part that quotes a file is cut after `LONGEST_PART` characters."""
+        what = _shortened(self.what)
+        text = f"{_shortened(self.where)}: {what}" if self.where else what
         if self.remedy:
-            text = f"{text}; {self.remedy}"
+            text = f"{text}; {_shortened(self.remedy)}"
         return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def _shortened(part: str) -> str:
+    return part if len(part) <= LONGEST_PART else f"{part[:LONGEST_PART]} …"
 
 
 class UserError(LolvitError):

@@ -8,7 +8,6 @@ Written in schema version 2; version 1 is read too (`lolvit.schema_1`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
@@ -20,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from lolvit.documents import Frozen, validate
+from lolvit.documents import Frozen, parse_json, validate
 from lolvit.errors import UserError
 from lolvit.files import sha256_of, size_of, write_atomic
 from lolvit.schema_1 import upgrade_manifest
@@ -35,6 +34,9 @@ Dtype = Literal["float64", "float32", "float16", "uint8", "int8", "int16", "int3
 Meaning = Literal["normalized", "pixels", "logits", "features", "tensor"]
 Color = Literal["RGB", "L", "RGBA"]
 CHANNELS: dict[Color, int] = {"RGB": 3, "L": 1, "RGBA": 4}
+# What readers in other languages can hold, and a photo can be resized to.
+Extent = Annotated[int, Field(ge=0, lt=1 << 31)]
+Side = Annotated[int, Field(ge=1, lt=1 << 16)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -58,7 +60,7 @@ class TensorSpec(Frozen):
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[Extent, ...]
     dtype: Dtype = "float32"
     layout: Layout | None = None
     meaning: Meaning
@@ -100,12 +102,12 @@ class Preprocessing(Frozen):
     round takes halves to even. This is timm's evaluation transform with a centre crop.
     """
 
-    size: tuple[int, int] = Field(description="height and width of the crop, in pixels")
+    size: tuple[Side, Side] = Field(description="height and width of the crop, in pixels")
     resize: Literal["crop"] = "crop"
-    crop_pct: float = Field(gt=0, le=1)
+    crop_pct: float = Field(ge=0.001, le=1)
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: tuple[float, ...]
-    std: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
     color: Color = "RGB"
 
     @property
@@ -232,9 +234,9 @@ class Manifest(Frozen):
     schema_version: Literal[2] = SCHEMA_VERSION
     model: str
     task: str = Field(description="classification, or tensors: outputs of unknown meaning")
-    params: int
-    macs: int
-    size: tuple[int, int] = Field(description="height and width, in pixels")
+    params: int = Field(ge=0)
+    macs: int = Field(ge=0)
+    size: tuple[Side, Side] = Field(description="height and width, in pixels")
     rewritten: bool = Field(default=True, description="false: the static rewrites were disabled")
     weights: Weights
     preprocessing: Preprocessing
@@ -303,7 +305,7 @@ def read_manifest(folder: Path) -> Manifest:
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version not in (1, SCHEMA_VERSION) or isinstance(version, bool):
         raise UserError(
-            f"manifest of schema version {version!r}, this lolvit reads 1 and {SCHEMA_VERSION}",
+            f"manifest of schema version {version!r:.20}, this lolvit reads 1 and {SCHEMA_VERSION}",
             where=str(path),
             remedy="export again, or use the version of lolvit that wrote it",
         )
@@ -313,12 +315,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(
             "no manifest.json here", where=str(path.parent), remedy="run: lolvit export"
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"not a manifest: {error}", where=str(path), remedy="export again"
         ) from error

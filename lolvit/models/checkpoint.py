@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
+from lolvit.documents import parse_json
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 
@@ -56,11 +57,11 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            config = json.loads((file.metadata() or {}).get(_CONFIG_KEY, "{}"))
+            config = parse_json((file.metadata() or {}).get(_CONFIG_KEY, "{}").encode())
             if not isinstance(config, dict):
                 raise ValueError("its configuration is not an object")
             return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118 - no dict
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"not a safetensors file, or cut short: {error}",
             where=str(path),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lolvit.documents import parse_json
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 
@@ -18,7 +18,7 @@ def read_timm_config(path: Path) -> dict[str, Any]:
         UserError: it is not a timm configuration.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
         config = {"model": document["architecture"], "num_classes": document["num_classes"]}
         data = document.get("pretrained_cfg", {})
         if "label_names" in document:
@@ -31,7 +31,7 @@ def read_timm_config(path: Path) -> dict[str, Any]:
                 mean=tuple(data["mean"]),
                 std=tuple(data["std"]),
             ).model_dump()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"not a timm configuration: {error}", where=str(path), remedy="give the file itself"
         ) from error

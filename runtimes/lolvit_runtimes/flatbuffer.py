@@ -146,7 +146,10 @@ class Reader:
         self._once(position, "string", _OFFSET + count + 1)
         if self._data[end]:
             raise FlatbufferError(f"a string does not end at byte {end}")
-        return self._data[start:end].decode("utf-8", errors="replace")
+        try:
+            return self._data[start:end].decode()
+        except UnicodeDecodeError as error:  # runtimes give names to Python, which fails on them
+            raise FlatbufferError(f"a string is not UTF-8 at byte {start}") from error
 
 
 def _is_scalar(code: str) -> bool:

@@ -118,11 +118,14 @@ class LiteRTSession:
 
         CompiledModel reports only whether all are delegated, so they are counted in an Interpreter
         with the same delegate; the result is empty if the two disagree.
+
+        Raises:
+            DeviceError: LiteRT can't open or describe it.
         """
         with opening("LiteRT", self._path, RUNTIME_ERRORS):
             interpreter = Interpreter(str(self._path), num_threads=self._threads)
             interpreter.allocate_tensors()
-        counts = count_delegated(interpreter._get_ops_details())
+            counts = count_delegated(interpreter._get_ops_details())
         all_delegated = NOT_DELEGATED not in counts
         return counts if all_delegated == self._model.is_fully_accelerated() else {}
 

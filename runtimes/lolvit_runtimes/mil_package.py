@@ -6,7 +6,6 @@ unchecked: the folder and the offsets are checked here, in Python, before coreml
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 import warnings
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lolvit.documents import parse_json
 from lolvit.errors import DeviceError
 from lolvit_runtimes.coreml_tools import coremltools
 from lolvit_runtimes.native import LONGEST_REASON, reason
@@ -100,13 +100,14 @@ def _find_specification(path: Path) -> Path:
     if not manifest.is_file():
         raise broken(path, "not a Core ML package: it has no Manifest.json")
     try:
-        document = json.loads(manifest.read_bytes())
+        document = parse_json(manifest.read_bytes())
         item = document["itemInfoEntries"][document["rootModelIdentifier"]]["path"]
         specification = path / "Data" / str(item)
         inside = specification.resolve().is_relative_to(path.resolve())
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        found = inside and specification.is_file()
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise broken(path, f"its Manifest.json cannot be read: {reason(error)}") from error
-    if not (inside and specification.is_file()):
+    if not found:
         raise broken(path, f"its model '{item}' is missing")
     return specification
 

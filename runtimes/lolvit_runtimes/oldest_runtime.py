@@ -15,6 +15,7 @@ _IR_VERSIONS = {7: 3, 8: 9, 9: 16, 10: 18}
 
 _TFLITE_KEY = "min_runtime_version"  # the converter writes it into the file's metadata
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
+_LONGEST_VARINT = 70  # bits
 _IR_VERSION, _OPSET_IMPORT = 1, 8  # fields of ModelProto
 _DOMAIN, _VERSION = 1, 2  # fields of OperatorSetIdProto
 
@@ -77,9 +78,10 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """Return the varint at `position` and the position after it; a truncated one ends the file."""
+    """Return the varint at `position` and the position after it; a truncated one ends the file, and
+    one of more than ten bytes is none: it ends after them."""
     value = shift = 0
-    while position < len(data):
+    while position < len(data) and shift < _LONGEST_VARINT:
         byte = data[position]
         position, value, shift = position + 1, value | (byte & 0x7F) << shift, shift + 7
         if byte < 0x80:

@@ -11,11 +11,14 @@ import numpy.typing as npt
 def snr_db(reference: npt.NDArray[np.float64], output: npt.NDArray[np.floating]) -> float:
     """Return 10·log10(Σ reference² / Σ (reference - output)²), in dB, limited to ±300.
 
-    An output that is not finite gives -300 dB.
+    An output that is not finite, or so large that its square is not, gives -300 dB.
     """
     if not np.isfinite(output).all():
         return -300.0
-    noise = float(np.square(reference - output).sum())
+    with np.errstate(over="ignore"):
+        noise = float(np.square(reference - output).sum())
+    if not math.isfinite(noise):
+        return -300.0
     signal = float(np.square(reference).sum())
     if noise == 0:
         return 300.0

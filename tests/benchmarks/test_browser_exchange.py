@@ -178,6 +178,7 @@ def test_a_case_without_a_block_has_no_result(exchange: Exchange) -> None:
         ([0.0] * tiny.CLASSES, "below the threshold of 100 dB"),
         (LOGITS[0].tolist()[:-1], "gave 9 logits, not 10"),
         ([], "gave 0 logits"),
+        ([1e308] * tiny.CLASSES, r"SNR of its logits is -300\.0 dB"),
     ],
 )
 def test_an_artifact_with_other_logits_is_not_timed(

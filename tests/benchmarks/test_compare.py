@@ -178,6 +178,16 @@ def test_pinning_to_as_many_cores_is_alike_whichever_they_are() -> None:
     assert compare(of(3.0), of(3.0, pinned_cores=(0,)), threshold=0.05).changes
 
 
+def test_rounds_of_unequal_sizes_are_refused_in_one_line() -> None:
+    document = of(3.0)
+    (result,) = document.results
+    rounds = (1, *result.candidate.sample_round[1:])
+    candidate = result.candidate.model_copy(update={"sample_round": rounds})
+    unequal = documents.document(result.model_copy(update={"candidate": candidate}))
+    with pytest.raises(UserError, match="its samples allow no estimate: rounds of unequal sizes"):
+        compare(unequal, document, threshold=0.05)
+
+
 def test_samples_are_what_is_compared() -> None:
     old, new = of(3.0), of(3.0)
     assert np.isclose(compare(old, new, threshold=0.05).changes[0].change, 0, atol=1e-12)

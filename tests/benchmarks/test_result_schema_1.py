@@ -86,6 +86,13 @@ def downgraded(document: Document) -> dict[str, Any]:
     return content
 
 
+def test_an_interval_of_extreme_width_is_read(old: dict[str, Any], tmp_path: Path) -> None:
+    old["results"][0]["speedup"] |= {"low": 5e-324, "ratio": 1.0, "high": 1.7e308}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    half_width = read_result(tmp_path / "old.json").results[0].quality.half_width
+    assert half_width == pytest.approx((np.log(1.7e308) - np.log(5e-324)) / 2)
+
+
 @pytest.mark.parametrize("winner", ["candidate", "baseline", None])
 def test_winners_and_estimates_are_upgraded(winner: str | None, tmp_path: Path) -> None:
     from tests.benchmarks.test_matrix import estimate

@@ -140,6 +140,26 @@ def test_an_unknown_field_is_named() -> None:
         read_text(json.dumps(VALID | {"surprise": 1}))
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("preprocessing", "size"), [0, 64]), (("preprocessing", "size"), [64, 1 << 16]),
+        (("preprocessing", "crop_pct"), 1e-300), (("preprocessing", "std"), [0.2, 0.0, 0.2]),
+        (("signature", "inputs", 0, "shape"), [1, 3, -64, 64]),
+        (("signature", "inputs", 0, "shape"), [1, 3, 1 << 31, 64]), (("params",), -1),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_number_that_no_reader_can_use_is_named(place: tuple[str | int, ...], value: Any) -> None:
+    document = json.loads(json.dumps(VALID))
+    holder = document
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    with pytest.raises(UserError, match="field '" + r"\.".join(map(str, place))):
+        read_text(json.dumps(document))
+
+
 OUTSIDE = ["../x.onnx", "/etc/passwd", "a/../../x", "..\\x", "", ".", "a\\b"]
 
 

@@ -36,6 +36,24 @@ def overwritten(content: bytes, generator: random.Random) -> bytes:
     return _overwrite(content, edits)
 
 
+def damaged(content: bytes, generator: random.Random) -> bytes:
+    """Return the content truncated, with words overwritten, or with a part removed, doubled or
+    inserted."""
+    if not content:
+        return generator.randbytes(generator.randrange(16))
+    start, length = generator.randrange(len(content)), generator.choice((1, 2, 4, 16, 100))
+    match generator.randrange(8):
+        case 0:
+            return content[:start]
+        case 1:
+            return content[:start] + content[start + length :]
+        case 2:
+            return content[:start] + content[start : start + length] + content[start:]
+        case 3:
+            return content[:start] + generator.randbytes(length) + content[start:]
+    return overwritten(content, generator)
+
+
 def _overwrite(content: bytes, edits: list[tuple[int, bytes]]) -> bytes:
     damaged = bytearray(content)
     for position, replacement in edits:

@@ -97,6 +97,8 @@ def test_reading_creates_nothing(tmp_path):
         "", "{", "[]", "null", "{}", "[" * 100_000,
         '{"itemInfoEntries": {}, "rootModelIdentifier": []}',
         '{"itemInfoEntries": {"a": {"path": null}}, "rootModelIdentifier": "a"}',
+        '{"itemInfoEntries": "text", "rootModelIdentifier": 9}',
+        '{"itemInfoEntries": {"a": {"path": "' + "x" * 300 + '"}}, "rootModelIdentifier": "a"}',
     ],
 )  # fmt: skip
 def test_malformed_manifest(text, package):

@@ -133,6 +133,7 @@ CHANGES = {
     ),
     "appended": (lambda m: setattr(m.buffers[1], "offset", 1 << 40), "beyond the end"),
     "external": (external, "refers to other files"),
+    "name": (lambda m: setattr(m.subgraphs[0].tensors[0], "name", b"\xff\xfe"), "is not UTF-8"),
     "signature": (lambda m: setattr(m.signatureDefs[0], "subgraphIndex", 3), "signature refers to"),
 }
 

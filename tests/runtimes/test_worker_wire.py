@@ -64,6 +64,9 @@ def framed(text: bytes, payload: bytes = b"") -> bytes:
         framed(b'{"arrays": {"a": {"dtype": "float32", "shape": ["x"]}}}', b"1234"),
         framed(b'{"arrays": {"a": {"dtype": "uint8", "shape": [1]}}}', b"12"),
         framed(b'{"arrays": {}}', b"1234"),
+        framed(b'{"arrays": {"a": {"dtype": "uint8", "shape": [true]}}}', b"1"),
+        framed(b'{"arrays": {"a": {"dtype": "uint8", "shape": [0, 99999999999999999999]}}}'),
+        framed(b'{"arrays": {"a": {"dtype": "uint8", "shape": [' + b"1, " * 99 + b"1]}}}", b"1"),
     ],
 )
 def test_what_is_no_message_is_refused(content):

@@ -48,6 +48,20 @@ def test_a_wrong_recipe_is_one_line(tmp_path: Path, text: str, message: str) -> 
         read_recipe(str(path), {})
 
 
+def test_nesting_without_an_end_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("epochs = " + "[" * 5000)
+    with pytest.raises(UserError, match="not a recipe"):
+        read_recipe(str(path), {})
+
+
+def test_a_change_inside_what_is_no_table_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("optimizer = 3")
+    with pytest.raises(UserError, match="'optimizer' is not a table"):
+        read_recipe(str(path), {"optimizer.lr": 0.1})
+
+
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="choose from: imagenet, int8, small"):
         read_recipe("large", {})

@@ -176,6 +176,15 @@ def test_a_teacher_of_the_same_classes_is_followed(
     assert train(taught, ALONE, Silent()).history[0].loss != plain.history[0].loss
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x02K\x0c.", b"PK\x03\x04", b"(S'\\x", b"\xff" * 99]
+)
+def test_a_damaged_state_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / LAST).write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged|not a checkpoint"):
+        load_last(tmp_path)
+
+
 def test_a_run_that_is_there_is_not_overwritten(
     few_digits: Path, recipe_file: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lolvit.documents import parse_json
 from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, results
 
@@ -166,13 +167,13 @@ def _checkpoint(
 
 def _recorded_data(weights: Path) -> str:
     """Return the data that an export's weights were trained on, without loading torch."""
-    import json
-
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(weights, framework="np") as file:
-            config = json.loads((file.metadata() or {}).get("lolvit", "{}"))
+            config = parse_json((file.metadata() or {}).get("lolvit", "{}").encode())
+            if not isinstance(config, dict):
+                raise ValueError("its configuration is not an object")
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"not a safetensors file: {error}", where=str(weights), remedy="export again"

@@ -128,6 +128,8 @@ def read_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
         table = document
         for part in tables:
             table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise UserError(f"'{part}' is not a table", where=f"recipe {name}", remedy="fix it")
         table[field] = value
     try:
         return Recipe.model_validate(document)
@@ -144,7 +146,7 @@ def _document(name: str) -> dict[str, Any]:
         path = Path(name)
         try:
             return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"not a recipe: {error}", where=name, remedy="write it as TOML"
             ) from error

@@ -131,4 +131,9 @@ def _change(old: Measurement, new: Measurement, threshold: float, metric: Metric
 
 
 def _latency(one: Measurement) -> Interval:
-    return stats.latency_over_rounds(one.samples, one.blocks, one.rounds).interval
+    try:
+        return stats.latency_over_rounds(one.samples, one.blocks, one.rounds).interval
+    except ValueError as error:
+        raise UserError(
+            f"its samples allow no estimate: {error}", where=one.place, remedy="measure again"
+        ) from error

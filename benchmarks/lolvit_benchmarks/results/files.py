@@ -11,8 +11,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from lolvit.documents import parse_json, validate
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit_benchmarks.results import schema_1
@@ -83,27 +82,20 @@ def read_result(path: Path) -> Document:
         content = schema_1.upgrade(content)
     elif version != SCHEMA_VERSION:
         raise UserError(
-            f"result of schema version {version!r}, this lolvit reads {schema_1.VERSION} and "
+            f"result of schema version {version!r:.20}, this lolvit reads {schema_1.VERSION} and "
             f"{SCHEMA_VERSION}",
             where=str(path),
             remedy="measure again, or use the lolvit that wrote it",
         )
-    try:
-        return Document.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"field '{field}': {first['msg']}", where=str(path), remedy="measure again"
-        ) from error
+    return validate(Document, content, str(path), "measure again")
 
 
 def _read_json(path: Path) -> object:
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError("no such file", where=str(path), remedy="run: lolvit bench") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"not a result file: {error}", where=str(path), remedy="measure again"
         ) from error

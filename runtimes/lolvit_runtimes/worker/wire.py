@@ -20,6 +20,7 @@ Arrays = Mapping[str, Array]
 
 LONGEST_JSON = 1 << 20
 LONGEST_ARRAYS = 1 << 30  # bytes, of all arrays together
+MOST_AXES = 32
 DTYPES = (
     "float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool",
 )  # fmt: skip
@@ -98,7 +99,11 @@ def _checked(description: Any) -> tuple[str, list[int]]:
         description.get(part) if isinstance(description, dict) else None
         for part in ("dtype", "shape")
     )
-    plain = isinstance(shape, list) and all(isinstance(side, int) and side >= 0 for side in shape)
+    plain = isinstance(shape, list) and len(shape) <= MOST_AXES and all(map(_is_extent, shape))
     if dtype not in DTYPES or not isinstance(shape, list) or not plain:
         raise WireError(f"an array of {dtype} {shape}")
     return str(dtype), shape
+
+
+def _is_extent(side: Any) -> bool:
+    return type(side) is int and 0 <= side <= LONGEST_ARRAYS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 import tempfile
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from lolvit.documents import parse_json
 from lolvit.errors import DeviceError, UserError
 from lolvit_benchmarks.backends.android import contract
 from lolvit_benchmarks.backends.android.blocks import Block, CandidateStats, Plan, Slot
@@ -153,12 +153,12 @@ def _slot_progress(on_slot: OnLine) -> OnLine:
 
 def _parse(data: bytes, model: type[Model], what: str) -> Model:
     try:
-        return model.model_validate(json.loads(data))
+        return model.model_validate(parse_json(data))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise _invalid_answer(f"its {what}, field '{field}': {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _invalid_answer(f"its {what} is not JSON") from error
 
 

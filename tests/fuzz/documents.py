@@ -1,0 +1,236 @@
+"""Fuzzing targets: documents, as JSON, TOML or lines of text."""
+
+from __future__ import annotations
+
+import io
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from tests.fuzz.json_mutations import mutate_json
+from tests.fuzz.target import Parse, Target
+from tests.runtimes.mutations import damaged
+
+TESTS = Path(__file__).parents[1]
+PIXELS = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(30, 40, 3)
+
+
+def _manifest(folder: Path) -> Parse:
+    """What `lolvit predict` does with a manifest: read it, check the files that it names, prepare a
+    photo by it, and describe its tasks' answer."""
+    from PIL import Image
+
+    from lolvit.errors import LolvitError
+    from lolvit.manifest import Manifest, check_artifact, read_manifest, write_manifest
+    from lolvit.tasks import find_task
+    from lolvit_runtimes.preprocessing import to_input, to_pixels
+
+    photo = Image.fromarray(PIXELS)
+    (folder / "written").mkdir(exist_ok=True)
+    (folder / "model-fp32.onnx").write_bytes(b"weights")
+
+    def use(manifest: Manifest) -> None:
+        manifest.failed_gates()
+        find_task(manifest.task)
+        for artifact in manifest.artifacts:
+            try:
+                check_artifact(folder, artifact)
+            except LolvitError as error:
+                assert "\n" not in error.line()
+        pixels = to_pixels(photo, manifest.preprocessing)
+        for artifact in manifest.artifacts:
+            to_input(pixels, manifest.preprocessing, artifact.image)
+
+    def parse(data: bytes) -> None:
+        (folder / "manifest.json").write_bytes(data)
+        manifest = read_manifest(folder)
+        write_manifest(folder / "written", manifest)
+        assert read_manifest(folder / "written") == manifest, "written and read, it is another"
+        use(manifest)
+
+    return parse
+
+
+def _result(folder: Path) -> Parse:
+    """What `lolvit report` and `lolvit compare` do with a result."""
+    from rich.console import Console
+
+    from lolvit_benchmarks.analysis.comparison import compare
+    from lolvit_benchmarks.cli.compare import measurements_of
+    from lolvit_benchmarks.reporting.table import as_markdown, show
+    from lolvit_benchmarks.results.files import as_text, read_result
+
+    path, written = folder / "result.json", folder / "written.json"
+
+    def parse(data: bytes) -> None:
+        path.write_bytes(data)
+        document = read_result(path)
+        written.write_text(as_text(document))
+        assert read_result(written) == document, "written and read, it is another"
+        show(document, Console(file=io.StringIO(), width=120))
+        as_markdown([document], [])
+        measurements = measurements_of(document)
+        compare(measurements, measurements, threshold=0.05)
+
+    return parse
+
+
+def _document(name: str, read: str) -> Any:
+    """A document that one function of a path reads."""
+
+    def opened(folder: Path) -> Parse:
+        import pkgutil
+
+        function, path = pkgutil.resolve_name(read), folder / name
+
+        def parse(data: bytes) -> None:
+            path.write_bytes(data)
+            function(path)
+
+        return parse
+
+    return opened
+
+
+def _labels(folder: Path) -> Parse:
+    from lolvit.labels import read_labels
+
+    path = folder / "labels.txt"
+
+    def parse(data: bytes) -> None:
+        path.write_bytes(data)
+        assert all("\n" not in label for label in read_labels(path, None) or ())
+        read_labels(path, 3)
+
+    return parse
+
+
+def _recipe(folder: Path) -> Parse:
+    from lolvit_training.recipe import read_recipe
+
+    path = folder / "own.toml"
+
+    def parse(data: bytes) -> None:
+        path.write_bytes(data)
+        read_recipe(str(path), {"optimizer.lr": 1e-3})
+
+    return parse
+
+
+def _mutate_toml(data: bytes, random: Random) -> bytes:
+    """Change values of a TOML document, or damage its text."""
+    try:
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError):
+        return damaged(data, random)
+    if random.random() < 0.05:
+        return b"epochs = " + b"[" * 5000
+    if random.random() < 0.3:
+        return damaged(data, random)
+    changed = mutate_json(json.dumps(document, default=str).encode(), random)
+    try:
+        return _as_toml(json.loads(changed)).encode(errors="surrogatepass")
+    except (ValueError, RecursionError):
+        return damaged(data, random)
+
+
+def _as_toml(document: Any) -> str:
+    if not isinstance(document, dict):
+        return "x = 1"
+    return "\n".join(f"{json.dumps(key)} = {_inline(value)}" for key, value in document.items())
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(k)} = {_inline(v)}" for k, v in value.items())
+        return f"{{{inner}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    return json.dumps(value).replace("Infinity", "inf").replace("NaN", "nan")
+
+
+def _fixtures(*names: str) -> Any:
+    return lambda: [(TESTS / name).read_bytes() for name in names]
+
+
+def _results() -> list[bytes]:
+    from lolvit_benchmarks.results.files import as_text
+    from tests.benchmarks.documents import document, result
+
+    return [
+        (TESTS / "benchmarks/results/schema-1.json").read_bytes(),
+        as_text(document(result())).encode(),
+    ]
+
+
+def _recipes() -> list[bytes]:
+    folder = resources.files("lolvit_training") / "recipes"
+    return [entry.read_bytes() for entry in folder.iterdir() if entry.name.endswith(".toml")]
+
+
+def _plans() -> list[bytes]:
+    former = json.loads((TESTS / "export/data/plan-schema-1.json").read_bytes())
+    current = json.dumps(former)
+    for old, new in (("times_fp32", "speedup_vs_fp32"), ("correct_biases", "bias_correction"),
+                     ("compensate_weights", "gptq"), ('"schema_version": 1', '"schema_version": 2')):  # fmt: skip
+        current = current.replace(old, new)
+    return [json.dumps(former).encode(), current.encode()]
+
+
+TIMM_CONFIG = {
+    "architecture": "resnet18", "num_classes": 3, "label_names": ["a", "b", "c"],
+    "pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 0.875, "mean": [0.5, 0.5, 0.5],
+                       "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"},
+}  # fmt: skip
+ACCURACY = {
+    "schema_version": 1, "data": "digits", "split": "test", "classes": ["0", "1"], "trained": True,
+    "results": [
+        {"model": "lolvit_xx", "target": "model-fp32.onnx", "sha256": "0" * 64, "runtime": "ort",
+         "precision": "fp32", "agreement": 1.0, "snr_db": 120.0,
+         "metrics": {"images": 4, "top1": 0.5, "top5": None, "loss": 0.7,
+                     "per_class": [{"name": "0", "images": 2, "recall": 1, "precision": None}]}},
+    ],
+    "failures": [{"target": "model.tflite", "runtime": "litert", "error": "it failed"}],
+}  # fmt: skip
+
+
+def _verifications() -> list[bytes]:
+    manifest = json.loads((TESTS / "fixtures/manifest-2.json").read_bytes())
+    shared = ("model", "task", "size", "params", "macs", "artifacts", "rewrites")
+    document = {key: manifest[key] for key in shared}
+    document |= {"schema_version": 2, "device": "host", "folder": "out", "trained": True,
+                 "failures": [{"artifact": "a", "error": "b"}]}  # fmt: skip
+    former = json.loads((TESTS / "fixtures/manifest-1.json").read_bytes())
+    return [json.dumps(document).encode(), json.dumps(former).encode()]
+
+
+DOCUMENTS = (
+    Target(
+        "manifest", _manifest, _fixtures("fixtures/manifest-1.json", "fixtures/manifest-2.json"),
+        mutate_json,
+    ),
+    Target("result", _result, _results, mutate_json, instrumented=("rich",)),
+    Target(
+        "plan", _document("plan.json", "lolvit_export.quantization.plan:read_plan"), _plans,
+        mutate_json,
+    ),
+    Target(
+        "verification", _document("verify.json", "lolvit.verification:read_verification"),
+        _verifications, mutate_json,
+    ),
+    Target(
+        "accuracy", _document("accuracy.json", "lolvit.accuracy:read_accuracy"),
+        lambda: [json.dumps(ACCURACY).encode()], mutate_json,
+    ),
+    Target(
+        "timm-config", _document("config.json", "lolvit.models.hub:read_timm_config"),
+        lambda: [json.dumps(TIMM_CONFIG).encode()], mutate_json,
+    ),
+    Target("labels", _labels, lambda: [b"cat\ndog\nespresso\n", "é\u2028x\r\n".encode()]),
+    Target("recipe", _recipe, _recipes, _mutate_toml, instrumented=("tomllib",)),
+)  # fmt: skip
