@@ -51,23 +51,17 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_values(value: Any, depth: int = 0) -> None:
-    if isinstance(value, str):
+    if isinstance(value, (list, dict)):
+        if depth >= DEEPEST:
+            raise ValueError("nested too deeply")
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_values(item, depth + 1)
+    elif isinstance(value, str):
         value.encode()  # fails on half a surrogate pair, as an escape can name it
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not a number of JSON, or too large")
-    elif isinstance(value, int):
-        if value not in _INTEGERS:
-            raise ValueError("an integer is too large")
-    elif depth >= DEEPEST:
-        raise ValueError("nested too deeply")
-    elif isinstance(value, list):
-        for item in value:
-            _check_values(item, depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            key.encode()
-            _check_values(item, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a number of JSON, or too large")
+    elif isinstance(value, int) and value not in _INTEGERS:
+        raise ValueError("an integer is too large")
 
 
 def validate(model: type[Model], document: Any, where: str, remedy: str) -> Model:

@@ -176,8 +176,11 @@ def _recipes() -> list[bytes]:
 def _plans() -> list[bytes]:
     former = json.loads((TESTS / "export/data/plan-schema-1.json").read_bytes())
     current = json.dumps(former)
-    for old, new in (("times_fp32", "speedup_vs_fp32"), ("correct_biases", "bias_correction"),
-                     ("compensate_weights", "gptq"), ('"schema_version": 1', '"schema_version": 2')):  # fmt: skip
+    renamed = {
+        "times_fp32": "speedup_vs_fp32", "correct_biases": "bias_correction",
+        "compensate_weights": "gptq", '"schema_version": 1': '"schema_version": 2',
+    }  # fmt: skip
+    for old, new in renamed.items():
         current = current.replace(old, new)
     return [json.dumps(former).encode(), current.encode()]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lolvit.documents import parse_json
 from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, results
 
@@ -168,6 +167,8 @@ def _checkpoint(
 def _recorded_data(weights: Path) -> str:
     """Return the data that an export's weights were trained on, without loading torch."""
     from safetensors import SafetensorError, safe_open
+
+    from lolvit.documents import parse_json
 
     try:
         with safe_open(weights, framework="np") as file:
