@@ -71,7 +71,7 @@ def _half_width(speedup: Any) -> float | None:
     low, high = speedup.get("low"), speedup.get("high")
     if not (isinstance(low, int | float) and isinstance(high, int | float) and 0 < low <= high):
         return None
-    return (math.log(high) - math.log(low)) / 2
+    return math.log(high / low) / 2
 
 
 def _quality(found: Any, half_width: float | None) -> Any:
