@@ -8,7 +8,6 @@ exports have none of these, so a file with any of them is rejected.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from torch import nn
 from torch.export.pt2_archive._package import PT2ArchiveReader, load_pt2
 
+from lolvit.documents import parse_json
 from lolvit.errors import DeviceError
 from lolvit_runtimes.native import reason
 
@@ -62,12 +62,12 @@ def _check_no_code(path: Path) -> None:
             if not expected and not _PLAIN.fullmatch(name) and not name.startswith(".data/"):
                 raise ValueError(f"it contains '{name}', which lolvit does not export")
         for name in _CONFIGS:
-            for entry in json.loads(archive.read_string(name))["config"].values():
+            for entry in parse_json(archive.read_bytes(name))["config"].values():
                 if entry["use_pickle"] or not entry["path_name"].startswith(("weight_", "tensor_")):
                     raise ValueError(f"{name} refers to a pickle")
         if archive.read_bytes(_SAMPLES):
             raise ValueError("it contains example inputs as a pickle, which lolvit does not export")
-        for key, value in _pairs(json.loads(archive.read_string(_MODEL))):
+        for key, value in _pairs(parse_json(archive.read_bytes(_MODEL))):
             if key == "target" and not _TARGET.fullmatch(str(value)):
                 raise ValueError(f"it calls {value}")
             if key in ("expr_str", "as_expr"):

@@ -92,25 +92,27 @@ def _request() -> dict[str, Any]:
     candidate = {"name": "fast", "artifact": file, "format": "onnx", "input": file,
                  "shape": [1, 3, 2, 2], "dtype": "float32"}  # fmt: skip
     return {
-        "runtime": "ort", "threads": 1, "entrants": [candidate], "warm_up_runs": 1, "warm_up_s": 0,
-        "slots": [{"entrant": "fast", "settling": 1, "burst": 2}],
+        "runtime": "ort", "threads": 1, "candidates": [candidate],
+        "warm_up_runs": 1, "warm_up_s": 0,
+        "slots": [{"candidate": "fast", "warm_up_runs": 1, "burst": 2}],
     }  # fmt: skip
 
 
 def _app_answers() -> list[bytes]:
-    from lolvit_benchmarks.backends.android.contract import DeviceRequest
+    from lolvit_benchmarks.backends.android import contract
 
-    request = DeviceRequest.model_validate(_request())
+    request = contract.DeviceRequest.model_validate(_request())
     digest = hashlib.sha256(request.model_dump_json(indent=1).encode()).hexdigest()
     recording = {
-        "schema_version": 1, "kind": "lolvit-device-recording", "request_sha256": digest,
+        "schema_version": contract.VERSION, "kind": "lolvit-device-recording",
+        "request_sha256": digest,
         "runtime_version": "1.0", "app_version": "0.1", "cpuset": "/top-app",
-        "entrants": [{"name": "fast", "artifact_sha256": "0" * 64, "load_ms": 1, "first_ms": 1,
+        "candidates": [{"name": "fast", "artifact_sha256": "0" * 64, "load_ms": 1, "first_ms": 1,
                       "run_ms": 1, "logits": [0.5], "placement": {"CPU": 3}, "options": {}}],
-        "slots": [{"entrant": "fast", "durations_ns": [1000, 2000]}],
+        "slots": [{"candidate": "fast", "durations_ns": [1000, 2000]}],
     }  # fmt: skip
     facts = {
-        "schema_version": 1, "kind": "lolvit-device-facts", "app_version": "0.1",
+        "schema_version": contract.VERSION, "kind": "lolvit-device-facts", "app_version": "0.1",
         "folder": "/storage/emulated/0/Android/data/org.lolvit.demo/files/bench",
         "runtimes": {"ort": "1.0"},
     }  # fmt: skip
