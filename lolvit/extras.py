@@ -11,6 +11,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "executorch": ("executorch",),
     "qnn": ("onnxruntime_qnn",),
+    "coreai": ("coreai", "coreai_torch"),
     "tensorflow": ("tensorflow",),
     "export": (
         "ai_edge_quantizer",

@@ -19,6 +19,7 @@ from lolvit.errors import UserError
 WRITE_ERRNOS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 )
+FOLDER_ARTIFACTS = frozenset({".mlpackage", ".aimodel"})  # suffixes of artifacts that are folders
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -163,7 +163,7 @@ class HtpTarget(Frozen):
 
 
 class Artifact(Frozen):
-    """One file (or, for Core ML, one folder) that a runtime opens.
+    """One file (or, for Core ML and Core AI, one folder) that a runtime opens.
 
     Inputs and outputs are in the order of the model's signature, under their names in the artifact.
     """

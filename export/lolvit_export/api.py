@@ -58,7 +58,7 @@ def export(
             tensors in a tuple, list or dict; it is copied and not modified. Or the name of a LOLViT
             variant, of a baseline, timm/NAME, or my_models.py:build, a function in a file.
         size: of the images, in pixels: 224, or (height, width); default: the model's own.
-        targets: some of onnx, tflite, coreml, executorch, torch, qnn.
+        targets: some of onnx, tflite, coreml, coreai, executorch, torch, qnn.
         precision: some of fp32, fp16, int8, w8a16, w4.
         out: the parent of the export's own folder.
         batch: batch size, for targets that support more than 1.

@@ -62,10 +62,11 @@ def lint(artifact: Path, targets: str, as_json: bool) -> None:
 
 def _artifacts(path: Path) -> list[tuple[Path, Format]]:
     """Return the files to lint and their formats, each checked before anything reads it."""
+    from lolvit.files import FOLDER_ARTIFACTS
     from lolvit.manifest import MANIFEST_NAME, check_artifact, read_manifest
     from lolvit_runtimes.bare import format_of
 
-    if path.is_dir() and path.suffix != ".mlpackage":
+    if path.is_dir() and path.suffix not in FOLDER_ARTIFACTS:
         manifest = read_manifest(path)
         seen = [each for each in manifest.artifacts if not _is_compiled(each)]
         return [(check_artifact(path, each), each.format) for each in seen]

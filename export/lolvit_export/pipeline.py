@@ -77,6 +77,8 @@ _TOOLS = (
     "ai-edge-quantizer",
     "executorch",
     "onnxruntime-qnn",
+    "coreai-core",
+    "coreai-torch",
 )
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from lolvit.errors import MissingExtraError, UserError
-from lolvit.files import sha256_of, size_of
+from lolvit.files import FOLDER_ARTIFACTS, sha256_of, size_of
 from lolvit.manifest import CHANNELS, Artifact, Dtype, Format, Layout, Meaning, TensorSpec
+from lolvit_runtimes.coreai_asset import check_asset
 from lolvit_runtimes.native import reason
 from lolvit_runtimes.pte import check_pte
 from lolvit_runtimes.tflite_check import TensorInfo, check_tflite
@@ -24,11 +25,12 @@ SUFFIXES: dict[str, Format] = {
     ".onnx": "onnx",
     ".tflite": "tflite",
     ".mlpackage": "coreml",
+    ".aimodel": "coreai",
     ".pte": "executorch",
     ".pt2": "torch",
 }
 # Formats that `check` validates without native code.
-CHECKED_IN_PYTHON: tuple[Format, ...] = ("tflite", "executorch", "torch")
+CHECKED_IN_PYTHON: tuple[Format, ...] = ("tflite", "coreai", "executorch", "torch")
 _COREML_TYPES = {65568: "float32", 65552: "float16"}  # ArrayFeatureType.ArrayDataType
 _CHANNELS = {10: 1, 20: 3}  # of ImageFeatureType.ColorSpace: grey, RGB
 
@@ -47,7 +49,7 @@ def format_of(path: Path) -> Format:
             where=str(path),
             remedy=f"give a file that ends in {' or '.join(SUFFIXES)}",
         )
-    if path.is_dir() != (path.suffix == ".mlpackage"):
+    if path.is_dir() != (path.suffix in FOLDER_ARTIFACTS):
         kind = "a folder" if path.is_dir() else "not a folder"
         raise UserError(f"is {kind}", where=str(path), remedy="give the artifact itself")
     return SUFFIXES[path.suffix]
@@ -58,7 +60,7 @@ def check(path: Path, format: Format) -> None:
 
     Raises:
         UserError: it is not valid.
-        DeviceError: it is a Core ML package that is not valid.
+        DeviceError: it is a Core ML package or a Core AI model that is not valid.
     """
     if format == "onnx" and importlib.util.find_spec("onnx"):
         _check_onnx(path)
@@ -66,6 +68,8 @@ def check(path: Path, format: Format) -> None:
         check_tflite(path)
     elif format == "coreml":
         _coreml_package(path)
+    elif format == "coreai":
+        check_asset(path)
     elif format == "executorch":
         check_pte(path)
     elif format == "torch":
@@ -133,6 +137,15 @@ def _coreml_interface(path: Path) -> tuple[Tensors, Tensors]:
     return _coreml_tensors(description.input), _coreml_tensors(description.output)
 
 
+def _coreai_interface(path: Path) -> tuple[Tensors, Tensors]:
+    coreai = importlib.import_module("lolvit_runtimes.coreai")
+    found = coreai.interface(path)
+    inputs, outputs = (
+        tuple(TensorInfo(name, dtype, shape) for name, shape, dtype in each) for each in found
+    )
+    return inputs, outputs
+
+
 def _pte_interface(path: Path) -> tuple[Tensors, Tensors]:
     found = check_pte(path)
     return found.inputs, found.outputs
@@ -170,6 +183,7 @@ _INTERFACES = {
     "onnx": _onnx_interface,
     "tflite": _tflite_interface,
     "coreml": _coreml_interface,
+    "coreai": _coreai_interface,
     "executorch": _pte_interface,
     "torch": _refuse_torch,
 }

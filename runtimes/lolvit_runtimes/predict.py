@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from lolvit.errors import DeviceError, UserError
+from lolvit.files import FOLDER_ARTIFACTS
 from lolvit.manifest import (
     CHANNELS,
     MANIFEST_NAME,
@@ -211,7 +212,7 @@ def find_artifacts(path: Path) -> tuple[Path, Manifest | None, tuple[Artifact, .
     Raises:
         UserError: there is no such path, or its manifest can't be read.
     """
-    if path.is_dir() and path.suffix != ".mlpackage":
+    if path.is_dir() and path.suffix not in FOLDER_ARTIFACTS:
         manifest = read_manifest(path)
         return path, manifest, manifest.artifacts
     if path.exists() and (path.parent / MANIFEST_NAME).exists():

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit_runtimes.table import RUNTIMES, check_setup
+from lolvit_runtimes.table import RUNTIMES, check_setup, check_system
 
 DISTRIBUTION = "lolvit"
 _MAC_ONLY = {"coreml", "coreml-cpu", "coreml-gpu", "coreml-ane"}
@@ -63,6 +63,10 @@ def _runtime(name: str) -> Status:
     entry = RUNTIMES[name]
     names = entry.distributions or (entry.modules[0],)
     found = next(filter(None, map(installed, names)), None)
+    try:
+        check_system(name)
+    except UserError as error:
+        return Status(name, "runtime", False, error.line(), found)
     if missing := [module for module in entry.modules if not importlib.util.find_spec(module)]:
         remedy = f"pip install '{DISTRIBUTION}[{entry.extra}]'"
         return Status(name, "runtime", False, f"{missing[0]} is missing; run: {remedy}", found)

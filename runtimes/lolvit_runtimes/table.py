@@ -25,6 +25,8 @@ class RuntimeEntry:
         note: one line for `lolvit doctor`.
         timed: whether it can be benchmarked on this machine's CPU (device `host`).
         accelerator: the name in `placement` of the accelerator that every operation should run on.
+        system: "module:function" that raises a UserError if the runtime's packages can't be
+            installed on this system.
         check: "module:function" that raises a UserError if the runtime's setup is missing.
         verified_on: the largest number of images that quantized artifacts are verified on, for
             runtimes that take a second or more per image.
@@ -38,6 +40,7 @@ class RuntimeEntry:
     note: str
     timed: bool = True
     accelerator: str | None = None
+    system: str | None = None
     check: str | None = None
     verified_on: int | None = None
     isolated: bool = False
@@ -90,6 +93,11 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     "coreml-ane": RuntimeEntry(
         "coreml", "lolvit_runtimes.coreml_units:CoreMLAneSession", ("coremltools",),
         "Core ML, Neural Engine, on a Mac only", timed=False,
+    ),
+    "coreai": RuntimeEntry(
+        "coreai", "lolvit_runtimes.coreai:CoreAISession", ("coreai",),
+        "Core AI, Apple's runtime: for verification", timed=False, isolated=True,
+        system="lolvit_runtimes.coreai_system:require_system", distributions=("coreai-core",),
     ),
     "eager": RuntimeEntry(
         "torch", "lolvit_runtimes.eager:EagerSession", ("torch",),
@@ -156,12 +164,24 @@ def require_runtime(runtime: str) -> None:
 
     Raises:
         MissingExtraError: a package is not installed.
-        UserError: the setup is missing.
+        UserError: they can't be installed on this system, or the setup is missing.
     """
+    check_system(runtime)
     entry = RUNTIMES[runtime]
     if not all(importlib.util.find_spec(module) for module in entry.modules):
         raise MissingExtraError(entry.extra, needed_for=f"runtime '{runtime}'")
     check_setup(runtime)
+
+
+def check_system(runtime: str) -> None:
+    """Check that the packages of a runtime in `RUNTIMES` can be installed on this system.
+
+    Raises:
+        UserError: they can't.
+    """
+    check = RUNTIMES[runtime].system
+    if check is not None:
+        pkgutil.resolve_name(check)()
 
 
 def check_setup(runtime: str) -> None:

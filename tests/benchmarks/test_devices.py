@@ -64,13 +64,20 @@ def test_an_artifact_is_measured_in_the_runtimes_that_open_it(
     assert browser.runtimes == ("ort-web-wasm",)
 
 
+def test_an_artifact_that_no_device_times_is_reported_in_one_line() -> None:
+    with pytest.raises(UserError, match="no device reports the speed of coreai artifacts"):
+        choose_devices("host", None, {"coreai"})
+
+
 @pytest.mark.parametrize(
     ("text", "runtimes", "line"),
     [
         ("hots", None, "unknown device 'hots'"),
         ("host:1", None, "takes nothing after a colon"),
         (",", None, "no device given"),
-        ("host", "litert-reference", "unknown runtime 'litert-reference'"),
+        ("host", "litert-referenze", "unknown runtime 'litert-referenze'"),
+        ("host", "litert-reference", "'litert-reference' is for verification and reports no speed"),
+        ("host", "ort,coreai", "'coreai' is for verification and reports no speed"),
     ],
 )
 def test_a_device_that_is_not_there_is_reported_in_one_line(

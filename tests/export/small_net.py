@@ -37,6 +37,7 @@ FORMATS = {
     "onnx": "model-fp32.onnx",
     "tflite": "model-fp32.tflite",
     "coreml": "model-fp32.mlpackage",
+    "coreai": "model-fp32.aimodel",
 }
 
 

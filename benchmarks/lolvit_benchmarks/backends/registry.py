@@ -161,13 +161,34 @@ def choose_devices(
     else whatever else of the device does.
 
     Raises:
-        UserError: a device or a runtime is unknown, or what stands after a colon is missing or
-            not wanted.
+        UserError: a device or a runtime is unknown, what stands after a colon is missing or not
+            wanted, or a runtime or a format is for verification only.
     """
     entries = [_split(entry) for entry in _joined(text)]
+    _require_timed(runtimes or "", formats)
     known = [runtime for name, _ in entries for runtime in DEVICES[name].runtimes]
     wanted = choose_many("runtime", runtimes, dict.fromkeys(known)) if runtimes is not None else []
     return tuple(_chosen(*entry, wanted, formats) for entry in _together(entries))
+
+
+def _require_timed(runtimes: str, formats: Collection[str]) -> None:
+    """Check that some device reports the speed of each runtime and format.
+
+    Raises:
+        UserError: no device does for one: it is for verification.
+    """
+    timed = {name: format for entry in DEVICES.values() for name, format in entry.runtimes.items()}
+    for name in (part.strip() for part in runtimes.split(",")):
+        if name in RUNTIMES and name not in timed:
+            raise UserError(
+                f"runtime '{name}' is for verification and reports no speed",
+                remedy=f"choose from: {', '.join(sorted(timed))}",
+            )
+    for format in sorted(set(formats) - set(timed.values())):
+        raise UserError(
+            f"no device reports the speed of {format} artifacts",
+            remedy=f"choose one of: {', '.join(sorted(set(timed.values())))}",
+        )
 
 
 def list_devices() -> list[DeviceStatus]:

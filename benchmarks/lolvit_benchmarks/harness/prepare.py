@@ -22,7 +22,7 @@ from PIL import Image
 
 import lolvit
 from lolvit.errors import UserError
-from lolvit.files import sha256_of
+from lolvit.files import FOLDER_ARTIFACTS, sha256_of
 from lolvit.manifest import (
     MANIFEST_NAME,
     Artifact,
@@ -192,7 +192,7 @@ def _looks_like_path(model: str) -> bool:
 def is_artifact(model: str) -> bool:
     """Whether a model is given as one artifact of an export folder."""
     path = Path(model)
-    return path.exists() and (path.is_file() or path.suffix == ".mlpackage")
+    return path.exists() and (path.is_file() or path.suffix in FOLDER_ARTIFACTS)
 
 
 def artifact_formats(models: Iterable[str]) -> set[str]:

@@ -21,8 +21,6 @@ from lolvit_runtimes.coreml_tools import coremltools as ct
 
 _COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 _COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}
-# Output types of a program, which has no 64-bit numbers.
-_OUTPUT_TYPES = {"float64": "float32", "int64": "int32"}
 
 
 class _ScaledChannels(nn.Module):
@@ -51,10 +49,7 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
         else (graph, ct.TensorType(name=INPUT_NAME, shape=shape, dtype=np.float32))
     )
     image = request.image.model_copy(update={"meaning": "pixels"}) if as_image else request.image
-    outputs = tuple(
-        spec.model_copy(update={"dtype": _OUTPUT_TYPES.get(spec.dtype, spec.dtype)})
-        for spec in request.outputs
-    )
+    outputs = request.outputs_in_32_bits
     program = torch.export.export(module, (torch.rand(shape),)).run_decompositions({})
     written = []
     for precision in request.precisions:

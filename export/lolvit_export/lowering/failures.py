@@ -9,9 +9,11 @@ import traceback
 from lolvit.errors import LolvitError
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line \d+')
+AT_OPERATION = "at operation"  # begins the note that a lowering adds to a converter's error
 _PACKAGES = ("lolvit", "lolvit_export", "lolvit_runtimes", "lolvit_data")
 # Patterns of the line in a converter's long message that gives the reason, most likely first.
 _REASON_PATTERNS = (
+    re.compile(rf"^{AT_OPERATION} .*"),
     re.compile(r"(No ONNX function found|No decompositions registered|not registered).*"),
     re.compile(r"(PyTorch convert function for op|Unsupported fx node|unsupported op).*", re.I),
     re.compile(

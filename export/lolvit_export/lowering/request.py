@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # a process that only starts lowerings does not need torch
     from torch.fx import GraphModule
 
 BASE_PREFIX = "base-"
+_IN_32_BITS = {"float64": "float32", "int64": "int32"}
 Lower = Callable[["GraphModule", "LoweringRequest"], "list[Lowered]"]
 
 
@@ -39,6 +40,14 @@ class LoweringRequest:
         """The graph's outputs, in its order."""
         return self.signature.outputs
 
+    @property
+    def outputs_in_32_bits(self) -> tuple[TensorSpec, ...]:
+        """The graph's outputs as a target without 64-bit numbers has them."""
+        return tuple(
+            spec.model_copy(update={"dtype": _IN_32_BITS.get(spec.dtype, spec.dtype)})
+            for spec in self.outputs
+        )
+
     def path(self, precision: str) -> Path:
         """Return the path of an artifact."""
         return self.folder / find_target(self.target).file_name(precision)
@@ -60,7 +69,7 @@ class LoweringRequest:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A written file (for Core ML, a folder) with its inputs and outputs."""
+    """A written file (for Core ML and Core AI, a folder) with its inputs and outputs."""
 
     path: Path
     precision: str

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lolvit.errors import DeviceError, GateFailedError, UserError
+from lolvit.files import FOLDER_ARTIFACTS
 from lolvit.manifest import (
     MANIFEST_NAME,
     Artifact,
@@ -111,7 +112,7 @@ def _folder_and_name(path: Path) -> tuple[Path, str | None]:
         raise UserError("no such artifact", where=str(path), remedy="run: lolvit export")
     if (path / MANIFEST_NAME).exists():
         return path, None
-    if path.is_dir() and path.suffix != ".mlpackage":
+    if path.is_dir() and path.suffix not in FOLDER_ARTIFACTS:
         return path, None
     if not (path.parent / MANIFEST_NAME).exists():
         raise UserError(

@@ -1,0 +1,19 @@
+"""Core AI, the successor of Core ML on iOS 27 and macOS 27: verified in Apple's own runtime, which
+runs on Linux too.
+
+The runtime is a second or more per image slower than others: it is a reference. Its fp16 rounds
+each operation's result, as half precision in eager PyTorch does.
+"""
+
+from __future__ import annotations
+
+from lolvit_export.targets import PrecisionSpec, Target
+
+TARGET = Target(
+    name="coreai",
+    lowering="lolvit_export.lowering.coreai:lower",
+    suffix=".aimodel",
+    cost=4,
+    precisions={"fp32": PrecisionSpec(100), "fp16": PrecisionSpec(45)},
+    runtimes={"host": ("coreai",)},
+)
