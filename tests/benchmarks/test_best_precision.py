@@ -45,6 +45,10 @@ def test_each_model_takes_its_fastest_artifact_and_lists_the_others(
         ((name, median),) = result[model]["slower_precisions_ms"].items()
         assert name == other
         assert median > result[model]["median_ms"]
+    assert "finding the fastest precision" in done.stderr
+    # Measured again, alone: two models share the places of the recorded runs, without a gap.
+    orders = [result[model]["sample_order"] for model in ("candidate", "baseline")]
+    assert sorted(orders[0] + orders[1]) == list(range(2 * len(orders[0])))
     assert "one (fp16)" in done.stderr and "two (fp32)" in done.stderr
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from lolvit_benchmarks.backends import benchmark_case
-from lolvit_benchmarks.backends.benchmark_case import BenchmarkCase, change_of_outputs
+from lolvit_benchmarks.backends.benchmark_case import BenchmarkCase
 from lolvit_benchmarks.harness.candidates import Configuration
 from lolvit_benchmarks.harness.prepare import open_folder, open_photo
+from lolvit_benchmarks.harness.processes import change_of_outputs
 from lolvit_benchmarks.harness.schedule import Profile
 from lolvit_benchmarks.harness.system_monitor import Machine
 

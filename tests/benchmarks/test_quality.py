@@ -106,6 +106,7 @@ def test_too_few_runs_are_a_finding() -> None:
         ({"stolen_share": 0.05}, "stolen"),
         ({"frequency_change": 0.2}, "frequency"),
         ({"probe_change": 0.2}, "speed"),
+        ({"memory_change": 0.2}, "memory"),
         ({"throttle_events": 1}, "thermal"),
         ({"too_hot_c": 48.0}, "temperature"),
     ],
@@ -118,10 +119,10 @@ def test_each_disturbance_of_the_machine_is_named_and_spoils_no_ratio(
     assert against_itself(conditions=conditions).state == "precise"
 
 
-def test_background_load_is_judged_by_the_size_of_the_machine() -> None:
-    busy = replace(QUIET, others_cores=1.0)
-    assert codes(series(steady()), busy) == ["load"]
-    assert codes(series(steady()), replace(busy, cores=64)) == []
+def test_load_is_evaluated_by_the_cores_that_were_used() -> None:
+    busy = replace(QUIET, cores=64, others_cores=0.15)
+    assert codes(series(steady()), replace(busy, used_cores=1)) == ["load"]
+    assert codes(series(steady()), replace(busy, used_cores=4)) == []
 
 
 def test_an_interruption_is_invalid_and_has_no_winner() -> None:

@@ -54,7 +54,7 @@ def test_a_round_lasts_as_long_as_its_recorded_and_unrecorded_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs", "blocks"), [("quick", 96, 4), ("default", 240, 5), ("reference", 1280, 16)]
+    ("name", "runs", "blocks"), [("quick", 96, 4), ("default", 240, 5), ("reference", 1300, 10)]
 )
 def test_fast_models_get_at_least_the_runs_of_the_profile(
     name: str, runs: int, blocks: int

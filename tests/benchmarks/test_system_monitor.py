@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
@@ -15,6 +17,7 @@ from lolvit_benchmarks.harness import system_monitor as monitor
 from lolvit_benchmarks.harness.system_monitor import (
     Machine,
     SystemMonitor,
+    available_cores,
     pick_cores,
     pinned,
     read_environment,
@@ -140,34 +143,77 @@ def test_commit_is_that_of_the_work_tree_that_tracks_the_file(tmp_path: Path) ->
 
 
 @pytest.fixture
-def neighbour() -> Iterator[None]:
-    """A process that computes without pause."""
-    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+def neighbour() -> Iterator[int]:
+    """A process that computes without pause on one core, whose number is given."""
+    core = max(available_cores())
+    program = "import os, sys\nos.sched_setaffinity(0, [int(sys.argv[1])])\nwhile True: pass"
+    busy = subprocess.Popen([sys.executable, "-c", program, str(core)])
     try:
         time.sleep(0.2)
-        yield
+        yield core
     finally:
         busy.kill()
         busy.wait()
 
 
-@pytest.mark.usefixtures("neighbour")
-def test_a_busy_neighbour_is_seen() -> None:
-    machine = SystemMonitor(Machine(), [0])
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system can't pin")
+def test_a_busy_neighbour_on_the_used_core_is_seen(neighbour: int) -> None:
+    machine = SystemMonitor(Machine(), [neighbour])
     time.sleep(1.0)
-    others = machine.conditions().others_cores
-    assert others is not None
-    assert others > 0.25
+    conditions = machine.conditions()
+    assert conditions.used_cores == 1
+    assert conditions.others_cores is not None
+    assert conditions.others_cores > 0.25
 
 
-def test_own_work_is_not_held_against_oneself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One second in which this process used 0.9 of a core, the machine 1.0, the hypervisor 0.1."""
-    used = iter([monitor._Used(0.0, 5.0, 50.0, 1.0), monitor._Used(1.0, 5.9, 51.0, 1.1)])
-    monkeypatch.setattr(monitor, "_used", lambda: next(used))
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    conditions = SystemMonitor(Machine(), [0]).conditions()
-    assert conditions.others_cores == pytest.approx(0.1)
-    assert conditions.stolen_share == pytest.approx(0.05)
+class TimesOfOneCore(NamedTuple):
+    user: float
+    system: float
+    iowait: float
+    idle: float
+    steal: float
+
+
+def test_load_and_steal_are_those_of_the_used_cores_without_ones_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one second of core 1 this process used 0.6, others 0.2, the hypervisor took 0.1; core 0 is
+    busy all the time."""
+    before = [TimesOfOneCore(0, 0, 0, 0, 0), TimesOfOneCore(50, 1, 3, 100, 1)]
+    after = [TimesOfOneCore(9, 0, 0, 0, 9), TimesOfOneCore(50.8, 1, 3, 100.1, 1.1)]
+    listed, own = iter([before, after]), iter([5.0, 5.6])
+    monkeypatch.setattr(monitor.psutil, "cpu_times", lambda percpu: next(listed))
+    process = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=next(own), system=0.0))
+    monkeypatch.setattr(monitor.psutil, "Process", lambda: process)
+    clock = iter([0.0, 1.0])
+    monkeypatch.setattr(monitor.time, "perf_counter", lambda: next(clock))
+    conditions = SystemMonitor(Machine(), [1]).conditions()
+    assert conditions.others_cores == pytest.approx(0.2)
+    assert conditions.stolen_share == pytest.approx(0.1)
+
+
+def test_the_usage_of_several_processes_adds_up() -> None:
+    both = monitor.Usage(2.0, 1.5, 1.6, 0.1) + monitor.Usage(2.0, 1.5, 2.4, 0.3)
+    conditions = monitor.conditions_of(both, 1, [], interrupted=False)
+    assert conditions.others_cores == pytest.approx(0.25)
+    assert conditions.stolen_share == pytest.approx(0.1)
+    unknown = monitor.Usage(1.0, 0.0, 0.0, None) + monitor.Usage(1.0, 0.0, 0.0, 0.1)
+    assert monitor.conditions_of(unknown, 1, [], interrupted=False).stolen_share is None
+
+
+def test_a_neighbour_that_takes_the_memorys_bandwidth_is_felt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copies = iter([5000.0, 4000.0, 4000.0, 4000.0, 6000.0, 6000.0, 6000.0])
+    monkeypatch.setattr(monitor, "_memory_probe_us", lambda: next(copies))
+    machine = SystemMonitor(Machine(), [0])
+    machine.read()
+    for _ in range(2):
+        machine.probe()
+        machine.probe()
+        machine.read()
+    assert [reading.memory_probe_us for reading in machine.readings] == [5000.0, 4000.0, 6000.0]
+    assert machine.conditions().memory_change == pytest.approx(0.5)
 
 
 def test_a_change_of_frequency_and_of_throttling_is_seen(laptop: Machine) -> None:

@@ -35,11 +35,10 @@ class Limits:
     variation: float = 0.05
     between_block_range: float = 0.05
     min_samples: int = 30
-    # Processor time of other processes, in cores: the larger of the two.
-    others_cores: float = 0.25
-    others_share_of_machine: float = 0.05
+    others_share: float = 0.05  # of the cores that were used
     stolen_share: float = 0.02
     speed_change: float = 0.05
+    memory_change: float = 0.1
 
 
 DEFAULT_LIMITS = Limits()
@@ -59,12 +58,12 @@ def rule(limits: Limits = DEFAULT_LIMITS) -> str:
         "invalidate a ratio and is listed as a finding: a coefficient of variation over "
         f"{limits.variation:.0%} (without the slowest {stats.SLOWEST_SHARE:.0%} of the runs), "
         f"block medians that differ by over {limits.between_block_range:.0%}, fewer than "
-        f"{limits.min_samples} runs, other processes that used over {limits.others_cores:.2f} "
-        f"cores (or {limits.others_share_of_machine:.0%} of the machine, if that is more), a "
-        f"hypervisor that took over {limits.stolen_share:.0%} of the processor time, a frequency, "
-        f"or a time of a fixed computation, that changed by over {limits.speed_change:.0%} "
-        "between blocks, throttling and heat. No winner is named when the interval has values "
-        f"within 1 ± {limits.no_difference:.0%}."
+        f"{limits.min_samples} runs, other processes that used over {limits.others_share:.0%} of "
+        f"the time of the cores that were used, or a hypervisor that took over "
+        f"{limits.stolen_share:.0%} of it, a frequency, or a time of a fixed computation, that "
+        f"changed by over {limits.speed_change:.0%} between blocks, a time of copying memory that "
+        f"changed by over {limits.memory_change:.0%}, throttling and heat. No winner is named when "
+        f"the interval has values within 1 ± {limits.no_difference:.0%}."
     )
 
 
@@ -92,13 +91,16 @@ class Series:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the machine did while measuring; None where it can't be read."""
+    """What the machine did while measuring; None where it can't be read. `cores` are the
+    machine's; `used_cores` of them are those that the measurement ran on."""
 
     cores: int
+    used_cores: int | None = None
     others_cores: float | None = None
     stolen_share: float | None = None
     frequency_change: float | None = None
     probe_change: float | None = None
+    memory_change: float | None = None
     throttle_events: int | None = None
     too_hot_c: float | None = None
     interrupted: bool = False
@@ -244,12 +246,12 @@ def _of_series(one: Series, limits: Limits) -> Iterator[Finding]:
 
 
 def _of_machine(conditions: Conditions, limits: Limits) -> Iterator[Finding]:
-    busy = max(limits.others_cores, limits.others_share_of_machine * conditions.cores)
-    if _over(conditions.others_cores, busy):
-        text = f"other processes used {conditions.others_cores:.2f} cores, limit {busy:.2f}"
-        yield Finding("load", text)
+    used = conditions.used_cores or conditions.cores
+    if _over(conditions.others_cores, limits.others_share * used):
+        text = f"other processes used {conditions.others_cores:.2f} of {used} used cores"
+        yield Finding("load", f"{text}, limit {limits.others_share * used:.2f}")
     if _over(conditions.stolen_share, limits.stolen_share):
-        text = f"the hypervisor took {conditions.stolen_share:.1%} of the processor time"
+        text = f"the hypervisor took {conditions.stolen_share:.1%} of the used cores' time"
         yield Finding("stolen", f"{text}, limit {limits.stolen_share:.0%}")
     if _over(conditions.frequency_change, limits.speed_change):
         text = f"the CPU's frequency changed by {conditions.frequency_change:.1%} between blocks"
@@ -257,6 +259,9 @@ def _of_machine(conditions: Conditions, limits: Limits) -> Iterator[Finding]:
     if _over(conditions.probe_change, limits.speed_change):
         text = f"a fixed computation took up to {conditions.probe_change:.1%} longer between blocks"
         yield Finding("speed", f"{text}, limit {limits.speed_change:.0%}")
+    if _over(conditions.memory_change, limits.memory_change):
+        text = f"copying memory took up to {conditions.memory_change:.1%} longer between blocks"
+        yield Finding("memory", f"{text}, limit {limits.memory_change:.0%}")
     if conditions.throttle_events:
         yield Finding("thermal", f"the CPU throttled for heat {conditions.throttle_events} times")
     if conditions.too_hot_c is not None:

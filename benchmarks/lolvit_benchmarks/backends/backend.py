@@ -22,10 +22,12 @@ from lolvit_benchmarks.harness.candidates import (
     Outcome,
     chosen_artifacts,
     failure_of,
+    fastest_precisions,
+    has_several_precisions,
 )
 from lolvit_benchmarks.harness.inspection import Inspection
 from lolvit_benchmarks.harness.prepare import Photo, Prepared, prepare_input
-from lolvit_benchmarks.harness.schedule import Profile
+from lolvit_benchmarks.harness.schedule import SELECTION, Profile
 from lolvit_benchmarks.harness.timing import Progress, Recording
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo, Estimate
@@ -205,6 +207,11 @@ def _measure(
     recording = Recording()
     failures: list[result.Failure] = []
     try:
+        if has_several_precisions(candidates):
+            listener.say(f"{device.id}: finding the fastest precision of each model")
+            tried = Recording()
+            device.measure(candidates, configuration, SELECTION, tried, listener.progress)
+            candidates = fastest_precisions(candidates, tried)
         device.measure(candidates, configuration, job.profile, recording, listener.progress)
     except DeviceError as error:
         failures.append(failure_of(configuration, device.id, error))

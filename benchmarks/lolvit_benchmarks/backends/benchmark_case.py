@@ -5,12 +5,10 @@ precision and number of threads, interleaved.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
-
-import numpy as np
 
 from lolvit.errors import DeviceError, LolvitError
 from lolvit_benchmarks.analysis import quality
@@ -23,14 +21,19 @@ from lolvit_benchmarks.harness.candidates import (
     InspectedCandidate,
     Outcome,
     failure_of,
+    fastest_precisions,
+    has_several_precisions,
     inspect_candidates,
 )
 from lolvit_benchmarks.harness.prepare import Photo, Prepared
-from lolvit_benchmarks.harness.schedule import Profile
+from lolvit_benchmarks.harness.processes import BlockProcesses, copied, outputs_changed
+from lolvit_benchmarks.harness.schedule import SELECTION, Profile
 from lolvit_benchmarks.harness.system_monitor import (
     Machine,
+    Reading,
     SystemMonitor,
     available_cores,
+    conditions_of,
     pinned,
 )
 from lolvit_benchmarks.harness.timing import Curve, Progress, Recording, Runnable, sustain
@@ -38,11 +41,6 @@ from lolvit_benchmarks.profiling.worker import Profiled, Profiles, collect
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
 from lolvit_runtimes.session import Array, open_session
-from lolvit_runtimes.snr import snr_db
-
-# Of a session's outputs before and after timing: the same session computes the same photo, and the
-# order in which threads sum changes the last bits alone.
-SAME_OUTPUTS_DB = 60.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class BenchmarkCase:
     dropped: list[tuple[str, LolvitError]] = field(default_factory=list)
     recording: Recording = field(default_factory=Recording)
     cores: list[int] | None = None
-    monitor: SystemMonitor | None = None
+    readings: list[Reading] = field(default_factory=list)
     conditions: quality.Conditions | None = None
     profiles: Profiles = field(default_factory=Profiles)
     curves: dict[str, Curve] = field(default_factory=dict)
@@ -130,31 +128,73 @@ class BenchmarkCase:
         sustain_s: float | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Time all candidates, interleaved; then, if `sustain_s` is given, run each for as many
-        seconds by itself.
+        """Time all candidates, interleaved; of a model in several precisions, the fastest is found
+        before. Then, if `sustain_s` is given, run each for as many seconds by itself.
 
         Raises:
             DeviceError: the runtime failed.
         """
-        configuration = self.configuration
-        keep_to_cores = pinned(configuration.threads, machine) if self.pin else nullcontext(None)
-        with keep_to_cores as self.cores, self._sessions() as runs:
+        if has_several_precisions(self.candidates):
+            self._select(machine, progress, say)
+        if profile.processes:
+            self._measure_in_processes(profile, progress)
+        else:
+            self._measure_here(profile, machine, progress)
+        if sustain_s is not None:
+            self._sustain(machine, sustain_s, say)
+
+    def _select(self, machine: Machine, progress: Progress, say: Callable[[str], None]) -> None:
+        """Leave of each model the artifact in its fastest precision. What is reported of it is
+        measured again: the smallest of several medians is too small by its own noise."""
+        say(f"{self.configuration.runtime}: finding the fastest precision of each model")
+        recording = Recording()
+        with self._pinned(machine) as cores, self._sessions() as runs:
+            runnables = [Runnable(name, run) for name, run in runs.items()]
+            monitor = SystemMonitor(machine, cores or available_cores())
+            timing.measure(runnables, SELECTION, recording, monitor, progress=progress)
+        self.candidates = fastest_precisions(self.candidates, recording)
+
+    def _measure_in_processes(self, profile: Profile, progress: Progress) -> None:
+        processes = BlockProcesses(self.configuration, self.pin, self.recording)
+        try:
+            processes.measure(self.candidates, profile, progress)
+        finally:
+            self.readings, self.cores = processes.readings, processes.cores
+            self.outputs_changed = processes.outputs_changed
+            if processes.usage is not None:
+                self.conditions = conditions_of(
+                    processes.usage,
+                    processes.used_cores,
+                    processes.readings,
+                    interrupted=not self.recording.complete,
+                )
+
+    def _measure_here(self, profile: Profile, machine: Machine, progress: Progress) -> None:
+        with self._pinned(machine) as self.cores, self._sessions() as runs:
             runnables = [Runnable(name, run) for name, run in runs.items()]
             before = {name: copied(run()) for name, run in runs.items()}
-            self.monitor = SystemMonitor(machine, self.cores or available_cores())
+            monitor = SystemMonitor(machine, self.cores or available_cores())
             try:
-                timing.measure(runnables, profile, self.recording, self.monitor, progress=progress)
+                timing.measure(runnables, profile, self.recording, monitor, progress=progress)
             finally:
                 interrupted = not self.recording.complete
-                self.conditions = self.monitor.conditions(interrupted=interrupted)
+                self.readings = monitor.readings
+                self.conditions = monitor.conditions(interrupted=interrupted)
+            after = {name: run() for name, run in runs.items()}
+            self.outputs_changed = outputs_changed(before, after)
+
+    def _sustain(self, machine: Machine, seconds: float, say: Callable[[str], None]) -> None:
+        runtime = self.configuration.runtime
+        with self._pinned(machine), self._sessions() as runs:
             for name, run in runs.items():
-                change = change_of_outputs(before[name], run())
-                if change is not None:
-                    self.outputs_changed[name] = change
-            if sustain_s is not None:
-                for one in runnables:
-                    say(f"{configuration.runtime}: {one.name} without a pause for {sustain_s:g} s")
-                    self.curves[one.name] = sustain(one.run, sustain_s)
+                say(f"{runtime}: {name} without a pause for {seconds:g} s")
+                self.curves[name] = sustain(run, seconds)
+
+    @contextmanager
+    def _pinned(self, machine: Machine) -> Iterator[list[int] | None]:
+        keep = pinned(self.configuration.threads, machine) if self.pin else nullcontext(None)
+        with keep as cores:
+            yield cores
 
     def profile_operations(self, say: Callable[[str], None]) -> None:
         """Profile the operations of each candidate, in sessions that aren't timed."""
@@ -184,7 +224,7 @@ class BenchmarkCase:
     def results(self) -> list[result.Result]:
         """Return the first model against each other one; nothing where fewer than two rounds were
         finished."""
-        if self.monitor is None or self.conditions is None or not self.recording.rounds:
+        if self.conditions is None or not self.recording.rounds:
             return []
         profiles = {
             one.name: self.profiles.of(one.name, stats.median(self.recording.samples(one.name).ms))
@@ -197,7 +237,7 @@ class BenchmarkCase:
             self.conditions,
             device=self.device,
             device_info=self.info(self.candidates[0]) if self.info else None,
-            readings=[result.Reading(**asdict(reading)) for reading in self.monitor.readings],
+            readings=[result.Reading(**asdict(reading)) for reading in self.readings],
             cores=self.cores,
             profiles={name: found for name, found in profiles.items() if found is not None},
             roofline=self.profiles.roofline,
@@ -205,20 +245,3 @@ class BenchmarkCase:
             outputs_changed=self.outputs_changed,
             notes=tuple(self.profiles.notes),
         ).results()
-
-
-def copied(outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Return outputs that later runs of the session don't overwrite."""
-    return {name: output.copy() for name, output in outputs.items()}
-
-
-def change_of_outputs(before: Mapping[str, Array], after: Mapping[str, Array]) -> str | None:
-    """Return how a session's outputs differ from those of an earlier run on the same input, or None
-    where they agree."""
-    for name, was in before.items():
-        if after[name].shape != was.shape:
-            return f"{name} has shape {after[name].shape}, not {was.shape}"
-        found = snr_db(was.astype(np.float64), after[name].astype(np.float64))
-        if found < SAME_OUTPUTS_DB and not np.array_equal(was, after[name]):
-            return f"{name} agrees by {found:.0f} dB, less than {SAME_OUTPUTS_DB:g} dB"
-    return None

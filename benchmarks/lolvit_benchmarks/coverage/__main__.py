@@ -61,6 +61,11 @@ def cli() -> None:
 )
 @click.option("--runtime", default="ort", show_default=True)
 @click.option("--profile", default="default", show_default=True, type=click.Choice(list(PROFILES)))
+@click.option(
+    "--processes/--one-process",
+    default=None,
+    help="Each block in a process of its own. By default as the profile has it.",
+)
 def record(
     file: Path,
     runs: int,
@@ -68,6 +73,7 @@ def record(
     model: str,
     runtime: str,
     profile: Name,
+    processes: bool | None,
 ) -> None:
     """Measure an artifact against itself, and add each run to FILE as it is made.
 
@@ -82,7 +88,11 @@ def record(
     wanted = ExportRequest(model, (RUNTIMES[runtime].format,), ("fp32",), (), size)
     prepared = prepare(wanted, cache=default_cache(), fresh=False, say=_say)
     artifact = prepared.artifact(RUNTIMES[runtime].format, "fp32")
-    setup = Setup(artifact_sha256=artifact.sha256, runtime=runtime, profile=profile)
+    if processes is None:
+        processes = PROFILES[profile].processes
+    setup = Setup(
+        artifact_sha256=artifact.sha256, runtime=runtime, profile=profile, processes=processes
+    )
     record_runs(prepared, setup, file, conditions or CONDITIONS, runs, _say)
 
 

@@ -4,9 +4,9 @@ written after each and from which an interrupted recording resumes."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,22 +19,23 @@ from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit.manifest import Sha256
 from lolvit_benchmarks.analysis import quality
+from lolvit_benchmarks.coverage import slowed
 from lolvit_benchmarks.coverage.estimators import NAMES, Pair
 from lolvit_benchmarks.coverage.neighbours import Condition, running
+from lolvit_benchmarks.harness.candidates import Candidate, Configuration
 from lolvit_benchmarks.harness.prepare import Prepared, open_photo, prepare_input
-from lolvit_benchmarks.harness.schedule import PROFILES, Name
+from lolvit_benchmarks.harness.processes import BlockProcesses
+from lolvit_benchmarks.harness.schedule import PROFILES, Name, Profile
 from lolvit_benchmarks.harness.system_monitor import (
     Machine,
     SystemMonitor,
     available_cores,
+    conditions_of,
+    pick_cores,
     pinned,
 )
-from lolvit_benchmarks.harness.timing import Recording, Runnable, measure
+from lolvit_benchmarks.harness.timing import Progress, Recording, Runnable, measure
 from lolvit_runtimes.session import open_session
-
-# By how much longer the candidate's runs take in the condition `slower`: inside the timed region it
-# waits for this share of the run that it has just made.
-SLOWDOWN = 0.03
 
 
 class Setup(Frozen):
@@ -43,6 +44,7 @@ class Setup(Frozen):
     artifact_sha256: Sha256
     runtime: str
     profile: Name
+    processes: bool
 
 
 class Run(Frozen):
@@ -61,7 +63,7 @@ class Run(Frozen):
     @property
     def truth(self) -> float:
         """The true speedup."""
-        return 1 / (1 + SLOWDOWN) if self.condition == "slower" else 1.0
+        return 1 / (1 + slowed.SHARE) if self.condition == "slower" else 1.0
 
     @property
     def pair(self) -> Pair:
@@ -123,7 +125,7 @@ def record(
     runs = read_runs(path)
     if any(run.setup != setup for run in runs):
         raise UserError(
-            "has runs of another artifact, runtime or profile",
+            "has runs of another artifact, runtime, profile or choice of processes",
             where=str(path),
             remedy="give another file",
         )
@@ -143,17 +145,17 @@ def record(
 
 def _measured(prepared: Prepared, setup: Setup, condition: Condition) -> Run:
     """Make one measurement as `lolvit bench` does, in sessions of its own."""
+    profile = replace(PROFILES[setup.profile], processes=setup.processes)
     recording = Recording()
-    with (
-        pinned(1, Machine()) as cores,
-        _runnables(prepared, setup, condition) as runnables,
-        running(condition, cores or available_cores()) as progress,
-    ):
-        monitor = SystemMonitor(Machine(), cores or available_cores())
+    candidates = _candidates(prepared, setup)
+    used = pick_cores(1, available_cores(), Machine())
+    with running(condition, used) as progress:
         start = time.perf_counter()
-        measure(runnables, PROFILES[setup.profile], recording, monitor, progress=progress)
+        if setup.processes:
+            conditions = _by_processes(candidates, setup, condition, profile, recording, progress)
+        else:
+            conditions = _here(candidates, setup, condition, profile, recording, progress)
         seconds = time.perf_counter() - start
-        conditions = monitor.conditions()
     candidate, baseline = (
         tuple(
             tuple(ns / 1e6 for slot, durations in entry.slots if slot == name for ns in durations)
@@ -173,28 +175,49 @@ def _measured(prepared: Prepared, setup: Setup, condition: Condition) -> Run:
     )
 
 
-@contextmanager
-def _runnables(prepared: Prepared, setup: Setup, condition: Condition) -> Iterator[list[Runnable]]:
-    """Open a session for each of the two, and close both in the end."""
+def _candidates(prepared: Prepared, setup: Setup) -> list[Candidate]:
     artifact = next(a for a in prepared.manifest.artifacts if a.sha256 == setup.artifact_sha256)
     image = prepare_input(open_photo(None), prepared.manifest.preprocessing, artifact)
-    path = prepared.folder / artifact.path
+    return [Candidate(name, name, prepared, artifact, image) for name in NAMES]
+
+
+def _by_processes(
+    candidates: Sequence[Candidate],
+    setup: Setup,
+    condition: Condition,
+    profile: Profile,
+    recording: Recording,
+    progress: Progress,
+) -> quality.Conditions:
+    configuration = Configuration(setup.runtime, "fp32", 1)
+    processes = BlockProcesses(configuration, True, recording)
+    if condition == "slower":
+        processes.module = slowed.__name__
+    processes.measure(candidates, profile, progress)
+    assert processes.usage is not None
+    return conditions_of(
+        processes.usage, processes.used_cores, processes.readings, interrupted=False
+    )
+
+
+def _here(
+    candidates: Sequence[Candidate],
+    setup: Setup,
+    condition: Condition,
+    profile: Profile,
+    recording: Recording,
+    progress: Progress,
+) -> quality.Conditions:
     with ExitStack() as stack:
+        stack.enter_context(pinned(1, Machine()))
         runnables = []
-        for name in NAMES:
-            session = open_session(setup.runtime, path, artifact, threads=1)
+        for one in candidates:
+            path = one.prepared.folder / one.artifact.path
+            session = open_session(setup.runtime, path, one.artifact, threads=1)
             stack.enter_context(closing(session))
-            run: Callable[[], object] = partial(session.run, {artifact.image.name: image})
-            if condition == "slower" and name == "candidate":
-                run = partial(_slowed, run)
-            runnables.append(Runnable(name, run))
-        yield runnables
-
-
-def _slowed(run: Callable[[], object]) -> None:
-    start = time.perf_counter_ns()
-    run()
-    end = time.perf_counter_ns()
-    until = end + round(SLOWDOWN * (end - start))
-    while time.perf_counter_ns() < until:
-        pass
+            run = partial(session.run, {one.artifact.image.name: one.image})
+            timed = slowed.slowed(one.name, run) if condition == "slower" else run
+            runnables.append(Runnable(one.name, timed))
+        monitor = SystemMonitor(Machine(), available_cores())
+        measure(runnables, profile, recording, monitor, progress=progress)
+        return monitor.conditions()

@@ -7,7 +7,8 @@ The first model of a case is the candidate of every result, each other one the b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import TypeVar
 
 from lolvit.errors import LolvitError
 from lolvit.manifest import Artifact, Precision
@@ -44,13 +45,16 @@ class Configuration:
 @dataclass(frozen=True)
 class Candidate:
     """One artifact of a benchmark case, and the input that it runs on, in the artifact's own
-    layout. `name` is unique in the case: the model's, with the precision where it has several."""
+    layout. `name` is unique in the case: the model's, with the precision where it has several.
+    `slower_precisions_ms` are the medians of the model's precisions that this one was found to be
+    faster than."""
 
     name: str
     model: str
     prepared: Prepared
     artifact: Artifact
     image: FloatArray
+    slower_precisions_ms: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class InspectedCandidate(Candidate):
 
     preprocess_ms: float | None
     inspection: Inspection
+
+
+Timed = TypeVar("Timed", bound=Candidate)
 
 
 def inspect_candidates(
@@ -105,6 +112,29 @@ def _inspected(one: Candidate, configuration: Configuration, photo: Photo) -> In
     return InspectedCandidate(**vars(one), preprocess_ms=took, inspection=inspection)
 
 
+def has_several_precisions(candidates: Sequence[Candidate]) -> bool:
+    """Whether a model has more than one artifact among the candidates, of which the fastest is to
+    be found before it is measured."""
+    return len({one.model for one in candidates}) < len(candidates)
+
+
+def fastest_precisions(candidates: Sequence[Timed], recording: Recording) -> list[Timed]:
+    """Return each model's artifact with the smallest median in `recording`, models in their
+    order."""
+    medians = {one.name: stats.median(recording.samples(one.name).ms) for one in candidates}
+    models: dict[str, list[Timed]] = {}
+    for one in candidates:
+        models.setdefault(one.model, []).append(one)
+    chosen = []
+    for several in models.values():
+        fastest = min(several, key=lambda one: medians[one.name])
+        slower = {
+            one.artifact.precision: medians[one.name] for one in several if one is not fastest
+        }
+        chosen.append(replace(fastest, slower_precisions_ms=slower))
+    return chosen
+
+
 def failure_of(
     configuration: Configuration, device: str, error: LolvitError, model: str | None = None
 ) -> result.Failure:
@@ -147,18 +177,8 @@ class Outcome:
         finished, of which there is no interval."""
         if len(self.recording.rounds) < ROUNDS_FOR_INTERVAL:
             return []
-        candidate, *baselines = self._fastest()
+        candidate, *baselines = self.candidates
         return [self._result(candidate, baseline) for baseline in baselines]
-
-    def _fastest(self) -> list[InspectedCandidate]:
-        """Return each model's artifact with the smallest median, models in their order."""
-        models: dict[str, list[InspectedCandidate]] = {}
-        for one in self.candidates:
-            models.setdefault(one.model, []).append(one)
-        return [min(several, key=self._median_ms) for several in models.values()]
-
-    def _median_ms(self, one: Candidate) -> float:
-        return stats.median(self.recording.samples(one.name).ms)
 
     def _result(self, first: InspectedCandidate, other: InspectedCandidate) -> result.Result:
         candidate, baseline = self._model_result(first), self._model_result(other)
@@ -213,7 +233,7 @@ class Outcome:
             trained=manifest.weights.trained,
             weights_source=manifest.weights.source,
             precision=artifact.precision,
-            slower_precisions_ms=self._slower_precisions_ms(one) or None,
+            slower_precisions_ms=dict(one.slower_precisions_ms) or None,
             artifact=artifact.path,
             artifact_bytes=artifact.bytes,
             artifact_sha256=artifact.sha256,
@@ -238,11 +258,6 @@ class Outcome:
             sample_order=tuple(samples.order),
             sustained=result.Sustained(**asdict(curve)) if curve is not None else None,
         )
-
-    def _slower_precisions_ms(self, one: InspectedCandidate) -> dict[str, float]:
-        """Return the medians of the same model's other artifacts, by precision."""
-        others = [each for each in self.candidates if each.model == one.model and each is not one]
-        return {each.artifact.precision: self._median_ms(each) for each in others}
 
 
 def notes(candidate: result.ModelResult, baseline: result.ModelResult) -> tuple[str, ...]:

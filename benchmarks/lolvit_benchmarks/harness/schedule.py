@@ -31,7 +31,8 @@ class Profile:
 
     `blocks` x `rounds` x 2 x `burst` runs are recorded of each model. `seconds` is the most that
     two models may take, so that slow ones get fewer; with `at_least`, it is the least, so that fast
-    ones get more.
+    ones get more. With `processes`, each block is made in a process of its own, where the device
+    can: the same artifact, loaded again, is a percent faster or slower by where its memory lies.
     """
 
     name: Name
@@ -43,6 +44,7 @@ class Profile:
     cool_down_s: float = 0.0
     warm_up_runs: int = 5
     warm_up_s: float = 0.3
+    processes: bool = False
 
     @property
     def runs(self) -> int:
@@ -56,11 +58,12 @@ PROFILES: dict[str, Profile] = {
         Profile("quick", blocks=4, rounds=4, burst=3, seconds=6.0),
         Profile("default", blocks=5, rounds=8, burst=5, seconds=12.0),
         Profile(
-            "reference", blocks=16, rounds=8, burst=5, seconds=60.0, at_least=True,
-            cool_down_s=2.0, warm_up_runs=16, warm_up_s=2.0,
+            "reference", blocks=10, rounds=13, burst=5, seconds=60.0, at_least=True,
+            cool_down_s=2.0, warm_up_runs=16, warm_up_s=1.0, processes=True,
         ),
     )
 }  # fmt: skip
+SELECTION = PROFILES["quick"]  # of each model's fastest precision, which is then measured
 
 
 def warm_up_iterations(run_s: float) -> int:

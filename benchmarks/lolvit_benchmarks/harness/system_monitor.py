@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 
 import lolvit
@@ -34,6 +36,7 @@ _FLAG_FIELDS = ("flags", "Features")
 PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "openvino", "executorch", "coremltools")
 _PROBE_INPUT = bytes(1 << 16)
 _PROBE_REPEATS = 24
+_COPIED, _COPY = np.ones(1 << 21), np.ones(1 << 21)  # of 16 MiB
 
 
 def read_text(path: Path) -> str | None:
@@ -255,90 +258,136 @@ class Reading:
     """The machine's state at one moment between blocks; None where it can't be read.
 
     `probe_us` is the time of a fixed computation (a hash of 64 KiB), in microseconds: it needs no
-    sensor, and lengthens when the processor slows down or another guest shares its core. It is the
-    median over the slots since the last reading: a processor's clock wanders by some percent within
-    milliseconds, so that one moment would not represent a block.
+    sensor, and lengthens when the processor slows down or another guest shares its core.
+    `memory_probe_us` is that of copying 16 MiB, more than most caches hold: it lengthens when
+    another core takes the memory's bandwidth. Both are medians over the slots since the last
+    reading: a processor's clock wanders by some percent within milliseconds, so that one moment
+    would not represent a block.
     """
 
     at_s: float
     probe_us: float
+    memory_probe_us: float
     frequency_mhz: float | None
     temperature_c: float | None
     throttle_events: int | None
 
 
 @dataclass(frozen=True)
-class _Used:
-    """Processor seconds since start: of this process, of all, taken by the hypervisor."""
+class Usage:
+    """What used the cores of a measurement for `wall_s` seconds, in processor seconds: this
+    process, all processes, the hypervisor for other guests (None: not reported)."""
 
-    at_s: float
-    own: float
-    busy: float
-    stolen: float | None
+    wall_s: float
+    own_s: float
+    busy_s: float
+    stolen_s: float | None
+
+    def __add__(self, other: Usage) -> Usage:
+        """Return the usage of both measurements, one after the other."""
+        known = self.stolen_s is not None and other.stolen_s is not None
+        stolen_s = (self.stolen_s or 0.0) + (other.stolen_s or 0.0) if known else None
+        return Usage(
+            self.wall_s + other.wall_s,
+            self.own_s + other.own_s,
+            self.busy_s + other.busy_s,
+            stolen_s,
+        )
+
+
+def conditions_of(
+    usage: Usage,
+    used_cores: int,
+    readings: Sequence[Reading],
+    *,
+    interrupted: bool,
+) -> Conditions:
+    """Summarise what the machine did during a measurement on `used_cores` cores. The first reading
+    has no block before it, so that its probes are of one moment alone."""
+    wall_s = max(usage.wall_s, 1e-9)
+    stolen_s = usage.stolen_s
+    return Conditions(
+        cores=os.cpu_count() or 1,
+        used_cores=used_cores,
+        others_cores=max(0.0, usage.busy_s - usage.own_s) / wall_s,
+        stolen_share=max(0.0, stolen_s) / (wall_s * used_cores) if stolen_s is not None else None,
+        frequency_change=_change([r.frequency_mhz for r in readings]),
+        probe_change=_change([r.probe_us for r in readings[1:]]),
+        memory_change=_change([r.memory_probe_us for r in readings[1:]]),
+        throttle_events=_rise([r.throttle_events for r in readings]),
+        interrupted=interrupted,
+    )
 
 
 @dataclass
 class SystemMonitor:
-    """Monitors this machine during one benchmark case; `cores` are those that the process is
-    pinned to, or all."""
+    """Monitors this machine during one measurement; `cores` are those that the process is pinned
+    to, or all that it may use."""
 
     machine: Machine
     cores: Sequence[int]
     readings: list[Reading] = field(default_factory=list)
-    _probes: list[float] = field(default_factory=list)
+    _probes: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._start = _used()
+        self._started_s = time.perf_counter()
+        self._start = _used(self.cores)
 
     def probe(self) -> None:
-        """Time the fixed computation once, for the next reading; takes about 1 ms."""
-        self._probes.append(_probe_us())
+        """Time the fixed computation and the copy once, for the next reading; takes some
+        milliseconds."""
+        self._probes.append((_probe_us(), _memory_probe_us()))
 
     def read(self) -> None:
         """Add a reading; takes about 2 ms."""
         self.probe()  # first: it wakes the core whose frequency is read next
-        probes, self._probes = self._probes, []
+        (probes, copies), self._probes = zip(*self._probes, strict=True), []
         self.readings.append(
             Reading(
-                at_s=time.perf_counter() - self._start.at_s,
+                at_s=time.perf_counter() - self._started_s,
                 probe_us=statistics.median(probes),
+                memory_probe_us=statistics.median(copies),
                 frequency_mhz=self.machine.frequency_mhz(self.cores),
                 temperature_c=self.machine.temperature_c(),
                 throttle_events=self.machine.throttle_events(self.cores),
             )
         )
 
-    def conditions(self, *, interrupted: bool = False) -> Conditions:
-        """Return what has happened since the monitor was made."""
-        end = _used()
-        wall = max(end.at_s - self._start.at_s, 1e-9)
-        cores = os.cpu_count() or 1
-        own, busy = end.own - self._start.own, end.busy - self._start.busy
-        return Conditions(
-            cores=cores,
-            others_cores=max(0.0, busy - own) / wall,
-            stolen_share=_stolen_share(self._start, end, wall * cores),
-            frequency_change=_change([r.frequency_mhz for r in self.readings]),
-            # The first reading has no block before it, so it is of one moment alone.
-            probe_change=_change([r.probe_us for r in self.readings[1:]]),
-            throttle_events=_rise([r.throttle_events for r in self.readings]),
-            interrupted=interrupted,
+    def usage(self) -> Usage:
+        """Return what used the cores since the monitor was made."""
+        end, start = _used(self.cores), self._start
+        stolen_s = None
+        if start.stolen_s is not None and end.stolen_s is not None:
+            stolen_s = end.stolen_s - start.stolen_s
+        return Usage(
+            time.perf_counter() - self._started_s,
+            end.own_s - start.own_s,
+            end.busy_s - start.busy_s,
+            stolen_s,
         )
 
-
-def _used() -> _Used:
-    own, machine = psutil.Process().cpu_times(), psutil.cpu_times()
-    # Guests' time is inside user's, waiting for disks is idle time.
-    idle = machine.idle + getattr(machine, "iowait", 0.0)
-    stolen: float | None = getattr(machine, "steal", None)
-    apart = getattr(machine, "guest", 0.0) + getattr(machine, "guest_nice", 0.0) + (stolen or 0.0)
-    return _Used(time.perf_counter(), own.user + own.system, sum(machine) - idle - apart, stolen)
+    def conditions(self, *, interrupted: bool = False) -> Conditions:
+        """Return what has happened since the monitor was made."""
+        return conditions_of(self.usage(), len(self.cores), self.readings, interrupted=interrupted)
 
 
-def _stolen_share(start: _Used, end: _Used, core_seconds: float) -> float | None:
-    if start.stolen is None or end.stolen is None:
-        return None
-    return max(0.0, end.stolen - start.stolen) / core_seconds
+def _used(cores: Sequence[int]) -> Usage:
+    """Return the processor seconds since this machine started, on the given cores."""
+    own = psutil.Process().cpu_times()
+    each = psutil.cpu_times(percpu=True)
+    # Where cores are offline, those that are listed have other places: all are taken then.
+    times = [each[core] for core in cores] if max(cores) < len(each) else each
+    stolen = [getattr(one, "steal", None) for one in times]
+    known = [value for value in stolen if value is not None]
+    stolen_s = sum(known) if len(known) == len(stolen) else None
+    return Usage(0.0, own.user + own.system, sum(map(_busy_s, times)), stolen_s)
+
+
+def _busy_s(times: Any) -> float:
+    """Return the seconds in which a core ran processes of this machine: guests' time is inside
+    user's, waiting for disks is idle time."""
+    apart = ("iowait", "guest", "guest_nice", "steal")
+    return float(sum(times) - times.idle - sum(getattr(times, name, 0.0) for name in apart))
 
 
 def _probe_us() -> float:
@@ -348,6 +397,12 @@ def _probe_us() -> float:
         hashlib.sha256(_PROBE_INPUT).digest()
         times.append(time.perf_counter_ns() - start)
     return min(times) / 1000
+
+
+def _memory_probe_us() -> float:
+    start = time.perf_counter_ns()
+    _COPY[:] = _COPIED
+    return (time.perf_counter_ns() - start) / 1000
 
 
 def _change(values: Sequence[float | None]) -> float | None:

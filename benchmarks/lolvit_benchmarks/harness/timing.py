@@ -101,24 +101,68 @@ def measure(
     Raises:
         ValueError: two runnables have the same name.
     """
-    names = [one.name for one in runnables]
-    if len(set(names)) != len(names):
-        raise ValueError(f"names must differ: {names}")
-    runs_s = [warm_up(one, profile, clock) for one in runnables]
-    iterations = {name: warm_up_iterations(s) for name, s in zip(names, runs_s, strict=True)}
-    plan = fitted(profile, runs_s)
-    recording.plan = plan
+    runs_s = _warmed_up(runnables, profile, clock)
+    plan = recording.plan = fitted(profile, runs_s)
     for block in range(plan.blocks):
         if block:
             time.sleep(plan.cool_down_s)
         monitor.read()
-        with _no_garbage_collection():
-            for _ in range(plan.rounds):
-                number = len(recording.rounds)
-                slots = _slots(runnables, iterations, plan.burst, number, monitor, clock)
-                recording.rounds.append(Round(block, slots))
-                progress(len(recording.rounds), plan.blocks * plan.rounds)
+        for made in _block(runnables, runs_s, plan, block, monitor, clock):
+            recording.rounds.append(made)
+            progress(len(recording.rounds), plan.blocks * plan.rounds)
     monitor.read()
+
+
+def measure_block(
+    runnables: Sequence[Runnable],
+    profile: Profile,
+    plan: Profile | None,
+    block: int,
+    monitor: SystemMonitor,
+    *,
+    progress: Progress = lambda done, planned: None,
+    clock: Clock = time.perf_counter_ns,
+) -> Recording:
+    """Warm up and measure one block alone; of the first block, `plan` is None, and the recording
+    has the one that it fitted, for the blocks after it.
+
+    Raises:
+        ValueError: two runnables have the same name.
+    """
+    runs_s = _warmed_up(runnables, profile, clock)
+    plan = plan or fitted(profile, runs_s)
+    recording = Recording(plan)
+    monitor.read()
+    for made in _block(runnables, runs_s, plan, block, monitor, clock):
+        recording.rounds.append(made)
+        progress(block * plan.rounds + len(recording.rounds), plan.blocks * plan.rounds)
+    monitor.read()
+    return recording
+
+
+def _warmed_up(runnables: Sequence[Runnable], profile: Profile, clock: Clock) -> list[float]:
+    names = [one.name for one in runnables]
+    if len(set(names)) != len(names):
+        raise ValueError(f"names must differ: {names}")
+    return [warm_up(one, profile, clock) for one in runnables]
+
+
+def _block(
+    runnables: Sequence[Runnable],
+    runs_s: Sequence[float],
+    plan: Profile,
+    block: int,
+    monitor: SystemMonitor,
+    clock: Clock,
+) -> Iterator[Round]:
+    """Make the rounds of one block, without garbage collection inside a round."""
+    iterations = {
+        one.name: warm_up_iterations(run_s) for one, run_s in zip(runnables, runs_s, strict=True)
+    }
+    for number in range(block * plan.rounds, (block + 1) * plan.rounds):
+        with _no_garbage_collection(collect=number == block * plan.rounds):
+            slots = _slots(runnables, iterations, plan.burst, number, monitor, clock)
+        yield Round(block, slots)
 
 
 def warm_up(one: Runnable, profile: Profile, clock: Clock) -> float:
@@ -159,8 +203,9 @@ def _durations(run: Callable[[], object], count: int, clock: Clock) -> list[int]
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    gc.collect()
+def _no_garbage_collection(*, collect: bool) -> Iterator[None]:
+    if collect:
+        gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -257,7 +257,7 @@ def _quiet(results: Sequence[Result]) -> list[tuple[str, ...]]:
     if not results:
         return []
     headings = ("benchmark case", "cores", "others used", "hypervisor took", "frequency changed",
-                "fixed computation changed", "throttled")  # fmt: skip
+                "fixed computation changed", "memory copy changed", "throttled")  # fmt: skip
     rows = {words.configuration(r): (_cores(r), *_meanwhile(r.conditions)) for r in results}
     return [headings, *((case, *columns) for case, columns in rows.items())]
 
@@ -276,5 +276,5 @@ def _meanwhile(seen: Conditions) -> tuple[str, ...]:
     throttled = f"{seen.throttle_events} times" if seen.throttle_events is not None else _UNKNOWN
     return (
         others, share(seen.stolen_share), share(seen.frequency_change), share(seen.probe_change),
-        throttled,
+        share(seen.memory_change), throttled,
     )  # fmt: skip

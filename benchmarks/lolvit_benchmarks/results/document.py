@@ -255,10 +255,14 @@ class Conditions(Frozen):
     """What the machine did meanwhile; null is what can't be read."""
 
     cores: int
+    used_cores: int | None = Field(
+        default=None, description="those that were measured on, and that the next two are of"
+    )
     others_cores: float | None = Field(description="processor time of other processes, in cores")
     stolen_share: float | None = Field(description="of the processor time, by the hypervisor")
     frequency_change: float | None = Field(description="largest over smallest, less 1")
     probe_change: float | None = Field(description="the same of a fixed computation's time")
+    memory_change: float | None = Field(default=None, description="the same of copying 16 MiB")
     throttle_events: int | None
     too_hot_c: float | None = Field(
         default=None, description="the highest temperature, where it was over the device's limit"
@@ -271,6 +275,7 @@ class Reading(Frozen):
 
     at_s: float
     probe_us: Positive | None = Field(description="null: not this machine's processor")
+    memory_probe_us: Positive | None = Field(default=None, description="likewise")
     frequency_mhz: float | None
     temperature_c: float | None
     throttle_events: int | None
