@@ -14,6 +14,8 @@ from __future__ import annotations
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
+from lolvit import privacy as privacy
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

@@ -15,11 +15,17 @@ from contextlib import nullcontext
 import click
 
 from lolvit import __version__
+from lolvit.cache import cache_folder
 from lolvit.commands import HIDDEN, SECTIONS
 from lolvit.error_handling import EXIT_BROKEN_PIPE, stop_on_signals, to_lolvit_error
 from lolvit.errors import EXIT_BUG, EXIT_DONE, LolvitError
 from lolvit.lazy_group import LazyGroup
-from lolvit.output import document_only_stdout, document_printed, print_json
+from lolvit.output import (
+    document_only_stdout,
+    document_printed,
+    escape_unencodable,
+    print_json,
+)
 
 
 @click.group(
@@ -47,14 +53,19 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line (default: the process's arguments) and return its exit code."""
     arguments = list(sys.argv[1:] if args is None else args)
     as_json = _wants_json(arguments)
+    escape_unencodable()
+    # Plots follow no user's settings, and matplotlib's list of fonts lies in our cache.
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
     try:
         with stop_on_signals(), document_only_stdout() if as_json else nullcontext():
             code = _run(arguments, as_json)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader has closed the pipe. Python flushes stdout again at exit: redirect it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # A reader has closed its pipe. Python flushes both streams again at exit: redirect them.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):
+            os.dup2(nowhere, descriptor)
         return EXIT_BROKEN_PIPE
 
 

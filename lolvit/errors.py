@@ -15,6 +15,19 @@ EXIT_BUG = 70
 LONGEST_PART = 2000  # characters
 
 
+def printable(text: str) -> str:
+    """Return text with control characters and bytes that are not valid Unicode escaped (`\\x1b`,
+    `\\xe9`), as a terminal can show it; a name of a user's file or class may hold them."""
+    return "".join(c if c.isprintable() or c in "\n\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name, as os.fsdecode keeps it
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
 class LolvitError(Exception):
     """A failure with a message of one line: what is wrong, where, and the remedy."""
 
@@ -26,13 +39,13 @@ class LolvitError(Exception):
         super().__init__(self.line())
 
     def line(self) -> str:
-        """Return the message as one line. Line breaks and control characters, which a file name may
-        contain, are replaced; a part that quotes a file is cut after `LONGEST_PART` characters."""
+        """Return the message as one line: `printable`, without line breaks, and a part that quotes a
+        file cut after `LONGEST_PART` characters."""
         what = _shortened(self.what)
         text = f"{_shortened(self.where)}: {what}" if self.where else what
         if self.remedy:
             text = f"{text}; {_shortened(self.remedy)}"
-        return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+        return printable(" ".join(text.split()))
 
 
 def _shortened(part: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lolvit.errors import UserError
+from lolvit.text import read_lines
 
 
 def read_labels(path: Path | None, classes: int | None) -> tuple[str, ...] | None:
@@ -15,12 +16,7 @@ def read_labels(path: Path | None, classes: int | None) -> tuple[str, ...] | Non
     """
     if path is None:
         return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"labels cannot be read: {error}", where=str(path), remedy="check the path"
-        ) from error
+    lines = read_lines(path, "labels")
     if classes is not None and len(lines) != classes:
         raise UserError(
             f"has {len(lines)} labels, the model {classes} classes",

@@ -6,10 +6,8 @@ from typing import Any
 
 import click
 
-from lolvit.output import print_json, results
+from lolvit.output import print_json, print_table, results
 from lolvit.variants import VARIANTS
-
-_PLAIN = 1000  # columns: those that any table has room in
 
 
 @click.command()
@@ -21,7 +19,6 @@ def models(as_json: bool) -> None:
     if as_json:
         print_json({"models": rows})
         return
-    from rich.measure import Measurement
     from rich.table import Table
 
     table = Table(title="Variants at 256x256")
@@ -37,22 +34,7 @@ def models(as_json: bool) -> None:
             f"{row['baseline_params']:,}",
             f"{row['baseline_macs'] / 1e6:.0f}",
         )
-    out = results()
-    if Measurement.get(out, out.options.update(width=_PLAIN), table).minimum > out.width:
-        for row in rows:
-            out.print(_lines(row))
-    else:
-        out.print(table)
-
-
-def _lines(row: dict[str, Any]) -> str:
-    """Return a row as lines, for a terminal that is too narrow for the table."""
-    share = row["params"] / row["baseline_params"] - 1
-    return (
-        f"{row['name']}\n  {row['params']:,} parameters ({share:+.1%})\n"
-        f"  {row['macs'] / 1e6:.0f} MMAC\n  against {row['baseline']}\n"
-        f"  {row['baseline_params']:,} parameters\n  {row['baseline_macs'] / 1e6:.0f} MMAC"
-    )
+    print_table(table, results())
 
 
 def _row(name: str) -> dict[str, Any]:

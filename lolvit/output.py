@@ -3,6 +3,7 @@ messages and progress on stderr."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lolvit.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-# Without a terminal lines are not limited, so that tables keep the natural width of columns.
+# Wide enough for any table: without a terminal lines are not limited, so that tables keep the
+# natural width of columns.
 _PLAIN_WIDTH = 1000
 
 
@@ -31,19 +36,57 @@ _channel = _Channel()
 def console(stream: TextIO | None = None) -> Console:
     """Return the console for messages and progress: stderr (or a copy of it, `stream`); plain text
     without a terminal."""
-    from rich.console import Console  # imported on use: `--help` stays fast
-
     width = None if sys.stderr.isatty() else _PLAIN_WIDTH
-    return Console(stderr=True, file=stream, highlight=False, width=width)
+    return _literal_console(stderr=True, file=stream, width=width)
 
 
 def results() -> Console:
     """Return the console for a command's result without `--json`: stdout, so that it can be piped;
     plain text without a terminal."""
-    from rich.console import Console
+    return _literal_console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 
-    width = None if sys.stdout.isatty() else _PLAIN_WIDTH
-    return Console(highlight=False, width=width)
+
+def _literal_console(**options: Any) -> Console:
+    """Return a console that prints text as it is: names of classes, files and models may hold what
+    rich takes for markup (`[/b]`) or emoji codes (`:cat:`), and a terminal for a command."""
+    from rich.console import Console  # imported on use: `--help` stays fast
+    from rich.text import Text
+
+    class LiteralConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave a reader that is gone to `cli.main`, with its documented exit code."""
+            raise BrokenPipeError
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            """Render text, cells of tables too, with control characters escaped."""
+            return super().render_str(printable(text), **options)
+
+    return LiteralConsole(markup=False, emoji=False, highlight=False, **options)
+
+
+def print_table(table: Table, out: Console) -> None:
+    """Print a table; where the terminal is narrower than its words, a line for each cell instead,
+    with its heading."""
+    needed = out.measure(table, options=out.options.update(width=_PLAIN_WIDTH)).minimum
+    if needed <= out.width or table.row_count == 0:
+        out.print(table)
+        return
+    if table.title:
+        out.print(table.title, style="italic")
+    headings = [str(column.header) for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        for heading, cell in zip(headings, row, strict=True):
+            if str(cell):
+                out.print(f"{heading}: {cell}" if heading else str(cell))
+        out.print()
+
+
+def escape_unencodable() -> None:
+    """Have standard output escape what its encoding lacks (names of files that are no valid
+    Unicode, box characters in a Latin-1 locale), as standard error always does."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a test may have put another in its place
+            stream.reconfigure(errors="backslashreplace")
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.text import read_lines
 from lolvit_data.dataset import Dataset, Split
 from lolvit_data.splits import (
     SPLIT_NAMES,
@@ -217,7 +218,9 @@ def _class_names(path: Path, labels: Sequence[int | None]) -> tuple[str, ...]:
         UserError: a label is beyond the names.
     """
     count = max((label for label in labels if label is not None), default=-1) + 1
-    names = _read_lines(path) if path.exists() else [str(number) for number in range(count)]
+    names = [str(number) for number in range(count)]
+    if path.exists():
+        names = read_lines(path, "class names")
     if count > len(names):
         raise UserError(
             f"names {len(names)} classes, the labels go up to {count - 1}",
@@ -225,10 +228,3 @@ def _class_names(path: Path, labels: Sequence[int | None]) -> tuple[str, ...]:
             remedy="write one name a line, in the order of the classes",
         )
     return tuple(names)
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"no labels: {error}", where=str(path), remedy="write it again") from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lolvit.errors import UserError
-from lolvit.output import console, print_json, results
+from lolvit.output import console, print_json, print_table, results
 from lolvit.registry import choose_many
 from lolvit.sizes import parse_size
 from lolvit_export.targets import (
@@ -267,9 +267,7 @@ def _progress() -> Iterator[Progress]:
     with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
         out = console(stream)
         if not out.is_terminal:
-            yield lambda step: out.print(
-                f"[{time.monotonic() - start:5.1f} s] {step}", markup=False
-            )
+            yield lambda step: out.print(f"[{time.monotonic() - start:5.1f} s] {step}")
             return
         with out.status("start") as status:
             yield lambda step: status.update(f"{step} ({time.monotonic() - start:.0f} s)")
@@ -308,23 +306,23 @@ def show(exported: ExportResult) -> None:
     from lolvit_export.quantization.recommend import slower_than_float
 
     out, manifest = results(), exported.manifest
-    out.print(gate_table((*manifest.artifacts, *exported.withheld)))
+    print_table(gate_table((*manifest.artifacts, *exported.withheld)), out)
     for record in manifest.rewrites:
         failures = record.match_failures
         failed = f", match failed {len(failures)} times" if failures else ""
-        out.print(f"rewrite {record.name}: applied {record.applied} times{failed}", markup=False)
+        out.print(f"rewrite {record.name}: applied {record.applied} times{failed}")
         for reason in sorted({line.split(": ", 1)[-1] for line in record.match_failures}):
-            out.print(f"    match failure: {reason}", markup=False)
+            out.print(f"    match failure: {reason}")
     if not manifest.weights.trained:
         print_untrained(manifest.artifacts, out)
     for note in exported.notes:
-        out.print(note, style="yellow", markup=False)
+        out.print(note, style="yellow")
     for runtime, path in manifest.recommended.items():
-        out.print(f"fastest in {runtime} on this machine: {path}", markup=False)
+        out.print(f"fastest in {runtime} on this machine: {path}")
     for line in slower_than_float(manifest.artifacts):
-        out.print(line, style="yellow", markup=False)
+        out.print(line, style="yellow")
     if manifest.artifacts:
-        out.print(f"written to {exported.folder}", markup=False)
+        out.print(f"written to {exported.folder}")
 
 
 def print_untrained(artifacts: Sequence[Artifact], out: Console) -> None:
@@ -338,7 +336,6 @@ def print_untrained(artifacts: Sequence[Artifact], out: Console) -> None:
                     f"{artifact.path} in {runtime}: agrees with eager on {share:.0%} of the"
                     " images (not a gate: with random weights it is a matter of chance)",
                     style="yellow",
-                    markup=False,
                 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lolvit.errors import GateFailedError, UserError
-from lolvit.output import print_json, results
+from lolvit.output import print_json, print_table, results
 from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
@@ -130,12 +130,12 @@ def _print(linted: list[LintResult]) -> None:
     out = results()
     for each in linted:
         targets = ", ".join(each.targets)
-        out.print(f"{each.path}: {each.operations} operations, for {targets}", markup=False)
+        out.print(f"{each.path}: {each.operations} operations, for {targets}")
     for severity in ("advice", "finding"):
         for table in tables(linted, severity):
-            out.print(table)
+            print_table(table, out)
         for line in sources(linted, severity):
-            out.print(line, style="dim", markup=False)
+            out.print(line, style="dim")
     count = sum(len(each.of("advice")) for each in linted)
     if not any(each.of("finding") for each in linted):
         out.print(f"no finding{f'; advice at {count} places' if count else ''}", style="green")

@@ -36,11 +36,11 @@ def system(everything: bool, dry_run: bool, as_json: bool) -> None:
         _run(*options)
     out = console()
     if not missing:
-        out.print("nothing is missing", markup=False)
+        out.print("nothing is missing")
     elif dry_run:
-        out.print(f"missing: {' '.join(missing)}", markup=False)
+        out.print(f"missing: {' '.join(missing)}")
     else:
-        out.print(f"installed {' '.join(missing)}", markup=False)
+        out.print(f"installed {' '.join(missing)}")
     if as_json:
         print_json({"missing": missing if dry_run else [], "installed": [] if dry_run else missing})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lolvit
 from lolvit.errors import UserError
+from lolvit.privacy import NO_TELEMETRY
 from lolvit_runtimes.arm64_parts import CORES_FOLDER, PYTHON, ROOT, SETUP_COMMAND, SITE, Core
 from lolvit_runtimes.worker.process import Process
 
@@ -57,7 +58,8 @@ class Emulator(Process):
             arguments,
             name=f"the emulated {core.name}",
             remedy=f"if it never ran here, run again: {SETUP_COMMAND}",
-            environment={},  # qemu and Python would read settings of the host's programs
+            # qemu and Python would read settings of the host's programs
+            environment=NO_TELEMETRY,
         )
         answer, _ = self.ask({"do": "hello"})
         self.version = str(answer.get("version"))

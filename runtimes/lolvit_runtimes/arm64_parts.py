@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lolvit.cache import cache_folder
 from lolvit.errors import UserError
 
 SETUP_COMMAND = "lolvit setup arm64"
@@ -105,10 +105,7 @@ def downloads() -> Path:
 
 
 def _cache() -> Path:
-    """Return the folder in the user's cache on Linux, the only system that can install this."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
-    return cache / "lolvit" / "arm64"
+    return cache_folder() / "arm64"
 
 
 def emulator() -> str:

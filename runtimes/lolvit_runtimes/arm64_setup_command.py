@@ -24,7 +24,7 @@ def arm64(mirror: str | None, reinstall: bool, as_json: bool) -> None:
     out = console()
 
     def report(line: str) -> None:
-        out.print(line, markup=False)
+        out.print(line)
 
     inventory = None if reinstall else find_working_installation(report)
     if inventory is None:

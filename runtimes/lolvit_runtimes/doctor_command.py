@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lolvit import __version__
-from lolvit.output import print_json, results
+from lolvit.output import print_json, print_table, results
 from lolvit_runtimes.probe import Extra, Status, extras, machine, runtime_status, tool_status
 
 
@@ -25,8 +25,8 @@ def doctor(as_json: bool) -> None:
     out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
     out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")
     out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'unknown'}")  # type: ignore[arg-type]
-    out.print(_extras_table(found))
-    out.print(_devices_table(devices))
+    print_table(_extras_table(found), out)
+    print_table(_devices_table(devices), out)
 
 
 def _document(found: list[Extra], devices: list[Status], host: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,6 @@ def _document(found: list[Extra], devices: list[Status], host: dict[str, Any]) -
 
 
 def _extras_table(found: list[Extra]) -> Any:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("extra", "installed", "missing", "install with", title="Extras")
@@ -59,7 +58,7 @@ def _extras_table(found: list[Extra]) -> Any:
             extra.name,
             _few(present),
             ", ".join(missing) or "-",
-            "-" if extra.ready else escape(extra.command),
+            "-" if extra.ready else extra.command,
         )
     return table
 
@@ -70,11 +69,11 @@ def _few(names: list[str], most: int = 4) -> str:
 
 
 def _devices_table(devices: list[Status]) -> Any:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("runtime or tool", "version", "ready", "note", title="Runtimes")
     for device in devices:
-        ready = "[green]yes[/green]" if device.ready else "[red]no[/red]"
-        table.add_row(device.id, device.version or "-", ready, escape(device.reason))
+        ready = Text("yes", "green") if device.ready else Text("no", "red")
+        table.add_row(device.id, device.version or "-", ready, device.reason)
     return table

@@ -78,15 +78,15 @@ def show(packaged: PackageResult) -> None:
     out = results()
     sizes = packaged.sizes()
     done = "replaced" if packaged.replaced else "written"
-    out.print(f"{done}: {packaged.folder}, {sum(sizes.values()) / 1e6:.2f} MB", markup=False)
+    out.print(f"{done}: {packaged.folder}, {sum(sizes.values()) / 1e6:.2f} MB")
     for name, size in sizes.items():
-        out.print(f"    {name}: {size / 1e6:.2f} MB", markup=False)
+        out.print(f"    {name}: {size / 1e6:.2f} MB")
     for line in notes(packaged):
-        out.print(line, style="yellow", markup=False)
-    out.print("\nIn the module's build.gradle.kts, so that the model loads faster:", markup=False)
-    out.print(f"\n{gradle(packaged)}\n", markup=False)
-    out.print("In Kotlin:\n", markup=False)
-    out.print(kotlin(packaged), markup=False)
+        out.print(line, style="yellow")
+    out.print("\nIn the module's build.gradle.kts, so that the model loads faster:")
+    out.print(f"\n{gradle(packaged)}\n")
+    out.print("In Kotlin:\n")
+    out.print(kotlin(packaged))
 
 
 def kotlin(packaged: PackageResult) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lolvit.errors import EXIT_USER_ERROR, UserError
-from lolvit.output import console, print_json, results
+from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
     from lolvit.tasks import Prediction
@@ -89,7 +89,7 @@ def _predict_all(
 
     def refuse(image: Path, error: UserError) -> None:
         named = UserError(error.what, where=error.where or str(image), remedy=error.remedy)
-        console().print(f"lolvit: {named.line()}", markup=False)
+        console().print(f"lolvit: {named.line()}")
         errors.append((image, named))
 
     for image in _files(images, refuse):
@@ -113,7 +113,7 @@ def _files(images: tuple[Path, ...], refuse: Callable[[Path, UserError], None]) 
             continue
         found = list_photos(image)
         if (note := found.note()) is not None:
-            console().print(note, markup=False)
+            console().print(note)
         if not found.photos:
             refuse(image, UserError("has no photos", where=str(image)))
         yield from found.photos
@@ -149,17 +149,16 @@ def _note(predictor: Predictor) -> str | None:
 
 
 def _show(predictor: Predictor, predictions: Predictions) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     out = results()
     table = Table("image", *predictor.task.columns)
     for image, prediction in predictions:
         for index, row in enumerate(prediction.rows()):
-            table.add_row(escape(str(image)) if index == 0 else "", *map(escape, row))
+            table.add_row(str(image) if index == 0 else "", *row)
     session = predictor.session
-    out.print(f"{predictor.path} in {session.runtime} {session.version}", markup=False)
+    out.print(f"{predictor.path} in {session.runtime} {session.version}")
     if predictions:
-        out.print(table)
+        print_table(table, out)
     if note := _note(predictor):
         out.print(note, style="yellow")

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -121,6 +122,20 @@ def _packages(extra: str, wanted: dict[str, list[str]]) -> dict[str, str | None]
         for other in (included or "").split(",") if name == DISTRIBUTION else ():
             packages |= _packages(other.strip(), wanted)
     return packages
+
+
+def with_dependencies(names: Iterable[str]) -> dict[str, str]:
+    """Return the installed versions of what extras need, and of all that these need in turn."""
+    found: dict[str, str] = {}
+    waiting = [name for extra in extras() if extra.name in names for name in extra.packages]
+    while waiting:
+        name = waiting.pop()
+        if name in found or (number := installed(name)) is None:
+            continue
+        found[name] = number
+        lines = [line for line in requires(name) or [] if not re.search(r"extra\s*==", line)]
+        waiting += [match[0] for line in lines if (match := re.match(r"[\w.-]+", line))]
+    return found
 
 
 def machine() -> dict[str, str | int | list[str]]:

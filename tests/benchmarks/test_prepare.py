@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from lolvit.errors import UserError
-from lolvit.manifest import read_manifest
+from lolvit.manifest import MANIFEST_NAME, read_manifest
 from lolvit_benchmarks.harness import prepare as subject
 from lolvit_benchmarks.harness.prepare import ExportRequest, prepare
 from lolvit_export.command import export
+from lolvit_runtimes import probe
 from tests.benchmarks import tiny
 
 WANTED = ExportRequest("lolvit_x", ("onnx",), ("fp32",), (), (192, 320))
@@ -106,6 +108,31 @@ def test_changed_sources_are_another_export(
     first = prepared(WANTED, tmp_path)
     monkeypatch.setattr(subject, "_sources", lambda packages: "other sources")
     assert prepared(WANTED, tmp_path) != first
+
+
+@pytest.mark.parametrize("tool", ["onnxsim", "litert-converter"])  # itself, and what it needs
+def test_another_version_of_a_converter_is_another_export(
+    exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    first = prepared(WANTED, tmp_path)
+    found = probe.installed(tool)
+    assert found is not None
+    here = probe.installed
+    monkeypatch.setattr(probe, "installed", lambda name: "99" if name == tool else here(name))
+    assert prepared(WANTED, tmp_path) != first
+    assert len(exporter.calls) == 2
+
+
+def test_an_export_that_records_other_tools_is_made_again(
+    exporter: Exporter, tmp_path: Path
+) -> None:
+    first = prepared(WANTED, tmp_path)
+    manifest = first / MANIFEST_NAME
+    document = json.loads(manifest.read_text())
+    document["tools"]["onnx"] = "0.1"
+    manifest.write_text(json.dumps(document))
+    prepared(WANTED, tmp_path)
+    assert len(exporter.calls) == 2
 
 
 def test_sources_get_different_names_by_content(

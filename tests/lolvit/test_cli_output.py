@@ -8,7 +8,14 @@ import os
 
 import pytest
 
-from lolvit.output import console, document_only_stdout, document_printed, print_json
+from lolvit.output import (
+    console,
+    document_only_stdout,
+    document_printed,
+    print_json,
+    print_table,
+    results,
+)
 
 
 def test_a_document_goes_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
@@ -42,10 +49,53 @@ def test_a_wide_table_off_a_terminal_keeps_its_columns_and_has_no_colour(
     from rich.table import Table
 
     table = Table("first", "last")
-    table.add_row("x" * 200, "[bold]end[/bold]")
+    table.add_row("x" * 200, "end")
     console().print(table)
     out, err = capfd.readouterr()
     assert out == ""
     assert "x" * 200 in err
     assert "end" in err
     assert "\x1b" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("cell [cd4]", "cell [cd4]"),
+        ("bad [/b]", "bad [/b]"),
+        ("[link=x]:cat:", "[link=x]:cat:"),
+        ("caf\udce9.png", r"caf\xe9.png"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("two\u2028lines", r"two\u2028lines"),
+    ],
+)
+def test_a_name_is_printed_as_it_is_in_lines_and_tables(
+    name: str, shown: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from rich.table import Table
+
+    results().print(name)
+    table = Table(name, title=name)
+    table.add_row(name)
+    print_table(table, results())
+    out, _ = capfd.readouterr()
+    assert out.count(shown) == 4
+    assert "\x1b" not in out
+
+
+def test_a_terminal_narrower_than_a_table_gets_a_line_for_each_cell(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from rich.table import Table
+
+    table = Table("model", "parameters", "baseline")
+    table.add_row("lolvit_xx", "1,283,472", "mobilevit_xxs")
+    out = results()
+    out.width = 30
+    print_table(table, out)
+    assert capfd.readouterr().out.splitlines() == [
+        "model: lolvit_xx",
+        "parameters: 1,283,472",
+        "baseline: mobilevit_xxs",
+        "",
+    ]

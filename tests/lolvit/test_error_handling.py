@@ -125,10 +125,11 @@ def test_a_reader_that_has_gone_ends_the_run_quietly() -> None:
     assert "Exception" not in done.stderr
 
 
-def test_help_to_a_reader_that_has_gone_ends_quietly() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor"], ["doctor", "--help"]])
+def test_what_is_printed_to_a_reader_that_has_gone_ends_quietly(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "lolvit", "--help"]
+    command = [sys.executable, "-m", "lolvit", *arguments]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

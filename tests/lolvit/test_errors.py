@@ -33,7 +33,8 @@ def test_line_breaks_of_the_parts_do_not_reach_the_line() -> None:
 
 def test_control_codes_of_a_file_name_do_not_reach_the_terminal() -> None:
     assert (
-        UserError("not an image", where="\x1b[2J\u202ea.png").line() == "?[2J?a.png: not an image"
+        UserError("not an image", where="\x1b[2J\u202ea.png").line()
+        == r"\x1b[2J\u202ea.png: not an image"
     )
 
 

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from lolvit.cli import main
+from lolvit.models import create_model
 from lolvit.weights import find_weights
 from tests.conftest import Run
 
@@ -89,3 +91,16 @@ def test_labels_in_another_order_are_an_error(
     (folder / "manifest.json").write_text(json.dumps(manifest))
     line = told(capfd, folder)
     assert "its labels differ from those of digits: '9' in place of '0'" in line
+
+
+def test_a_checkpoint_with_nan_is_refused_and_its_tensor_named(
+    run_lolvit: Run, tmp_path: Path
+) -> None:
+    model = create_model("lolvit_xx", num_classes=10)
+    model.get_submodule("head").weight.data[0, 0] = float("nan")
+    torch.save(model.state_dict(), tmp_path / "nan.pth")
+    done = run_lolvit(
+        "evaluate", tmp_path / "nan.pth", "--model", "lolvit_xx", "--data", "digits", "--json"
+    )
+    assert done.returncode == 2
+    assert "1 of the 2560 values of 'head.weight'" in json.loads(done.stdout)["error"]["what"]

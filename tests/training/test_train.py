@@ -255,6 +255,16 @@ def test_splits_of_different_classes_are_refused(
         train(job(data, recipe_file, tmp_path / "run"), ALONE, Silent())
 
 
+def test_class_names_that_only_look_alike_are_shown_as_they_are(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    data = write_folder(tmp_path / "data", 4, 2)
+    (data / "train" / "2").rename(data / "train" / "caf\u00e9")
+    (data / "test" / "2").rename(data / "test" / "cafe\u0301")
+    with pytest.raises(UserError, match=r"'cafe\\u0301', 'caf\\xe9'; rename class folders"):
+        train(job(data, recipe_file, tmp_path / "run"), ALONE, Silent())
+
+
 def test_a_full_disk_keeps_the_previous_checkpoint(
     few_digits: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lolvit.errors import UserError
-from lolvit.output import console, print_json, results
+from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
     from lolvit_training.accuracy import Row
@@ -57,7 +57,7 @@ def accuracy(
     options += ["--size", str(size)] if size is not None else []
     comparison = Comparison(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
     log = console().print
-    rows = train_models(comparison, lambda line: log(line, markup=False))
+    rows = train_models(comparison, log)
     if as_json:
         print_json(as_document(comparison, rows))
     else:
@@ -81,4 +81,4 @@ def _show(rows: list[Row]) -> None:
         spread = "–" if row.deviation is None else f"{100 * row.deviation:.2f} points"
         each = ", ".join(f"{100 * value:.1f}" for value in row.top1)
         table.add_row(row.data, row.model, f"{row.mean:.2%}", spread, each)
-    results().print(table)
+    print_table(table, results())

@@ -95,7 +95,12 @@ def eager_logits(folder: Path, manifest: Manifest, images: EvaluationSet) -> Log
         channels = manifest.preprocessing.channels
         model = rebuild_model(manifest.model, classes, state, where=str(weights), in_chans=channels)
     found = predict_logits(
-        model, images.dataset, images.indices, manifest.preprocessing, device=torch.device("cpu")
+        model,
+        images.dataset,
+        images.indices,
+        manifest.preprocessing,
+        device=torch.device("cpu"),
+        where=str(weights),
     )
     return np.concatenate([logits for _, logits in found])
 

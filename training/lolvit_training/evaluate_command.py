@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lolvit.errors import DeviceError, UserError
-from lolvit.output import console, print_json, results
+from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
     from lolvit.accuracy import AccuracyDocument, EvaluationResult
@@ -92,7 +92,7 @@ def _export(
         manifest,
         EvaluationSet.of(dataset, limit),
         chosen,
-        lambda line: say(line, markup=False),
+        say,
     )
     return AccuracyDocument(
         data=dataset.name,
@@ -106,7 +106,7 @@ def _export(
 
 def _print_notes(dataset: Dataset) -> None:
     for note in dataset.notes:
-        console().print(note, markup=False)
+        console().print(note)
 
 
 def _require_classifier(manifest: Manifest, folder: Path) -> None:
@@ -142,7 +142,12 @@ def _checkpoint(
     with process_group() as processes:
         loaded.model.to(processes.device)
         score = evaluate_eager(
-            loaded.model, dataset, loaded.preprocessing(), processes, workers=workers
+            loaded.model,
+            dataset,
+            loaded.preprocessing(),
+            processes,
+            workers=workers,
+            where=str(path),
         )
         if not processes.is_main:
             return None
@@ -212,10 +217,10 @@ def _show(found: Sequence[EvaluationResult], per_class: bool) -> None:
             _or_dash(entry.snr_db, "{:.1f}"),
         )
     out = results()
-    out.print(table)
+    print_table(table, out)
     if per_class:
         for entry in found:
-            out.print(_class_table(entry))
+            print_table(_class_table(entry), out)
 
 
 def _class_table(entry: EvaluationResult) -> Any:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from lolvit.documents import Frozen
 from lolvit.errors import UserError
 from lolvit.registry import choose
+from lolvit.text import read_text
 
 _SUFFIX = ".toml"
 
@@ -145,8 +146,8 @@ def _document(name: str) -> dict[str, Any]:
     if name.endswith(_SUFFIX):
         path = Path(name)
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            return tomllib.loads(read_text(path, "recipe"))
+        except (ValueError, RecursionError) as error:
             raise UserError(
                 f"not a recipe: {error}", where=name, remedy="write it as TOML"
             ) from error

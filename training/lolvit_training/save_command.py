@@ -34,7 +34,7 @@ def save(checkpoint: Path, out: Path, licence: str, half: bool, as_json: bool) -
     if as_json:
         print_json({"folder": str(out)})
     else:
-        results().print(f"written to {out}", markup=False)
+        results().print(f"written to {out}")
 
 
 @click.command()
@@ -50,12 +50,12 @@ def push(folder: Path, repository: str, private: bool, as_json: bool) -> None:
     for name in ("model.safetensors", "config.json", "README.md"):
         if not (folder / name).is_file():
             raise UserError(f"has no {name}", where=str(folder), remedy="run: lolvit save")
-    console().print(f"uploading to {repository}", markup=False)
+    console().print(f"uploading to {repository}")
     address = _upload(folder, repository, private)
     if as_json:
         print_json({"url": address})
     else:
-        results().print(address, markup=False)
+        results().print(address)
 
 
 def _upload(folder: Path, repository: str, private: bool) -> str:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from lolvit.accuracy import Score
 from lolvit.manifest import Preprocessing
+from lolvit.models.finite import check_outputs
 from lolvit.models.modes import eval_mode
 from lolvit_data.dataset import Dataset
 from lolvit_runtimes.preprocessing import normalize, to_pixels
@@ -51,8 +52,13 @@ def predict_logits(
     device: torch.device,
     batch_size: int = 32,
     workers: int = 0,
+    where: str = "",
 ) -> Iterator[tuple[Sequence[int], Logits]]:
-    """Yield (indices, logits) batch by batch, with `model` in eval mode."""
+    """Yield (indices, logits) batch by batch, with `model` in eval mode.
+
+    Raises:
+        UserError: logits are not finite; the message begins with `where` and names the layer.
+    """
     loader = DataLoader(
         ReportingDataset(EvaluationDataset(dataset, indices, preprocessing)),
         batch_size=batch_size,
@@ -62,7 +68,10 @@ def predict_logits(
     done = 0
     with eval_mode(model), torch.no_grad():
         for images in loaded(loader):
-            logits = model(images.to(device)).float().cpu().numpy()  # (B, classes)
+            images = images.to(device)
+            outputs = model(images)
+            check_outputs(model, images, outputs, where)
+            logits = outputs.float().cpu().numpy()  # (B, classes)
             yield indices[done : done + len(logits)], logits
             done += len(logits)
 
@@ -74,12 +83,23 @@ def evaluate_eager(
     processes: ProcessGroup,
     *,
     workers: int = 0,
+    where: str = "",
 ) -> Score:
-    """Return the metrics of `model` on all of `dataset`, the same for any number of processes."""
+    """Return the metrics of `model` on all of `dataset`, the same for any number of processes.
+
+    Raises:
+        UserError: as `predict_logits`.
+    """
     metrics = ClassificationMetrics(len(dataset.classes))
     indices_here = processes.shard(list(range(len(dataset.labels))))
     found = predict_logits(
-        model, dataset, indices_here, preprocessing, device=processes.device, workers=workers
+        model,
+        dataset,
+        indices_here,
+        preprocessing,
+        device=processes.device,
+        workers=workers,
+        where=where,
     )
     for indices, logits in found:
         metrics.update(logits, [dataset.labels[index] for index in indices])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,11 +117,16 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
 
 def _check_classes(train_set: Dataset, test_set: Dataset) -> None:
     if train_set.classes != test_set.classes:
-        only = set(train_set.classes) ^ set(test_set.classes)
+        only = sorted(set(train_set.classes) ^ set(test_set.classes))
+        listed, remedy = ", ".join(only[:4]), "give both splits the same class folders"
+        if len({unicodedata.normalize("NFC", name) for name in only}) < len(only):
+            # they look alike: macOS and Linux write accents differently
+            listed = ", ".join(map(ascii, only[:4]))
+            remedy = "rename class folders: equal names are written in different Unicode forms"
         raise UserError(
-            f"its splits have different classes: {', '.join(sorted(only)[:4]) or 'another order'}",
+            f"its splits have different classes: {listed or 'another order'}",
             where=train_set.name,
-            remedy="give both splits the same class folders",
+            remedy=remedy,
         )
 
 

@@ -121,7 +121,7 @@ class _Listener:
 
     def log(self, line: str) -> None:
         """Print a line."""
-        self._out.print(line, markup=False)
+        self._out.print(line)
 
     def progress(self, done: int, planned: int) -> None:
         """Draw the bar."""
@@ -156,4 +156,4 @@ def _show(outcome: Outcome, path: Path) -> None:
     top5 = f", top-5 {score.top5:.2%}" if score.top5 is not None else ""
     out = results()
     out.print(f"top-1 {score.top1:.2%}{top5}, loss {score.loss:.4f} on {score.images} test images")
-    out.print(f"written to {path}", markup=False)
+    out.print(f"written to {path}")

@@ -123,7 +123,7 @@ def bench(
     with _listener(_cases(request)) as listener:
         document = run(request, path, listener)
     _print(document, path, as_json)
-    console().print(f"written to {path} and {path.with_name(LATEST_NAME)}", markup=False)
+    console().print(f"written to {path} and {path.with_name(LATEST_NAME)}")
     raise_failures(document, min_speedup)
 # fmt: on
 
@@ -198,7 +198,7 @@ class _Listener:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        self._out.print(line, markup=False)
+        self._out.print(line)
 
     def progress(self, done: int, planned: int) -> None:
         """Draw the bar."""

@@ -49,7 +49,7 @@ def browse(
     address = Address(lan_address() if lan else "127.0.0.1", port, certificate)
     out = console()
     with serving(_site(folders), address) as url:
-        invite(url, lambda line: out.print(line, markup=False, soft_wrap=True), code=lan)
+        invite(url, lambda line: out.print(line, soft_wrap=True), code=lan)
         if as_json:
             print_json({"url": url, "models": len(folders)})
         if open_page:

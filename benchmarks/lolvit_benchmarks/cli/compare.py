@@ -117,12 +117,12 @@ def _show(found: Comparison) -> None:
     out = results()
     for change in found.changes:
         style = "red" if change.regressed else None
-        out.print(_line(change), markup=False, style=style)
+        out.print(_line(change), style=style)
         if not change.valid:
-            out.print("  one of the two is INVALID: measure again", markup=False, style="yellow")
+            out.print("  one of the two is INVALID: measure again", style="yellow")
     for name, places in (("OLD", found.only_old), ("NEW", found.only_new)):
         for place in places:
-            out.print(f"only in {name}: {place}", markup=False, style="yellow")
+            out.print(f"only in {name}: {place}", style="yellow")
 
 
 def _line(change: Change) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from lolvit.output import print_json, results
+from lolvit.output import print_json, print_table, results
 from lolvit_benchmarks.backends.registry import DEVICES, DeviceStatus, list_devices
 from lolvit_runtimes.probe import Status, runtime_status
 
@@ -23,15 +23,15 @@ def devices(as_json: bool) -> None:
     if as_json:
         print_json({"devices": list(map(asdict, found)), "runtimes": list(map(_row, runtimes))})
         return
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("device or runtime", "kind", "ready", "what it is, or what is missing")
     rows: list[DeviceStatus | Status] = [*found, *runtimes]
     for status in rows:
-        ready = "[green]yes[/green]" if status.ready else "[red]no[/red]"
-        table.add_row(status.id, status.kind, ready, escape(_what(status)))
-    results().print(table)
+        ready = Text("yes", "green") if status.ready else Text("no", "red")
+        table.add_row(status.id, status.kind, ready, _what(status))
+    print_table(table, results())
 
 
 def _what(status: DeviceStatus | Status) -> str:

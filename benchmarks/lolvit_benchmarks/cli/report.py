@@ -66,6 +66,6 @@ def report(
         write_atomic(markdown, as_markdown(documents, checks))
         written.append(markdown)
     for path in written:
-        output.console().print(f"written to {path}", markup=False)
+        output.console().print(f"written to {path}")
     if as_json:
         output.print_json({"written": [str(path) for path in written], "results": len(documents)})

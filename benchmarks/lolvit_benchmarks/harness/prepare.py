@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import platform
 import re
 import statistics
 import time
@@ -17,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import platformdirs
 from PIL import Image
 
 import lolvit
+from lolvit.cache import cache_folder
 from lolvit.errors import UserError
 from lolvit.files import FOLDER_ARTIFACTS, sha256_of
 from lolvit.manifest import (
@@ -35,10 +36,13 @@ from lolvit.weights import find_weights
 from lolvit_benchmarks.harness.child import run_module
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import to_input, to_pixels
+from lolvit_runtimes.probe import installed, with_dependencies
 from lolvit_runtimes.session import FloatArray
 
 _DEFAULT_PHOTO = "astronaut.png"  # scikit-image carries it
 _REPEATS = 5
+# What converts, quantizes or verifies: another version of it makes other artifacts.
+_EXPORTING_EXTRAS = ("export", "executorch", "openvino", "qnn", "tensorflow")
 _STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
 
 Say = Callable[[str], None]
@@ -182,7 +186,7 @@ def prepare(wanted: ExportRequest, *, cache: Path, fresh: bool, say: Say) -> Pre
 
 def default_cache() -> Path:
     """Return the folder of exports that benchmarks made, for this user."""
-    return Path(platformdirs.user_cache_dir("lolvit")) / "exports"
+    return cache_folder() / "exports"
 
 
 def _looks_like_path(model: str) -> bool:
@@ -253,12 +257,20 @@ def _whole(place: Path) -> Prepared | None:
     for manifest in place.glob(f"*/{MANIFEST_NAME}"):
         try:
             prepared = Prepared(manifest.parent, read_manifest(manifest.parent))
+            if not _made_by_these_tools(prepared.manifest):
+                continue
             for artifact in prepared.manifest.artifacts:
                 check_artifact(prepared.folder, artifact)
         except UserError:  # made by another lolvit, or damaged: to be exported again
             continue
         return prepared
     return None
+
+
+def _made_by_these_tools(manifest: Manifest) -> bool:
+    """Whether the tools that a manifest records have the versions that are installed."""
+    here = {"python": platform.python_version(), "lolvit": lolvit.__version__}
+    return all((here.get(n) or installed(n)) == v for n, v in manifest.tools.items())
 
 
 def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) -> Prepared:
@@ -286,6 +298,7 @@ def _key(wanted: ExportRequest) -> str:
         "precisions": sorted(wanted.all_precisions()),
         "weights": sha256_of(find_weights(wanted.weights)) if wanted.weights else None,
         "version": lolvit.__version__,
+        "tools": sorted(with_dependencies(_EXPORTING_EXTRAS).items()),
         "sources": _sources(("lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_export")),
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from lolvit.output import print_table
 from lolvit.verification import VerificationDocument
 from lolvit_benchmarks.reporting import grids, matrix
 from lolvit_benchmarks.reporting import text as words
@@ -20,28 +20,28 @@ _LEFT = ("runtime", "candidate", "baseline", "quality")
 def show(document: Document, out: Console) -> None:
     """Print a document's results, why ratios are invalid, what was found, and what failed."""
     if document.results:
-        out.print(_rich_table(document.results))
+        print_table(_rich_table(document.results), out)
     for grid in _all_grids(document.results, document.estimates):
         _print_grid(grid, out)
     for result in document.results:
         _print_quality(result, out)
     for note in words.all_notes((*document.results, *document.estimates)):
-        out.print(note, markup=False, style="yellow")
+        out.print(note, style="yellow")
     for failure in document.failures:
-        out.print(f"FAILED: {words.failed(failure)}: {failure.what}", markup=False, style="red")
+        out.print(f"FAILED: {words.failed(failure)}: {failure.what}", style="red")
     if document.state == "interrupted":
         out.print("Interrupted: these are the results until then.", style="red")
 
 
 def _print_quality(result: Result, out: Console) -> None:
     if not words.valid(result):
-        out.print(f"INVALID: {words.place(result)}", markup=False, style="red")
+        out.print(f"INVALID: {words.place(result)}", style="red")
     for reason in result.quality.reasons:
-        out.print(f"  {reason.text}", markup=False)
+        out.print(f"  {reason.text}")
     if result.quality.findings:
-        out.print(f"Findings: {words.place(result)}", markup=False)
+        out.print(f"Findings: {words.place(result)}")
     for finding in result.quality.findings:
-        out.print(f"  {finding.text}", markup=False)
+        out.print(f"  {finding.text}")
 
 
 def overviews(results: Sequence[Result]) -> list[Grid]:
@@ -58,13 +58,13 @@ def _print_grid(grid: Grid, out: Console) -> None:
     """Print title and note as lines of their own: rich would fold them to the table's width."""
     table = Table()
     for number, heading in enumerate(grid.headings):
-        table.add_column(escape(heading), justify="left" if number < grid.left else "right")
+        table.add_column(heading, justify="left" if number < grid.left else "right")
     for row in grid.rows:
-        table.add_row(*map(escape, row))
-    out.print(grid.title, markup=False, style="bold")
-    out.print(table)
+        table.add_row(*row)
+    out.print(grid.title, style="bold")
+    print_table(table, out)
     if grid.note:
-        out.print(grid.note, markup=False, style="italic")
+        out.print(grid.note, style="italic")
 
 
 def _rich_table(results: Sequence[Result]) -> Table:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from lolvit.manifest import Format
@@ -71,15 +70,15 @@ def tables(results: Iterable[LintResult], severity: Severity) -> list[Table]:
 
 
 def _table(title: str, groups: Iterable[list[Finding]]) -> Table:
-    table = Table("target", "operation", "why", "what to do", title=escape(title))
+    table = Table("target", "operation", "why", "what to do", title=title)
     for group in groups:
         first = group[0]
         count = f" ({len(group)})" if len(group) > 1 else ""
         table.add_row(
             first.target,
-            escape(f"{first.op}{count}: {_places(group)}"),
-            escape(first.reason),
-            escape(first.remedy),
+            f"{first.op}{count}: {_places(group)}",
+            first.reason,
+            first.remedy,
         )
     return table
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lolvit.output import console, print_json, results
+from lolvit.output import console, print_json, print_table, results
 from lolvit_export.command import gate_table, print_untrained, summary
 from lolvit_export.targets import HOST, devices
 
@@ -30,12 +30,12 @@ def verify(artifact: Path, device: str, as_json: bool) -> None:
     report = console().print
     from lolvit_export.verification.verification import verify as run  # loads torch
 
-    verified = run(artifact, device=device, progress=lambda step: report(step, markup=False))
+    verified = run(artifact, device=device, progress=report)
     if as_json:
         print_json(_document(verified).model_dump(mode="json"))
     else:
         out = results()
-        out.print(gate_table(verified.manifest.artifacts))
+        print_table(gate_table(verified.manifest.artifacts), out)
         if not verified.manifest.weights.trained:
             print_untrained(verified.manifest.artifacts, out)
     verified.raise_on_failure()

@@ -16,8 +16,8 @@ def list_devices() -> list[DeviceStatus]:
     """Return one entry: ready once the page's runtimes are installed."""
     reported = ("latency", "load", "logits", "name of the GPU")
     not_reported = ("placement", "memory", "energy", "heat", "other processes")
-    if importlib.util.find_spec("platformdirs") is None:
-        reason = "platformdirs is missing; run: pip install 'lolvit[bench]'"
+    if importlib.util.find_spec("segno") is None:
+        reason = "segno is missing; run: pip install 'lolvit[bench]'"
         return [DeviceStatus("browser", "browser", False, reason, reported, not_reported)]
     from lolvit_benchmarks.backends.browser import chromium, install
 

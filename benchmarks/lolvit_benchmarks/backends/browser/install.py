@@ -20,8 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
+from lolvit.cache import cache_folder
 from lolvit.errors import DeviceError, UserError
 from lolvit.files import sha256_of, staged_folder, write_atomic
 
@@ -94,7 +93,7 @@ def place() -> Path:
     """Return the folder of this set of packages in the user's cache."""
     pins = json.dumps([[p.name, p.integrity, p.files] for p in PACKAGES])
     digest = hashlib.sha256(pins.encode()).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("lolvit")) / "browser" / digest
+    return cache_folder() / "browser" / digest
 
 
 def installed(folder: Path | None = None) -> dict[str, Path]:

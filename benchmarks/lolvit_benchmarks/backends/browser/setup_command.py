@@ -28,10 +28,10 @@ def browser(reinstall: bool, as_json: bool) -> None:
     out, folder = console(), place()
     if reinstall or not _unchanged():
         source = registry()
-        out.print(f"downloading {archive_bytes() / 1e6:.0f} MB from {source}", markup=False)
-        install(lambda line: out.print(f"  {line}", markup=False), source=source)
+        out.print(f"downloading {archive_bytes() / 1e6:.0f} MB from {source}")
+        install(lambda line: out.print(f"  {line}"), source=source)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    out.print(f"installed in {folder}, {size / 1e6:.0f} MB", markup=False)
+    out.print(f"installed in {folder}, {size / 1e6:.0f} MB")
     if as_json:
         print_json({"folder": str(folder), "bytes": size, "packages": versions()})
 
