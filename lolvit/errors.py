@@ -39,7 +39,7 @@ class LolvitError(Exception):
         super().__init__(self.line())
 
     def line(self) -> str:
-        """Return the message as one line: `printable`, without line breaks, and a part that quotes a
+        """Return the message as one line: `printable`, without line breaks, a part that quotes a
         file cut after `LONGEST_PART` characters."""
         what = _shortened(self.what)
         text = f"{_shortened(self.where)}: {what}" if self.where else what

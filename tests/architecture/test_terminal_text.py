@@ -10,6 +10,7 @@ import pytest
 from tests.architecture.imports import ROOT
 
 ONLY_HERE = "lolvit/output.py"
+PACKAGES = ("lolvit", "data", "training", "export", "runtimes", "benchmarks")
 FORBIDDEN = {"rich.markup", "rich.console.Console", "rich.print"}
 
 
@@ -32,7 +33,7 @@ def imported_at_run_time(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("package", "lolvit data training export runtimes benchmarks".split())
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_other_module_makes_a_console_or_writes_markup(package: str) -> None:
     wrong = [
         str(path.relative_to(ROOT))

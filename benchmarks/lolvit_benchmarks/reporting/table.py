@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from lolvit.output import print_table
@@ -13,6 +13,9 @@ from lolvit_benchmarks.reporting import grids, matrix
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.text import Grid
 from lolvit_benchmarks.results.document import Document, Estimate, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _LEFT = ("runtime", "candidate", "baseline", "quality")
 
