@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -23,16 +23,24 @@ from lolvit.documents import Frozen, parse_json, validate
 from lolvit.errors import UserError
 from lolvit.files import sha256_of, size_of, write_atomic
 from lolvit.schema_1 import upgrade_manifest
+from lolvit.sizes import Resize
+
+if TYPE_CHECKING:  # readers of a manifest need no numpy
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
 
 SCHEMA_VERSION: Final = 2
 MANIFEST_NAME = "manifest.json"
 
 Format = str  # the name of an export target
 Precision = str  # one of a target's precisions
-Layout = Literal["NCHW", "NHWC", "NC"]
+Layout = Literal["NCHW", "NHWC", "NC", "NCL", "NLC"]
 Dtype = Literal["float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool"]
-Meaning = Literal["normalized", "pixels", "logits", "features", "tensor"]
+Meaning = Literal["normalized", "pixels", "logits", "features", "distances", "scores", "tensor"]
 Color = Literal["RGB", "L", "RGBA"]
+HexColor = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 CHANNELS: dict[Color, int] = {"RGB": 3, "L": 1, "RGBA": 4}
 # What readers in other languages can hold, and a photo can be resized to.
 Extent = Annotated[int, Field(ge=0, lt=1 << 31)]
@@ -56,7 +64,9 @@ class TensorSpec(Frozen):
 
     `meaning` of an image input: `normalized` is (pixel / 255 - mean) / std; `pixels` is 0 to 255,
     normalized inside the artifact (Core ML image inputs). Of an output: `logits` of classes,
-    `features`, or a `tensor` of unknown meaning. `layout` is null if it is none of the listed ones.
+    `features`, `distances` of a detector's points to the sides of their boxes, `scores` of classes,
+    or a `tensor` of unknown meaning. `layout` is null if it is none of the listed ones; L is the
+    axis of a detector's points.
     """
 
     name: str
@@ -100,10 +110,18 @@ class Preprocessing(Frozen):
     4. (pixel / 255 - mean) / std, in float32, per channel.
 
     round takes halves to even. This is timm's evaluation transform with a centre crop.
+
+    That is `resize: crop`. `stretch` and `letterbox`, of models that must see the whole photo, have
+    other steps 2 and 3, with the same antialiasing; `crop_pct` is 1.
+
+    stretch: resize to (H, W), whatever the photo's aspect ratio.
+    letterbox: with r = min(H / h, W / w), resize to (max(1, round(h * r)), max(1, round(w * r))),
+       at the centre of (H, W): top = floor((H - resized height) / 2), left likewise. The pixels
+       around it are 128 in every channel.
     """
 
     size: tuple[Side, Side] = Field(description="height and width of the crop, in pixels")
-    resize: Literal["crop"] = "crop"
+    resize: Resize = "crop"
     crop_pct: float = Field(ge=0.001, le=1)
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: tuple[float, ...]
@@ -122,6 +140,8 @@ class Preprocessing(Frozen):
                 raise ValueError(
                     f"{name} has {len(values)} values, {self.color} has {self.channels} channels"
                 )
+        if self.resize != "crop" and self.crop_pct != 1:
+            raise ValueError(f"crop_pct is {self.crop_pct}, resize '{self.resize}' crops nothing")
         return self
 
 
@@ -233,7 +253,9 @@ class Manifest(Frozen):
 
     schema_version: Literal[2] = SCHEMA_VERSION
     model: str
-    task: str = Field(description="classification, or tensors: outputs of unknown meaning")
+    task: str = Field(
+        description="classification, detection, segmentation, or tensors: of unknown meaning"
+    )
     params: int = Field(ge=0)
     macs: int = Field(ge=0)
     size: tuple[Side, Side] = Field(description="height and width, in pixels")
@@ -244,6 +266,9 @@ class Manifest(Frozen):
         default={}, description="the task's parameters for interpreting the outputs"
     )
     labels: tuple[str, ...] | None = None
+    colors: tuple[HexColor, ...] | None = Field(
+        default=None, description="one per label, to draw predictions with"
+    )
     signature: Signature = Field(description="of the eager model")
     artifacts: tuple[Artifact, ...]
     rewrites: tuple[RewriteRecord, ...] = ()
@@ -263,6 +288,8 @@ class Manifest(Frozen):
                     raise ValueError(
                         f"{artifact.path} has {len(found)} {what}, the model {len(expected)}"
                     )
+        if self.colors is not None and len(self.colors) != len(self.labels or ()):
+            raise ValueError(f"{len(self.colors)} colors for {len(self.labels or ())} labels")
         return self
 
     def failed_gates(self) -> list[str]:
@@ -276,22 +303,28 @@ class Manifest(Frozen):
         )
 
 
-Value = TypeVar("Value")
-
-
 def by_signature(
-    signature: Signature, artifact: Artifact, outputs: Mapping[str, Value]
-) -> dict[str, Value]:
-    """Return an artifact's outputs under the names of the model's signature."""
+    signature: Signature, artifact: Artifact, outputs: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Return an artifact's outputs under the names, and in the layouts, of the model's
+    signature."""
     return {
-        spec.name: outputs[own.name]
+        spec.name: _in_layout(outputs[own.name], own.layout, spec.layout)
         for spec, own in zip(signature.outputs, artifact.outputs, strict=True)
     }
 
 
+def _in_layout(array: Array, own: Layout | None, wanted: Layout | None) -> Array:
+    if own is None or wanted is None or own == wanted or sorted(own) != sorted(wanted):
+        return array
+    return array.transpose([own.index(axis) for axis in wanted])
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` atomically."""
-    write_atomic(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
+    # Readers that know no colours reject unknown fields.
+    without = {"colors"} if manifest.colors is None else None
+    write_atomic(folder / MANIFEST_NAME, manifest.model_dump_json(indent=2, exclude=without) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

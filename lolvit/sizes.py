@@ -1,11 +1,14 @@
-"""Parse image sizes: 256, or 192x320 for height x width."""
+"""Image sizes: 256, or 192x320 for height x width; and how a photo is fitted to one."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal, get_args
 
 from lolvit.errors import UserError
 
+Resize = Literal["crop", "stretch", "letterbox"]  # see lolvit.manifest.Preprocessing
+RESIZES: tuple[Resize, ...] = get_args(Resize)
 SMALLEST, LARGEST = 32, 4096
 
 

@@ -28,12 +28,14 @@ class Stage:
 @dataclass(frozen=True)
 class Variant:
     """A LOLViT, and its baseline: timm's name of the MobileViT with the same number of parameters,
-    which it is measured against."""
+    which it is measured against. `head_width` is of the heads of detection and segmentation, on
+    both."""
 
     name: str
     baseline: str
     stem: int
     stages: tuple[Stage, ...]
+    head_width: int
 
 
 VARIANTS: dict[str, Variant] = {
@@ -49,6 +51,7 @@ VARIANTS: dict[str, Variant] = {
                 Stage(width=64, depth=2, expansion=2, heads=2),
                 Stage(width=256, depth=2, expansion=2, heads=8),
             ),
+            head_width=48,
         ),
         Variant(
             name="lolvit_x",
@@ -60,6 +63,7 @@ VARIANTS: dict[str, Variant] = {
                 Stage(width=128, depth=2, expansion=2.5, heads=2),
                 Stage(width=288, depth=3, expansion=2, heads=9),
             ),
+            head_width=64,
         ),
         Variant(
             name="lolvit_s",
@@ -71,6 +75,7 @@ VARIANTS: dict[str, Variant] = {
                 Stage(width=128, depth=2, expansion=2, heads=2),
                 Stage(width=480, depth=3, expansion=2, heads=15),
             ),
+            head_width=96,
         ),
     )
 }

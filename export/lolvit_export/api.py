@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import nn
 
 from lolvit.errors import LolvitError
-from lolvit.registry import choose_many
-from lolvit.sizes import parse_size
+from lolvit.registry import choose, choose_many
+from lolvit.sizes import RESIZES, parse_size
 from lolvit_export.pipeline import Progress, export_model
 from lolvit_export.prepare import ModelOptions
 from lolvit_export.request import ExportRequest, ExportResult
@@ -41,6 +41,7 @@ def export(
     std: Sequence[float] | None = None,
     crop_pct: float | None = None,
     interpolation: str | None = None,
+    resize: str | None = None,
 ) -> ExportResult:
     """Export a model to verified artifacts in OUT/NAME-HEIGHTxWIDTH.
 
@@ -69,10 +70,12 @@ def export(
         num_classes, in_chans: of a model that is created by name; `in_chans` of a module is read
             from its first convolution.
         labels: names of the classes, or a text file with one a line.
-        task: classification or tensors; default: inferred from the outputs.
+        task: classification, detection, segmentation or tensors; default: the model's own, or
+            inferred from the outputs. A model that is created by name gets the task's head.
         trained: False for a module with random weights: BatchNorm is then calibrated on photos.
         name: of the export; default: the model's.
         mean, std, crop_pct, interpolation: preprocessing of a module without a `pretrained_cfg`.
+        resize: of detection and segmentation: stretch (the default), letterbox or crop.
 
     Returns:
         The folder, its manifest and notes.
@@ -104,6 +107,7 @@ def export(
             std=tuple(std) if std is not None else None,
             crop_pct=crop_pct,
             interpolation=interpolation,
+            resize=choose("resize", resize, RESIZES) if resize is not None else None,
             **given,
         ),
     )

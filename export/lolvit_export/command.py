@@ -15,7 +15,7 @@ import click
 from lolvit.errors import UserError
 from lolvit.output import console, print_json, print_table, results
 from lolvit.registry import choose_many
-from lolvit.sizes import parse_size
+from lolvit.sizes import RESIZES, parse_size
 from lolvit_export.targets import (
     find_target,
     precision_names,
@@ -93,7 +93,13 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--task",
-    help="classification; tensors for any outputs. Default: chosen by the outputs' shapes.",
+    help="classification, detection, segmentation; tensors for any outputs. Default: the model's"
+    " own, or chosen by the outputs' shapes.",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(RESIZES),
+    help="How detection and segmentation fit a photo; default: stretch.",
 )
 @click.option(
     "--mean",

@@ -32,6 +32,7 @@ from lolvit.manifest import (
 )
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
+from lolvit.models.factory import task_of_model
 from lolvit.models.reparam import reparameterize
 from lolvit.tasks import Task, find_task, specs_of
 from lolvit_export.capture import (
@@ -211,7 +212,7 @@ def _job(
     described = described_outputs(graph)
     if request.rewrites:
         graph, records = apply_all(STATIC_REWRITE, graph)
-    task, outputs = task_of(prepared.task, described, prepared.labels, request.batch)
+    task, outputs = task_of(prepared.task, described, size, prepared.labels, request.batch)
     image = TensorSpec(
         name=INPUT_NAME,
         shape=(request.batch, channels, *size),
@@ -225,10 +226,11 @@ def _job(
 def task_of(
     name: str | None,
     outputs: Sequence[OutputDescription],
+    size: tuple[int, int],
     labels: Sequence[str] | None,
     batch: int = 1,
 ) -> tuple[Task, tuple[TensorSpec, ...]]:
-    """Return the task of a model and its signature's outputs.
+    """Return the task of a model for images of `size` (height, width), and its signature's outputs.
 
     Without a `name` the task is classification if the outputs match it, else tensors.
 
@@ -242,15 +244,17 @@ def task_of(
                 f"output '{output}' of shape {shape} has no batch axis of {batch}",
                 remedy="return tensors whose first axis is the batch",
             )
-    task = find_task(name or "classification")
+    task = find_task(name or "classification").configure(size, {})
     if name is None and not task.recognizes(outputs):
         task = find_task("tensors")
-    if task.name == "classification" and [output[0] for output in outputs] == [ONLY_OUTPUT]:
+    only = [output[0] for output in outputs] == [ONLY_OUTPUT]
+    if only and task.meaning(ONLY_OUTPUT) == "logits":
         outputs = [("logits", *outputs[0][1:])]
     specs = specs_of(task, outputs)
-    if task.name == "classification" and labels is not None and len(labels) != specs[0].shape[1]:
+    classes = task.classes({spec.name: spec.shape for spec in specs})
+    if classes is not None and labels is not None and len(labels) != classes:
         raise UserError(
-            f"{len(labels)} labels for {specs[0].shape[1]} classes",
+            f"{len(labels)} labels for {classes} classes",
             remedy="give one label per class, in the order of the classes",
         )
     return task, specs
@@ -379,10 +383,12 @@ def _save_model(job: _Job, folder: Path) -> Weights:
         path = folder / STATE_NAME
         config = {
             "model": prepared.name,
+            "task": task_of_model(prepared.model),
             "num_classes": int(prepared.model.num_classes),  # type: ignore[arg-type]
             "trained": prepared.trained,
             "preprocess": prepared.preprocessing.model_dump(),
             "labels": prepared.labels,
+            "colors": prepared.colors,
             "data": prepared.data,
         }
         save_checkpoint(prepared.model, path, config)
@@ -414,6 +420,7 @@ def _manifest(
         preprocessing=preprocessing,
         postprocessing=job.task.postprocessing(),
         labels=prepared.labels,
+        colors=prepared.colors,
         signature=job.signature,
         artifacts=tuple(artifacts),
         rewrites=records,

@@ -20,7 +20,8 @@ from lolvit.labels import read_labels
 from lolvit.manifest import CHANNELS, Color, Preprocessing
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm, check_denormals
-from lolvit.models.factory import default_size, preprocessing_of
+from lolvit.models.dense import DENSE_TASKS, STRIDES
+from lolvit.models.factory import CLASSIFICATION, default_size, preprocessing_of, task_of_model
 from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
@@ -38,7 +39,7 @@ class ModelOptions:
     """The user's options for a model; None: read from the model, or a default.
 
     `size` is height and width in pixels. `trained` is used for a module, whose weights do not
-    record it; `crop_pct`, `interpolation`, `mean` and `std` are those of `Preprocessing`.
+    record it; `crop_pct`, `interpolation`, `mean`, `std` and `resize` are those of `Preprocessing`.
     """
 
     size: tuple[int, int] | None = None
@@ -54,6 +55,7 @@ class ModelOptions:
     std: tuple[float, ...] | None = None
     crop_pct: float | None = None
     interpolation: str | None = None
+    resize: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Prepared:
     trained: bool
     source: str
     labels: tuple[str, ...] | None
+    colors: tuple[str, ...] | None = None
     task: str | None = None
     data: str | None = None  # the training data, where the checkpoint records it
     rebuilt: bool = True
@@ -87,7 +90,7 @@ def resolve_size(model: str | nn.Module, options: ModelOptions) -> tuple[int, in
         return options.size
     if isinstance(model, str) and not is_function(model):
         recorded = recorded_size(options.weights) if options.weights is not None else None
-        return recorded or default_size(model)
+        return recorded or default_size(model, options.task)
     config = getattr(model, "pretrained_cfg", None) or {}
     if "input_size" in config:
         _, height, width = config["input_size"]
@@ -108,6 +111,7 @@ def prepare(model: str | nn.Module, options: ModelOptions) -> Prepared:
             the model has denormal or non-finite activations on photos.
     """
     options = replace(options, size=resolve_size(model, options))
+    _check_resize(options)
     if isinstance(model, nn.Module):
         return _from_module(model, type(model).__name__, options)
     if is_function(model):
@@ -115,6 +119,15 @@ def prepare(model: str | nn.Module, options: ModelOptions) -> Prepared:
     if options.weights is None:
         return _untrained(model, options)
     return _from_checkpoint(model, options.weights, options)
+
+
+def _check_resize(options: ModelOptions) -> None:
+    if options.resize in (None, "crop") or options.task in DENSE_TASKS:
+        return
+    raise UserError(
+        f"resize '{options.resize}' is for detection and segmentation",
+        remedy="leave it out, or give the task",
+    )
 
 
 def is_function(text: str) -> bool:
@@ -297,10 +310,22 @@ def _preprocessing(
                 "mean": options.mean or mean,
                 "std": options.std or std,
                 "color": color,
+                **_resizing(options),
             }
         ),
         notes,
     )
+
+
+def _resizing(options: ModelOptions) -> dict[str, Any]:
+    """Return the fields of a preprocessing that shows detectors and segmentation models the whole
+    photo; none for other tasks."""
+    if options.task not in DENSE_TASKS:
+        return {}
+    resize = options.resize or "stretch"
+    if resize != "crop" and options.crop_pct not in (None, 1):
+        raise UserError("crop_pct needs resize 'crop'", remedy="leave one of them out")
+    return {"resize": resize} if resize == "crop" else {"resize": resize, "crop_pct": 1.0}
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -322,7 +347,14 @@ def _labels(given: Path | tuple[str, ...] | None, classes: int | None) -> tuple[
 
 def _from_checkpoint(name: str, weights: Path, options: ModelOptions) -> Prepared:
     loaded = load_checkpoint(name, weights, options.num_classes)
+    task = _task_of(loaded.model, options, str(weights))
     model, preprocessing = loaded.model, loaded.preprocessing(options.size)
+    if options.resize is not None and options.resize != preprocessing.resize:
+        raise UserError(
+            f"was trained with resize '{preprocessing.resize}'", where=str(weights),
+            remedy=f"leave out resize '{options.resize}'",
+        )  # fmt: skip
+    _check_sides(task, preprocessing.size)
     images = torch.from_numpy(calibration_images(preprocessing)[:DENORMAL_CHECK_PHOTOS])
     check_denormals(model, images, where=str(weights))
     classes = number_of_classes(model)
@@ -333,9 +365,40 @@ def _from_checkpoint(name: str, weights: Path, options: ModelOptions) -> Prepare
         trained=bool(loaded.config.get("trained", True)),
         source=weights.name,
         labels=_labels(options.labels, classes) or loaded.labels(),
-        task=options.task or ("tensors" if classes == 0 else None),
+        colors=loaded.colors(),
+        task=task,
         data=_recorded_data(loaded.config),
     )
+
+
+def _task_of(model: nn.Module, options: ModelOptions, where: str) -> str | None:
+    """Return the task of a model that was created by name; None: inferred from its outputs.
+
+    Raises:
+        UserError: the user gave another one.
+    """
+    own = task_of_model(model)
+    if own in DENSE_TASKS and options.task in (None, own, "tensors"):
+        return options.task or own
+    if own == CLASSIFICATION and options.task not in DENSE_TASKS:
+        return options.task or ("tensors" if number_of_classes(model) == 0 else None)
+    raise UserError(
+        f"is a model for {own}, not for {options.task}", where=where,
+        remedy=f"give --task {own}, or leave it out",
+    )  # fmt: skip
+
+
+def _check_sides(task: str | None, size: tuple[int, int]) -> None:
+    """Check that a detector's maps fit the image.
+
+    Raises:
+        UserError: a side is no multiple of the largest stride.
+    """
+    if task in DENSE_TASKS and any(side % STRIDES[-1] for side in size):
+        raise UserError(
+            f"size {size[0]}x{size[1]} is no multiple of {STRIDES[-1]}",
+            remedy=f"a model for {task} takes sides that are multiples of {STRIDES[-1]}",
+        )
 
 
 def _recorded_data(config: Mapping[str, Any]) -> str | None:
@@ -349,7 +412,14 @@ def _untrained(name: str, options: ModelOptions) -> Prepared:
     in_chans = options.in_chans or 3
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = create_model(name, num_classes=options.num_classes, in_chans=in_chans)
+        model = create_model(
+            name,
+            num_classes=options.num_classes,
+            in_chans=in_chans,
+            task=options.task if options.task in DENSE_TASKS else CLASSIFICATION,
+        )
+    task = _task_of(model, options, name)
+    _check_sides(task, size)
     preprocessing, _ = _preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing, options.calibrate))
     try:
@@ -369,5 +439,5 @@ def _untrained(name: str, options: ModelOptions) -> Prepared:
         trained=False,
         source=f"random (seed {SEED}), BatchNorm calibrated on photos",
         labels=_labels(options.labels, classes),
-        task=options.task or ("tensors" if classes == 0 else None),
+        task=task,
     )

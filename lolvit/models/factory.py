@@ -12,8 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
+from lolvit.models.dense import DENSE_TASKS, create_dense
 from lolvit.models.modes import eval_mode
 from lolvit.models.names import resolve_name
+from lolvit.registry import choose
+
+CLASSIFICATION = "classification"
 
 
 def create_model(
@@ -23,14 +27,21 @@ def create_model(
     features_only: bool = False,
     out_indices: tuple[int, ...] | None = None,
     drop_path: float = 0.0,
+    task: str = CLASSIFICATION,
 ) -> nn.Module:
     """Return a model with random weights: a variant, a baseline (`mobilevit_xs`) or `timm/NAME`.
 
     With `features_only` it returns a list of maps, strides 4, 8, 16, 32 (`out_indices` picks some).
+    With `task` "detection" it returns a dict of `boxes` (B, 4, N) and `scores` (B, num_classes, N),
+    with "segmentation" of `logits` (B, num_classes, H/8, W/8): see `lolvit.tasks`.
 
     Raises:
         UserError: the name is unknown, or the model has no such option.
     """
+    if choose("task", task, (CLASSIFICATION, *DENSE_TASKS)) != CLASSIFICATION:
+        if features_only or out_indices is not None:
+            raise UserError(f"features_only is no option of a model for {task}", where=name)
+        return create_dense(name, resolve_name(name), task, num_classes, in_chans, drop_path)
     options: dict[str, Any] = {"in_chans": in_chans}
     if num_classes is not None:
         options["num_classes"] = num_classes
@@ -49,12 +60,19 @@ def create_model(
     return model
 
 
-def default_size(name: str) -> tuple[int, int]:
-    """Return a model's default input size, (height, width) in pixels.
+def task_of_model(model: nn.Module) -> str:
+    """Return the task that a model was created for."""
+    return str(getattr(model, "task", CLASSIFICATION))
+
+
+def default_size(name: str, task: str | None = None) -> tuple[int, int]:
+    """Return a model's default input size for a task, (height, width) in pixels.
 
     Raises:
         UserError: the name is unknown.
     """
+    if task in DENSE_TASKS:
+        return DENSE_TASKS[task].size
     config = timm.models.get_pretrained_cfg(resolve_name(name))
     assert config is not None  # resolve_name knows only models that have one
     _, height, width = config.input_size
@@ -65,6 +83,15 @@ def preprocessing_of(model: nn.Module, size: tuple[int, int]) -> Preprocessing:
     """Return the preprocessing of a timm model at `size`, (height, width) in pixels."""
     config = resolve_model_data_config(model)
     interpolation = config["interpolation"]
+    if task_of_model(model) in DENSE_TASKS:  # a crop would lose objects
+        return Preprocessing(
+            size=size,
+            resize="stretch",
+            crop_pct=1.0,
+            interpolation="bilinear",
+            mean=config["mean"],
+            std=config["std"],
+        )
     return Preprocessing(
         size=size,
         crop_pct=config["crop_pct"],

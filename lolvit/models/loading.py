@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit.models.checkpoint import classes_in, load_weights, read_state
-from lolvit.models.factory import create_model, preprocessing_of
+from lolvit.models.factory import CLASSIFICATION, create_model, preprocessing_of
 from lolvit.models.hub import read_timm_config
 from lolvit.models.names import resolve_name
 from lolvit.weights import find_weights, hub_config
@@ -42,6 +42,22 @@ class LoadedCheckpoint:
         """Return the names of the classes, or None if they are not recorded."""
         labels = self.config.get("labels")
         return tuple(str(label) for label in labels) if labels else None
+
+    def colors(self) -> tuple[str, ...] | None:
+        """Return the colours of the classes (#rrggbb), or None if they are not recorded."""
+        colors = self.config.get("colors")
+        return tuple(str(color) for color in colors) if colors else None
+
+    @property
+    def task(self) -> str:
+        """The task that the model was trained for."""
+        return task_of_config(self.config)
+
+
+def task_of_config(config: Mapping[str, Any]) -> str:
+    """Return the task that a checkpoint's configuration records; earlier ones, and timm's, are of
+    classifiers."""
+    return str(config.get("task") or CLASSIFICATION)
 
 
 def load_checkpoint(
@@ -96,14 +112,19 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def rebuild_model(
-    name: str, num_classes: int, state: Mapping[str, Tensor], where: str, in_chans: int = 3
+    name: str,
+    num_classes: int,
+    state: Mapping[str, Tensor],
+    where: str,
+    in_chans: int = 3,
+    task: str = CLASSIFICATION,
 ) -> nn.Module:
     """Return the eager model of an export, in eval mode, with its state dict.
 
     Raises:
         UserError: the state dict does not match the model.
     """
-    model = _create_by_any_name(name, num_classes, in_chans)
+    model = _create_by_any_name(name, num_classes, in_chans, task)
     load_weights(model, state, where=where)
     return model.eval()
 
@@ -139,20 +160,24 @@ def _is_resolvable(name: str) -> bool:
     return True
 
 
-def _create_by_any_name(name: str, num_classes: int | None, in_chans: int = 3) -> nn.Module:
+def _create_by_any_name(
+    name: str, num_classes: int | None, in_chans: int = 3, task: str = CLASSIFICATION
+) -> nn.Module:
     """Create a model by a name of this package or, as manifests record it, of timm."""
-    return create_model(
-        name if _is_resolvable(name) else f"timm/{name}", num_classes=num_classes, in_chans=in_chans
-    )
+    known = name if _is_resolvable(name) else f"timm/{name}"
+    return create_model(known, num_classes=num_classes, in_chans=in_chans, task=task)
 
 
 def _create_matching(
     name: str, state: Mapping[str, Tensor], config: Mapping[str, Any], num_classes: int | None
 ) -> nn.Module:
-    """Create the model with the checkpoint's number of classes."""
-    model = create_model(name)
+    """Create the model with the checkpoint's task and number of classes."""
+    task = task_of_config(config)
+    model = create_model(name, task=task)
     classifier = getattr(model, "default_cfg", {}).get("classifier")
     classes = num_classes or config.get("num_classes")
     if classes is None and isinstance(classifier, str):
         classes = classes_in(state, classifier)
-    return model if classes in (None, number_of_classes(model)) else create_model(name, classes)
+    if classes in (None, number_of_classes(model)):
+        return model
+    return create_model(name, classes, task=task)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lolvit.errors import UserError
-from lolvit.manifest import Meaning, TensorSpec
+from lolvit.manifest import Manifest, Meaning, TensorSpec
+from lolvit.placement import Placement
 from lolvit.registry import choose
 
 Array = npt.NDArray[np.generic]
@@ -33,13 +35,61 @@ class Prediction(Protocol):
         """Return it as rows of a table, under the task's `columns`."""
 
 
+@dataclass(frozen=True)
+class Model:
+    """What a prediction needs beside a model's outputs: where the photo lies in its input, and the
+    names and colours (#rrggbb) of its classes, where they are known."""
+
+    placement: Placement
+    labels: tuple[str, ...] | None = None
+    colors: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A value and its threshold, which it must not be below."""
+
+    name: str
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far predictions agree with eager's: `value`, 0 to 1, is the task's `agreement` metric,
+    None where there is too little to compare. `left_out` are near ties that were not counted."""
+
+    value: float | None
+    left_out: int = 0
+    others: tuple[Metric, ...] = ()
+
+
 class Task(Protocol):
     """The interface of a task; `classification.py` is an example."""
 
-    name: str
-    columns: tuple[str, ...]  # of a prediction's rows
-    agreement: str | None  # name of the metric that compares predictions; None: it has none
-    agreement_thresholds: Mapping[str, float]  # by precision
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of a prediction's rows."""
+
+    @property
+    def agreement(self) -> str | None:
+        """The name of the metric that compares predictions; None: it has none."""
+
+    @property
+    def agreement_thresholds(self) -> Mapping[str, float]:
+        """The metric's thresholds by precision."""
+
+    def configure(self, size: tuple[int, int], postprocessing: Mapping[str, Any]) -> Task:
+        """Return the task for a model: its input's (height, width) in pixels, and the manifest's
+        parameters, empty for the default ones.
+
+        Raises:
+            UserError: a parameter is invalid.
+        """
 
     def recognizes(self, outputs: Sequence[tuple[str, tuple[int, ...], str]]) -> bool:
         """Whether outputs of these names, shapes and dtypes match the task."""
@@ -47,23 +97,23 @@ class Task(Protocol):
     def meaning(self, name: str) -> Meaning:
         """Return the meaning of an output."""
 
+    def classes(self, outputs: Mapping[str, tuple[int, ...]]) -> int | None:
+        """Return the number of classes from the outputs' shapes; None if the task has none."""
+
     def postprocessing(self) -> dict[str, Any]:
         """Return the parameters that the manifest carries for apps."""
 
-    def predict(
-        self, outputs: Outputs, labels: Sequence[str] | None, options: Mapping[str, Any]
-    ) -> Prediction:
+    def predict(self, outputs: Outputs, model: Model, options: Mapping[str, Any]) -> Prediction:
         """Return the prediction for one image's outputs.
 
         Raises:
             DeviceError: they are not finite, or do not match the task.
         """
 
-    def agrees(self, reference: Outputs, outputs: Outputs) -> float:
-        """Return the agreement of two predictions for one image, 0 to 1."""
-
-    def is_clear(self, reference: Outputs) -> bool:
-        """Whether eager's own prediction for one image is no near tie, which rounding may turn."""
+    def compare(
+        self, references: Sequence[Outputs], outputs: Sequence[Outputs], precision: str
+    ) -> Agreement:
+        """Return the agreement of an artifact's outputs with eager's, image by image."""
 
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return whether the prediction for one image is its label; None if the task has no image
@@ -84,6 +134,15 @@ def find_task(name: str) -> Task:
     module = importlib.import_module(f"{__name__}.{choose('task', name, task_names())}")
     task: Task = module.TASK
     return task
+
+
+def configured(manifest: Manifest) -> Task:
+    """Return an export's task, with its parameters.
+
+    Raises:
+        UserError: the task is unknown, or a parameter is invalid.
+    """
+    return find_task(manifest.task).configure(manifest.size, manifest.postprocessing)
 
 
 def specs_of(
@@ -115,6 +174,6 @@ def specs_of(
 
 
 def _layout(meaning: Meaning, shape: tuple[int, ...]) -> str | None:
-    if meaning == "logits":
-        return "NC"
-    return "NCHW" if meaning == "features" and len(shape) == 4 else None
+    if meaning in ("logits", "features"):
+        return {2: "NC", 4: "NCHW"}.get(len(shape))
+    return "NCL" if meaning in ("distances", "scores") else None

@@ -10,10 +10,12 @@ import numpy as np
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Meaning
-from lolvit.tasks import Array, Outputs
+from lolvit.tasks import Agreement, Array, Model, Outputs
 
 DEFAULT_TOP = 5
 NEAR_TIE = 0.05  # of probability
+# Fewer photos than this without a near tie: near ties count as well.
+MIN_CLEAR_PHOTOS = 8
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class ClassificationTask:
         "fp32": 1.0, "fp16": 0.875, "int8": 0.9, "w8a16": 0.95, "w4": 0.9,
     }  # fmt: skip
 
+    def configure(
+        self, size: tuple[int, int], postprocessing: Mapping[str, Any]
+    ) -> ClassificationTask:
+        """Return the task itself: it has no parameters."""
+        return self
+
     def recognizes(self, outputs: Sequence[tuple[str, tuple[int, ...], str]]) -> bool:
         """Whether there is one output, float, of shape (batch, classes)."""
         if len(outputs) != 1:
@@ -62,13 +70,16 @@ class ClassificationTask:
         """Return `logits`: there is one output."""
         return "logits"
 
+    def classes(self, outputs: Mapping[str, tuple[int, ...]]) -> int | None:
+        """Return the width of the logits."""
+        (shape,) = outputs.values()
+        return shape[1]
+
     def postprocessing(self) -> dict[str, Any]:
         """Return the operation that apps apply to the logits."""
         return {"kind": "softmax"}
 
-    def predict(
-        self, outputs: Outputs, labels: Sequence[str] | None, options: Mapping[str, Any]
-    ) -> Classification:
+    def predict(self, outputs: Outputs, model: Model, options: Mapping[str, Any]) -> Classification:
         """Return the `top` (an option, by default 5) most likely classes of one image.
 
         Raises:
@@ -80,21 +91,32 @@ class ClassificationTask:
         scores = softmax(logits)
         order = np.argsort(-scores, kind="stable")[: int(options.get("top", DEFAULT_TOP))].tolist()
         return Classification(
-            tuple(Ranked(i, labels[i] if labels else None, float(scores[i])) for i in order)
+            tuple(
+                Ranked(i, model.labels[i] if model.labels else None, float(scores[i]))
+                for i in order
+            )
         )
 
-    def agrees(self, reference: Outputs, outputs: Outputs) -> float:
-        """Return 1 where both have the same top class, or else 0."""
-        return float(logits_of(reference).argmax() == logits_of(outputs).argmax())
-
-    def is_clear(self, reference: Outputs) -> bool:
-        """Whether the top class is `NEAR_TIE` or more ahead of the second in probability."""
-        second, first = np.sort(softmax(logits_of(reference)))[-2:]
-        return bool(first - second >= NEAR_TIE)
+    def compare(
+        self, references: Sequence[Outputs], outputs: Sequence[Outputs], precision: str
+    ) -> Agreement:
+        """Return the share of images with the same top class. Eager's near ties are left out: none
+        in fp32, or if fewer than `MIN_CLEAR_PHOTOS` images would remain."""
+        pairs = list(zip(references, outputs, strict=True))
+        clear = [pair for pair in pairs if precision == "fp32" or _is_clear(pair[0])]
+        counted = clear if len(clear) >= MIN_CLEAR_PHOTOS else pairs
+        same = sum(logits_of(a).argmax() == logits_of(b).argmax() for a, b in counted)
+        return Agreement(float(same) / len(counted), len(pairs) - len(counted))
 
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return whether the top class is the label."""
         return bool(logits_of(outputs).argmax() == label)
+
+
+def _is_clear(reference: Outputs) -> bool:
+    """Whether the top class is `NEAR_TIE` or more ahead of the second in probability."""
+    second, first = np.sort(softmax(logits_of(reference)))[-2:]
+    return bool(first - second >= NEAR_TIE)
 
 
 def logits_of(outputs: Outputs) -> np.ndarray[Any, np.dtype[np.float64]]:

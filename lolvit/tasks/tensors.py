@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lolvit.manifest import Meaning
-from lolvit.tasks import Array, Outputs
+from lolvit.tasks import Agreement, Array, Model, Outputs
 
 # Values of larger outputs are summarized.
 _MAX_PRINTED = 4096
@@ -61,6 +61,10 @@ class TensorsTask:
     agreement = None
     agreement_thresholds: ClassVar[Mapping[str, float]] = {}
 
+    def configure(self, size: tuple[int, int], postprocessing: Mapping[str, Any]) -> TensorsTask:
+        """Return the task itself: it has no parameters."""
+        return self
+
     def recognizes(self, outputs: Sequence[tuple[str, tuple[int, ...], str]]) -> bool:
         """Whether there is an output at all."""
         return bool(outputs)
@@ -69,23 +73,23 @@ class TensorsTask:
         """Return `tensor`."""
         return "tensor"
 
+    def classes(self, outputs: Mapping[str, tuple[int, ...]]) -> int | None:
+        """Return None: what the outputs mean is unknown."""
+        return None
+
     def postprocessing(self) -> dict[str, Any]:
         """Return that apps use the outputs unchanged."""
         return {"kind": "none"}
 
-    def predict(
-        self, outputs: Outputs, labels: Sequence[str] | None, options: Mapping[str, Any]
-    ) -> Tensors:
+    def predict(self, outputs: Outputs, model: Model, options: Mapping[str, Any]) -> Tensors:
         """Return the outputs unchanged."""
         return Tensors(dict(outputs))
 
-    def agrees(self, reference: Outputs, outputs: Outputs) -> float:
-        """Return 1: there are no predictions to compare."""
-        return 1.0
-
-    def is_clear(self, reference: Outputs) -> bool:
-        """Return True: numbers are never undecided."""
-        return True
+    def compare(
+        self, references: Sequence[Outputs], outputs: Sequence[Outputs], precision: str
+    ) -> Agreement:
+        """Return no agreement: there are no predictions to compare."""
+        return Agreement(None)
 
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return None: there are no labels."""

@@ -23,11 +23,12 @@ from lolvit.manifest import (
     check_artifact,
     read_manifest,
 )
+from lolvit.placement import Placement
 from lolvit.registry import choose
-from lolvit.tasks import Prediction, Task, find_task
+from lolvit.tasks import Model, Prediction, Task, configured, find_task
 from lolvit_runtimes.bare import format_of
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocessing import to_batches, to_input, to_pixels
+from lolvit_runtimes.preprocessing import placement_of, to_batches, to_input, to_pixels
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.session import Array, Session, open_session
 from lolvit_runtimes.table import RUNTIMES, opens
@@ -47,6 +48,15 @@ class Options:
     std: tuple[float, ...] | None = None
     crop_pct: float | None = None
     batch: int | None = None
+
+
+@dataclass(frozen=True)
+class PreparedPhoto:
+    """A photo as an input of batch size 1, in the artifact's layout and dtype, and where it lies
+    there."""
+
+    inputs: Array
+    placement: Placement
 
 
 @dataclass
@@ -79,7 +89,8 @@ class Predictor:
         self.session.close()
 
     def __call__(self, photo: Photo, **options: Any) -> Prediction:
-        """Return the prediction for one photo; `options` are the task's, such as `top=5`.
+        """Return the prediction for one photo; `options` are the task's: `top=5` of classification,
+        `score_threshold=0.5`, `iou_threshold` and `max_detections` of detection.
 
         Raises:
             UserError: the photo can't be read.
@@ -95,7 +106,7 @@ class Predictor:
             UserError: a photo can't be read.
             DeviceError: the runtime failed, or its outputs are not finite.
         """
-        waiting: list[Array] = []
+        waiting: list[PreparedPhoto] = []
         for photo in photos:
             waiting.append(self.prepare(photo))
             if len(waiting) == self.input.batch:
@@ -103,28 +114,42 @@ class Predictor:
                 waiting = []
         yield from self.predict_inputs(waiting, **options)
 
-    def prepare(self, photo: Photo) -> Array:
-        """Return a photo as an input of batch size 1, in the artifact's layout and dtype.
+    def prepare(self, photo: Photo) -> PreparedPhoto:
+        """Return a photo as the artifact's input.
+
+        Raises:
+            UserError: the photo can't be read.
+        """
+        image = self.decode(photo)
+        inputs = to_input(to_pixels(image, self.preprocessing), self.preprocessing, self.input)
+        return PreparedPhoto(inputs, placement_of((image.height, image.width), self.preprocessing))
+
+    def decode(self, photo: Photo) -> Image.Image:
+        """Return a photo in the model's colours, upright.
 
         Raises:
             UserError: the photo can't be read.
         """
         source = photo if isinstance(photo, Image.Image) else Path(photo)
-        pixels = to_pixels(load_photo(source, self.preprocessing.color), self.preprocessing)
-        return to_input(pixels, self.preprocessing, self.input)
+        return load_photo(source, self.preprocessing.color)
 
-    def predict_inputs(self, images: Sequence[Array], **options: Any) -> Iterator[Prediction]:
-        """Yield the prediction for each input that `prepare` returned.
+    def predict_inputs(
+        self, photos: Sequence[PreparedPhoto], **options: Any
+    ) -> Iterator[Prediction]:
+        """Yield the prediction for each photo that `prepare` returned.
 
         Raises:
             DeviceError: the runtime failed, or its outputs are not finite.
         """
-        for inputs, count in to_batches(images, self.input.batch):
+        colors = self.manifest.colors if self.manifest is not None else None
+        waiting = iter(photos)
+        for inputs, count in to_batches([each.inputs for each in photos], self.input.batch):
             outputs = self.outputs(inputs)
             for index in range(count):
                 one = {name: array[index : index + 1] for name, array in outputs.items()}
+                model = Model(next(waiting).placement, self.labels, colors)
                 try:
-                    yield self.task.predict(one, self.labels, {**self.options, **options})
+                    yield self.task.predict(one, model, {**self.options, **options})
                 except DeviceError as error:
                     raise DeviceError(error.what, where=str(self.path)) from error
 
@@ -188,7 +213,7 @@ def open_predictor(path: Path, options: Options, threads: int = 1) -> Predictor:
             where=str(path),
             remedy="leave out --mean, --std, --crop-pct, --batch",
         )
-    task = find_task(manifest.task)
+    task = configured(manifest)
     runtime, artifact = pick(artifacts, options, path)
     checked = check_artifact(folder, artifact)
     opened = IsolatedSession if RUNTIMES[runtime].isolated else open_session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,7 @@ from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
     from lolvit.tasks import Prediction
-    from lolvit_runtimes.predict import Predictor
-    from lolvit_runtimes.session import Array
+    from lolvit_runtimes.predict import Predictor, PreparedPhoto
 
 UNTRAINED = "weights are untrained: the predictions are meaningless"
 
@@ -43,6 +42,12 @@ class Channels(click.ParamType[tuple[float, ...]]):
 @click.option("--runtime", help="ort, litert, coreml, ...; default: the first that opens it.")
 @click.option("--precision", help="fp32, fp16, int8, ...; default: fp32 if exported.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes.")
+@click.option("--score-threshold", type=click.FloatRange(0, 1),
+              help="Of a detector, instead of the manifest's.")  # fmt: skip
+@click.option("--iou-threshold", type=click.FloatRange(0, 1), help="The same.")
+@click.option("--max-detections", type=click.IntRange(1), help="The same.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("predictions"),
+              show_default=True, help="Folder of photos with boxes or masks drawn.")  # fmt: skip
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option("--mean", type=Channels(), help="For a file without a manifest, in the range 0 to 1.")
 @click.option("--std", type=Channels(), help="The same.")
@@ -50,22 +55,40 @@ class Channels(click.ParamType[tuple[float, ...]]):
 @click.option("--batch", type=click.IntRange(min=1), help="The same, if its batch is free.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def predict(
-    artifact: Path, images: tuple[Path, ...], top: int, threads: int, as_json: bool, **given: Any
+    artifact: Path,
+    images: tuple[Path, ...],
+    threads: int,
+    out: Path,
+    as_json: bool,
+    top: int,
+    score_threshold: float | None,
+    iou_threshold: float | None,
+    max_detections: int | None,
+    **given: Any,
 ) -> None:
     """Run ARTIFACT (an export folder, an artifact in it, or a bare file) on IMAGES: photos, or
     folders of photos.
 
-    Prints the most likely classes of each image, or the outputs of a model that is no classifier.
-    A photo that can't be read is reported, the others are processed, and the exit code is 2.
+    Prints the most likely classes of each image, its objects, the share of each class of its
+    pixels, or the outputs of a model of another kind. Boxes and masks are drawn on copies of the
+    photos in --out. A photo that can't be read is reported, the others are processed, and the exit
+    code is 2.
     """
     from lolvit_runtimes.predict import Options, open_predictor
 
+    options = {
+        "top": top,
+        "score_threshold": score_threshold,
+        "iou_threshold": iou_threshold,
+        "max_detections": max_detections,
+    }
     with open_predictor(artifact, Options(**given), threads) as predictor:
-        predictions, errors = _predict_all(predictor, images, top)
+        predictions, errors = _predict_all(predictor, images, options)
+        drawn = _draw(predictor, predictions, out)
         if as_json:
-            print_json(_document(predictor, predictions, errors))
+            print_json(_document(predictor, predictions, errors, drawn))
         else:
-            _show(predictor, predictions)
+            _show(predictor, predictions, drawn)
     if errors:
         click.get_current_context().exit(EXIT_USER_ERROR)
 
@@ -75,15 +98,15 @@ Errors = list[tuple[Path, UserError]]
 
 
 def _predict_all(
-    predictor: Predictor, images: tuple[Path, ...], top: int
+    predictor: Predictor, images: tuple[Path, ...], options: Mapping[str, Any]
 ) -> tuple[Predictions, Errors]:
     """Predict all images that can be read, in batches of the artifact's batch size."""
     predictions: Predictions = []
     errors: Errors = []
-    waiting: list[tuple[Path, Array]] = []
+    waiting: list[tuple[Path, PreparedPhoto]] = []
 
     def run() -> None:
-        found = predictor.predict_inputs([inputs for _, inputs in waiting], top=top)
+        found = predictor.predict_inputs([photo for _, photo in waiting], **options)
         predictions.extend(zip([image for image, _ in waiting], found, strict=True))
         waiting.clear()
 
@@ -119,12 +142,44 @@ def _files(images: tuple[Path, ...], refuse: Callable[[Path, UserError], None]) 
         yield from found.photos
 
 
-def _document(predictor: Predictor, predictions: Predictions, errors: Errors) -> dict[str, Any]:
+def _draw(predictor: Predictor, predictions: Predictions, folder: Path) -> list[Path | None]:
+    """Write a PNG file for each prediction that can be drawn, named as its photo.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    import io
+
+    from lolvit.drawing import Drawable
+    from lolvit.files import write_atomic
+
+    drawn: list[Path | None] = []
+    for image, prediction in predictions:
+        if not isinstance(prediction, Drawable):
+            drawn.append(None)
+            continue
+        copies = sum(path is not None and path.stem.split("~")[0] == image.stem for path in drawn)
+        path = folder / f"{image.stem}{f'~{copies}' if copies else ''}.png"
+        buffer = io.BytesIO()
+        prediction.draw(predictor.decode(image)).save(buffer, "PNG")
+        write_atomic(path, buffer.getvalue())
+        drawn.append(path)
+    return drawn
+
+
+def _document(
+    predictor: Predictor, predictions: Predictions, errors: Errors, drawn: list[Path | None]
+) -> dict[str, Any]:
     manifest = predictor.manifest
     return {
         "task": predictor.task.name,
         "predictions": [
-            {"image": str(image), **prediction.as_document()} for image, prediction in predictions
+            {
+                "image": str(image),
+                **prediction.as_document(),
+                **({"drawn": str(path)} if path is not None else {}),
+            }
+            for (image, prediction), path in zip(predictions, drawn, strict=True)
         ],
         "errors": [{"image": str(image), "error": error.line()} for image, error in errors],
         "runtime": predictor.session.runtime,
@@ -148,17 +203,21 @@ def _note(predictor: Predictor) -> str | None:
     return None if predictor.manifest.weights.trained else UNTRAINED
 
 
-def _show(predictor: Predictor, predictions: Predictions) -> None:
+def _show(predictor: Predictor, predictions: Predictions, drawn: list[Path | None]) -> None:
     from rich.table import Table
 
     out = results()
     table = Table("image", *predictor.task.columns)
     for image, prediction in predictions:
-        for index, row in enumerate(prediction.rows()):
+        nothing = [("nothing", *[""] * (len(predictor.task.columns) - 1))]
+        for index, row in enumerate(prediction.rows() or nothing):
             table.add_row(str(image) if index == 0 else "", *row)
     session = predictor.session
     out.print(f"{predictor.path} in {session.runtime} {session.version}")
     if predictions:
         print_table(table, out)
+    for path in drawn:
+        if path is not None:
+            out.print(f"drawn: {path}")
     if note := _note(predictor):
         out.print(note, style="yellow")

@@ -1,6 +1,6 @@
 """Convert photos to inputs as the manifest's `Preprocessing` defines, with numpy and Pillow.
 
-Equal to timm's evaluation transform, which training uses
+With a centre crop it is equal to timm's evaluation transform, which training uses
 (`timm.data.create_transform(is_training=False, ...)`): tests compare the two.
 """
 
@@ -15,35 +15,62 @@ from PIL import Image
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing, TensorSpec
+from lolvit.placement import Placement
 from lolvit_runtimes.session import Array, FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 
 LARGEST_RESIZED = 64_000_000  # pixels: 192 MB of RGB
+PADDING = 128  # of a letterbox, in every channel
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize a photo and crop its centre: uint8 of shape (H, W, channels).
+    """Resize a photo, and crop its centre or pad it: uint8 of shape (H, W, channels).
 
     Raises:
         UserError: the photo's aspect ratio is so extreme that resizing would take too much memory.
     """
-    height, width = resized_size((photo.height, photo.width), preprocessing)
+    place = placement_of((photo.height, photo.width), preprocessing)
+    height, width = place.resized
     if height * width > LARGEST_RESIZED:
         raise UserError(
             f"a photo of {photo.width}x{photo.height} is too elongated", remedy="crop it first"
         )
     converted = photo if photo.mode == preprocessing.color else photo.convert(preprocessing.color)
     resized = converted.resize((width, height), _FILTERS[preprocessing.interpolation])
-    crop_height, crop_width = preprocessing.size
-    top, left = _middle(height, crop_height), _middle(width, crop_width)
-    pixels = np.asarray(resized.crop((left, top, left + crop_width, top + crop_height)))
+    top, left = place.offset
+    if preprocessing.resize == "letterbox":
+        fill = (PADDING,) * preprocessing.channels
+        background = Image.new(preprocessing.color, preprocessing.size[::-1], fill)
+        background.paste(resized, (-left, -top))
+        resized = background
+    elif preprocessing.resize == "crop":
+        crop_height, crop_width = preprocessing.size
+        resized = resized.crop((left, top, left + crop_width, top + crop_height))
+    pixels = np.asarray(resized)
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
+def placement_of(photo: tuple[int, int], preprocessing: Preprocessing) -> Placement:
+    """Return where a photo of this (height, width) in pixels lies in the input."""
+    size = preprocessing.size
+    if preprocessing.resize == "stretch":
+        return Placement(photo, size, size)
+    if preprocessing.resize == "letterbox":
+        ratio = min(side / own for side, own in zip(size, photo, strict=True))
+        height, width = (max(1, round(side * ratio)) for side in photo)
+        return Placement(
+            photo, (height, width), size, (-((size[0] - height) // 2), -((size[1] - width) // 2))
+        )
+    height, width = resized_size(photo, preprocessing)
+    return Placement(
+        photo, (height, width), size, (_middle(height, size[0]), _middle(width, size[1]))
+    )
+
+
 def resized_size(photo: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the (height, width) in pixels that a photo of this size is resized to."""
+    """Return the (height, width) in pixels that a photo of this size is resized to for a crop."""
     box_height, box_width = (
         math.floor(side / preprocessing.crop_pct) for side in preprocessing.size
     )

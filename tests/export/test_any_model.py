@@ -74,7 +74,8 @@ def compared(exported: Any, model: nn.Module, runtime: str) -> dict[str, float]:
     photo, relative to the largest value."""
     photo = bundled_photo("coffee")
     with lolvit.load(exported.folder, runtime=runtime) as predictor:
-        found = predictor.outputs(np.repeat(predictor.prepare(photo), predictor.input.batch, 0))
+        inputs = predictor.prepare(photo).inputs
+        found = predictor.outputs(np.repeat(inputs, predictor.input.batch, 0))
     pixels = to_pixels(photo, exported.manifest.preprocessing)
     image = torch.from_numpy(normalize(pixels, exported.manifest.preprocessing))
     with torch.no_grad():

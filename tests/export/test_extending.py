@@ -49,6 +49,8 @@ TASK = '''
 
 from dataclasses import dataclass
 
+from lolvit.tasks import Agreement
+
 
 @dataclass(frozen=True)
 class Brightness:
@@ -67,6 +69,12 @@ class BrightnessTask:
     agreement = "same_side"
     agreement_thresholds = {"fp32": 1.0}
 
+    def configure(self, size, postprocessing):
+        return self
+
+    def classes(self, outputs):
+        return None
+
     def recognizes(self, outputs):
         return [shape for _, shape, _ in outputs] == [(1, 1)]
 
@@ -76,16 +84,14 @@ class BrightnessTask:
     def postprocessing(self):
         return {"kind": "none"}
 
-    def predict(self, outputs, labels, options):
+    def predict(self, outputs, model, options):
         (value,) = outputs.values()
         return Brightness(float(value[0, 0]))
 
-    def agrees(self, reference, outputs):
-        (first,), (second,) = reference.values(), outputs.values()
-        return float((first[0, 0] > 0.5) == (second[0, 0] > 0.5))
-
-    def is_clear(self, reference):
-        return True
+    def compare(self, references, outputs, precision):
+        pairs = [(a["output"], b["output"]) for a, b in zip(references, outputs, strict=True)]
+        same = [(a[0, 0] > 0.5) == (b[0, 0] > 0.5) for a, b in pairs]
+        return Agreement(float(sum(same)) / len(same))
 
     def is_right(self, outputs, label):
         return None

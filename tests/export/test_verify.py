@@ -14,10 +14,10 @@ from hypothesis.extra import numpy as arrays
 
 from lolvit.cli import main
 from lolvit.manifest import Manifest
-from lolvit.tasks import find_task
+from lolvit.tasks import Agreement, find_task
 from lolvit.verification import VerificationDocument
 from lolvit_export.targets import all_targets
-from lolvit_export.verification.comparison import agreement, max_abs_error
+from lolvit_export.verification.comparison import max_abs_error
 from lolvit_runtimes import vulkan
 from lolvit_runtimes.snr import snr_db
 
@@ -43,7 +43,7 @@ def test_snr_does_not_depend_on_scale(logits: np.ndarray, scale: float) -> None:
 def test_equal_logits_agree_wholly(logits: np.ndarray) -> None:
     assert snr_db(logits, logits.copy()) == 300
     pair = [{"logits": logits}], [{"logits": logits.copy()}]
-    assert agreement(find_task("classification"), *pair, "fp32") == (1, 0)
+    assert find_task("classification").compare(*pair, "fp32") == Agreement(1.0)
     assert max_abs_error(*pair) == 0
 
 
@@ -142,6 +142,6 @@ def test_near_ties_of_eager_are_left_out_and_counted() -> None:
     clear = [{"logits": np.array([[5.0, 0.0, 0.0]])}] * 9
     tie = [{"logits": np.array([[1.0, 1.01, 0.0]])}] * 3
     turned = [{"logits": np.array([[1.01, 1.0, 0.0]])}] * 3
-    assert agreement(task, clear + tie, clear + turned, "int8") == (1.0, 3)
-    assert agreement(task, clear + tie, clear + turned, "fp32") == (0.75, 0)
-    assert agreement(task, tie, turned, "int8") == (0.0, 0)  # too few without them
+    assert task.compare(clear + tie, clear + turned, "int8") == Agreement(1.0, 3)
+    assert task.compare(clear + tie, clear + turned, "fp32") == Agreement(0.75)
+    assert task.compare(tie, turned, "int8") == Agreement(0.0)  # too few without them

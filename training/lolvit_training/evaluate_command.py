@@ -13,7 +13,6 @@ from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
     from lolvit.accuracy import AccuracyDocument, EvaluationResult
-    from lolvit.manifest import Manifest
     from lolvit_data.dataset import Dataset
 
 _MANIFEST = "manifest.json"
@@ -81,7 +80,7 @@ def _export(
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
     dataset = open_dataset(data or _recorded_data(folder / manifest.weights.path), split)
     _print_notes(dataset)
-    _require_classifier(manifest, folder)
+    _require_classifier(manifest.task, folder)
     classes = manifest.signature.outputs[0].shape[-1]
     check_classes(dataset, classes, manifest.labels, str(folder))
     say = console().print
@@ -109,16 +108,16 @@ def _print_notes(dataset: Dataset) -> None:
         console().print(note)
 
 
-def _require_classifier(manifest: Manifest, folder: Path) -> None:
-    """Check that an export is of a classifier, whose accuracy can be evaluated.
+def _require_classifier(task: str, where: Path) -> None:
+    """Check that a model is a classifier, whose accuracy can be evaluated.
 
     Raises:
         UserError: it is for another task.
     """
-    if manifest.task != "classification":
+    if task != "classification":
         raise UserError(
-            f"is a model for {manifest.task}: accuracy is of classifiers",
-            where=str(folder),
+            f"is a model for {task}: accuracy is of classifiers",
+            where=str(where),
             remedy="compare its outputs with eager PyTorch: lolvit verify",
         )
 
@@ -136,6 +135,7 @@ def _checkpoint(
     from lolvit_training.scoring import evaluate_eager
 
     loaded = load_checkpoint(model, path)
+    _require_classifier(loaded.task, path)
     dataset = open_dataset(data or _data_of(loaded.config, path), split)
     _print_notes(dataset)
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))

@@ -1,7 +1,9 @@
-"""Lower to TFLite by litert-torch, with an NHWC image input, as Android apps provide it."""
+"""Lower to TFLite by litert-torch, with an NHWC image input, as Android apps provide it, and maps
+and points with their channels last too, as TFLite holds them."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from lolvit.files import write_atomic
 from lolvit.manifest import TensorSpec
 from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
+from lolvit_export.rewrites import apply_all
+from lolvit_export.rewrites.graph import aten, call
+from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_runtimes.tflite_check import check_tflite
 
 # Weights are stored in half precision; the runtime chooses the precision of computation.
@@ -39,6 +44,10 @@ _FP16_RECIPE = [
 ]
 
 
+# By layout: the layout with channels last, and the order of its axes.
+_CHANNELS_LAST = {"NCHW": ("NHWC", [0, 2, 3, 1]), "NCL": ("NLC", [0, 2, 1])}
+
+
 class _ChannelsLast(nn.Module):
     """Takes the image as (B, H, W, C) and returns the outputs by name."""
 
@@ -53,13 +62,15 @@ class _ChannelsLast(nn.Module):
 
 
 def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
-    """Write `model-PRECISION.tflite`: float32 image (B, H, W, C) in, the graph's outputs out.
+    """Write `model-PRECISION.tflite`: float32 image (B, H, W, C) in, the graph's outputs out, maps
+    as (B, H, W, C) and points as (B, L, C).
 
     In fp16 the weights are half precision; arithmetic is the delegate's choice.
     """
     batch, channels, height, width = request.image.shape
     shape = (batch, height, width, channels)
     image = request.image.model_copy(update={"shape": shape, "layout": "NHWC"})
+    graph, outputs = _channels_last_outputs(graph, request.outputs)
     module = _ChannelsLast(graph, [spec.name for spec in request.outputs]).eval()
     fp32 = litert_torch.convert(module, sample_kwargs={INPUT_NAME: torch.rand(shape)})
     written = []
@@ -68,9 +79,32 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
         fp32.export(str(path))
         if precision == "fp16":
             write_atomic(path, _halve_weights(path))
-        outputs = _as_written(request.outputs, path)
-        written.append(request.lowered(precision, inputs=(image,), outputs=outputs))
+        found = _as_written(outputs, path)
+        written.append(request.lowered(precision, inputs=(image,), outputs=found))
     return written
+
+
+def _channels_last_outputs(
+    graph: GraphModule, outputs: Sequence[TensorSpec]
+) -> tuple[GraphModule, tuple[TensorSpec, ...]]:
+    """Return a copy of the graph with the channels of maps and points last, and its outputs."""
+    changed = copy.deepcopy(graph)
+    (result,) = (node for node in changed.graph.nodes if node.op == "output")
+    returned = result.args[0]
+    several = isinstance(returned, (tuple, list))
+    nodes = list(returned) if several else [returned]
+    specs = list(outputs)
+    with changed.graph.inserting_before(result):
+        for index, spec in enumerate(outputs):
+            if spec.layout in _CHANNELS_LAST:
+                layout, order = _CHANNELS_LAST[spec.layout]
+                nodes[index] = call(changed.graph, aten.permute.default, nodes[index], order)
+                shape = tuple(spec.shape[axis] for axis in order)
+                specs[index] = spec.model_copy(update={"layout": layout, "shape": shape})
+    result.args = (tuple(nodes) if several else nodes[0],)
+    changed.graph.lint()
+    changed.recompile()
+    return apply_all([PointsChannelsLast()], changed)[0], tuple(specs)
 
 
 def _as_written(outputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, ...]:

@@ -10,7 +10,7 @@ from lolvit.manifest import Artifact, Preprocessing, Signature
 from lolvit.tasks import Task
 from lolvit_export.quantization.timing import speedup
 from lolvit_export.targets import find_target, runtimes_for
-from lolvit_export.verification.comparison import agreement, pooled_snr_db
+from lolvit_export.verification.comparison import pooled_snr_db
 from lolvit_export.verification.reference import ReferenceData
 from lolvit_export.verification.verifiers import run_photos
 from lolvit_runtimes.preprocessing import Pixels, to_input
@@ -53,9 +53,8 @@ class Evaluator:
             outputs = run_photos(
                 session, artifact, self._signature, evidence.photos, evidence.preprocessing
             )
-        agreed = 1.0
-        if self._task.agreement is not None:
-            agreed, _ = agreement(self._task, evidence.references, outputs, artifact.precision)
+        found = self._task.compare(evidence.references, outputs, artifact.precision)
+        agreed = 1.0 if found.value is None else found.value
         return Score(min(pooled_snr_db(evidence.references, outputs).values(), default=300), agreed)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lolvit.manifest import Gate
-from lolvit.tasks import Outputs, Task
+from lolvit.tasks import Agreement, Outputs, Task
 from lolvit_runtimes.snr import snr_db
 from lolvit_runtimes.table import RUNTIMES
 
@@ -18,8 +18,6 @@ from lolvit_runtimes.table import RUNTIMES
 # eager's half precision, one of torchvision's mobilenet_v3_small, untrained, 6.4 dB.
 NOISE_MARGIN_DB = {"fp32": 6.0, "fp16": 10.0}
 MIN_FP16_SNR_DB = 30.0
-# Fewer photos than this without a near tie: near ties count as well.
-MIN_CLEAR_PHOTOS = 8
 # Thresholds of outputs of integer or bool dtype (classes, masks): the fraction of equal elements.
 EQUAL_THRESHOLDS = {"fp32": 0.999, "fp16": 0.98, "int8": 0.94, "w8a16": 0.97, "w4": 0.94}
 
@@ -75,17 +73,15 @@ def equal_fractions(references: Sequence[Outputs], outputs: Sequence[Outputs]) -
     }
 
 
-def agreement(
-    task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs], precision: str
-) -> tuple[float, int]:
-    """Return the mean agreement of the predictions, 0 to 1, and the number of eager's near ties
-    that were left out of it: none in fp32, or if fewer than `MIN_CLEAR_PHOTOS` photos would
-    remain."""
-    pairs = list(zip(references, outputs, strict=True))
-    clear = [pair for pair in pairs if precision == "fp32" or task.is_clear(pair[0])]
-    counted = clear if len(clear) >= MIN_CLEAR_PHOTOS else pairs
-    share = sum(task.agrees(reference, found) for reference, found in counted) / len(counted)
-    return share, len(pairs) - len(counted)
+def agreement_gates(runtime: str, task: Task, found: Agreement, precision: str) -> list[Gate]:
+    """Return the gates of the agreement of predictions; none where it has no value."""
+    if task.agreement is None or found.value is None:
+        return []
+    threshold = task.agreement_thresholds[precision]
+    return [
+        gate(f"{runtime}.{task.agreement}", found.value, threshold),
+        *(gate(f"{runtime}.{each.name}", each.value, each.threshold) for each in found.others),
+    ]
 
 
 def accuracy(task: Task, outputs: Sequence[Outputs], labels: Sequence[int]) -> float | None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from lolvit.manifest import Manifest, Signature
 from lolvit.models.checkpoint import read_state
-from lolvit.models.loading import rebuild_model
+from lolvit.models.loading import rebuild_model, task_of_config
 from lolvit_export.capture import FlatOutputs
 from lolvit_export.lowering.torch_export import write_program
 from lolvit_runtimes.torch_program import load_program
@@ -47,4 +47,7 @@ def load_model(manifest: Manifest, path: Path) -> nn.Module:
     state, config = read_state(path)
     classes = config.get("num_classes", manifest.signature.outputs[0].shape[-1])
     channels = manifest.preprocessing.channels
-    return rebuild_model(manifest.model, int(classes), state, where=str(path), in_chans=channels)
+    return rebuild_model(
+        manifest.model, int(classes), state, where=str(path), in_chans=channels,
+        task=task_of_config(config),
+    )  # fmt: skip

@@ -18,7 +18,7 @@ from lolvit.manifest import (
     check_file,
     read_manifest,
 )
-from lolvit.tasks import find_task
+from lolvit.tasks import configured
 from lolvit_export.photos import verification_pixels
 from lolvit_export.quantization.images import open_images
 from lolvit_export.targets import HOST, devices, runtimes_for
@@ -156,7 +156,7 @@ class Verification:
 
     def __init__(self, reference: Reference, manifest: Manifest, verifiers: Verifiers) -> None:
         self._reference, self._manifest, self._verifiers = reference, manifest, verifiers
-        self._task = find_task(manifest.task)
+        self._task = configured(manifest)
         self._photos: ReferenceData | None = None
         self._held_out: dict[tuple[str | None, int | None], ReferenceData] = {}
 

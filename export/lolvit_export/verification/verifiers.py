@@ -21,7 +21,7 @@ from lolvit_export.verification.comparison import (
     MIN_FP16_SNR_DB,
     NOISE_MARGIN_DB,
     accuracy,
-    agreement,
+    agreement_gates,
     equal_fractions,
     gate,
     gate_name,
@@ -256,14 +256,15 @@ def _agreement(run: _Run) -> Checked:
     white noise 33 dB below the logits changes one prediction in ten.
     """
     task, precision = run.task, run.artifact.precision
-    if task.agreement is None:
-        return [], {}
-    agreed, ties = agreement(task, run.references, run.outputs, precision)
-    measurements = {f"{run.runtime}.near_ties": float(ties)} if ties else {}
-    name = f"{run.runtime}.{task.agreement}"
-    if run.artifact.quantization is not None and not run.data.trained:
-        return [], measurements | {f"{name}_agreement": agreed}
-    return [gate(name, agreed, task.agreement_thresholds[precision])], measurements
+    found = task.compare(run.references, run.outputs, precision)
+    measurements: dict[str, float] = {}
+    if found.left_out:
+        measurements[f"{run.runtime}.near_ties"] = float(found.left_out)
+    if run.artifact.quantization is None or run.data.trained:
+        return agreement_gates(run.runtime, task, found, precision), measurements
+    if found.value is not None:
+        measurements[f"{run.runtime}.{task.agreement}_agreement"] = found.value
+    return [], measurements
 
 
 def _accuracy_change(run: _Run) -> Checked:

@@ -1,0 +1,216 @@
+"""Detections from a detector's outputs, against torchvision, and how two sets are compared."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.ops import batched_nms, box_iou
+
+from lolvit.boxes import decode, iou, match, points_of, suppress
+from lolvit.errors import DeviceError, UserError
+from lolvit.placement import Placement
+from lolvit.tasks import Model
+from lolvit.tasks.detection import TASK, DetectionTask
+from tests.vectors import prediction_vectors
+
+SIZE, CLASSES = (64, 96), 5
+POINTS = len(points_of(SIZE, (8, 16, 32))[1])
+MODEL = Model(Placement((128, 96), SIZE, SIZE), tuple("abcde"))
+Outputs = dict[str, np.ndarray]
+
+
+def boxes_of(count: int, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    corners = generator.uniform(0, 80, (count, 2))
+    return np.concatenate([corners, corners + generator.uniform(4, 40, (count, 2))], 1)
+
+
+def task(**changes: object) -> DetectionTask:
+    return TASK.configure(SIZE, {**TASK.postprocessing(), **changes})
+
+
+def outputs_of(seed: int, objects: int = 12) -> Outputs:
+    """Outputs with some clear objects over a quiet background."""
+    generator = np.random.default_rng(seed)
+    scores = generator.uniform(0, 0.1, (1, CLASSES, POINTS))
+    for point in generator.choice(POINTS, objects, replace=False):
+        scores[0, generator.integers(CLASSES), point] = generator.uniform(0.5, 1)
+    return {
+        "boxes": generator.uniform(0.5, 2, (1, 4, POINTS)).astype(np.float32),
+        "scores": scores.astype(np.float32),
+    }
+
+
+def test_vectors_for_other_languages_are_what_this_one_computes() -> None:
+    written = json.loads(prediction_vectors.PATH.read_text())
+    assert json.loads(json.dumps(prediction_vectors.vectors())) == written
+    counts = [len(case["detections"]) for case in written["detection"]]
+    assert min(counts) == 0 and max(counts) > 20
+
+
+def test_intersection_over_union_is_that_of_torchvision() -> None:
+    first, second = boxes_of(40, 1), boxes_of(50, 2)
+    expected = box_iou(torch.from_numpy(first), torch.from_numpy(second)).numpy()
+    np.testing.assert_allclose(iou(first, second), expected, rtol=1e-12, atol=1e-15)
+    nothing = np.zeros((1, 4))
+    assert iou(nothing, nothing) == 0
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
+def test_suppression_keeps_what_torchvision_keeps(threshold: float) -> None:
+    boxes, classes = boxes_of(400), np.random.default_rng(3).integers(0, 3, 400)
+    scores = torch.linspace(1, 0.1, 400, dtype=torch.float64)  # in order already
+    expected = batched_nms(torch.from_numpy(boxes), scores, torch.from_numpy(classes), threshold)
+    assert suppress(boxes, classes, threshold, 400).tolist() == expected.tolist()
+
+
+def test_suppression_leaves_other_classes_and_keeps_an_overlap_of_the_threshold_itself() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 5]], float)
+    classes = np.array([0, 1, 0])
+    assert suppress(boxes, classes, 0.5, 10).tolist() == [0, 1, 2]
+    assert suppress(boxes, classes, 0.49, 10).tolist() == [0, 1]
+    assert suppress(boxes, classes, 0.5, 2).tolist() == [0, 1]
+
+
+def test_a_point_is_a_cells_centre_and_a_distance_counts_strides() -> None:
+    centres, strides = points_of((32, 64), (8, 16, 32))
+    assert len(strides) == 32 + 8 + 2
+    assert centres[9].tolist() == [12, 12] and strides[9] == 8
+    assert centres[-1].tolist() == [48, 16] and strides[-1] == 32
+    box = decode([[1, 0.5, -3, 0.5]], centres[-1:], strides[-1:])
+    assert box.tolist() == [[16, 0, 48, 32]]
+
+
+def test_a_detection_lies_where_the_photo_shows_it() -> None:
+    outputs = {"boxes": np.zeros((1, 4, POINTS)), "scores": np.zeros((1, CLASSES, POINTS))}
+    outputs["scores"][0, 2, 0] = 0.9
+    outputs["boxes"][0, :, 0] = [0.25, 0.5, 1.5, 2.5]  # around (4, 4), in strides of 8
+    (found,) = task().predict(outputs, MODEL, {}).objects
+    assert (found.index, found.label, found.score) == (2, "c", pytest.approx(0.9))
+    assert found.box == (2, 0, 16, 48)  # the photo is twice as high as the input
+
+
+def test_options_replace_the_parameters_of_the_manifest() -> None:
+    outputs = outputs_of(4)
+    found = task().predict(outputs, MODEL, {})
+    assert len(task().predict(outputs, MODEL, {"max_detections": 3}).objects) == 3
+    best = found.objects[0].score
+    least = task().predict(outputs, MODEL, {"score_threshold": best}).objects
+    assert [each.score for each in least] == [best]
+    with pytest.raises(UserError, match="iou_threshold"):
+        task().predict(outputs, MODEL, {"iou_threshold": 2})
+
+
+def test_outputs_that_are_not_finite_are_an_error() -> None:
+    outputs = outputs_of(1)
+    outputs["boxes"][0, 0, 0] = np.nan
+    with pytest.raises(DeviceError, match="boxes are not finite"):
+        task().predict(outputs, MODEL, {})
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "fits"),
+    [
+        ((1, 4, POINTS), (1, 3, POINTS), True),
+        ((1, 4, POINTS + 1), (1, 3, POINTS + 1), False),
+        ((1, POINTS, 4), (1, POINTS, 3), False),
+        ((1, 4, POINTS), (1, 3, POINTS - 1), False),
+    ],
+)
+def test_outputs_are_recognized_by_shape(
+    boxes: tuple[int, ...], scores: tuple[int, ...], fits: bool
+) -> None:
+    outputs = [("boxes", boxes, "float32"), ("scores", scores, "float32")]
+    assert task().recognizes(outputs) is fits
+
+
+def test_boxes_are_drawn_in_the_colours_of_their_classes() -> None:
+    photo = Image.new("RGB", (96, 128), "black")
+    model = Model(MODEL.placement, MODEL.labels, ("#0000ff",) * 5)
+    drawn = np.asarray(task().predict(outputs_of(2), model, {}).draw(photo))
+    assert drawn.shape == (128, 96, 3)
+    assert (drawn == (0, 0, 255)).all(2).sum() > 100
+    assert not np.asarray(photo).any()  # the photo itself is not changed
+
+
+def test_matching_is_one_to_one_and_by_class() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9.9]])
+    zeros, ones = np.zeros(2, int), np.ones(2, int)
+    assert match(boxes, zeros, boxes[:1], zeros[:1], 0.9) == [(0, 0)]
+    assert match(boxes, zeros, boxes, zeros, 0.9) == [(0, 0), (1, 1)]
+    assert match(boxes, zeros, boxes, ones, 0.9) == []
+
+
+def references() -> list[Outputs]:
+    return [outputs_of(seed) for seed in range(6)]
+
+
+def test_equal_outputs_agree_and_small_noise_does_not_count() -> None:
+    generator = np.random.default_rng(0)
+    noisy = [
+        {name: array + generator.normal(0, 1e-5, array.shape) for name, array in each.items()}
+        for each in references()
+    ]
+    for precision in ("fp32", "fp16", "int8"):
+        found = task().compare(references(), noisy, precision)
+        assert found.value == 1 and found.left_out == 0
+
+
+def shifted(outputs: Outputs) -> Outputs:
+    return {**outputs, "boxes": outputs["boxes"] + np.array([-1, 0, 1, 0])[:, np.newaxis]}
+
+
+def swapped_sides(outputs: Outputs) -> Outputs:
+    return {**outputs, "boxes": outputs["boxes"][:, [1, 0, 3, 2]]}
+
+
+def without_a_class(outputs: Outputs) -> Outputs:
+    scores = outputs["scores"].copy()
+    scores[:, 1] = 0
+    return {**outputs, "scores": scores}
+
+
+def other_labels(outputs: Outputs) -> Outputs:
+    return {**outputs, "scores": np.roll(outputs["scores"], 1, 1)}
+
+
+def silent(outputs: Outputs) -> Outputs:
+    return {**outputs, "scores": np.zeros_like(outputs["scores"])}
+
+
+def invented(outputs: Outputs) -> Outputs:
+    scores = outputs["scores"].copy()
+    scores[:, :, ::16] = 0.9
+    return {**outputs, "scores": scores}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(
+    "sabotage", [shifted, swapped_sides, without_a_class, other_labels, silent, invented]
+)
+def test_sabotaged_outputs_fail_a_gate(sabotage: object, precision: str) -> None:
+    found = task().compare(references(), [sabotage(x) for x in references()], precision)  # type: ignore[operator]
+    assert found.value is not None
+    others = [metric.value < metric.threshold for metric in found.others]
+    assert found.value < TASK.agreement_thresholds[precision] or any(others)
+
+
+def test_no_agreement_is_claimed_of_few_objects() -> None:
+    few = [outputs_of(0, objects=3)]
+    assert task().compare(few, few, "fp32").value is None
+
+
+def test_detections_near_the_threshold_are_left_out_up_to_a_twentieth() -> None:
+    outputs = references()
+    near = [dict(each, scores=each["scores"].copy()) for each in outputs]
+    near[0]["scores"][0, 0, 40] = 0.301  # eager's is 0.1 at most: found here alone
+    found = task().compare(outputs, near, "fp16")
+    assert (found.value, found.left_out) == (1, 1)
+    for each in near:
+        each["scores"][0, :, 3::20] = 0.301
+    found = task().compare(outputs, near, "fp16")
+    assert found.value is not None and found.value < 0.95

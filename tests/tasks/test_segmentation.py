@@ -1,0 +1,105 @@
+"""Maps of classes from logits, against torch, and how two sets are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from lolvit.errors import DeviceError
+from lolvit.placement import Placement
+from lolvit.tasks import Model
+from lolvit.tasks.segmentation import TASK, upsample
+
+SIZE, CLASSES = (64, 96), 6
+TASK_64 = TASK.configure(SIZE, {})
+Outputs = dict[str, np.ndarray]
+
+
+def logits_of(seed: int) -> Outputs:
+    """Smooth logits, as of regions."""
+    coarse = np.random.default_rng(seed).normal(0, 3, (1, CLASSES, 4, 6)).astype(np.float32)
+    return {"logits": upsample(coarse[0], (8, 12))[np.newaxis]}
+
+
+@pytest.mark.parametrize("size", [(64, 96), (8, 12), (100, 33), (5, 7)])
+def test_upsampling_is_torchs_with_half_pixel_centres(size: tuple[int, int]) -> None:
+    logits = logits_of(0)["logits"]
+    expected = F.interpolate(torch.from_numpy(logits), size, mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(upsample(logits[0], size), expected[0].numpy(), atol=2e-6)
+
+
+def test_the_map_covers_the_photo() -> None:
+    outputs = logits_of(1)
+    photo = Placement((150, 200), SIZE, SIZE)
+    found = TASK_64.predict(outputs, Model(photo, tuple("abcdef")), {})
+    assert found.classes.shape == (150, 200) and found.classes.dtype == np.uint8
+    assert found.classes[75, 100] == TASK_64.decoded(outputs)[32, 48]
+    assert sum(found.shares().values()) == pytest.approx(1)
+    assert found.rows()[0][1] in "abcdef"
+
+
+def test_pixels_outside_of_a_crop_have_no_class() -> None:
+    photo = Placement((90, 160), (72, 128), SIZE, (4, 16))
+    found = TASK_64.predict(logits_of(1), Model(photo), {})
+    assert (found.classes[:4] == 255).all() and (found.classes[:, -19:] == 255).all()
+    assert (found.classes[6:-6, 21:-21] != 255).all()
+    drawn = np.asarray(found.draw(Image.new("RGB", (160, 90), "white")))
+    assert (drawn[0] == 255).all() and not (drawn[45] == 255).all()
+
+
+def test_logits_that_are_not_finite_are_an_error() -> None:
+    outputs = {"logits": np.full((1, CLASSES, 8, 12), np.inf)}
+    with pytest.raises(DeviceError, match="logits are not finite"):
+        TASK_64.predict(outputs, Model(Placement.whole(SIZE)), {})
+
+
+def references() -> list[Outputs]:
+    return [logits_of(seed) for seed in range(4)]
+
+
+@pytest.mark.parametrize(("precision", "noise"), [("fp32", 1e-5), ("fp16", 0.01), ("int8", 0.05)])
+def test_small_noise_agrees(precision: str, noise: float) -> None:
+    generator = np.random.default_rng(0)
+    noisy = [
+        {"logits": each["logits"] + generator.normal(0, noise, each["logits"].shape)}
+        for each in references()
+    ]
+    found = TASK_64.compare(references(), noisy, precision)
+    assert found.value is not None and found.value >= TASK.agreement_thresholds[precision]
+    assert all(metric.value >= metric.threshold for metric in found.others)
+
+
+def aligned_corners(outputs: Outputs) -> Outputs:
+    """A map upsampled with aligned corners: the logits of which half-pixel centres make it."""
+    logits = torch.from_numpy(outputs["logits"])
+    high = F.interpolate(logits, SIZE, mode="bilinear", align_corners=True)
+    return {"logits": high.numpy()}
+
+
+def without_a_class(outputs: Outputs) -> Outputs:
+    logits = outputs["logits"].copy()
+    logits[:, 2] = -100
+    return {"logits": logits}
+
+
+def other_labels(outputs: Outputs) -> Outputs:
+    return {"logits": np.roll(outputs["logits"], 1, 1)}
+
+
+def swapped_sides(outputs: Outputs) -> Outputs:
+    logits = outputs["logits"]
+    return {"logits": logits.transpose(0, 1, 3, 2).reshape(logits.shape)}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(
+    "sabotage", [aligned_corners, without_a_class, other_labels, swapped_sides]
+)
+def test_sabotaged_outputs_fail_a_gate(sabotage: object, precision: str) -> None:
+    found = TASK_64.compare(references(), [sabotage(x) for x in references()], precision)  # type: ignore[operator]
+    assert found.value is not None
+    others = [metric.value < metric.threshold for metric in found.others]
+    assert found.value < TASK.agreement_thresholds[precision] or any(others)
