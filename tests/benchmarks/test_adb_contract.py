@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from lolvit.errors import DeviceError
 from lolvit_benchmarks.backends.android import contract
+from lolvit_benchmarks.backends.android.app import App, prepare_app
+from lolvit_benchmarks.backends.android.client import CommandResult, OnLine
 from lolvit_benchmarks.backends.android.contract import (
     DeviceFacts,
     DeviceRecording,
@@ -100,3 +104,84 @@ def test_a_folder_that_is_not_the_apps_own_is_neither_used_nor_removed(folder: s
 def test_the_folders_of_the_app_and_of_the_shell_are_removed() -> None:
     changes = Changes(folders=(APP_FOLDER, SHELL_FOLDER))
     assert Changes.model_validate(json.loads(changes.model_dump_json())) == changes
+
+
+FACTS = {
+    "schema_version": contract.VERSION, "kind": "lolvit-device-facts", "app_version": "0.1",
+    "folder": APP_FOLDER, "runtimes": {"ort": "1.0"},
+}  # fmt: skip
+
+
+class Phone:
+    """A connection to a phone whose app prints a text."""
+
+    serial = "x"
+
+    def __init__(self, facts: str) -> None:
+        self.facts = facts
+
+    def shell(self, words: list[str]) -> CommandResult:
+        return CommandResult(0, "")
+
+    def stream(self, words: list[str], on_line: OnLine, timeout_s: float) -> CommandResult:
+        return CommandResult(
+            0, f"INSTRUMENTATION_RESULT: facts={self.facts}\nINSTRUMENTATION_CODE: -1"
+        )
+
+
+class NoJournal:
+    """Records nothing."""
+
+    def record(self, **changes: object) -> None:
+        assert "folders" not in changes, "an answer that is rejected leads to no folder"
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        (json.dumps(FACTS | {"surprise": 1}), "field 'surprise'"),
+        (json.dumps(FACTS | {"runtimes": {"ort": 1}}), "field 'runtimes.ort'"),
+        (json.dumps(FACTS | {"runtimes": []}), "field 'runtimes'"),
+        (json.dumps(FACTS | {"schema_version": "2"}), "field 'schema_version'"),
+        (json.dumps(FACTS | {"folder": f"{APP_FOLDER}/../../../../.."}), "field 'folder'"),
+        (json.dumps(FACTS | {"folder": f"/x/../{APP_FOLDER}"}), "field 'folder'"),
+        (json.dumps(FACTS | {"folder": f"{APP_FOLDER}\n"}), "field 'folder'"),
+        (json.dumps(FACTS | {"folder": f"{APP_FOLDER}\0"}), "field 'folder'"),
+        (json.dumps(FACTS | {"folder": f"$(reboot){APP_FOLDER}"}), "field 'folder'"),
+        (json.dumps(FACTS | {"folder": APP_FOLDER.replace("org.", "org-")}), "field 'folder'"),
+        (json.dumps(FACTS)[:-1] + ', "folder": "/sdcard"}', "'folder' is repeated"),
+        ("[" * 100_000, "nested too deeply"),
+        ("", "not JSON"),
+    ],
+    ids=lambda text: text[-24:],
+)  # fmt: skip
+def test_facts_that_break_the_contract_are_one_line(facts: str, why: str) -> None:
+    connection: Any = Phone(facts)
+    journal: Any = NoJournal()
+    with pytest.raises(DeviceError, match="the app's answer is invalid") as caught:
+        prepare_app(connection, journal, {"ort"})
+    assert why in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b" " * (32 << 20) + b"{", "a recording of 33554433 bytes"),
+        (b'{"kind": NaN}', "not JSON"),
+        (b"\x80\x04K\x01.", "not JSON"),
+        (_answer().model_dump_json().replace("[5,6]", '["5",6]').encode(), "durations_ns"),
+        (_answer().model_dump_json().replace("[0.5]", "[1e999]").encode(), "not JSON"),
+        (_answer().model_dump_json().replace("[0.5]", "[true]").encode(), "logits"),
+    ],
+    ids=["size", "NaN", "pickle", "text for a number", "infinity", "bool for a number"],
+)
+def test_a_recording_that_breaks_the_contract_is_one_line(
+    content: bytes, why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "recording.json"
+    path.write_bytes(content)
+    connection: Any = Phone("")
+    app = App(connection, DeviceFacts.model_validate(FACTS))
+    with pytest.raises(DeviceError, match="the app's answer is invalid") as caught:
+        app._recording(path)
+    assert why in caught.value.line()

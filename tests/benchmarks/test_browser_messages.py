@@ -6,6 +6,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,15 @@ _JSON = st.recursive(
     max_leaves=12,
 )
 _KINDS = st.sampled_from(["hello", "heartbeat", "ready", "block", "failed", "bye"])
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\x07", "\x9b1A", "\x00", "a\r"])
+def test_control_characters_of_a_page_reach_no_terminal(text: str) -> None:
+    exchange = Exchange([], PROFILES["quick"])
+    for about in (ABOUT | {"name": text}, ABOUT | {"details": {"gpu": text}}):
+        message = {"kind": "hello", "client": CLIENT, "about": about}
+        status, _ = exchange.answer(json.dumps(message).encode())
+        assert status == HTTPStatus.BAD_REQUEST and exchange.about is None
 
 
 @given(_KINDS, st.dictionaries(st.sampled_from(["case", "block", "candidates", "rounds", "about",

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from lolvit.errors import LolvitError
+from lolvit_runtimes import bare
 from lolvit_runtimes.session import import_session_class
 from lolvit_runtimes.worker.runtime import Requests, limit_resources
 from tests.fuzz import artifacts
@@ -145,8 +146,7 @@ def supervise(name: str, seconds: float, scratch: Path) -> None:
     target, home = TARGETS[name], folder_of(name)
     (home / "findings").mkdir(parents=True, exist_ok=True)
     artifacts.path_of(target.format)
-    if target.runtime is not None:
-        import_session_class(target.runtime)
+    _import(target)
     counter, children = Counter(home / "inputs"), Counter(home / "children")
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -158,6 +158,14 @@ def supervise(name: str, seconds: float, scratch: Path) -> None:
             finally:
                 os._exit(0)  # native threads may not end
         _wait(pid, counter)
+
+
+def _import(target: NativeTarget) -> None:
+    """Import what a child needs, once for all of them."""
+    if target.runtime is None:
+        bare.check(artifacts.path_of(target.format), FORMATS[target.format])
+    else:
+        import_session_class(target.runtime)
 
 
 def _wait(pid: int, counter: Counter) -> None:

@@ -153,13 +153,14 @@ def _slot_progress(on_slot: OnLine) -> OnLine:
 
 def _parse(data: bytes, model: type[Model], what: str) -> Model:
     try:
-        return model.model_validate(parse_json(data))
+        parse_json(data)  # refuses repeated keys
+        return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise _invalid_answer(f"its {what}, field '{field}': {first['msg']}") from error
     except ValueError as error:
-        raise _invalid_answer(f"its {what} is not JSON") from error
+        raise _invalid_answer(f"its {what} is not JSON: {error}") from error
 
 
 def _invalid_answer(what: str) -> DeviceError:

@@ -265,8 +265,13 @@ class Thermal:
 
 
 def parse_properties(text: str) -> dict[str, str]:
-    """Parse `getprop`; empty properties are absent."""
-    return {name: value.strip() for name, value in _PROPERTY.findall(text) if value.strip()}
+    """Parse `getprop`; empty properties are absent, and characters that a terminal would not print
+    are replaced."""
+    found = {name: value.strip() for name, value in _PROPERTY.findall(text) if value.strip()}
+    return {
+        name: "".join(letter if letter.isprintable() else "?" for letter in value)
+        for name, value in found.items()
+    }
 
 
 def parse_battery(text: str) -> Battery:

@@ -2,16 +2,20 @@
 
 Every path begins with a random token of the run. Paths are looked up in the table, never on disk:
 no request can leave it. Requests need this server's `Host` header, against DNS rebinding, and
-messages its `Origin`.
+messages its `Origin`. Connections are limited in number and in time: a client without the token
+has a few seconds, one with it half a minute for each request, however slowly it sends.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
 import socket
 import ssl
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,8 +27,10 @@ from typing import Any
 from lolvit.errors import UserError
 
 LARGEST_BODY = 1 << 20
-_MAX_CONNECTIONS = 64  # a browser opens six, workers some more
-_IDLE_S = 30.0
+_MAX_CONNECTIONS = 128  # a browser opens six, workers some more
+_STRANGER_S = 5.0  # for a connection's first request, until its token is known
+_IDLE_S = 30.0  # between requests
+_REQUEST_S = 30.0  # for the headers and the body of one, and for its response
 
 Answer = Callable[[bytes], tuple[HTTPStatus, dict[str, Any]]]
 
@@ -176,18 +182,57 @@ class _Server(ThreadingHTTPServer):
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore broken connections."""
+        """Ignore broken connections; print the traceback of any other error, a bug of ours."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _UntilDeadline(io.RawIOBase):
+    """Reads a connection until a moment of the monotonic clock, in seconds: a timeout of each read
+    would let a client send one byte at a time for ever."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self.deadline = connection, 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the client is too slow")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "lolvit", ""
-    timeout = _IDLE_S
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self._known = False  # whether a request had the token
+        self._incoming = _UntilDeadline(self.connection)
+        self.rfile.close()
+        self.rfile = io.BufferedReader(self._incoming)
+
+    def handle_one_request(self) -> None:
+        self._incoming.deadline = time.monotonic() + (_IDLE_S if self._known else _STRANGER_S)
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        if self._known:
+            self._incoming.deadline = time.monotonic() + _REQUEST_S
+        return super().parse_request()
 
     def do_GET(self) -> None:
         path = self._path()
         if path is None:
+            return
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            # Its body would be taken for the next request.
+            self._reject(HTTPStatus.BAD_REQUEST, "a GET has no body")
             return
         content = self.server.site.files.get(path or "index.html")
         if content is None:
@@ -211,7 +256,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _path(self) -> str | None:
         """Return the path after the token; None, after an error response, if it is missing."""
-        if self.headers.get("Host", "").lower() not in self.server.hosts:
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
             self._reject(HTTPStatus.MISDIRECTED_REQUEST, "not this server's name")
             return None
         token, slash, path = self.path.partition("?")[0].removeprefix("/").partition("/")
@@ -219,11 +265,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not slash or not secrets.compare_digest(token.encode(), own.encode()):
             self._reject(HTTPStatus.NOT_FOUND, "nothing here")
             return None
+        self._known = True
+        self._incoming.deadline = time.monotonic() + _REQUEST_S
         return path
 
     def _body(self) -> bytes | None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or "Transfer-Encoding" in self.headers:
+        length, *more = self.headers.get_all("Content-Length", [""])
+        if more or not length.isdecimal() or "Transfer-Encoding" in self.headers:
             self._reject(HTTPStatus.LENGTH_REQUIRED, "give a Content-Length")
             return None
         if len(length) > len(str(LARGEST_BODY)) or int(length) > LARGEST_BODY:
@@ -231,11 +279,16 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return self.rfile.read(int(length))
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what the base class rejects, without its page, which quotes the request."""
+        self._reject(HTTPStatus(code), "rejected")
+
     def _reject(self, status: HTTPStatus, reason: str) -> None:
         self.close_connection = True  # the rest of the request is not read
         self._send(status, reason.encode(), "text/plain; charset=utf-8")
 
     def _send(self, status: HTTPStatus, data: bytes, type: str) -> None:
+        self.connection.settimeout(_REQUEST_S)
         self.send_response(status)
         for name, value in _HEADERS.items():
             self.send_header(name, value)
