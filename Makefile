@@ -15,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type startup lock wheel android android-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type startup lock audit wheel android android-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -34,10 +34,11 @@ $(BIN)/python:
 
 $(BIN)/uv: | $(BIN)/python
 	@test -x $(BIN)/pip || $(BIN)/python -m ensurepip >/dev/null # an interrupted venv lacks pip
-	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
+	@sed -n '/^uv==/,/# via/p' requirements.lock > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt
 
 $(STAMP): requirements.lock pyproject.toml | $(BIN)/uv
-	uv pip install --requirements requirements.lock
+	uv pip install --require-hashes --requirements requirements.lock
 	uv pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -52,7 +53,7 @@ test-deps: system-deps ## all that the tests use and make install does not bring
 	python android_demo/driver fetch --apk
 
 tensorflow: install ## TensorFlow's interpreter, for a second verification of .tflite files (1.3 GB on disk)
-	uv pip install --requirements requirements-tensorflow.lock
+	uv pip install --require-hashes --requirements requirements-tensorflow.lock
 
 demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, evaluate it
 	lolvit export lolvit_x --to onnx,tflite,coreml --precision fp32,fp16 --out $(OUT)
@@ -88,12 +89,13 @@ lock: $(BIN)/uv ## fit requirements.lock to pyproject.toml (LOCK_FLAGS=--upgrade
 	$(call compile_lock,requirements.lock,--extra all --extra dev $(LOCK_FLAGS))
 	$(call compile_lock,requirements-tensorflow.lock,--extra tensorflow --constraints requirements.lock)
 
-# $(call compile_lock,FILE,OPTIONS): pin what pyproject.toml's extras need.
+# $(call compile_lock,FILE,OPTIONS): pin what pyproject.toml's extras need, with the sha256 of each
+# file that may be installed.
 define compile_lock
-uv pip compile pyproject.toml --universal --python-version 3.11 --quiet $(2) \
+uv pip compile pyproject.toml --universal --python-version 3.11 --quiet --generate-hashes $(2) \
   --no-header --no-emit-index-url --no-emit-find-links --output-file $(1)
 @{ echo "# The tested set: Python 3.11, on Linux. Made by: make lock"; \
-  sed -e "s/ ; python_full_version < '3.12' and sys_platform != 'win32'$$//" \
+  sed -e "s/ ; python_full_version < '3.12' and sys_platform != 'win32'\( .\)*$$/\1/" \
     -e "s/python_full_version < '3.12' and //g" $(1); } > $(1).new
 @mv $(1).new $(1)
 endef
@@ -106,8 +108,17 @@ android: install ## the Android app as a signed APK with MODELS in it; needs zip
 android-test: install ## test the Android library and app; needs Java 17 and Maven (480 MB the first time)
 	python android_demo/driver test $(ANDROID_FLAGS)
 
-wheel: install ## build the wheel into dist/
+audit: install ## look up the pinned versions in PyPI's database of vulnerabilities (network)
+	python tests/packaging/audit.py requirements.lock requirements-tensorflow.lock
+
+# Both are the same, bit by bit, wherever they are built.
+wheel: install ## build the wheel, and its bill of materials in CycloneDX's form, into dist/
 	python -m build --wheel --no-isolation
+	@mkdir -p build
+	@version=$$(hatchling version) && \
+	  sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml > build/pyproject.toml && \
+	  cyclonedx-py requirements requirements.lock --pyproject build/pyproject.toml \
+	    --output-reproducible --output-file dist/lolvit-$$version.cdx.json
 
 clean: ## remove what building, testing and the demo made; .venv stays
 	rm -rf dist build out android_demo/target .pytest_cache .mypy_cache .ruff_cache .hypothesis

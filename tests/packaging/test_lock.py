@@ -18,7 +18,8 @@ TENSORFLOW_LOCK = (ROOT / "requirements-tensorflow.lock").read_text()
 
 
 def pins(lock: str = LOCK) -> dict[str, str]:
-    requirements = [Requirement(line) for line in re.findall(r"^[a-z].*==.*$", lock, re.MULTILINE)]
+    lines = re.findall(r"^[a-z].*==.*$", lock, re.MULTILINE)
+    requirements = [Requirement(line.removesuffix(" \\")) for line in lines]
     here = [r for r in requirements if r.marker is None or r.marker.evaluate()]
     return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in here}
 
@@ -63,4 +64,12 @@ def test_tensorflow_is_pinned_beside_the_same_versions() -> None:
 @pytest.mark.parametrize("lock", [LOCK, TENSORFLOW_LOCK], ids=["all", "tensorflow"])
 def test_the_lock_names_no_address(lock: str) -> None:
     assert "://" not in lock
-    assert "--" not in lock
+    assert set(re.findall(r"--[a-z-]*", lock)) == {"--hash"}
+
+
+@pytest.mark.parametrize("lock", [LOCK, TENSORFLOW_LOCK], ids=["all", "tensorflow"])
+def test_every_pin_has_the_digests_of_its_files(lock: str) -> None:
+    entries = re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:]
+    assert len(entries) > 20
+    for entry in entries:
+        assert re.search(r" \\\n    --hash=sha256:[0-9a-f]{64}\b", entry), entry

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,6 +16,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+import lolvit
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
@@ -83,6 +88,59 @@ def test_the_base_needs_neither_torch_nor_a_runtime(wheel: Path) -> None:
     requirements = [Requirement(line) for line in metadata(wheel).get_all("Requires-Dist", [])]
     base = {r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})}
     assert base == {"click", "numpy", "pillow", "pydantic", "rich"}
+
+
+@pytest.fixture(scope="module")
+def built_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make wheel` writes in a copy of this tree, with other times and permissions."""
+    copy = tmp_path_factory.mktemp("elsewhere") / "copy"
+    folders = ("lolvit", "data", "training", "export", "runtimes", "benchmarks")
+    files = (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "Makefile",
+        "requirements.lock",
+        ".gitignore",
+    )
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in folders:
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored, copy_function=shutil.copyfile)
+    for name in files:
+        shutil.copyfile(ROOT / name, copy / name)
+    for path in copy.rglob("*.py"):
+        path.chmod(0o600)
+        os.utime(path, (1e9, 1e9))
+    environment = os.environ | {"TZ": "Asia/Kathmandu", "PYTHONHASHSEED": "7"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = ["make", "--old-file", "install", f"VENV={sys.prefix}", "wheel"]
+    subprocess.run(
+        command, cwd=copy, env=environment | {"PATH": path}, check=True, capture_output=True,
+        umask=0o077,
+    )  # fmt: skip
+    return copy / "dist"
+
+
+@pytest.mark.slow
+def test_the_wheel_is_the_same_bit_by_bit_wherever_it_is_built(
+    wheel: Path, built_elsewhere: Path
+) -> None:
+    assert (built_elsewhere / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_bill_of_materials_has_the_pinned_set_with_its_digests(built_elsewhere: Path) -> None:
+    (path,) = built_elsewhere.glob("*.cdx.json")
+    document = json.loads(path.read_text())
+    assert document["bomFormat"] == "CycloneDX"
+    own = document["metadata"]["component"]
+    assert (own["name"], own["version"]) == ("lolvit", lolvit.__version__)
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = set(re.findall(r"^([a-z].*?)==([^ ;]+)", lock, re.MULTILINE))
+    assert {(part["name"], part["version"]) for part in document["components"]} == pinned
+    for part in document["components"]:
+        assert part["externalReferences"][0]["hashes"], part["name"]
+    assert str(built_elsewhere.parent) not in path.read_text()
 
 
 @pytest.fixture(scope="module")
