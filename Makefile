@@ -15,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type startup lock audit wheel android android-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel startup lock audit wheel android android-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -81,6 +81,9 @@ lint: install ## ruff: rules and formatting
 
 type: install ## mypy --strict
 	mypy
+
+panel: install ## verify good artifacts of trained networks, and faulty ones: nothing good refused, every fault caught
+	python -m lolvit_export.verification.panel --out $(OUT)/panel
 
 startup: install ## time --help of lolvit and of each command: at most 0.3 s
 	python tests/architecture/startup_time.py

@@ -86,6 +86,11 @@ _PATH = click.Path(path_type=Path)
     is_flag=True,
     help="Keep artifacts of untrained weights that fail their gates, for benchmarks only.",
 )
+@click.option(
+    "--keep-failed",
+    is_flag=True,
+    help="Keep artifacts that fail a gate as FAILED-NAME, to look into; the manifest has none.",
+)
 @click.option("--num-classes", type=click.IntRange(1, 100_000), help="Width of the logits.")
 @click.option("--in-chans", type=click.Choice(["1", "3", "4"]), help="Channels: grey, RGB or RGBA.")
 @click.option(
@@ -128,6 +133,7 @@ def export(
     soc: str | None,
     plans: tuple[Path, ...],
     for_timing: bool,
+    keep_failed: bool,
     batch: int,
     in_chans: str | None,
     out: Path,
@@ -162,6 +168,7 @@ def export(
         plans=plans,
         socs=socs,
         for_timing=for_timing,
+        keep_failed=keep_failed,
     )
     packaged = _package(exported.folder, android) if exported.complete else None
     if as_json:

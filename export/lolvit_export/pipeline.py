@@ -64,6 +64,7 @@ Progress = Callable[[str], None]
 Verify = Callable[[Path, Artifact], Artifact]
 
 STATE_NAME, PROGRAM_NAME = "weights.safetensors", "model.pt2"
+FAILED_PREFIX = "FAILED-"  # of a withheld artifact that is kept
 _TOOLS = (
     "lolvit",
     "torch",
@@ -119,11 +120,12 @@ def export_model(
         kept, withheld = _split_withheld(artifacts, request, staging)
         weights = _save_model(job, staging)
         manifest = _manifest(job, kept, records, weights)
-        if kept:
+        if kept or (withheld and request.keep_failed):
             write_manifest(staging, manifest)
         else:
             shutil.rmtree(staging)  # a previous export stays
-    return ExportResult(target, manifest, withheld, failures, prepared.notes)
+    failed_files = [f"{FAILED_PREFIX}{each.path}" for each in withheld if request.keep_failed]
+    return ExportResult(target, manifest, withheld, failures, prepared.notes, tuple(failed_files))
 
 
 def _require_batch(request: ExportRequest) -> None:
@@ -363,13 +365,16 @@ def _is_base(artifact: Artifact) -> bool:
 def _split_withheld(
     artifacts: Sequence[Artifact], request: ExportRequest, folder: Path
 ) -> tuple[list[Artifact], tuple[Artifact, ...]]:
-    """Return the artifacts that passed their gates, and the withheld ones, whose files are
-    removed."""
+    """Return the artifacts that passed their gates, and the withheld ones, whose files are removed,
+    or renamed to FAILED-… where the request keeps them."""
     if request.for_timing:
         return list(artifacts), ()
     withheld = tuple(artifact for artifact in artifacts if artifact.failed_gates())
     for artifact in withheld:
-        remove(folder / artifact.path)
+        if request.keep_failed:
+            (folder / artifact.path).rename(folder / f"{FAILED_PREFIX}{artifact.path}")
+        else:
+            remove(folder / artifact.path)
         if artifact.quantization is not None:
             remove(folder / artifact.quantization.plan)
     return [artifact for artifact in artifacts if artifact not in withheld], withheld

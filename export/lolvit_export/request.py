@@ -38,6 +38,7 @@ class ExportRequest:
     plans: tuple[Path, ...] = ()  # quantization plans, used instead of a search
     socs: tuple[Soc, ...] = ()  # SoCs that qnn artifacts are compiled for
     for_timing: bool = False  # keep artifacts of untrained weights that fail their gates
+    keep_failed: bool = False  # keep withheld artifacts, under names that say so
 
     def quantized(self, target: str) -> list[str]:
         """Return the requested precisions that are made by quantization for a target."""
@@ -47,14 +48,16 @@ class ExportRequest:
 @dataclass(frozen=True)
 class ExportResult:
     """An export: its folder and the manifest written there; the artifacts that were withheld
-    because they failed a gate; and, by target, the failures of converters and runtimes. `folder`
-    does not exist if no artifact was written."""
+    because they failed a gate, and the names of their files where the request keeps them; and, by
+    target, the failures of converters and runtimes. `folder` does not exist if nothing was
+    written."""
 
     folder: Path
     manifest: Manifest
     withheld: tuple[Artifact, ...] = ()
     failures: Mapping[str, LolvitError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    failed_files: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -88,6 +91,8 @@ class ExportResult:
         failed = [line for artifact in self.withheld for line in artifact.failed_gates()]
         kept = [artifact.path for artifact in self.manifest.artifacts]
         written = f"written without it: {', '.join(kept)}" if kept else "nothing was written"
+        if self.failed_files:
+            written += f"; kept to look into: {', '.join(self.failed_files)}"
         quantized = any(a.precision in find_target(a.format).quantized for a in self.withheld)
         trained = self.manifest.weights.trained
         advice = _AFTER_QUANTIZING if trained else _AFTER_QUANTIZING_RANDOM

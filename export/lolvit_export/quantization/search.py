@@ -33,6 +33,7 @@ _SAME_SPEED = 0.02
 _SAME_DB = 1.0  # candidates that fail nearer than this to the most accurate are as accurate
 _WORTH_DB = 1.0  # with less gained, the simpler plan stays
 _LEADING = (1, 2, 3, 4, 6, 8, 9, 10, 12, 16)
+_SLOWER = 2  # counts in a row that are slower than the best: more layers in float are slower still
 # With more in float than this it is another model than the one that was asked for.
 _LARGEST_FLOAT_SHARE = 0.5
 Progress = Callable[[str], None]
@@ -77,6 +78,14 @@ def search_ranges(candidates: Candidates, progress: Progress) -> Plan:
 
 def _most_accurate(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=lambda each: each.snr_db)
+
+
+def _all_slower(last: Sequence[Candidate], candidates: Sequence[Candidate]) -> bool:
+    """Whether the last candidates are slower than the fastest, each by more than measures as the
+    same speed."""
+    fastest = max(each.speedup_vs_fp32 or 0 for each in candidates)
+    slow = [each for each in last if (each.speedup_vs_fp32 or 0) < fastest * (1 - _SAME_SPEED)]
+    return len(slow) == _SLOWER
 
 
 def _plan_of(candidates: Candidates, best: Candidate) -> Plan:
@@ -179,9 +188,12 @@ class _Search:
         given = best.operations, best.method
         candidates = [self.evaluate(best.name, *given, best.float_layers)]
         for count in _LEADING:
-            if count <= len(names) * _LARGEST_FLOAT_SHARE:
-                name = f"{best.name}, {count} first layers in float"
-                candidates.append(self.evaluate(name, *given, names[:count]))
+            if count > len(names) * _LARGEST_FLOAT_SHARE or _all_slower(
+                candidates[-_SLOWER:], candidates
+            ):
+                break
+            name = f"{best.name}, {count} first layers in float"
+            candidates.append(self.evaluate(name, *given, names[:count]))
         return (
             self._corrected(best, candidates) if best.bias_correction else self.choose(candidates)
         )

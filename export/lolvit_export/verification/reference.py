@@ -6,9 +6,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lolvit.manifest import Preprocessing, Signature
 from lolvit.tasks import Array, Outputs
@@ -16,6 +18,10 @@ from lolvit_export.capture import named_outputs
 from lolvit_export.verification.comparison import worst_snr_db
 from lolvit_runtimes.preprocessing import Pixels, normalize
 
+LARGEST_HALF = 65504.0  # the largest finite number of half precision
+# Larger in magnitude are constants that mask attention, such as the lowest float32: they become
+# infinite in half precision, and their exponential is 0 in both.
+_MASK = 1e30
 _HALF_FAILURES = (RuntimeError, NotImplementedError, TypeError)
 
 
@@ -61,6 +67,14 @@ class Reference:
             found = self._in_half_precision(photos, preprocessing)
         return worst_snr_db(references, found)
 
+    def largest_activation(self, photos: Sequence[Pixels], preprocessing: Preprocessing) -> float:
+        """Return the largest magnitude that an operation of the model computes on the photos, in
+        the highest precision; constants that mask attention do not count."""
+        with _LargestActivation() as watched:
+            for _ in self._run(self._exact, photos, preprocessing, self.dtype):
+                pass
+        return watched.largest
+
     def _in_half_precision(
         self, photos: Sequence[Pixels], preprocessing: Preprocessing
     ) -> list[Outputs]:
@@ -87,6 +101,23 @@ class Reference:
                 yield {
                     name: _first(tensor) for name, (_, tensor) in zip(names, outputs, strict=True)
                 }
+
+
+class _LargestActivation(TorchDispatchMode):
+    """Keeps the largest magnitude that any operation gives inside the block."""
+
+    largest = 0.0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.numel():
+                magnitude = max(abs(float(each)) for each in torch.aminmax(tensor))
+                if self.largest < magnitude < _MASK:
+                    self.largest = magnitude
+        return result
 
 
 def _first(tensor: Tensor) -> Array:
@@ -144,6 +175,12 @@ class ReferenceData:
                 self.photos, self.references, self.preprocessing, precision
             )
         return self._noise[precision][output]
+
+    @cached_property
+    def fp16_headroom(self) -> float:
+        """Half precision's largest number over the largest activation: below 1 one overflows."""
+        largest = self._reference.largest_activation(self.photos, self.preprocessing)
+        return LARGEST_HALF / max(largest, 1.0)
 
     def first(self, count: int | None) -> ReferenceData:
         """Return the data of the first `count` photos; None: of all."""

@@ -22,6 +22,7 @@ from lolvit.tasks import configured
 from lolvit_export.photos import verification_pixels
 from lolvit_export.quantization.images import open_images
 from lolvit_export.targets import HOST, devices, runtimes_for
+from lolvit_export.verification.manifest_check import check_manifest
 from lolvit_export.verification.program import load_model
 from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
@@ -79,6 +80,7 @@ def verify(
     Raises:
         UserError: there is no export, a file does not match the manifest, or the device supports
             none of the artifacts.
+        GateFailedError: the manifest's preprocessing or labels are not the model's.
         MissingExtraError: a runtime is not installed.
     """
     report = progress or (lambda step: None)
@@ -88,6 +90,7 @@ def verify(
     for artifact in chosen:  # every file is checked before any is opened
         check_artifact(folder, artifact)
     weights = check_file(folder, manifest.weights.path, manifest.weights.sha256)
+    check_manifest(manifest, weights)
     for runtime in {name for each in chosen for name in runtimes_for(each.format, device)}:
         require_runtime(runtime)  # before minutes of work
     report("eager PyTorch on photos")

@@ -90,7 +90,8 @@ class Verifiers:
 
         The SNR of a float artifact is the worst photo's. Quantization noise is random, and an image
         with small outputs has little signal: a quantized artifact's gate is the SNR pooled over all
-        images, and the worst image's is a measurement.
+        images, and the worst image's is a measurement. In half precision there is also the headroom
+        of eager's activations: processors that compute in float32 show no overflow.
 
         Raises:
             DeviceError: a runtime can't open or run the artifact.
@@ -110,6 +111,8 @@ class Verifiers:
                 measurements |= checked[1]
             gates += placement_gates(runtime, placement)
             measurements[f"{runtime}.max_abs_error"] = max_abs_error(run.references, outputs)
+        if artifact.precision == "fp16":
+            gates.append(gate("eager.fp16_headroom", data.fp16_headroom, 1.0))
         return artifact.model_copy(update={"gates": tuple(gates), "measurements": measurements})
 
     def outputs(
