@@ -57,11 +57,13 @@ class Metric:
 @dataclass(frozen=True)
 class Agreement:
     """How far predictions agree with eager's: `value`, 0 to 1, is the task's `agreement` metric,
-    None where there is too little to compare. `left_out` are near ties that were not counted."""
+    None where there is too little to compare. `left_out` are near ties that were not counted.
+    `images` is their number where the metric is a share of them: of few, one may differ."""
 
     value: float | None
     left_out: int = 0
     others: tuple[Metric, ...] = ()
+    images: int | None = None
 
 
 class Task(Protocol):

@@ -106,7 +106,8 @@ class ClassificationTask:
         clear = [pair for pair in pairs if precision == "fp32" or _is_clear(pair[0])]
         counted = clear if len(clear) >= MIN_CLEAR_PHOTOS else pairs
         same = sum(logits_of(a).argmax() == logits_of(b).argmax() for a, b in counted)
-        return Agreement(float(same) / len(counted), len(pairs) - len(counted))
+        left_out = len(pairs) - len(counted)
+        return Agreement(float(same) / len(counted), left_out, images=len(counted))
 
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return whether the top class is the label."""

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from lolvit.errors import GateFailedError, UserError
 from lolvit.manifest import Manifest, check_artifact, read_manifest
 from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit_export import pipeline
+from lolvit_export.pipeline import export_model
 from lolvit_export.targets import find_target
 from lolvit_export.verification.reference import ReferenceData
 from tests.export.requests import export, request
@@ -277,3 +279,24 @@ def test_app_that_cannot_be_filled_is_rejected_before_any_work(
     assert main([*arguments, "--android", str(tmp_path / directory)]) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert words in line
+
+
+def test_overflow_in_half_precision_fails_a_gate_and_the_artifact_can_be_kept(
+    tmp_path: Path,
+) -> None:
+    """ONNX Runtime computes fp16 in float32 on a CPU, where nothing overflows."""
+    model = create_model("lolvit_xx", num_classes=10)
+    with torch.no_grad():
+        model.head.weight.normal_(std=1e6)
+    weights = tmp_path / "large.safetensors"
+    save_checkpoint(model, weights, {})
+    exported = export_model(
+        request(tmp_path, weights=weights, precisions=("fp32", "fp16"), keep_failed=True),
+        lambda _step: None,
+    )
+    (failed,) = exported.withheld
+    assert [g.name for g in failed.gates if not g.passed] == ["eager.fp16_headroom"]
+    assert (exported.folder / "FAILED-model-fp16.onnx").is_file()
+    assert [a.path for a in read_manifest(exported.folder).artifacts] == ["model-fp32.onnx"]
+    with pytest.raises(GateFailedError, match=r"kept to look into: FAILED-model-fp16\.onnx"):
+        exported.raise_on_failure()

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lolvit.cli import main
-from lolvit.manifest import Manifest
+from lolvit.manifest import Manifest, Preprocessing
 from lolvit.tasks import Agreement, find_task
 from lolvit.verification import VerificationDocument
 from lolvit_export.targets import all_targets
 from lolvit_export.verification.comparison import max_abs_error
+from lolvit_export.verification.manifest_check import differences
 from lolvit_runtimes import vulkan
 from lolvit_runtimes.snr import snr_db
 
@@ -43,7 +44,7 @@ def test_snr_does_not_depend_on_scale(logits: np.ndarray, scale: float) -> None:
 def test_equal_logits_agree_wholly(logits: np.ndarray) -> None:
     assert snr_db(logits, logits.copy()) == 300
     pair = [{"logits": logits}], [{"logits": logits.copy()}]
-    assert find_task("classification").compare(*pair, "fp32") == Agreement(1.0)
+    assert find_task("classification").compare(*pair, "fp32") == Agreement(1.0, images=1)
     assert max_abs_error(*pair) == 0
 
 
@@ -99,6 +100,33 @@ def test_file_without_a_manifest_cannot_be_verified(
     assert "no manifest.json beside it" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("mean", [0.0, 0.0, 0.0], "preprocessing.mean is 0,0,0, the model's is 0.5,0.5,0.5"),
+        ("interpolation", "bilinear", "preprocessing.interpolation is bilinear"),
+        ("crop_pct", 0.8, "preprocessing.crop_pct is 0.8"),
+    ],
+)
+def test_manifest_with_other_preprocessing_than_the_model_is_refused(
+    copied: Path, field: str, value: object, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["preprocessing"][field] = value
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["verify", str(copied / "model-fp32.onnx")]) == 1
+    assert message in capfd.readouterr().err
+
+
+def test_shifted_labels_are_found_by_the_first_that_differs() -> None:
+    preprocessing = Preprocessing(size=(64, 64), crop_pct=1, mean=(0.5,) * 3, std=(0.5,) * 3)
+    config = {"preprocessing": preprocessing.model_dump(), "labels": ["a", "b", "c"]}
+    assert differences(preprocessing, ("a", "b", "c"), config) == []
+    assert differences(preprocessing, ("b", "c", "a"), config) == [
+        "label 0 is 'b', the model's is 'a'"
+    ]
+
+
 def test_weights_that_are_not_those_of_the_artifact_fail_the_gate(
     copied: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +170,6 @@ def test_near_ties_of_eager_are_left_out_and_counted() -> None:
     clear = [{"logits": np.array([[5.0, 0.0, 0.0]])}] * 9
     tie = [{"logits": np.array([[1.0, 1.01, 0.0]])}] * 3
     turned = [{"logits": np.array([[1.01, 1.0, 0.0]])}] * 3
-    assert task.compare(clear + tie, clear + turned, "int8") == Agreement(1.0, 3)
-    assert task.compare(clear + tie, clear + turned, "fp32") == Agreement(0.75)
-    assert task.compare(tie, turned, "int8") == Agreement(0.0)  # too few without them
+    assert task.compare(clear + tie, clear + turned, "int8") == Agreement(1.0, 3, images=9)
+    assert task.compare(clear + tie, clear + turned, "fp32") == Agreement(0.75, images=12)
+    assert task.compare(tie, turned, "int8") == Agreement(0.0, images=3)  # too few without them

@@ -53,6 +53,17 @@ def pooled_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> 
     }
 
 
+def worst_class_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> float | None:
+    """Return the SNR over all photos of the one class, of the logits (1, classes), where it is the
+    lowest, in dB; None unless the only output has that shape."""
+    if len(references[0]) != 1 or next(iter(references[0].values())).ndim != 2:
+        return None
+    ((name, _),) = references[0].items()
+    expected, found = (np.concatenate([o[name] for o in each]) for each in (references, outputs))
+    classes = zip(expected.T.astype(np.float64), found.T.astype(np.float64), strict=True)
+    return min(snr_db(reference, given) for reference, given in classes)
+
+
 def _pooled(outputs: Sequence[Outputs], name: str) -> np.ndarray:
     return np.concatenate([each[name].astype(np.float64).ravel() for each in outputs])
 
@@ -78,6 +89,8 @@ def agreement_gates(runtime: str, task: Task, found: Agreement, precision: str) 
     if task.agreement is None or found.value is None:
         return []
     threshold = task.agreement_thresholds[precision]
+    if found.images is not None and precision != "fp32":  # one that differs may be chance
+        threshold = min(threshold, 1 - 1 / found.images)
     return [
         gate(f"{runtime}.{task.agreement}", found.value, threshold),
         *(gate(f"{runtime}.{each.name}", each.value, each.threshold) for each in found.others),

@@ -103,10 +103,12 @@ class Reference:
                 }
 
 
-class _LargestActivation(TorchDispatchMode):
+class _LargestActivation(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps the largest magnitude that any operation gives inside the block."""
 
-    largest = 0.0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.largest = 0.0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None

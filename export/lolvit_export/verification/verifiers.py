@@ -28,6 +28,7 @@ from lolvit_export.verification.comparison import (
     max_abs_error,
     placement_gates,
     pooled_snr_db,
+    worst_class_snr_db,
     worst_snr_db,
 )
 from lolvit_export.verification.reference import ReferenceData
@@ -41,6 +42,8 @@ _PYTHON = frozenset({"coreml-reference"})  # runtimes that are written in Python
 START_SECONDS, RUN_SECONDS = 900.0, 600.0
 # Percentage points of accuracy that quantization may lose.
 ACCURACY_CHANGE_THRESHOLD = -1.0
+# Decibels that a quantized artifact may have less than when it was exported.
+SNR_CHANGE_THRESHOLD = -1.0
 # With fewer labelled images, one image is more than one percentage point.
 _MIN_LABELLED_IMAGES = 100
 
@@ -106,7 +109,13 @@ class Verifiers:
             )
             run = _Run(runtime, artifact, task, subset, outputs)
             snr = _quantized_snr(run) if quantized else _float_snr(run)
-            for checked in (snr, _equality(run), _agreement(run), _accuracy_change(run)):
+            for checked in (
+                snr,
+                _equality(run),
+                _worst_class(run),
+                _agreement(run),
+                _accuracy_change(run),
+            ):
                 gates += checked[0]
                 measurements |= checked[1]
             gates += placement_gates(runtime, placement)
@@ -234,13 +243,22 @@ def _snr_threshold(run: _Run, output: str, value: float) -> float:
 
 
 def _quantized_snr(run: _Run) -> Checked:
-    """Check the SNR pooled over all images of each output, and measure the worst image's."""
+    """Check the SNR pooled over all images of each output, and measure the worst image's.
+
+    Where the artifact was verified before in this runtime, as `lolvit verify` does again, it is
+    also compared with that figure, of the same images: a faulty scale may cost a few dB, and be far
+    from the threshold.
+    """
     pooled = pooled_snr_db(run.references, run.outputs)
     worst = worst_snr_db(run.references, run.outputs)
-    gates = [
-        gate(run.name(output, "snr_db"), value, run.nominal_threshold)
-        for output, value in pooled.items()
-    ]
+    before = {each.name: each.value for each in run.artifact.gates}
+    gates: list[Gate] = []
+    for output, value in pooled.items():
+        name = run.name(output, "snr_db")
+        gates.append(gate(name, value, run.nominal_threshold))
+        if name in before:
+            change = value - before[name]
+            gates.append(gate(run.name(output, "snr_change"), change, SNR_CHANGE_THRESHOLD))
     return gates, {run.name(output, "worst_snr_db"): value for output, value in worst.items()}
 
 
@@ -270,6 +288,14 @@ def _agreement(run: _Run) -> Checked:
     return [], measurements
 
 
+def _worst_class(run: _Run) -> Checked:
+    """Measure the SNR of the worst class's logit: a dead class has 0 dB, one of 1000."""
+    if run.task.agreement is None:
+        return [], {}
+    value = worst_class_snr_db(run.references, run.outputs)
+    return [], {f"{run.runtime}.worst_class_snr_db": value} if value is not None else {}
+
+
 def _accuracy_change(run: _Run) -> Checked:
     """Check the change of accuracy, and measure both accuracies in per cent; neither without at
     least 100 labelled images."""
@@ -283,3 +309,6 @@ def _accuracy_change(run: _Run) -> Checked:
     change = gate(f"{run.runtime}.{name}_change", found - eager, ACCURACY_CHANGE_THRESHOLD)
     accuracies = {f"{run.runtime}.{name}_accuracy": found, f"eager.{name}_accuracy": eager}
     return [change], accuracies
+
+
+_CHECKS = (_equality, _worst_class, _agreement, _accuracy_change)

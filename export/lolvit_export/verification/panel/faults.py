@@ -236,11 +236,12 @@ def _trained_further(model: nn.Module, preprocessing: Preprocessing) -> nn.Modul
     generator = torch.Generator().manual_seed(0)
     images = torch.randn((2, preprocessing.channels, *preprocessing.size), generator=generator)
     with torch.enable_grad():
-        F.cross_entropy(model(images), torch.tensor([0, 1])).backward()
+        loss = F.cross_entropy(model(images), torch.tensor([0, 1]))
+        loss.backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.grad is not None:
-                parameter -= 1e-3 * parameter.grad
+                parameter.sub_(1e-3 * parameter.grad)
                 parameter.grad = None
     return model
 

