@@ -70,7 +70,8 @@ class Reference:
     def largest_activation(self, photos: Sequence[Pixels], preprocessing: Preprocessing) -> float:
         """Return the largest magnitude that an operation of the model computes on the photos, in
         the highest precision; constants that mask attention do not count."""
-        with _LargestActivation() as watched:
+        watched = _LargestActivation()
+        with watched:
             for _ in self._run(self._exact, photos, preprocessing, self.dtype):
                 pass
         return watched.largest
