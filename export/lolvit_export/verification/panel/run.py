@@ -114,7 +114,10 @@ class _Bench:
         self._folder, self._verifiers, self._selection = folder, verifiers, selection
         self._graph = self._captured(prepared.model)
         task, outputs = task_of(
-            prepared.task, described_outputs(self._graph_before), prepared.labels
+            prepared.task,
+            described_outputs(self._graph_before),
+            prepared.preprocessing.size,
+            prepared.labels,
         )
         preprocessing = prepared.preprocessing
         shape = (1, preprocessing.channels, *preprocessing.size)
