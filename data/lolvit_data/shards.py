@@ -32,6 +32,7 @@ from lolvit_runtimes.photos import load_encoded
 CLASSES_FILE = "classes.txt"
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
 _NO_LABEL = ("", "-1", "none", "null")
+_LONGEST_LABEL = 7  # digits; a name is made for each class up to the highest
 _ALL_NAMES = tuple(name for names in SPLIT_NAMES.values() for name in names)
 
 
@@ -167,7 +168,8 @@ def _samples(path: Path) -> Iterator[list[Member]]:
     to the first dot behind its last slash."""
     sample: list[Member] = []
     try:
-        with tarfile.open(path) as archive:
+        # Members are read at their offsets: compressed content under the name .tar is refused.
+        with tarfile.open(path, "r:") as archive:
             for entry in archive:
                 if not entry.isfile() or any(map(is_hidden, Path(entry.name).parts)):
                     continue
@@ -203,7 +205,7 @@ def _label(members: list[Member]) -> int | None:
             text = member.read().strip().decode(errors="replace")
             if text.lower() in _NO_LABEL:
                 return None
-            if text.isdecimal():
+            if text.isdecimal() and len(text) <= _LONGEST_LABEL:
                 return int(text)
             raise UserError(
                 "holds no class number", where=member.where(), remedy="write 0, 1, 2, …"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_a_sample_without_a_class_is_named(tmp_path: Path) -> None:
     with tarfile.open(root / "train-000000.tar", "a") as archive:
         archive.add(__file__, "zzz.png")
     with pytest.raises(UserError, match=r"zzz\.png: has no class; add KEY\.cls"):
+        open_dataset(str(root), "train")
+
+
+@pytest.mark.parametrize("label", [b"99999999999", b"9" * 5000, b"-2", b"\xff", b"1e3"])
+def test_a_class_number_that_is_none_or_too_large_is_named(tmp_path: Path, label: bytes) -> None:
+    root = write_shards(tmp_path / "s")
+    with tarfile.open(root / "train-000000.tar", "a") as archive:
+        add_member(archive, "zzz.cls", label)
+    with pytest.raises(UserError, match=r"zzz\.cls: holds no class number"):
+        open_dataset(str(root), "train")
+
+
+def test_compressed_content_under_the_name_of_a_tar_file_is_named(tmp_path: Path) -> None:
+    root = write_shards(tmp_path / "s")
+    path = root / "train-000000.tar"
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(UserError, match=r"train-000000\.tar: not a tar file"):
         open_dataset(str(root), "train")
 
 

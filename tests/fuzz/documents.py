@@ -217,7 +217,7 @@ DOCUMENTS = (
         "manifest", _manifest, _fixtures("fixtures/manifest-1.json", "fixtures/manifest-2.json"),
         mutate_json,
     ),
-    Target("result", _result, _results, mutate_json, instrumented=("rich",)),
+    Target("result", _result, _results, mutate_json),
     Target(
         "plan", _document("plan.json", "lolvit_export.quantization.plan:read_plan"), _plans,
         mutate_json,

@@ -321,14 +321,8 @@ def _hand_written_onnx() -> list[bytes]:
 
 FILES = (
     Target("safetensors", _checkpoint(".safetensors"), _safetensors, _mutate_safetensors),
-    Target(
-        "torch-checkpoint", _checkpoint(".pth"), _torch_files,
-        instrumented=("torch._weights_only_unpickler", "torch._utils", "torch.serialization"),
-    ),
-    Target(
-        "training-state", _resumed, lambda: _torch_files()[::-1],
-        instrumented=("torch._weights_only_unpickler", "torch._utils", "torch.serialization"),
-    ),
+    Target("torch-checkpoint", _checkpoint(".pth"), _torch_files),
+    Target("training-state", _resumed, lambda: _torch_files()[::-1]),
     Target("photo", _photo, _photos, _mutate_photo, instrumented=("PIL",)),
     Target("shards", _shards, _tars, instrumented=("tarfile",)),
     Target("tflite-check", _tflite, _hand_written_tflite),
@@ -337,13 +331,9 @@ FILES = (
         refusals=(FlatbufferError,),
     ),
     Target("onnx-lint", _onnx, _hand_written_onnx),
-    Target(
-        "coreml-package", _coreml, _coreml_parts, _mutate_part,
-        instrumented=("coremltools.converters.mil.frontend.milproto",),
-    ),
+    Target("coreml-package", _coreml, _coreml_parts, _mutate_part),
     Target(
         "torch-program", _program, lambda: [artifacts.path_of("pt2").read_bytes()],
         _mutate_archive, compiles=True,
-        instrumented=("torch._export.serde", "torch.export.pt2_archive"),
     ),
 )  # fmt: skip

@@ -360,6 +360,6 @@ MESSAGES = (
     Target("adb-output", _phone, _printed_by_phones),
     Target("app-answers", _app, _app_answers, _mutate_app),
     Target("page-messages", _page, _conversations, _mutate_page),
-    Target("http-server", _http, _requests, _mutate_http, instrumented=("http.server",)),
+    Target("http-server", _http, _requests, _mutate_http, instrumented=("http",)),
     Target("child-messages", _wire, _wire_messages, _mutate_wire, refusals=_wire_refusals()),
 )

@@ -25,8 +25,8 @@ class Target:
     whose files are in the given folder; `seeds` are valid inputs.
 
     `refusals` are the parser's own exceptions where it is not yet at the surface; `mutate` knows
-    the inputs' structure; `instrumented` are packages whose coverage guides the fuzzer beside
-    lolvit's. `compiles`: torch compiles the text that it generates for a graph.
+    the inputs' structure; `instrumented` are small top-level packages whose coverage guides
+    the fuzzer beside lolvit's. `compiles`: torch compiles the text that it generates for a graph.
     """
 
     name: str
