@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,9 +71,39 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
+def load_torch_file(path: Path) -> Any:
+    """Return what a torch file holds, on the CPU. Nothing in it is executed, and it takes no more
+    memory than the file has bytes.
+
+    Raises:
+        pickle.UnpicklingError: it holds more than tensors and plain values.
+        Exception: of many types, if it is damaged.
+    """
+    check_stored(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about damaged bytes: the error says it
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_stored(path: Path) -> None:
+    """Check that a zip archive's members are stored as torch writes them: compressed or overlapping
+    ones can be a thousand times as large as the file.
+
+    Raises:
+        ValueError: they are larger than the file.
+        zipfile.BadZipFile, OSError: it can't be read.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > path.stat().st_size:
+        raise ValueError(f"its members have {size} bytes, the file {path.stat().st_size}")
+
+
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
+        document = load_torch_file(path)
     except pickle.UnpicklingError as error:
         raise UserError(
             "holds more than weights, or is damaged, and is not loaded",

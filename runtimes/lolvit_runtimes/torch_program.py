@@ -18,6 +18,7 @@ from torch.export.pt2_archive._package import PT2ArchiveReader, load_pt2
 
 from lolvit.documents import parse_json
 from lolvit.errors import DeviceError
+from lolvit.models.checkpoint import check_stored
 from lolvit_runtimes.native import reason
 
 # torch's exceptions for a damaged archive, without a common base.
@@ -55,6 +56,7 @@ def _check_no_code(path: Path) -> None:
     Raises:
         ValueError: one could; `load_program` converts it to a DeviceError.
     """
+    check_stored(path)
     with PT2ArchiveReader(str(path)) as archive:
         names = archive.get_file_names()
         for name in names:

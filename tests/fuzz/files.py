@@ -286,7 +286,8 @@ def _mutate_archive(data: bytes, random: Random) -> bytes:
         return damaged(data, random)
     if not members:
         return damaged(data, random)
-    name = random.choice([n for n in members if n.endswith(".json")] * 3 + list(members))
+    described = [name for name in members if name.endswith((".json", ".pkl"))]
+    name = random.choice(described * 3 + list(members))
     members[name] = mutate_json(members[name], random)
     if random.random() < 0.1:
         members["archive/" + random.choice(("data/x", "../x", "data/weights/weight_9", "x.so"))] = (
@@ -321,8 +322,8 @@ def _hand_written_onnx() -> list[bytes]:
 
 FILES = (
     Target("safetensors", _checkpoint(".safetensors"), _safetensors, _mutate_safetensors),
-    Target("torch-checkpoint", _checkpoint(".pth"), _torch_files),
-    Target("training-state", _resumed, lambda: _torch_files()[::-1]),
+    Target("torch-checkpoint", _checkpoint(".pth"), _torch_files, _mutate_archive),
+    Target("training-state", _resumed, lambda: _torch_files()[::-1], _mutate_archive),
     Target("photo", _photo, _photos, _mutate_photo, instrumented=("PIL",)),
     Target("shards", _shards, _tars, instrumented=("tarfile",)),
     Target("tflite-check", _tflite, _hand_written_tflite),

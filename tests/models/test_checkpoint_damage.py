@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lolvit.models.checkpoint import read_state
 
 STATE = {"stem.weight": torch.arange(12.0).reshape(4, 3), "count": torch.tensor(3)}
 FORMATS = ("safetensors", "torch-zip", "torch-legacy")
-pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+pytestmark = pytest.mark.filterwarnings("error")  # an error is one line, and nothing beside it
 anywhere = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -89,6 +90,21 @@ def test_overwritten_bytes_give_tensors_or_one_line(
 @example("torch-legacy", pickle.dumps(12, protocol=2))
 def test_arbitrary_bytes_are_rejected(tmp_path: Path, kind: str, data: bytes) -> None:
     error_line(write(tmp_path, kind, data))
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path, size = tmp_path / "bomb.pth", 1 << 28
+    stream = io.BytesIO()
+    torch.save({"w": torch.zeros(4)}, stream)
+    with (
+        zipfile.ZipFile(stream) as whole,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            content = whole.read(name)
+            packed.writestr(name, bytes(size) if name.endswith("data/0") else content)
+    assert path.stat().st_size < 1 << 20
+    assert "its members have 2684" in error_line(path)
 
 
 class Intruder:

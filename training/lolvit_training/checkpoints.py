@@ -10,6 +10,7 @@ import torch
 
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
+from lolvit.models.checkpoint import load_torch_file
 
 LAST = "last.pt"
 MODEL = "model.safetensors"
@@ -34,7 +35,7 @@ def load_last(folder: Path) -> dict[str, Any]:
     """
     path = folder / LAST
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = load_torch_file(path)
     except FileNotFoundError as error:
         raise UserError(
             "holds no run to resume", where=str(folder), remedy="leave out --resume"
