@@ -15,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel startup lock audit wheel android android-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel startup lock audit wheel android android-test ios-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -111,6 +111,11 @@ android: install ## the Android app as a signed APK with MODELS in it; needs zip
 android-test: install ## test the Android library and app; needs Java 17 and Maven (480 MB the first time)
 	python android_demo/driver test $(ANDROID_FLAGS)
 
+IOS_FLAGS ?=
+ios-test: install ## test the Swift library on Linux, as root; lolvit setup swift downloads 650 MB at first
+	lolvit setup swift
+	python ios_demo/driver test $(IOS_FLAGS)
+
 audit: install ## look up the pinned versions in PyPI's database of vulnerabilities (network)
 	python tests/packaging/audit.py requirements.lock requirements-tensorflow.lock
 
@@ -124,4 +129,4 @@ wheel: install ## build the wheel, and its bill of materials in CycloneDX's form
 	    --output-reproducible --output-file dist/lolvit-$$version.cdx.json
 
 clean: ## remove what building, testing and the demo made; .venv stays
-	rm -rf dist build out android_demo/target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist build out android_demo/target ios_demo/build .pytest_cache .mypy_cache .ruff_cache .hypothesis

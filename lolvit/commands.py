@@ -96,7 +96,7 @@ SECTIONS: dict[str, Section] = {
         ),
         "setup": CommandEntry(
             "lolvit.setup_command:setup",
-            "Install what pip cannot: browser, arm64 or system packages.",
+            "Install what pip cannot: browser, arm64, swift or system packages.",
         ),
     },
 }
@@ -110,6 +110,10 @@ SETUP_SECTIONS: dict[str, Section] = {
         "arm64": CommandEntry(
             "lolvit_runtimes.arm64_setup_command:arm64",
             "Install runtimes for emulated 64-bit Arm processors.",
+        ),
+        "swift": CommandEntry(
+            "lolvit.system.swift_command:swift",
+            "Install Swift, which tests of the iOS library need.",
         ),
         "system": CommandEntry(
             "lolvit.system.command:system",

@@ -189,7 +189,7 @@ def test_a_former_name_is_the_same_command_and_is_not_listed(name: str, run_lolv
 def test_setup_alone_lists_its_commands(run_lolvit: Run) -> None:
     text = run_lolvit("setup", check=True).stdout
     document = json.loads(run_lolvit("setup", "--json", check=True).stdout)
-    assert list(document) == ["browser", "arm64", "system"]
+    assert list(document) == ["browser", "arm64", "swift", "system"]
     assert all(name in text and line in text for name, line in document.items())
 
 

@@ -57,7 +57,7 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
     for photo in photos:
         (folder / "photos" / photo.name).write_bytes(photo.data)
     (folder / "photos" / DIGIT).write_bytes(digit())
-    vectors = [_vector(folder, photo) for photo in photos]
+    vectors = [vector(folder, photo) for photo in photos]
     settings = {name: value.model_dump(mode="json") for name, value in SETTINGS.items()}
     _write(folder / "vectors.json", {"settings": settings, "photos": vectors})
     logits = [entry for model in models for entry in _logits(folder, model)]
@@ -65,8 +65,9 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
     return {"photos": len(photos), "settings": len(SETTINGS), "artifacts": len(logits)}
 
 
-def _vector(folder: Path, photo: Photo) -> dict[str, Any]:
-    """Write the levels of a photo for each of `SETTINGS`, and its inputs for one of them."""
+def vector(folder: Path, photo: Photo) -> dict[str, Any]:
+    """Write the levels of a photo for each of `SETTINGS`, and its inputs for one of them; return
+    the names of the files, by setting and layout."""
     image = load_encoded(photo.data, photo.name)
     levels: dict[str, str] = {}
     for name, preprocessing in SETTINGS.items():

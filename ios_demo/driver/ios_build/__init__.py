@@ -1,0 +1,1 @@
+"""Fixtures for the Swift library's tests, and the tests themselves, in Swift on Linux."""
