@@ -20,6 +20,7 @@ import numpy as np
 import lolvit
 from lolvit.manifest import Artifact, Manifest
 from lolvit_export.photos import verification_pixels
+from lolvit_export.verification.verifiers import RUN_SECONDS
 from lolvit_runtimes.preprocessing import to_input
 from lolvit_runtimes.worker.isolated import IsolatedSession
 from tests.export.small_net import snr_db
@@ -70,7 +71,9 @@ def outputs(
     folder: Path, manifest: Manifest, artifact: Artifact, runtime: str
 ) -> tuple[Sequence[np.ndarray], float]:
     """Return an artifact's first output for each photo of verification, and the median seconds."""
-    with closing(IsolatedSession(runtime, folder / artifact.path, artifact)) as session:
+    with closing(
+        IsolatedSession(runtime, folder / artifact.path, artifact, run_seconds=RUN_SECONDS)
+    ) as session:
         found, seconds = [], []
         for photo in verification_pixels(manifest.preprocessing):
             image = to_input(photo, manifest.preprocessing, artifact.image)

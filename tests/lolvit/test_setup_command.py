@@ -196,7 +196,7 @@ def test_setup_alone_lists_its_commands(run_lolvit: Run) -> None:
 def test_an_unknown_command_of_setup_is_reported_with_the_choices(run_lolvit: Run) -> None:
     done = run_lolvit("setup", "browsers")
     assert done.returncode == 2
-    assert "did you mean 'browser'? choose from: arm64, browser, system" in done.stderr
+    assert "did you mean 'browser'? choose from: arm64, browser, swift, system" in done.stderr
 
 
 def test_the_script_is_posix_shell() -> None:

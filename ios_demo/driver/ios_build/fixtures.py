@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,14 @@ import lolvit
 from android_build.fixtures import SETTINGS, vector
 from android_build.photos import make_photos
 from lolvit.files import sha256_of, size_of
-from lolvit.manifest import Artifact, Manifest, check_artifact
-from lolvit.tasks import find_task
+from lolvit.tasks import Model
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.digits import load as load_digits
 from lolvit_runtimes.photos import load_encoded
-from lolvit_runtimes.preprocessing import to_input, to_pixels
-from lolvit_runtimes.worker.isolated import IsolatedSession
+from lolvit_runtimes.predict import Predictor
+from lolvit_runtimes.preprocessing import to_pixels
 
-MODEL, WEIGHTS = "lolvit_xx", "lolvit_xx.digits"
+NETWORK, WEIGHTS = "lolvit_xx", "lolvit_xx.digits"
 RUNTIMES = {"coreml": "coreml-reference", "coreai": "coreai"}
 PHOTOS = (
     "astronaut", "camera", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry",
@@ -47,10 +45,10 @@ def write_fixtures(folder: Path, root: Path) -> None:
     settings = {name: value.model_dump(mode="json") for name, value in SETTINGS.items()}
     _write(folder / "vectors.json", {"settings": settings, "photos": list(_vectors(folder))})
     exported = lolvit.export(
-        MODEL, weights=WEIGHTS, targets=list(RUNTIMES), precision=["fp16"], out=folder
+        NETWORK, weights=WEIGHTS, targets=list(RUNTIMES), precision=["fp16"], out=folder
     )
     predictions = [
-        _predictions(folder, exported.folder, exported.manifest, artifact)
+        _predictions(folder, exported.folder / artifact.path, RUNTIMES[artifact.format])
         for artifact in exported.manifest.artifacts
     ]
     _write(folder / "predictions.json", predictions)
@@ -73,19 +71,16 @@ def _decoded(folder: Path, name: str, image: Image.Image) -> dict[str, Any]:
     return {"size": list(rgb.shape[:2]), "decoded": _raw(folder, f"{name}.rgb", rgb)}
 
 
-def _predictions(
-    folder: Path, model: Path, manifest: Manifest, artifact: Artifact
-) -> dict[str, Any]:
+def _predictions(folder: Path, artifact: Path, runtime: str) -> dict[str, Any]:
     """Write inputs and outputs of an artifact for each photo, and return its rankings."""
-    runtime = RUNTIMES[artifact.format]
-    path = check_artifact(model, artifact)
-    with closing(IsolatedSession(runtime, path, artifact)) as session:
-        photos = [
-            _prediction(folder, manifest, artifact, session, *photo) for photo in _model_photos()
-        ]
+    with lolvit.load(artifact, runtime=runtime) as predictor:
+        photos = [_prediction(folder, predictor, *photo) for photo in _model_photos()]
     return {
-        "model": model.name, "artifact": artifact.path, "runtime": runtime, "photos": photos
-    }  # fmt: skip
+        "model": artifact.parent.name,
+        "artifact": artifact.name,
+        "runtime": runtime,
+        "photos": photos,
+    }
 
 
 def _model_photos() -> Iterator[tuple[str, Image.Image]]:
@@ -96,20 +91,16 @@ def _model_photos() -> Iterator[tuple[str, Image.Image]]:
 
 
 def _prediction(
-    folder: Path,
-    manifest: Manifest,
-    artifact: Artifact,
-    session: IsolatedSession,
-    name: str,
-    photo: Image.Image,
+    folder: Path, predictor: Predictor, name: str, photo: Image.Image
 ) -> dict[str, Any]:
-    pixels = to_pixels(photo, manifest.preprocessing)
-    image = to_input(pixels, manifest.preprocessing, artifact.image)
-    outputs = session.run({artifact.image.name: image.astype(artifact.image.dtype)})
-    ranking = find_task(manifest.task).predict(outputs, manifest.labels, {}).as_document()
+    prepared = predictor.prepare(photo)
+    outputs = predictor.outputs(prepared.inputs)
+    about = Model(prepared.placement, predictor.labels)
+    ranking = predictor.task.predict(outputs, about, {}).as_document()
     (logits,) = outputs.values()
-    given = pixels if artifact.image.meaning == "pixels" else image
-    prefix = f"{artifact.path}.{name}"
+    as_pixels = predictor.input.meaning == "pixels"
+    given = to_pixels(photo, predictor.preprocessing) if as_pixels else prepared.inputs
+    prefix = f"{predictor.path.name}.{name}"
     return {
         "photo": name,
         "input": _raw(folder, f"{prefix}.input", given),
