@@ -133,7 +133,8 @@ def child(target: NativeTarget, home: Path, scratch: Path, end: float) -> None:
     copies = Artifacts(artifacts.path_of(target.format), scratch)
     counter, generator, requests = Counter(home / "inputs"), random.Random(), Requests()
     steps = steps_of(target, copies.path)
-    while time.monotonic() < end:
+    parent = os.getppid()
+    while time.monotonic() < end and os.getppid() == parent:
         copies.damage(generator)
         counter.add()
         found = outcome(requests, steps)
@@ -143,12 +144,11 @@ def child(target: NativeTarget, home: Path, scratch: Path, end: float) -> None:
 
 def supervise(name: str, seconds: float, scratch: Path) -> None:
     """Start one child after another until the time is over; end those that hang."""
-    target, home = TARGETS[name], folder_of(name)
+    target, home, end = TARGETS[name], folder_of(name), time.monotonic() + seconds
     (home / "findings").mkdir(parents=True, exist_ok=True)
     artifacts.path_of(target.format)
     _import(target)
     counter, children = Counter(home / "inputs"), Counter(home / "children")
-    end = time.monotonic() + seconds
     while time.monotonic() < end:
         children.add()
         pid = os.fork()

@@ -12,6 +12,7 @@ import random
 import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import atheris
@@ -33,8 +34,8 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def fuzz(target: Target, seconds: int, scratch: Path) -> None:
-    """Fuzz one target; does not return."""
+def fuzz(target: Target, end: float, scratch: Path) -> None:
+    """Fuzz one target until a moment of the monotonic clock; does not return."""
     home = folder_of(target.name)
     corpus, findings = home / "corpus", home / "findings"
     for folder in (corpus, findings):
@@ -59,8 +60,9 @@ def fuzz(target: Target, seconds: int, scratch: Path) -> None:
             return atheris.Mutate(data, len(data) + 64)[:largest]
         return target.mutate(bytes(data), generator)[:largest]
 
+    left = max(1, round(end - time.monotonic()))
     options = [
-        f"-max_total_time={seconds}", f"-timeout={SECONDS_OF_AN_INPUT}",
+        f"-max_total_time={left}", f"-timeout={SECONDS_OF_AN_INPUT}",
         f"-rss_limit_mb={MEMORY_MB}", f"-max_len={max(target.largest, *map(len, seeds))}",
         f"-artifact_prefix={findings}/", "-print_final_stats=1", "-len_control=0",
     ]  # fmt: skip
@@ -70,12 +72,13 @@ def fuzz(target: Target, seconds: int, scratch: Path) -> None:
 
 
 def main() -> None:
+    end = time.monotonic() + float(sys.argv[2])
     with atheris.instrument_imports(include=[*_OWN]):
         from tests.fuzz.targets import TARGETS
 
     shared = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=shared) as name:
-        fuzz(TARGETS[sys.argv[1]], int(sys.argv[2]), Path(name))
+        fuzz(TARGETS[sys.argv[1]], end, Path(name))
 
 
 if __name__ == "__main__":
