@@ -45,11 +45,12 @@ class LolvitError(Exception):
         text = f"{_shortened(self.where)}: {what}" if self.where else what
         if self.remedy:
             text = f"{text}; {_shortened(self.remedy)}"
-        return printable(" ".join(text.split()))
+        return " ".join(text.split())
 
 
 def _shortened(part: str) -> str:
-    return part if len(part) <= LONGEST_PART else f"{part[:LONGEST_PART]} …"
+    shown = printable(part[: LONGEST_PART + 1])
+    return shown if len(shown) <= LONGEST_PART else f"{shown[:LONGEST_PART]} …"
 
 
 class UserError(LolvitError):

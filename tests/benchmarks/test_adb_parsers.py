@@ -101,7 +101,7 @@ def test_properties_are_read_and_empty_ones_are_absent() -> None:
 
 def test_a_property_writes_nowhere_else_in_a_terminal() -> None:
     text = "[ro.product.model]: [Pixel\x1b[2J\x9b1A 8 é]\n"
-    assert phone.parse_properties(text) == {"ro.product.model": "Pixel?[2J?1A 8 é"}
+    assert phone.parse_properties(text) == {"ro.product.model": r"Pixel\x1b[2J\x9b1A 8 é"}
 
 
 def test_free_space_is_read_from_one_and_from_two_lines() -> None:

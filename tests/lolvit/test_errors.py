@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lolvit.errors import (
+    LONGEST_PART,
     DeviceError,
     GateFailedError,
     LolvitError,
@@ -64,3 +65,10 @@ def test_each_module_s_distribution_is_in_its_extra(extra: str) -> None:
     for module in MODULES[extra]:
         names = {canonicalize_name(name) for name in providers[module]}
         assert distributions & names, f"{module} is not brought by [{extra}]"
+
+
+@pytest.mark.parametrize("letter", ["x", "\x1b", "é", "\n"])
+def test_a_line_that_quotes_a_file_is_short_and_keeps_its_remedy(letter: str) -> None:
+    line = UserError(letter * 1_000_000 + "y", where=letter * 5000, remedy="export again").line()
+    assert len(line) <= 2 * LONGEST_PART + 30
+    assert line.isprintable() and line.endswith("; export again")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from lolvit.errors import DeviceError, UserError
+from lolvit.errors import DeviceError, UserError, printable
 from lolvit_benchmarks.backends.android.client import Adb
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
@@ -265,13 +265,9 @@ class Thermal:
 
 
 def parse_properties(text: str) -> dict[str, str]:
-    """Parse `getprop`; empty properties are absent, and characters that a terminal would not print
-    are replaced."""
-    found = {name: value.strip() for name, value in _PROPERTY.findall(text) if value.strip()}
-    return {
-        name: "".join(letter if letter.isprintable() else "?" for letter in value)
-        for name, value in found.items()
-    }
+    """Parse `getprop`; empty properties are absent, and control characters are escaped."""
+    found = _PROPERTY.findall(text)
+    return {name: printable(value.strip()) for name, value in found if value.strip()}
 
 
 def parse_battery(text: str) -> Battery:
