@@ -41,6 +41,7 @@ Dtype = Literal["float64", "float32", "float16", "uint8", "int8", "int16", "int3
 Meaning = Literal["normalized", "pixels", "logits", "features", "distances", "scores", "tensor"]
 Color = Literal["RGB", "L", "RGBA"]
 HexColor = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+MAX_CROP_PCT: Final = 2.0
 CHANNELS: dict[Color, int] = {"RGB": 3, "L": 1, "RGBA": 4}
 # What readers in other languages can hold, and a photo can be resized to.
 Extent = Annotated[int, Field(ge=0, lt=1 << 31)]
@@ -101,28 +102,31 @@ class Preprocessing(Frozen):
        there is none): drop transparency, scale 16-bit levels by 255/65535, apply the EXIF
        orientation.
     2. Let the box be (floor(H / crop_pct), floor(W / crop_pct)) for `size` (H, W). Resize, with
-       antialiasing (the filter widens with the reduction, as Pillow's does), so that the photo
-       just covers the box:
+       antialiasing (the filter widens with the reduction, as Pillow's does), to 8 bits along each
+       axis: the width first or, if the height shrinks by more than twice the pixels that the width
+       does, the height.
+       `stretch`: to the box, whatever the photo's aspect ratio.
+       `crop`: so that the photo just covers the box:
        a square box of side s: the shorter side becomes s, the longer floor(s * long / short);
        any other box: with r = min(h / box height, w / box width), the photo's height h and width w
        become round(h / r) and round(w / r).
-    3. Crop (H, W) at the centre: top = round((resized height - H) / 2), left likewise.
+    3. Crop (H, W) at the centre: top = round((resized height - H) / 2), left likewise. Where the
+       resized photo is smaller (crop_pct above 1), top = -floor((H - resized height) / 2), and the
+       pixels around it are 0.
     4. (pixel / 255 - mean) / std, in float32, per channel.
 
-    round takes halves to even. This is timm's evaluation transform with a centre crop.
+    round takes halves to even. This is timm's evaluation transform: `crop` is its crop mode
+    "center", `stretch` is "squash".
 
-    That is `resize: crop`. `stretch` and `letterbox`, of models that must see the whole photo, have
-    other steps 2 and 3, with the same antialiasing; `crop_pct` is 1.
-
-    stretch: resize to (H, W), whatever the photo's aspect ratio.
-    letterbox: with r = min(H / h, W / w), resize to (max(1, round(h * r)), max(1, round(w * r))),
-       at the centre of (H, W): top = floor((H - resized height) / 2), left likewise. The pixels
-       around it are 128 in every channel.
+    letterbox, in place of 2 and 3, with `crop_pct` 1: with r = min(H / h, W / w), resize to
+       (max(1, round(h * r)), max(1, round(w * r))), at the centre of (H, W):
+       top = floor((H - resized height) / 2), left likewise. The pixels around it are 128 in every
+       channel.
     """
 
     size: tuple[Side, Side] = Field(description="height and width of the crop, in pixels")
     resize: Resize = "crop"
-    crop_pct: float = Field(ge=0.001, le=1)
+    crop_pct: float = Field(ge=0.001, le=MAX_CROP_PCT)
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]
@@ -140,7 +144,7 @@ class Preprocessing(Frozen):
                 raise ValueError(
                     f"{name} has {len(values)} values, {self.color} has {self.channels} channels"
                 )
-        if self.resize != "crop" and self.crop_pct != 1:
+        if self.resize == "letterbox" and self.crop_pct != 1:
             raise ValueError(f"crop_pct is {self.crop_pct}, resize '{self.resize}' crops nothing")
         return self
 

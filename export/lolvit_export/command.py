@@ -113,7 +113,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--std", type=Channels(), help="Standard deviation of each channel, likewise.")
 @click.option(
-    "--crop-pct", type=click.FloatRange(0.01, 1), help="Share of the photo that is kept, likewise."
+    "--crop-pct", type=click.FloatRange(0.01, 2), help="Share of the photo that is kept, likewise."
 )
 @click.option("--labels", type=_PATH, help="A text file, one label a line.")
 @click.option("--out", type=_PATH, default=Path("out"), show_default=True)

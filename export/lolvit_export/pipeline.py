@@ -35,6 +35,7 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import task_of_model
 from lolvit.models.reparam import reparameterize
 from lolvit.tasks import Task, find_task, specs_of
+from lolvit.tasks.tensors import FEATURES
 from lolvit_export.capture import (
     INPUT_NAME,
     ONLY_OUTPUT,
@@ -212,6 +213,8 @@ def _job(
     model = reparameterize(prepared.model) if request.rewrites else prepared.model
     graph, records = capture(model, size, channels, request.batch), tuple[RewriteRecord, ...]()
     described = described_outputs(graph)
+    if getattr(prepared.model, "num_classes", None) == 0:
+        described = _named_as_features(described)
     if request.rewrites:
         graph, records = apply_all(STATIC_REWRITE, graph)
     task, outputs = task_of(prepared.task, described, size, prepared.labels, request.batch)
@@ -223,6 +226,13 @@ def _job(
     )
     signature = Signature(inputs=(image,), outputs=outputs)
     return _Job(graph, prepared, task, signature, request, folder), records
+
+
+def _named_as_features(outputs: tuple[OutputDescription, ...]) -> tuple[OutputDescription, ...]:
+    """Return the outputs of a model without classes: its only one is named as what it is."""
+    if [output[0] for output in outputs] != [ONLY_OUTPUT]:
+        return outputs
+    return ((FEATURES, *outputs[0][1:]),)
 
 
 def task_of(
@@ -395,6 +405,7 @@ def _save_model(job: _Job, folder: Path) -> Weights:
             "labels": prepared.labels,
             "colors": prepared.colors,
             "data": prepared.data,
+            "model_args": dict(prepared.model_args),
         }
         save_checkpoint(prepared.model, path, config)
     else:

@@ -8,7 +8,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,19 @@ from torch import nn
 
 from lolvit.errors import LolvitError, UserError
 from lolvit.labels import read_labels
-from lolvit.manifest import CHANNELS, Color, Preprocessing
+from lolvit.manifest import Preprocessing
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm, check_denormals
 from lolvit.models.dense import DENSE_TASKS, STRIDES
-from lolvit.models.factory import CLASSIFICATION, default_size, preprocessing_of, task_of_model
+from lolvit.models.factory import (
+    CLASSIFICATION,
+    channels_of,
+    color_of,
+    default_size,
+    per_channel,
+    preprocessing_of,
+    task_of_model,
+)
 from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
@@ -63,7 +71,8 @@ class Prepared:
     """An eager model in eval mode, and what the manifest records about it.
 
     `rebuilt`: whether `create_model(name)` and the state dict restore it; otherwise it is saved as
-    a program. `task` is None where it is inferred from the outputs. `notes` are printed.
+    a program. `model_args` are more arguments of timm for `create_model`. `task` is None where it
+    is inferred from the outputs. `notes` are printed.
     """
 
     name: str
@@ -76,6 +85,7 @@ class Prepared:
     task: str | None = None
     data: str | None = None  # the training data, where the checkpoint records it
     rebuilt: bool = True
+    model_args: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -199,12 +209,16 @@ def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Pr
     """Prepare a copy of the user's module; the module itself is not modified."""
     assert options.size is not None
     model = copy.deepcopy(module).float().eval()
+    said = None
     if options.weights is not None:
         from lolvit.models.checkpoint import load_weights, read_state
+        from lolvit.models.prefixes import match_names
         from lolvit.weights import find_weights
 
-        load_weights(model, read_state(find_weights(options.weights))[0], str(options.weights))
-    in_chans = options.in_chans or _channels_of(model)
+        matched = match_names(read_state(find_weights(options.weights))[0], model.state_dict())
+        load_weights(model, matched.state, str(options.weights))
+        said = matched.note(str(options.weights))
+    in_chans = options.in_chans or channels_of(model)
     preprocessing, notes = _preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing)[:DENORMAL_CHECK_PHOTOS])
     name = (
@@ -226,17 +240,8 @@ def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Pr
         labels=_labels(options.labels, None),
         task=options.task or ("tensors" if features else None),
         rebuilt=False,
-        notes=notes,
+        notes=(*notes, said) if said else notes,
     )
-
-
-def _channels_of(model: nn.Module) -> int:
-    """Return the channels of a model's input image, from its first convolution."""
-    config = getattr(model, "pretrained_cfg", None)
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None:
-        return first.in_channels
-    return int(config["input_size"][0]) if config and "input_size" in config else 3
 
 
 def export_name(model: str | nn.Module, options: ModelOptions) -> str:
@@ -270,30 +275,19 @@ def _check_runs(model: nn.Module, images: torch.Tensor, where: str) -> None:
     run_once(model, images[:1].to(images.dtype), where)
 
 
-def _color(in_chans: int, where: str) -> Color:
-    for color, channels in CHANNELS.items():
-        if channels == in_chans:
-            return color
-    raise UserError(
-        f"takes {in_chans} channels, images have 1 (grey), 3 (RGB) or 4 (RGBA)",
-        where=where,
-        remedy="export a model with one of these",
-    )
-
-
 def _preprocessing(
     model: nn.Module, in_chans: int, options: ModelOptions
 ) -> tuple[Preprocessing, tuple[str, ...]]:
     """Return a module's preprocessing, and notes about assumed values."""
     assert options.size is not None
-    color = _color(in_chans, type(model).__name__)
+    color, resize = color_of(in_chans, type(model).__name__), "crop"
     notes: tuple[str, ...] = ()
     if getattr(model, "pretrained_cfg", None):
         own = preprocessing_of(model, options.size)
-        mean, std = _per_channel(own.mean, in_chans), _per_channel(own.std, in_chans)
-        crop_pct, interpolation = own.crop_pct, own.interpolation
+        mean, std = per_channel(own.mean, in_chans), per_channel(own.std, in_chans)
+        crop_pct, interpolation, resize = own.crop_pct, own.interpolation, own.resize
     else:
-        mean, std = _per_channel(IMAGENET_MEAN, in_chans), _per_channel(IMAGENET_STD, in_chans)
+        mean, std = per_channel(IMAGENET_MEAN, in_chans), per_channel(IMAGENET_STD, in_chans)
         crop_pct, interpolation = DEFAULT_CROP_PCT, "bilinear"
         if options.mean is None or options.std is None:
             notes = (
@@ -305,6 +299,7 @@ def _preprocessing(
         Preprocessing.model_validate(
             {
                 "size": options.size,
+                "resize": resize,
                 "crop_pct": options.crop_pct or crop_pct,
                 "interpolation": options.interpolation or interpolation,
                 "mean": options.mean or mean,
@@ -328,13 +323,6 @@ def _resizing(options: ModelOptions) -> dict[str, Any]:
     return {"resize": resize} if resize == "crop" else {"resize": resize, "crop_pct": 1.0}
 
 
-def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Return the values if there is one per channel, else their mean for each channel."""
-    if len(values) == channels:
-        return values
-    return (sum(values) / len(values),) * channels
-
-
 def _listed(values: tuple[float, ...]) -> str:
     return ",".join(f"{value:.3g}" for value in values)
 
@@ -346,7 +334,7 @@ def _labels(given: Path | tuple[str, ...] | None, classes: int | None) -> tuple[
 
 
 def _from_checkpoint(name: str, weights: Path, options: ModelOptions) -> Prepared:
-    loaded = load_checkpoint(name, weights, options.num_classes)
+    loaded = load_checkpoint(name, weights, options.num_classes, options.size)
     task = _task_of(loaded.model, options, str(weights))
     model, preprocessing = loaded.model, loaded.preprocessing(options.size)
     if options.resize is not None and options.resize != preprocessing.resize:
@@ -368,6 +356,8 @@ def _from_checkpoint(name: str, weights: Path, options: ModelOptions) -> Prepare
         colors=loaded.colors(),
         task=task,
         data=_recorded_data(loaded.config),
+        model_args=loaded.config.get("model_args") or {},
+        notes=loaded.notes,
     )
 
 
@@ -416,6 +406,7 @@ def _untrained(name: str, options: ModelOptions) -> Prepared:
             name,
             num_classes=options.num_classes,
             in_chans=in_chans,
+            size=options.size,
             task=options.task if options.task in DENSE_TASKS else CLASSIFICATION,
         )
     task = _task_of(model, options, name)

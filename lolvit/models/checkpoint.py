@@ -1,11 +1,8 @@
-"""Save and load weights: safetensors with a configuration, or torch files with `weights_only`."""
+"""Save and load weights: safetensors with a configuration, shards of it, or torch files."""
 
 from __future__ import annotations
 
 import json
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +15,9 @@ from torch import Tensor, nn
 from lolvit.documents import parse_json
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
+from lolvit.models.hub import training_config
+from lolvit.models.torch_file import read_torch
 
-# Keys of the state dict in training scripts' torch files; the moving average is preferred.
-_NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
-_MAX_NESTING = 4
-# Prefixes of DistributedDataParallel and torch.compile.
-_WRAPPERS = ("module.", "_orig_mod.")
 _CONFIG_KEY = "lolvit"
 _LISTED = 4  # names per problem in a message
 
@@ -42,9 +36,11 @@ def save_checkpoint(model: nn.Module, path: Path, config: Mapping[str, Any]) -> 
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a checkpoint and its configuration (empty for a torch file).
+    """Return the tensors of a checkpoint and its configuration: what `save_checkpoint` wrote, or
+    the options that a training script recorded.
 
-    Nothing in the file is executed: it is safetensors, or loaded by torch with `weights_only`.
+    Nothing in the file is executed: it is safetensors, or loaded by torch with `weights_only`. An
+    index of shards (`model.safetensors.index.json`) stands for all of them.
 
     Raises:
         UserError: the file is missing, truncated, not a checkpoint, or would execute code.
@@ -53,7 +49,10 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError("no such checkpoint", where=str(path), remedy="check the path")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    return _read_torch(path), {}
+    if path.suffix == ".json":
+        return _read_shards(path), {}
+    tensors, options = read_torch(path)
+    return tensors, training_config(options)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -71,77 +70,47 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
-def load_torch_file(path: Path) -> Any:
-    """Return what a torch file holds, on the CPU. Nothing in it is executed, and it takes no more
-    memory than the file has bytes.
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """Return the tensors of all shards that an index names; they lie beside it.
 
     Raises:
-        pickle.UnpicklingError: it holds more than tensors and plain values.
-        Exception: of many types, if it is damaged.
+        UserError: it is no index, a shard is missing or damaged, or lacks a tensor.
     """
-    check_stored(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch, about damaged bytes: the error says it
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def check_stored(path: Path) -> None:
-    """Check that a zip archive's members are stored as torch writes them: compressed or overlapping
-    ones can be a thousand times as large as the file.
-
-    Raises:
-        ValueError: they are larger than the file.
-        zipfile.BadZipFile, OSError: it can't be read.
-    """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > path.stat().st_size:
-        raise ValueError(f"its members have {size} bytes, the file {path.stat().st_size}")
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        document = load_torch_file(path)
-    except pickle.UnpicklingError as error:
+        names = parse_json(index.read_bytes())["weight_map"]
+        shards = sorted({str(shard) for shard in names.values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            "holds more than weights, or is damaged, and is not loaded",
-            where=str(path),
-            remedy="save its state_dict() alone, best as safetensors",
+            "is not an index of shards (it has no weight_map)",
+            where=str(index),
+            remedy="give the weights themselves",
         ) from error
-    except Exception as error:  # the unpickler raises many types at damaged bytes
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
+    if not shards:
         raise UserError(
-            f"not a torch checkpoint, or cut short: {reason}",
-            where=str(path),
-            remedy="download it again",
-        ) from error
-    return _tensors(document, path)
-
-
-def _tensors(document: object, path: Path) -> dict[str, Tensor]:
-    for _ in range(_MAX_NESTING):  # bounded, because a dict in a file may contain itself
-        document = _inner(document)
-    if isinstance(document, dict):
-        tensors = {_unwrapped(str(k)): v for k, v in document.items() if isinstance(v, Tensor)}
-        if tensors:
-            return tensors
-    raise UserError("holds no tensors", where=str(path), remedy="save the model's state_dict()")
-
-
-def _inner(document: object) -> object:
-    """Return the dict nested under one of the keys of training scripts, or the document itself."""
-    if not isinstance(document, dict):
-        return document
-    nested = (document[key] for key in _NESTED if isinstance(document.get(key), dict))
-    return next(nested, document)
-
-
-def _unwrapped(name: str) -> str:
-    while name.startswith(_WRAPPERS):
-        name = name.split(".", 1)[1]
-    return name
+            "names no shards: its weight_map is empty", where=str(index),
+            remedy="give the weights themselves",
+        )  # fmt: skip
+    state: dict[str, Tensor] = {}
+    for shard in shards:
+        if Path(shard).name != shard:
+            raise UserError(
+                f"names a shard outside of its folder: {shard}", where=str(index),
+                remedy="download it again",
+            )  # fmt: skip
+        path = index.parent / shard
+        if not path.is_file():
+            raise UserError("missing", where=str(path), remedy="download every shard")
+        state |= (_read_safetensors(path) if shard.endswith(".safetensors") else read_torch(path))[
+            0
+        ]
+    missing = [name for name in names if name not in state]
+    if missing:
+        raise UserError(
+            f"its shards lack {len(missing)} tensors: {', '.join(missing[:_LISTED])}",
+            where=str(index),
+            remedy="download every shard",
+        )
+    return state
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
@@ -205,3 +174,9 @@ def classes_in(state: Mapping[str, Tensor], classifier: str) -> int | None:
     """Return the number of classes, from the rows of the classifier's weight; None without one."""
     weight = state.get(f"{classifier}.weight")
     return None if weight is None else int(weight.shape[0])
+
+
+def channels_in(state: Mapping[str, Tensor], first_conv: str) -> int | None:
+    """Return the channels of the image, from the first convolution's weight; None without one."""
+    weight = state.get(f"{first_conv}.weight")
+    return None if weight is None or weight.dim() != 4 else int(weight.shape[1])

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import timm
 import torch
-from timm.data import resolve_model_data_config
+from pydantic import ValidationError
+from timm.data import resolve_data_config
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocessing
+from lolvit.manifest import CHANNELS, Color, Preprocessing
 from lolvit.models.dense import DENSE_TASKS, create_dense
 from lolvit.models.modes import eval_mode
 from lolvit.models.names import resolve_name
 from lolvit.registry import choose
+from lolvit.sizes import Resize
 
 CLASSIFICATION = "classification"
 
@@ -28,12 +31,16 @@ def create_model(
     out_indices: tuple[int, ...] | None = None,
     drop_path: float = 0.0,
     task: str = CLASSIFICATION,
+    size: tuple[int, int] | None = None,
+    model_args: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Return a model with random weights: a variant, a baseline (`mobilevit_xs`) or `timm/NAME`.
 
     With `features_only` it returns a list of maps, strides 4, 8, 16, 32 (`out_indices` picks some).
     With `task` "detection" it returns a dict of `boxes` (B, 4, N) and `scores` (B, num_classes, N),
     with "segmentation" of `logits` (B, num_classes, H/8, W/8): see `lolvit.tasks`.
+    `size`, (height, width) in pixels, is that of the images, for a model whose size is fixed, such
+    as a ViT; others take any. `model_args` are more of timm's, as configurations record them.
 
     Raises:
         UserError: the name is unknown, or the model has no such option.
@@ -42,7 +49,10 @@ def create_model(
         if features_only or out_indices is not None:
             raise UserError(f"features_only is no option of a model for {task}", where=name)
         return create_dense(name, resolve_name(name), task, num_classes, in_chans, drop_path)
-    options: dict[str, Any] = {"in_chans": in_chans}
+    options: dict[str, Any] = {**(model_args or {}), "in_chans": in_chans}
+    known = resolve_name(name)
+    if size is not None and size != default_size(name) and _has_fixed_size(known):
+        options["img_size"] = size
     if num_classes is not None:
         options["num_classes"] = num_classes
     if features_only:
@@ -52,10 +62,15 @@ def create_model(
     if drop_path:
         options["drop_path_rate"] = drop_path
     try:
-        model: nn.Module = timm.create_model(resolve_name(name), pretrained=False, **options)
+        model: nn.Module = timm.create_model(known, pretrained=False, **options)
     except (TypeError, RuntimeError, AssertionError, ValueError, IndexError) as error:
+        own = "x".join(map(str, default_size(name)))
         raise UserError(
-            f"cannot be created: {error}", where=name, remedy="leave out the unsupported option"
+            f"cannot be created: {error}",
+            where=name,
+            remedy=f"choose another --size; its own is {own}"
+            if "img_size" in options
+            else "leave out the unsupported option",
         ) from error
     return model
 
@@ -79,26 +94,131 @@ def default_size(name: str, task: str | None = None) -> tuple[int, int]:
     return height, width
 
 
-def preprocessing_of(model: nn.Module, size: tuple[int, int]) -> Preprocessing:
-    """Return the preprocessing of a timm model at `size`, (height, width) in pixels."""
-    config = resolve_model_data_config(model)
-    interpolation = config["interpolation"]
+def _has_fixed_size(name: str) -> bool:
+    """Whether timm's model of that name is built for one image size, by the argument img_size."""
+    return bool(getattr(timm.models.get_pretrained_cfg(name), "fixed_input_size", False))
+
+
+def fit_size(model: nn.Module, own: tuple[int, int], size: tuple[int, int], where: str) -> None:
+    """Change the image size of a model that was built for the size `own`, in place: timm
+    interpolates its position embeddings. Sizes are (height, width) in pixels; a model that is not
+    built for one size takes any already.
+
+    Raises:
+        UserError: timm can't change the size of this model, or not to this one.
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}
+    if own == size or not config.get("fixed_input_size"):
+        return
+    change: Any = getattr(model, "set_input_size", None)
+    try:
+        if change is None:
+            raise TypeError("timm can't change it")
+        change(img_size=size)
+    except (TypeError, RuntimeError, AssertionError, ValueError) as error:
+        raise UserError(
+            f"is built for {own[0]}x{own[1]} pixels, not {size[0]}x{size[1]}: {error}",
+            where=where,
+            remedy=f"give --size {own[0]}x{own[1]}",
+        ) from error
+
+
+# How timm's crop modes are called in `Preprocessing`.
+_RESIZE: dict[str, Resize] = {"center": "crop", "squash": "stretch"}
+_INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+def preprocessing_of(
+    model: nn.Module, size: tuple[int, int], recorded: Mapping[str, Any] | None = None
+) -> Preprocessing:
+    """Return the preprocessing of a timm model at `size`, (height, width) in pixels: timm's, with
+    the fields of a `pretrained_cfg` that a checkpoint recorded in their place.
+
+    Raises:
+        UserError: timm preprocesses images for it in a way that a manifest does not describe.
+    """
+    config = {**(getattr(model, "pretrained_cfg", None) or {}), **(recorded or {})}
     if task_of_model(model) in DENSE_TASKS:  # a crop would lose objects
-        return Preprocessing(
-            size=size,
-            resize="stretch",
-            crop_pct=1.0,
-            interpolation="bilinear",
-            mean=config["mean"],
-            std=config["std"],
+        config |= {"crop_mode": "squash", "crop_pct": 1.0, "interpolation": "bilinear"}
+    where = str(config.get("architecture") or type(model).__name__)
+    return timm_preprocessing(config, size, channels_of(model), where)
+
+
+def timm_preprocessing(
+    config: Mapping[str, Any], size: tuple[int, int], channels: int, where: str
+) -> Preprocessing:
+    """Return the preprocessing that timm's evaluation transform has by a `pretrained_cfg`.
+
+    Values of `mean` and `std` for another number of channels are averaged.
+
+    Raises:
+        UserError: a field has a value that a manifest does not describe; the message names it.
+    """
+    data = resolve_data_config(pretrained_cfg=dict(config))
+    resize = _RESIZE.get(data["crop_mode"])
+    if resize is None:
+        raise _not_followed("crop_mode", data["crop_mode"], _RESIZE, where)
+    if data["interpolation"] not in _INTERPOLATIONS:
+        raise _not_followed("interpolation", data["interpolation"], _INTERPOLATIONS, where)
+    try:
+        return Preprocessing.model_validate(
+            {
+                "size": size,
+                "resize": resize,
+                "crop_pct": data["crop_pct"],
+                "interpolation": data["interpolation"],
+                "mean": per_channel(data["mean"], channels),
+                "std": per_channel(data["std"], channels),
+                "color": color_of(channels, where),
+            }
         )
-    return Preprocessing(
-        size=size,
-        crop_pct=config["crop_pct"],
-        interpolation=interpolation if interpolation in ("bicubic", "bilinear") else "bicubic",
-        mean=config["mean"],
-        std=config["std"],
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"field '{field}' of its pretrained_cfg: {first['msg']}", where=where,
+            remedy="correct the configuration",
+        ) from error  # fmt: skip
+
+
+def _not_followed(field: str, value: object, known: Collection[str], where: str) -> UserError:
+    return UserError(
+        f"timm preprocesses its images with {field} '{value}', which no runtime here follows",
+        where=where,
+        remedy=f"export a model with {' or '.join(known)}",
     )
+
+
+def color_of(channels: int, where: str) -> Color:
+    """Return the colours of an image with that many channels.
+
+    Raises:
+        UserError: there are none.
+    """
+    for color, count in CHANNELS.items():
+        if count == channels:
+            return color
+    raise UserError(
+        f"takes {channels} channels, images have 1 (grey), 3 (RGB) or 4 (RGBA)",
+        where=where,
+        remedy="export a model with one of these",
+    )
+
+
+def per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return the values if there is one per channel, else their mean for each channel."""
+    if len(values) == channels:
+        return tuple(values)
+    return (sum(values) / len(values),) * channels
+
+
+def channels_of(model: nn.Module) -> int:
+    """Return the channels of a model's input image, from its first convolution."""
+    config = getattr(model, "pretrained_cfg", None)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None:
+        return first.in_channels
+    return int(config["input_size"][0]) if config and "input_size" in config else 3
 
 
 def parameters_of(model: nn.Module) -> int:

@@ -12,20 +12,31 @@ from torch import Tensor, nn
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
-from lolvit.models.checkpoint import classes_in, load_weights, read_state
-from lolvit.models.factory import CLASSIFICATION, create_model, preprocessing_of
-from lolvit.models.hub import read_timm_config
+from lolvit.models.checkpoint import channels_in, classes_in, load_weights, read_state
+from lolvit.models.factory import (
+    CLASSIFICATION,
+    channels_of,
+    create_model,
+    default_size,
+    fit_size,
+    preprocessing_of,
+)
+from lolvit.models.hub import config_beside, read_timm_config
 from lolvit.models.names import resolve_name
+from lolvit.models.prefixes import Matched, match_names
 from lolvit.weights import find_weights, hub_config
 
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A model in eval mode with a checkpoint's weights, and the checkpoint's configuration."""
+    """A model in eval mode with a checkpoint's weights, the checkpoint's configuration, and the
+    image size, (height, width) in pixels, that the model is created for."""
 
     name: str
     model: nn.Module
     config: Mapping[str, Any]
+    size: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
     def preprocessing(self, size: tuple[int, int] | None = None) -> Preprocessing:
         """Return the recorded preprocessing, or else the model's default; at `size` if it is given,
@@ -33,10 +44,7 @@ class LoadedCheckpoint:
         found = _preprocess(self.config, self.name)
         if found is not None:
             return found if size is None else found.model_copy(update={"size": size})
-        if size is None:
-            _, height, width = self.model.default_cfg["input_size"]  # type: ignore[index]
-            size = (height, width)
-        return preprocessing_of(self.model, size)
+        return preprocessing_of(self.model, size or self.size, self.config.get("pretrained_cfg"))
 
     def labels(self) -> tuple[str, ...] | None:
         """Return the names of the classes, or None if they are not recorded."""
@@ -61,20 +69,29 @@ def task_of_config(config: Mapping[str, Any]) -> str:
 
 
 def load_checkpoint(
-    name: str | None, path: Path, num_classes: int | None = None
+    name: str | None,
+    path: Path,
+    num_classes: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> LoadedCheckpoint:
     """Create a checkpoint's model and load the weights strictly. `path` may be any reference that
     `lolvit.weights.find_weights` supports; `name` may be None if the checkpoint records it.
+
+    A model that is built for one image size is created at the size that the weights were trained
+    for, and then changed to `size`, (height, width) in pixels, if that is given.
 
     Raises:
         UserError: the file can't be downloaded or read, does not match the model, or is of another
             model.
     """
-    state, config = _read(path)
+    state, config, note = _read(path)
     name = _name(name, config, path)
-    model = _create_matching(name, state, config, num_classes)
-    load_weights(model, state, where=str(path))
-    return LoadedCheckpoint(resolve_name(name), model.eval(), config)
+    model, matched, own = _create_matching(name, state, config, num_classes, size, str(path))
+    load_weights(model, matched.state, where=str(path))
+    if size is not None:
+        fit_size(model, own, size, str(path))
+    notes = tuple(line for line in (note, matched.note(str(path))) if line)
+    return LoadedCheckpoint(resolve_name(name), model.eval(), config, size or own, notes)
 
 
 def recorded_size(path: Path) -> tuple[int, int] | None:
@@ -84,8 +101,17 @@ def recorded_size(path: Path) -> tuple[int, int] | None:
     Raises:
         UserError: the file can't be downloaded or read.
     """
-    found = _preprocess(_read(path)[1], str(path))
-    return None if found is None else found.size
+    return _recorded_size(_read(path)[1], str(path))
+
+
+def _recorded_size(config: Mapping[str, Any], where: str) -> tuple[int, int] | None:
+    found = _preprocess(config, where)
+    return _timm_size(config) if found is None else found.size
+
+
+def _timm_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    size = (config.get("pretrained_cfg") or {}).get("input_size")
+    return (int(size[1]), int(size[2])) if isinstance(size, (list, tuple)) else None
 
 
 def _preprocess(config: Mapping[str, Any], where: str) -> Preprocessing | None:
@@ -104,11 +130,30 @@ def _preprocess(config: Mapping[str, Any], where: str) -> Preprocessing | None:
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a checkpoint's tensors, and its configuration or that beside it on the Hub."""
-    state, config = read_state(find_weights(path))
-    beside = hub_config(path)
-    return state, config or ({} if beside is None else read_timm_config(beside))
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str | None]:
+    """Return a checkpoint's tensors, its configuration and, where other files have that, a line
+    that names them: those beside it in its folder or on the Hub."""
+    file = find_weights(path)
+    state, config = read_state(file)
+    if "model" in config:
+        return state, config, None
+    on_hub = hub_config(path)
+    if on_hub is not None:
+        return state, {**config, **read_timm_config(on_hub)}, None
+    beside, names = config_beside(file)
+    used = ", ".join(_CONFIG_FIELDS[key] for key in _CONFIG_FIELDS if beside.get(key))
+    note = f"{path}: {names} beside the weights: {used}" if names and used else None
+    return state, {**config, **beside}, note
+
+
+# What a configuration beside the weights gives, in the words of its note.
+_CONFIG_FIELDS = {
+    "model": "model",
+    "trained_model": "model",
+    "num_classes": "number of classes",
+    "labels": "labels",
+    "pretrained_cfg": "size and preprocessing",
+}
 
 
 def rebuild_model(
@@ -118,13 +163,18 @@ def rebuild_model(
     where: str,
     in_chans: int = 3,
     task: str = CLASSIFICATION,
+    size: tuple[int, int] | None = None,
+    model_args: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Return the eager model of an export, in eval mode, with its state dict.
+    """Return the eager model of an export, in eval mode, with its state dict. `size`: of its
+    images, (height, width) in pixels; `model_args`: timm's, as the weights record them.
 
     Raises:
         UserError: the state dict does not match the model.
     """
-    model = _create_by_any_name(name, num_classes, in_chans, task)
+    model = create_model(
+        _by_any_name(name), num_classes, in_chans, task=task, size=size, model_args=model_args
+    )
     load_weights(model, state, where=where)
     return model.eval()
 
@@ -138,18 +188,24 @@ def number_of_classes(model: nn.Module) -> int:
 def _name(name: str | None, config: Mapping[str, Any], path: Path) -> str:
     recorded = config.get("model")
     if name is None:
-        if recorded is None:
+        found = recorded or config.get("trained_model")
+        if found is None or not _is_resolvable(_by_any_name(str(found))):
             raise UserError(
                 "does not record its model", where=str(path), remedy="give the model's name"
             )
-        return str(recorded) if _is_resolvable(str(recorded)) else f"timm/{recorded}"
-    if recorded is not None and recorded != resolve_name(name):
+        return _by_any_name(str(found))
+    if recorded is not None and _architecture(str(recorded)) != _architecture(resolve_name(name)):
         raise UserError(
             f"is a checkpoint of {recorded}, not of {name}",
             where=str(path),
             remedy=f"give the name {recorded}",
         )
     return name
+
+
+def _architecture(name: str) -> str:
+    """Return timm's name of a model without the tag of its pretrained weights."""
+    return name.partition(".")[0]
 
 
 def _is_resolvable(name: str) -> bool:
@@ -160,24 +216,50 @@ def _is_resolvable(name: str) -> bool:
     return True
 
 
-def _create_by_any_name(
-    name: str, num_classes: int | None, in_chans: int = 3, task: str = CLASSIFICATION
-) -> nn.Module:
-    """Create a model by a name of this package or, as manifests record it, of timm."""
-    known = name if _is_resolvable(name) else f"timm/{name}"
-    return create_model(known, num_classes=num_classes, in_chans=in_chans, task=task)
+def _by_any_name(name: str) -> str:
+    """Return the name of this package for a name of timm's, as manifests and timm record it."""
+    return name if _is_resolvable(name) else f"timm/{name.removeprefix('timm/')}"
 
 
 def _create_matching(
-    name: str, state: Mapping[str, Tensor], config: Mapping[str, Any], num_classes: int | None
-) -> nn.Module:
-    """Create the model with the checkpoint's task and number of classes."""
+    name: str,
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    num_classes: int | None,
+    size: tuple[int, int] | None,
+    where: str,
+) -> tuple[nn.Module, Matched, tuple[int, int]]:
+    """Create the model with the checkpoint's task, number of classes and channels, and at the image
+    size that its tensors have; return its tensors under the model's names, and that size, too."""
     task = task_of_config(config)
     model = create_model(name, task=task)
-    classifier = getattr(model, "default_cfg", {}).get("classifier")
-    classes = num_classes or config.get("num_classes")
-    if classes is None and isinstance(classifier, str):
-        classes = classes_in(state, classifier)
-    if classes in (None, number_of_classes(model)):
-        return model
-    return create_model(name, classes, task=task)
+    matched = match_names(state, model.state_dict())
+    defaults = getattr(model, "default_cfg", {})
+    classes = num_classes
+    if classes is None:
+        classes = classes_in(matched.state, _first(defaults.get("classifier")))
+    if classes is None:
+        classes = config.get("num_classes")
+    channels = channels_in(matched.state, _first(defaults.get("first_conv"))) or channels_of(model)
+    arguments = dict(config.get("model_args") or {})
+    if classes is None:
+        classes = number_of_classes(model)
+    recorded = _recorded_size(config, where)
+    for trained in dict.fromkeys((recorded, size, None)):
+        model = create_model(name, classes, channels, task=task, size=trained, model_args=arguments)
+        if _shapes_match(model, matched.state):
+            break
+    return model, matched, trained or default_size(name, task)
+
+
+def _shapes_match(model: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    return all(
+        state[name].shape == tensor.shape
+        for name, tensor in model.state_dict().items()
+        if name in state
+    )
+
+
+def _first(names: Any) -> str:
+    """Return the name of a layer; of several, such as a distilled model's two heads, the first."""
+    return str(names if isinstance(names, str) else (names or ("",))[0])

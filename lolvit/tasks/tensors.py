@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from lolvit.manifest import Meaning
 from lolvit.tasks import Agreement, Array, Model, Outputs
 
+# The only output of a model without classes.
+FEATURES: Final = "features"
 # Values of larger outputs are summarized.
 _MAX_PRINTED = 4096
 
@@ -70,8 +72,8 @@ class TensorsTask:
         return bool(outputs)
 
     def meaning(self, name: str) -> Meaning:
-        """Return `tensor`."""
-        return "tensor"
+        """Return `features` for an output of that name, else `tensor`."""
+        return "features" if name == FEATURES else "tensor"
 
     def classes(self, outputs: Mapping[str, tuple[int, ...]]) -> int | None:
         """Return None: what the outputs mean is unknown."""

@@ -51,7 +51,7 @@ class Channels(click.ParamType[tuple[float, ...]]):
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1))
 @click.option("--mean", type=Channels(), help="For a file without a manifest, in the range 0 to 1.")
 @click.option("--std", type=Channels(), help="The same.")
-@click.option("--crop-pct", type=click.FloatRange(0.01, 1), help="The same; default: 0.875.")
+@click.option("--crop-pct", type=click.FloatRange(0.01, 2), help="The same; default: 0.875.")
 @click.option("--batch", type=click.IntRange(min=1), help="The same, if its batch is free.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def predict(

@@ -45,7 +45,7 @@ def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
         background = Image.new(preprocessing.color, preprocessing.size[::-1], fill)
         background.paste(resized, (-left, -top))
         resized = background
-    elif preprocessing.resize == "crop":
+    else:
         crop_height, crop_width = preprocessing.size
         resized = resized.crop((left, top, left + crop_width, top + crop_height))
     pixels = np.asarray(resized)
@@ -55,8 +55,6 @@ def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
 def placement_of(photo: tuple[int, int], preprocessing: Preprocessing) -> Placement:
     """Return where a photo of this (height, width) in pixels lies in the input."""
     size = preprocessing.size
-    if preprocessing.resize == "stretch":
-        return Placement(photo, size, size)
     if preprocessing.resize == "letterbox":
         ratio = min(side / own for side, own in zip(size, photo, strict=True))
         height, width = (max(1, round(side * ratio)) for side in photo)
@@ -70,10 +68,13 @@ def placement_of(photo: tuple[int, int], preprocessing: Preprocessing) -> Placem
 
 
 def resized_size(photo: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the (height, width) in pixels that a photo of this size is resized to for a crop."""
+    """Return the (height, width) in pixels that a photo of this size is resized to, before it is
+    cropped: to `stretch`, or to cover the box."""
     box_height, box_width = (
         math.floor(side / preprocessing.crop_pct) for side in preprocessing.size
     )
+    if preprocessing.resize == "stretch":
+        return box_height, box_width
     height, width = photo
     if box_height == box_width:
         long = int(box_height * max(photo) / min(photo))
@@ -83,7 +84,8 @@ def resized_size(photo: tuple[int, int], preprocessing: Preprocessing) -> tuple[
 
 
 def _middle(extent: int, crop: int) -> int:
-    return round((extent - crop) / 2)
+    """Return where a crop begins; before the image, if that is smaller than the crop."""
+    return round((extent - crop) / 2) if extent >= crop else -((crop - extent) // 2)
 
 
 def normalize(pixels: Pixels, preprocessing: Preprocessing) -> FloatArray:

@@ -31,6 +31,9 @@ PREPROCESSES = {
     "bilinear": Preprocessing(
         size=(224, 224), crop_pct=0.875, interpolation="bilinear", **_IMAGENET
     ),
+    "stretched": Preprocessing(size=(96, 128), resize="stretch", crop_pct=0.95, **_IMAGENET),
+    "padded": Preprocessing(size=(97, 64), crop_pct=1.15, **_IMAGENET),
+    "grey": Preprocessing(size=(64, 96), crop_pct=0.9, mean=(0.5,), std=(0.25,), color="L"),
 }
 
 
@@ -74,6 +77,7 @@ def _photos() -> dict[str, bytes]:
         "palette": _encoded(photo.convert("P"), "PNG"),
         "smaller than the crop": _encoded(photo.resize((31, 17)), "PNG"),
         "noise": _encoded(Image.fromarray(noise), "PNG"),
+        "tall noise": _encoded(Image.fromarray(noise).resize((97, 411)), "PNG"),
         "transparent": _encoded(_with_alpha(photo), "PNG"),
         "transparent grey": _encoded(_with_alpha(photo.convert("L")), "PNG"),
         "WebP": _encoded(photo.crop((0, 0, 301, 200)), "WEBP", quality=80),
@@ -95,7 +99,7 @@ def page(chromium_browser: Browser, fast: Path) -> Iterator[Page]:
 
 
 def pixels_of_page(page: Page, name: str, preprocess: Preprocessing) -> np.ndarray:
-    """Return the crop that the page makes: uint8 of shape (H, W, 3)."""
+    """Return the crop that the page makes: uint8 of shape (H, W, channels)."""
     number = list(PHOTOS).index(name)
     height, width, data = page.evaluate(
         f"""(async () => {{
@@ -109,7 +113,8 @@ def pixels_of_page(page: Page, name: str, preprocess: Preprocessing) -> np.ndarr
           return [height, width, btoa(text)];
         }})()"""
     )
-    return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 3)
+    rgb = np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 3)
+    return rgb[..., : preprocess.channels]
 
 
 @pytest.mark.parametrize("preprocess", PREPROCESSES)
@@ -117,7 +122,8 @@ def pixels_of_page(page: Page, name: str, preprocess: Preprocessing) -> np.ndarr
 def test_a_photo_has_the_pixels_that_python_gives_it(
     page: Page, name: str, preprocess: str
 ) -> None:
-    expected = to_pixels(load_encoded(PHOTOS[name], name), PREPROCESSES[preprocess])
+    settings = PREPROCESSES[preprocess]
+    expected = to_pixels(load_encoded(PHOTOS[name], name, settings.color), settings)
     found = pixels_of_page(page, name, PREPROCESSES[preprocess])
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
@@ -125,9 +131,10 @@ def test_a_photo_has_the_pixels_that_python_gives_it(
 
 def test_resizing_itself_is_exact(page: Page) -> None:
     """Decoders may round otherwise; of the same decoded pixels, every one is Pillow's."""
-    for preprocess in PREPROCESSES.values():
-        expected = to_pixels(load_encoded(PHOTOS["noise"], "noise"), preprocess)
-        assert (pixels_of_page(page, "noise", preprocess) == expected).all()
+    for name in ("noise", "tall noise"):
+        for preprocess in PREPROCESSES.values():
+            expected = to_pixels(load_encoded(PHOTOS[name], name, preprocess.color), preprocess)
+            assert (pixels_of_page(page, name, preprocess) == expected).all()
 
 
 def test_sizes_are_those_of_python_for_any_photo(page: Page) -> None:
@@ -141,12 +148,15 @@ def test_sizes_are_those_of_python_for_any_photo(page: Page) -> None:
         assert found == [list(resized_size((h, w), preprocess)) for h, w in photos]
 
 
+@pytest.mark.parametrize("name", ["square", "grey"])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str) -> None:
-    preprocess = PREPROCESSES["square"]
-    shape = (1, 3, 256, 256) if layout == "NCHW" else (1, 256, 256, 3)
+def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str, name: str) -> None:
+    preprocess = PREPROCESSES[name]
+    channels = preprocess.channels
+    shape = (1, channels, 256, 256) if layout == "NCHW" else (1, 256, 256, channels)
     spec = TensorSpec(name="image", shape=shape, layout=layout, meaning="normalized")  # type: ignore[arg-type]
-    pixels = np.random.default_rng(3).integers(0, 256, (256, 256, 3), np.uint8)
+    levels = np.random.default_rng(3).integers(0, 256, (256, 256, channels), np.uint8)
+    pixels = np.repeat(levels, 3 // channels, axis=2)
     found = page.evaluate(
         f"""Promise.all([import("./preprocess.js"), import("./manifest.js")]).then(
           ([{{ toInput }}, {{ readTensor }}]) => {{
@@ -159,7 +169,7 @@ def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str) -> 
           return btoa(text);
         }})"""
     )
-    expected = to_input(pixels, preprocess, spec)
+    expected = to_input(levels, preprocess, spec)
     assert np.frombuffer(base64.b64decode(found), np.float32).tobytes() == expected.tobytes()
 
 
@@ -174,7 +184,9 @@ UNSUPPORTED = {
     "resize 'letterbox' is not supported": (
         "toPixels({width: 9, height: 9, rgb: []}, {...P, resize: 'letterbox'})"
     ),
-    "color 'L' is not supported": ("toPixels({width: 9, height: 9, rgb: []}, {...P, color: 'L'})"),
+    "color 'RGBA' is not supported": (
+        "toPixels({width: 9, height: 9, rgb: []}, {...P, color: 'RGBA'})"
+    ),
 }
 
 

@@ -257,6 +257,46 @@ def test_features_of_a_model_without_classes_are_no_classification(tmp_path: Pat
     model = timm.create_model("resnet10t", num_classes=0).eval()
     exported = lolvit.export(model, size=64, targets="onnx", out=tmp_path)
     assert exported.manifest.task == "tensors"
+    (output,) = exported.manifest.signature.outputs
+    assert (output.name, output.shape, output.meaning) == ("features", (1, 512), "features")
+    with lolvit.load(exported.folder) as predictor:
+        rows = predictor(bundled_photo("coffee")).rows()
+    assert [row[:2] for row in rows] == [("features", "1x512")]
+
+
+def test_a_vit_is_exported_at_another_size_than_its_own_and_rebuilt_from_its_weights(
+    tmp_path: Path,
+) -> None:
+    exported = lolvit.export("timm/test_vit", size=(96, 64), targets="onnx", out=tmp_path)
+    assert exported.manifest.weights.path == "weights.safetensors"
+    assert exported.manifest.signature.inputs[0].shape == (1, 3, 96, 64)
+    lolvit.verify(exported.folder).raise_on_failure()
+
+
+def test_a_size_that_a_vit_cannot_have_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"height \(100\) should be divisible by patch size \(16\)"):
+        lolvit.export("timm/test_vit", size=100, targets="onnx", out=tmp_path)
+
+
+def test_timms_squashed_photos_reach_the_artifact_as_timm_makes_them(tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    timm.models.save_for_hf(
+        timm.create_model("test_resnet", num_classes=3).eval(), str(folder), safe_serialization=True
+    )
+    document = json.loads((folder / "config.json").read_text())
+    document["pretrained_cfg"] |= {"crop_mode": "squash", "crop_pct": 0.95}
+    (folder / "config.json").write_text(json.dumps(document))
+    exported = lolvit.export("timm/test_resnet", weights=folder, targets="onnx", out=tmp_path)
+    assert exported.manifest.preprocessing.resize == "stretch"
+    assert any("config.json beside the weights" in note for note in exported.notes)
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    photo = bundled_photo("coffee")
+    data = timm.data.resolve_model_data_config(model)
+    with torch.no_grad():
+        expected = model(timm.data.create_transform(**data)(photo)[None]).softmax(1)[0]
+    with lolvit.load(exported.folder) as predictor:
+        for entry in predictor(photo).top:
+            assert entry.score == pytest.approx(float(expected[entry.index]), abs=1e-4)
 
 
 class Spectrum(nn.Module):

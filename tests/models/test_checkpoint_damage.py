@@ -122,7 +122,7 @@ def test_code_in_a_torch_file_is_rejected_and_not_run(tmp_path: Path, zipped: bo
     mark, path = tmp_path / "executed", tmp_path / "evil.pth"
     document = {"state_dict": STATE, "extra": Intruder(mark)}
     torch.save(document, path, _use_new_zipfile_serialization=zipped)
-    assert "holds more than weights, or is damaged, and is not loaded" in error_line(path)
+    assert "holds more than weights (posix.system), and is not loaded" in error_line(path)
     assert not mark.exists()
     torch.load(path, weights_only=False)
     assert mark.exists()  # the trap works: only its loading was restricted

@@ -16,9 +16,13 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = [(224, 224), (256, 256), (192, 320), (320, 192), (64, 64), (65, 97)]
 
 
-def settings(size, crop_pct=0.875, interpolation="bicubic") -> Preprocessing:
+# timm's names of the ways to fit a photo into the input
+CROP_MODES = {"crop": "center", "stretch": "squash"}
+
+
+def settings(size, crop_pct=0.875, interpolation="bicubic", resize="crop") -> Preprocessing:
     return Preprocessing(
-        size=size, crop_pct=crop_pct, interpolation=interpolation, mean=MEAN, std=STD
+        size=size, resize=resize, crop_pct=crop_pct, interpolation=interpolation, mean=MEAN, std=STD
     )
 
 
@@ -27,6 +31,7 @@ def timm_input(photo: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
         preprocessing.size,
         is_training=False,
         crop_pct=preprocessing.crop_pct,
+        crop_mode=CROP_MODES[preprocessing.resize],
         interpolation=preprocessing.interpolation,
         mean=preprocessing.mean,
         std=preprocessing.std,
@@ -34,22 +39,26 @@ def timm_input(photo: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     return transform(photo).numpy()[np.newaxis]
 
 
+@pytest.mark.parametrize("resize", CROP_MODES)
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("crop_pct", [1.0, 0.9, 0.875])
+@pytest.mark.parametrize("crop_pct", [1.0, 0.9, 0.875, 1.15])
 @pytest.mark.parametrize("size", SIZES)
-def test_inputs_equal_timm_on_photos(photos, size, crop_pct, interpolation):
-    preprocessing = settings(size, crop_pct, interpolation)
+def test_inputs_equal_timm_on_photos(photos, size, crop_pct, interpolation, resize):
+    preprocessing = settings(size, crop_pct, interpolation, resize)
     assert len(photos) >= 8
     for photo in photos.values():
         found = normalize(to_pixels(load_photo(photo), preprocessing), preprocessing)
         np.testing.assert_array_equal(found, timm_input(photo, preprocessing))
 
 
+@pytest.mark.parametrize(("resize", "crop_pct"), [("crop", 0.875), ("crop", 1.3), ("stretch", 0.9)])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("photo_size", [(17, 40), (40, 17), (301, 31), (31, 301), (1, 1), (64, 64)])
-def test_inputs_equal_timm_when_a_small_photo_is_enlarged(photos, size, photo_size):
+def test_inputs_equal_timm_when_a_small_photo_is_enlarged(
+    photos, size, photo_size, resize, crop_pct
+):
     photo = photos["coffee"].resize(photo_size)
-    preprocessing = settings(size)
+    preprocessing = settings(size, crop_pct, resize=resize)
     found = normalize(to_pixels(photo, preprocessing), preprocessing)
     np.testing.assert_array_equal(found, timm_input(photo, preprocessing))
 

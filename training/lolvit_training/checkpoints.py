@@ -10,7 +10,7 @@ import torch
 
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
-from lolvit.models.checkpoint import load_torch_file
+from lolvit.models.torch_file import load_torch_file
 
 LAST = "last.pt"
 MODEL = "model.safetensors"

@@ -90,10 +90,18 @@ def eager_logits(folder: Path, manifest: Manifest, images: EvaluationSet) -> Log
     if weights.suffix == ".pt2":
         model: nn.Module = load_program(weights).float()
     else:
-        state, _ = read_state(weights)
+        state, config = read_state(weights)
         classes = manifest.signature.outputs[0].shape[-1]
         channels = manifest.preprocessing.channels
-        model = rebuild_model(manifest.model, classes, state, where=str(weights), in_chans=channels)
+        model = rebuild_model(
+            manifest.model,
+            classes,
+            state,
+            str(weights),
+            in_chans=channels,
+            size=manifest.size,
+            model_args=config.get("model_args"),
+        )
     found = predict_logits(
         model,
         images.dataset,

@@ -13,7 +13,6 @@ from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
     from lolvit.accuracy import AccuracyDocument, EvaluationResult
-    from lolvit_data.dataset import Dataset
 
 _MANIFEST = "manifest.json"
 _UNTRAINED = "weights are untrained: the accuracy is that of chance"
@@ -79,7 +78,7 @@ def _export(
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
     dataset = open_dataset(data or _recorded_data(folder / manifest.weights.path), split)
-    _print_notes(dataset)
+    _print_notes(dataset.notes)
     _require_classifier(manifest.task, folder)
     classes = manifest.signature.outputs[0].shape[-1]
     check_classes(dataset, classes, manifest.labels, str(folder))
@@ -103,8 +102,8 @@ def _export(
     )
 
 
-def _print_notes(dataset: Dataset) -> None:
-    for note in dataset.notes:
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
         console().print(note)
 
 
@@ -137,7 +136,7 @@ def _checkpoint(
     loaded = load_checkpoint(model, path)
     _require_classifier(loaded.task, path)
     dataset = open_dataset(data or _data_of(loaded.config, path), split)
-    _print_notes(dataset)
+    _print_notes((*loaded.notes, *dataset.notes))
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
     with process_group() as processes:
         loaded.model.to(processes.device)

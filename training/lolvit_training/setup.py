@@ -21,6 +21,7 @@ from lolvit.models import create_model
 from lolvit.models.checkpoint import load_weights, read_state
 from lolvit.models.factory import preprocessing_of
 from lolvit.models.names import resolve_name
+from lolvit.models.prefixes import match_names
 from lolvit.weights import find_weights
 from lolvit_data.dataset import Dataset
 from lolvit_data.table import open_dataset
@@ -85,7 +86,8 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
     _check_classes(train_set, test_set)
     _check_batches(recipe, len(train_set.labels), processes)
     seed_everything(SETUP, recipe.seed)
-    model = create_model(job.model, len(train_set.classes), drop_path=recipe.drop_path)
+    size = (recipe.size, recipe.size)
+    model = create_model(job.model, len(train_set.classes), drop_path=recipe.drop_path, size=size)
     if job.weights is not None:
         _load_backbone(model, job.weights)
     model.to(processes.device)
@@ -98,7 +100,7 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
     )
     if recipe.quantization_aware is not None:
         insert_fake_quantization(model, recipe.quantization_aware)
-    preprocessing = preprocessing_of(model, (recipe.size, recipe.size))
+    preprocessing = preprocessing_of(model, size)
     return Run(
         model=model,
         ddp_model=DistributedDataParallel(model) if processes.world_size > 1 else model,
@@ -151,13 +153,17 @@ def _check_batches(recipe: Recipe, images: int, processes: ProcessGroup) -> None
 
 
 def _load_backbone(model: nn.Module, path: Path) -> None:
-    """Load a checkpoint; a classifier with another number of classes keeps its initialization."""
-    state, _ = read_state(find_weights(path))
+    """Load a checkpoint; classifiers with another number of classes keep their initialization."""
     own = model.state_dict()
-    classifier = getattr(model, "default_cfg", {}).get("classifier")
-    head = [f"{classifier}.{part}" for part in ("weight", "bias")]
-    if all(name in state and name in own and state[name].shape != own[name].shape for name in head):
-        state |= {name: own[name] for name in head}
+    state = match_names(read_state(find_weights(path))[0], own).state
+    classifiers = getattr(model, "default_cfg", {}).get("classifier") or ()
+    heads = [
+        [f"{classifier}.{part}" for part in ("weight", "bias")]
+        for classifier in ([classifiers] if isinstance(classifiers, str) else classifiers)
+    ]
+    for head in heads:
+        if all(n in state and n in own and state[n].shape != own[n].shape for n in head):
+            state |= {name: own[name] for name in head}
     load_weights(model, state, where=str(path))
 
 

@@ -48,6 +48,12 @@ def load_model(manifest: Manifest, path: Path) -> nn.Module:
     classes = config.get("num_classes", manifest.signature.outputs[0].shape[-1])
     channels = manifest.preprocessing.channels
     return rebuild_model(
-        manifest.model, int(classes), state, where=str(path), in_chans=channels,
+        manifest.model,
+        int(classes),
+        state,
+        str(path),
+        in_chans=channels,
+        size=manifest.size,
         task=task_of_config(config),
-    )  # fmt: skip
+        model_args=config.get("model_args"),
+    )

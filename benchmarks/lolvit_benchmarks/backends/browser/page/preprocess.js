@@ -1,8 +1,10 @@
 // Turns a photo into an input by the manifest's preprocessing, bit-exact with Pillow: fixed-point
-// coefficients of 22 bits, columns resized first, rounding to 8 bits between the two passes.
+// coefficients of 22 bits, rounding to 8 bits between the passes over columns and rows.
 const BITS = 22;
 const HALF = 1 << (BITS - 1);
 const LARGEST_RESIZED = 64e6; // pixels, as in Python
+const RESIZES = ["crop", "stretch"];
+const CHANNELS = { RGB: 3, L: 1 };
 
 const FILTERS = {
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
@@ -17,35 +19,57 @@ const FILTERS = {
   },
 };
 
-// { width, height, rgb: Uint8Array of height * width * 3 } -> the crop, in the same form.
+// { width, height, rgb: Uint8Array of height * width * 3 } -> the crop, in the same form; for a
+// model of grey images its three channels are equal.
 export function toPixels(photo, preprocessing) {
   requireSupported(preprocessing);
   const [height, width] = resizedSize([photo.height, photo.width], preprocessing);
   if (height * width > LARGEST_RESIZED) throw new Error("the photo is too elongated: crop it first");
   const [cropHeight, cropWidth] = preprocessing.size;
-  const top = roundHalfEven((height - cropHeight) / 2);
-  const left = roundHalfEven((width - cropWidth) / 2);
+  const top = middle(height, cropHeight);
+  const left = middle(width, cropWidth);
   const filter = FILTERS[preprocessing.interpolation];
   // Only the columns and rows of the crop are computed.
   const columns = coefficients(photo.width, width, left, cropWidth, filter);
   const rows = coefficients(photo.height, height, top, cropHeight, filter);
-  return resizeRows(resizeColumns(photo, columns, cropWidth), rows, cropHeight);
+  const colored = preprocessing.color === "L" ? toGrey(photo) : photo;
+  // The order of Pillow 13: it rounds to 8 bits between the two.
+  const rowsFirst = photo.height > height && photo.height - height > 2 * (photo.width - width);
+  return rowsFirst
+    ? resizeColumns(resizeRows(colored, rows, cropHeight), columns, cropWidth)
+    : resizeRows(resizeColumns(colored, columns, cropWidth), rows, cropHeight);
 }
 
 function requireSupported({ interpolation, resize, color }) {
   if (!FILTERS[interpolation]) throw new Error(`interpolation '${interpolation}' is not supported`);
-  if (resize !== "crop") throw new Error(`resize '${resize}' is not supported by this page`);
-  if (color !== "RGB") throw new Error(`color '${color}' is not supported by this page`);
+  if (!RESIZES.includes(resize)) throw new Error(`resize '${resize}' is not supported by this page`);
+  if (!CHANNELS[color]) throw new Error(`color '${color}' is not supported by this page`);
 }
 
-export function resizedSize([height, width], { size, crop_pct }) {
+// Grey levels by ITU-R 601, as Pillow rounds them.
+function toGrey({ width, height, rgb }) {
+  const grey = new Uint8Array(rgb.length);
+  for (let at = 0; at < rgb.length; at += 3) {
+    const level = (rgb[at] * 19595 + rgb[at + 1] * 38470 + rgb[at + 2] * 7471 + 0x8000) >> 16;
+    grey.fill(level, at, at + 3);
+  }
+  return { width, height, rgb: grey };
+}
+
+export function resizedSize([height, width], { size, crop_pct, resize = "crop" }) {
   const [boxHeight, boxWidth] = size.map((side) => Math.floor(side / crop_pct));
+  if (resize === "stretch") return [boxHeight, boxWidth];
   if (boxHeight === boxWidth) {
     const long = Math.floor((boxHeight * Math.max(height, width)) / Math.min(height, width));
     return height <= width ? [boxHeight, long] : [long, boxHeight];
   }
   const ratio = Math.min(height / boxHeight, width / boxWidth);
   return [roundHalfEven(height / ratio), roundHalfEven(width / ratio)];
+}
+
+// Where a crop begins; before the image, if that is smaller than the crop.
+function middle(extent, crop) {
+  return extent >= crop ? roundHalfEven((extent - crop) / 2) : -Math.floor((crop - extent) / 2);
 }
 
 function roundHalfEven(value) {
@@ -121,18 +145,19 @@ function resizeRows({ width, rgb }, rows, newHeight) {
 }
 
 // (pixel / 255 - mean) / std in float32, in the layout of the artifact's input.
-export function toInput({ width, height, rgb }, { mean, std }, { layout, meaning, dtype }) {
+export function toInput({ width, height, rgb }, { mean, std, color = "RGB" }, { layout, meaning, dtype }) {
   if (meaning !== "normalized" || dtype !== "float32") {
     throw new Error(`an input of ${meaning} as ${dtype} is not supported by this page`);
   }
   const area = width * height;
-  const made = new Float32Array(3 * area);
-  for (let channel = 0; channel < 3; channel++) {
+  const channels = CHANNELS[color];
+  const made = new Float32Array(channels * area);
+  for (let channel = 0; channel < channels; channel++) {
     const table = Float32Array.from({ length: 256 }, (_, pixel) =>
       normalized(pixel, Math.fround(mean[channel]), Math.fround(std[channel])),
     );
     for (let i = 0; i < area; i++) {
-      made[layout === "NHWC" ? i * 3 + channel : channel * area + i] = table[rgb[i * 3 + channel]];
+      made[layout === "NHWC" ? i * channels + channel : channel * area + i] = table[rgb[i * 3 + channel]];
     }
   }
   return made;
