@@ -156,6 +156,8 @@ def timm_preprocessing(
     """
     data = resolve_data_config(pretrained_cfg=dict(config))
     resize = _RESIZE.get(data["crop_mode"])
+    if data["crop_mode"] == "border" and _is_letterbox(data):
+        resize = "letterbox"
     if resize is None:
         raise _not_followed("crop_mode", data["crop_mode"], _RESIZE, where)
     if data["interpolation"] not in _INTERPOLATIONS:
@@ -179,6 +181,12 @@ def timm_preprocessing(
             f"field '{field}' of its pretrained_cfg: {first['msg']}", where=where,
             remedy="correct the configuration",
         ) from error  # fmt: skip
+
+
+def _is_letterbox(data: Mapping[str, Any]) -> bool:
+    """Whether timm's crop mode "border" is a letterbox: nothing cropped, and a border of 128, which
+    is the mean of pixels."""
+    return data["crop_pct"] == 1 and all(round(255 * mean) == 128 for mean in data["mean"])
 
 
 def _not_followed(field: str, value: object, known: Collection[str], where: str) -> UserError:

@@ -14,6 +14,12 @@ from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit.models.factory import timm_preprocessing
 
+_FOLLOWED = {
+    "crop": "crop mode center: `resize` is `crop`",
+    "stretch": "crop mode squash: `resize` is `stretch`",
+    "letterbox": "crop mode border: `resize` is `letterbox`, not in Kotlin and the browser page",
+}
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -54,8 +60,7 @@ def table(found: list[Configuration]) -> list[str]:
     """Return the lines of the table, in Markdown."""
     rows = [("all", len(found))]
     followed = [each.preprocessing for each in found if each.preprocessing is not None]
-    for resize, text in (("crop", "crop mode center: `resize` is `crop`"),
-                         ("stretch", "crop mode squash: `resize` is `stretch`")):  # fmt: skip
+    for resize, text in _FOLLOWED.items():
         rows.append((f"followed: {text}", sum(each.resize == resize for each in followed)))
     rows.append(("of these with `crop_pct` above 1", sum(each.crop_pct > 1 for each in followed)))
     reasons = Counter(each.reason for each in found if each.reason)

@@ -58,7 +58,15 @@ def test_a_stretch_is_pillows_resize() -> None:
     np.testing.assert_array_equal(to_pixels(photo, fitted("stretch")), expected)
 
 
-@pytest.mark.parametrize("resize", ["stretch", "letterbox"])
-def test_only_a_crop_has_a_crop_pct(resize: str) -> None:
+def test_a_letterbox_has_no_crop_pct() -> None:
     with pytest.raises(ValidationError, match="crops nothing"):
-        fitted(resize, 0.9)
+        fitted("letterbox", 0.9)
+
+
+def test_the_centre_of_a_stretched_photo_is_placed_where_it_was_cropped() -> None:
+    photo = Image.effect_noise((200, 150), 90).convert("RGB")
+    preprocessing = fitted("stretch", 0.8)
+    box = photo.resize((120, 80), Image.Resampling.BILINEAR).crop((12, 8, 108, 72))
+    np.testing.assert_array_equal(to_pixels(photo, preprocessing), np.asarray(box))
+    place = placement_of((150, 200), preprocessing)
+    assert (place.resized, place.offset) == ((80, 120), (8, 12))
