@@ -18,7 +18,7 @@ from torch.export.pt2_archive._package import PT2ArchiveReader, load_pt2
 
 from lolvit.documents import parse_json
 from lolvit.errors import DeviceError
-from lolvit.models.checkpoint import check_stored
+from lolvit.models.torch_file import check_stored
 from lolvit_runtimes.native import reason
 
 # torch's exceptions for a damaged archive, without a common base.
