@@ -11,6 +11,7 @@ from lolvit.documents import Frozen, read_document
 from lolvit.manifest import Sha256
 
 ACCURACY_SCHEMA: Final = 1
+DENSE_ACCURACY_SCHEMA: Final = 2  # of detection and segmentation
 
 
 class ClassScore(Frozen):
@@ -31,6 +32,53 @@ class Score(Frozen):
     top5: float | None
     loss: float
     per_class: tuple[ClassScore, ...]
+
+
+class ClassAveragePrecision(Frozen):
+    """One class of a detector: its number of objects, and its average precision, 0 to 1: over the
+    thresholds 0.5 to 0.95 of intersection over union, and at 0.5; null without objects."""
+
+    name: str
+    objects: int
+    ap: float | None
+    ap50: float | None
+
+
+class DetectionScore(Frozen):
+    """COCO's metrics of a detector on a set of images, 0 to 1: average precision over the
+    thresholds 0.5 to 0.95 of intersection over union, at 0.5, and at 0.75, of all classes with an
+    object."""
+
+    images: int
+    objects: int
+    ap: float
+    ap50: float
+    ap75: float
+    per_class: tuple[ClassAveragePrecision, ...]
+
+
+class ClassIou(Frozen):
+    """One class of a segmentation: its share of the labelled pixels, and its intersection over
+    union, null where it is neither there nor found."""
+
+    name: str
+    pixels: float
+    iou: float | None
+
+
+class SegmentationScore(Frozen):
+    """Metrics of a segmentation on the labelled pixels of a set of images, 0 to 1: the mean
+    intersection over union of the classes, of those that are not the background (null where there
+    is no such class), and the share of pixels with the right class."""
+
+    images: int
+    miou: float
+    miou_foreground: float | None
+    pixel_accuracy: float
+    per_class: tuple[ClassIou, ...]
+
+
+AnyScore = Score | DetectionScore | SegmentationScore
 
 
 class EvaluationResult(Frozen):
@@ -64,6 +112,32 @@ class AccuracyDocument(Frozen):
     classes: tuple[str, ...]
     trained: bool = Field(description="false: the accuracy is that of chance")
     results: tuple[EvaluationResult, ...]
+    failures: tuple[EvaluationFailure, ...] = ()
+
+
+class DenseResult(Frozen):
+    """The metrics of one file of a detector or a segmentation model in one runtime; `saved` is
+    where its predictions were written."""
+
+    model: str
+    target: str
+    sha256: Sha256
+    runtime: str
+    precision: str
+    metrics: DetectionScore | SegmentationScore
+    saved: str | None = None
+
+
+class DenseAccuracyDocument(Frozen):
+    """All scores of a checkpoint or of an export's artifacts, of detection or segmentation."""
+
+    schema_version: Literal[2] = DENSE_ACCURACY_SCHEMA
+    task: Literal["detection", "segmentation"]
+    data: str
+    split: str
+    classes: tuple[str, ...]
+    trained: bool = Field(description="false: the accuracy is that of chance")
+    results: tuple[DenseResult, ...]
     failures: tuple[EvaluationFailure, ...] = ()
 
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageEnhance
 
 from lolvit.errors import MissingExtraError, UserError
 from lolvit.manifest import Preprocessing
+from lolvit_data.annotated import annotated_images
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import even_share
 from lolvit_data.table import BUNDLED, HUGGING_FACE, is_dataset, open_dataset
@@ -63,6 +64,9 @@ def _bundled(name: str) -> Image.Image:
 
 def _photos_of(source: str) -> list[Image.Image]:
     """Return the photos of a source; in a folder of photos, those that can be decoded."""
+    annotated = annotated_images(source, "train")
+    if annotated is not None:
+        return [annotated.image(i) for i in range(min(len(annotated), _MAX_PHOTOS))]
     folder = photo_folder(source)
     if folder is None:
         dataset = open_dataset(source, "train")

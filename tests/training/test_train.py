@@ -93,7 +93,7 @@ def test_an_interrupted_run_resumes_with_the_same_results(
     assert [e.loss for e in last.history] == pytest.approx(
         [e.loss for e in whole.history], rel=1e-12
     )
-    assert [e.test_loss for e in last.history] == [e.test_loss for e in whole.history]
+    assert [e.metrics for e in last.history] == [e.metrics for e in whole.history]
     expected = weights(whole)
     for name, tensor in weights(last).items():
         assert torch.equal(tensor, expected[name]), name

@@ -48,7 +48,14 @@ def accuracy(
     """
     from lolvit.models.names import resolve_name
     from lolvit_training.accuracy import Comparison, as_document, train_models
+    from lolvit_training.recipe import read_recipe
 
+    task = read_recipe(recipe, {}).task
+    if task != "classification":
+        raise UserError(
+            f"is a recipe for {task}: top-1 accuracies of classifiers are compared",
+            where=f"recipe {recipe}", remedy="train each model with lolvit train",
+        )  # fmt: skip
     models = tuple(dict.fromkeys((model, *_names(against))))
     for name in models:
         resolve_name(name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,10 +51,10 @@ class ReportingDataset(TorchDataset[Any]):
             return LoadFailure(error)
 
 
-def collate(samples: list[Any]) -> Any:
-    """Return the batch of samples, or the first failure among them."""
+def collate(samples: list[Any], join: Callable[[list[Any]], Any] = default_collate) -> Any:
+    """Return the batch that `join` makes of samples, or the first failure among them."""
     failure = next((sample for sample in samples if isinstance(sample, LoadFailure)), None)
-    return default_collate(samples) if failure is None else failure
+    return join(samples) if failure is None else failure
 
 
 def loaded(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -123,19 +124,17 @@ class EpochBatchSampler:
 
 
 def epoch_loader(
-    dataset: Dataset,
-    recipe: Recipe,
-    preprocessing: Preprocessing,
+    samples: TorchDataset[Any],
     batches: EpochBatchSampler,
     workers: int,
-) -> DataLoader[tuple[Tensor, int]]:
-    """Return the data loader of one epoch; the last incomplete batch is dropped, and the order
-    differs in every epoch."""
-    side = recipe.size_at(batches.epoch)
+    join: Callable[[list[Any]], Any] = default_collate,
+) -> DataLoader[Any]:
+    """Return the data loader of one epoch of augmented images with targets, which `join` makes
+    batches of; the last incomplete batch is dropped, and the order differs in every epoch."""
     return DataLoader(
-        ReportingDataset(AugmentedDataset(dataset, recipe, preprocessing, side)),
+        ReportingDataset(samples),
         batch_sampler=batches,
-        collate_fn=collate,
+        collate_fn=partial(collate, join=join),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
     )

@@ -24,6 +24,12 @@ def save_folder(loaded: LoadedCheckpoint, folder: Path, *, licence: str, half: b
     Raises:
         UserError: the checkpoint does not record its training, or the folder can't be written.
     """
+    if loaded.task != "classification":
+        raise UserError(
+            f"is a checkpoint for {loaded.task}, a card is written for classifiers",
+            where=loaded.name,
+            remedy="share the checkpoint itself, which records its training",
+        )
     missing = [name for name in _NEEDED if name not in loaded.config]
     if missing:
         raise UserError(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from lolvit.errors import DeviceError
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,14 @@ class ProcessGroup:
         dist.all_reduce(tensor)
         result: npt.NDArray[np.float64] = tensor.cpu().numpy()
         return result
+
+    def gather(self, value: Value) -> list[Value]:
+        """Return the values of all processes, in the order of their ranks."""
+        if self.world_size == 1:
+            return [value]
+        found: list[Value | None] = [None] * self.world_size
+        dist.all_gather_object(found, value)
+        return [each for each in found if each is not None]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,21 @@ class EvaluationSet:
         return metrics.compute(self.dataset.classes)
 
 
-def check_classes(dataset: Dataset, classes: int, labels: Sequence[str] | None, where: str) -> None:
+class HasClasses(Protocol):
+    """A data set, with labels, boxes or masks."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+
+
+def check_classes(
+    dataset: HasClasses, classes: int, labels: Sequence[str] | None, where: str
+) -> None:
     """Check that a model has the classes of a data set.
 
     Raises:
@@ -126,7 +141,7 @@ def evaluate_export(
     Raises:
         UserError: a file does not match the manifest, or no runtime opens any.
     """
-    pairs = _pairs(manifest, runtimes, folder)
+    pairs = runtimes_of_artifacts(manifest, runtimes, folder)
     for artifact, _ in pairs:
         check_artifact(folder, artifact)
     log(f"{EAGER} on {len(images.indices)} images")
@@ -196,7 +211,7 @@ def _run(
     return logits
 
 
-def _pairs(
+def runtimes_of_artifacts(
     manifest: Manifest, runtimes: Sequence[str] | None, folder: Path
 ) -> list[tuple[Artifact, str]]:
     """Return each artifact with the runtimes to run it in: those that are asked for, or else the

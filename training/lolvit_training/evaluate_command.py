@@ -12,10 +12,13 @@ from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
-    from lolvit.accuracy import AccuracyDocument, EvaluationResult
+    from lolvit.accuracy import AccuracyDocument, DenseAccuracyDocument, EvaluationResult
+
+    Document = AccuracyDocument | DenseAccuracyDocument
 
 _MANIFEST = "manifest.json"
-_UNTRAINED = "weights are untrained: the accuracy is that of chance"
+UNTRAINED = "weights are untrained: the accuracy is that of chance"
+DENSE_TASKS = ("detection", "segmentation")
 
 
 @click.command()
@@ -29,7 +32,9 @@ _UNTRAINED = "weights are untrained: the accuracy is that of chance"
     "--limit", type=click.IntRange(2), help="Evaluate about N images, stratified by class."
 )
 @click.option("--workers", type=click.IntRange(0), default=0, help="Data loader worker processes.")
-@click.option("--per-class", is_flag=True, help="Show recall and precision of each class.")
+@click.option("--per-class", is_flag=True, help="Show the metrics of each class.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="DIR", help="Also write the "
+              "predictions: detections as COCO results, maps as PNG masks.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def evaluate(
     target: Path,
@@ -40,9 +45,13 @@ def evaluate(
     limit: int | None,
     workers: int,
     per_class: bool,
+    save: Path | None,
     as_json: bool,
 ) -> None:
     """Evaluate the accuracy of TARGET: a checkpoint, or an export folder with all its artifacts.
+
+    Classifiers have top-1 and top-5 accuracy, detectors COCO's average precision, segmentation
+    models the mean intersection over union.
 
     A checkpoint runs in eager PyTorch; torchrun splits the images over processes, with the same
     result. Artifacts run in their runtimes, each in a process of its own.
@@ -50,24 +59,29 @@ def evaluate(
     if (target / _MANIFEST).exists():
         if model is not None:
             raise click.UsageError("--model is for a checkpoint: a manifest names its model")
-        document: AccuracyDocument | None = _export(target, data, split, runtimes, limit)
+        document: Document | None = _export(target, data, split, runtimes, limit, save)
     else:
         if runtimes is not None or limit is not None:
             raise click.UsageError("--runtime and --limit are for an export folder")
-        document = _checkpoint(target, data, model, split, workers)
+        document = _checkpoint(target, data, model, split, workers, save)
     if document is None:
         return  # rank 0 prints
     if as_json:
         print_json(document.model_dump(mode="json"))
     else:
-        _show(document.results, per_class)
+        _show_document(document, per_class)
     if document.failures:
         raise DeviceError("; ".join(failed.error for failed in document.failures))
 
 
 def _export(
-    folder: Path, data: str | None, split: Any, runtimes: str | None, limit: int | None
-) -> AccuracyDocument:
+    folder: Path,
+    data: str | None,
+    split: Any,
+    runtimes: str | None,
+    limit: int | None,
+    save: Path | None,
+) -> Document:
     from lolvit.accuracy import AccuracyDocument
     from lolvit.manifest import read_manifest
     from lolvit.registry import choose_many
@@ -77,14 +91,19 @@ def _export(
 
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
-    dataset = open_dataset(data or _recorded_data(folder / manifest.weights.path), split)
+    source = data or _recorded_data(folder / manifest.weights.path)
+    if manifest.task in DENSE_TASKS:
+        from lolvit_training.dense_evaluation_command import evaluate_export_folder
+
+        return evaluate_export_folder(folder, manifest, source, split, chosen, limit, save)
+    _require_classifier(manifest.task, folder, save)
+    dataset = open_dataset(source, split)
     _print_notes(dataset.notes)
-    _require_classifier(manifest.task, folder)
     classes = manifest.signature.outputs[0].shape[-1]
     check_classes(dataset, classes, manifest.labels, str(folder))
     say = console().print
     if not manifest.weights.trained:
-        say(_UNTRAINED, style="yellow")
+        say(UNTRAINED, style="yellow")
     found, failures = evaluate_export(
         folder,
         manifest,
@@ -107,23 +126,31 @@ def _print_notes(notes: Sequence[str]) -> None:
         console().print(note)
 
 
-def _require_classifier(task: str, where: Path) -> None:
-    """Check that a model is a classifier, whose accuracy can be evaluated.
+def _require_classifier(task: str, where: Path, save: Path | None) -> None:
+    """Check that a model is a classifier, whose accuracy can be evaluated, and has no predictions
+    to save.
 
     Raises:
         UserError: it is for another task.
     """
     if task != "classification":
         raise UserError(
-            f"is a model for {task}: accuracy is of classifiers",
+            f"is a model for {task}: it has no accuracy",
             where=str(where),
             remedy="compare its outputs with eager PyTorch: lolvit verify",
         )
+    if save is not None:
+        raise click.UsageError("--save is for detection and segmentation")
 
 
 def _checkpoint(
-    path: Path, data: str | None, model: str | None, split: Any, workers: int
-) -> AccuracyDocument | None:
+    path: Path,
+    data: str | None,
+    model: str | None,
+    split: Any,
+    workers: int,
+    save: Path | None,
+) -> Document | None:
     from lolvit.accuracy import AccuracyDocument, EvaluationResult
     from lolvit.files import sha256_of
     from lolvit.models.loading import load_checkpoint, number_of_classes
@@ -134,8 +161,13 @@ def _checkpoint(
     from lolvit_training.scoring import evaluate_eager
 
     loaded = load_checkpoint(model, path)
-    _require_classifier(loaded.task, path)
-    dataset = open_dataset(data or _data_of(loaded.config, path), split)
+    source = data or _data_of(loaded.config, path)
+    if loaded.task in DENSE_TASKS:
+        from lolvit_training.dense_evaluation_command import evaluate_checkpoint
+
+        return evaluate_checkpoint(loaded, path, source, split, workers, save)
+    _require_classifier(loaded.task, path, save)
+    dataset = open_dataset(source, split)
     _print_notes((*loaded.notes, *dataset.notes))
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
     with process_group() as processes:
@@ -195,6 +227,17 @@ def _data_of(config: Mapping[str, Any], path: Path) -> str:
     return data
 
 
+def _show_document(document: Document, per_class: bool) -> None:
+    from lolvit.accuracy import AccuracyDocument
+
+    if isinstance(document, AccuracyDocument):
+        _show(document.results, per_class)
+        return
+    from lolvit_training.dense_evaluation_command import show
+
+    show(document.results, per_class)
+
+
 def _show(found: Sequence[EvaluationResult], per_class: bool) -> None:
     from rich.table import Table
 
@@ -210,10 +253,10 @@ def _show(found: Sequence[EvaluationResult], per_class: bool) -> None:
             entry.precision,
             str(score.images),
             f"{score.top1:.2%}",
-            _or_dash(score.top5, "{:.2%}"),
+            or_dash(score.top5, "{:.2%}"),
             f"{score.loss:.4f}",
-            _or_dash(entry.agreement, "{:.2%}"),
-            _or_dash(entry.snr_db, "{:.1f}"),
+            or_dash(entry.agreement, "{:.2%}"),
+            or_dash(entry.snr_db, "{:.1f}"),
         )
     out = results()
     print_table(table, out)
@@ -232,11 +275,12 @@ def _class_table(entry: EvaluationResult) -> Any:
         table.add_row(
             one.name,
             str(one.images),
-            _or_dash(one.recall, "{:.1%}"),
-            _or_dash(one.precision, "{:.1%}"),
+            or_dash(one.recall, "{:.1%}"),
+            or_dash(one.precision, "{:.1%}"),
         )
     return table
 
 
-def _or_dash(value: float | None, form: str) -> str:
+def or_dash(value: float | None, form: str) -> str:
+    """Return a formatted value, or a dash for None."""
     return "–" if value is None else form.format(value)

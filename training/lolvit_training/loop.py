@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -15,14 +15,13 @@ from timm.data import Mixup
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from lolvit.accuracy import Score
+from lolvit.accuracy import AnyScore
 from lolvit.errors import UserError
 from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader, loaded
 from lolvit_training.checkpoints import LAST, check_same_run, load_last, save_last
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import freeze_batch_norm
-from lolvit_training.losses import Loss, loss_of
-from lolvit_training.scoring import evaluate_eager
+from lolvit_training.objectives import Loss
 from lolvit_training.seeding import STEP, seed_everything
 from lolvit_training.setup import Job, Run, build_run
 
@@ -42,21 +41,33 @@ class Listener(Protocol):
 @dataclass(frozen=True)
 class Epoch:
     """One finished epoch, counted from 1. `loss` is the mean over training batches, `seconds` the
-    wall time of this process."""
+    wall time of this process, `metrics` those of the test split, such as `test_top1`."""
 
     epoch: int
     size: int
     lr: float
     loss: float
-    test_loss: float
-    test_top1: float
     seconds: float
+    metrics: dict[str, float]
 
-    def line(self, epochs: int) -> str:
-        """Return the epoch as one line of a log."""
+    def as_document(self) -> dict[str, Any]:
+        """Return all figures by name."""
+        own = asdict(self)
+        metrics = own.pop("metrics")
+        return {**own, **metrics}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Epoch:
+        """Return the epoch whose `as_document` this is."""
+        own = {name: document[name] for name in ("epoch", "size", "lr", "loss", "seconds")}
+        return cls(**own, metrics={k: v for k, v in document.items() if k.startswith("test_")})
+
+    def line(self, epochs: int, described: str) -> str:
+        """Return the epoch as one line of a log, with its metrics as the objective describes
+        them."""
         return (
             f"epoch {self.epoch}/{epochs}, {self.size} px: loss {self.loss:.4f}, "
-            f"test loss {self.test_loss:.4f}, top-1 {self.test_top1:.2%} ({self.seconds:.0f} s)"
+            f"{described} ({self.seconds:.0f} s)"
         )
 
 
@@ -78,7 +89,7 @@ class Outcome:
 
     run: Run
     history: tuple[Epoch, ...]
-    score: Score
+    score: AnyScore
 
 
 def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
@@ -97,7 +108,9 @@ def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
         run,
         processes,
         listener,
-        loss_of(job.recipe, len(run.train_set.classes), run.preprocessing, processes.device),
+        run.objective.loss(
+            job.recipe, len(run.train_set.classes), run.preprocessing, processes.device
+        ),
         build_mixup(job.recipe, len(run.train_set.classes)),
     )
     score = None
@@ -133,7 +146,7 @@ def _resume(job: Job, run: Run, processes: ProcessGroup, listener: Listener) -> 
         step=saved["step"],
         loss_sum=saved["loss_sum"],
         seconds=saved["seconds"],
-        history=[Epoch(**entry) for entry in saved["history"]],
+        history=[Epoch.from_document(entry) for entry in saved["history"]],
     )
     listener.log(f"resumed at epoch {state.epoch + 1}, step {state.step}")
     return state
@@ -148,7 +161,7 @@ class _Loop:
     loss: Loss
     mixup: Mixup | None
 
-    def run_epoch(self, state: TrainState) -> Score:
+    def run_epoch(self, state: TrainState) -> AnyScore:
         """Train the rest of an epoch, evaluate, and save a checkpoint."""
         start = time.monotonic()
         before = state.seconds
@@ -165,27 +178,29 @@ class _Loop:
             if self._is_checkpoint_due(step):
                 self._save(state, state.loss_sum)
         score = self.score(self.job.recipe.size_at(state.epoch))
-        self._check_finite(score.loss, state.epoch, self.run.steps)
+        for figure in self.run.objective.figures(score).values():
+            self._check_finite(figure, state.epoch, self.run.steps)
         entry = self._entry(state, score, before + time.monotonic() - start)
         state.history.append(entry)
         state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
         state.loss_sum = 0.0
         self._save(state, 0.0)
-        self.listener.log(entry.line(self.job.recipe.epochs))
+        described = self.run.objective.describe(entry.metrics)
+        self.listener.log(entry.line(self.job.recipe.epochs, described))
         return score
 
-    def score(self, side: int) -> Score:
+    def score(self, side: int) -> AnyScore:
         """Evaluate the final model on the test split at `side` pixels: with progressive resizing
         early epochs have only seen smaller images."""
-        return evaluate_eager(
+        return self.run.objective.evaluate(
             self.run.final_model(),
             self.run.test_set,
             self.run.preprocessing.model_copy(update={"size": (side, side)}),
             self.processes,
-            workers=self.job.workers,
+            self.job.workers,
         )
 
-    def _entry(self, state: TrainState, score: Score, seconds: float) -> Epoch:
+    def _entry(self, state: TrainState, score: AnyScore, seconds: float) -> Epoch:
         mean = self.processes.all_reduce(np.array([state.loss_sum]))[0] / (
             self.run.steps * self.processes.world_size
         )
@@ -194,22 +209,23 @@ class _Loop:
             size=self.job.recipe.size_at(state.epoch),
             lr=float(self.run.optimizer.param_groups[0]["lr"]),
             loss=float(mean),
-            test_loss=score.loss,
-            test_top1=score.top1,
             seconds=seconds,
+            metrics=self.run.objective.figures(score),
         )
 
     def _batches(self, state: TrainState) -> Iterator[tuple[int, Tensor, Tensor]]:
         batches = EpochBatchSampler(
-            len(self.run.train_set.labels),
+            self.run.objective.count(self.run.train_set),
             self.job.recipe,
             state.epoch,
             state.step,
             self.processes,
         )
-        loader = epoch_loader(
-            self.run.train_set, self.job.recipe, self.run.preprocessing, batches, self.job.workers
+        recipe, objective = self.job.recipe, self.run.objective
+        samples = objective.samples(
+            self.run.train_set, recipe, self.run.preprocessing, recipe.size_at(state.epoch)
         )
+        loader = epoch_loader(samples, batches, self.job.workers, objective.join)
         for step, (images, labels) in enumerate(loaded(loader), state.step):
             yield step, images.to(self.processes.device), labels.to(self.processes.device)
 
@@ -282,7 +298,7 @@ class _Loop:
                 "step": state.step,
                 "loss_sum": float(mean),
                 "seconds": state.seconds,
-                "history": [asdict(entry) for entry in state.history],
+                "history": [entry.as_document() for entry in state.history],
             }
             if self.run.ema is not None:
                 saved["state_dict_ema"] = self.run.ema.module.state_dict()

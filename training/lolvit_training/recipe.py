@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from lolvit.documents import Frozen
 from lolvit.errors import UserError
@@ -81,8 +81,13 @@ class QuantizationAware(Frozen):
 
 
 class Recipe(Frozen):
-    """The hyperparameters of a training run."""
+    """The hyperparameters of a training run.
 
+    For detection and segmentation `augmentation` is of torchvision's transforms of images with
+    boxes or masks: `scale`, `ratio`, `hflip`, `color_jitter`.
+    """
+
+    task: Literal["classification", "detection", "segmentation"] = "classification"
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1, description="over all processes")
     accumulation: int = Field(default=1, ge=1, description="gradient accumulation steps per batch")
@@ -98,6 +103,25 @@ class Recipe(Frozen):
     distillation: Distillation | None = None
     quantization_aware: QuantizationAware | None = None
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        if self.task == "classification":
+            return self
+        given = {
+            "distillation": self.distillation is not None,
+            "quantization_aware": self.quantization_aware is not None,
+            "augmentation.auto_augment": self.augmentation.auto_augment is not None,
+            "augmentation.random_erasing": self.augmentation.random_erasing > 0,
+            "augmentation.mixup or cutmix": self.augmentation.mixes,
+        }
+        unsupported = [name for name, is_set in given.items() if is_set]
+        if unsupported:
+            raise ValueError(f"{unsupported[0]} is for classification, not for {self.task}")
+        sides = [self.size, *([self.progressive.size] if self.progressive else [])]
+        if any(side % 32 for side in sides) or self.crop_pct != 1:
+            raise ValueError(f"{self.task} takes sizes that are multiples of 32, and crop_pct 1")
+        return self
 
     def size_at(self, epoch: int) -> int:
         """Return the side of the training images, in pixels, in an epoch counted from 0."""

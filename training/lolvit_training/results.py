@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,10 +37,12 @@ def _config(job: Job, outcome: Outcome, processes: int) -> dict[str, Any]:
     classes = outcome.run.train_set.classes
     return {
         **job.conditions(),
+        "task": job.recipe.task,
         "num_classes": len(classes),
         "trained": True,
         "preprocess": outcome.run.preprocessing.model_dump(),
         "labels": list(classes),
+        "colors": outcome.run.objective.colors(outcome.run.train_set),
         "metrics": metrics(outcome),
         "processes": processes,
         "lolvit": lolvit.__version__,
@@ -50,7 +51,7 @@ def _config(job: Job, outcome: Outcome, processes: int) -> dict[str, Any]:
 
 def metrics(outcome: Outcome) -> dict[str, Any]:
     """Return the metrics of the final model on the test split."""
-    return outcome.score.model_dump(include={"images", "top1", "top5", "loss"})
+    return outcome.score.model_dump(exclude={"per_class"})
 
 
 def as_document(job: Job, outcome: Outcome, path: Path) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def as_document(job: Job, outcome: Outcome, path: Path) -> dict[str, Any]:
         "path": str(path),
         "metrics": metrics(outcome),
         "per_class": [entry.model_dump() for entry in outcome.score.per_class],
-        "history": [asdict(entry) for entry in outcome.history],
+        "history": [entry.as_document() for entry in outcome.history],
     }
 
 
@@ -75,26 +76,32 @@ def write_events(folder: Path, history: Sequence[Epoch]) -> None:
         old.unlink()
     with SummaryWriter(str(folder)) as writer:
         for entry in history:
-            figures = asdict(entry)
-            for name in ("loss", "test_loss", "test_top1", "lr", "size", "seconds"):
-                writer.add_scalar(name, figures[name], entry.epoch)
+            for name, value in entry.as_document().items():
+                if name != "epoch":
+                    writer.add_scalar(name, value, entry.epoch)
 
 
 def plot_curves(folder: Path, history: Sequence[Epoch], title: str) -> None:
-    """Plot training loss, test loss and test accuracy over epochs."""
+    """Plot the losses, and the metrics of the test split, over epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
-    losses, accuracy = figure.subplots(1, 2)
+    losses, quality = figure.subplots(1, 2)
     epochs = [entry.epoch for entry in history]
     losses.plot(epochs, [entry.loss for entry in history], label="training", marker=".")
-    losses.plot(epochs, [entry.test_loss for entry in history], label="test", marker=".")
-    losses.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
+    names = list(history[0].metrics) if history else []
+    if "test_loss" in names:
+        test_losses = [entry.metrics["test_loss"] for entry in history]
+        losses.plot(epochs, test_losses, label="test", marker=".")
+    losses.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     losses.legend(frameon=False)
-    accuracy.plot(epochs, [100 * entry.test_top1 for entry in history], marker=".", color="C1")
-    accuracy.set(xlabel="epoch", ylabel="top-1 (%)", ylim=(None, 100))
+    for name in [name for name in names if name != "test_loss"]:
+        values = [100 * entry.metrics[name] for entry in history]
+        quality.plot(epochs, values, marker=".", label=name.removeprefix("test_"))
+    quality.set(xlabel="epoch", ylabel="test split (%)", ylim=(None, 100))
+    quality.legend(frameon=False)
     figure.suptitle(title)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)

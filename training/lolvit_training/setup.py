@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,21 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit.models import create_model
 from lolvit.models.checkpoint import load_weights, read_state
-from lolvit.models.factory import preprocessing_of
+from lolvit.models.dense import DenseModel, backbone_state
+from lolvit.models.factory import CLASSIFICATION, preprocessing_of
 from lolvit.models.names import resolve_name
 from lolvit.models.prefixes import match_names
 from lolvit.weights import find_weights
-from lolvit_data.dataset import Dataset
-from lolvit_data.table import open_dataset
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import insert_fake_quantization
+from lolvit_training.objectives import Objective, TrainingSet, find_objective
 from lolvit_training.recipe import Recipe
 from lolvit_training.seeding import SETUP, seed_everything
 
@@ -50,8 +51,15 @@ class Job:
             "model": resolve_name(self.model),
             "data": self.data,
             "weights": self.weights.name if self.weights else None,
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": self._recipe(),
         }
+
+    def _recipe(self) -> dict[str, Any]:
+        """Return the recipe; those of classifiers had no task in earlier versions."""
+        document = self.recipe.model_dump(mode="json")
+        if self.recipe.task == CLASSIFICATION:
+            del document["task"]
+        return document
 
 
 @dataclass
@@ -59,10 +67,11 @@ class Run:
     """The parts of a run. `model` is the bare network; `ddp_model` is the one to call: with
     several processes it averages their gradients."""
 
+    objective: Objective
     model: nn.Module
     ddp_model: nn.Module
-    train_set: Dataset
-    test_set: Dataset
+    train_set: TrainingSet
+    test_set: TrainingSet
     preprocessing: Preprocessing
     optimizer: torch.optim.Optimizer
     schedule: Scheduler
@@ -82,16 +91,24 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
         UserError: data, model, weights and batch size do not match.
     """
     recipe = job.recipe
-    train_set, test_set = open_dataset(job.data, "train"), open_dataset(job.data, "test")
+    objective = find_objective(recipe.task)
+    train_set, test_set = objective.open(job.data, "train"), objective.open(job.data, "test")
+    images = objective.count(train_set)
     _check_classes(train_set, test_set)
-    _check_batches(recipe, len(train_set.labels), processes)
+    _check_batches(recipe, images, processes)
     seed_everything(SETUP, recipe.seed)
     size = (recipe.size, recipe.size)
-    model = create_model(job.model, len(train_set.classes), drop_path=recipe.drop_path, size=size)
+    model = create_model(
+        job.model,
+        len(train_set.classes),
+        drop_path=recipe.drop_path,
+        size=size,
+        task=recipe.task,
+    )
     if job.weights is not None:
         _load_backbone(model, job.weights)
     model.to(processes.device)
-    steps = len(train_set.labels) // recipe.batch_size
+    steps = images // recipe.batch_size
     optimizer = create_optimizer_v2(
         model,
         opt=recipe.optimizer.name,
@@ -102,6 +119,7 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
         insert_fake_quantization(model, recipe.quantization_aware)
     preprocessing = preprocessing_of(model, size)
     return Run(
+        objective=objective,
         model=model,
         ddp_model=DistributedDataParallel(model) if processes.world_size > 1 else model,
         train_set=train_set,
@@ -117,7 +135,7 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
     )
 
 
-def _check_classes(train_set: Dataset, test_set: Dataset) -> None:
+def _check_classes(train_set: TrainingSet, test_set: TrainingSet) -> None:
     if train_set.classes != test_set.classes:
         only = sorted(set(train_set.classes) ^ set(test_set.classes))
         listed, remedy = ", ".join(only[:4]), "give both splits the same class folders"
@@ -153,7 +171,17 @@ def _check_batches(recipe: Recipe, images: int, processes: ProcessGroup) -> None
 
 
 def _load_backbone(model: nn.Module, path: Path) -> None:
-    """Load a checkpoint; classifiers with another number of classes keep their initialization."""
+    """Load a checkpoint; classifiers with another number of classes keep their initialization, and
+    so does a head on the backbone of a checkpoint without it.
+
+    Raises:
+        UserError: the checkpoint is of another model.
+    """
+    if isinstance(model, DenseModel):
+        state, _ = read_state(find_weights(path))
+        if not any(name.startswith("backbone.") for name in state):
+            _load_classifiers_backbone(model, state, path)
+            return
     own = model.state_dict()
     state = match_names(read_state(find_weights(path))[0], own).state
     classifiers = getattr(model, "default_cfg", {}).get("classifier") or ()
@@ -165,6 +193,17 @@ def _load_backbone(model: nn.Module, path: Path) -> None:
         if all(n in state and n in own and state[n].shape != own[n].shape for n in head):
             state |= {name: own[name] for name in head}
     load_weights(model, state, where=str(path))
+
+
+def _load_classifiers_backbone(model: DenseModel, state: Mapping[str, Tensor], path: Path) -> None:
+    found, wanted = backbone_state(model, state), model.backbone.state_dict()
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise UserError(
+            f"does not fit the backbone: it lacks {missing[0]}", where=str(path),
+            remedy="give a checkpoint of the same model",
+        )  # fmt: skip
+    model.backbone.load_state_dict(found)
 
 
 def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> Scheduler:

@@ -24,10 +24,11 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.option("--data", required=True, help="digits, crops, a folder with train/CLASS/… and "
-              "test/CLASS/…, one of WebDataset shards, or hf:OWNER/NAME.")  # fmt: skip
+              "test/CLASS/…, one of WebDataset shards, or hf:OWNER/NAME; with boxes or masks: "
+              "objects, digit-objects, a folder as COCO or BDD100K.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
-              help="small, imagenet, int8, or a TOML file.")  # fmt: skip
+              help="small, imagenet, int8, detection, segmentation, or a TOML file.")  # fmt: skip
 @click.option("--out", type=_PATH, required=True, help="Output folder of this run.")
 @click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
 @click.option("--size", type=click.IntRange(32), help="Image size in pixels.")
@@ -152,8 +153,6 @@ def _listener(first: bool) -> Iterator[Listener]:
 
 
 def _show(outcome: Outcome, path: Path) -> None:
-    score = outcome.score
-    top5 = f", top-5 {score.top5:.2%}" if score.top5 is not None else ""
     out = results()
-    out.print(f"top-1 {score.top1:.2%}{top5}, loss {score.loss:.4f} on {score.images} test images")
+    out.print(outcome.run.objective.summary(outcome.score))
     out.print(f"written to {path}")

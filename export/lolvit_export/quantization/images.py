@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
+from lolvit_data.annotated import annotated_images
+from lolvit_data.annotations import AnnotatedDataset
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.photos import (
@@ -54,8 +56,9 @@ def open_images(
     classes: Sequence[str] | None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Images:
-    """Return the images of a data set (`lolvit_data.table.open_dataset`), of a folder of photos
-    without labels, or, if `source` is None, crops of the bundled photos.
+    """Return the images of a data set (`lolvit_data.table.open_dataset`, or of one with boxes or
+    masks), of a folder of photos without labels, or, if `source` is None, crops of the bundled
+    photos.
 
     `classes` are the model's own, in order: a data set of other classes has images, no labels.
     What a folder holds beside photos, and photos that can't be decoded, are left out, and `say` is
@@ -67,6 +70,10 @@ def open_images(
     """
     if source is None:
         return _bundled(preprocessing)
+    if (train_set := annotated_images(source, "train")) is not None:
+        test_set = annotated_images(source, "test")
+        assert test_set is not None
+        return _informative(_annotated(source, train_set, test_set, preprocessing, say))
     folder = photo_folder(source)
     if folder is not None:
         return _informative(_unlabelled(source, folder, preprocessing, say))
@@ -89,6 +96,36 @@ def open_images(
             labels=tuple(test.labels[i] for i in held_out) if known else None,
         )
     )
+
+
+def _annotated(
+    source: str,
+    train: AnnotatedDataset,
+    test: AnnotatedDataset,
+    preprocessing: Preprocessing,
+    say: Callable[[str], None],
+) -> Images:
+    """Return images of a data set with boxes or masks, evenly spread."""
+    for note in dict.fromkeys((*train.notes, *test.notes)):
+        say(note)
+    share = _spread(len(train), CALIBRATION_COUNT + TUNING_COUNT)
+    _require(source, "training", len(share))
+    tuning = _every(share, _EVERY)[:TUNING_COUNT]
+    calibration = sorted(set(share) - set(tuning))[:CALIBRATION_COUNT]
+    held_out = _spread(len(test), HELD_OUT_COUNT)
+    return Images(
+        source=source,
+        calibration=tuple(to_pixels(train.image(i), preprocessing) for i in calibration),
+        tuning=tuple(to_pixels(train.image(i), preprocessing) for i in tuning),
+        held_out=tuple(to_pixels(test.image(i), preprocessing) for i in held_out),
+        labels=None,
+    )
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return at most `most` of `count` indices, evenly spread."""
+    chosen = min(count, most)
+    return [index * count // chosen for index in range(chosen)]
 
 
 def _refuse_one_class(source: str, train: Dataset, indices: Sequence[int]) -> None:

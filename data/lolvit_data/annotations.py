@@ -1,0 +1,109 @@
+"""The interface of data sets with boxes or masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+IGNORE = 255  # of a mask: the pixel has no class
+Mask = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects in an image: boxes (N, 4) as left, top, right, bottom in its pixels; classes
+    (N,); `crowd` (N,), whether a box is around many objects, which is neither trained nor counted
+    on; and the areas (N,) in pixels, of the object or else of its box."""
+
+    boxes: npt.NDArray[np.float64]
+    classes: npt.NDArray[np.int64]
+    crowd: npt.NDArray[np.bool_]
+    areas: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, boxes: Any, classes: Any, crowd: Any = None, areas: Any = None) -> Objects:
+        """Return objects from sequences; none is a crowd, and areas are those of boxes, by
+        default."""
+        corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+        sides = corners[:, 2:] - corners[:, :2]
+        own = sides[:, 0] * sides[:, 1]
+        return cls(
+            corners,
+            np.asarray(classes, np.int64),
+            np.zeros(len(corners), bool) if crowd is None else np.asarray(crowd, bool),
+            own if areas is None else np.asarray(areas, np.float64),
+        )
+
+
+class AnnotatedDataset(Protocol):
+    """Images with boxes or masks, at random access: any process may read any part in any order."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages and metadata."""
+
+    @property
+    def task(self) -> str:
+        """detection, which has `objects`, or segmentation, which has `mask`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+
+    @property
+    def colors(self) -> tuple[str, ...] | None:
+        """A colour (#rrggbb) for each class, if the data set defines them."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user is told of it, one line each: what was left out, and why."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def identifier(self, index: int) -> str:
+        """Return an image's name in results: its file's name without suffix, or its id."""
+
+    def image(self, index: int) -> Image.Image:
+        """Return an image as 8-bit RGB.
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+
+    def objects(self, index: int) -> Objects:
+        """Return an image's objects, for the task detection."""
+
+    def mask(self, index: int) -> Mask:
+        """Return an image's classes (height, width), `IGNORE` where there is none, for the task
+        segmentation.
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+
+
+@dataclass(frozen=True)
+class WithoutObjects:
+    """The part of a data set that has masks alone."""
+
+    task: str = field(default="segmentation", init=False)
+
+    def objects(self, index: int) -> Objects:
+        """Have none: there are masks."""
+        raise NotImplementedError("a data set for segmentation has masks")
+
+
+@dataclass(frozen=True)
+class WithoutMasks:
+    """The part of a data set that has boxes alone."""
+
+    task: str = field(default="detection", init=False)
+
+    def mask(self, index: int) -> Mask:
+        """Have none: there are boxes."""
+        raise NotImplementedError("a data set for detection has boxes")

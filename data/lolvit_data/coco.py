@@ -1,0 +1,194 @@
+"""COCO's format of boxes: images in {train,val}2017/, annotations/instances_{train,val}2017.json.
+
+Class ids have gaps (1 to 90 for 80 classes): they are mapped to 0 to 79 in the order of the ids.
+Boxes are left, top, width, height in pixels. `iscrowd` marks boxes around many objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lolvit.errors import UserError
+from lolvit_data.annotations import Objects, WithoutMasks
+from lolvit_data.dataset import Split
+from lolvit_runtimes.photos import load_photo
+
+_SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("val", "valid", "test")}
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class CocoDataset(WithoutMasks):
+    """The images of a split; `ids` are those in the file, of the images and of the classes."""
+
+    name: str
+    classes: tuple[str, ...]
+    files: tuple[Path, ...] = field(repr=False)
+    ids: tuple[int, ...] = field(repr=False)
+    category_ids: tuple[int, ...] = field(repr=False)
+    annotated: tuple[Objects, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    colors: None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def identifier(self, index: int) -> str:
+        """Return the image's id in the file."""
+        return str(self.ids[index])
+
+    def image(self, index: int) -> Image.Image:
+        """Return an image as 8-bit RGB.
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+        return load_photo(self.files[index])
+
+    def objects(self, index: int) -> Objects:
+        """Return the boxes of an image."""
+        return self.annotated[index]
+
+
+def is_coco(root: Path) -> bool:
+    """Whether a folder has annotations as COCO has them."""
+    return any((root / "annotations").glob("instances_*.json"))
+
+
+def load(root: Path, split: Split) -> CocoDataset:
+    """Read the annotations of a split; no image is opened.
+
+    Boxes without an area, and those of other images or classes than the file has, are left out and
+    counted in `notes`, images without a file too.
+
+    Raises:
+        UserError: there is no such split, or the file is not in COCO's format.
+    """
+    path = _annotations(root, split)
+    document = _read(path)
+    try:
+        categories = sorted(document["categories"], key=lambda each: int(each["id"]))
+        category_ids = tuple(int(each["id"]) for each in categories)
+        images = {int(each["id"]): each for each in document["images"]}
+        grouped = _grouped(document["annotations"], images, category_ids)
+        names = tuple(str(each["name"]) for each in categories)
+        files = {i: str(each["file_name"]) for i, each in images.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"not in COCO's format: {type(error).__name__} {error}", where=str(path),
+            remedy="give annotations with images, annotations and categories",
+        ) from error  # fmt: skip
+    if not names:
+        raise UserError("has no categories", where=str(path), remedy="add them")
+    folder = _images(root, path)
+    found = {i: folder / name for i, name in files.items() if (folder / name).is_file()}
+    if not found:
+        raise UserError(
+            f"none of its {len(files)} images is in {folder.name}/", where=str(path),
+            remedy="put the images there, as train2017/ and val2017/",
+        )  # fmt: skip
+    notes = _notes(path, grouped, len(files) - len(found))
+    ids = tuple(sorted(found))
+    objects = tuple(_objects(grouped.by_image[i], images[i]) for i in ids)
+    return CocoDataset(root.name, names, tuple(found[i] for i in ids), ids, category_ids, objects,
+                       notes)  # fmt: skip
+
+
+def _annotations(root: Path, split: Split) -> Path:
+    files = sorted((root / "annotations").glob("instances_*.json"))
+    for name in _SPLITS[split]:
+        for path in files:
+            if path.stem.removeprefix("instances_").startswith(name):
+                return path
+    have = ", ".join(path.name for path in files)
+    raise UserError(
+        f"has no annotations of the {split} split, only {have}", where=str(root),
+        remedy=f"name them instances_{_SPLITS[split][0]}2017.json",
+    )  # fmt: skip
+
+
+def _images(root: Path, annotations: Path) -> Path:
+    name = annotations.stem.removeprefix("instances_")
+    for folder in (root / name, root / "images" / name):
+        if folder.is_dir():
+            return folder
+    raise UserError(
+        f"has no folder {name}/ with the images of {annotations.name}", where=str(root),
+        remedy=f"put them into {name}/ or images/{name}/",
+    )  # fmt: skip
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"not JSON: {error}", where=str(path), remedy="download it again"
+        ) from error
+    if not isinstance(document, dict):
+        raise UserError("not in COCO's format: no object", where=str(path), remedy="see its format")
+    return document
+
+
+@dataclass(frozen=True)
+class _Grouped:
+    """Annotations by image: box, class, crowd, area; and the number of those left out."""
+
+    by_image: dict[int, list[tuple[list[float], int, bool, float]]]
+    empty: int
+    unknown: int
+
+
+def _grouped(
+    annotations: list[dict[str, Any]], images: dict[int, Any], category_ids: tuple[int, ...]
+) -> _Grouped:
+    index = {category: place for place, category in enumerate(category_ids)}
+    by_image: defaultdict[int, list[tuple[list[float], int, bool, float]]] = defaultdict(list)
+    empty = unknown = 0
+    for each in annotations:
+        left, top, width, height = (float(value) for value in each["bbox"])
+        if not (width > 0 and height > 0 and np.isfinite([left, top, width, height]).all()):
+            empty += 1
+        elif int(each["image_id"]) not in images or int(each["category_id"]) not in index:
+            unknown += 1
+        else:
+            by_image[int(each["image_id"])].append(
+                (
+                    [left, top, left + width, top + height],
+                    index[int(each["category_id"])],
+                    bool(each.get("iscrowd", 0)),
+                    float(each.get("area", width * height)),
+                )
+            )
+    return _Grouped(by_image, empty, unknown)
+
+
+def _objects(rows: list[tuple[list[float], int, bool, float]], image: dict[str, Any]) -> Objects:
+    """Return an image's objects, boxes clipped to it."""
+    found = Objects.of(
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        [row[2] for row in rows],
+        [row[3] for row in rows],
+    )
+    if "width" in image and "height" in image:
+        limits = np.array([image["width"], image["height"]] * 2, np.float64)
+        np.clip(found.boxes, 0, limits, out=found.boxes)
+    kept = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
+    return Objects(found.boxes[kept], found.classes[kept], found.crowd[kept], found.areas[kept])
+
+
+def _notes(path: Path, grouped: _Grouped, missing: int) -> tuple[str, ...]:
+    found = (
+        (missing, "images have no file"),
+        (grouped.empty, "boxes have no area"),
+        (grouped.unknown, "boxes are of an image or a class that the file does not have"),
+    )
+    return tuple(f"{path.name}: {count} {what}, left out" for count, what in found if count)

@@ -1,0 +1,238 @@
+"""Cut-out pictures over photos, with exact boxes and masks: a data set to try detection and
+segmentation on, made as it is read.
+
+`objects` has the photographs of Tux Paint's stamps (Debian's package tuxpaint-stamps-default, which
+is not redistributed), in eight classes; `digit-objects` has the digits of scikit-learn, and needs
+no other package. Training and test images use different pictures, of objects and of backgrounds.
+Each image is a function of the split and its index.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lolvit.errors import UserError
+from lolvit_data import crops, digits
+from lolvit_data.annotations import IGNORE, Mask, Objects
+from lolvit_data.bundled import bundled_photo
+from lolvit_data.dataset import Split
+
+Pixels = npt.NDArray[np.uint8]
+
+COUNTS: Final[dict[Split, int]] = {"train": 4000, "test": 400}
+HEIGHT, WIDTH = 240, 320
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+STAMPS_VARIABLE = "LOLVIT_STAMPS"  # another folder with the package's stamps
+# By class: folders of the package. Drawings, letters and symbols are left out.
+CLASSES: dict[str, tuple[str, ...]] = {
+    "bird": ("animals/birds",),
+    "mammal": ("animals/mammals",),
+    "fruit": ("food/fruit",),
+    "vegetable": ("food/vegetables",),
+    "flower": ("plants/flowers",),
+    "vehicle": ("vehicles", "military/vehicles"),
+    "instrument": ("hobbies/music",),
+    "coin": ("symbols/money",),
+}
+BACKGROUND = "background"
+_DRAWN = "cartoon"
+_TEST_EVERY = 4  # of each class's pictures, and of the photos
+_MOST, _SMALLEST, _LARGEST = 5, 40, 150  # objects, and their longer sides in pixels
+_VISIBLE = 0.4  # an object of which less can be seen is not annotated
+_OPAQUE = 128
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A picture (h, w, 4) in RGBA, cut to its opaque part, and its class."""
+
+    pixels: Pixels
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class CutoutDataset:
+    """Images of a split, with boxes or masks; a mask's first class is the background."""
+
+    name: str
+    task: str
+    classes: tuple[str, ...]
+    split: Split
+    cutouts: tuple[Cutout, ...] = field(repr=False)
+    backgrounds: tuple[Image.Image, ...] = field(repr=False)
+    colors: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return COUNTS[self.split]
+
+    def identifier(self, index: int) -> str:
+        """Return the image's number."""
+        return f"{index:05}"
+
+    def image(self, index: int) -> Image.Image:
+        """Return an image as 8-bit RGB, 320 x 240 pixels."""
+        return Image.fromarray(self._scene(index)[0])
+
+    def objects(self, index: int) -> Objects:
+        """Return the boxes of what can be seen of each object."""
+        _, owners, labels = self._scene(index)
+        boxes, classes, areas = [], [], []
+        for number, label in enumerate(labels):
+            if label is None:
+                continue
+            rows, columns = np.nonzero(owners == number)
+            boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            classes.append(label)
+            areas.append(len(rows))
+        return Objects.of(boxes, classes, areas=areas)
+
+    def mask(self, index: int) -> Mask:
+        """Return each pixel's class; what is hidden for the most part has none."""
+        _, owners, labels = self._scene(index)
+        values = [IGNORE if label is None else label + 1 for label in labels]
+        table = np.array([*values, 0], np.uint8)  # the last: the background, owner -1
+        return table[owners]
+
+    @lru_cache(maxsize=2)  # noqa: B019 - of two images; data sets live as long as the process
+    def _scene(self, index: int) -> tuple[Pixels, npt.NDArray[np.int64], list[int | None]]:
+        """Return an image (H, W, 3), the number of the object at each pixel (-1: none), and the
+        objects' classes, None where too little can be seen."""
+        draw = np.random.default_rng((list(COUNTS).index(self.split), index))
+        canvas = _background(self.backgrounds, draw)
+        owners = np.full((HEIGHT, WIDTH), -1, np.int64)
+        labels: list[int | None] = []
+        sizes: list[int] = []
+        for number in range(int(draw.integers(1, _MOST + 1))):
+            cutout = self.cutouts[draw.integers(len(self.cutouts))]
+            pixels = _scaled(cutout.pixels, draw)
+            height, width = pixels.shape[:2]
+            top, left = draw.integers(HEIGHT - height + 1), draw.integers(WIDTH - width + 1)
+            place = np.s_[top : top + height, left : left + width]
+            alpha = pixels[..., 3:].astype(np.float32) / 255
+            canvas[place] = np.rint(canvas[place] * (1 - alpha) + pixels[..., :3] * alpha)
+            opaque = pixels[..., 3] >= _OPAQUE
+            owners[place][opaque] = number
+            labels.append(cutout.label)
+            sizes.append(int(opaque.sum()))
+        seen = np.bincount(owners[owners >= 0], minlength=len(labels))
+        visible = [
+            label if seen[i] and seen[i] >= _VISIBLE * sizes[i] else None
+            for i, label in enumerate(labels)
+        ]
+        return canvas, owners, visible
+
+
+def _background(photos: tuple[Image.Image, ...], draw: np.random.Generator) -> Pixels:
+    """Return a random crop of a photo."""
+    photo = photos[draw.integers(len(photos))]
+    scale = draw.uniform(0.5, 1) * min(photo.width / WIDTH, photo.height / HEIGHT)
+    width, height = WIDTH * scale, HEIGHT * scale
+    left, top = draw.uniform(0, photo.width - width), draw.uniform(0, photo.height - height)
+    box = (left, top, left + width, top + height)
+    crop = photo.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=box)
+    pixels = np.array(crop)
+    return pixels[:, ::-1].copy() if draw.random() < 0.5 else pixels
+
+
+def _scaled(pixels: Pixels, draw: np.random.Generator) -> Pixels:
+    """Return a cut-out of a random size."""
+    side = draw.uniform(_SMALLEST, _LARGEST)
+    ratio = side / max(pixels.shape[:2])
+    height, width = (max(8, round(extent * ratio)) for extent in pixels.shape[:2])
+    scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(scaled)
+
+
+def load(source: str, split: Split, task: str) -> CutoutDataset:
+    """Return a split of `objects` or `digit-objects`.
+
+    Raises:
+        UserError: the package with the pictures is not installed.
+        ModuleNotFoundError: scikit-image or scikit-learn is not installed.
+    """
+    names, cutouts = SOURCES[source](split)
+    classes = names if task == "detection" else (BACKGROUND, *names)
+    return CutoutDataset(source, task, classes, split, cutouts, _photos(split))
+
+
+@cache
+def _photos(split: Split) -> tuple[Image.Image, ...]:
+    chosen = [name for i, name in enumerate(crops.PHOTOS) if _is_test(i) == (split == "test")]
+    return tuple(bundled_photo(name) for name in chosen)
+
+
+def _is_test(place: int) -> bool:
+    return place % _TEST_EVERY == _TEST_EVERY - 1
+
+
+@cache
+def _digits(split: Split) -> tuple[tuple[str, ...], tuple[Cutout, ...]]:
+    """Return the digits in colours, opaque where they are bright."""
+    draw = np.random.default_rng(0)
+    found = digits.load(split)
+    cutouts = []
+    for image, label in zip(found.images, found.labels, strict=True):
+        alpha = np.asarray(image.convert("L"))
+        color = draw.integers(0, 256, 3, dtype=np.uint8)
+        pixels = np.dstack([np.broadcast_to(color, (*alpha.shape, 3)), alpha])
+        cutouts.append(Cutout(_cut(pixels), label))
+    return found.classes, tuple(cutouts)
+
+
+@cache
+def _stamps(split: Split) -> tuple[tuple[str, ...], tuple[Cutout, ...]]:
+    root = Path(os.environ.get(STAMPS_VARIABLE, STAMPS))
+    cutouts = []
+    for label, (name, folders) in enumerate(CLASSES.items()):
+        files = [
+            path
+            for folder in folders
+            for path in sorted((root / folder).rglob("*.png"))
+            if _DRAWN not in path.relative_to(root).parts
+        ]
+        if len(files) < _TEST_EVERY:
+            raise UserError(
+                f"has no pictures of the class {name}",
+                where=str(root),
+                remedy="install the Debian package tuxpaint-stamps-default, or unpack it with"
+                f" dpkg -x and set {STAMPS_VARIABLE} to its folder usr/share/tuxpaint/stamps;"
+                " digit-objects needs none",
+            )
+        for place, path in enumerate(files):
+            if _is_test(place) == (split == "test"):
+                cutouts += _opened(path, label)
+    return tuple(CLASSES), tuple(cutouts)
+
+
+def _opened(path: Path, label: int) -> list[Cutout]:
+    """Return a picture as a cut-out; none if it is opaque all over."""
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            image = opened.convert("RGBA")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"can't be read: {error}", where=str(path), remedy="install the package"
+                        " again") from error  # fmt: skip
+    image.thumbnail((2 * _LARGEST, 2 * _LARGEST), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    share = float((pixels[..., 3] >= _OPAQUE).mean())
+    return [Cutout(_cut(pixels), label)] if 0 < share < 1 else []
+
+
+def _cut(pixels: Pixels) -> Pixels:
+    """Return the smallest part of a picture that has all its opaque pixels."""
+    rows, columns = np.nonzero(pixels[..., 3] >= _OPAQUE)
+    return pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].copy()
+
+
+Loader = Callable[[Split], tuple[tuple[str, ...], tuple[Cutout, ...]]]
+SOURCES: dict[str, Loader] = {"objects": _stamps, "digit-objects": _digits}

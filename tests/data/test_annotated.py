@@ -1,0 +1,161 @@
+"""COCO's and BDD100K's layouts, with the traps that they have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lolvit.errors import UserError
+from lolvit_data import bdd100k
+from lolvit_data.annotated import open_annotated
+from lolvit_data.coco import CocoDataset
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def coco(root: Path, change: Change = lambda document: None) -> Path:
+    """Two images of 40 x 30 pixels, with ids and classes as COCO has them: with gaps."""
+    for part in ("train", "val"):
+        folder = root / f"{part}2017"
+        folder.mkdir(parents=True)
+        for number in (7, 9):
+            Image.new("RGB", (40, 30)).save(folder / f"{number:012}.jpg")
+        document = {
+            "images": [
+                {"id": n, "file_name": f"{n:012}.jpg", "width": 40, "height": 30} for n in (9, 7)
+            ],
+            "categories": [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}],
+            "annotations": [
+                {"id": 1, "image_id": 7, "category_id": 90, "bbox": [30, 20, 20, 5], "area": 80,
+                 "iscrowd": 0},
+                {"id": 2, "image_id": 7, "category_id": 1, "bbox": [0, 0, 10.5, 8], "area": 60,
+                 "iscrowd": 1},
+            ],
+        }  # fmt: skip
+        change(document)
+        path = root / "annotations" / f"instances_{part}2017.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document))
+    return root
+
+
+def test_ids_become_indices_and_boxes_corners_inside_the_image(tmp_path: Path) -> None:
+    found = open_annotated(str(coco(tmp_path / "coco")), "test", "detection")
+    assert isinstance(found, CocoDataset)
+    assert found.classes == ("person", "toothbrush") and found.category_ids == (1, 90)
+    assert [found.identifier(i) for i in range(len(found))] == ["7", "9"]
+    objects = found.objects(0)
+    assert objects.boxes.tolist() == [[30, 20, 40, 25], [0, 0, 10.5, 8]]
+    assert objects.classes.tolist() == [1, 0]
+    assert objects.crowd.tolist() == [False, True]
+    assert objects.areas.tolist() == [80, 60]
+    assert found.objects(1).boxes.shape == (0, 4)  # an image without objects stays
+    assert found.image(1).size == (40, 30) and found.notes == ()
+
+
+def without_area(document: dict[str, Any]) -> None:
+    document["annotations"][0]["bbox"][2] = 0
+
+
+def of_no_image(document: dict[str, Any]) -> None:
+    document["annotations"][0]["image_id"] = 5
+
+
+def missing_file(document: dict[str, Any]) -> None:
+    document["images"].append({"id": 5, "file_name": "5.jpg"})
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (without_area, "1 boxes have no area"),
+        (of_no_image, "1 boxes are of an image or a class"),
+        (missing_file, "1 images have no file"),
+    ],
+)
+def test_what_is_left_out_is_counted(tmp_path: Path, change: Change, note: str) -> None:
+    found = open_annotated(str(coco(tmp_path, change)), "train", "detection")
+    assert any(note in line for line in found.notes)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("categories"), "not in COCO's format"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2]), "not in COCO's format"),
+        (lambda d: d["images"].clear(), "none of its 0 images"),
+    ],
+)
+def test_a_broken_file_is_one_line(tmp_path: Path, change: Change, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_annotated(str(coco(tmp_path, change)), "train", "detection")
+
+
+def bdd(root: Path, kind: str = "sem_seg", classes: int = 19) -> Path:
+    """Three images, of which one has no mask, and a mask without an image."""
+    images = {"sem_seg": "10k", "drivable": "100k"}[kind]
+    for part in ("train", "val"):
+        photos = root / "images" / images / part
+        masks = root / "labels" / kind / "masks" / part
+        for folder in (photos, masks):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name in ("a", "b", "alone"):
+            Image.new("RGB", (16, 9)).save(photos / f"{name}.jpg")
+        mask = np.arange(144, dtype=np.uint8).reshape(9, 16) % classes
+        mask[0] = 255
+        for name in ("a", "b", "orphan"):
+            Image.fromarray(mask).save(masks / f"{name}.png")
+    return root
+
+
+def test_images_and_masks_are_paired_by_name_and_orphans_counted(tmp_path: Path) -> None:
+    found = open_annotated(str(bdd(tmp_path)), "test", "segmentation")
+    assert [found.identifier(i) for i in range(len(found))] == ["a", "b"]
+    assert found.notes == ("1 images have no mask, left out", "1 masks have no image, left out")
+    assert len(found.classes) == 19 and found.classes[13] == "car"
+    assert found.colors is not None and found.colors[13] == "#00008e"
+    mask = found.mask(0)
+    assert (mask[0] == 255).all() and mask[1, 0] == 16
+
+
+def test_the_drivable_classes_are_those_of_its_masks(tmp_path: Path) -> None:
+    bdd(bdd(tmp_path), "drivable", 3)
+    with pytest.raises(UserError, match="sem_seg and drivable"):
+        open_annotated(str(tmp_path), "train", "segmentation")
+    found = open_annotated(f"{tmp_path}#drivable", "train", "segmentation")
+    assert found.classes == ("direct", "alternative", "background")
+    assert set(np.unique(found.mask(0))) == {0, 1, 2, 255}
+
+
+def test_a_colour_map_or_an_unknown_class_in_place_of_a_mask_is_named(tmp_path: Path) -> None:
+    found = open_annotated(str(bdd(tmp_path)), "train", "segmentation")
+    assert isinstance(found, bdd100k.BddDataset)
+    Image.new("RGB", (16, 9)).save(found.pairs[0][1])
+    with pytest.raises(UserError, match="not of class numbers"):
+        found.mask(0)
+    Image.fromarray(np.full((9, 16), 19, np.uint8)).save(found.pairs[1][1])
+    with pytest.raises(UserError, match="has the class 19"):
+        found.mask(1)
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "message"),
+    [
+        ("nowhere", "detection", "no such data set"),
+        (".", "detection", "is no data set for detection"),
+        (".", "segmentation", "is no data set for segmentation"),
+    ],
+)
+def test_what_is_no_data_set_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, task: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        open_annotated(source, "train", task)

@@ -1,0 +1,158 @@
+"""`lolvit evaluate` of detection and segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from lolvit.accuracy import DenseAccuracyDocument, DenseResult, DetectionScore, Score
+from lolvit.files import sha256_of
+from lolvit.manifest import Manifest
+from lolvit.output import console, print_table, results
+from lolvit.tasks import configured
+from lolvit.weights import find_weights
+from lolvit_data.annotated import open_annotated
+from lolvit_data.annotations import AnnotatedDataset
+from lolvit_data.dataset import Split
+from lolvit_training.dense_evaluation import evaluate_artifacts, spread
+from lolvit_training.evaluate import EAGER, check_classes
+from lolvit_training.evaluate_command import UNTRAINED, or_dash
+
+if TYPE_CHECKING:
+    from lolvit.models.loading import LoadedCheckpoint
+
+
+def _open(source: str, split: Split, task: str) -> AnnotatedDataset:
+    dataset = open_annotated(source, split, task)
+    for note in dataset.notes:
+        console().print(note)
+    return dataset
+
+
+def _name(dataset: AnnotatedDataset) -> Literal["detection", "segmentation"]:
+    return "detection" if dataset.task == "detection" else "segmentation"
+
+
+def evaluate_export_folder(
+    folder: Path,
+    manifest: Manifest,
+    source: str,
+    split: Split,
+    runtimes: list[str] | None,
+    limit: int | None,
+    save: Path | None,
+) -> DenseAccuracyDocument:
+    """Evaluate all artifacts of an export.
+
+    Raises:
+        UserError: the data does not match the model, or no runtime opens an artifact.
+    """
+    dataset = _open(source, split, manifest.task)
+    shapes = {spec.name: spec.shape for spec in manifest.signature.outputs}
+    classes = configured(manifest).classes(shapes)
+    check_classes(dataset, classes or 0, manifest.labels, str(folder))
+    if not manifest.weights.trained:
+        console().print(UNTRAINED, style="yellow")
+    indices = spread(len(dataset), limit)
+    found, failures = evaluate_artifacts(
+        folder, manifest, dataset, indices, runtimes, save, console().print
+    )
+    return DenseAccuracyDocument(
+        task=_name(dataset), data=dataset.name, split=split, classes=dataset.classes,
+        trained=manifest.weights.trained, results=tuple(found), failures=tuple(failures),
+    )  # fmt: skip
+
+
+def evaluate_checkpoint(
+    loaded: LoadedCheckpoint,
+    path: Path,
+    source: str,
+    split: Split,
+    workers: int,
+    save: Path | None,
+) -> DenseAccuracyDocument | None:
+    """Evaluate a checkpoint in eager PyTorch; None in all processes but the first.
+
+    Raises:
+        UserError: the data does not match the model.
+    """
+    from lolvit.models.loading import number_of_classes  # torch: imported on use
+    from lolvit_training.distributed import process_group
+    from lolvit_training.objectives import find_objective
+
+    if save is not None:
+        raise click.UsageError("--save is for an export folder")
+    for note in loaded.notes:
+        console().print(note)
+    dataset = _open(source, split, loaded.task)
+    check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
+    with process_group() as processes:
+        loaded.model.to(processes.device)
+        score = find_objective(loaded.task).evaluate(
+            loaded.model, dataset, loaded.preprocessing(), processes, workers
+        )
+        if not processes.is_main:
+            return None
+    assert not isinstance(score, Score)
+    found = DenseResult(
+        model=loaded.name, target=path.name, sha256=sha256_of(find_weights(path)), runtime=EAGER,
+        precision="fp32", metrics=score,
+    )  # fmt: skip
+    return DenseAccuracyDocument(
+        task=_name(dataset), data=dataset.name, split=split, classes=dataset.classes,
+        trained=bool(loaded.config.get("trained", True)), results=(found,),
+    )  # fmt: skip
+
+
+def show(found: Sequence[DenseResult], per_class: bool) -> None:
+    """Print the metrics of each result, and those of each class."""
+    from rich.table import Table
+
+    rows = [_row(entry) for entry in found]
+    table = Table("file", "runtime", "precision")
+    for heading in rows[0] if rows else ():
+        table.add_column(heading, justify="right")
+    for entry, row in zip(found, rows, strict=True):
+        table.add_row(entry.target, entry.runtime, entry.precision, *row.values())
+    out = results()
+    print_table(table, out)
+    for entry in found:
+        if entry.saved is not None:
+            out.print(f"predictions: {entry.saved}")
+    for entry in found if per_class else ():
+        _show_classes(entry)
+
+
+def _row(entry: DenseResult) -> dict[str, str]:
+    """Return the cells of a result, by heading."""
+    score = entry.metrics
+    if isinstance(score, DetectionScore):
+        figures = {"AP": score.ap, "AP50": score.ap50, "AP75": score.ap75}
+        counts = {"images": str(score.images), "objects": str(score.objects)}
+        return counts | {name: f"{value:.2%}" for name, value in figures.items()}
+    return {
+        "images": str(score.images),
+        "mIoU": f"{score.miou:.2%}",
+        "without background": or_dash(score.miou_foreground, "{:.2%}"),
+        "pixels right": f"{score.pixel_accuracy:.2%}",
+    }
+
+
+def _show_classes(entry: DenseResult) -> None:
+    from rich.table import Table
+
+    boxes = isinstance(entry.metrics, DetectionScore)
+    table = Table(title=f"{entry.target} in {entry.runtime}")
+    for heading in ("class", *(("objects", "AP", "AP50") if boxes else ("pixels", "IoU"))):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    if isinstance(entry.metrics, DetectionScore):
+        for one in entry.metrics.per_class:
+            table.add_row(one.name, str(one.objects), or_dash(one.ap, "{:.1%}"),
+                          or_dash(one.ap50, "{:.1%}"))  # fmt: skip
+    else:
+        for part in entry.metrics.per_class:
+            table.add_row(part.name, f"{part.pixels:.2%}", or_dash(part.iou, "{:.1%}"))
+    print_table(table, results())

@@ -1,0 +1,91 @@
+"""What training needs of a task: its data, augmentation, loss and metrics. One task is one file."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor, device, nn
+from torch.utils.data import Dataset as TorchDataset
+
+from lolvit.accuracy import AnyScore
+from lolvit.manifest import Preprocessing
+from lolvit_data.dataset import Split
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.recipe import Recipe
+
+# (images (B, 3, H, W), the model's outputs, targets (B, ...)) -> loss
+Loss = Callable[[Tensor, Any, Tensor], Tensor]
+
+
+class TrainingSet(Protocol):
+    """What all data sets have."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user is told of it."""
+
+
+class Objective(Protocol):
+    """The interface of a task's training."""
+
+    def open(self, source: str, split: Split) -> TrainingSet:
+        """Open a split of a data set.
+
+        Raises:
+            UserError: there is none, or it is not for the task.
+        """
+
+    def count(self, dataset: Any) -> int:
+        """Return the number of images."""
+
+    def colors(self, dataset: Any) -> Sequence[str] | None:
+        """Return the colours of the classes (#rrggbb), where the data defines them."""
+
+    def samples(
+        self, dataset: Any, recipe: Recipe, preprocessing: Preprocessing, side: int
+    ) -> TorchDataset[Any]:
+        """Return augmented images (3, side, side) with targets, by (epoch, index)."""
+
+    def join(self, samples: list[Any]) -> Any:
+        """Return the batch of samples: images (B, 3, H, W) and targets (B, ...)."""
+
+    def loss(
+        self, recipe: Recipe, classes: int, preprocessing: Preprocessing, device: device
+    ) -> Loss:
+        """Return the recipe's loss."""
+
+    def evaluate(
+        self,
+        model: nn.Module,
+        dataset: Any,
+        preprocessing: Preprocessing,
+        processes: ProcessGroup,
+        workers: int,
+    ) -> AnyScore:
+        """Return a model's metrics on a data set, the same for any number of processes."""
+
+    def figures(self, score: Any) -> dict[str, float]:
+        """Return the metrics that are logged after each epoch, by names that begin with `test_`;
+        the most important one first."""
+
+    def describe(self, figures: Mapping[str, float]) -> str:
+        """Return these metrics as a part of a line."""
+
+    def summary(self, score: Any) -> str:
+        """Return a finished run's metrics as one line."""
+
+
+def find_objective(task: str) -> Objective:
+    """Return the objective of a recipe's task."""
+    objective: Objective = importlib.import_module(f"{__name__}.{task}").OBJECTIVE
+    return objective

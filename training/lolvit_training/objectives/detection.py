@@ -1,0 +1,124 @@
+"""Detection: torchvision's transforms of images with boxes, task-aligned assignment, COCO's AP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, device, nn
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import tv_tensors
+
+from lolvit.accuracy import DetectionScore
+from lolvit.manifest import Preprocessing
+from lolvit.models.heads.detection import DetectionHead
+from lolvit_data.annotated import open_annotated
+from lolvit_data.annotations import AnnotatedDataset
+from lolvit_data.dataset import Split
+from lolvit_training.dense import DenseTransform, evaluated_outputs
+from lolvit_training.dense_evaluation import BoxCollector
+from lolvit_training.detection_loss import BOX, CLASS, COLUMNS, CROWD, DetectionLoss
+from lolvit_training.detection_metrics import DetectionMetrics
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.objectives import Loss
+from lolvit_training.recipe import Recipe
+from lolvit_training.seeding import IMAGE, seed_everything
+
+
+class BoxSamples(TorchDataset[tuple[Tensor, Tensor]]):
+    """Images (3, side, side) with targets (M, 6): a function of (seed, epoch, index)."""
+
+    def __init__(
+        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+    ) -> None:
+        self._dataset, self._seed = dataset, recipe.seed
+        self._transform = DenseTransform(recipe.augmentation, preprocessing, side)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = key
+        image, objects = self._dataset.image(index), self._dataset.objects(index)
+        boxes = tv_tensors.BoundingBoxes(
+            torch.from_numpy(objects.boxes).float(), format="XYXY",
+            canvas_size=(image.height, image.width),
+        )  # fmt: skip
+        seed_everything(IMAGE, self._seed, epoch, index)
+        labels, crowd = torch.from_numpy(objects.classes), torch.from_numpy(objects.crowd)
+        pixels, boxes, labels, crowd = self._transform(image, boxes, labels, crowd)
+        target = torch.zeros(len(boxes), COLUMNS)
+        target[:, CLASS], target[:, BOX], target[:, CROWD] = labels, boxes, crowd
+        return pixels, target
+
+
+def join_targets(samples: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return images (B, 3, H, W) and targets (B, M, 6), filled up with the class -1."""
+    most = max(1, *(len(target) for _, target in samples))
+    targets = torch.full((len(samples), most, COLUMNS), -1.0)
+    for row, (_, target) in zip(targets, samples, strict=True):
+        row[: len(target)] = target
+    return torch.stack([image for image, _ in samples]), targets
+
+
+class DetectionObjective:
+    """Images with boxes."""
+
+    def open(self, source: str, split: Split) -> AnnotatedDataset:
+        """Open a split of a data set with boxes."""
+        return open_annotated(source, split, "detection")
+
+    def count(self, dataset: AnnotatedDataset) -> int:
+        """Return the number of images."""
+        return len(dataset)
+
+    def colors(self, dataset: AnnotatedDataset) -> tuple[str, ...] | None:
+        """Return the colours of the classes."""
+        return dataset.colors
+
+    def samples(
+        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+    ) -> TorchDataset[Any]:
+        """Return augmented images (3, side, side) with targets (M, 6)."""
+        return BoxSamples(dataset, recipe, preprocessing, side)
+
+    def join(self, samples: list[Any]) -> Any:
+        """Return images (B, 3, H, W) and targets (B, M, 6)."""
+        return join_targets(samples)
+
+    def loss(
+        self, recipe: Recipe, classes: int, preprocessing: Preprocessing, device: device
+    ) -> Loss:
+        """Return the loss of boxes and scores."""
+        return DetectionLoss(DetectionHead.strides)
+
+    def evaluate(
+        self,
+        model: nn.Module,
+        dataset: AnnotatedDataset,
+        preprocessing: Preprocessing,
+        processes: ProcessGroup,
+        workers: int,
+    ) -> DetectionScore:
+        """Return COCO's metrics."""
+        collector = BoxCollector(dataset, preprocessing.size, {})
+        for prediction in evaluated_outputs(model, dataset, preprocessing, processes, workers):
+            collector.add(*prediction)
+        parts = processes.gather(collector.metrics)
+        return DetectionMetrics(dataset.classes).merge(parts).compute()
+
+    def figures(self, score: DetectionScore) -> dict[str, float]:
+        """Return the average precisions."""
+        return {"test_ap": score.ap, "test_ap50": score.ap50}
+
+    def describe(self, figures: Mapping[str, float]) -> str:
+        """Return the average precisions."""
+        return f"AP {figures['test_ap']:.1%}, AP50 {figures['test_ap50']:.1%}"
+
+    def summary(self, score: DetectionScore) -> str:
+        """Return the average precisions."""
+        return (
+            f"AP {score.ap:.1%}, AP50 {score.ap50:.1%}, AP75 {score.ap75:.1%} of {score.objects}"
+            f" objects in {score.images} test images"
+        )
+
+
+OBJECTIVE = DetectionObjective()

@@ -1,0 +1,132 @@
+"""Segmentation: torchvision's transforms of images with masks, cross-entropy, mIoU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, device, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import default_collate
+from torchvision import tv_tensors
+
+from lolvit.accuracy import SegmentationScore
+from lolvit.manifest import Preprocessing
+from lolvit_data.annotated import open_annotated
+from lolvit_data.annotations import IGNORE, AnnotatedDataset
+from lolvit_data.dataset import Split
+from lolvit_training.dense import DenseTransform, evaluated_outputs
+from lolvit_training.dense_evaluation import MapCollector
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.objectives import Loss
+from lolvit_training.recipe import Recipe
+from lolvit_training.seeding import IMAGE, seed_everything
+from lolvit_training.segmentation_metrics import SegmentationMetrics
+
+AUXILIARY_WEIGHT = 0.4  # of the head on the map at stride 16, as in PSPNet (arXiv:1612.01105)
+
+
+class MaskSamples(TorchDataset[tuple[Tensor, Tensor]]):
+    """Images (3, side, side) with classes (side, side), augmented as a function of (seed, epoch,
+    index)."""
+
+    def __init__(
+        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+    ) -> None:
+        self._dataset, self._seed = dataset, recipe.seed
+        self._transform = DenseTransform(recipe.augmentation, preprocessing, side)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = key
+        image = self._dataset.image(index)
+        mask = tv_tensors.Mask(torch.from_numpy(self._dataset.mask(index).copy()))
+        seed_everything(IMAGE, self._seed, epoch, index)
+        pixels, mask = self._transform(image, mask)
+        return pixels, mask.as_subclass(Tensor)
+
+
+def segmentation_loss(images: Tensor, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy over labelled pixels of images (B, 3, H, W): that of `logits`
+    and, weighted, of `auxiliary`, upsampled to the targets (B, H, W)."""
+    own = _entropy(outputs["logits"], targets)
+    return own + AUXILIARY_WEIGHT * _entropy(outputs["auxiliary"], targets)
+
+
+def _entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    size = (int(targets.shape[1]), int(targets.shape[2]))
+    high = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
+    summed = F.cross_entropy(high, targets.long(), ignore_index=IGNORE, reduction="sum")
+    return summed / (targets != IGNORE).sum().clamp(min=1)
+
+
+class SegmentationObjective:
+    """Images with masks."""
+
+    def open(self, source: str, split: Split) -> AnnotatedDataset:
+        """Open a split of a data set with masks."""
+        return open_annotated(source, split, "segmentation")
+
+    def count(self, dataset: AnnotatedDataset) -> int:
+        """Return the number of images."""
+        return len(dataset)
+
+    def colors(self, dataset: AnnotatedDataset) -> tuple[str, ...] | None:
+        """Return the colours of the classes."""
+        return dataset.colors
+
+    def samples(
+        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+    ) -> TorchDataset[Any]:
+        """Return augmented images (3, side, side) with classes (side, side)."""
+        return MaskSamples(dataset, recipe, preprocessing, side)
+
+    def join(self, samples: list[Any]) -> Any:
+        """Return images and masks."""
+        return default_collate(samples)
+
+    def loss(
+        self, recipe: Recipe, classes: int, preprocessing: Preprocessing, device: device
+    ) -> Loss:
+        """Return the cross-entropy of both heads."""
+        return segmentation_loss
+
+    def evaluate(
+        self,
+        model: nn.Module,
+        dataset: AnnotatedDataset,
+        preprocessing: Preprocessing,
+        processes: ProcessGroup,
+        workers: int,
+    ) -> SegmentationScore:
+        """Return the mean intersection over union, on the photos' pixels."""
+        collector = MapCollector(dataset, preprocessing.size, {})
+        for prediction in evaluated_outputs(model, dataset, preprocessing, processes, workers):
+            collector.add(*prediction)
+        sums = processes.all_reduce(collector.metrics.state())
+        return SegmentationMetrics.from_state(dataset.classes, sums).compute()
+
+    def figures(self, score: SegmentationScore) -> dict[str, float]:
+        """Return the mean intersection over union and the share of right pixels."""
+        return {"test_miou": score.miou, "test_pixel_accuracy": score.pixel_accuracy}
+
+    def describe(self, figures: Mapping[str, float]) -> str:
+        """Return the mean intersection over union and the share of right pixels."""
+        pixels = figures["test_pixel_accuracy"]
+        return f"mIoU {figures['test_miou']:.1%}, {pixels:.1%} of pixels right"
+
+    def summary(self, score: SegmentationScore) -> str:
+        """Return the mean intersection over union and the share of right pixels."""
+        without = (
+            f" ({score.miou_foreground:.1%} without the background)"
+            if score.miou_foreground is not None
+            else ""
+        )
+        return (
+            f"mIoU {score.miou:.1%}{without}, {score.pixel_accuracy:.1%} of pixels right in"
+            f" {score.images} test images"
+        )
+
+
+OBJECTIVE = SegmentationObjective()
