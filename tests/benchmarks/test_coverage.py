@@ -27,7 +27,7 @@ MEASUREMENTS = 200
 def test_a_model_against_itself_covers_one(machine: str) -> None:
     generator = np.random.default_rng(0)
     pairs = [simulation.simulated(generator, MACHINES[machine]) for _ in range(MEASUREMENTS)]
-    assert len(pairs[0].blocks) == 40
+    assert len(pairs[0].blocks) == 42
     assert estimators.coverage(pairs, estimators.trimmed_mean).covered >= 0.93
     states = [quality.evaluate(*pair.series(), UNDISTURBED).state for pair in pairs]
     assert states.count("precise") >= 0.9 * MEASUREMENTS

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lolvit_benchmarks.backends import benchmark_case
 from lolvit_benchmarks.backends.benchmark_case import BenchmarkCase
+from lolvit_benchmarks.harness import sessions
 from lolvit_benchmarks.harness.candidates import Configuration
 from lolvit_benchmarks.harness.prepare import open_folder, open_photo
-from lolvit_benchmarks.harness.processes import change_of_outputs
 from lolvit_benchmarks.harness.schedule import Profile
+from lolvit_benchmarks.harness.sessions import change_of_outputs
 from lolvit_benchmarks.harness.system_monitor import Machine
 
 LOGITS = np.linspace(-1, 1, 10, dtype=np.float32)
@@ -44,7 +44,7 @@ def test_outputs_of_zeros_agree_with_themselves() -> None:
 def test_a_session_whose_outputs_change_makes_the_result_invalid(
     fast: Path, slow: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = benchmark_case.open_session
+    opened = sessions.open_session
 
     def drifting(*arguments: Any, **options: Any) -> Any:
         session, number = opened(*arguments, **options), itertools.count(1)
@@ -52,7 +52,7 @@ def test_a_session_whose_outputs_change_makes_the_result_invalid(
         session.run = lambda inputs: {k: v * next(number) for k, v in run(inputs).items()}
         return session
 
-    monkeypatch.setattr(benchmark_case, "open_session", drifting)
+    monkeypatch.setattr(sessions, "open_session", drifting)
     case = BenchmarkCase(Configuration("ort", "fp32", 1))
     models = [(folder.name, open_folder(folder)) for folder in (fast, slow)]
     case.prepare(models, open_photo(None), lambda line: None)

@@ -13,7 +13,7 @@ import pytest
 from lolvit.errors import DeviceError
 from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.benchmark_case import BenchmarkCase
-from lolvit_benchmarks.harness import processes
+from lolvit_benchmarks.harness import processes, sessions
 from lolvit_benchmarks.harness.candidates import Configuration
 from lolvit_benchmarks.harness.prepare import open_folder, open_photo
 from lolvit_benchmarks.harness.schedule import PROFILES, SLOTS, order_of
@@ -65,6 +65,27 @@ def test_each_block_has_a_process_of_its_own_and_all_make_one_result(
     assert result.pinned_cores is None or len(result.pinned_cores) == 1
     assert result.conditions.used_cores == len(case.cores or [0])
     assert result.conditions.others_cores is not None
+
+
+def test_models_are_opened_anew_for_each_block_and_each_is_first_in_half_of_them(
+    fast: Path, slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    open_session = sessions.open_session
+
+    def logged(runtime: str, path: Path, *given: Any, **named: Any) -> Any:
+        session = open_session(runtime, path, *given, **named)
+        close = session.close
+        session.close = lambda: log.append("closed") or close()
+        log.append(path.parent.name)
+        return session
+
+    monkeypatch.setattr(sessions, "open_session", logged)
+    case = prepared((fast, slow))
+    case.measure(replace(SHORT, blocks=4, processes=False), Machine(), lambda done, planned: None)
+    closed = ["closed", "closed"]
+    assert log == 2 * ["fast", "slow", *closed, "slow", "fast", *closed]
+    assert all(profile.blocks % 2 == 0 for profile in PROFILES.values())
 
 
 def test_a_process_that_fails_leaves_the_blocks_before_it(

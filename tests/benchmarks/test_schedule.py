@@ -54,7 +54,7 @@ def test_a_round_lasts_as_long_as_its_recorded_and_unrecorded_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "runs", "blocks"), [("quick", 96, 4), ("default", 240, 5), ("reference", 1300, 10)]
+    ("name", "runs", "blocks"), [("quick", 96, 4), ("default", 252, 6), ("reference", 1300, 10)]
 )
 def test_fast_models_get_at_least_the_runs_of_the_profile(
     name: str, runs: int, blocks: int
@@ -64,18 +64,18 @@ def test_fast_models_get_at_least_the_runs_of_the_profile(
     assert profile.blocks == blocks
 
 
-def test_the_default_profile_has_forty_rounds_of_short_slots_in_twelve_seconds() -> None:
+def test_the_default_profile_has_over_forty_rounds_of_short_slots_in_thirteen_seconds() -> None:
     profile = fitted(PROFILES["default"], [0.0035, 0.027])  # LOLViT-X and MobileViT-XS
-    assert profile.blocks * profile.rounds == 40
+    assert profile.blocks * profile.rounds == 42
     assert 3 <= profile.burst <= 5
-    assert seconds_of(profile, [0.0035, 0.027]) <= 12.0
+    assert seconds_of(profile, [0.0035, 0.027]) <= 13.0
 
 
 def test_slower_models_get_half_the_rounds_before_slots_of_fewer_than_three_runs() -> None:
-    """Of two models of 35, 45 and 75 ms: rounds of all blocks, and runs of a slot."""
-    plans = [fitted(PROFILES["default"], [run_s] * 2) for run_s in (0.035, 0.045, 0.075)]
+    """Of two models of 35, 55 and 75 ms: rounds of all blocks, and runs of a slot."""
+    plans = [fitted(PROFILES["default"], [run_s] * 2) for run_s in (0.035, 0.055, 0.075)]
     assert [plan.burst for plan in plans] == [3, 2, 1]
-    assert all(20 <= plan.blocks * plan.rounds < 40 for plan in plans)
+    assert all(18 <= plan.blocks * plan.rounds < 42 for plan in plans)
 
 
 @given(st.sampled_from(["quick", "default"]), several)

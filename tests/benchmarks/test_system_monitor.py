@@ -204,15 +204,16 @@ def test_the_usage_of_several_processes_adds_up() -> None:
 def test_a_neighbour_that_takes_the_memorys_bandwidth_is_felt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    copies = iter([5000.0, 4000.0, 4000.0, 4000.0, 6000.0, 6000.0, 6000.0])
+    copies = iter([9000.0, 4000.0, 4000.0, 4000.0, 9000.0, 6000.0, 6000.0, 6000.0])
     monkeypatch.setattr(monitor, "_memory_probe_us", lambda: next(copies))
     machine = SystemMonitor(Machine(), [0])
-    machine.read()
     for _ in range(2):
+        machine.read()
         machine.probe()
         machine.probe()
         machine.read()
-    assert [reading.memory_probe_us for reading in machine.readings] == [5000.0, 4000.0, 6000.0]
+    after = [reading.memory_probe_us for reading in machine.readings[1::2]]
+    assert after == [4000.0, 6000.0]
     assert machine.conditions().memory_change == pytest.approx(0.5)
 
 
@@ -231,15 +232,15 @@ def test_a_change_of_frequency_and_of_throttling_is_seen(laptop: Machine) -> Non
 
 def test_a_slower_clock_shows_in_the_fixed_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of three probes each; one moment of another speed inside a block has no effect."""
-    durations = iter([40.0, 36.0, 43.2, 36.0, 43.2, 36.0, 43.2])
+    durations = iter([50.0, 36.0, 43.2, 36.0, 50.0, 43.2, 36.0, 43.2])
     monkeypatch.setattr(monitor, "_probe_us", lambda: next(durations))
     machine = SystemMonitor(Machine(), [0])
-    machine.read()
     for _ in range(2):
+        machine.read()
         machine.probe()
         machine.probe()
         machine.read()
-    assert [reading.probe_us for reading in machine.readings] == [40.0, 36.0, 43.2]
+    assert [reading.probe_us for reading in machine.readings] == [50.0, 36.0, 50.0, 43.2]
     assert machine.conditions().probe_change == pytest.approx(0.2)
 
 

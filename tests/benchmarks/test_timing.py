@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -35,7 +36,8 @@ class Bench:
     def measure(self, profile: Profile = PROFILE, recording: Recording | None = None) -> Recording:
         recording = recording if recording is not None else Recording()
         monitor = SystemMonitor(Machine(), [0])
-        timing.measure(self.runnables, profile, recording, monitor, clock=lambda: self.now)
+        opened = nullcontext(self.runnables)
+        timing.measure(lambda _: opened, profile, recording, monitor, clock=lambda: self.now)
         return recording
 
 
@@ -55,19 +57,19 @@ def test_models_share_the_places_without_gap_or_overlap() -> None:
 
 
 def test_slots_alternate_and_each_begins_with_runs_that_are_not_recorded() -> None:
-    """Three warm-up iterations of a model of 10 ms, one of a model of 50 ms; bursts of three."""
+    """Each block after two runs of each model; three warm-up iterations of a model of 10 ms, one of
+    a model of 50 ms; bursts of three."""
     bench = Bench(a=10_000.0, b=50_000.0)
     bench.measure()
-    after_warm_up = "".join(bench.log[4:])
     a, b = 6 * "a", 4 * "b"
     there, back = a + b + b + a, b + a + a + b
-    assert after_warm_up == 2 * (there + back)
+    assert "".join(bench.log) == 2 * ("aabb" + there + back)
 
 
 def test_every_model_is_warmed_up_for_runs_and_time() -> None:
     bench = Bench(a=100.0)
     bench.measure(replace(PROFILE, warm_up_runs=3, warm_up_s=0.001))
-    assert len(bench.log) - 4 * 2 * (20 + 3) == 10  # a millisecond of runs of 0.1 ms
+    assert len(bench.log) - 4 * 2 * (20 + 3) == 2 * 10  # twice a millisecond of runs of 0.1 ms
 
 
 def test_a_slow_model_gets_the_runs_that_its_time_allows() -> None:
@@ -98,8 +100,10 @@ def test_an_interruption_leaves_whole_rounds_of_all_models() -> None:
 def test_garbage_is_not_collected_while_timing_and_is_again_afterwards() -> None:
     states = []
     one = Runnable("a", lambda: states.append(gc.isenabled()))
-    timing.measure([one], PROFILE, Recording(), SystemMonitor(Machine(), [0]))
-    assert states[PROFILE.warm_up_runs :].count(True) == 0
+    timing.measure(
+        lambda _: nullcontext([one]), PROFILE, Recording(), SystemMonitor(Machine(), [0])
+    )
+    assert states.count(True) == PROFILE.blocks * PROFILE.warm_up_runs
     assert gc.isenabled()
 
 
@@ -109,20 +113,23 @@ def test_garbage_collection_is_restored_after_a_failure() -> None:
             raise OSError
 
     with pytest.raises(OSError):  # noqa: PT011
-        timing.measure([Runnable("a", fail)], PROFILE, Recording(), SystemMonitor(Machine(), [0]))
+        opened = nullcontext([Runnable("a", fail)])
+        timing.measure(lambda _: opened, PROFILE, Recording(), SystemMonitor(Machine(), [0]))
     assert gc.isenabled()
 
 
 def test_the_machine_is_read_around_every_block() -> None:
     monitor = SystemMonitor(Machine(), [0])
-    timing.measure([Runnable("a", lambda: None)], PROFILE, Recording(), monitor)
-    assert len(monitor.readings) == PROFILE.blocks + 1
+    opened = nullcontext([Runnable("a", lambda: None)])
+    timing.measure(lambda _: opened, PROFILE, Recording(), monitor)
+    assert len(monitor.readings) == 2 * PROFILE.blocks
 
 
 def test_two_models_of_one_name_are_refused() -> None:
     one = Runnable("a", lambda: None)
     with pytest.raises(ValueError, match="names must differ"):
-        timing.measure([one, one], PROFILE, Recording(), SystemMonitor(Machine(), [0]))
+        opened = nullcontext([one, one])
+        timing.measure(lambda _: opened, PROFILE, Recording(), SystemMonitor(Machine(), [0]))
 
 
 def test_measuring_loads_no_torch() -> None:

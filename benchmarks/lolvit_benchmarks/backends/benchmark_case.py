@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import partial
 
 from lolvit.errors import DeviceError, LolvitError
 from lolvit_benchmarks.analysis import quality
@@ -26,8 +25,9 @@ from lolvit_benchmarks.harness.candidates import (
     inspect_candidates,
 )
 from lolvit_benchmarks.harness.prepare import Photo, Prepared
-from lolvit_benchmarks.harness.processes import BlockProcesses, copied, outputs_changed
+from lolvit_benchmarks.harness.processes import BlockProcesses
 from lolvit_benchmarks.harness.schedule import SELECTION, Profile
+from lolvit_benchmarks.harness.sessions import opened, timed_artifact
 from lolvit_benchmarks.harness.system_monitor import (
     Machine,
     Reading,
@@ -40,7 +40,6 @@ from lolvit_benchmarks.harness.timing import Curve, Progress, Recording, Runnabl
 from lolvit_benchmarks.profiling.worker import Profiled, Profiles, collect
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
-from lolvit_runtimes.session import Array, open_session
 
 
 @dataclass(frozen=True)
@@ -148,10 +147,10 @@ class BenchmarkCase:
         measured again: the smallest of several medians is too small by its own noise."""
         say(f"{self.configuration.runtime}: finding the fastest precision of each model")
         recording = Recording()
-        with self._pinned(machine) as cores, self._sessions() as runs:
-            runnables = [Runnable(name, run) for name, run in runs.items()]
+        with self._pinned(machine) as cores:
             monitor = SystemMonitor(machine, cores or available_cores())
-            timing.measure(runnables, SELECTION, recording, monitor, progress=progress)
+            timing.measure(self._opened, SELECTION, recording, monitor, progress=progress)
+        self.outputs_changed = {}  # of the chosen ones, outputs are compared again
         self.candidates = fastest_precisions(self.candidates, recording)
 
     def _measure_in_processes(self, profile: Profile, progress: Progress) -> None:
@@ -170,25 +169,28 @@ class BenchmarkCase:
                 )
 
     def _measure_here(self, profile: Profile, machine: Machine, progress: Progress) -> None:
-        with self._pinned(machine) as self.cores, self._sessions() as runs:
-            runnables = [Runnable(name, run) for name, run in runs.items()]
-            before = {name: copied(run()) for name, run in runs.items()}
+        with self._pinned(machine) as self.cores:
             monitor = SystemMonitor(machine, self.cores or available_cores())
             try:
-                timing.measure(runnables, profile, self.recording, monitor, progress=progress)
+                timing.measure(self._opened, profile, self.recording, monitor, progress=progress)
             finally:
                 interrupted = not self.recording.complete
                 self.readings = monitor.readings
                 self.conditions = monitor.conditions(interrupted=interrupted)
-            after = {name: run() for name, run in runs.items()}
-            self.outputs_changed = outputs_changed(before, after)
 
     def _sustain(self, machine: Machine, seconds: float, say: Callable[[str], None]) -> None:
         runtime = self.configuration.runtime
-        with self._pinned(machine), self._sessions() as runs:
-            for name, run in runs.items():
-                say(f"{runtime}: {name} without a pause for {seconds:g} s")
-                self.curves[name] = sustain(run, seconds)
+        with self._pinned(machine), self._opened(0) as runnables:
+            for one in runnables:
+                say(f"{runtime}: {one.name} without a pause for {seconds:g} s")
+                self.curves[one.name] = sustain(one.run, seconds)
+
+    def _opened(self, block: int) -> AbstractContextManager[list[Runnable]]:
+        configuration = self.configuration
+        artifacts = [timed_artifact(one) for one in self.candidates]
+        return opened(
+            configuration.runtime, configuration.threads, artifacts, self.outputs_changed, block
+        )
 
     @contextmanager
     def _pinned(self, machine: Machine) -> Iterator[list[int] | None]:
@@ -205,21 +207,6 @@ class BenchmarkCase:
             for one in self.candidates
         ]
         self.profiles = collect(self.configuration.runtime, self.configuration.threads, models, say)
-
-    @contextmanager
-    def _sessions(self) -> Iterator[dict[str, Callable[[], dict[str, Array]]]]:
-        """Open a session for each candidate, and close all in the end; yield what makes one
-        inference, by the candidates' names."""
-        runtime, threads = self.configuration.runtime, self.configuration.threads
-        with ExitStack() as stack:
-            runs: dict[str, Callable[[], dict[str, Array]]] = {}
-            for one in self.candidates:
-                path = one.prepared.folder / one.artifact.path
-                session = open_session(runtime, path, one.artifact, threads=threads)
-                stack.enter_context(closing(session))
-                inputs: dict[str, Array] = {one.artifact.image.name: one.image}
-                runs[one.name] = partial(session.run, inputs)
-            yield runs
 
     def results(self) -> list[result.Result]:
         """Return the first model against each other one; nothing where fewer than two rounds were

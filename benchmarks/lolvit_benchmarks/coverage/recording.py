@@ -4,11 +4,10 @@ written after each and from which an interrupted recording resumes."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from lolvit_benchmarks.harness.candidates import Candidate, Configuration
 from lolvit_benchmarks.harness.prepare import Prepared, open_photo, prepare_input
 from lolvit_benchmarks.harness.processes import BlockProcesses
 from lolvit_benchmarks.harness.schedule import PROFILES, Name, Profile
+from lolvit_benchmarks.harness.sessions import opened, timed_artifact
 from lolvit_benchmarks.harness.system_monitor import (
     Machine,
     SystemMonitor,
@@ -35,7 +35,6 @@ from lolvit_benchmarks.harness.system_monitor import (
     pinned,
 )
 from lolvit_benchmarks.harness.timing import Progress, Recording, Runnable, measure
-from lolvit_runtimes.session import open_session
 
 
 class Setup(Frozen):
@@ -208,16 +207,16 @@ def _here(
     recording: Recording,
     progress: Progress,
 ) -> quality.Conditions:
-    with ExitStack() as stack:
-        stack.enter_context(pinned(1, Machine()))
-        runnables = []
-        for one in candidates:
-            path = one.prepared.folder / one.artifact.path
-            session = open_session(setup.runtime, path, one.artifact, threads=1)
-            stack.enter_context(closing(session))
-            run = partial(session.run, {one.artifact.image.name: one.image})
-            timed = slowed.slowed(one.name, run) if condition == "slower" else run
-            runnables.append(Runnable(one.name, timed))
-        monitor = SystemMonitor(Machine(), available_cores())
-        measure(runnables, profile, recording, monitor, progress=progress)
+    artifacts = [timed_artifact(one) for one in candidates]
+
+    @contextmanager
+    def opened_block(block: int) -> Iterator[list[Runnable]]:
+        with opened(setup.runtime, 1, artifacts, {}, block) as runnables:
+            if condition == "slower":
+                runnables = [Runnable(o.name, slowed.slowed(o.name, o.run)) for o in runnables]
+            yield runnables
+
+    with pinned(1, Machine()) as cores:
+        monitor = SystemMonitor(Machine(), cores or available_cores())
+        measure(opened_block, profile, recording, monitor, progress=progress)
         return monitor.conditions()

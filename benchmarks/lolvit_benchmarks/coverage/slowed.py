@@ -3,8 +3,6 @@ place of `lolvit_benchmarks.harness.processes`."""
 
 from __future__ import annotations
 
-import itertools
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -12,30 +10,41 @@ from collections.abc import Callable
 from lolvit_benchmarks.harness.processes import answer_request
 
 SHARE = 0.03
+_ITERATIONS = 20_000
+_CALIBRATIONS = 50
 
 
 def slowed(name: str, run: Callable[[], object]) -> Callable[[], object]:
-    """Return what makes an inference and then, if it is the candidate's, waits, inside the timed
-    region, for `SHARE` of the time that it took. The baseline reads the clock as often."""
+    """Return what makes an inference and then, if it is the candidate's, computes for `SHARE` of
+    the time that it took, inside the timed region. The baseline reads the clock as often.
+
+    It counts iterations instead of reading the clock until the time is over: on virtual machines a
+    reading may leave the guest, and slow the next inference down too.
+    """
     share = SHARE if name == "candidate" else 0.0
-    # The wait ends on average half of a reading too late.
-    late = _clock_ns() / 2 if share else 0.0
+    iterations_per_ns = share / _iteration_ns()
 
     def timed() -> None:
         start = time.perf_counter_ns()
         run()
-        end = time.perf_counter_ns()
-        until = end + share * (end - start) - late
-        while time.perf_counter_ns() < until:
-            pass
+        _compute(int(iterations_per_ns * (time.perf_counter_ns() - start)))
 
     return timed
 
 
-def _clock_ns() -> float:
-    """Return how long one reading of the clock takes."""
-    marks = [time.perf_counter_ns() for _ in range(1001)]
-    return statistics.median(after - before for before, after in itertools.pairwise(marks))
+def _compute(iterations: int) -> None:
+    for _ in range(iterations):
+        pass
+
+
+def _iteration_ns() -> float:
+    """Return how long an iteration takes, undisturbed."""
+    times = []
+    for _ in range(_CALIBRATIONS):
+        start = time.perf_counter_ns()
+        _compute(_ITERATIONS)
+        times.append(time.perf_counter_ns() - start)
+    return min(times) / _ITERATIONS
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """A measurement of which each block is made in a process of its own; run as a module, it is such a
 process, and prints one JSON document.
 
-The same artifact, loaded again, is a percent faster or slower by where its weights and buffers lie
-in memory. Within one process that difference is the same in all rounds, so that no number of them
-shows it; between processes it is part of what the blocks' ratios differ by, and of the interval.
+A process that has measured nothing before has its memory laid out anew, as each start of an
+application has: see `lolvit_benchmarks.harness.sessions`.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from lolvit.manifest import check_artifact, read_manifest
 from lolvit_benchmarks.harness.candidates import Candidate, Configuration
 from lolvit_benchmarks.harness.child import answer, run_module
 from lolvit_benchmarks.harness.schedule import Profile
+from lolvit_benchmarks.harness.sessions import TimedArtifact, opened
 from lolvit_benchmarks.harness.system_monitor import (
     Machine,
     Reading,
@@ -40,18 +39,13 @@ from lolvit_benchmarks.harness.timing import (
     Runnable,
     measure_block,
 )
-from lolvit_runtimes.session import Array, open_session
-from lolvit_runtimes.snr import snr_db
 
-# Of a session's outputs before and after timing: the same session computes the same photo, and the
-# order in which threads sum changes the last bits alone.
-SAME_OUTPUTS_DB = 60.0
 _ROUND = "round"  # begins a line about progress
 
-Run = Callable[[], dict[str, Array]]
+Wrap = Callable[[str, Callable[[], object]], Callable[[], object]]
 
 
-class TimedArtifact(Frozen):
+class RequestArtifact(Frozen):
     """An artifact of a request, and the file that holds its input, as numpy saves it."""
 
     name: str
@@ -66,7 +60,7 @@ class BlockRequest(Frozen):
     runtime: str
     threads: int
     pin: bool
-    artifacts: tuple[TimedArtifact, ...]
+    artifacts: tuple[RequestArtifact, ...]
     profile: Profile
     plan: Profile | None
     block: int
@@ -154,13 +148,13 @@ class BlockProcesses:
         self.outputs_changed |= made.outputs_changed
 
 
-def _artifacts(candidates: Sequence[Candidate], scratch: Path) -> tuple[TimedArtifact, ...]:
+def _artifacts(candidates: Sequence[Candidate], scratch: Path) -> tuple[RequestArtifact, ...]:
     found = []
     for number, one in enumerate(candidates):
         image = scratch / f"{number}.npy"
         np.save(image, one.image)
         found.append(
-            TimedArtifact(
+            RequestArtifact(
                 name=one.name,
                 folder=one.prepared.folder.resolve(),
                 artifact=one.artifact.path,
@@ -170,21 +164,26 @@ def _artifacts(candidates: Sequence[Candidate], scratch: Path) -> tuple[TimedArt
     return tuple(found)
 
 
-def run_block(
-    request: BlockRequest, wrap: Callable[[str, Run], Callable[[], object]] = lambda _, run: run
-) -> BlockAnswer:
+def _unchanged(name: str, run: Callable[[], object]) -> Callable[[], object]:
+    return run
+
+
+def run_block(request: BlockRequest, wrap: Wrap = _unchanged) -> BlockAnswer:
     """Measure one block in this process; `wrap` changes what is timed, by a candidate's name."""
-    machine = Machine()
+    machine, recording = Machine(), Recording(request.plan)
+    changed: dict[str, str] = {}
     keep_to_cores = pinned(request.threads, machine) if request.pin else nullcontext(None)
-    with keep_to_cores as cores, _sessions(request) as runs:
-        before = {name: copied(run()) for name, run in runs.items()}
-        runnables = [Runnable(name, wrap(name, run)) for name, run in runs.items()]
+    artifacts = [_timed(one) for one in request.artifacts]
+    with (
+        keep_to_cores as cores,
+        opened(request.runtime, request.threads, artifacts, changed, request.block) as runnables,
+    ):
+        wrapped = [Runnable(one.name, wrap(one.name, one.run)) for one in runnables]
         monitor = SystemMonitor(machine, cores or available_cores())
-        recording = measure_block(
-            runnables, request.profile, request.plan, request.block, monitor, progress=_print_round
+        measure_block(
+            wrapped, request.profile, request.block, recording, monitor, progress=_print_round
         )
         usage = monitor.usage()
-        changed = outputs_changed(before, {name: run() for name, run in runs.items()})
     assert recording.plan is not None
     return BlockAnswer(
         plan=recording.plan,
@@ -196,52 +195,20 @@ def run_block(
     )
 
 
-@contextmanager
-def _sessions(request: BlockRequest) -> Iterator[dict[str, Run]]:
-    with ExitStack() as stack:
-        runs: dict[str, Run] = {}
-        for one in request.artifacts:
-            manifest = read_manifest(one.folder)
-            artifact = next(each for each in manifest.artifacts if each.path == one.artifact)
-            path = check_artifact(one.folder, artifact)
-            session = open_session(request.runtime, path, artifact, threads=request.threads)
-            stack.enter_context(closing(session))
-            runs[one.name] = partial(session.run, {artifact.image.name: np.load(one.image)})
-        yield runs
+def _timed(one: RequestArtifact) -> TimedArtifact:
+    manifest = read_manifest(one.folder)
+    artifact = next(each for each in manifest.artifacts if each.path == one.artifact)
+    path = check_artifact(one.folder, artifact)
+    return TimedArtifact(one.name, path, artifact, np.load(one.image))
 
 
 def _print_round(done: int, planned: int) -> None:
     print(_ROUND, done, planned, file=sys.stderr, flush=True)
 
 
-def copied(outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Return outputs that later runs of the session don't overwrite."""
-    return {name: output.copy() for name, output in outputs.items()}
-
-
-def outputs_changed(
-    before: Mapping[str, Mapping[str, Array]], after: Mapping[str, Mapping[str, Array]]
-) -> dict[str, str]:
-    """Return, for each candidate whose outputs are no longer those before, how they differ."""
-    found = {name: change_of_outputs(was, after[name]) for name, was in before.items()}
-    return {name: change for name, change in found.items() if change is not None}
-
-
-def change_of_outputs(before: Mapping[str, Array], after: Mapping[str, Array]) -> str | None:
-    """Return how a session's outputs differ from those of an earlier run on the same input, or None
-    where they agree."""
-    for name, was in before.items():
-        if after[name].shape != was.shape:
-            return f"{name} has shape {after[name].shape}, not {was.shape}"
-        found = snr_db(was.astype(np.float64), after[name].astype(np.float64))
-        if found < SAME_OUTPUTS_DB and not np.array_equal(was, after[name]):
-            return f"{name} agrees by {found:.0f} dB, less than {SAME_OUTPUTS_DB:g} dB"
-    return None
-
-
 def answer_request(
     arguments: Sequence[str],
-    wrap: Callable[[str, Run], Callable[[], object]] = lambda _, run: run,
+    wrap: Wrap = _unchanged,
 ) -> int:
     """In the child: measure the block of the request file that is the only argument, and print the
     answer; return the exit code."""

@@ -31,8 +31,9 @@ class Profile:
 
     `blocks` x `rounds` x 2 x `burst` runs are recorded of each model. `seconds` is the most that
     two models may take, so that slow ones get fewer; with `at_least`, it is the least, so that fast
-    ones get more. With `processes`, each block is made in a process of its own, where the device
-    can: the same artifact, loaded again, is a percent faster or slower by where its memory lies.
+    ones get more. The models are loaded anew for each block, of which there are therefore an even
+    number: each of two models is the first to be loaded in half of them. With `processes`, a block
+    has a process of its own.
     """
 
     name: Name
@@ -56,7 +57,7 @@ PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile("quick", blocks=4, rounds=4, burst=3, seconds=6.0),
-        Profile("default", blocks=5, rounds=8, burst=5, seconds=12.0),
+        Profile("default", blocks=6, rounds=7, burst=5, seconds=13.0),
         Profile(
             "reference", blocks=10, rounds=13, burst=5, seconds=60.0, at_least=True,
             cool_down_s=2.0, warm_up_runs=16, warm_up_s=1.0, processes=True,

@@ -302,8 +302,8 @@ def conditions_of(
     *,
     interrupted: bool,
 ) -> Conditions:
-    """Summarise what the machine did during a measurement on `used_cores` cores. The first reading
-    has no block before it, so that its probes are of one moment alone."""
+    """Summarise what the machine did during a measurement on `used_cores` cores. Readings are made
+    before and after each block: the probes of those before are of one moment alone."""
     wall_s = max(usage.wall_s, 1e-9)
     stolen_s = usage.stolen_s
     return Conditions(
@@ -312,8 +312,8 @@ def conditions_of(
         others_cores=max(0.0, usage.busy_s - usage.own_s) / wall_s,
         stolen_share=max(0.0, stolen_s) / (wall_s * used_cores) if stolen_s is not None else None,
         frequency_change=_change([r.frequency_mhz for r in readings]),
-        probe_change=_change([r.probe_us for r in readings[1:]]),
-        memory_change=_change([r.memory_probe_us for r in readings[1:]]),
+        probe_change=_change([r.probe_us for r in readings[1::2]]),
+        memory_change=_change([r.memory_probe_us for r in readings[1::2]]),
         throttle_events=_rise([r.throttle_events for r in readings]),
         interrupted=interrupted,
     )

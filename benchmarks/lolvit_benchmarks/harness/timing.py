@@ -11,7 +11,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from lolvit_benchmarks.harness.schedule import Profile, fitted, order_of, warm_up_iterations
@@ -33,6 +33,10 @@ class Runnable:
 
     name: str
     run: Callable[[], object]
+
+
+# Opens the models for the block of a number, and closes them after it.
+Opened = Callable[[int], AbstractContextManager[Sequence[Runnable]]]
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Recording:
 
 
 def measure(
-    runnables: Sequence[Runnable],
+    opened: Opened,
     profile: Profile,
     recording: Recording,
     monitor: SystemMonitor,
@@ -94,75 +98,53 @@ def measure(
     progress: Progress = lambda done, planned: None,
     clock: Clock = time.perf_counter_ns,
 ) -> None:
-    """Warm up, then fill `recording` as the profile specifies; the monitor probes after each slot
-    and reads before each block and after the last. An exception leaves the whole rounds made so far
-    in `recording`.
+    """Fill `recording` as the profile specifies, each block with the models that `opened` gives for
+    its number; the monitor probes after each slot and reads before and after each block. An
+    exception leaves the whole rounds made so far in `recording`.
 
     Raises:
         ValueError: two runnables have the same name.
     """
-    runs_s = _warmed_up(runnables, profile, clock)
-    plan = recording.plan = fitted(profile, runs_s)
-    for block in range(plan.blocks):
+    block = 0
+    while recording.plan is None or block < recording.plan.blocks:
         if block:
-            time.sleep(plan.cool_down_s)
-        monitor.read()
-        for made in _block(runnables, runs_s, plan, block, monitor, clock):
-            recording.rounds.append(made)
-            progress(len(recording.rounds), plan.blocks * plan.rounds)
-    monitor.read()
+            time.sleep(profile.cool_down_s)
+        with opened(block) as runnables:
+            measure_block(
+                runnables, profile, block, recording, monitor, progress=progress, clock=clock
+            )
+        block += 1
 
 
 def measure_block(
     runnables: Sequence[Runnable],
     profile: Profile,
-    plan: Profile | None,
     block: int,
+    recording: Recording,
     monitor: SystemMonitor,
     *,
     progress: Progress = lambda done, planned: None,
     clock: Clock = time.perf_counter_ns,
-) -> Recording:
-    """Warm up and measure one block alone; of the first block, `plan` is None, and the recording
-    has the one that it fitted, for the blocks after it.
+) -> None:
+    """Warm up, and add the rounds of one block to `recording`. If it has no plan yet, the profile
+    is fitted to what runs take here.
 
     Raises:
         ValueError: two runnables have the same name.
     """
-    runs_s = _warmed_up(runnables, profile, clock)
-    plan = plan or fitted(profile, runs_s)
-    recording = Recording(plan)
-    monitor.read()
-    for made in _block(runnables, runs_s, plan, block, monitor, clock):
-        recording.rounds.append(made)
-        progress(block * plan.rounds + len(recording.rounds), plan.blocks * plan.rounds)
-    monitor.read()
-    return recording
-
-
-def _warmed_up(runnables: Sequence[Runnable], profile: Profile, clock: Clock) -> list[float]:
     names = [one.name for one in runnables]
     if len(set(names)) != len(names):
         raise ValueError(f"names must differ: {names}")
-    return [warm_up(one, profile, clock) for one in runnables]
-
-
-def _block(
-    runnables: Sequence[Runnable],
-    runs_s: Sequence[float],
-    plan: Profile,
-    block: int,
-    monitor: SystemMonitor,
-    clock: Clock,
-) -> Iterator[Round]:
-    """Make the rounds of one block, without garbage collection inside a round."""
-    iterations = {
-        one.name: warm_up_iterations(run_s) for one, run_s in zip(runnables, runs_s, strict=True)
-    }
-    for number in range(block * plan.rounds, (block + 1) * plan.rounds):
-        with _no_garbage_collection(collect=number == block * plan.rounds):
+    runs_s = [warm_up(one, profile, clock) for one in runnables]
+    iterations = {name: warm_up_iterations(s) for name, s in zip(names, runs_s, strict=True)}
+    plan = recording.plan = recording.plan or fitted(profile, runs_s)
+    monitor.read()
+    with _no_garbage_collection():
+        for number in range(block * plan.rounds, (block + 1) * plan.rounds):
             slots = _slots(runnables, iterations, plan.burst, number, monitor, clock)
-        yield Round(block, slots)
+            recording.rounds.append(Round(block, slots))
+            progress(number + 1, plan.blocks * plan.rounds)
+    monitor.read()
 
 
 def warm_up(one: Runnable, profile: Profile, clock: Clock) -> float:
@@ -203,9 +185,8 @@ def _durations(run: Callable[[], object], count: int, clock: Clock) -> list[int]
 
 
 @contextmanager
-def _no_garbage_collection(*, collect: bool) -> Iterator[None]:
-    if collect:
-        gc.collect()
+def _no_garbage_collection() -> Iterator[None]:
+    gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -189,7 +189,7 @@ class AppMeasurer:
 
     def calibrate(self, names: Sequence[str]) -> Block:
         """As `Measurer.calibrate`."""
-        return self._run([(name, 0, 1) for name in names])
+        return self._run([(name, 0, 1) for name in names], 0)
 
     def plan(self, profile: Profile, calibration: Block) -> Plan:
         """As `Measurer.plan`."""
@@ -200,17 +200,19 @@ class AppMeasurer:
 
     def block(self, plan: Plan, number: int) -> Block:
         """As `Measurer.block`."""
-        return self._run(plan.slots(number))
+        return self._run(plan.slots(number), number)
 
     def notes(self) -> tuple[str, ...]:
         """As `Measurer.notes`."""
         return ("Each block was measured in a process of its own on the phone.",)
 
-    def _run(self, slots: Sequence[tuple[str, int, int]]) -> Block:
+    def _run(self, slots: Sequence[tuple[str, int, int]], number: int) -> Block:
+        # The first one to be loaded rotates: by where its memory lies, it is a little slower.
+        start = number % len(self.candidates)
         request = DeviceRequest(
             runtime=self.runtime,
             threads=self.threads,
-            candidates=self.candidates,
+            candidates=(*self.candidates[start:], *self.candidates[:start]),
             warm_up_runs=self.profile.warm_up_runs,
             warm_up_s=self.profile.warm_up_s,
             slots=tuple(RequestSlot(candidate=n, warm_up_runs=s, burst=b) for n, s, b in slots),

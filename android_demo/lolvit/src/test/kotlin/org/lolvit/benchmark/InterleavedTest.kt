@@ -22,6 +22,20 @@ class InterleavedTest {
         now += milliseconds * MILLISECOND
     }
 
+    private val opened = ArrayList<Int>() // numbers of blocks
+    private var closed = 0
+
+    private fun open(vararg models: Inference): (Int) -> OpenModels = { block ->
+        opened.add(block)
+        object : OpenModels {
+            override val models = models.toList()
+
+            override fun close() {
+                closed++
+            }
+        }
+    }
+
     private class Silent(val onBlock: () -> Unit = {}, val onRound: (Int) -> Unit = {}) : Listener {
         override fun progress(done: Int, planned: Int) = onRound(done)
 
@@ -30,7 +44,7 @@ class InterleavedTest {
 
     @Test fun `models take turns there and back, and the first one rotates`() {
         val recording = Recording()
-        Interleaved(listOf(model(0, 30), model(1, 60)), profile, clock).measure(recording, Silent())
+        Interleaved(profile, clock).measure(open(model(0, 30), model(1, 60)), recording, Silent())
         assertEquals(listOf(0, 1, 1, 0), recording.rounds[0].slots.map { it.model })
         assertEquals(listOf(1, 0, 0, 1), recording.rounds[1].slots.map { it.model })
         assertEquals(listOf(0, 0, 1, 1), recording.rounds.map { it.block })
@@ -39,28 +53,38 @@ class InterleavedTest {
 
     @Test fun `warm-up runs of a slot are made and not recorded`() {
         val recording = Recording()
-        Interleaved(listOf(model(0, 15), model(1, 30)), profile, clock).measure(recording, Silent())
+        Interleaved(profile, clock).measure(open(model(0, 15), model(1, 30)), recording, Silent())
         val each = 2 * 2 * 2 * 3 // blocks, rounds, slots, burst
         val samples = recording.samples(0)
         assertArrayEquals(DoubleArray(each) { 15.0 }, samples.milliseconds, 0.0)
-        assertEquals(4 + each + 8 * 2, runs.count { it == 0 }) // 25 ms of warm-up take two runs of 15 ms
-        assertEquals(4 + each + 8 * 1, runs.count { it == 1 })
+        assertEquals(2 * 4 + each + 8 * 2, runs.count { it == 0 }) // 25 ms of warm-up take two runs of 15 ms
+        assertEquals(2 * 4 + each + 8 * 1, runs.count { it == 1 })
         assertEquals(listOf(0, 1, 2, 9, 10, 11), samples.order.take(6).toList())
         assertEquals(listOf(0, 1, 2, 3), samples.round.distinct().toList())
     }
 
+    @Test fun `models are opened for each block and closed after it, also after a cancellation`() {
+        Interleaved(profile, clock).measure(open(model(0, 30), model(1, 60)), Recording(), Silent())
+        assertEquals(listOf(0, 1), opened)
+        assertEquals(2, closed)
+        assertThrows(CancellationException::class.java) {
+            Interleaved(profile, clock).measure(open(model(0, 30)), Recording(), Silent(), { true })
+        }
+        assertEquals(3, closed)
+    }
+
     @Test fun `the phone is read before each block and after the last`() {
         var calls = 0
-        Interleaved(listOf(model(0, 30), model(1, 60)), profile, clock).measure(Recording(), Silent(onBlock = { calls++ }))
+        Interleaved(profile, clock).measure(open(model(0, 30), model(1, 60)), Recording(), Silent(onBlock = { calls++ }))
         assertEquals(3, calls)
     }
 
     @Test fun `cancelled, whole rounds are left`() {
         val recording = Recording()
         var stop = false
-        val interleaved = Interleaved(listOf(model(0, 30), model(1, 60)), profile, clock)
+        val interleaved = Interleaved(profile, clock)
         assertThrows(CancellationException::class.java) {
-            interleaved.measure(recording, Silent(onRound = { stop = it == 3 }), { stop })
+            interleaved.measure(open(model(0, 30), model(1, 60)), recording, Silent(onRound = { stop = it == 3 }), { stop })
         }
         assertEquals(3, recording.rounds.size)
         assertFalse(recording.complete)
@@ -69,7 +93,7 @@ class InterleavedTest {
 
     @Test fun `a slow model gets fewer runs`() {
         val recording = Recording()
-        Interleaved(listOf(model(0, 3000), model(1, 500)), profile.copy(seconds = 10.0), clock).measure(recording, Silent())
+        Interleaved(profile.copy(seconds = 10.0), clock).measure(open(model(0, 3000), model(1, 500)), recording, Silent())
         assertEquals(1, recording.plan?.burst)
         assertEquals(2, recording.rounds.size)
     }

@@ -16,6 +16,7 @@ import org.lolvit.benchmark.Curve
 import org.lolvit.benchmark.Inference
 import org.lolvit.benchmark.Interleaved
 import org.lolvit.benchmark.Listener
+import org.lolvit.benchmark.OpenModels
 import org.lolvit.benchmark.Outputs
 import org.lolvit.benchmark.Phone
 import org.lolvit.benchmark.Profile
@@ -47,6 +48,9 @@ internal class ComparisonRun(
 ) {
     private val start = System.nanoTime()
     private val readings = ArrayList<Reading>()
+    private val outputsChanged = arrayListOf<String?>(null, null)
+    private var first: List<Candidate>? = null // of the first block
+    private var runtimeVersion = ""
 
     constructor(context: Context, plan: BenchmarkPlan, cancellation: Cancellation, onStep: (Step) -> Unit) :
         this(plan, Phone.of(context), cancellation, onStep = onStep)
@@ -58,28 +62,37 @@ internal class ComparisonRun(
     fun measure(): Measured {
         onStep(Step.Opening)
         val picture = BenchmarkPicture.bitmap()
-        open(plan.candidate, picture).use { candidate ->
-            candidate.first()
-            open(plan.baseline, picture).use { baseline ->
-                baseline.first()
-                return measure(candidate, baseline)
-            }
-        }
+        val recording = Recording()
+        Interleaved(profile).measure({ block -> openBoth(picture, block) }, recording, Progress(), cancellation)
+        val curves = if (plan.sustainedSeconds > 0) curves(picture) else listOf(null, null)
+        val (candidate, baseline) = first ?: error("nothing was opened")
+        val cores = Runtime.getRuntime().availableProcessors()
+        val comparison = Comparison(candidate, baseline, recording, readings, cores, curves, outputsChanged)
+        return Measured(comparison, runtimeVersion, plan)
     }
 
-    private fun measure(candidate: Opened, baseline: Opened): Measured {
-        val both = listOf(candidate, baseline)
-        val before = both.map { it.outputs() }
-        val recording = Recording()
-        Interleaved(both, profile).measure(recording, Progress(), cancellation)
-        val comparison = Comparison(
-            candidate.candidate(), baseline.candidate(), recording, readings,
-            cores = Runtime.getRuntime().availableProcessors(),
-            outputsChanged = both.mapIndexed { place, one -> Outputs.change(before[place], one.outputs()) },
-            curves = both.map { if (plan.sustainedSeconds > 0) curve(it) else null },
-        )
-        return Measured(comparison, candidate.engine.version, plan)
+    /** Opens both models; the one that is opened first changes from block to block. */
+    private fun openBoth(picture: Bitmap, block: Int): Block {
+        val order = if (block % 2 == 0) listOf(0, 1) else listOf(1, 0)
+        val opened = arrayOfNulls<Opened>(2)
+        var complete = false
+        try {
+            for (place in order) {
+                opened[place] = open(if (place == 0) plan.candidate else plan.baseline, picture).also { it.first() }
+            }
+            complete = true
+        } finally {
+            if (!complete) opened.forEach { it?.close() }
+        }
+        val both = Block(opened.map { checkNotNull(it) })
+        if (first == null) {
+            first = both.models.map(Opened::candidate)
+            runtimeVersion = both.models[0].engine.version
+        }
+        return both
     }
+
+    private fun curves(picture: Bitmap): List<Curve?> = openBoth(picture, 0).use { it.models.map(::curve) }
 
     private fun curve(opened: Opened): Curve {
         val model = opened.model.spec.name
@@ -107,6 +120,17 @@ internal class ComparisonRun(
         override fun progress(done: Int, planned: Int) = onStep(Step.Interleaving(done, planned))
 
         override fun betweenBlocks() = readPhone()
+    }
+
+    /** Both models of one block; closing it compares their outputs with those at first. */
+    private inner class Block(override val models: List<Opened>) : OpenModels {
+        private val before = models.map { it.outputs() }
+
+        override fun close() {
+            models.forEachIndexed { place, one ->
+                one.use { Outputs.change(before[place], one.outputs())?.let { outputsChanged[place] = it } }
+            }
+        }
     }
 
     private class Opened(
