@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,25 @@ class Page:
     def hello(self) -> tuple[HTTPStatus, dict[str, Any]]:
         return self.send("hello", about=ABOUT)
 
-    def ready(self, case: int = 0, **changes: Any) -> tuple[HTTPStatus, dict[str, Any]]:
-        candidates = [loaded(name) | changes for name in NAMES]
+    def ready(
+        self, case: int = 0, names: tuple[str, ...] = NAMES, **changes: Any
+    ) -> tuple[HTTPStatus, dict[str, Any]]:
+        candidates = [loaded(name) | changes for name in names]
         return self.send(
             "ready", case=case, runtime_version="1.30.0", clock_us=5.0, candidates=candidates
         )
 
-    def block(self, plan: dict[str, Any], index: int, case: int = 0, **changes: Any) -> Any:
+    def block(
+        self,
+        plan: dict[str, Any],
+        index: int,
+        case: int = 0,
+        names: tuple[str, ...] = NAMES,
+        **changes: Any,
+    ) -> Any:
         first, burst = index * plan["rounds"], plan["burst"]
         rounds = [
-            {"slots": [[name, [ms_of(name)] * burst] for name in order_of(NAMES, number)],
+            {"slots": [[name, [ms_of(name)] * burst] for name in order_of(names, number)],
              "probes": [500.0]}
             for number in range(first, first + plan["rounds"])
         ]  # fmt: skip
@@ -119,6 +129,39 @@ def page_events(exchange: Exchange) -> list[Any]:
     while not exchange.events.empty():
         found.append(exchange.events.get())
     return found
+
+
+def test_of_several_precisions_the_fastest_is_measured_again_and_alone_reported(
+    exchange: Exchange,
+) -> None:
+    fast, slow = exchange.cases[0].candidates
+    several = [
+        replace(fast, name="fast", model="one"), replace(slow, name="slow", model="one"),
+        replace(slow, name="other", model="two"),
+    ]  # fmt: skip
+    names = ("fast", "slow", "other")
+    configuration = Configuration("ort-web-wasm", "best", 1)
+    case = PageCase(configuration, several, dict.fromkeys(names, LOGITS))
+    exchange = Exchange([case], PROFILES["default"])
+    page = Page(exchange)
+    page.hello()
+    plan = page.ready(names=names)[1]["plan"]
+    assert plan["blocks"] == PROFILES["quick"].blocks
+    for block in range(plan["blocks"]):
+        answer = page.block(plan, block, names=names)[1]
+    assert answer == {"next": 0, "candidates": ["fast", "other"]}
+    assert results_of(exchange.cases[0], exchange.about) == []
+    assert page.hello()[1] == answer  # a page that was opened again measures the same
+    names = ("fast", "other")
+    plan = page.ready(names=names)[1]["plan"]
+    assert plan["blocks"] == PROFILES["default"].blocks
+    for block in range(plan["blocks"]):
+        answer = page.block(plan, block, names=names)[1]
+    assert answer == {"next": None}
+    (result,) = results_of(exchange.cases[0], exchange.about)
+    assert (result.candidate.model, result.baseline.model) == ("one", "two")
+    assert result.candidate.slower_precisions_ms == {"fp32": 70.0}
+    assert len(result.candidate.samples) == len(result.baseline.samples)
 
 
 def test_a_page_is_led_through_all_cases_and_its_blocks_become_a_result(exchange: Exchange) -> None:

@@ -239,3 +239,17 @@ def test_the_command_refuses_another_schema(run_lolvit: Run, tmp_path: Path) -> 
     assert done.returncode == 2
     assert "schema version 3" in done.stderr
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (7.1, 7.4, "7.1x to 7.4x"),
+        (7.98, 8.02, "7.98x to 8.02x"),
+        (8.001, 8.003, "8.001x to 8.003x"),
+        (0.991, 1.012, "0.99x to 1.01x"),
+        (2.0, 2.0, "2.000x to 2.000x"),
+    ],
+)
+def test_the_bounds_of_an_interval_are_told_apart(low: float, high: float, shown: str) -> None:
+    assert words.interval(Speedup(ratio=(low * high) ** 0.5, low=low, high=high)) == shown

@@ -60,8 +60,8 @@ class _Options(TypedDict):
 @click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
 @click.option("--profile", type=click.Choice(["quick", "default", "reference"]), default="default",
               show_default=True,
-              help="Recorded runs of each model: up to 96 in 6 s, up to 400 in 12 s, or at least "
-                   "1,280 in at least a minute.")
+              help="Recorded runs of each model: up to 96 in 6 s, up to 420 in 13 s, or at least "
+                   "1,300 in about two minutes.")
 @click.option("--sustain", type=click.FloatRange(min=0, min_open=True), metavar="MINUTES",
               help="Afterwards, run each model alone without a pause for this long.")
 @click.option("--min-speedup", type=click.FloatRange(min=0, min_open=True), metavar="X",

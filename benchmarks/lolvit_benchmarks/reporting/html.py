@@ -176,7 +176,7 @@ def _ms(value: float | None) -> str:
     return f"{words.milliseconds(value)} ms" if value is not None else "not reported"
 
 
-_NO_P99 = f"of {stats.SAMPLES_FOR_P99} runs or more"
+_NO_P99 = f"needs {stats.SAMPLES_FOR_P99} runs"
 
 _ROWS: tuple[tuple[str, Callable[[ModelResult, dict[str, int]], str]], ...] = (
     ("median", lambda one, _: _ms(one.median_ms)),

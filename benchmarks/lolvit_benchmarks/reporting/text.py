@@ -56,8 +56,12 @@ def factor(ratio: float) -> str:
 
 
 def interval(speedup: Speedup) -> str:
-    """Return the bounds of the interval."""
-    return f"{factor(speedup.low)} to {factor(speedup.high)}"
+    """Return the bounds of the interval, with as many digits as tell them apart, up to three."""
+    low, high = factor(speedup.low), factor(speedup.high)
+    for digits in (2, 3):
+        if low == high:
+            low, high = (f"{bound:.{digits}f}x" for bound in (speedup.low, speedup.high))
+    return f"{low} to {high}"
 
 
 def megabytes(count: int | None) -> str:

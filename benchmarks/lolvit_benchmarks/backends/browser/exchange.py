@@ -21,8 +21,19 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lolvit.manifest import Artifact
-from lolvit_benchmarks.harness.candidates import Configuration, InspectedCandidate
-from lolvit_benchmarks.harness.schedule import Profile, fitted, order_of, warm_up_iterations
+from lolvit_benchmarks.harness.candidates import (
+    Configuration,
+    InspectedCandidate,
+    fastest_precisions,
+    has_several_precisions,
+)
+from lolvit_benchmarks.harness.schedule import (
+    SELECTION,
+    Profile,
+    fitted,
+    order_of,
+    warm_up_iterations,
+)
 from lolvit_benchmarks.harness.timing import Recording, Round
 from lolvit_benchmarks.results import document as result
 from lolvit_runtimes.session import FloatArray
@@ -183,7 +194,8 @@ def agreement(
 @dataclass
 class PageCase:
     """One benchmark case, and the page's messages about it. `references` are the artifacts' logits
-    on this machine."""
+    on this machine. While a model has several precisions among the candidates, the fastest is
+    being found; it is then measured again."""
 
     configuration: Configuration
     candidates: Sequence[InspectedCandidate]
@@ -193,6 +205,12 @@ class PageCase:
     ready: Ready | None = None
     warm_up: dict[str, int] = field(default_factory=dict)
     snr_db: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def selecting(self) -> bool:
+        """Whether the fastest precision of each model is being found, of which there is no
+        result."""
+        return has_several_precisions(self.candidates)
 
     def restart(self) -> None:
         """Discard the messages of a page that was lost."""
@@ -261,7 +279,7 @@ class Exchange:
         profile: Profile,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.cases, self.profile = cases, profile
+        self.cases, self.profile = list(cases), profile
         self.about: About | None = None
         self.position = 0
         self.events: queue.Queue[PageEvent] = queue.Queue()
@@ -332,7 +350,19 @@ class Exchange:
         return self._next()
 
     def _next(self) -> dict[str, Any]:
-        return {"next": None if self.done else self.position}
+        """Return which case is next and, if it is left with some of its candidates, which."""
+        if self.done:
+            return {"next": None}
+        candidates = self.cases[self.position].candidates
+        chosen = any(one.slower_precisions_ms for one in candidates)
+        only = {"candidates": [one.name for one in candidates]} if chosen else {}
+        return {"next": self.position, **only}
+
+    def _leave_fastest(self) -> dict[str, Any]:
+        case = self.cases[self.position]
+        chosen = fastest_precisions(case.candidates, case.recording)
+        self.cases[self.position] = PageCase(case.configuration, chosen, case.references)
+        return self._next()
 
     def _finish(self, reason: str | None = None) -> dict[str, Any]:
         self.events.put(Ended(self.position, reason))
@@ -361,7 +391,7 @@ class Exchange:
 
     def _plan(self, case: PageCase, runs_s: list[float]) -> dict[str, Any]:
         names = [one.name for one in case.candidates]
-        plan = fitted(self.profile, runs_s)
+        plan = fitted(SELECTION if case.selecting else self.profile, runs_s)
         case.recording.plan = plan
         case.warm_up = {
             name: warm_up_iterations(run_s) for name, run_s in zip(names, runs_s, strict=True)
@@ -392,7 +422,9 @@ class Exchange:
         recording.rounds += rounds
         case.readings.append(_reading(message))
         self.events.put(Progressed(len(recording.rounds), plan.blocks * plan.rounds))
-        return self._finish() if recording.complete else {}
+        if not recording.complete:
+            return {}
+        return self._leave_fastest() if case.selecting else self._finish()
 
     def _round(self, case: PageCase, number: int, block: int, page_round: PageRound) -> Round:
         names = [one.name for one in case.candidates]

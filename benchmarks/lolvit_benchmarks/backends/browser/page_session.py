@@ -133,8 +133,9 @@ def page_configurations(configurations: Iterable[Configuration]) -> list[Configu
 
 
 def results_of(case: PageCase, about: About | None) -> list[result.Result]:
-    """Return the results of a case; none without a finished block."""
-    if about is None or case.ready is None:
+    """Return the results of a case; none without a finished block, or while the fastest precisions
+    are being found."""
+    if about is None or case.ready is None or case.selecting:
         return []
     conditions = quality.Conditions(
         cores=about.cores,

@@ -14,14 +14,13 @@ const element = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export async function measureAll(job, about) {
-  let { next } = await send("hello", { about });
+  let answer = await send("hello", { about });
   const wakeLock = requestWakeLock();
   const state = { done: 0, planned: 0 };
   const heartbeat = setInterval(() => send("heartbeat", state).catch(() => {}), HEARTBEAT_MS);
   try {
-    while (next !== null) {
-      const benchmarkCase = job.cases[next];
-      ({ next } = await measureOrFail(job, benchmarkCase, next, state));
+    while (answer.next !== null) {
+      answer = await measureOrFail(job, caseOf(job, answer), answer.next, state);
     }
     showStatus("Done: the results are with the command line that started this page.");
   } finally {
@@ -29,6 +28,13 @@ export async function measureAll(job, about) {
     (await wakeLock)?.release();
     element("progress").hidden = true;
   }
+}
+
+// The case that is next; of a model in several precisions, the server leaves the fastest in the end.
+function caseOf({ cases }, { next, candidates }) {
+  const found = cases[next];
+  if (!candidates) return found;
+  return { ...found, candidates: found.candidates.filter(({ name }) => candidates.includes(name)) };
 }
 
 async function measureOrFail(job, benchmarkCase, number, state) {
@@ -108,7 +114,8 @@ async function runBlocks(engine, benchmarkCase, number, plan, state) {
     const at_s = (performance.now() - start) / 1000;
     answer = await send("block", { case: number, block, at_s, rounds });
   }
-  addRow(benchmarkCase, samples, speedupOf(logRatios, blocks));
+  // The same case again: this was to find the fastest precisions.
+  if (answer.next !== number) addRow(benchmarkCase, samples, speedupOf(logRatios, blocks));
   return answer;
 }
 
