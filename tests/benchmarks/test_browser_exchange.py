@@ -332,6 +332,17 @@ def test_blocks_that_are_not_as_planned_are_rejected_as_a_whole(
     assert page.block(plan, 0)[0] == HTTPStatus.OK
 
 
+@pytest.mark.parametrize("ms", [1e-320, 4e-7, 0.0, -1.0, 1e8])
+def test_a_time_that_no_nanoseconds_can_hold_is_rejected(exchange: Exchange, ms: float) -> None:
+    page = Page(exchange)
+    page.hello()
+    plan = page.ready()[1]["plan"]
+    slots = [[name, [ms] * plan["burst"]] for name in order_of(NAMES, 0)]
+    status, _ = page.block(plan, 0, rounds=[{"slots": slots, "probes": []}] * plan["rounds"])
+    assert status == HTTPStatus.BAD_REQUEST
+    assert exchange.cases[0].recording.rounds == []
+
+
 def test_a_block_before_its_plan_is_rejected(exchange: Exchange) -> None:
     page = Page(exchange)
     page.hello()
