@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import pathlib
 import pickle
 import re
@@ -13,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lolvit.errors import UserError
+from lolvit.models.pickled_numpy import stand_ins
 
 # Keys of the state dict in training scripts' files; the moving average is preferred.
 _NESTED = (
@@ -76,28 +75,25 @@ def check_stored(path: Path) -> None:
     ones can be a thousand times as large as the file.
 
     Raises:
-        ValueError: they are larger than the file.
-        zipfile.BadZipFile, OSError: it can't be read.
+        ValueError: they are larger than the file, or its directory is damaged.
+        OSError: it can't be read.
     """
     if not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from error
     if size > path.stat().st_size:
         raise ValueError(f"its members have {size} bytes, the file {path.stat().st_size}")
 
 
 def _harmless() -> Iterator[Any]:
     """Yield the types, beside torch's own, whose construction runs no code of a file: options of
-    argparse, paths, numpy's numbers and arrays."""
-    yield from (argparse.Namespace, np.ndarray, np.dtype)
-    yield from (type(np.dtype(kind)) for kind in "?bhilqBHILQefdgUSV")
-    for name in ("scalar", "_reconstruct"):
-        for module in ("numpy._core.multiarray", "numpy.core.multiarray"):
-            yield (
-                getattr(importlib.import_module("numpy._core.multiarray"), name),
-                f"{module}.{name}",
-            )
+    argparse, paths, and stand-ins for numpy's numbers and arrays."""
+    yield argparse.Namespace
+    yield from stand_ins()
     for kind in ("PurePosixPath", "PosixPath"):
         yield pathlib.PurePosixPath, f"pathlib.{kind}"
     for kind in ("PureWindowsPath", "WindowsPath"):

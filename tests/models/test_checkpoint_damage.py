@@ -7,11 +7,14 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -20,6 +23,7 @@ from safetensors.torch import save as save_safetensors
 
 from lolvit.errors import UserError
 from lolvit.models.checkpoint import read_state
+from lolvit.models.torch_file import load_torch_file
 
 STATE = {"stem.weight": torch.arange(12.0).reshape(4, 3), "count": torch.tensor(3)}
 FORMATS = ("safetensors", "torch-zip", "torch-legacy")
@@ -105,6 +109,56 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -
             packed.writestr(name, bytes(size) if name.endswith("data/0") else content)
     assert path.stat().st_size < 1 << 20
     assert "its members have 2684" in error_line(path)
+
+
+class Called:
+    """Pickled as a call of a function."""
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
+
+
+POINTERS = bytearray(b"A" * 8)  # read as an object, it ends the process
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Called(np.ndarray, ((1,), np.dtype("O"), POINTERS)),
+        Called(np.ndarray, ((1,), np.dtype("V8"), POINTERS)),
+        Called(np.ndarray, ((1 << 40,), np.dtype("f4"), POINTERS, 0, (1 << 50,))),
+        Called(np.dtype, ("V8",), (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)),
+        np.array([{}], dtype=object),
+        np.zeros(2, [("a", "f4")]),
+    ],
+    ids=["pointers", "void", "strides", "hidden objects", "objects", "structure"],
+)
+def test_numpy_makes_no_objects_of_a_files_bytes(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "numpy.pth"
+    torch.save({"state_dict": STATE, "extra": value}, path)
+    program = (
+        "import sys; from pathlib import Path; from lolvit.errors import UserError\n"
+        "from lolvit.models.checkpoint import read_state\n"
+        "try: print(sorted(read_state(Path(sys.argv[1]))[0]))\n"
+        "except UserError as error: print(error.line())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "is not loaded" in done.stdout or "['count', 'stem.weight']" in done.stdout
+
+
+def test_plain_numbers_and_arrays_of_numpy_are_read_as_they_were(tmp_path: Path) -> None:
+    values = [np.float64(0.5), np.arange(6, dtype=">i2").reshape(2, 3).T, np.bool_(True),
+              np.str_("a")]  # fmt: skip
+    torch.save(values, tmp_path / "numpy.pth")
+    found = load_torch_file(tmp_path / "numpy.pth")
+    for value, other in zip(values, found, strict=True):
+        np.testing.assert_array_equal(getattr(other, "value", other), value)
 
 
 class Intruder:

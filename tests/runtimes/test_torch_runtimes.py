@@ -113,6 +113,14 @@ def test_a_manifest_that_states_another_shape_is_rejected(program, artifact):
         open_session("eager", program, forged)
 
 
+def test_a_damaged_directory_of_the_archive_is_a_device_error(program, artifact, tmp_path):
+    content, path = bytearray(program.read_bytes()), tmp_path / "damaged.pt2"
+    content[content.rindex(b"PK\x01\x02")] = 0
+    path.write_bytes(content)
+    with pytest.raises(DeviceError, match="torch cannot open it"):
+        open_session("eager", path, artifact)
+
+
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.999])
 def test_a_truncated_file_is_a_device_error_of_one_line(share, program, artifact, tmp_path):
     content, path = program.read_bytes(), tmp_path / "cut.pt2"
