@@ -111,7 +111,8 @@ def test_outputs_of_64_bits_have_32(tmp_path) -> None:
         assert types == {
             "classes": "int32", "mask": "bool", "mean": "float32", "wide": "float32"
         }  # fmt: skip
-        assert {gate.name for gate in artifact.gates if gate.passed} == {
+        passed = {gate.name for gate in artifact.gates if gate.passed}
+        assert {name for name in passed if name.startswith("coreai.")} == {
             "coreai.classes.equal", "coreai.mask.equal", "coreai.mean.snr_db",
             "coreai.wide.snr_db",
         }  # fmt: skip
