@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Tasks that backbones get a head for; without one they are classifiers.
+HEAD_TASKS = ("detection", "segmentation")
+
 
 @dataclass(frozen=True)
 class Stage:

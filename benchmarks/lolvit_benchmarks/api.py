@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lolvit.errors import DeviceError, UserError
+from lolvit.registry import choose
+from lolvit.variants import HEAD_TASKS
 from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_benchmarks.harness.prepare import artifact_formats, default_cache
 from lolvit_benchmarks.results.document import Document, Result, Speedup
@@ -62,6 +64,7 @@ def benchmark(
     threads: int = 1,
     size: tuple[int, int] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    task: str | None = None,
     profile: Literal["quick", "default", "reference"] = "default",
     out: str | os.PathLike[str] = "bench-results",
     progress: Callable[[str], None] | None = None,
@@ -82,6 +85,8 @@ def benchmark(
         threads: of each runtime.
         size: height and width in pixels, of models given by name.
         weights: a checkpoint for `model`, where it is a name.
+        task: detection or segmentation, of models given by name, which get the same head; by
+            default they are classifiers.
         profile: how long to measure.
         out: the folder of the result file.
         progress: called with each step as it begins.
@@ -103,6 +108,7 @@ def benchmark(
         profile=profile,
         cache=default_cache(),
         weights=Path(weights) if weights is not None else None,
+        task=choose("task", task, HEAD_TASKS) if task is not None else None,
     )
     path = new_path(Path(out))
     document = run(request, path, _Listener(progress))

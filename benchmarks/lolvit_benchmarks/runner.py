@@ -39,6 +39,7 @@ class Request:
     profile: str
     cache: Path
     weights: Path | None = None
+    task: str | None = None
     photo: Path | None = None
     fresh: bool = False
     sustain_s: float | None = None
@@ -166,7 +167,7 @@ def _group(
     for number, model in enumerate(request.models):
         weights = request.weights if number == 0 else None
         precisions = _wanted(request.precisions, trained=weights is not None)
-        wanted = ExportRequest(model, formats, *precisions, size, weights)
+        wanted = ExportRequest(model, formats, *precisions, size, weights, request.task)
         try:
             made = prepare(wanted, cache=request.cache, fresh=request.fresh, say=listener.say)
         except (DeviceError, GateFailedError) as error:

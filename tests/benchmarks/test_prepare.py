@@ -72,7 +72,7 @@ def test_the_steps_of_an_export_are_passed_on(exporter: Exporter, tmp_path: Path
 def test_the_export_is_asked_for_in_words_that_it_knows(exporter: Exporter, tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"x")
-    prepared(replace(WANTED, weights=weights), tmp_path)
+    prepared(replace(WANTED, weights=weights, task="detection"), tmp_path)
     (name, *arguments) = exporter.calls[0]
     assert name == "export"
     options = export.make_context("export", arguments).params
@@ -80,14 +80,20 @@ def test_the_export_is_asked_for_in_words_that_it_knows(exporter: Exporter, tmp_
     assert (options["targets"], options["precision"], options["size"]) == (
         "onnx", "fp32", "192x320"
     )  # fmt: skip
-    assert options["weights"] == weights
+    assert (options["weights"], options["task"]) == (weights, "detection")
     assert options["as_json"] is True
 
 
 @pytest.mark.parametrize(
-    "changed", [{"model": "lolvit_s"}, {"size": (256, 256)}, {"model": "timm/lolvit_x"}]
+    "changed",
+    [
+        {"model": "lolvit_s"},
+        {"size": (256, 256)},
+        {"model": "timm/lolvit_x"},
+        {"task": "detection"},
+    ],
 )
-def test_another_model_or_size_is_another_export(
+def test_another_model_size_or_task_is_another_export(
     exporter: Exporter, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     assert prepared(WANTED, tmp_path) != prepared(replace(WANTED, **changed), tmp_path)
@@ -191,7 +197,7 @@ def test_a_wrong_folder_is_reported_in_one_line(
 
 
 def test_missing_weights_are_reported_before_exporting(exporter: Exporter, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such checkpoint; give a file, hf-hub:OWNER/NAME"):
+    with pytest.raises(UserError, match="no such checkpoint; give a file, .*hf-hub:OWNER/NAME"):
         prepared(replace(WANTED, weights=tmp_path / "none"), tmp_path)
     assert exporter.calls == []
 
@@ -208,6 +214,12 @@ def test_a_changed_artifact_in_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_folder_of_another_size_is_refused(fast: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is an export for 32x32, not 192x320; leave out --size"):
         prepared(replace(WANTED, model=str(fast)), tmp_path)
+
+
+def test_a_folder_of_another_task_is_refused(fast: Path, tmp_path: Path) -> None:
+    wanted = replace(OWN_SIZE, model=str(fast), task="segmentation")
+    with pytest.raises(UserError, match="is an export for classification, not segmentation"):
+        prepared(wanted, tmp_path)
 
 
 def test_a_model_at_its_own_size_is_exported_without_a_size(

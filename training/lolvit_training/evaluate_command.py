@@ -10,6 +10,7 @@ import click
 
 from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, print_table, results
+from lolvit.variants import HEAD_TASKS
 
 if TYPE_CHECKING:
     from lolvit.accuracy import AccuracyDocument, DenseAccuracyDocument, EvaluationResult
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _MANIFEST = "manifest.json"
 UNTRAINED = "weights are untrained: the accuracy is that of chance"
-DENSE_TASKS = ("detection", "segmentation")
 
 
 @click.command()
@@ -92,7 +92,7 @@ def _export(
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
     source = data or _recorded_data(folder / manifest.weights.path)
-    if manifest.task in DENSE_TASKS:
+    if manifest.task in HEAD_TASKS:
         from lolvit_training.dense_evaluation_command import evaluate_export_folder
 
         return evaluate_export_folder(folder, manifest, source, split, chosen, limit, save)
@@ -162,7 +162,7 @@ def _checkpoint(
 
     loaded = load_checkpoint(model, path)
     source = data or _data_of(loaded.config, path)
-    if loaded.task in DENSE_TASKS:
+    if loaded.task in HEAD_TASKS:
         from lolvit_training.dense_evaluation_command import evaluate_checkpoint
 
         return evaluate_checkpoint(loaded, path, source, split, workers, save)

@@ -12,6 +12,7 @@ import click
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.output import console, print_json, results
 from lolvit.sizes import parse_size
+from lolvit.variants import HEAD_TASKS
 from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions, choose_devices
 from lolvit_benchmarks.cli.options import RenamedOption, device_options
 
@@ -30,6 +31,7 @@ class _Options(TypedDict):
     """Options that are passed to `Request` as they are."""
 
     weights: Path | None
+    task: str | None
     profile: str
     photo: Path | None
     fresh: bool
@@ -58,6 +60,8 @@ class _Options(TypedDict):
               help="Input sizes for models given by name, such as 256, or 192x320, or 128,256,512. "
                    "Default: each model's own.")
 @click.option("--weights", type=_PATH, help="A checkpoint for MODEL.")
+@click.option("--task", type=click.Choice(HEAD_TASKS),
+              help="The head of models given by name, the same on each. Default: classification.")
 @click.option("--profile", type=click.Choice(["quick", "default", "reference"]), default="default",
               show_default=True,
               help="Recorded runs of each model: up to 96 in 6 s, up to 420 in 13 s, or at least "

@@ -108,7 +108,8 @@ def preprocess_ms(photo: Photo, preprocessing: Preprocessing, artifact: Artifact
 class ExportRequest:
     """A model by name or folder, and the artifacts that are needed of it. Each of `precisions` is
     required; those in `optional` are exported as well, where the format has them. `size` is height
-    and width for a name, None the model's own."""
+    and width for a name, None the model's own; `task` that of the head of a model that is given by
+    name, None a classifier's."""
 
     model: str
     formats: tuple[str, ...]
@@ -116,6 +117,7 @@ class ExportRequest:
     optional: tuple[str, ...]
     size: tuple[int, int] | None
     weights: Path | None = None
+    task: str | None = None
 
     def all_precisions(self) -> list[str]:
         """Return every precision to export, each once."""
@@ -174,6 +176,7 @@ def prepare(wanted: ExportRequest, *, cache: Path, fresh: bool, say: Say) -> Pre
     if path.exists() or _looks_like_path(wanted.model):
         prepared = open_folder(path)
         _refuse_other_size(prepared, wanted.size)
+        _refuse_other_task(prepared, wanted.task)
     else:
         prepared = _from_cache(wanted, cache, fresh=fresh, say=say)
     for format, precision in wanted.pairs():
@@ -240,6 +243,15 @@ def _refuse_other_size(prepared: Prepared, size: tuple[int, int] | None) -> None
         )
 
 
+def _refuse_other_task(prepared: Prepared, task: str | None) -> None:
+    if task is not None and prepared.manifest.task != task:
+        raise UserError(
+            f"is an export for {prepared.manifest.task}, not {task}",
+            where=str(prepared.folder),
+            remedy="leave out --task, or give the model's name",
+        )
+
+
 def _from_cache(wanted: ExportRequest, cache: Path, *, fresh: bool, say: Say) -> Prepared:
     place = cache / _key(wanted)
     formats = set(wanted.formats)
@@ -279,6 +291,7 @@ def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) ->
     arguments += ["--precision", ",".join(wanted.all_precisions())]
     arguments += ["--size", "x".join(map(str, wanted.size))] if wanted.size else []
     arguments += ["--weights", str(wanted.weights)] if wanted.weights else []
+    arguments += ["--task", wanted.task] if wanted.task else []
     if "qnn" in formats:  # its devices compile for their own chips
         arguments += ["--soc", "none", *([] if wanted.weights else ["--for-timing"])]
     document = run_module(
@@ -297,6 +310,7 @@ def _key(wanted: ExportRequest) -> str:
         "size": wanted.size,
         "precisions": sorted(wanted.all_precisions()),
         "weights": sha256_of(find_weights(wanted.weights)) if wanted.weights else None,
+        "task": wanted.task,
         "version": lolvit.__version__,
         "tools": sorted(with_dependencies(_EXPORTING_EXTRAS).items()),
         "sources": _sources(("lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_export")),
