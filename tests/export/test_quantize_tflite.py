@@ -188,3 +188,15 @@ def test_an_activation_that_overflows_is_a_user_error(tmp_path, images) -> None:
     few = replace(images, calibration=images.calibration[:2])
     with pytest.raises(UserError, match="overflows on a calibration image"):
         make(tmp_path, fp32, few, "int8").quantize(plan(), tmp_path / "no.tflite")
+
+
+def test_bias_correction_takes_out_the_mean_error(folder, fp32, images, quantizer) -> None:
+    seen = images.calibration[:64]
+    reference = small_net.logits("litert", folder / fp32.path, fp32, seen)
+    shifts = []
+    for corrects in (False, True):
+        path = folder / f"corrected-{corrects}.tflite"
+        artifact = quantizer.quantize(plan(bias_correction=corrects), path)
+        found = small_net.logits("litert", path, artifact, seen)
+        shifts.append(np.abs(np.mean(np.subtract(found, reference), axis=0)).max())
+    assert shifts[1] < shifts[0] / 2

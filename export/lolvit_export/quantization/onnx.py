@@ -66,6 +66,7 @@ class OnnxQuantizer:
         self._bits = _ACTIVATION_BITS[precision]
         self._images, self._preprocess = images, preprocessing
         self._ranges = ActivationRanges(self._replay)
+        self._corrected: tuple[Plan, onnx.ModelProto] | None = None
 
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution."""
@@ -94,10 +95,18 @@ class OnnxQuantizer:
         ranges = shared_ranges(self._graph, chosen, fitted)
         model = quantized_model(self._graph, chosen, ranges, self._bits)
         if plan.bias_correction:
-            model = corrected_biases(self._graph, model, list(self._inputs(_BIAS_IMAGES)))
+            model = self._with_corrected_biases(plan, model)
         onnx.checker.check_model(model, full_check=True)
         write_atomic(path, model.SerializeToString())
         return quantized_artifact(self._fp32, self._precision, path)
+
+    def _with_corrected_biases(self, plan: Plan, model: onnx.ModelProto) -> onnx.ModelProto:
+        """Correct the biases, which takes long: the search's last candidate is written again."""
+        bare = plan.model_copy(update={"candidates": (), "sensitivity": ()})
+        if self._corrected is None or self._corrected[0] != bare:
+            inputs = list(self._inputs(_BIAS_IMAGES))
+            self._corrected = bare, corrected_biases(self._graph, model, inputs)
+        return self._corrected[1]
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         names = [layer.name for layer in self.layers()]

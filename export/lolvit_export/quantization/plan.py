@@ -65,7 +65,8 @@ class Plan(Frozen):
     operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
     float_layers: tuple[str, ...] = Field(description="layers of those kinds that stay in float")
     bias_correction: bool = Field(
-        default=False, description="take each layer's mean error out of its bias; onnx only"
+        default=False,
+        description="take each layer's mean error out of its bias; onnx, and tflite in int8",
     )
     gptq: bool = Field(
         default=False,

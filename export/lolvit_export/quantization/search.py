@@ -136,7 +136,8 @@ class _Search:
         self._evaluated.append(found)
         ratio = found.speedup_vs_fp32
         speed = "" if ratio is None else f", speedup {ratio:.2f} over fp32"
-        self._progress(f"{name}, {method}: {found.snr_db:.1f} dB{speed}")
+        agreed = f", agrees on {found.top1_agreement:.0%}" if found.top1_agreement < 1 else ""
+        self._progress(f"{name}, {method}: {found.snr_db:.1f} dB{agreed}{speed}")
         return found
 
     def choose(self, candidates: Sequence[Candidate]) -> Candidate:

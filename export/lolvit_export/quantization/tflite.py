@@ -31,11 +31,13 @@ from lolvit_export.quantization.selection import (
     reject_gptq,
     reject_ranges,
 )
+from lolvit_export.quantization.tflite_bias_correction import correct_biases
 from lolvit_export.quantization.tflite_graph import KINDS, Graph
 from lolvit_runtimes.preprocessing import Pixels, to_input
 
 _WEIGHT_BITS = 8
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
+_BIAS_IMAGES = 16  # every layer after another: each image counts once for each
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _JOINS = ("ADD", "CONCATENATION", "PAD")
@@ -65,8 +67,6 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
 class TfliteQuantizer:
     """Quantizes one fp32 TFLite artifact, once or many times: calibration runs once."""
 
-    corrects_biases = False
-
     def __init__(
         self,
         fp32_path: Path,
@@ -78,6 +78,7 @@ class TfliteQuantizer:
         self._path, self._fp32 = fp32_path, fp32
         self._images, self._preprocess = images, preprocessing
         self._precision = precision
+        self.corrects_biases = precision == "int8"  # w4 always does, by GPTQ
         self._graph = Graph(fp32_path)
         self._ranges = ActivationRanges(self._replay)
         self._gptq: Gptq | None = None
@@ -105,7 +106,8 @@ class TfliteQuantizer:
             UserError: the plan names a layer or a kind of operation that does not exist, or an
                 activation overflows on a calibration image.
         """
-        reject_bias_correction(plan)
+        if not self.corrects_biases:
+            reject_bias_correction(plan)
         reject_gptq(plan)
         kinds = tflite_weights.KINDS if self._precision == "w4" else KINDS
         chosen = chosen_layers(plan, self.layers(), kinds)
@@ -123,7 +125,13 @@ class TfliteQuantizer:
         for kind in plan.operations:
             quantizer.add_static_config(".*", kind, bits, _WEIGHT_BITS)
         self._leave_rest(quantizer, plan, chosen)
-        return _run(quantizer, self._statistics(plan, 1 << bits))
+        written = _run(quantizer, self._statistics(plan, 1 << bits))
+        if plan.bias_correction:
+            crops = self._images.calibration
+            chosen_crops = crops[:: max(1, len(crops) // _BIAS_IMAGES)][:_BIAS_IMAGES]
+            images = [to_input(each, self._preprocess, self._fp32.image) for each in chosen_crops]
+            correct_biases(self._path.read_bytes(), written, images)
+        return written
 
     def _in_four_bits(self, plan: Plan, chosen: Collection[str]) -> bytearray:
         """LiteRT multiplies 4-bit weights with what it rounds an activation to on the way, 8 bits
