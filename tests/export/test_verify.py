@@ -17,7 +17,11 @@ from lolvit.manifest import Manifest, Preprocessing
 from lolvit.tasks import Agreement, find_task
 from lolvit.verification import VerificationDocument
 from lolvit_export.targets import all_targets
-from lolvit_export.verification.comparison import max_abs_error
+from lolvit_export.verification.comparison import (
+    max_abs_error,
+    pooled_snr_db,
+    worst_class_snr_db,
+)
 from lolvit_export.verification.manifest_check import differences
 from lolvit_runtimes import vulkan
 from lolvit_runtimes.snr import snr_db
@@ -173,3 +177,13 @@ def test_near_ties_of_eager_are_left_out_and_counted() -> None:
     assert task.compare(clear + tie, clear + turned, "int8") == Agreement(1.0, 3, images=9)
     assert task.compare(clear + tie, clear + turned, "fp32") == Agreement(0.75, images=12)
     assert task.compare(tie, turned, "int8") == Agreement(0.0, images=3)  # too few without them
+
+
+def test_a_dead_class_has_0_db_and_one_without_signal_does_not_count() -> None:
+    rng = np.random.default_rng(0)
+    logits = [{"logits": rng.normal(size=(1, 1000)) * np.r_[1e-6, np.ones(999)]} for _ in range(8)]
+    near = [{"logits": each["logits"] + 1e-3} for each in logits]
+    assert (worst_class_snr_db(logits, near) or 0) > 45
+    dead = [{"logits": each["logits"] * np.r_[np.ones(999), 0]} for each in logits]
+    assert worst_class_snr_db(logits, dead) == pytest.approx(0, abs=0.01)
+    assert pooled_snr_db(logits, dead)["logits"] > 25
