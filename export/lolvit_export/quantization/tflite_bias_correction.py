@@ -18,8 +18,6 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping
 
-from lolvit_export.quantization.ranges import Values
-
 KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 _LARGEST_BIAS = 2**30
 _Means = npt.NDArray[np.float64]
@@ -37,7 +35,7 @@ class _Layer:
     scales: npt.NDArray[np.float64]
 
 
-def correct_biases(floats: bytes, quantized: bytearray, images: Sequence[Values]) -> None:
+def correct_biases(floats: bytes, quantized: bytearray, images: Sequence[npt.NDArray[Any]]) -> None:
     """Correct the biases of `quantized`, in place, as images (of the input's shape) require;
     `floats` is the model that it was made of."""
     groups: dict[int, list[_Layer]] = defaultdict(list)
@@ -95,7 +93,7 @@ def _bias(
 
 
 def _means(
-    model: bytes | bytearray, tensors: Iterable[int], images: Sequence[Values]
+    model: bytes | bytearray, tensors: Iterable[int], images: Sequence[npt.NDArray[Any]]
 ) -> dict[int, _Means]:
     """Return each channel's mean over all images and places, (channels,) a tensor."""
     wanted = list(tensors)

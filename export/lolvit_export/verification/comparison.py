@@ -18,6 +18,10 @@ from lolvit_runtimes.table import RUNTIMES
 # eager's half precision, one of torchvision's mobilenet_v3_small, untrained, 6.4 dB.
 NOISE_MARGIN_DB = {"fp32": 6.0, "fp16": 10.0}
 MIN_FP16_SNR_DB = 30.0
+# Below that minimum, where eager's own half precision is near it or below, an artifact may be this
+# much worse: timm's mobileone_s0, untrained, has 22.5 dB in eager and 27.9 dB in ONNX.
+NEAR_MINIMUM_MARGIN_DB = 6.0
+USELESS_SNR_DB = 10.0  # no half precision that is worse than this passes
 LARGEST_DB = 300.0
 _LEAST_CLASS_ENERGY = 0.1  # of the mean class's
 # Thresholds of outputs of integer or bool dtype (classes, masks): the fraction of equal elements.

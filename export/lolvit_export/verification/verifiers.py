@@ -19,7 +19,9 @@ from lolvit_export.targets import HOST, find_target, runtimes_for
 from lolvit_export.verification.comparison import (
     EQUAL_THRESHOLDS,
     MIN_FP16_SNR_DB,
+    NEAR_MINIMUM_MARGIN_DB,
     NOISE_MARGIN_DB,
+    USELESS_SNR_DB,
     accuracy,
     agreement_gates,
     equal_fractions,
@@ -240,8 +242,12 @@ def _snr_threshold(run: _Run, output: str, value: float) -> float:
     nominal, precision = run.nominal_threshold, run.artifact.precision
     if value >= nominal or precision not in NOISE_MARGIN_DB:
         return nominal
-    relative = run.data.noise_db(precision, output) - NOISE_MARGIN_DB[precision]
-    return min(nominal, max(relative, MIN_FP16_SNR_DB) if precision == "fp16" else relative)
+    eager = run.data.noise_db(precision, output)
+    relative = eager - NOISE_MARGIN_DB[precision]
+    if precision == "fp16":
+        minimum = max(USELESS_SNR_DB, min(MIN_FP16_SNR_DB, eager - NEAR_MINIMUM_MARGIN_DB))
+        relative = max(relative, minimum)
+    return min(nominal, relative)
 
 
 def _quantized_snr(run: _Run) -> Checked:
