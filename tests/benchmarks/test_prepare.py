@@ -197,7 +197,7 @@ def test_a_wrong_folder_is_reported_in_one_line(
 
 
 def test_missing_weights_are_reported_before_exporting(exporter: Exporter, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such checkpoint; give a file, .*hf-hub:OWNER/NAME"):
+    with pytest.raises(UserError, match=r"no such checkpoint; give a file, .*hf-hub:OWNER/NAME"):
         prepared(replace(WANTED, weights=tmp_path / "none"), tmp_path)
     assert exporter.calls == []
 
