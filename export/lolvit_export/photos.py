@@ -114,5 +114,6 @@ def random_crops(name: str, count: int, preprocessing: Preprocessing) -> list[Pi
 
 
 def increase_contrast(crop: Pixels) -> Pixels:
-    """Return a crop (H, W, 3) with its contrast increased."""
-    return np.asarray(ImageEnhance.Contrast(Image.fromarray(crop)).enhance(_CONTRAST))
+    """Return a crop (H, W, channels) with its contrast increased."""
+    image = Image.fromarray(crop[..., 0] if crop.shape[2] == 1 else crop)
+    return np.asarray(ImageEnhance.Contrast(image).enhance(_CONTRAST)).reshape(crop.shape)

@@ -264,6 +264,29 @@ def test_features_of_a_model_without_classes_are_no_classification(tmp_path: Pat
     assert [row[:2] for row in rows] == [("features", "1x512")]
 
 
+@pytest.mark.slow
+def test_a_greyscale_checkpoint_is_exported_verified_and_predicts(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    source = timm.create_model("test_resnet", num_classes=10, in_chans=1).eval()
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "grey.pth")
+    exported = lolvit.export(
+        "timm/test_resnet", weights=tmp_path / "grey.pth", size=64, targets="onnx,tflite",
+        task="tensors", out=tmp_path,
+    )  # fmt: skip
+    assert exported.manifest.preprocessing.color == "L"
+    assert exported.manifest.signature.inputs[0].shape == (1, 1, 64, 64)
+    lolvit.verify(exported.folder).raise_on_failure()
+    photo = bundled_photo("coffee")
+    with torch.no_grad():
+        pixels = to_pixels(photo, exported.manifest.preprocessing)
+        expected = source(torch.from_numpy(normalize(pixels, exported.manifest.preprocessing)))
+    with lolvit.load(exported.folder) as predictor:
+        (found,) = predictor(photo).outputs.values()
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
 def test_a_vit_is_exported_at_another_size_than_its_own_and_rebuilt_from_its_weights(
     tmp_path: Path,
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit.manifest import Preprocessing
+from lolvit.manifest import Color, Preprocessing
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.table import open_dataset
 from lolvit_export.quantization.images import Images, open_images
@@ -56,6 +56,18 @@ def test_bundled_photos_are_many_crops_of_photos_that_do_not_verify() -> None:
     assert len(images.calibration) == 128 and len(images.tuning) == 32
     assert images.labels is None and images.source is None
     assert_apart(images)
+
+
+@pytest.mark.parametrize(("color", "channels"), [("L", 1), ("RGBA", 4)])
+def test_images_have_the_channels_of_the_model(tmp_path: Path, color: Color, channels: int) -> None:
+    write_photos(tmp_path, 12)
+    preprocessing = Preprocessing(
+        size=(32, 48), crop_pct=1.0, mean=(0.5,) * channels, std=(0.5,) * channels, color=color
+    )
+    for source in (None, str(tmp_path), "digits"):
+        images = open_images(source, preprocessing, None)
+        crops = (*images.calibration, *images.tuning, *images.held_out)
+        assert {crop.shape for crop in crops} == {(32, 48, channels)}
 
 
 def test_a_folder_of_photos_is_split(tmp_path: Path) -> None:
