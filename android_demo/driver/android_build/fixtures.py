@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from android_build.photos import DIGIT, Photo, digit, make_photos
+from android_build.photos import DIGIT, Photo, digit, make_photos, tall_photo
 from lolvit.manifest import (
     Artifact,
     Layout,
@@ -32,7 +32,16 @@ SETTINGS = {
         size=(96, 96), crop_pct=1.0, interpolation="bilinear", mean=_MEAN, std=_STD
     ),
 }
+# Those that only the Kotlin library has: stretching, black around a smaller photo, grey levels.
+KOTLIN_SETTINGS = {
+    "stretched": Preprocessing(
+        size=(48, 80), resize="stretch", crop_pct=0.95, mean=_MEAN, std=_STD
+    ),
+    "padded": Preprocessing(size=(64, 65), crop_pct=1.15, mean=_MEAN, std=_STD),
+    "grey": Preprocessing(size=(32, 48), crop_pct=0.9, mean=(0.4,), std=(0.3,), color="L"),
+}
 _WITH_INPUTS = "tall"  # float inputs are written for the smallest only
+LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
 # What is run through whole models.
 MODEL_PHOTOS = (
     "full.png",
@@ -53,46 +62,64 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "photos").mkdir(parents=True)
-    photos = make_photos()
+    photos = [*make_photos(), tall_photo()]
     for photo in photos:
         (folder / "photos" / photo.name).write_bytes(photo.data)
     (folder / "photos" / DIGIT).write_bytes(digit())
-    vectors = [vector(folder, photo) for photo in photos]
-    settings = {name: value.model_dump(mode="json") for name, value in SETTINGS.items()}
+    vectors = [_kotlin_vector(folder, photo) for photo in photos]
+    settings = {
+        name: value.model_dump(mode="json") for name, value in (SETTINGS | KOTLIN_SETTINGS).items()
+    }
     _write(folder / "vectors.json", {"settings": settings, "photos": vectors})
     logits = [entry for model in models for entry in _logits(folder, model)]
     _write(folder / "logits.json", {"artifacts": logits})
-    return {"photos": len(photos), "settings": len(SETTINGS), "artifacts": len(logits)}
+    return {"photos": len(photos), "settings": len(settings), "artifacts": len(logits)}
 
 
 def vector(folder: Path, photo: Photo) -> dict[str, Any]:
     """Write the levels of a photo for each of `SETTINGS`, and its inputs for one of them; return
     the names of the files, by setting and layout."""
     image = load_encoded(photo.data, photo.name)
-    levels: dict[str, str] = {}
-    for name, preprocessing in SETTINGS.items():
-        pixels = to_pixels(image, preprocessing)
-        levels[name] = _raw(folder, f"{photo.name}.{name}.u8", pixels)
-    inputs = {
-        layout: _raw(folder, f"{photo.name}.{layout}.f32", _input(pixels, _WITH_INPUTS, layout))
-        for layout in ("NCHW", "NHWC")
-        for pixels in [to_pixels(image, SETTINGS[_WITH_INPUTS])]
-    }
     return {
         "photo": photo.name,
         "tolerance": photo.tolerance,
         "subsampling": photo.subsampling,
         "size": [side // photo.subsampling for side in (image.height, image.width)],
-        "levels": levels,
-        "inputs": {"settings": _WITH_INPUTS, **inputs},
+        "levels": _levels(folder, photo, SETTINGS),
+        "inputs": _inputs(folder, photo, _WITH_INPUTS, SETTINGS[_WITH_INPUTS]),
     }
 
 
-def _input(pixels: Pixels, name: str, layout: Layout) -> np.ndarray:
-    height, width = SETTINGS[name].size
-    shape = (1, height, width, 3) if layout == "NHWC" else (1, 3, height, width)
-    spec = TensorSpec(name="image", shape=shape, layout=layout, meaning="normalized")
-    return to_input(pixels, SETTINGS[name], spec)
+def _kotlin_vector(folder: Path, photo: Photo) -> dict[str, Any]:
+    """As `vector`, with `KOTLIN_SETTINGS` too."""
+    found = vector(folder, photo)
+    found["levels"] |= _levels(folder, photo, KOTLIN_SETTINGS)
+    return found | {"grey_inputs": _inputs(folder, photo, "grey", KOTLIN_SETTINGS["grey"])}
+
+
+def _pixels(photo: Photo, settings: Preprocessing) -> Pixels:
+    return to_pixels(load_encoded(photo.data, photo.name, settings.color), settings)
+
+
+def _levels(folder: Path, photo: Photo, settings: dict[str, Preprocessing]) -> dict[str, str]:
+    """Write the levels of red, green and blue; grey ones three times, as Kotlin has them."""
+    written: dict[str, str] = {}
+    for name, preprocessing in settings.items():
+        pixels = _pixels(photo, preprocessing)
+        rgb = np.repeat(pixels, 3 // preprocessing.channels, axis=2)
+        written[name] = _raw(folder, f"{photo.name}.{name}.u8", rgb)
+    return written
+
+
+def _inputs(folder: Path, photo: Photo, name: str, settings: Preprocessing) -> dict[str, str]:
+    (height, width), channels = settings.size, settings.channels
+    written = {"settings": name}
+    for layout in LAYOUTS:
+        shape = (1, height, width, channels) if layout == "NHWC" else (1, channels, height, width)
+        spec = TensorSpec(name="image", shape=shape, layout=layout, meaning="normalized")
+        values = to_input(_pixels(photo, settings), settings, spec)
+        written[layout] = _raw(folder, f"{photo.name}.{name}.{layout}.f32", values)
+    return written
 
 
 def _logits(folder: Path, model: Path) -> list[dict[str, Any]]:

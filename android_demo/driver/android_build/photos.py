@@ -46,6 +46,12 @@ def make_photos() -> list[Photo]:
     return photos
 
 
+def tall_photo() -> Photo:
+    """Return one that shrinks so much more in height than in width that Pillow resizes its columns
+    first."""
+    return _png("tall", bundled_photo("coffee").resize((97, 611)))
+
+
 def digit() -> bytes:
     """Return a handwritten digit as PNG: a test image of the set that `lolvit_xx.digits` was
     trained on, for the app's pictures."""

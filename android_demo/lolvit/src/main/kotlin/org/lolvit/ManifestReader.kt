@@ -44,16 +44,16 @@ internal class ManifestReader(private val source: ModelSource) {
     private fun spec(json: JSONObject): ModelSpec {
         checkTask(json)
         val preprocessing = json.getJSONObject("preprocessing")
-        checkPreprocessing(preprocessing)
+        val color = one(preprocessing, "color", ColorMode.values())
         val classes = classes(json.getJSONObject("signature"))
         val weights = json.getJSONObject("weights")
         return ModelSpec(
             name = json.getString("model"),
             size = size(preprocessing.getJSONArray("size")),
             cropPct = preprocessing.getDouble("crop_pct"),
-            interpolation = interpolation(preprocessing.optString("interpolation", "bicubic")),
-            mean = channels(preprocessing.getJSONArray("mean")),
-            std = channels(preprocessing.getJSONArray("std")),
+            interpolation = one(preprocessing, "interpolation", Interpolation.values()),
+            mean = channels(preprocessing, "mean", color),
+            std = channels(preprocessing, "std", color),
             classes = classes,
             labels = labels(json, classes),
             trained = weights.getBoolean("trained"),
@@ -63,6 +63,8 @@ internal class ManifestReader(private val source: ModelSource) {
             weightsSource = weights.getString("source"),
             params = json.getLong("params"),
             macs = json.getLong("macs"),
+            resize = one(preprocessing, "resize", Resize.values()),
+            color = color,
         )
     }
 
@@ -75,15 +77,12 @@ internal class ManifestReader(private val source: ModelSource) {
         }
     }
 
-    private fun checkPreprocessing(json: JSONObject) {
-        for ((field, implemented) in mapOf("resize" to "crop", "color" to "RGB")) {
-            val value = json.optString(field, implemented)
-            if (value != implemented) {
-                unsupported(
-                    "$field '$value', this app implements $implemented only", "export the model with $implemented",
-                )
-            }
-        }
+    /** The value of a field of preprocessing among those that this library implements; the first if absent. */
+    private fun <T : Enum<T>> one(json: JSONObject, field: String, implemented: Array<T>): T {
+        val value = json.optString(field, implemented.first().name)
+        val known = implemented.joinToString(" and ") { if (field == "color") it.name else it.name.lowercase() }
+        return implemented.find { it.name.equals(value, ignoreCase = true) }
+            ?: unsupported("$field '$value', this app implements $known only", "export with one of them")
     }
 
     /** The number of classes: the last axis of the one output, which holds logits of shape (1, classes). */
@@ -99,7 +98,7 @@ internal class ManifestReader(private val source: ModelSource) {
     private fun checkRanges(spec: ModelSpec) {
         val (height, width) = spec.size
         expect(height > 0 && width > 0) { "size $height x $width" }
-        expect(spec.cropPct > 0 && spec.cropPct <= 1) { "crop_pct ${spec.cropPct}" }
+        expect(spec.cropPct > 0 && spec.cropPct <= MAX_CROP_PCT) { "crop_pct ${spec.cropPct}" }
         expect(spec.std.all { it > 0 }) { "std ${spec.std.toList()}" }
     }
 
@@ -151,13 +150,13 @@ internal class ManifestReader(private val source: ModelSource) {
         return labels
     }
 
-    private fun interpolation(name: String): Interpolation =
-        Interpolation.values().find { it.name.equals(name, ignoreCase = true) }
-            ?: unsupported("interpolation '$name', this app implements bicubic and bilinear", "export with one of them")
-
     private fun size(array: JSONArray) = ImageSize(array.getInt(0), array.getInt(1))
 
-    private fun channels(array: JSONArray) = FloatArray(CHANNELS) { array.getDouble(it).toFloat() }
+    private fun channels(json: JSONObject, field: String, color: ColorMode): FloatArray {
+        val array = json.getJSONArray(field)
+        expect(array.length() == color.channels) { "$field $array for the color ${color.name}" }
+        return FloatArray(color.channels) { array.getDouble(it).toFloat() }
+    }
 
     private fun ints(array: JSONArray) = List(array.length(), array::getInt)
 
@@ -176,7 +175,7 @@ internal class ManifestReader(private val source: ModelSource) {
         const val TASK = "classification"
         const val SOFTMAX = "softmax"
         const val LOGITS = "logits"
-        const val CHANNELS = 3
+        const val MAX_CROP_PCT = 2.0
         const val AGAIN = "export the model again"
         val SCHEMA_VERSIONS = 1..2
         val FORMATS = setOf("tflite", "onnx")

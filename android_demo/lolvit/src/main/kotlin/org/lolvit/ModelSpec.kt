@@ -43,13 +43,19 @@ public data class ArtifactSpec(
 /** The filter that a photo is resized with, as Pillow names it. */
 public enum class Interpolation { BICUBIC, BILINEAR }
 
+/** How a photo gets to the box that the input is cropped from: it covers the box, or is stretched to it. */
+public enum class Resize { CROP, STRETCH }
+
+/** The colours of the input, as Pillow names them: red, green and blue, or grey levels by ITU-R 601. */
+public enum class ColorMode(internal val channels: Int) { RGB(3), L(1) }
+
 /**
  * What an app needs of `manifest.json`, for a classification model. Schema versions 1 and 2 give the same.
  *
  * @property name the model's name, such as `lolvit_x`.
  * @property size height and width of the input, in pixels.
- * @property cropPct crop size / resized size, in (0, 1].
- * @property mean per channel (red, green, blue), of pixel values in [0, 1].
+ * @property cropPct crop size / resized size, in (0, 2]; above 1 the photo is surrounded by black.
+ * @property mean per channel (red, green, blue; or grey), of pixel values in [0, 1].
  * @property std per channel, likewise.
  * @property classes the number of classes: the length of the logits.
  * @property labels one for each class; empty where the model has none.
@@ -57,6 +63,8 @@ public enum class Interpolation { BICUBIC, BILINEAR }
  * @property weightsSource the checkpoint that the weights come from.
  * @property params the number of parameters.
  * @property macs multiply-adds of one inference.
+ * @property resize how a photo gets to the box that the input is cropped from.
+ * @property color the colours of the input.
  * @property artifacts the ONNX and TFLite artifacts, packaged or not.
  */
 public class ModelSpec internal constructor(
@@ -73,6 +81,8 @@ public class ModelSpec internal constructor(
     public val weightsSource: String = "",
     public val params: Long = 0,
     public val macs: Long = 0,
+    public val resize: Resize = Resize.CROP,
+    public val color: ColorMode = ColorMode.RGB,
 ) {
     private val means = mean.copyOf()
     private val deviations = std.copyOf()

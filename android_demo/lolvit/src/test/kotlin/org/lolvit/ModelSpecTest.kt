@@ -57,6 +57,19 @@ class ModelSpecTest {
         assertEquals(json.getJSONArray("labels").strings(), spec.labels)
     }
 
+    @Test fun `a stretched photo and grey levels are read`() {
+        model.edit {
+            val grey = JSONArray(listOf(0.5))
+            it.getJSONObject("preprocessing").put("resize", "stretch").put("crop_pct", 1.15)
+                .put("color", "L").put("mean", grey).put("std", grey)
+        }
+        val spec = load()
+        assertEquals(listOf(Resize.STRETCH, ColorMode.L, 1.15), listOf(spec.resize, spec.color, spec.cropPct))
+        assertEquals(listOf(0.5f), spec.mean.toList())
+        model.edit { it.getJSONObject("preprocessing").put("color", "RGB") }
+        assertRefused("mean [0.5] for the color RGB")
+    }
+
     @Test fun `a manifest of schema 1 and the same model's of schema 2 give one spec`() {
         val specs = listOf(SCHEMA_1, SCHEMA_2).map { manifest ->
             model.useManifest(manifest)
@@ -72,7 +85,7 @@ class ModelSpecTest {
         "name" to spec.name, "size" to spec.size, "cropPct" to spec.cropPct, "interpolation" to spec.interpolation,
         "mean" to spec.mean.toList(), "std" to spec.std.toList(), "classes" to spec.classes, "labels" to spec.labels,
         "trained" to spec.trained, "weightsSource" to spec.weightsSource, "params" to spec.params, "macs" to spec.macs,
-        "artifacts" to spec.artifacts,
+        "artifacts" to spec.artifacts, "resize" to spec.resize, "color" to spec.color,
     )
 
     @Test fun `a manifest of schema 1 and one of schema 2 classify equally`() {
@@ -97,19 +110,15 @@ class ModelSpecTest {
     }
 
     @Test fun `another way to resize, colour mode or postprocessing is unsupported`() {
-        for (resize in listOf("letterbox", "stretch")) {
-            model.useManifest(SCHEMA_2)
-            model.edit { it.getJSONObject("preprocessing").put("resize", resize) }
-            assertUnsupported("resize '$resize', this app implements crop only")
-        }
-        for (color in listOf("L", "RGBA")) {
-            model.useManifest(SCHEMA_2)
-            model.edit { it.getJSONObject("preprocessing").put("color", color) }
-            assertUnsupported("color '$color', this app implements RGB only")
-        }
+        model.useManifest(SCHEMA_2)
+        model.edit { it.getJSONObject("preprocessing").put("resize", "letterbox") }
+        assertUnsupported("resize 'letterbox', this app implements crop and stretch only")
+        model.useManifest(SCHEMA_2)
+        model.edit { it.getJSONObject("preprocessing").put("color", "RGBA") }
+        assertUnsupported("color 'RGBA', this app implements RGB and L only")
         model.useManifest(SCHEMA_1)
-        model.edit { it.getJSONObject("preprocess").put("color", "L") }
-        assertUnsupported("color 'L'")
+        model.edit { it.getJSONObject("preprocess").put("color", "RGBA") }
+        assertUnsupported("color 'RGBA'")
         model.useManifest(SCHEMA_2)
         model.edit { it.getJSONObject("postprocessing").put("kind", "sigmoid") }
         assertUnsupported("postprocessing 'sigmoid', this app applies softmax only")
@@ -202,7 +211,7 @@ class ModelSpecTest {
     @Test fun `fields of preprocessing that are wrong are refused`() {
         val whole = model.file("manifest.json").readText()
         for ((field, value) in mapOf(
-            "size" to JSONArray(listOf(0, 256)), "crop_pct" to 0.0, "crop_pct" to 1.5, "mean" to JSONArray(listOf(0.5)),
+            "size" to JSONArray(listOf(0, 256)), "crop_pct" to 0.0, "crop_pct" to 2.5, "mean" to JSONArray(listOf(0.5)),
             "std" to JSONArray(listOf(0.5, 0.0, 0.5)), "interpolation" to "nearest", "size" to "256",
         ).entries.map { it.toPair() }) {
             model.file("manifest.json").writeText(whole)

@@ -47,7 +47,9 @@ class PreprocessTest {
             assertEquals("$name $setting", expected.size, found.size)
             expected.indices.asSequence().map { abs((expected[it].toInt() and 255) - (found[it].toInt() and 255)) }
         }.toList()
-        if (photo.getInt("tolerance") == 0) compareInputs(name, bitmap, photo.getJSONObject("inputs"))
+        if (photo.getInt("tolerance") == 0) {
+            for (inputs in listOf("inputs", "grey_inputs")) compareInputs(name, bitmap, photo.getJSONObject(inputs))
+        }
         return Compared(photo, differences.size, differences.max(), differences.average()).also(compared::add)
     }
 
@@ -80,7 +82,7 @@ class PreprocessTest {
 /** A spec without a model: its preprocessing alone. */
 internal fun specOf(preprocess: JSONObject): ModelSpec {
     fun floats(key: String) =
-        preprocess.getJSONArray(key).let { array -> FloatArray(3) { array.getDouble(it).toFloat() } }
+        preprocess.getJSONArray(key).let { array -> FloatArray(array.length()) { array.getDouble(it).toFloat() } }
     val size = preprocess.getJSONArray("size")
     return ModelSpec(
         name = "none",
@@ -93,5 +95,7 @@ internal fun specOf(preprocess: JSONObject): ModelSpec {
         labels = emptyList(),
         trained = false,
         artifacts = emptyList(),
+        resize = Resize.valueOf(preprocess.getString("resize").uppercase()),
+        color = ColorMode.valueOf(preprocess.getString("color")),
     )
 }
