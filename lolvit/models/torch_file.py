@@ -22,7 +22,7 @@ from lolvit.models.pickled_numpy import stand_ins
 _NESTED = (
     "state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema",
     "state_dict", "model_state_dict", "model_state", "model", "net", "network",
-    "module", "weights", "params",
+    "module", "weights", "params_ema", "params",
 )  # fmt: skip
 _MAX_NESTING = 4
 # Prefixes of DistributedDataParallel and torch.compile.
@@ -184,11 +184,21 @@ def _tensors(document: object, path: Path) -> dict[str, Tensor]:
 
 
 def _inner(document: object) -> object:
-    """Return the dict nested under one of the keys of training scripts, or the document itself."""
+    """Return the dict of tensors nested under one of the keys of training scripts, or the document
+    itself."""
     if not isinstance(document, Mapping):
         return document
-    nested = (document[key] for key in _NESTED if isinstance(document.get(key), Mapping))
-    return next((each for each in nested if each), document)
+    nested = (document[key] for key in _NESTED if key in document)
+    return next((each for each in nested if _holds_tensors(each, _MAX_NESTING)), document)
+
+
+def _holds_tensors(document: object, depth: int) -> bool:
+    """Whether a dict holds tensors, or does so under one of the keys of training scripts."""
+    if not isinstance(document, Mapping) or depth == 0:
+        return False
+    if any(isinstance(value, Tensor) for value in document.values()):
+        return True
+    return any(_holds_tensors(document.get(key), depth - 1) for key in _NESTED)
 
 
 def _keys(document: object) -> str:

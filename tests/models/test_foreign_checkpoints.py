@@ -72,6 +72,9 @@ TRAINERS: dict[str, Callable[[State], Any]] = {
     "PyTorch's tutorial": lambda s: {
         "epoch": 5, "model_state_dict": s, "optimizer_state_dict": {}, "loss": torch.tensor(0.4),
     },
+    "a moving average's settings beside": lambda s: {
+        "state_dict": s, "ema": {"decay": 0.999, "updates": 7}, "model_ema": None,
+    },
     "net": lambda s: {"net": s, "acc": 99.1, "epoch": 5},
     "Lightning": lambda s: {
         "state_dict": {**prefixed(s, "model."), "criterion.weight": torch.ones(10)},
