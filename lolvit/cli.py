@@ -54,12 +54,15 @@ def main(args: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if args is None else args)
     as_json = _wants_json(arguments)
     escape_unencodable()
-    # Plots follow no user's settings, and matplotlib's list of fonts lies in our cache.
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+    if "--help" not in arguments:
+        _keep_caches_together()
     try:
         with stop_on_signals(), document_only_stdout() if as_json else nullcontext():
             code = _run(arguments, as_json)
         sys.stdout.flush()
+        if args is None and code not in (EXIT_DONE, EXIT_BUG):
+            # The failure is told: what destructors of half-built objects add at exit is no help.
+            sys.unraisablehook = lambda unraisable: None
         return code
     except BrokenPipeError:
         # A reader has closed its pipe. Python flushes both streams again at exit: redirect them.
@@ -67,6 +70,18 @@ def main(args: Sequence[str] | None = None) -> int:
         for descriptor in (1, 2):
             os.dup2(nowhere, descriptor)
         return EXIT_BROKEN_PIPE
+
+
+def _keep_caches_together() -> None:
+    """Have libraries keep in our cache what they would write elsewhere below HOME and /tmp; where
+    it can't be written, they choose themselves. Plots follow no user's settings of matplotlib."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    for name, library in (("MPLCONFIGDIR", "matplotlib"), ("TORCHINDUCTOR_CACHE_DIR", "torch")):
+        os.environ.setdefault(name, str(folder / library))
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -23,6 +23,7 @@ EXIT_BROKEN_PIPE = EXIT_SIGNAL + signal.SIGPIPE
 _OUT_OF_MEMORY = DeviceError(
     "out of memory", remedy="close other programs, or use a smaller size or batch"
 )
+NO_ROOM = "failed to map segment from shared object"  # the dynamic linker's message
 # torch raises a special type for GPU memory only.
 _TORCH_OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")
 
@@ -77,17 +78,28 @@ def to_lolvit_error(error: BaseException) -> LolvitError | None:
             return _OUT_OF_MEMORY
         case ModuleNotFoundError():
             return missing_extra(error)
+        case ImportError() if NO_ROOM in str(error):
+            return _OUT_OF_MEMORY
         case OSError() if error.errno in WRITE_ERRNOS:
-            return _cannot_write(error.strerror or str(error), error.filename)
+            return _of_the_file_system(error)
     # Libraries report a full disk as their own exceptions, with the system's message inside.
     full = os.strerror(errno.ENOSPC)
     return _cannot_write(full, None) if full in str(error) else None
 
 
+def _of_the_file_system(error: OSError) -> UserError:
+    if error.errno == errno.ENAMETOOLONG:  # in reading too
+        where = str(error.filename or "")
+        return UserError("the name is too long", where=where, remedy="choose a shorter one")
+    return _cannot_write(error.strerror or str(error), error.filename)
+
+
 def _cannot_write(reason: str, path: object) -> UserError:
-    where = str(path) if path is not None else ""
+    if path is None:  # a library did not say which: loader workers share memory in /dev/shm
+        remedy = "free space in the output folder, that of temporary files and /dev/shm"
+        return UserError(f"cannot write: {reason}", remedy=remedy)
     return UserError(
-        f"cannot write: {reason}", where=where, remedy="free space or choose another folder"
+        f"cannot write: {reason}", where=str(path), remedy="free space or choose another folder"
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import hashlib
 import os
+import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +19,20 @@ from lolvit.errors import UserError
 # Error numbers of full, read-only or forbidden file systems. Other OSErrors in a block of work are
 # not about writing its result.
 WRITE_ERRNOS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+        errno.ENAMETOOLONG,
+    }
 )
+_LONGEST_HINT = 100  # bytes of a name in that of its temporary file; a name has 255
+_WRITING = re.compile(r"^\..*\.writing-(\d+)-[0-9a-f]{8}$")
 FOLDER_ARTIFACTS = frozenset({".mlpackage", ".aimodel"})  # suffixes of artifacts that are folders
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path` through a temporary file in the same folder and a rename.
+    """Write `data` to `path` through a temporary file in the same folder and a rename; a killed
+    process leaves at most a hidden `.NAME.writing-PID-*`, which another's first write into the
+    folder removes.
 
     Raises:
         UserError: the folder is read-only or full; a previous file at `path` is untouched.
@@ -31,22 +40,40 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     payload = data.encode() if isinstance(data, str) else data
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        _clear_writes(path.parent)
+        # not mkstemp: the file has the permissions that the user's umask gives
+        temporary = path.parent / f".{_hint(path)}.writing-{os.getpid()}-{secrets.token_hex(4)}"
+        stream = temporary.open("xb")
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with stream:
             stream.write(payload)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        os.replace(temporary, path)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _hint(path: Path) -> str:
+    """Return a path's name, or one for it alone that leaves room for more."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_HINT:
+        return path.name
+    return os.fsdecode(name[: _LONGEST_HINT - 17]) + "-" + hashlib.sha256(name).hexdigest()[:16]
+
+
+@functools.cache  # once in each folder: what ended processes left does not become more
+def _clear_writes(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        found = _WRITING.search(path.name)
+        if found is not None and not _alive(int(found[1])):
+            path.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
@@ -101,8 +128,6 @@ def staged_folder(target: Path) -> Iterator[Path]:
             not a folder.
     """
     target = Path(os.path.realpath(target))  # a link to a folder stays a link
-    if target.exists() and not target.is_dir():
-        raise UserError("is not a folder", where=str(target), remedy="choose another folder")
     staging = _make_staging(target)
     try:
         yield staging
@@ -118,11 +143,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 def _make_staging(target: Path) -> Path:
     try:
+        if target.exists() and not target.is_dir():
+            raise UserError("is not a folder", where=str(target), remedy="choose another folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(target)
-        prefix = f".{target.name}.staging-{os.getpid()}-"
-        staging = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-        os.chmod(staging, 0o755)
+        name = f".{_hint(target)}.staging-{os.getpid()}-{secrets.token_hex(4)}"
+        staging = target.parent / name
+        staging.mkdir()
     except OSError as error:
         raise _cannot_write(target, error) from error
     return staging
@@ -130,15 +157,22 @@ def _make_staging(target: Path) -> Path:
 
 def _clear_leftovers(target: Path) -> None:
     """Remove staging folders of ended processes; undo an incomplete swap of one."""
-    for old in target.parent.glob(f".{target.name}.old-*"):
+    for old in _besides(target, ".old-"):
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.rename(old, target)
-    for staging in target.parent.glob(f".{target.name}.staging-*"):
+    for staging in _besides(target, ".staging-"):
         pid = staging.name.split(".staging-", 1)[1].split("-")[0]
         if not (pid.isdigit() and _alive(int(pid))):
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _besides(target: Path, what: str) -> Iterator[Path]:
+    """Yield the hidden folders of a target of one kind; its name may hold what globs take for
+    patterns."""
+    prefix = f".{_hint(target)}{what}"
+    yield from (path for path in list(target.parent.iterdir()) if path.name.startswith(prefix))
 
 
 def _alive(pid: int) -> bool:
@@ -158,7 +192,7 @@ def _swap(staging: Path, target: Path) -> None:
         return
     if _exchange(staging, target):
         return
-    old = target.parent / f".{target.name}.old-{os.getpid()}"
+    old = target.parent / f".{_hint(target)}.old-{os.getpid()}"
     os.rename(target, old)
     os.rename(staging, target)
     shutil.rmtree(old, ignore_errors=True)

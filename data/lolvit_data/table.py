@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def open_dataset(source: str, split: Split) -> Dataset:
     if hugging_face.is_saved(root):
         return hugging_face.load(source, split)
     return folder.load(root, split)
+
+
+def recorded_source(source: str) -> str:
+    """Return a source as a file records it, to be found from any working folder: a folder by its
+    absolute path, anything else as it is."""
+    named = source in BUNDLED or source.startswith(HUGGING_FACE)
+    return os.path.abspath(source) if not named and os.path.exists(source) else source
+
+
+def source_name(recorded: str) -> str:
+    """Return a recorded source without the place where a folder lies on this machine."""
+    return Path(recorded).name if os.path.isabs(recorded) else recorded
 
 
 def is_dataset(source: str) -> bool:

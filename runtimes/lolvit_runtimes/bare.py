@@ -17,7 +17,7 @@ from lolvit.errors import MissingExtraError, UserError
 from lolvit.files import FOLDER_ARTIFACTS, sha256_of, size_of
 from lolvit.manifest import CHANNELS, Artifact, Dtype, Format, Layout, Meaning, TensorSpec
 from lolvit_runtimes.coreai_asset import check_asset
-from lolvit_runtimes.native import reason
+from lolvit_runtimes.native import native_path, reason
 from lolvit_runtimes.pte import check_pte
 from lolvit_runtimes.tflite_check import TensorInfo, check_tflite
 
@@ -103,7 +103,7 @@ def _check_onnx(path: Path) -> None:
     decode_error = importlib.import_module("google.protobuf.message").DecodeError
     invalid = (onnx.checker.ValidationError, decode_error, ValueError, RuntimeError, OSError)
     try:
-        onnx.checker.check_model(str(path))
+        onnx.checker.check_model(native_path(path))
     except invalid as error:
         raise UserError(
             f"not a valid ONNX file: {reason(error)}",

@@ -23,6 +23,7 @@ from lolvit_runtimes.native import (
     Found,
     expect_inputs,
     expect_tensors,
+    native_path,
     opening,
     quiet_stderr,
     reason,
@@ -62,7 +63,7 @@ class ExecuTorchSession:
         with opening("ExecuTorch", path, RUNTIME_ERRORS):
             # The program's memory must outlive the method's.
             self._program = binding._load_program(
-                str(path), program_verification=binding.Verification.InternalConsistency
+                native_path(path), program_verification=binding.Verification.InternalConsistency
             )
             self._method = self._program.load_method(METHOD)
             about = self._program.method_meta(METHOD)

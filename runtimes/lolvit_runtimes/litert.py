@@ -20,6 +20,7 @@ from lolvit_runtimes.native import (
     discard_stderr,
     expect_inputs,
     expect_tensors,
+    native_path,
     opening,
     reason,
 )
@@ -75,7 +76,7 @@ class LiteRTSession:
 
     def _open(self, path: Path, artifact: Artifact, threads: int) -> CompiledModel:
         return CompiledModel.from_file(
-            str(path), environment=shared_environment(), options=_options(threads)
+            native_path(path), environment=shared_environment(), options=_options(threads)
         )
 
     def _check_tensors(self, artifact: Artifact) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.litert import RUNTIME_ERRORS, LiteRTSession, shared_environment
-from lolvit_runtimes.native import captured_stderr, opening, reason
+from lolvit_runtimes.native import captured_stderr, native_path, opening, reason
 from lolvit_runtimes.vulkan import choose_driver
 
 ON_GPU, SPLIT_UNKNOWN = "GPU", "GPU and CPU, split unknown"
@@ -34,7 +34,7 @@ class LiteRTGpuSession(LiteRTSession):
         with captured_stderr() as captured:
             try:
                 model = CompiledModel.from_file(
-                    str(path), environment=shared_environment(), options=options
+                    native_path(path), environment=shared_environment(), options=options
                 )
             except RUNTIME_ERRORS as error:
                 why = "no GPU was found" if "No adapters" in captured() else reason(error)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from lolvit_runtimes.native import native_path
 from lolvit_runtimes.tflite_interpreter import InterpreterSession
 
 
@@ -22,7 +23,7 @@ class LiteRTReferenceSession(InterpreterSession):
     def build(self, path: Path, threads: int) -> Any:
         """Return LiteRT's interpreter of a file."""
         return Interpreter(
-            model_path=str(path),
+            model_path=native_path(path),
             num_threads=threads,
             experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
         )

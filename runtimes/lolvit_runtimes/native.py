@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lolvit.errors import DeviceError
+from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import TensorSpec
 from lolvit_runtimes.session import Array
 
@@ -68,6 +68,22 @@ def opening(runtime: str, path: Path, errors: tuple[type[Exception], ...]) -> It
             yield
     except errors as error:
         raise DeviceError(f"{runtime} cannot open it: {reason(error)}", where=str(path)) from error
+
+
+def native_path(path: Path) -> str:
+    """Return a path for native code, which takes UTF-8 whatever the locale is.
+
+    Raises:
+        UserError: its bytes are not UTF-8.
+    """
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            "its path is not UTF-8, as runtimes need it",
+            where=str(path),
+            remedy="rename or move it",
+        ) from error
 
 
 def reason(error: BaseException) -> str:

@@ -17,7 +17,14 @@ import numpy as np
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
 from lolvit_runtimes.block_imports import block_imports
-from lolvit_runtimes.native import Found, expect_inputs, expect_tensors, opening, reason
+from lolvit_runtimes.native import (
+    Found,
+    expect_inputs,
+    expect_tensors,
+    native_path,
+    opening,
+    reason,
+)
 from lolvit_runtimes.session import Array
 
 with block_imports(("openvino_telemetry",)):
@@ -52,7 +59,7 @@ class OpenVinoSession:
         """
         self._inputs, self._outputs = artifact.inputs, artifact.outputs
         with opening("OpenVINO", path, RUNTIME_ERRORS):
-            self._model = core().compile_model(str(path), DEVICE, settings(threads))
+            self._model = core().compile_model(native_path(path), DEVICE, settings(threads))
             self._request = self._model.create_infer_request()
             found = [_described(ports) for ports in (self._model.inputs, self._model.outputs)]
         expect_tensors(path, "input", artifact.inputs, found[0])

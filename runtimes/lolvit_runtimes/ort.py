@@ -12,7 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from lolvit.errors import DeviceError
 from lolvit.manifest import Artifact
-from lolvit_runtimes.native import expect_inputs, expect_tensors, opening, reason
+from lolvit_runtimes.native import expect_inputs, expect_tensors, native_path, opening, reason
 from lolvit_runtimes.session import Array
 
 PROVIDER = "CPUExecutionProvider"
@@ -63,7 +63,7 @@ class OrtSession:
         self._threads = threads
         with opening(self.library, path, RUNTIME_ERRORS):
             self._session = onnxruntime.InferenceSession(
-                str(path), session_options(threads), providers=[PROVIDER]
+                native_path(path), session_options(threads), providers=[PROVIDER]
             )
         expect_onnx(path, self._session, artifact)
         self._inputs, self._names = artifact.inputs, [spec.name for spec in artifact.outputs]
@@ -148,7 +148,7 @@ def interface(path: Path) -> tuple[list[Tensor], list[Tensor]]:
     options = session_options(threads=1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     with opening("ONNX Runtime", path, RUNTIME_ERRORS):
-        session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+        session = onnxruntime.InferenceSession(native_path(path), options, providers=[PROVIDER])
         inputs, outputs = (
             [(node.name, element_type(node.type), node.shape) for node in nodes]
             for nodes in (session.get_inputs(), session.get_outputs())

@@ -13,6 +13,7 @@ import onnxruntime
 import onnxruntime_qnn
 
 from lolvit.errors import DeviceError
+from lolvit_runtimes.native import native_path
 from lolvit_runtimes.qnn_socs import DEFAULT_SOC, SOCS, Soc
 
 PROVIDER = "QNNExecutionProvider"
@@ -79,7 +80,7 @@ def qnn_session(
         **(options or {}),
     }
     settings.add_provider_for_devices(_devices()[:1], given)
-    return onnxruntime.InferenceSession(str(path), settings)
+    return onnxruntime.InferenceSession(native_path(path), settings)
 
 
 def placement_of(session: onnxruntime.InferenceSession) -> dict[str, int]:

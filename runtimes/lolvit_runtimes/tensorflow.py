@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lolvit.errors import DeviceError
+from lolvit_runtimes.native import native_path
 from lolvit_runtimes.tflite_interpreter import InterpreterSession
 
 if "torch" in sys.modules:
@@ -38,7 +39,7 @@ class TensorFlowSession(InterpreterSession):
     def build(self, path: Path, threads: int) -> Any:
         """Return TensorFlow's interpreter of a file."""
         return Interpreter(
-            model_path=str(path),
+            model_path=native_path(path),
             num_threads=threads,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Run
+
 PROGRAM = Path(__file__).with_name("failing_commands.py")
 
 
@@ -184,3 +186,9 @@ def test_torch_out_of_memory_is_not_an_internal_error() -> None:
     failure = to_lolvit_error(caught.value)
     assert failure is not None and failure.exit_code == 3
     assert failure.line().startswith("out of memory; close other programs")
+
+
+def test_a_name_that_no_file_system_takes_is_a_user_error(run_lolvit: Run) -> None:
+    done = run_lolvit("predict", "n" * 300, "photo.png")
+    assert done.returncode == 2
+    assert done.stderr == f"lolvit: {'n' * 300}: the name is too long; choose a shorter one\n"

@@ -281,3 +281,55 @@ def test_leftovers_of_another_target_are_left_alone(tmp_path: Path) -> None:
     with staged_folder(tmp_path / "target"):
         pass
     assert other.is_dir()
+
+
+@pytest.mark.parametrize(("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_permissions_are_those_of_the_umask(
+    tmp_path: Path, mask: int, file: int, folder: int
+) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomic(tmp_path / "one.json", "x")
+        with staged_folder(tmp_path / "target") as staging:
+            (staging / "inside").write_text("x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "one.json").stat().st_mode & 0o777 == file
+    assert (tmp_path / "target").stat().st_mode & 0o777 == folder
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "[a]*?", "caf\udce9", "two\nlines"])
+def test_any_name_that_the_file_system_takes_can_be_written(tmp_path: Path, name: str) -> None:
+    for content in ("first", "second"):
+        write_atomic(tmp_path / "files" / name, content)
+        with staged_folder(tmp_path / "folders" / name) as staging:
+            (staging / "inside").write_text(content)
+    assert (tmp_path / "files" / name).read_text() == "second"
+    assert (tmp_path / "folders" / name / "inside").read_text() == "second"
+    assert names(tmp_path / "files") == names(tmp_path / "folders") == [name]
+
+
+def test_a_name_that_is_too_long_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write: File name too long"):
+        write_atomic(tmp_path / ("n" * 256), "x")
+    with (
+        pytest.raises(UserError, match="cannot write: File name too long"),
+        staged_folder(tmp_path / ("n" * 256)),
+    ):
+        pass
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_next_write(tmp_path: Path) -> None:
+    program = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from lolvit import files\n"
+        "files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_atomic(Path('last.pt'), 'half')\n"
+    )
+    (tmp_path / "last.pt").write_text("previous")
+    assert run_child(program, tmp_path).returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 2
+    write_atomic(tmp_path / "other", "x")
+    assert names(tmp_path) == ["last.pt", "other"]
+    assert (tmp_path / "last.pt").read_text() == "previous"

@@ -265,6 +265,20 @@ def test_class_names_that_only_look_alike_are_shown_as_they_are(
         train(job(data, recipe_file, tmp_path / "run"), ALONE, Silent())
 
 
+def test_a_folder_of_data_is_recorded_by_its_place_and_may_be_moved(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "here" / "few", 16, 6)
+    monkeypatch.chdir(tmp_path / "here")
+    out = tmp_path / "run"
+    typed = job(Path("few"), recipe_file, out, epochs=1)
+    assert typed.conditions()["data"] == str(tmp_path / "here" / "few")
+    train(typed, ALONE, Silent())
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = job(tmp_path / "there" / "few", recipe_file, out, resume=True, epochs=1)
+    train(moved, ALONE, Silent())
+
+
 def test_a_full_disk_keeps_the_previous_checkpoint(
     few_digits: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from lolvit.errors import EXIT_BUG, DeviceError, UserError
 from lolvit.files import write_atomic
+from lolvit_runtimes.worker.process import exit_reason, python_module, start
 
 Log = Callable[[str], None]
 RESULT = "accuracy.json"
@@ -101,14 +101,20 @@ def _run(comparison: Comparison, data: str, model: str, seed: int) -> dict[str, 
     out = comparison.out / f"{Path(data).name}-{model.replace('/', '-')}-{seed}"
     resume = ["--resume"] if (out / _LAST).exists() else []
     command = ["train", "--data", data, "--model", model, "--seed", str(seed), "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "lolvit", *command, *comparison.options, *resume, "--json"],
-        stdout=subprocess.PIPE,
+    arguments = [*command, *comparison.options, *resume, "--json"]
+    with start(  # tied to this process: it ends too when this one is killed
+        python_module("lolvit_runtimes.worker.server", "lolvit", *arguments),
         stdin=subprocess.DEVNULL,
-    )
-    if done.returncode == EXIT_BUG or done.returncode < 0:
-        raise DeviceError(f"training of {model} ended with exit code {done.returncode}")
-    document: dict[str, Any] = json.loads(done.stdout)
+        stdout=subprocess.PIPE,
+    ) as process:
+        try:
+            printed, _ = process.communicate()
+        except BaseException:  # Ctrl-C: the child ends too, cleaning up behind itself
+            process.terminate()
+            raise
+    if process.returncode == EXIT_BUG or process.returncode < 0:
+        raise DeviceError(f"training of {model} {exit_reason(process.returncode)}")
+    document: dict[str, Any] = json.loads(printed)
     if (error := document.get("error")) is not None:
         raise UserError(error["what"], where=error["where"], remedy=error["remedy"])
     return document

@@ -14,6 +14,7 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import macs_of, parameters_of
 from lolvit.models.hub import timm_config
 from lolvit.models.loading import LoadedCheckpoint
+from lolvit_data.table import source_name
 
 _NEEDED = ("data", "recipe", "metrics", "preprocess")
 
@@ -39,7 +40,9 @@ def save_folder(loaded: LoadedCheckpoint, folder: Path, *, licence: str, half: b
         )
     with staged_folder(folder) as place:
         model = copy.deepcopy(loaded.model).half() if half else loaded.model
-        save_checkpoint(model, place / "model.safetensors", loaded.config)
+        # where the data lie on this machine is nobody else's business
+        published = {**loaded.config, "data": source_name(loaded.config["data"])}
+        save_checkpoint(model, place / "model.safetensors", published)
         config = json.dumps(timm_config(loaded.config), indent=2) + "\n"
         (place / "config.json").write_text(config, encoding="utf-8")
         (place / "README.md").write_text(card(loaded, licence), encoding="utf-8")
@@ -48,6 +51,7 @@ def save_folder(loaded: LoadedCheckpoint, folder: Path, *, licence: str, half: b
 def card(loaded: LoadedCheckpoint, licence: str) -> str:
     """Return a model card in Markdown, with the metadata that the hub reads."""
     config, size = loaded.config, loaded.preprocessing().size
+    data = source_name(config["data"])
     metrics: Mapping[str, Any] = config["metrics"]
     top5 = f", top-5 {metrics['top5']:.2%}" if metrics.get("top5") is not None else ""
     recipe = "\n".join(_lines(config["recipe"]))
@@ -57,19 +61,19 @@ license: {licence}
 library_name: timm
 tags: [image-classification, lolvit]
 ---
-# {loaded.name}, trained on {config["data"]}
+# {loaded.name}, trained on {data}
 
 Image classifier: {parameters_of(loaded.model) / 1e6:.2f} M parameters, \
 {macs_of(loaded.model, size) / 1e6:.0f} M multiply-adds at {size[0]}x{size[1]}.
 
 - Classes: {classes}
-- Data: {config["data"]}, its training split
+- Data: {data}, its training split
 - Result: top-1 {metrics["top1"]:.2%}{top5} on {metrics["images"]} images of the test split, \
 in eager PyTorch in fp32, at the end of training
 - Processes: {config.get("processes", 1)}; lolvit {config.get("lolvit", "")}
 
 ```sh
-lolvit train --data {config["data"]} --model {loaded.name} --recipe recipe.toml --out run
+lolvit train --data {data} --model {loaded.name} --recipe recipe.toml --out run
 ```
 
 `recipe.toml`:

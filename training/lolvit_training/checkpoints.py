@@ -11,6 +11,7 @@ import torch
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit.models.torch_file import load_torch_file
+from lolvit_data.table import source_name
 
 LAST = "last.pt"
 MODEL = "model.safetensors"
@@ -59,7 +60,10 @@ def check_same_run(saved: dict[str, Any], current: dict[str, Any], folder: Path)
     Raises:
         UserError: its model, data or recipe differ; the message names the settings.
     """
-    before, now = flattened(saved), flattened(current)
+    before, now = (
+        {**flattened(each), "data": source_name(str(each.get("data")))}  # it may have been moved
+        for each in (saved, current)
+    )
     different = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     if different:
         shown = ", ".join(f"{k} {before.get(k)} instead of {now.get(k)}" for k in different[:3])

@@ -224,6 +224,10 @@ def _data_of(config: Mapping[str, Any], path: Path) -> str:
         raise UserError(
             "does not record what it was trained on", where=str(path), remedy="give --data"
         )
+    if Path(data).is_absolute() and not Path(data).exists():
+        raise UserError(
+            f"was trained on {data}, which is not here", where=str(path), remedy="give --data"
+        )
     return data
 
 

@@ -24,6 +24,7 @@ from lolvit.models.factory import CLASSIFICATION, preprocessing_of
 from lolvit.models.names import resolve_name
 from lolvit.models.prefixes import match_names
 from lolvit.weights import find_weights
+from lolvit_data.table import recorded_source
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import insert_fake_quantization
 from lolvit_training.objectives import Objective, TrainingSet, find_objective
@@ -48,7 +49,7 @@ class Job:
         """Return the settings that must not change when a run is resumed."""
         return {
             "model": resolve_name(self.model),
-            "data": self.data,
+            "data": recorded_source(self.data),
             "weights": self.weights.name if self.weights else None,
             "recipe": self._recipe(),
         }
