@@ -85,6 +85,10 @@ type: install ## mypy --strict
 panel: install ## verify good artifacts of trained networks, and faulty ones: nothing good refused, every fault caught
 	python -m lolvit_export.verification.panel --out $(OUT)/panel
 
+COUNT ?= 200
+kills: install ## kill commands COUNT times at random moments, check that nothing is lost (minutes)
+	python -m tests.kills --count $(COUNT)
+
 startup: install ## time --help of lolvit and of each command: at most 0.3 s
 	python tests/architecture/startup_time.py
 

@@ -34,7 +34,8 @@ ONE_LINE_ENDINGS = {
     ),
     "library-disk-full": (
         2,
-        "lolvit: cannot write: No space left on device; free space or choose another folder",
+        "lolvit: cannot write: No space left on device; "
+        "free space in the output folder, that of temporary files and /dev/shm",
     ),
 }
 
