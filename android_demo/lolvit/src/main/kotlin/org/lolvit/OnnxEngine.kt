@@ -20,10 +20,30 @@ internal object OnnxCpu : EngineKind {
         if (isPresent("ai.onnxruntime.OrtEnvironment")) null
         else "ONNX Runtime is not in this app; add com.microsoft.onnxruntime:onnxruntime-android to it"
 
-    override fun version(): String = OrtEnvironment.getEnvironment().version
+    override fun version(): String = environment().version
 
     override fun open(model: ByteBuffer, artifact: ArtifactSpec, threads: Int): Engine =
         OnnxEngine(title, model, artifact, threads)
+}
+
+/**
+ * ONNX Runtime without its telemetry. It is on by default: in an app that may use the network it sends
+ * events to Microsoft. The variable counts before the library is loaded, the call at once.
+ */
+private fun environment(): OrtEnvironment {
+    setVariable("ORT_DISABLE_TELEMETRY", "1")
+    return OrtEnvironment.getEnvironment().also { it.setTelemetry(false) }
+}
+
+/** Sets a variable of this process's environment on Android; the JVM of the tests has no way to. */
+private fun setVariable(name: String, value: String) {
+    try {
+        Class.forName("android.system.Os")
+            .getMethod("setenv", String::class.java, String::class.java, Boolean::class.javaPrimitiveType)
+            .invoke(null, name, value, false)
+    } catch (_: ReflectiveOperationException) {
+        return
+    }
 }
 
 private class OnnxEngine(
@@ -32,7 +52,7 @@ private class OnnxEngine(
     override val artifact: ArtifactSpec,
     threads: Int,
 ) : Engine {
-    private val environment = OrtEnvironment.getEnvironment()
+    private val environment: OrtEnvironment = environment()
     private val session = OrtSession.SessionOptions().use { options ->
         options.setIntraOpNumThreads(threads)
         options.setInterOpNumThreads(1)
