@@ -22,7 +22,7 @@ def swift(mirror: str | None, reinstall: bool, as_json: bool) -> None:
     out = console()
 
     def report(line: str) -> None:
-        out.print(line, markup=False)
+        out.print(line)
 
     inventory = None if reinstall else find_installation()
     if inventory is None:
