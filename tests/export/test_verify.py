@@ -21,6 +21,7 @@ from lolvit_export.verification.comparison import (
     max_abs_error,
     pooled_snr_db,
     worst_class_snr_db,
+    worst_snr_db,
 )
 from lolvit_export.verification.manifest_check import differences
 from lolvit_runtimes import vulkan
@@ -50,6 +51,18 @@ def test_equal_logits_agree_wholly(logits: np.ndarray) -> None:
     pair = [{"logits": logits}], [{"logits": logits.copy()}]
     assert find_task("classification").compare(*pair, "fp32") == Agreement(1.0, images=1)
     assert max_abs_error(*pair) == 0
+
+
+def test_scores_are_compared_with_their_full_scale() -> None:
+    quiet = [{"boxes": np.ones((1, 4, 9)), "scores": np.full((1, 3, 9), 1e-5)}]
+    noisy = [{"boxes": np.ones((1, 4, 9)), "scores": np.full((1, 3, 9), 1.1e-5)}]
+    assert worst_snr_db(quiet, noisy)["scores"] == pytest.approx(20)
+    for compare in (worst_snr_db, pooled_snr_db):
+        assert compare(quiet, noisy, ("scores",))["scores"] == pytest.approx(120)
+    wrong = [{**quiet[0], "scores": quiet[0]["scores"] + 0.1}]
+    assert worst_snr_db(quiet, wrong, ("scores",))["scores"] == pytest.approx(20)
+    broken = [{**quiet[0], "scores": np.full((1, 3, 9), np.nan)}]
+    assert worst_snr_db(quiet, broken, ("scores",))["scores"] == -300
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])

@@ -55,7 +55,8 @@ class Evaluator:
             )
         found = self._task.compare(evidence.references, outputs, artifact.precision)
         agreed = 1.0 if found.value is None else found.value
-        return Score(min(pooled_snr_db(evidence.references, outputs).values(), default=300), agreed)
+        pooled = pooled_snr_db(evidence.references, outputs, evidence.scores)
+        return Score(min(pooled.values(), default=300), agreed)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
         """Return the speedup over the artifact in floats, with one thread each;

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from lolvit.manifest import Gate
-from lolvit.tasks import Agreement, Outputs, Task
+from lolvit.tasks import Agreement, Array, Outputs, Task
 from lolvit_runtimes.snr import snr_db
 from lolvit_runtimes.table import RUNTIMES
 
@@ -38,11 +38,17 @@ def is_float(outputs: Sequence[Outputs], name: str) -> bool:
     return outputs[0][name].dtype.kind == "f"
 
 
-def worst_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> dict[str, float]:
-    """Return for each float output the worst photo's SNR, in dB."""
+def worst_snr_db(
+    references: Sequence[Outputs], outputs: Sequence[Outputs], scores: Collection[str] = ()
+) -> dict[str, float]:
+    """Return for each float output the worst photo's SNR, in dB.
+
+    That of `scores`, outputs from 0 to 1, is relative to 1, their full scale: where a detector sees
+    nothing all of them are nearly 0, and a runtime's sigmoid has an absolute error of about 1e-7.
+    """
     return {
         name: min(
-            snr_db(reference[name].astype(np.float64), found[name].astype(np.float64))
+            _snr_db(reference[name], found[name], name in scores)
             for reference, found in zip(references, outputs, strict=True)
         )
         for name in references[0]
@@ -50,13 +56,23 @@ def worst_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> d
     }
 
 
-def pooled_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> dict[str, float]:
-    """Return for each float output the SNR pooled over all photos, in dB."""
+def pooled_snr_db(
+    references: Sequence[Outputs], outputs: Sequence[Outputs], scores: Collection[str] = ()
+) -> dict[str, float]:
+    """Return for each float output the SNR pooled over all photos, in dB; that of `scores` as in
+    `worst_snr_db`."""
     return {
-        name: snr_db(_pooled(references, name), _pooled(outputs, name))
+        name: _snr_db(_pooled(references, name), _pooled(outputs, name), name in scores)
         for name in references[0]
         if is_float(references, name)
     }
+
+
+def _snr_db(reference: Array, found: Array, of_full_scale: bool) -> float:
+    expected, given = reference.astype(np.float64), found.astype(np.float64)
+    if of_full_scale:
+        return snr_db(np.ones_like(expected), 1 + (given - expected))
+    return snr_db(expected, given)
 
 
 def worst_class_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> float | None:

@@ -65,7 +65,7 @@ class Reference:
             found = list(self._run(single, photos, preprocessing, torch.float32))
         else:
             found = self._in_half_precision(photos, preprocessing)
-        return worst_snr_db(references, found)
+        return worst_snr_db(references, found, score_names(self.signature))
 
     def largest_activation(self, photos: Sequence[Pixels], preprocessing: Preprocessing) -> float:
         """Return the largest magnitude that an operation of the model computes on the photos, in
@@ -146,6 +146,11 @@ def _rounding_to_half(model: nn.Module) -> nn.Module:
     return model
 
 
+def score_names(signature: Signature) -> tuple[str, ...]:
+    """Return the names of outputs from 0 to 1."""
+    return tuple(spec.name for spec in signature.outputs if spec.meaning == "scores")
+
+
 class ReferenceData:
     """Photos (H, W, C) with eager PyTorch's outputs, its SNR in lower precisions, and labels.
 
@@ -165,6 +170,11 @@ class ReferenceData:
         self.labels, self.trained = labels, trained
         self._reference = reference
         self._noise: dict[str, dict[str, float]] = {}
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The names of outputs from 0 to 1."""
+        return score_names(self._reference.signature)
 
     @cached_property
     def references(self) -> list[Outputs]:

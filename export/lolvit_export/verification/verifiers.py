@@ -223,7 +223,7 @@ class _Run:
 
 def _float_snr(run: _Run) -> Checked:
     """Check the worst photo's SNR of each output."""
-    worst = worst_snr_db(run.references, run.outputs)
+    worst = worst_snr_db(run.references, run.outputs, run.data.scores)
     gates = [
         gate(run.name(output, "snr_db"), value, _snr_threshold(run, output, value))
         for output, value in worst.items()
@@ -257,8 +257,8 @@ def _quantized_snr(run: _Run) -> Checked:
     also compared with that figure, of the same images: a faulty scale may cost a few dB, and be far
     from the threshold.
     """
-    pooled = pooled_snr_db(run.references, run.outputs)
-    worst = worst_snr_db(run.references, run.outputs)
+    pooled = pooled_snr_db(run.references, run.outputs, run.data.scores)
+    worst = worst_snr_db(run.references, run.outputs, run.data.scores)
     before = {each.name: each.value for each in run.artifact.gates}
     gates: list[Gate] = []
     for output, value in pooled.items():
