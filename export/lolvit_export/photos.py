@@ -100,13 +100,20 @@ def photo_folder(source: str) -> PhotoFiles | None:
     return list_photos(Path(source))
 
 
-def random_crops(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:
-    """Return `count` random square crops (H, W, 3) of a bundled photo, deterministic by its name;
+def bundled_crops(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:
+    """Return `count` random crops (H, W, channels) of a bundled photo, always the same."""
+    return random_crops(_bundled(name), count, preprocessing, seed=name)
+
+
+def random_crops(
+    photo: Image.Image, count: int, preprocessing: Preprocessing, *, seed: str
+) -> list[Pixels]:
+    """Return `count` random square crops (H, W, channels) of a photo, deterministic by the seed;
     each has 50 to 100 % of the photo's shorter side, every other one is mirrored."""
-    photo, draw = _bundled(name), random.Random(name)
+    draw = random.Random(seed)
     crops = []
     for number in range(count):
-        side = draw.randint(min(photo.size) // 2, min(photo.size))
+        side = draw.randint(max(1, min(photo.size) // 2), min(photo.size))
         left, top = draw.randint(0, photo.width - side), draw.randint(0, photo.height - side)
         pixels = to_pixels(photo.crop((left, top, left + side, top + side)), preprocessing)
         crops.append(pixels[:, ::-1].copy() if number % 2 else pixels)

@@ -70,15 +70,34 @@ def test_images_have_the_channels_of_the_model(tmp_path: Path, color: Color, cha
         assert {crop.shape for crop in crops} == {(32, 48, channels)}
 
 
+def write_noise(folder: Path, count: int, step: int) -> None:
+    """Write photos whose mean of the red channel tells their number: 4 + number * step."""
+    noise = np.random.default_rng(0)
+    for number in range(count):
+        photo = noise.integers(0, 9, (90, 120, 3)) + np.array([number * step, 0, 0])
+        Image.fromarray(photo.astype(np.uint8)).save(folder / f"{number:03}.png")
+
+
 def test_a_folder_of_photos_is_split(tmp_path: Path) -> None:
-    write_photos(tmp_path, 30)
+    write_noise(tmp_path, 260, 0)
     images = open_images(str(tmp_path), PREPROCESS, DIGITS)
-    assert [len(part) for part in (images.calibration, images.tuning, images.held_out)] == [
-        20,
-        4,
-        6,
-    ]
+    parts = images.calibration, images.tuning, images.held_out
+    assert [len(part) for part in parts] == [167, 41, 52]
     assert images.labels is None
+    assert_apart(images)
+
+
+def test_few_photos_give_more_crops_and_a_photo_is_in_one_part_alone(tmp_path: Path) -> None:
+    write_noise(tmp_path, 12, 20)
+    images = open_images(str(tmp_path), PREPROCESS, None)
+    parts = images.calibration, images.tuning, images.held_out
+    assert [len(part) for part in parts] == [64, 40, 40]
+    shown = [{round((float(crop[..., 0].mean()) - 4) / 20) for crop in part} for part in parts]
+    assert shown == [{0, 1, 2, 3, 6, 7, 8, 10}, {5, 11}, {4, 9}]
+    again = open_images(str(tmp_path), PREPROCESS, None)
+    assert [keys(part) for part in parts] == [
+        keys(part) for part in (again.calibration, again.tuning, again.held_out)
+    ]
     assert_apart(images)
 
 
@@ -96,8 +115,7 @@ def test_what_is_no_photo_is_left_out_and_reported(tmp_path: Path) -> None:
     (tmp_path / ".DS_Store").write_bytes(b"Bud1")
     (tmp_path / "011.png").write_bytes((tmp_path / "011.png").read_bytes()[:5000])
     steps: list[str] = []
-    images = open_images(str(tmp_path), PREPROCESS, None, steps.append)
-    assert len(images.calibration) + len(images.tuning) + len(images.held_out) == 14
+    open_images(str(tmp_path), PREPROCESS, None, steps.append)
     assert steps == [
         f"{tmp_path}: 4 files left out: 2 hidden or of the operating system (.DS_Store, "
         "Thumbs.db), 1 no photos (README.txt), 1 photos that can't be decoded (011.png)"
@@ -105,11 +123,11 @@ def test_what_is_no_photo_is_left_out_and_reported(tmp_path: Path) -> None:
 
 
 def test_photos_in_folders_by_day_are_found_and_hidden_copies_are_not(tmp_path: Path) -> None:
-    write_photos(tmp_path / "monday", 12)
+    write_photos(tmp_path / "monday", 9)
     write_photos(tmp_path / "monday" / ".ipynb_checkpoints", 3)
     write_photos(tmp_path / "@eaDir", 3)
-    images = open_images(str(tmp_path), PREPROCESS, None)
-    assert len(images.calibration) + len(images.tuning) + len(images.held_out) == 12
+    with pytest.raises(UserError, match="has 9 images in it"):
+        open_images(str(tmp_path), PREPROCESS, None)
 
 
 def test_class_folders_without_splits_give_labels_of_the_images_held_out(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@ same, to evaluate the result on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lolvit.errors import UserError
@@ -16,6 +17,7 @@ from lolvit_data.table import open_dataset
 from lolvit_export.photos import (
     CALIBRATION,
     VERIFICATION,
+    bundled_crops,
     increase_contrast,
     photo_folder,
     random_crops,
@@ -30,6 +32,9 @@ LEAST_DIFFERENT = 8
 _FLAT = 4  # grey levels between an image's darkest and brightest value: it is of one colour
 _BROKEN = "photos that can't be decoded"
 _CROPS = 10  # of each bundled photo
+# Of a folder of few photos, crops of the same photos are added until so many images calibrate,
+# tune and are held out: of four images, one that differs is 25 percentage points.
+_ENOUGH_TO_CALIBRATE, _ENOUGH_TO_COMPARE = 64, 40
 # Of a folder without splits, every so many-th image is held out, and of the rest tunes.
 _EVERY = 5
 
@@ -76,7 +81,7 @@ def open_images(
         return _informative(_annotated(source, train_set, test_set, preprocessing, say))
     folder = photo_folder(source)
     if folder is not None:
-        return _informative(_unlabelled(source, folder, preprocessing, say))
+        return _unlabelled(source, folder, preprocessing, say)
     train, test = open_dataset(source, "train"), open_dataset(source, "test")
     for note in dict.fromkeys((*train.notes, *test.notes)):
         say(note)
@@ -177,32 +182,60 @@ def _crops(
 def _unlabelled(
     source: str, folder: PhotoFiles, preprocessing: Preprocessing, say: Callable[[str], None]
 ) -> Images:
-    """Split a folder: of each five photos one is held out; of each five others one tunes."""
+    """Split a folder: of each five photos one is held out; of each five others one tunes. Where
+    there are few, more crops of the same photos are added to each part.
+
+    Raises:
+        UserError: there are too few photos, or they show nothing.
+    """
     most = CALIBRATION_COUNT + TUNING_COUNT + HELD_OUT_COUNT
-    crops: list[Pixels] = []
+    crops: dict[Path, Pixels] = {}
     broken: list[Path] = []
     for path in folder.photos:
         if len(crops) == most:
             break
         try:
-            crops.append(to_pixels(load_photo(path), preprocessing))
+            crops[path] = to_pixels(load_photo(path), preprocessing)
         except UserError:
             broken.append(path)
     left_out = folder.left_out | ({_BROKEN: tuple(broken)} if broken else {})
     if (note := left_out_note(source, left_out)) is not None:
         say(note)
     _require(source, "in it", len(crops))
-    held_out = _every(range(len(crops)), _EVERY)
-    others = [i for i in range(len(crops)) if i not in set(held_out)]
-    tuning = _every(others, _EVERY)[:TUNING_COUNT]
-    calibration = [i for i in others if i not in set(tuning)][:CALIBRATION_COUNT]
-    return Images(
+    paths = list(crops)
+    held_out = [paths[i] for i in _every(range(len(paths)), _EVERY)]
+    others = [path for path in paths if path not in set(held_out)]
+    tuning = [others[i] for i in _every(range(len(others)), _EVERY)][:TUNING_COUNT]
+    calibration = [path for path in others if path not in set(tuning)][:CALIBRATION_COUNT]
+    held_out = held_out[:HELD_OUT_COUNT]
+    images = Images(
         source=source,
-        calibration=tuple(crops[i] for i in calibration),
-        tuning=tuple(crops[i] for i in tuning),
-        held_out=tuple(crops[i] for i in held_out[:HELD_OUT_COUNT]),
+        calibration=tuple(crops[path] for path in calibration),
+        tuning=tuple(crops[path] for path in tuning),
+        held_out=tuple(crops[path] for path in held_out),
         labels=None,
     )
+    _informative(images)
+    return replace(
+        images,
+        calibration=_with_crops(calibration, crops, _ENOUGH_TO_CALIBRATE, preprocessing),
+        tuning=_with_crops(tuning, crops, _ENOUGH_TO_COMPARE, preprocessing),
+        held_out=_with_crops(held_out, crops, _ENOUGH_TO_COMPARE, preprocessing),
+    )
+
+
+def _with_crops(
+    paths: Sequence[Path], whole: Mapping[Path, Pixels], enough: int, preprocessing: Preprocessing
+) -> tuple[Pixels, ...]:
+    """Return the images of these photos, and random crops of them where the images are fewer than
+    enough; the first N of the crops are of as many photos as there are."""
+    images = [whole[path] for path in paths]
+    count = math.ceil((enough - len(images)) / len(images))
+    if count <= 0:
+        return tuple(images)
+    by_photo = [random_crops(load_photo(p), count, preprocessing, seed=p.name) for p in paths]
+    images += [crop for crops in zip(*by_photo, strict=True) for crop in crops]
+    return tuple(images[:enough])
 
 
 def _bundled(preprocessing: Preprocessing) -> Images:
@@ -210,10 +243,10 @@ def _bundled(preprocessing: Preprocessing) -> Images:
     come with stronger contrasts too: without, LOLViT-X of random weights clips what other photos
     give, and its int8 and w8a16 artifacts for HTP agree with eager to 12 dB instead of 23 and 29.
     """
-    crops = [crop for name in CALIBRATION for crop in random_crops(name, _CROPS, preprocessing)]
+    crops = [crop for name in CALIBRATION for crop in bundled_crops(name, _CROPS, preprocessing)]
     fitted = [each for crop in crops for each in (crop, increase_contrast(crop))]
     tuning = _every(range(len(fitted)), _EVERY)
-    by_photo = [random_crops(name, _CROPS, preprocessing) for name in VERIFICATION]
+    by_photo = [bundled_crops(name, _CROPS, preprocessing) for name in VERIFICATION]
     return Images(
         source=None,
         calibration=tuple(crop for i, crop in enumerate(fitted) if i not in set(tuning)),
