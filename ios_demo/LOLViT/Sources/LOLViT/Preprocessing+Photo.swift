@@ -22,8 +22,9 @@ extension Preprocessing {
 
     /// Returns the resized and cropped photo: its 8-bit levels, in rows of red, green, blue.
     ///
-    /// Equal to Pillow's: fixed-point weights, the horizontal pass first, rounding to 8 bits between
-    /// the passes. (Vision's and Core Image's scaling is not.) Only what the crop needs is computed.
+    /// Equal to Pillow's: fixed-point weights, rounding to 8 bits between the passes, of which the
+    /// vertical one comes first in tall photos. (Vision's and Core Image's scaling is not.) Only what
+    /// the crop needs is computed.
     ///
     /// - Throws: ``LolvitError`` as ``tensor(_:layout:)``.
     public func levels(_ photo: Photo) throws -> [UInt8] {
@@ -39,8 +40,26 @@ extension Preprocessing {
         let rows = Taps(
             from: photo.size.height, to: resized.height,
             outputs: Self.middle(resized.height, size.height), interpolation: interpolation)
-        let narrow = Self.resizeRows(photo, columns, rows.needed)
-        return Self.resizeColumns(narrow, size.width * Photo.channels, rows)
+        let photoStride = photo.size.width * Photo.channels
+        if Self.isHeightFirst(photo.size, resized) {
+            let needed = columns.needed
+            let part = needed.lowerBound * Photo.channels..<needed.upperBound * Photo.channels
+            let low = Self.resizeHeight(photo.levels, stride: photoStride, part: part, rows, firstRow: 0)
+            return Self.resizeWidth(
+                low, width: needed.count, columns, firstColumn: needed.lowerBound,
+                rows: 0..<size.height)
+        }
+        let narrow = Self.resizeWidth(
+            photo.levels, width: photo.size.width, columns, firstColumn: 0, rows: rows.needed)
+        let stride = size.width * Photo.channels
+        return Self.resizeHeight(
+            narrow, stride: stride, part: 0..<stride, rows, firstRow: rows.needed.lowerBound)
+    }
+
+    /// Whether Pillow 13 resizes the height before the width.
+    private static func isHeightFirst(_ photo: ImageSize, _ resized: ImageSize) -> Bool {
+        photo.height > resized.height
+            && photo.height - resized.height > 2 * (photo.width - resized.width)
     }
 
     /// The size that a photo of `photo` is resized to before the crop.
@@ -68,14 +87,17 @@ extension Preprocessing {
         Int(value.rounded(.toNearestOrEven))
     }
 
-    /// Resizes each of `rows`: levels of (rows, columns, 3).
-    private static func resizeRows(_ photo: Photo, _ columns: Taps, _ rows: Range<Int>) -> [UInt8] {
+    /// Resizes each of `rows` of levels (rows, `width`, 3), of which the first column is the photo's
+    /// `firstColumn`.
+    private static func resizeWidth(
+        _ levels: [UInt8], width: Int, _ columns: Taps, firstColumn: Int, rows: Range<Int>
+    ) -> [UInt8] {
         let count = rows.count * columns.taps.count * Photo.channels
         return [UInt8](unsafeUninitializedCapacity: count) { made, initialized in
-            photo.levels.withUnsafeBufferPointer { levels in
+            levels.withUnsafeBufferPointer { levels in
                 var to = 0
                 for y in rows {
-                    let row = y * photo.size.width
+                    let row = y * width - firstColumn
                     for tap in columns.taps {
                         let pixel = resizePixel(levels, (row + tap.start) * Photo.channels, tap.weights)
                         (made[to], made[to + 1], made[to + 2]) = pixel
@@ -101,19 +123,24 @@ extension Preprocessing {
         return (Taps.level(red), Taps.level(green), Taps.level(blue))
     }
 
-    /// Resizes each column of rows of `stride` levels, of which the first is `rows.needed`'s.
-    private static func resizeColumns(_ resized: [UInt8], _ stride: Int, _ rows: Taps) -> [UInt8] {
-        let count = rows.taps.count * stride
+    /// Resizes each column in `part` of rows of `stride` levels, of which the first is the photo's
+    /// `firstRow`.
+    private static func resizeHeight(
+        _ resized: [UInt8], stride: Int, part: Range<Int>, _ rows: Taps, firstRow: Int
+    ) -> [UInt8] {
+        let count = rows.taps.count * part.count
         return [UInt8](unsafeUninitializedCapacity: count) { made, initialized in
             resized.withUnsafeBufferPointer { levels in
-                for (y, tap) in rows.taps.enumerated() {
-                    let from = (tap.start - rows.needed.lowerBound) * stride
-                    for x in 0..<stride {
+                var to = 0
+                for tap in rows.taps {
+                    let from = (tap.start - firstRow) * stride
+                    for x in part {
                         var sum = Taps.rounding
                         for (i, weight) in tap.weights.enumerated() {
                             sum &+= Int32(levels[from + i * stride + x]) &* weight
                         }
-                        made[y * stride + x] = Taps.level(sum)
+                        made[to] = Taps.level(sum)
+                        to += 1
                     }
                 }
             }
