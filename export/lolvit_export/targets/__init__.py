@@ -34,6 +34,8 @@ class PrecisionSpec:
         base: the precision that it is quantized from.
         snr_db_by_runtime: thresholds in dB of runtimes whose own arithmetic is less precise.
         timed: whether the search for layers that stay in float measures latency on this machine.
+        noise_margin_db: by how much the SNR may be below that of eager PyTorch in the same
+            precision, in dB, where the threshold follows that; None: the usual margin.
     """
 
     snr_db: float
@@ -41,6 +43,7 @@ class PrecisionSpec:
     base: str = "fp32"
     snr_db_by_runtime: Mapping[str, float] = field(default_factory=dict)
     timed: bool = False
+    noise_margin_db: float | None = None
 
 
 @dataclass(frozen=True)

@@ -216,6 +216,13 @@ class _Run:
         artifact = self.artifact
         return find_target(artifact.format).threshold(artifact.precision, self.runtime)
 
+    @property
+    def noise_margin_db(self) -> float:
+        """By how much the SNR may be below eager's in the same precision, in dB."""
+        precision = self.artifact.precision
+        own = find_target(self.artifact.format).precisions[precision].noise_margin_db
+        return NOISE_MARGIN_DB[precision] if own is None else own
+
     def name(self, output: str, metric: str) -> str:
         """Return the name of an output's gate."""
         return gate_name(self.runtime, output, metric, self.references[0])
@@ -243,7 +250,7 @@ def _snr_threshold(run: _Run, output: str, value: float) -> float:
     if value >= nominal or precision not in NOISE_MARGIN_DB:
         return nominal
     eager = run.data.noise_db(precision, output)
-    relative = eager - NOISE_MARGIN_DB[precision]
+    relative = eager - run.noise_margin_db
     if precision == "fp16":
         minimum = max(USELESS_SNR_DB, min(MIN_FP16_SNR_DB, eager - NEAR_MINIMUM_MARGIN_DB))
         relative = max(relative, minimum)
