@@ -34,8 +34,8 @@ class PrecisionSpec:
         base: the precision that it is quantized from.
         snr_db_by_runtime: thresholds in dB of runtimes whose own arithmetic is less precise.
         timed: whether the search for layers that stay in float measures latency on this machine.
-        noise_margin_db: by how much the SNR may be below that of eager PyTorch in the same
-            precision, in dB, where the threshold follows that; None: the usual margin.
+        noise_margin_db_by_runtime: by how much the SNR may be below that of eager PyTorch in the
+            same precision, in dB, in runtimes that round more than the others.
     """
 
     snr_db: float
@@ -43,7 +43,7 @@ class PrecisionSpec:
     base: str = "fp32"
     snr_db_by_runtime: Mapping[str, float] = field(default_factory=dict)
     timed: bool = False
-    noise_margin_db: float | None = None
+    noise_margin_db_by_runtime: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

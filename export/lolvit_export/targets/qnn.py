@@ -11,7 +11,7 @@ from lolvit_export.targets import PrecisionSpec, Target
 
 # HTP rounds more than eager in half precision where activations differ much in size: untrained,
 # torchvision's mobilenet_v3_small has 12.6 dB less there; EfficientNet-Lite0, trained, has no less.
-_NOISE_MARGIN_DB = 13.0
+_NOISE_MARGIN_DB = {"qnn": 13.0}
 _QUANTIZER = "lolvit_export.quantization.qnn:QnnQuantizer"
 
 TARGET = Target(
@@ -22,7 +22,7 @@ TARGET = Target(
     container="onnx",
     cost=2,
     precisions={
-        "fp16": PrecisionSpec(45, noise_margin_db=_NOISE_MARGIN_DB),
+        "fp16": PrecisionSpec(45, noise_margin_db_by_runtime=_NOISE_MARGIN_DB),
         "int8": PrecisionSpec(20, _QUANTIZER, base="fp16"),
         "w8a16": PrecisionSpec(28, _QUANTIZER, base="fp16"),
     },

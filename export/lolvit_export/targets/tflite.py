@@ -12,7 +12,12 @@ TARGET = Target(
     suffix=".tflite",
     cost=6,
     precisions={
-        "fp32": PrecisionSpec(100, snr_db_by_runtime={"litert-gpu": 90}),
+        "fp32": PrecisionSpec(
+            100,
+            snr_db_by_runtime={"litert-gpu": 90},
+            # Its kernels add one by one: 17.8 dB less than eager in an untrained mobilevitv2_050.
+            noise_margin_db_by_runtime={"litert-reference": 20},
+        ),
         "fp16": PrecisionSpec(45),
         "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, timed=True),
         "w8a16": PrecisionSpec(28, _QUANTIZER),

@@ -221,8 +221,8 @@ class _Run:
     def noise_margin_db(self) -> float:
         """By how much the SNR may be below eager's in the same precision, in dB."""
         precision = self.artifact.precision
-        own = find_target(self.artifact.format).precisions[precision].noise_margin_db
-        return NOISE_MARGIN_DB[precision] if own is None else own
+        spec = find_target(self.artifact.format).precisions[precision]
+        return spec.noise_margin_db_by_runtime.get(self.runtime, NOISE_MARGIN_DB[precision])
 
     def name(self, output: str, metric: str) -> str:
         """Return the name of an output's gate."""
