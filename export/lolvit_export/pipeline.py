@@ -380,14 +380,20 @@ def _split_withheld(
     if request.for_timing:
         return list(artifacts), ()
     withheld = tuple(artifact for artifact in artifacts if artifact.failed_gates())
+    kept = [artifact for artifact in artifacts if artifact not in withheld]
     for artifact in withheld:
         if request.keep_failed:
             (folder / artifact.path).rename(folder / f"{FAILED_PREFIX}{artifact.path}")
         else:
             remove(folder / artifact.path)
-        if artifact.quantization is not None:
-            remove(folder / artifact.quantization.plan)
-    return [artifact for artifact in artifacts if artifact not in withheld], withheld
+    for plan in _plans(withheld) - _plans(kept):
+        remove(folder / plan)
+    return kept, withheld
+
+
+def _plans(artifacts: Sequence[Artifact]) -> set[str]:
+    """Return the plans of artifacts; what was compiled from one has the same as that."""
+    return {each.quantization.plan for each in artifacts if each.quantization is not None}
 
 
 def _save_model(job: _Job, folder: Path) -> Weights:

@@ -16,7 +16,14 @@ import onnx
 import pytest
 
 from lolvit.errors import GateFailedError, UserError
-from lolvit.manifest import Manifest, check_artifact, read_manifest
+from lolvit.manifest import (
+    Artifact,
+    Manifest,
+    Quantization,
+    TensorSpec,
+    check_artifact,
+    read_manifest,
+)
 from lolvit.models import create_model
 from lolvit.models.checkpoint import read_state, save_checkpoint
 from lolvit.models.loading import rebuild_model
@@ -24,6 +31,7 @@ from lolvit.weights import find_weights
 from lolvit_export import pipeline
 from lolvit_export.pipeline import export_model
 from lolvit_export.targets import find_target
+from lolvit_export.verification.comparison import gate
 from lolvit_export.verification.reference import ReferenceData
 from tests.export.requests import export, request
 from tests.lived_in import lived_in
@@ -301,3 +309,36 @@ def test_overflow_in_half_precision_fails_a_gate_and_the_artifact_can_be_kept(
     assert [a.path for a in read_manifest(exported.folder).artifacts] == ["model-fp32.onnx"]
     with pytest.raises(GateFailedError, match=r"kept to look into: FAILED-model-fp16\.onnx"):
         exported.raise_on_failure()
+
+
+@pytest.mark.parametrize(("passing", "plan_stays"), [("none", False), ("model-int8.bin", True)])
+def test_artifacts_of_one_plan_are_withheld_and_the_plan_stays_for_those_that_are_kept(
+    tmp_path: Path, passing: str, plan_stays: bool
+) -> None:
+    plan = tmp_path / "model-int8-htp.onnx.plan.json"
+    artifacts = []
+    for name in ("model-int8-htp.onnx", "model-int8.bin"):  # the second is compiled from the first
+        artifacts.append(
+            Artifact(
+                path=name,
+                format="qnn",
+                precision="int8",
+                sha256="0" * 64,
+                bytes=1,
+                inputs=(
+                    TensorSpec(
+                        name="image", shape=(1, 3, 8, 8), layout="NCHW", meaning="normalized"
+                    ),
+                ),
+                outputs=(TensorSpec(name="logits", shape=(1, 10), layout="NC", meaning="logits"),),
+                gates=(gate("qnn.snr_db", 20 if name == passing else 8, 9.5),),
+                quantization=Quantization(plan=plan.name, calibration=None),
+            )
+        )
+    for path in (plan, *(tmp_path / each.path for each in artifacts)):
+        path.write_bytes(b"0")
+    kept, withheld = pipeline._split_withheld(artifacts, request(tmp_path), tmp_path)
+    assert [each.path for each in kept] == [passing] * plan_stays
+    assert len(withheld) == 2 - plan_stays
+    assert plan.exists() == plan_stays
+    assert not any((tmp_path / each.path).exists() for each in withheld)
