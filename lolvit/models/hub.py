@@ -30,7 +30,9 @@ def read_timm_config(path: Path) -> dict[str, Any]:
         data = document.get("pretrained_cfg") or document  # earlier ones are flat
         config: dict[str, Any] = {
             "model": str(document["architecture"]),
-            "num_classes": int(document.get("num_classes", data["num_classes"])),
+            "num_classes": int(
+                document["num_classes"] if "num_classes" in document else data["num_classes"]
+            ),
             "pretrained_cfg": {key: data[key] for key in DATA_FIELDS if data.get(key) is not None},
         }
         arguments = dict(document.get("model_args") or {})

@@ -188,7 +188,10 @@ def test_denormal_activations_are_refused_before_timing(
     ("arguments", "message"),
     [
         (("--runtime", "onnxruntime"), "unknown runtime 'onnxruntime'"),
-        (("--runtime", "litert-reference"), "unknown runtime 'litert-reference'"),
+        (
+            ("--runtime", "litert-reference"),
+            "'litert-reference' is for verification and reports no",
+        ),
         (("--precision", "int3"), "holds no onnx artifact in int3, only onnx fp32"),
         (("--precision", ","), "no precision given"),
         (("--threads", "0"), "cannot use '0' threads"),

@@ -60,9 +60,9 @@ def test_a_narrow_terminal_gets_lines_with_every_figure(
     lines = CliRunner().invoke(models, []).stdout.splitlines()
     assert all(len(line) <= 40 for line in lines)
     for row in rows.values():
-        assert str(row["name"]) in lines
-        assert f"  against {row['baseline']}" in lines
-        assert f"  {row['baseline_params']:,} parameters" in lines
+        assert f"model: {row['name']}" in lines
+        assert f"baseline: {row['baseline']}" in lines
+        assert f"its parameters: {row['baseline_params']:,}" in lines
 
 
 @pytest.mark.slow
