@@ -78,7 +78,7 @@ def check_stored(path: Path) -> None:
         ValueError: they are larger than the file, or its directory is damaged.
         OSError: it can't be read.
     """
-    if not zipfile.is_zipfile(path):
+    if not _is_zip(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -141,10 +141,19 @@ def _refuse_other_kinds(path: Path) -> None:
         kind, remedy = "an HTML page", "download the file itself"
     elif path.suffix in (".onnx", ".tflite", ".pte", ".mlmodel"):
         kind, remedy = f"an artifact ({path.suffix})", "give the PyTorch weights it was made from"
-    elif zipfile.is_zipfile(path):
+    elif _is_zip(path):
         kind, remedy = _kind_of_archive(path)
     if kind:
         raise UserError(f"is {kind}", where=str(path), remedy=remedy)
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive, damaged ones included: on some of those `is_zipfile` raises
+    itself."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
 
 
 def _kind_of_archive(path: Path) -> tuple[str, str]:

@@ -253,6 +253,7 @@ def test_offsets_outside_a_safetensors_file_are_rejected(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=40),
     st.floats(0.5, 1),
 )
+@example("torch-zip", [(0.98828125, 1)], 1.0)  # a zip file of two disks
 def test_many_mutations_give_tensors_or_one_line(
     tmp_path: Path, kind: str, changes: list[tuple[float, int]], share: float
 ) -> None:
