@@ -14,6 +14,11 @@ TARGET = Target(
     lowering="lolvit_export.lowering.coreai:lower",
     suffix=".aimodel",
     cost=4,
-    precisions={"fp32": PrecisionSpec(100), "fp16": PrecisionSpec(45)},
+    precisions={
+        "fp32": PrecisionSpec(
+            100
+        ),  # It rounds more than eager in half precision: 11 dB less in an untrained resnet10t of timm.
+        "fp16": PrecisionSpec(45, noise_margin_db_by_runtime={"coreai": 13}),
+    },
     runtimes={"host": ("coreai",)},
 )
