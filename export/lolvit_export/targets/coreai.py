@@ -2,7 +2,7 @@
 runs on Linux too.
 
 The runtime is a second or more per image slower than others: it is a reference. Its fp16 rounds
-each operation's result, as half precision in eager PyTorch does.
+each operation's result.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ TARGET = Target(
     suffix=".aimodel",
     cost=4,
     precisions={
-        "fp32": PrecisionSpec(
-            100
-        ),  # It rounds more than eager in half precision: 11 dB less in an untrained resnet10t of timm.
+        "fp32": PrecisionSpec(100),
+        # It rounds more than eager there: 11 dB less in an untrained resnet10t of timm.
         "fp16": PrecisionSpec(45, noise_margin_db_by_runtime={"coreai": 13}),
     },
     runtimes={"host": ("coreai",)},
