@@ -15,8 +15,8 @@ TARGET = Target(
         "fp32": PrecisionSpec(
             100,
             snr_db_by_runtime={"litert-gpu": 90},
-            # Its kernels add one by one: 17.8 dB less than eager in an untrained mobilevitv2_050.
-            noise_margin_db_by_runtime={"litert-reference": 20},
+            # Its kernels add one by one: 20.6 dB less than eager in an untrained mobilevitv2_050.
+            noise_margin_db_by_runtime={"litert-reference": 25},
         ),
         "fp16": PrecisionSpec(45),
         "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, timed=True),
