@@ -61,7 +61,7 @@ def main(args: Sequence[str] | None = None) -> int:
             code = _run(arguments, as_json)
         sys.stdout.flush()
         if args is None and code not in (EXIT_DONE, EXIT_BUG):
-            # The failure is told: what destructors of half-built objects add at exit is no help.
+            # The failure is reported: messages of half-built objects at exit are no help.
             sys.unraisablehook = lambda unraisable: None
         return code
     except BrokenPipeError:

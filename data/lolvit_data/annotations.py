@@ -60,7 +60,7 @@ class AnnotatedDataset(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user is told of it, one line each: what was left out, and why."""
+        """Notes to print, one line each: what was left out, and why."""
 
     def __len__(self) -> int:
         """Return the number of images."""

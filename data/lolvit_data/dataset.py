@@ -31,7 +31,7 @@ class Dataset(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user is told of it, one line each: what was left out, and why."""
+        """Notes to print, one line each: what was left out, and why."""
 
     def image(self, index: int) -> Image.Image:
         """Return an image as 8-bit RGB.

@@ -41,7 +41,7 @@ class LoadedCheckpoint:
     def preprocessing(self, size: tuple[int, int] | None = None) -> Preprocessing:
         """Return the recorded preprocessing, or else the model's default; at `size` if it is given,
         (height, width) in pixels."""
-        found = _preprocess(self.config, self.name)
+        found = recorded_preprocessing(self.config, self.name)
         if found is not None:
             return found if size is None else found.model_copy(update={"size": size})
         return preprocessing_of(self.model, size or self.size, self.config.get("pretrained_cfg"))
@@ -105,7 +105,7 @@ def recorded_size(path: Path) -> tuple[int, int] | None:
 
 
 def _recorded_size(config: Mapping[str, Any], where: str) -> tuple[int, int] | None:
-    found = _preprocess(config, where)
+    found = recorded_preprocessing(config, where)
     return _timm_size(config) if found is None else found.size
 
 
@@ -114,7 +114,12 @@ def _timm_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
     return (int(size[1]), int(size[2])) if isinstance(size, (list, tuple)) else None
 
 
-def _preprocess(config: Mapping[str, Any], where: str) -> Preprocessing | None:
+def recorded_preprocessing(config: Mapping[str, Any], where: str) -> Preprocessing | None:
+    """Return the preprocessing in a checkpoint's configuration; None if it has none.
+
+    Raises:
+        UserError: a field is invalid; the message names it.
+    """
     recorded = config.get("preprocessing", config.get("preprocess"))  # as earlier versions wrote it
     if recorded is None:
         return None

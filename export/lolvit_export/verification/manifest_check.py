@@ -10,6 +10,7 @@ from typing import Any
 from lolvit.errors import GateFailedError
 from lolvit.manifest import Manifest, Preprocessing
 from lolvit.models.checkpoint import read_state
+from lolvit.models.loading import recorded_preprocessing
 
 
 def check_manifest(manifest: Manifest, weights: Path) -> None:
@@ -35,9 +36,8 @@ def differences(
     """Return in what a manifest's preprocessing and labels differ from the configuration that the
     export saved with the weights, one line each; what it does not record is not compared."""
     found: list[str] = []
-    recorded = config.get("preprocessing", config.get("preprocess"))
-    if recorded is not None:
-        expected = Preprocessing.model_validate(recorded)
+    expected = recorded_preprocessing(config, "its checkpoint")
+    if expected is not None:
         found += [
             f"preprocessing.{name} is {_text(value)}, the model's is {_text(own)}"
             for name, own in expected.model_dump().items()

@@ -32,7 +32,7 @@ class TrainingSet(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user is told of it."""
+        """Notes to print, one line each: what was left out, and why."""
 
 
 class Objective(Protocol):
