@@ -247,7 +247,7 @@ def test_offsets_outside_a_safetensors_file_are_rejected(
 
 
 @pytest.mark.slow
-@settings(max_examples=5_000, deadline=None, parent=anywhere)
+@settings(max_examples=2_000, deadline=None, parent=anywhere)
 @given(
     st.sampled_from(FORMATS),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=40),
