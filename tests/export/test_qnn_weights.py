@@ -182,5 +182,6 @@ def test_the_search_keeps_what_is_nearer_and_the_plan_records_which(candidates: 
     best = max(found.candidates, key=lambda each: each.snr_db)
     assert (found.method, found.gptq) == (best.method, best.gptq)
     plain = [each for each in found.candidates if not each.gptq]
-    assert [each.method for each in plain] == [found.method] and len(found.candidates) == 5
+    assert [each.method for each in plain] == [found.method] and len(found.candidates) == 6
+    assert [each.bias_correction for each in found.candidates] == [False] * 5 + [True]
     assert best.gptq and best.snr_db > plain[0].snr_db

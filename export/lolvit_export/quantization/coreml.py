@@ -28,8 +28,8 @@ from lolvit_export.quantization.coreml_weights import (
     store_int4,
     store_int8,
 )
-from lolvit_export.quantization.gptq import Gptq, subsample
-from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.gptq import GPTQ_IMAGES, Gptq
+from lolvit_export.quantization.images import Images, evenly
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
@@ -129,7 +129,7 @@ class CoremlQuantizer:
     def _observed_gptq(self) -> Gptq:
         if self._gptq is None:
             self._gptq = Gptq(gptq_layers(self._function, self._names()), FOUR_BITS)
-            for name, value in self._observed(subsample(self._images.calibration)):
+            for name, value in self._observed(evenly(self._images.calibration, GPTQ_IMAGES)):
                 self._gptq.observe(name, value.numpy())
         return self._gptq
 

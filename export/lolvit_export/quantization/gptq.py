@@ -19,11 +19,10 @@ import numpy.typing as npt
 
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.rounding import Floats, qmax
-from lolvit_runtimes.preprocessing import Pixels
 
 # Of the mean moment, added to each: inputs that the images hardly excite stay near their weights.
 _DAMPING = 0.01
-_IMAGES = 64  # more move the moments of a layer less than rounding does
+GPTQ_IMAGES = 64  # more move the moments of a layer less than rounding does
 
 Array = npt.NDArray[np.float64]
 
@@ -114,11 +113,6 @@ class InputMoments:
         """Return the mean and the moments of a layer that was added."""
         count = self._counts[layer]
         return Inputs(self._sums[layer] / count, self._products[layer] / count)
-
-
-def subsample(images: Sequence[Pixels]) -> Sequence[Pixels]:
-    """Return the images to observe, evenly of all."""
-    return images[:: max(1, len(images) // _IMAGES)][:_IMAGES]
 
 
 def gptq(weight: Array, inputs: Inputs, scales: Array, bits: int) -> QuantizedWeight:

@@ -55,6 +55,11 @@ class Images:
     labels: tuple[int, ...] | None
 
 
+def evenly(images: Sequence[Pixels], most: int) -> Sequence[Pixels]:
+    """Return as many images as `most` at most, evenly of all."""
+    return images[:: max(1, len(images) // most)][:most]
+
+
 def open_images(
     source: str | None,
     preprocessing: Preprocessing,

@@ -11,8 +11,8 @@ from onnx import version_converter
 from lolvit.files import write_atomic
 from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
-from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.onnx_bias_correction import corrected_biases
+from lolvit_export.quantization.images import Images, evenly
+from lolvit_export.quantization.onnx_bias_correction import BIAS_IMAGES, corrected_biases
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph, run_activations
 from lolvit_export.quantization.onnx_qdq import activations_to_quantize, quantized_model
 from lolvit_export.quantization.plan import Plan
@@ -23,13 +23,12 @@ from lolvit_export.quantization.selection import (
     present_recipes,
     reject_gptq,
 )
-from lolvit_runtimes.preprocessing import normalize
+from lolvit_runtimes.preprocessing import Pixels, normalize
 from lolvit_runtimes.session import FloatArray
 
 # The first opset whose QuantizeLinear knows 16 bits.
 _OPSET_16_BIT = 21
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
-_BIAS_IMAGES = 32  # every layer after another: each image counts once for each
 _CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
 # From the widest to the narrowest. Pools and scalings of a few values are slower as integers in
 # ONNX Runtime; a product of two activations is in int8 a matter of both time and accuracy.
@@ -104,20 +103,17 @@ class OnnxQuantizer:
         """Correct the biases, which takes long: the search's last candidate is written again."""
         bare = plan.model_copy(update={"candidates": (), "sensitivity": ()})
         if self._corrected is None or self._corrected[0] != bare:
-            inputs = list(self._inputs(_BIAS_IMAGES))
+            inputs = list(self._inputs(evenly(self._images.calibration, BIAS_IMAGES)))
             self._corrected = bare, corrected_biases(self._graph, model, inputs)
         return self._corrected[1]
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         names = [layer.name for layer in self.layers()]
         tensors = activations_to_quantize(self._graph, names)
-        return run_activations(self._graph.model, tensors, self._inputs())
+        return run_activations(self._graph.model, tensors, self._inputs(self._images.calibration))
 
-    def _inputs(self, most: int | None = None) -> Iterator[FloatArray]:
-        """Yield calibration images (1, 3, H, W): all, or `most` evenly of all."""
-        crops = self._images.calibration
-        step = 1 if most is None else max(1, len(crops) // most)
-        return (normalize(crop, self._preprocess) for crop in crops[::step][:most])
+    def _inputs(self, crops: Sequence[Pixels]) -> Iterator[FloatArray]:
+        return (normalize(crop, self._preprocess) for crop in crops)
 
 
 def shared_ranges(

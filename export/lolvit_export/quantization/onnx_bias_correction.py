@@ -17,27 +17,37 @@ from onnx import numpy_helper
 
 from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.onnx_qdq import BIAS, LARGEST_BIAS
+from lolvit_runtimes.preprocessing import Pixels
 from lolvit_runtimes.session import FloatArray
+
+BIAS_IMAGES = 32  # every layer after another: each image counts once for each
 
 Means = Mapping[str, npt.NDArray[np.float64]]
 
 
 def corrected_biases(
-    graph: Graph, quantized: onnx.ModelProto, images: Sequence[FloatArray]
+    graph: Graph,
+    quantized: onnx.ModelProto,
+    images: Sequence[FloatArray],
+    quantized_images: Sequence[Pixels] | None = None,
 ) -> onnx.ModelProto:
     """Return `quantized`, which was made of `graph`, with its layers' biases corrected, as images
-    (1, 3, H, W) require."""
+    (1, 3, H, W) require. Where it takes another input than the graph does, `quantized_images` are
+    the same images as it takes them."""
     model = onnx.ModelProto()
     model.CopyFrom(quantized)
     constants = {each.name: each for each in model.graph.initializer}
     layers = [node for node in graph.nodes if BIAS.format(node.name) in constants]
     if not layers:
         return model
+    taken = images if quantized_images is None else quantized_images
+    results = {node.name: node.output[0] for node in model.graph.node}  # some are renamed
     exact = _means(graph.model, [node.output[0] for node in layers], images)
     for group in _independent(graph, {node.name for node in layers}):
-        found = _means(model, [node.output[0] for node in group], images)
+        found = _means(model, [results[node.name] for node in group], taken)
         for node in group:
-            _add(constants, node.name, exact[node.output[0]] - found[node.output[0]])
+            error = found[results[node.name]] - exact[node.output[0]]
+            _add(constants, node.name, -error)
     return model
 
 
@@ -54,7 +64,9 @@ def _independent(graph: Graph, names: Collection[str]) -> Iterable[list[onnx.Nod
     return [groups[place] for place in sorted(groups)]
 
 
-def _means(model: onnx.ModelProto, tensors: Sequence[str], images: Sequence[FloatArray]) -> Means:
+def _means(
+    model: onnx.ModelProto, tensors: Sequence[str], images: Sequence[FloatArray | Pixels]
+) -> Means:
     """Return each channel's mean over all images and places, (channels,) a tensor."""
     sums = dict.fromkeys(tensors, np.float64(0))
     for name, values in run_activations(model, tensors, images):

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lolvit_export.quantization.ranges import Values
 from lolvit_runtimes.ort import PROVIDER, session_options
+from lolvit_runtimes.preprocessing import Pixels
 from lolvit_runtimes.session import FloatArray
 
 # A MatMul of two activations: attention's own, as against a layer with weights.
@@ -109,7 +110,7 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
 
 
 def run_activations(
-    model: onnx.ModelProto, tensors: Sequence[str], images: Iterable[FloatArray]
+    model: onnx.ModelProto, tensors: Sequence[str], images: Iterable[FloatArray | Pixels]
 ) -> Iterator[tuple[str, Values]]:
     """Yield the name and values of each of `tensors`, the image among them, image after image."""
     fed = model.graph.input[0].name

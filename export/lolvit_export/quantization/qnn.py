@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
-from lolvit_export.quantization.gptq import Gptq, QuantizedWeight, subsample
-from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.gptq import GPTQ_IMAGES, Gptq, QuantizedWeight
+from lolvit_export.quantization.images import Images, evenly
+from lolvit_export.quantization.onnx_bias_correction import BIAS_IMAGES, corrected_biases
 from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.qnn_forms import pixel_values, with_pixels, with_reciprocals
@@ -21,7 +23,7 @@ from lolvit_export.quantization.qnn_weights import WEIGHT_BITS, gptq_layers
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.rounding import QuantParams
-from lolvit_export.quantization.selection import chosen_layers, reject_bias_correction
+from lolvit_export.quantization.selection import chosen_layers
 from lolvit_runtimes.preprocessing import Pixels, normalize
 from lolvit_runtimes.qnn_socs import NEEDED_HEXAGON
 from lolvit_runtimes.session import FloatArray
@@ -33,7 +35,7 @@ class QnnQuantizer:
     """Quantizes one artifact for HTP, once or many times: calibration runs once. Nothing
     stays in float there, so that a plan chooses how ranges are found and weights rounded."""
 
-    corrects_biases = False
+    corrects_biases = True
 
     def __init__(
         self,
@@ -69,7 +71,6 @@ class QnnQuantizer:
             UserError: the plan leaves a layer in float, names one that does not exist, or an
                 activation overflows on a calibration image.
         """
-        reject_bias_correction(plan)
         layers, kinds = self.layers(), self.recipes()["everything"]
         if len(chosen_layers(plan, layers, kinds)) < len(layers):
             raise UserError(
@@ -81,11 +82,19 @@ class QnnQuantizer:
         ranges = self._ranges.fit(plan.method, plan.percentile, 2**bits)
         weights = self._gptq_weights() if plan.gptq else {}
         model = quantized_model(self._graph, ranges, bits, self._pixels, weights)
+        if plan.bias_correction:
+            model = self._with_corrected_biases(model)
         onnx.checker.check_model(model)
         write_atomic(path, model.SerializeToString())
         target = HtpTarget(hexagon=NEEDED_HEXAGON[self._precision])
         described = quantized_artifact(self._artifact, self._precision, path)
         return described.model_copy(update={"htp": target})
+
+    def _with_corrected_biases(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        crops = evenly(self._images.calibration, BIAS_IMAGES)
+        images = [self._values(crop) for crop in crops]
+        pixels = None if self._pixels is None else [crop[np.newaxis] for crop in crops]
+        return corrected_biases(self._graph, model, images, pixels)
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         return self._observed(quantized_tensors(self._graph), self._images.calibration)
@@ -93,7 +102,7 @@ class QnnQuantizer:
     def _gptq_weights(self) -> Mapping[str, QuantizedWeight]:
         if self._gptq is None:
             self._gptq = Gptq(gptq_layers(self._graph), WEIGHT_BITS)
-            crops = subsample(self._images.calibration)
+            crops = evenly(self._images.calibration, GPTQ_IMAGES)
             for tensor, values in self._observed(self._gptq.inputs, crops):
                 self._gptq.observe(tensor, values)
         return self._gptq.all()

@@ -59,19 +59,24 @@ def search(candidates: Candidates, thresholds: Thresholds, progress: Progress) -
 
 def search_ranges(candidates: Candidates, progress: Progress) -> Plan:
     """Return the plan that quantizes everything, with the most accurate of the methods of ranges,
-    and weights rounded by GPTQ or, where that is more accurate, to the nearest."""
+    weights rounded by GPTQ or, where that is more accurate, to the nearest, and biases corrected
+    where that is more accurate."""
     ((kinds, operations),) = candidates.quantizer.recipes().items()
     evaluated: list[Candidate] = []
 
-    def evaluate(method: Method, *, gptq: bool) -> None:
-        name = f"{kinds}, GPTQ" if gptq else kinds
-        evaluated.append(candidates.evaluate(name, operations, method, timed=False, gptq=gptq))
-        progress(f"{name}, {method}: {evaluated[-1].snr_db:.1f} dB")
+    def evaluate(method: Method, *, gptq: bool, bias_correction: bool = False) -> None:
+        how = (", GPTQ" if gptq else "") + (", bias correction" if bias_correction else "")
+        given = {"timed": False, "gptq": gptq, "bias_correction": bias_correction}
+        evaluated.append(candidates.evaluate(kinds + how, operations, method, **given))
+        progress(f"{kinds}{how}, {method}: {evaluated[-1].snr_db:.1f} dB")
 
     methods: tuple[Method, ...] = ("minmax", *METHODS)
     for method in methods:
         evaluate(method, gptq=True)
     evaluate(_most_accurate(evaluated).method, gptq=False)
+    if candidates.quantizer.corrects_biases:
+        best = _most_accurate(evaluated)
+        evaluate(best.method, gptq=best.gptq, bias_correction=True)
     plan = _plan_of(candidates, _most_accurate(evaluated))
     return plan.model_copy(update={"candidates": tuple(evaluated)})
 

@@ -58,7 +58,7 @@ def reject_bias_correction(plan: Plan) -> None:
     Raises:
         UserError: it asks for bias correction.
     """
-    _reject(plan, "bias_correction", asked=plan.bias_correction, only="onnx and tflite in int8")
+    _reject(plan, "bias_correction", asked=plan.bias_correction, only="onnx, qnn and tflite int8")
 
 
 def reject_gptq(plan: Plan) -> None:

@@ -19,8 +19,8 @@ from lolvit.files import write_atomic
 from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization import tflite_weights
 from lolvit_export.quantization.activation_ranges import ActivationRanges
-from lolvit_export.quantization.gptq import Gptq, subsample
-from lolvit_export.quantization.images import Images
+from lolvit_export.quantization.gptq import GPTQ_IMAGES, Gptq
+from lolvit_export.quantization.images import Images, evenly
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
 from lolvit_export.quantization.ranges import Values
@@ -127,9 +127,8 @@ class TfliteQuantizer:
         self._leave_rest(quantizer, plan, chosen)
         written = _run(quantizer, self._statistics(plan, 1 << bits))
         if plan.bias_correction:
-            crops = self._images.calibration
-            chosen_crops = crops[:: max(1, len(crops) // _BIAS_IMAGES)][:_BIAS_IMAGES]
-            images = [to_input(each, self._preprocess, self._fp32.image) for each in chosen_crops]
+            crops = evenly(self._images.calibration, _BIAS_IMAGES)
+            images = [to_input(each, self._preprocess, self._fp32.image) for each in crops]
             correct_biases(self._path.read_bytes(), written, images)
         return written
 
@@ -149,7 +148,7 @@ class TfliteQuantizer:
     def _observed_gptq(self) -> Gptq:
         if self._gptq is None:
             self._gptq = Gptq(self._model.gptq_layers(), tflite_weights.FOUR_BITS)
-            for read in self._observed_images(subsample(self._images.calibration)):
+            for read in self._observed_images(evenly(self._images.calibration, GPTQ_IMAGES)):
                 for number in self._gptq.inputs:
                     self._gptq.observe(number, read(int(number)))
         return self._gptq
