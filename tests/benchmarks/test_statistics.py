@@ -282,6 +282,23 @@ def test_where_blocks_differ_the_interval_is_over_blocks() -> None:
     assert found.interval.spans(1.0)
 
 
+def test_what_the_order_of_loading_changes_neither_moves_the_ratio_nor_widens_its_interval() -> None:
+    baseline, candidate, rounds = rounds_of(rounds=42)
+    undisturbed = over_rounds(baseline, candidate, rounds, blocks=6)
+    first_is_slower = np.repeat([1.03, 1.0] * 3, 7)[:, None]
+    found = over_rounds(baseline * first_is_slower, candidate, rounds, blocks=6)
+    assert found.interval.value == pytest.approx(1.03**0.5 * undisturbed.interval.value, rel=1e-9)
+    assert found.half_width == pytest.approx(undisturbed.half_width)
+
+
+def test_the_halves_of_three_blocks_agree_though_the_order_of_loading_differs() -> None:
+    """Two of the first half's blocks have the candidate loaded first, one of the second's."""
+    generator = np.random.default_rng(0)
+    blocks = np.repeat(range(6), 7).tolist()
+    logs = generator.normal(0, 0.002, 42) + np.repeat([0.03, 0.0] * 3, 7)
+    assert not stats.halves_disagree(logs.tolist(), blocks)
+
+
 @pytest.mark.parametrize("block_spread", [0.0, 0.005, 0.01, 0.02])
 @pytest.mark.parametrize("shape", [(5, 8), (16, 4)])
 def test_the_interval_covers_the_true_ratio(shape: tuple[int, int], block_spread: float) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int_]
 
 # Interruptions by other processes only ever lengthen a run; the trimmed coefficient of variation
 # leaves out this share of the runs, the slowest.
@@ -103,9 +104,6 @@ def quotient(above: Interval, below: Interval) -> Interval:
 # Estimates over rounds.
 
 TRIMMED_SHARE = 0.2  # of the rounds, at either end
-# Blocks count as different once their medians vary this many times as much as the rounds explain;
-# so chosen, intervals covered in at least 94 % of simulated measurements.
-BLOCK_VARIANCE_RATIO = 1.3
 MIN_ROUNDS_OF_A_HALF = 4
 # Two-sided 95 % quantiles of Student's t with 1 to 4 degrees of freedom.
 _T_975 = (12.706204736, 4.302652730, 3.182446305, 2.776445105)
@@ -178,9 +176,9 @@ def ratio_over_rounds(log_ratios: Sequence[float], blocks: Sequence[int]) -> Rou
     95 % interval.
 
     The interval is Yuen's over the rounds, by the winsorized variance and Student's t. `blocks[i]`
-    is the block of round i: where blocks differ by more than their rounds do, as where each is a
-    process of its own, the interval is Student's over the blocks' medians, if that is wider, around
-    the same ratio.
+    is the number of the block of round i: where blocks differ by more than their rounds do, as they
+    may where models are loaded anew for each, the interval is Student's over the blocks' medians,
+    if that is wider, around the same ratio. Before that, `without_loading_order` is applied.
 
     Sources: Tukey and McLaughlin, Sankhya A 25 (1963); Yuen, Biometrika 61 (1974); Wilcox,
     Introduction to Robust Estimation and Hypothesis Testing, section 4.3.
@@ -191,13 +189,43 @@ def ratio_over_rounds(log_ratios: Sequence[float], blocks: Sequence[int]) -> Rou
     values, labels = np.asarray(log_ratios, np.float64), np.asarray(blocks)
     if values.size < 2 or values.shape != labels.shape:
         raise ValueError(f"no interval from {values.size} rounds with {labels.size} block numbers")
+    return _over_rounds(*without_loading_order(values, labels))
+
+
+def without_loading_order(values: Floats, labels: Labels) -> tuple[Floats, Labels, int]:
+    """Return log ratios without what the order of loading changes, their blocks, and the number of
+    means that were estimated.
+
+    Of two equal models in one process, the one that is loaded first is slower or faster by up to
+    some percent, and which one is first alternates with the block's number. Half the difference
+    between blocks of even and of odd number is therefore subtracted. Two means; one, and the ratios
+    as they are, where there are fewer than two blocks of either kind.
+    """
+    odd = labels % 2 == 1
+    if min(np.unique(labels[odd]).size, np.unique(labels[~odd]).size) < 2:
+        return values, labels, 1
+    change = (_yuen(values[odd])[0] - _yuen(values[~odd])[0]) / 2
+    return np.where(odd, values - change, values + change), labels, 2
+
+
+def over_blocks(values: Floats, labels: Labels, means: int) -> tuple[float, float]:
+    """Return half the width of Student's 95 % interval over the blocks' medians, and their standard
+    error, of log ratios of which as many means as `means` were estimated; zeros of too few blocks.
+    """
+    medians = np.asarray(group_medians(values.tolist(), labels.tolist()))
+    freedom = medians.size - means
+    if freedom < 1:
+        return 0.0, 0.0
+    error = float((medians.var() / freedom) ** 0.5)
+    return t_quantile(freedom) * error, error
+
+
+def _over_rounds(values: Floats, labels: Labels, means: int) -> RoundRatio:
     center, half, error = _yuen(values)
     over: Literal["rounds", "blocks"] = "rounds"
-    medians = np.asarray(group_medians(log_ratios, blocks))
-    if medians.size > 1 and medians.var(ddof=1) > BLOCK_VARIANCE_RATIO * medians.size * error**2:
-        over_blocks = t_quantile(medians.size - 1) * float(medians.std(ddof=1) / medians.size**0.5)
-        if over_blocks > half:
-            half, over = over_blocks, "blocks"
+    half_of_blocks, error_of_blocks = over_blocks(values, labels, means)
+    if error_of_blocks > error and half_of_blocks > half:
+        half, over = half_of_blocks, "blocks"
     low, ratio, high = (float(np.exp(center + step)) for step in (-half, 0.0, half))
     return RoundRatio(Interval(ratio, low, high), over)
 
@@ -210,9 +238,12 @@ def halves_disagree(log_ratios: Sequence[float], blocks: Sequence[int]) -> bool:
     middle = len(log_ratios) // 2
     if middle < MIN_ROUNDS_OF_A_HALF:
         return False
-    whole = ratio_over_rounds(log_ratios, blocks).interval
-    first = ratio_over_rounds(log_ratios[:middle], blocks[:middle]).interval
-    second = ratio_over_rounds(log_ratios[middle:], blocks[middle:]).interval
+    values, labels, means = without_loading_order(
+        np.asarray(log_ratios, np.float64), np.asarray(blocks)
+    )
+    whole = _over_rounds(values, labels, means).interval
+    first = _over_rounds(values[:middle], labels[:middle], 1).interval
+    second = _over_rounds(values[middle:], labels[middle:], 1).interval
     apart = first.high < second.low or second.high < first.low
     return apart and not (whole.spans(first.value) and whole.spans(second.value))
 

@@ -2,7 +2,6 @@
 // by tests/vectors/statistics.json. Sources: Tukey and McLaughlin, Sankhya A 25 (1963); Yuen,
 // Biometrika 61 (1974).
 const TRIMMED_SHARE = 0.2; // of the rounds, at either end
-const BLOCK_VARIANCE_RATIO = 1.3;
 // Two-sided 95 % quantiles of Student's t with 1 to 4 degrees of freedom.
 const T_975 = [12.706204736, 4.30265273, 3.182446305, 2.776445105];
 const Z_975 = 1.959963985;
@@ -20,23 +19,39 @@ export function roundLogRatio(above, below) {
 }
 
 // The ratio whose logarithm is the 20 % trimmed mean of the rounds' log ratios, with Yuen's 95 %
-// interval; over the medians of blocks where these differ by more than their rounds do.
+// interval; over the medians of blocks where these differ by more than their rounds do. What the
+// order of loading changes, which alternates with the block's number, is subtracted before.
 export function ratioOverRounds(logRatios, blocks) {
-  const { center, half, error } = yuen(logRatios);
+  const { values, means } = withoutLoadingOrder(logRatios, blocks);
+  const { center, half, error } = yuen(values);
   const medians = [...new Set(blocks)].map((block) =>
-    median(logRatios.filter((_, round) => blocks[round] === block)),
+    median(values.filter((_, round) => blocks[round] === block)),
   );
-  const count = medians.length;
-  const spread = count > 1 ? sumOfSquares(medians) / (count - 1) : 0;
-  const overBlocks = count > 1 ? tQuantile(count - 1) * Math.sqrt(spread / count) : 0;
-  const differ = spread > BLOCK_VARIANCE_RATIO * count * error ** 2 && overBlocks > half;
-  const width = differ ? overBlocks : half;
+  const freedom = medians.length - means;
+  const errorOfBlocks = freedom > 0 ? Math.sqrt(sumOfSquares(medians) / medians.length / freedom) : 0;
+  const halfOfBlocks = freedom > 0 ? tQuantile(freedom) * errorOfBlocks : 0;
+  const differ = errorOfBlocks > error && halfOfBlocks > half;
+  const width = differ ? halfOfBlocks : half;
   return {
     ratio: Math.exp(center),
     low: Math.exp(center - width),
     high: Math.exp(center + width),
     over: differ ? "blocks" : "rounds",
   };
+}
+
+// Log ratios from which half the difference between blocks of even and of odd number is subtracted,
+// and the number of means that were estimated: one where such blocks are too few.
+function withoutLoadingOrder(logRatios, blocks) {
+  const numbers = [...new Set(blocks)];
+  const least = Math.min(...[0, 1].map((kind) => numbers.filter((block) => block % 2 === kind).length));
+  if (least < 2) return { values: logRatios, means: 1 };
+  const [even, odd] = [0, 1].map(
+    (kind) => yuen(logRatios.filter((_, round) => blocks[round] % 2 === kind)).center,
+  );
+  const change = (odd - even) / 2;
+  const values = logRatios.map((x, round) => x + (blocks[round] % 2 === 1 ? -change : change));
+  return { values, means: 2 };
 }
 
 // The two-sided 95 % quantile of Student's t: a table up to 4 degrees of freedom, from 5 the

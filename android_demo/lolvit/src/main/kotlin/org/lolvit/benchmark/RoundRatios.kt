@@ -16,7 +16,6 @@ public data class RoundRatio(val interval: Interval, val over: Over) {
  */
 public object RoundRatios {
     private const val TRIMMED_SHARE = 0.2 // of the rounds, at either end
-    private const val BLOCK_VARIANCE_RATIO = 1.3
     private const val MIN_ROUNDS_OF_A_HALF = 4
 
     // Two-sided 95 % quantiles of Student's t with 1 to 4 degrees of freedom.
@@ -41,7 +40,8 @@ public object RoundRatios {
 
     /**
      * The ratio whose logarithm is the 20 % trimmed mean of the rounds' log ratios, with Yuen's 95 %
-     * interval; over the medians of blocks where these differ by more than their rounds do.
+     * interval; over the medians of blocks where these differ by more than their rounds do. What the
+     * order of loading changes, which alternates with the block's number, is subtracted before.
      *
      * @throws IllegalArgumentException fewer than two rounds, or another number of blocks
      */
@@ -49,25 +49,44 @@ public object RoundRatios {
         require(logRatios.size >= 2 && logRatios.size == blocks.size) {
             "${logRatios.size} rounds with ${blocks.size} block numbers"
         }
-        val (center, half, error) = yuen(logRatios)
-        val medians = Statistics.groupMedians(logRatios, blocks)
-        val count = medians.size
-        val spread = if (count > 1) sumOfSquares(medians) / (count - 1) else 0.0
-        val overBlocks = if (count > 1) tQuantile(count - 1) * sqrt(spread / count) else 0.0
-        val differ = spread > BLOCK_VARIANCE_RATIO * count * error * error && overBlocks > half
-        val width = if (differ) overBlocks else half
-        val interval = Interval(exp(center), exp(center - width), exp(center + width))
-        return RoundRatio(interval, if (differ) RoundRatio.Over.BLOCKS else RoundRatio.Over.ROUNDS)
+        val (values, means) = withoutLoadingOrder(logRatios, blocks)
+        return overRounds(values, blocks, means)
     }
 
     /** Whether the ratios of the first and of the second half of the rounds contradict the interval. */
     public fun halvesDisagree(logRatios: DoubleArray, blocks: IntArray): Boolean {
         val middle = logRatios.size / 2
         if (middle < MIN_ROUNDS_OF_A_HALF) return false
-        fun of(from: Int, to: Int) = ratio(logRatios.copyOfRange(from, to), blocks.copyOfRange(from, to)).interval
-        val (whole, first, second) = Triple(of(0, logRatios.size), of(0, middle), of(middle, logRatios.size))
+        val (values, means) = withoutLoadingOrder(logRatios, blocks)
+        fun half(from: Int, to: Int) = overRounds(values.copyOfRange(from, to), blocks.copyOfRange(from, to), 1).interval
+        val whole = overRounds(values, blocks, means).interval
+        val (first, second) = half(0, middle) to half(middle, values.size)
         val apart = first.high < second.low || second.high < first.low
         return apart && !(whole.spans(first.value) && whole.spans(second.value))
+    }
+
+    /**
+     * Log ratios from which half the difference between blocks of even and of odd number is
+     * subtracted, and the number of means that were estimated: one where such blocks are too few.
+     */
+    private fun withoutLoadingOrder(logRatios: DoubleArray, blocks: IntArray): Pair<DoubleArray, Int> {
+        val kinds = blocks.distinct().groupBy { it % 2 }
+        if (kinds.size < 2 || kinds.values.any { it.size < 2 }) return logRatios to 1
+        fun center(kind: Int) = yuen(logRatios.filterIndexed { round, _ -> blocks[round] % 2 == kind }.toDoubleArray()).first
+        val change = (center(1) - center(0)) / 2
+        return DoubleArray(logRatios.size) { logRatios[it] + if (blocks[it] % 2 == 1) -change else change } to 2
+    }
+
+    private fun overRounds(values: DoubleArray, blocks: IntArray, means: Int): RoundRatio {
+        val (center, half, error) = yuen(values)
+        val medians = Statistics.groupMedians(values, blocks)
+        val freedom = medians.size - means
+        val errorOfBlocks = if (freedom > 0) sqrt(sumOfSquares(medians) / medians.size / freedom) else 0.0
+        val halfOfBlocks = if (freedom > 0) tQuantile(freedom) * errorOfBlocks else 0.0
+        val differ = errorOfBlocks > error && halfOfBlocks > half
+        val width = if (differ) halfOfBlocks else half
+        val interval = Interval(exp(center), exp(center - width), exp(center + width))
+        return RoundRatio(interval, if (differ) RoundRatio.Over.BLOCKS else RoundRatio.Over.ROUNDS)
     }
 
     /** Half the interval's width on the logarithmic scale: 0.02 is 2 % of the figure. */
