@@ -126,6 +126,6 @@ def run_activations(
     )
     for image in images:
         if fed in tensors:
-            yield fed, image
+            yield fed, np.asarray(image, np.float32)
         if inner:  # an empty list of outputs is an error
             yield from zip(inner, session.run(inner, {fed: image}), strict=True)

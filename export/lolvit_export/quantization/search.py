@@ -66,9 +66,12 @@ def search_ranges(candidates: Candidates, progress: Progress) -> Plan:
 
     def evaluate(method: Method, *, gptq: bool, bias_correction: bool = False) -> None:
         how = (", GPTQ" if gptq else "") + (", bias correction" if bias_correction else "")
-        given = {"timed": False, "gptq": gptq, "bias_correction": bias_correction}
-        evaluated.append(candidates.evaluate(kinds + how, operations, method, **given))
-        progress(f"{kinds}{how}, {method}: {evaluated[-1].snr_db:.1f} dB")
+        name = kinds + how
+        found = candidates.evaluate(
+            name, operations, method, timed=False, gptq=gptq, bias_correction=bias_correction
+        )
+        evaluated.append(found)
+        progress(f"{name}, {method}: {found.snr_db:.1f} dB")
 
     methods: tuple[Method, ...] = ("minmax", *METHODS)
     for method in methods:
