@@ -282,7 +282,9 @@ def test_where_blocks_differ_the_interval_is_over_blocks() -> None:
     assert found.interval.spans(1.0)
 
 
-def test_what_the_order_of_loading_changes_neither_moves_the_ratio_nor_widens_its_interval() -> None:
+def test_what_the_order_of_loading_changes_neither_moves_the_ratio_nor_widens_its_interval() -> (
+    None
+):
     baseline, candidate, rounds = rounds_of(rounds=42)
     undisturbed = over_rounds(baseline, candidate, rounds, blocks=6)
     first_is_slower = np.repeat([1.03, 1.0] * 3, 7)[:, None]

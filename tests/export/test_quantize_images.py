@@ -152,7 +152,7 @@ def test_photos_that_cannot_be_decoded_do_not_count(tmp_path: Path) -> None:
 def test_black_photos_are_refused(tmp_path: Path) -> None:
     for number in range(20):
         Image.new("RGB", (100, 100)).save(tmp_path / f"{number}.png")
-    with pytest.raises(UserError, match=r"13 of the 13 images to calibrate with are of one colour"):
+    with pytest.raises(UserError, match=r"20 of the 20 images in it are of one colour"):
         open_images(str(tmp_path), PREPROCESS, None)
 
 
@@ -160,7 +160,7 @@ def test_copies_of_a_few_photos_are_refused(tmp_path: Path) -> None:
     write_photos(tmp_path, 4)
     for number in range(4, 24):
         (tmp_path / f"{number:03}.png").write_bytes((tmp_path / f"00{number % 4}.png").read_bytes())
-    with pytest.raises(UserError, match="has 4 different images to calibrate with"):
+    with pytest.raises(UserError, match="has 4 different images in it, the others are copies"):
         open_images(str(tmp_path), PREPROCESS, None)
 
 
@@ -170,6 +170,17 @@ def test_images_of_one_class_are_refused(tmp_path: Path) -> None:
         (tmp_path / split / "dogs").mkdir(parents=True)
     write_photos(tmp_path / "test" / "dogs", 1)
     with pytest.raises(UserError):
+        open_images(str(tmp_path), PREPROCESS, None)
+
+
+def test_copies_of_one_test_image_are_refused(tmp_path: Path) -> None:
+    for name in ("cats", "dogs"):
+        write_photos(tmp_path / "train" / name, 12)
+        (tmp_path / "test" / name).mkdir(parents=True)
+        for number in range(8):
+            copy = tmp_path / "test" / name / f"{number}.png"
+            copy.write_bytes((tmp_path / "train" / name / "000.png").read_bytes())
+    with pytest.raises(UserError, match="has 1 different images to verify with, the others are"):
         open_images(str(tmp_path), PREPROCESS, None)
 
 

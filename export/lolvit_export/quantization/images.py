@@ -96,7 +96,8 @@ def open_images(
     calibration = sorted(set(share) - set(tuning))[:CALIBRATION_COUNT]
     _require(source, "training", len(share))
     held_out = even_share(test.labels, HELD_OUT_COUNT)
-    _refuse_one_class(source, train, calibration)
+    _refuse_one_class(source, "training", train, calibration)
+    _refuse_one_class(source, "test", test, held_out)
     return _informative(
         Images(
             source=source,
@@ -138,14 +139,14 @@ def _spread(count: int, most: int) -> list[int]:
     return [index * count // chosen for index in range(chosen)]
 
 
-def _refuse_one_class(source: str, train: Dataset, indices: Sequence[int]) -> None:
-    seen = {train.labels[i] for i in indices}
-    if len(seen) == 1 and len(train.classes) > 1:
+def _refuse_one_class(source: str, split: str, images: Dataset, indices: Sequence[int]) -> None:
+    seen = {images.labels[i] for i in indices}
+    if len(seen) == 1 and len(images.classes) > 1:
         raise UserError(
-            f"has training images of one class alone, '{train.classes[seen.pop()]}', of"
-            f" {len(train.classes)}",
+            f"has {split} images of one class alone, '{images.classes[seen.pop()]}', of"
+            f" {len(images.classes)}",
             where=source,
-            remedy="calibrate on images of all classes",
+            remedy="calibrate and verify on images of all classes",
         )
 
 
@@ -153,25 +154,37 @@ def _informative(images: Images) -> Images:
     """Return the images, once they are known to show what activations are like.
 
     Raises:
-        UserError: most are of one colour each, or there are fewer than eight different ones.
+        UserError: of those to calibrate or to verify with, most are of one colour each, or fewer
+            than eight are different.
     """
-    for name, crops in (("calibrate", images.calibration), ("verify", images.held_out)):
-        flat = sum(int(crop.max()) - int(crop.min()) <= _FLAT for crop in crops)
-        if 2 * flat > len(crops):
-            raise UserError(
-                f"{flat} of the {len(crops)} images to {name} with are of one colour: they show"
-                " nothing of what a model computes on photos",
-                where=str(images.source),
-                remedy="give photos like those that the model is used on",
-            )
-    different = len({crop.tobytes() for crop in (*images.calibration, *images.tuning)})
-    if different < LEAST_DIFFERENT:
+    source = str(images.source)
+    fitted = *images.calibration, *images.tuning
+    for which, crops in (("to calibrate with", fitted), ("to verify with", images.held_out)):
+        _refuse_plain(source, which, crops)
+        _require_different(source, which, crops)
+    return images
+
+
+def _refuse_plain(source: str, which: str, images: Sequence[Pixels]) -> None:
+    plain = sum(int(image.max()) - int(image.min()) <= _FLAT for image in images)
+    if 2 * plain > len(images):
         raise UserError(
-            f"has {different} different images to calibrate with, the others are copies",
-            where=str(images.source),
+            f"{plain} of the {len(images)} images {which} are of one colour: they show nothing of"
+            " what a model computes on photos",
+            where=source,
+            remedy="give photos like those that the model is used on",
+        )
+
+
+def _require_different(source: str, which: str, images: Sequence[Pixels]) -> None:
+    different = len({image.tobytes() for image in images})
+    if different < LEAST_DIFFERENT:
+        copies = ", the others are copies" if len(images) > different else ""
+        raise UserError(
+            f"has {different} different images {which}{copies}",
+            where=source,
             remedy=f"give at least {LEAST_DIFFERENT}, better {CALIBRATION_COUNT}",
         )
-    return images
 
 
 def _every(indices: Sequence[int], step: int) -> list[int]:
@@ -207,6 +220,8 @@ def _unlabelled(
     if (note := left_out_note(source, left_out)) is not None:
         say(note)
     _require(source, "in it", len(crops))
+    _refuse_plain(source, "in it", list(crops.values()))
+    _require_different(source, "in it", list(crops.values()))  # crops of one photo would differ
     paths = list(crops)
     held_out = [paths[i] for i in _every(range(len(paths)), _EVERY)]
     others = [path for path in paths if path not in set(held_out)]
@@ -220,12 +235,13 @@ def _unlabelled(
         held_out=tuple(crops[path] for path in held_out),
         labels=None,
     )
-    _informative(images)
-    return replace(
-        images,
-        calibration=_with_crops(calibration, crops, _ENOUGH_TO_CALIBRATE, preprocessing),
-        tuning=_with_crops(tuning, crops, _ENOUGH_TO_COMPARE, preprocessing),
-        held_out=_with_crops(held_out, crops, _ENOUGH_TO_COMPARE, preprocessing),
+    return _informative(
+        replace(
+            images,
+            calibration=_with_crops(calibration, crops, _ENOUGH_TO_CALIBRATE, preprocessing),
+            tuning=_with_crops(tuning, crops, _ENOUGH_TO_COMPARE, preprocessing),
+            held_out=_with_crops(held_out, crops, _ENOUGH_TO_COMPARE, preprocessing),
+        )
     )
 
 
