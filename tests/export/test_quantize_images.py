@@ -18,10 +18,10 @@ PREPROCESS = Preprocessing(size=(32, 48), crop_pct=1.0, mean=(0.5, 0.5, 0.5), st
 DIGITS = tuple(str(digit) for digit in range(10))
 
 
-def write_photos(folder: Path, count: int) -> None:
+def write_photos(folder: Path, count: int, first: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     photo = bundled_photo("coffee")
-    for number in range(count):
+    for number in range(first, first + count):
         crop = photo.crop((number * 7, number * 3, number * 7 + 200, number * 3 + 150))
         crop.save(folder / f"{number:03}.png")
 
@@ -132,7 +132,7 @@ def test_photos_in_folders_by_day_are_found_and_hidden_copies_are_not(tmp_path: 
 
 def test_class_folders_without_splits_give_labels_of_the_images_held_out(tmp_path: Path) -> None:
     write_photos(tmp_path / "cats", 20)
-    write_photos(tmp_path / "dogs", 20)
+    write_photos(tmp_path / "dogs", 20, first=20)
     steps: list[str] = []
     images = open_images(str(tmp_path), PREPROCESS, ("cats", "dogs"), steps.append)
     assert images.labels == (0,) * 4 + (1,) * 4
