@@ -31,7 +31,6 @@ from lolvit_runtimes.session import Session, open_session
 from lolvit_runtimes.table import RUNTIMES
 
 LIMIT = 0.01
-TURNS = 5
 _PATH = click.Path(path_type=Path)
 
 
@@ -39,13 +38,14 @@ _PATH = click.Path(path_type=Path)
 @click.argument("model", type=_PATH)
 @click.argument("other", type=_PATH)
 @click.option("--runtime", default="ort", show_default=True)
-def overhead(model: Path, other: Path, runtime: str) -> None:
+@click.option("--turns", default=5, show_default=True, type=click.IntRange(min=1))
+def overhead(model: Path, other: Path, runtime: str, turns: int) -> None:
     """Compare the harness's median of MODEL with a bare loop's."""
     with pinned(1, Machine()) as cores:
         (first, one), (second, another) = (_open(path, runtime) for path in (model, other))
         with closing(first), closing(second):
             monitor = SystemMonitor(Machine(), cores or [0])
-            pairs = [(_bare(one.run), _harness([one, another], monitor)) for _ in range(TURNS)]
+            pairs = [(_bare(one.run), _harness([one, another], monitor)) for _ in range(turns)]
     for bare, harness in pairs:
         print(f"bare loop {bare:.3f} ms, harness {harness:.3f} ms, {harness / bare - 1:+.2%}")
     bare, harness = (statistics.median(column) for column in zip(*pairs, strict=True))
