@@ -8,12 +8,14 @@ from lolvit_export.verification.panel.run import Row
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Return both tables; a good artifact with its gates, a fault with what caught it."""
+    """Return both tables; a good artifact with its SNR and agreement, each beside its threshold and
+    in the runtime where it is nearest to that, a fault with what caught it."""
     good = [row for row in rows if row.fault is None]
     faulty = [row for row in rows if row.fault is not None]
-    lines = ["| network | artifact | | gates |", "|---|---|---|---|"]
+    lines = ["| network | artifact | | SNR in dB | same top class |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row.network} | {row.target} {row.precision} | {row.verdict} | {', '.join(row.gates)} |"
+        f"| {row.network} | {_artifact(row)} | {_verdict(row)} | {_nearest(row, 'snr_db')}"
+        f" | {_nearest(row, 'top1')} |"
         for row in good
     ]
     lines += ["", "| fault | artifacts | caught | by |", "|---|---|---|---|"]
@@ -33,6 +35,19 @@ def summary(rows: Sequence[Row]) -> str:
         f"{passed} of {len(good)} good artifacts passed, {caught} of {len(faulty)} faulty ones were"
         " caught"
     )
+
+
+def _verdict(row: Row) -> str:
+    return f"{row.verdict}: {', '.join(row.failed)}" if row.failed else row.verdict
+
+
+def _nearest(row: Row, name: str) -> str:
+    """Return a gate's value and threshold in the runtime where it is nearest to that."""
+    gates = [line.split() for line in row.gates if line.split()[0].endswith(f".{name}")]
+    if not gates:
+        return ""
+    gate, value, _, threshold = min(gates, key=lambda each: float(each[1]) - float(each[3]))
+    return f"{value}, {threshold} ({gate.partition('.')[0]})"
 
 
 def _artifact(row: Row) -> str:
