@@ -46,7 +46,7 @@ SECTIONS: dict[str, Section] = {
         ),
         "package": CommandEntry(
             "lolvit_runtimes.package_command:package",
-            "Add an exported artifact to an Android app.",
+            "Add an exported artifact to an Android or iOS app.",
         ),
     },
     "Measure": {

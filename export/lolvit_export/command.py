@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lolvit.manifest import Artifact, Manifest
     from lolvit_export.pipeline import Progress
     from lolvit_export.request import ExportResult
-    from lolvit_runtimes.android_assets import PackageResult
+    from lolvit_runtimes.app_models import PackageResult
     from lolvit_runtimes.qnn_socs import Soc
 
 UNTRAINED = (
@@ -123,6 +123,12 @@ _PATH = click.Path(path_type=Path)
     metavar="DIR",
     help="Also add it to an Android app: its module or assets folder, as lolvit package does.",
 )
+@click.option(
+    "--ios",
+    type=_PATH,
+    metavar="DIR",
+    help="Also add it to an iOS app: the folder of its project, as lolvit package does.",
+)
 @click.option("--no-rewrites", is_flag=True, help="Skip the static rewrites, to see their effect.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def export(
@@ -138,6 +144,7 @@ def export(
     in_chans: str | None,
     out: Path,
     android: Path | None,
+    ios: Path | None,
     no_rewrites: bool,
     as_json: bool,
     **options: Any,
@@ -155,8 +162,8 @@ def export(
     require_precisions(picked, precisions)
     socs = _socs(soc, picked, precisions)
     _check_conflicts(picked, precisions, for_timing, options)
-    if android is not None:
-        _check_app(android, picked)
+    apps = _given_apps(android, ios)
+    _check_apps(apps, picked)
     exported = _export(
         picked,
         options,
@@ -170,9 +177,9 @@ def export(
         for_timing=for_timing,
         keep_failed=keep_failed,
     )
-    packaged = _package(exported.folder, android) if exported.complete else None
+    packaged = _package(exported.folder, apps) if exported.complete else {}
     if as_json:
-        print_json({**as_document(exported), **_android_document(packaged)})
+        print_json({**as_document(exported), **_app_documents(packaged)})
     else:
         show(exported)
         _show_packaged(packaged)
@@ -214,34 +221,46 @@ def _check_conflicts(
         )
 
 
-def _check_app(directory: Path, targets: Sequence[str]) -> None:
+def _given_apps(android: Path | None, ios: Path | None) -> dict[str, Path]:
+    from lolvit_runtimes.package_command import given_apps
+
+    return given_apps(android, ios)
+
+
+def _check_apps(apps: Mapping[str, Path], targets: Sequence[str]) -> None:
     """Raise an error for an app or targets that can't be packaged, before anything is loaded."""
-    from lolvit_runtimes.android_assets import FORMATS, assets_of
+    from lolvit_runtimes.android_assets import ANDROID, assets_of
+    from lolvit_runtimes.ios_package import IOS, models_package_of
 
-    assets_of(directory)
-    if not set(FORMATS) & set(targets):
-        raise click.UsageError(f"--android needs --to {' or '.join(FORMATS)}")
-
-
-def _package(folder: Path, directory: Path | None) -> PackageResult | None:
-    """Add the export to the app at `directory`, if one is given."""
-    from lolvit_runtimes.android_assets import PackageOptions, package
-
-    return package(folder, directory, PackageOptions()) if directory is not None else None
+    places = {"android": (assets_of, ANDROID), "ios": (models_package_of, IOS)}
+    for name, app in apps.items():
+        find_place, platform = places[name]
+        find_place(app)
+        if not set(platform.formats) & set(targets):
+            raise click.UsageError(f"--{name} needs --to {' or '.join(platform.formats)}")
 
 
-def _android_document(packaged: PackageResult | None) -> dict[str, Any]:
-    """Return the part of the JSON document about the app."""
-    from lolvit_runtimes.package_command import as_document as as_android
+def _package(folder: Path, apps: Mapping[str, Path]) -> dict[str, PackageResult]:
+    """Add the export to the apps that are given; return the results by platform."""
+    from lolvit_runtimes.app_models import PackageOptions
+    from lolvit_runtimes.package_command import add_to_app
 
-    return {"android": as_android(packaged)} if packaged is not None else {}
+    options = PackageOptions()
+    return {name: add_to_app(name, app, folder, options) for name, app in apps.items()}
 
 
-def _show_packaged(packaged: PackageResult | None) -> None:
+def _app_documents(packaged: dict[str, PackageResult]) -> dict[str, Any]:
+    """Return the parts of the JSON document about the apps."""
+    from lolvit_runtimes.package_command import as_document as as_app
+
+    return {platform: as_app(result) for platform, result in packaged.items()}
+
+
+def _show_packaged(packaged: dict[str, PackageResult]) -> None:
     from lolvit_runtimes.package_command import show as show_in_app
 
-    if packaged is not None:
-        show_in_app(packaged)
+    for result in packaged.values():
+        show_in_app(result)
 
 
 def _socs(text: str | None, targets: Sequence[str], precisions: Sequence[str]) -> tuple[Soc, ...]:

@@ -13,21 +13,42 @@ from lolvit_runtimes.tflite_schema import TABLES, UNIONS
 _OPSETS = {15: 9, 16: 11, 17: 12, 18: 14, 19: 15, 20: 17, 21: 18}
 _IR_VERSIONS = {7: 3, 8: 9, 9: 16, 10: 18}
 
+# Core ML's specification versions, from coremltools' `AvailableTarget`.
+_IOS = {6: 15, 7: 16, 8: 17, 9: 18, 10: 26}
+_COREAI_IOS = 27  # the first release with Core AI
+
 _TFLITE_KEY = "min_runtime_version"  # the converter writes it into the file's metadata
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 _LONGEST_VARINT = 70  # bits
 _IR_VERSION, _OPSET_IMPORT = 1, 8  # fields of ModelProto
 _DOMAIN, _VERSION = 1, 2  # fields of OperatorSetIdProto
+_SPECIFICATION = 1  # of Core ML's Model: specificationVersion
 
 
 def oldest_runtime(path: Path, format: str) -> str | None:
-    """Return the oldest release that opens an artifact, such as "TensorFlow Lite 2.3.0"; None if
-    the file does not record it. The file has been checked against its manifest."""
+    """Return the oldest release that opens an artifact, such as "TensorFlow Lite 2.3.0" or
+    "iOS 16"; None if the file does not record it. The file has been checked against its
+    manifest."""
+    readers = {"tflite": _of_tflite, "onnx": _of_onnx, "coreml": _of_coreml, "coreai": _of_coreai}
+    return readers[format](path)
+
+
+def _of_coreai(path: Path) -> str | None:
+    return f"iOS {_COREAI_IOS}"
+
+
+def _of_coreml(path: Path) -> str | None:
+    for model in path.glob("Data/*/*.mlmodel"):
+        version = next(
+            (v for field, v in _fields(model.read_bytes()) if field == _SPECIFICATION), 0
+        )
+        if isinstance(version, int) and version in _IOS:
+            return f"iOS {_IOS[version]}"
+    return None
+
+
+def _of_tflite(path: Path) -> str | None:
     data = path.read_bytes()
-    return {"tflite": _of_tflite, "onnx": _of_onnx}[format](data)
-
-
-def _of_tflite(data: bytes) -> str | None:
     try:
         model = Reader(data, TABLES, UNIONS).root("Model")
     except FlatbufferError:
@@ -42,9 +63,9 @@ def _of_tflite(data: bytes) -> str | None:
     return None
 
 
-def _of_onnx(data: bytes) -> str | None:
+def _of_onnx(path: Path) -> str | None:
     ir_version, opset = 0, 0
-    for field, value in _fields(data):
+    for field, value in _fields(path.read_bytes()):
         if field == _IR_VERSION and isinstance(value, int):
             ir_version = value
         elif field == _OPSET_IMPORT and isinstance(value, bytes):

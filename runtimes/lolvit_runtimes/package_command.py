@@ -1,4 +1,4 @@
-"""`lolvit package`: add an export to an Android app."""
+"""`lolvit package`: add an export to an Android or iOS app."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from lolvit.output import print_json, results
 from lolvit.registry import choose_many
 
 if TYPE_CHECKING:
-    from lolvit_runtimes.android_assets import PackageResult
+    from lolvit_runtimes.app_models import PackageOptions, PackageResult
 
 _PATH = click.Path(path_type=Path)
-# Equal to android_assets.FORMATS, which is not imported because it loads pydantic.
-_FORMATS = ("tflite", "onnx")
+# Equal to the formats of android_assets.ANDROID and ios_package.IOS, which are not imported because
+# they load pydantic.
+_FORMATS = {"android": ("tflite", "onnx"), "ios": ("coreml", "coreai")}
 _KOTLIN = """\
 import org.lolvit.AssetSource
 import org.lolvit.Classifier
@@ -27,50 +28,105 @@ val photo = Photos.decode {{ context.contentResolver.openInputStream(uri)!! }}
 val best = classifier.classify(photo).top.first()
 println("${{best.label}}: ${{best.probability}}")
 """
+_SWIFT = """\
+import LOLViT
+import LOLViTCoreAI
+import LOLViTCoreML
+import LOLViTModels
+
+// the model is opened once, and never works on the main thread
+let source = ModelSource(folder: LOLViTModels.folder.appendingPathComponent("{name}"))
+let model = try {actor}(source, engines: Engines([CoreMLKind(), CoreAIKind()]))
+let prediction = try await model.predict(Photo(data: data)).prediction
+{use}"""
+# By task: the actor, and what its prediction has.
+_SWIFT_TASKS = {
+    "classification": ("Classifier", "print(prediction.top[0].label)\n"),
+    "detection": (
+        "Detector",
+        "for object in prediction.objects { print(object.label, object.box) }\n",
+    ),
+    "segmentation": (
+        "Segmenter",
+        "for part in prediction.shares { print(part.label, part.share) }\n",
+    ),
+}
 
 
 @click.command()
 @click.argument("folder", type=_PATH)
 @click.option(
     "--android",
-    "directory",
     type=_PATH,
-    required=True,
     help="An Android module (with build.gradle.kts, build.gradle or src/main/AndroidManifest.xml),"
     " to write to its src/main/assets; or a folder named assets.",
 )
 @click.option(
-    "--format", "formats", help="tflite, onnx or both; default: tflite if exported, else onnx."
+    "--ios",
+    type=_PATH,
+    help="The folder of an iOS app (with an .xcodeproj, .xcworkspace or Package.swift), to write"
+    " the Swift package LOLViTModels into it.",
 )
 @click.option(
-    "--precision", help="fp32, fp16, int8, ...; default: the recommended one, or else the first."
+    "--format",
+    "formats",
+    help="Android: tflite, onnx or both; iOS: coreml, coreai or both; default: the first of these"
+    " that is exported.",
+)
+@click.option(
+    "--precision",
+    help="fp32, fp16, int8, ...; default: the recommended one, or else fp16 on iOS, the first on"
+    " Android.",
 )
 @click.option("--labels", type=_PATH, help="A text file, one label a line, if the model has none.")
-@click.option("--name", help="The asset folder's name; default: MODEL-HEIGHTxWIDTH.")
+@click.option("--name", help="The model folder's name; default: MODEL-HEIGHTxWIDTH.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def package(
     folder: Path,
-    directory: Path,
+    android: Path | None,
+    ios: Path | None,
     formats: str | None,
     precision: str | None,
     labels: Path | None,
     name: str | None,
     as_json: bool,
 ) -> None:
-    """Add the export FOLDER to an app, as assets/lolvit/NAME: manifest, artifacts and labels.
+    """Add the export FOLDER to an app, as lolvit/NAME: manifest, artifacts and labels.
 
     Their sha256 is checked before and after copying. A previous export of the same model and size
     is replaced atomically; a folder that holds another model is an error.
     """
-    from lolvit_runtimes.android_assets import PackageOptions
-    from lolvit_runtimes.android_assets import package as write_assets
+    from lolvit_runtimes.app_models import PackageOptions
 
-    picked = tuple(choose_many("format", formats, _FORMATS)) if formats is not None else None
-    packaged = write_assets(folder, directory, PackageOptions(picked, precision, labels, name))
+    apps = given_apps(android, ios)
+    if len(apps) != 1:
+        raise click.UsageError("give either --android DIR or --ios DIR")
+    ((platform, app),) = apps.items()
+    known = _FORMATS[platform]
+    picked = tuple(choose_many("format", formats, known)) if formats is not None else None
+    packaged = add_to_app(platform, app, folder, PackageOptions(picked, precision, labels, name))
     if as_json:
         print_json(as_document(packaged))
     else:
         show(packaged)
+
+
+def given_apps(android: Path | None, ios: Path | None) -> dict[str, Path]:
+    """Return the folders of the apps that are given, by platform."""
+    return {
+        platform: app for platform, app in (("android", android), ("ios", ios)) if app is not None
+    }
+
+
+def add_to_app(platform: str, app: Path, folder: Path, options: PackageOptions) -> PackageResult:
+    """Add the export at `folder` to the app of a platform, `android` or `ios`."""
+    if platform == "android":
+        from lolvit_runtimes.android_assets import package as add_to_android
+
+        return add_to_android(folder, app, options)
+    from lolvit_runtimes.ios_package import package as add_to_ios
+
+    return add_to_ios(folder, app, options)
 
 
 def show(packaged: PackageResult) -> None:
@@ -83,10 +139,25 @@ def show(packaged: PackageResult) -> None:
         out.print(f"    {name}: {size / 1e6:.2f} MB")
     for line in notes(packaged):
         out.print(line, style="yellow")
-    out.print("\nIn the module's build.gradle.kts, so that the model loads faster:")
-    out.print(f"\n{gradle(packaged)}\n")
-    out.print("In Kotlin:\n")
-    out.print(kotlin(packaged))
+    for title, code in instructions(packaged):
+        out.print(f"\n{title}\n")
+        out.print(code)
+
+
+def instructions(packaged: PackageResult) -> list[tuple[str, str]]:
+    """Return what is left to do, each with its title: settings and code."""
+    if packaged.platform.name == "iOS":
+        return [
+            (
+                "In Xcode, the first time: File > Add Package Dependencies > Add Local, for both:",
+                f"{swift_package(packaged)}\nios_demo/LOLViT of this repository",
+            ),
+            ("In Swift:", swift(packaged)),
+        ]
+    return [
+        ("In the module's build.gradle.kts, so that the model loads faster:", gradle(packaged)),
+        ("In Kotlin:", kotlin(packaged)),
+    ]
 
 
 def kotlin(packaged: PackageResult) -> str:
@@ -96,8 +167,25 @@ def kotlin(packaged: PackageResult) -> str:
 
 def gradle(packaged: PackageResult) -> str:
     """Return the setting for the module's build file."""
-    quoted = ", ".join(f'"{suffix}"' for suffix in packaged.uncompressed)
+    quoted = ", ".join(f'"{suffix}"' for suffix in uncompressed(packaged))
     return f"android {{ androidResources {{ noCompress += listOf({quoted}) }} }}"
+
+
+def uncompressed(packaged: PackageResult) -> list[str]:
+    """Return the file suffixes that an APK stores uncompressed, so that the app can memory-map
+    them."""
+    return sorted({Path(artifact.path).suffix[1:] for artifact in packaged.artifacts})
+
+
+def swift(packaged: PackageResult) -> str:
+    """Return Swift code that predicts with the packaged model."""
+    actor, use = _SWIFT_TASKS[packaged.manifest.task]
+    return _SWIFT.format(name=packaged.folder.name, actor=actor, use=use)
+
+
+def swift_package(packaged: PackageResult) -> Path:
+    """Return the folder of the Swift package that holds the model."""
+    return packaged.folder.parents[3]
 
 
 def notes(packaged: PackageResult) -> list[str]:
@@ -135,8 +223,13 @@ def as_document(packaged: PackageResult) -> dict[str, Any]:
             for artifact in packaged.artifacts
         ],
         "files": packaged.sizes(),
-        "no_compress": packaged.uncompressed,
         "replaced": packaged.replaced,
-        "kotlin": kotlin(packaged),
+        **_platform_document(packaged),
         "notes": notes(packaged),
     }
+
+
+def _platform_document(packaged: PackageResult) -> dict[str, Any]:
+    if packaged.platform.name == "iOS":
+        return {"swift_package": str(swift_package(packaged)), "swift": swift(packaged)}
+    return {"no_compress": uncompressed(packaged), "kotlin": kotlin(packaged)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import warnings
 from pathlib import Path
@@ -22,6 +23,7 @@ UNREAD_SUFFIXES = frozenset(
 )  # fmt: skip
 _AS_JPEG = "save it as JPEG"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_BUNDLED = "astronaut.png"  # scikit-image carries it
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _HIGHEST = 65535
 
@@ -45,6 +47,14 @@ def load_photo(source: Path | Image.Image, color: Color = "RGB") -> Image.Image:
             what = "not a file" if source.exists() else "no such photo"
             raise UserError(what, where=str(source), remedy="give the path of a JPEG or PNG photo")
         return _open(source, str(source), color)
+
+
+def bundled_photo_path() -> Path | None:
+    """Return the path of scikit-image's photo of an astronaut; None if it is not installed."""
+    spec = importlib.util.find_spec("skimage")
+    folders = (spec.submodule_search_locations or []) if spec else []
+    paths = (Path(folder) / "data" / _BUNDLED for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def is_photo(path: Path) -> bool:

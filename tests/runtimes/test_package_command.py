@@ -12,9 +12,10 @@ import pytest
 from lolvit.cli import main
 from lolvit.errors import GateFailedError, UserError
 from lolvit.manifest import Manifest, check_artifact, read_manifest, write_manifest
-from lolvit_runtimes import android_assets
-from lolvit_runtimes.android_assets import PackageOptions, assets_of, package
-from lolvit_runtimes.package_command import kotlin, notes
+from lolvit_runtimes import app_models
+from lolvit_runtimes.android_assets import assets_of, package
+from lolvit_runtimes.app_models import PackageOptions
+from lolvit_runtimes.package_command import kotlin, notes, uncompressed
 
 NAME = "tiny-32x32"
 
@@ -67,7 +68,7 @@ def test_folder_named_assets_is_used_itself(export, tmp_path):
         f"lolvit/mine/{name}" for name in ("manifest.json", "model-fp32.onnx", "model-fp32.tflite")
     ]
     assert packaged.asset == "lolvit/mine"
-    assert packaged.uncompressed == ["onnx", "tflite"]
+    assert uncompressed(packaged) == ["onnx", "tflite"]
 
 
 @pytest.mark.parametrize("made", ["build.gradle", "src/main/AndroidManifest.xml"])
@@ -140,7 +141,7 @@ def test_the_same_model_is_replaced_and_another_is_left_alone(export, module):
 def test_failed_copy_leaves_the_previous_one_and_no_rest(export, module, monkeypatch):
     before = package(export, module, PackageOptions())
     monkeypatch.setattr(
-        android_assets.shutil, "copyfile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        app_models.shutil, "copyfile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
         package(export, module, PackageOptions(formats=("onnx",)))

@@ -21,7 +21,8 @@ from android_build.resources import link_resources
 from android_build.tools import require, run
 from lolvit.files import write_atomic
 from lolvit.manifest import MANIFEST_NAME
-from lolvit_runtimes.android_assets import PackageOptions, PackageResult, package
+from lolvit_runtimes.android_assets import package
+from lolvit_runtimes.app_models import PackageOptions, PackageResult
 
 Progress = Callable[[str], None]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from android_build.tools import run
 from lolvit.manifest import MANIFEST_NAME
-from lolvit_runtimes.android_assets import PackageOptions, package
+from lolvit_runtimes.android_assets import package
+from lolvit_runtimes.app_models import PackageOptions
 
 
 @dataclass(frozen=True)

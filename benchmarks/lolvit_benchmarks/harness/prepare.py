@@ -34,12 +34,11 @@ from lolvit.manifest import (
 )
 from lolvit.weights import find_weights
 from lolvit_benchmarks.harness.child import run_module
-from lolvit_runtimes.photos import load_photo
+from lolvit_runtimes.photos import bundled_photo_path, load_photo
 from lolvit_runtimes.preprocessing import to_input, to_pixels
 from lolvit_runtimes.probe import installed, with_dependencies
 from lolvit_runtimes.session import FloatArray
 
-_DEFAULT_PHOTO = "astronaut.png"  # scikit-image carries it
 _REPEATS = 5
 # What converts, quantizes or verifies: another version of it makes other artifacts.
 _EXPORTING_EXTRAS = ("export", "executorch", "openvino", "qnn", "tensorflow")
@@ -73,11 +72,8 @@ def default_photo() -> Path:
     Raises:
         UserError: scikit-image, which carries it, is not installed.
     """
-    spec = importlib.util.find_spec("skimage")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "data" / _DEFAULT_PHOTO
-        if path.is_file():
-            return path
+    if path := bundled_photo_path():
+        return path
     raise UserError(
         "no photo to measure on: scikit-image, which carries one, is not installed",
         remedy="give --photo FILE, or run: pip install 'lolvit[bench]'",
