@@ -208,7 +208,10 @@ def test_layers_without_a_bias_or_with_equal_ones_get_their_own(
         ({"float_layers": ("nowhere",)}, "float_layers: no layer 'nowhere'"),
         ({"operations": ("add",)}, "no operation 'add' can be quantized"),
         ({"method": "mse"}, "'mse' changes nothing: only weights are quantized"),
-        ({"bias_correction": True}, "has no bias_correction: onnx, qnn and tflite int8 only"),
+        (
+            {"bias_correction": True},
+            "has no bias_correction: int8 and w8a16 of onnx, qnn and tflite only",
+        ),
         ({"gptq": True}, "has no gptq: qnn only"),
     ],
 )

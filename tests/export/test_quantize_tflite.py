@@ -190,12 +190,14 @@ def test_an_activation_that_overflows_is_a_user_error(tmp_path, images) -> None:
         make(tmp_path, fp32, few, "int8").quantize(plan(), tmp_path / "no.tflite")
 
 
-def test_bias_correction_takes_out_the_mean_error(folder, fp32, images, quantizer) -> None:
+@pytest.mark.parametrize("precision", ["int8", "w8a16"])
+def test_bias_correction_takes_out_the_mean_error(folder, fp32, images, precision) -> None:
+    quantizer = make(folder, fp32, images, precision)
     seen = images.calibration[:64]
     reference = small_net.logits("litert", folder / fp32.path, fp32, seen)
     shifts = []
     for corrects in (False, True):
-        path = folder / f"corrected-{corrects}.tflite"
+        path = folder / f"corrected-{corrects}-{precision}.tflite"
         artifact = quantizer.quantize(plan(bias_correction=corrects), path)
         found = small_net.logits("litert", path, artifact, seen)
         shifts.append(np.abs(np.mean(np.subtract(found, reference), axis=0)).max())

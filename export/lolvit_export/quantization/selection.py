@@ -58,7 +58,12 @@ def reject_bias_correction(plan: Plan) -> None:
     Raises:
         UserError: it asks for bias correction.
     """
-    _reject(plan, "bias_correction", asked=plan.bias_correction, only="onnx, qnn and tflite int8")
+    _reject(
+        plan,
+        "bias_correction",
+        asked=plan.bias_correction,
+        only="int8 and w8a16 of onnx, qnn and tflite",
+    )
 
 
 def reject_gptq(plan: Plan) -> None:

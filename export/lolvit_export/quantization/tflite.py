@@ -78,7 +78,7 @@ class TfliteQuantizer:
         self._path, self._fp32 = fp32_path, fp32
         self._images, self._preprocess = images, preprocessing
         self._precision = precision
-        self.corrects_biases = precision == "int8"  # w4 always does, by GPTQ
+        self.corrects_biases = precision != "w4"  # which always does, by GPTQ
         self._graph = Graph(fp32_path)
         self._ranges = ActivationRanges(self._replay)
         self._gptq: Gptq | None = None

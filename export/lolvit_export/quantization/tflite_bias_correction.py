@@ -18,6 +18,8 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import qtyping
 
+# With activations of 8 and of 16 bits.
+_BIAS_TYPES = {qtyping.TensorType.INT32: np.int32, qtyping.TensorType.INT64: np.int64}
 KINDS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 _LARGEST_BIAS = 2**30
 _Means = npt.NDArray[np.float64]
@@ -26,12 +28,12 @@ _Means = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class _Layer:
     """A quantized layer: its place in the order of execution, its output tensor by number, that
-    tensor's name in the float model, and its bias in int32 with one scale a channel."""
+    tensor's name in the float model, and its bias in integers with one scale a channel."""
 
     depth: int
     output: int
     name: str
-    bias: npt.NDArray[np.int32]  # a view on the file
+    bias: npt.NDArray[np.signedinteger]  # a view on the file
     scales: npt.NDArray[np.float64]
 
 
@@ -50,7 +52,7 @@ def correct_biases(floats: bytes, quantized: bytearray, images: Sequence[npt.NDA
         for layer in groups[depth]:
             shift = exact[wanted[layer.name]] - found[layer.output]
             bias = layer.bias + np.rint(shift / layer.scales)
-            layer.bias[:] = np.clip(bias, -_LARGEST_BIAS, _LARGEST_BIAS).astype(np.int32)
+            layer.bias[:] = np.clip(bias, -_LARGEST_BIAS, _LARGEST_BIAS).astype(layer.bias.dtype)
 
 
 def _tensor_names(model: bytes) -> dict[str, int]:
@@ -59,7 +61,7 @@ def _tensor_names(model: bytes) -> dict[str, int]:
 
 
 def _layers(model: bytearray) -> Iterable[_Layer]:
-    """Yield the layers with a bias in int32, whose result is in integers too or in float."""
+    """Yield the layers with a bias in integers, whose result is in integers too or in float."""
     view = qtyping.Model.GetRootAs(model)
     subgraph = view.Subgraphs(0)
     depth: dict[int, int] = {}  # of a tensor: layers on the longest way to it
@@ -79,17 +81,17 @@ def _layers(model: bytearray) -> Iterable[_Layer]:
 
 def _bias(
     view: Any, subgraph: Any, inputs: Sequence[int]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]] | None:
+) -> tuple[npt.NDArray[np.signedinteger], npt.NDArray[np.float64]] | None:
     """Return a layer's bias, as a view on the file, and its scales; None for other operations."""
     if len(inputs) != 3:
         return None
     tensor = subgraph.Tensors(inputs[2])
     buffer = view.Buffers(tensor.Buffer())
     params = tensor.Quantization()
-    stored = tensor.Type() == qtyping.TensorType.INT32 and params is not None
-    if not stored or params.ScaleLength() == 0 or buffer.DataLength() == 0:
+    stored = _BIAS_TYPES.get(tensor.Type())
+    if stored is None or params is None or params.ScaleLength() == 0 or buffer.DataLength() == 0:
         return None
-    return buffer.DataAsNumpy().view(np.int32), params.ScaleAsNumpy().astype(np.float64)
+    return buffer.DataAsNumpy().view(stored), params.ScaleAsNumpy().astype(np.float64)
 
 
 def _means(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from lolvit_export.targets import LEAST_INT8_DB, PrecisionSpec, Target
+from lolvit_export.targets import LEAST_8_BIT_DB, PrecisionSpec, Target
 
 _QUANTIZER = "lolvit_export.quantization.coreml:CoremlQuantizer"
 
@@ -16,8 +16,8 @@ TARGET = Target(
     precisions={
         "fp32": PrecisionSpec(90),
         "fp16": PrecisionSpec(45),
-        "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, timed=True),
-        "w8a16": PrecisionSpec(28, _QUANTIZER),
+        "int8": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER, timed=True),
+        "w8a16": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER),
         "w4": PrecisionSpec(20, _QUANTIZER),
     },
     runtimes={"host": ("coreml" if platform.system() == "Darwin" else "coreml-reference",)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lolvit_export.targets import LEAST_INT8_DB, PrecisionSpec, Target
+from lolvit_export.targets import LEAST_8_BIT_DB, PrecisionSpec, Target
 
 _QUANTIZER = "lolvit_export.quantization.onnx:OnnxQuantizer"
 
@@ -14,8 +14,8 @@ TARGET = Target(
     precisions={
         "fp32": PrecisionSpec(100),
         "fp16": PrecisionSpec(45),
-        "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, timed=True),
-        "w8a16": PrecisionSpec(28, _QUANTIZER),
+        "int8": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER, timed=True),
+        "w8a16": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER),
     },
     unsupported={"w4": "ONNX has no convolution with 4-bit weights, tflite and coreml have one"},
     runtimes={"host": ("ort",), "arm64": ("ort-arm64-a76", "ort-arm64-i8mm")},

@@ -7,7 +7,7 @@ evaluated in the emulator.
 
 from __future__ import annotations
 
-from lolvit_export.targets import LEAST_INT8_DB, PrecisionSpec, Target
+from lolvit_export.targets import LEAST_8_BIT_DB, PrecisionSpec, Target
 
 # HTP rounds more than eager in half precision where activations differ much in size: untrained,
 # torchvision's mobilenet_v3_small has 12.6 dB less there; EfficientNet-Lite0, trained, has no less.
@@ -23,8 +23,8 @@ TARGET = Target(
     cost=2,
     precisions={
         "fp16": PrecisionSpec(45, noise_margin_db_by_runtime=_NOISE_MARGIN_DB),
-        "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, base="fp16"),
-        "w8a16": PrecisionSpec(28, _QUANTIZER, base="fp16"),
+        "int8": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER, base="fp16"),
+        "w8a16": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER, base="fp16"),
     },
     runtimes={"host": ("qnn",), "qnn-emulator": ("qnn",)},
     batches=False,

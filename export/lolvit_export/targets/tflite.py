@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lolvit_export.targets import LEAST_INT8_DB, PrecisionSpec, Target
+from lolvit_export.targets import LEAST_8_BIT_DB, PrecisionSpec, Target
 
 _QUANTIZER = "lolvit_export.quantization.tflite:TfliteQuantizer"
 
@@ -19,8 +19,8 @@ TARGET = Target(
             noise_margin_db_by_runtime={"litert-reference": 25},
         ),
         "fp16": PrecisionSpec(45),
-        "int8": PrecisionSpec(LEAST_INT8_DB, _QUANTIZER, timed=True),
-        "w8a16": PrecisionSpec(28, _QUANTIZER),
+        "int8": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER, timed=True),
+        "w8a16": PrecisionSpec(LEAST_8_BIT_DB, _QUANTIZER),
         "w4": PrecisionSpec(20, _QUANTIZER),
     },
     runtimes={
