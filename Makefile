@@ -15,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel startup lock audit wheel android android-test ios-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel startup lock audit wheel web-package web-test android android-test ios-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -49,6 +49,7 @@ system-deps: ## install the Debian packages of lolvit/system/packages.txt: as ro
 test-deps: system-deps ## all that the tests use and make install does not bring (1.1 GB the first time)
 	@$(MAKE) --no-print-directory install
 	lolvit setup browser
+	@$(MAKE) --no-print-directory $(WEB_DEPS)
 	lolvit setup arm64
 	python android_demo/driver fetch --apk
 
@@ -107,6 +108,18 @@ uv pip compile pyproject.toml --universal --python-version 3.11 --quiet --genera
 @mv $(1).new $(1)
 endef
 
+WEB_DEPS := web/node_modules/.package-lock.json
+$(WEB_DEPS): web/package-lock.json
+	npm ci --prefix web --ignore-scripts
+	@touch $@
+
+web-package: $(WEB_DEPS) ## build the npm package for web apps into dist/; needs Node 18 and npm
+	@mkdir -p dist
+	npm pack ./web --pack-destination dist
+
+web-test: $(WEB_DEPS) ## test the npm package's types, and its code in Node and in a headless Chromium
+	npm test --prefix web
+
 ANDROID_FLAGS ?=
 MODELS ?= lolvit_x
 android: install ## the Android app as a signed APK with MODELS in it; needs zipalign and apksigner too
@@ -133,4 +146,4 @@ wheel: install ## build the wheel, and its bill of materials in CycloneDX's form
 	    --output-reproducible --output-file dist/lolvit-$$version.cdx.json
 
 clean: ## remove what building, testing and the demo made; .venv stays
-	rm -rf dist build out android_demo/target ios_demo/build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist build out android_demo/target ios_demo/build web/types .pytest_cache .mypy_cache .ruff_cache .hypothesis

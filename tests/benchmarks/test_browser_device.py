@@ -19,6 +19,7 @@ from lolvit_benchmarks.backends.browser import backend as browser
 from lolvit_benchmarks.backends.browser import chromium, install
 from lolvit_benchmarks.backends.registry import DeviceOptions
 from lolvit_benchmarks.results.files import read_result
+from tests.benchmarks import tiny
 from tests.benchmarks.chromium_page import Page, needs_chromium, needs_runtimes, opened_page
 from tests.conftest import Run
 
@@ -198,6 +199,20 @@ def test_unsupported_options_are_rejected(
                       *option, "--out", tmp_path)  # fmt: skip
     assert done.returncode == 2
     assert f"{option[0]} is not available in a browser" in done.stderr
+
+
+@needs_runtimes
+def test_a_model_for_another_task_is_rejected_with_the_command_that_shows_it(
+    run_lolvit: Run, tmp_path: Path
+) -> None:
+    first, second = (
+        tiny.make_dense_folder(tmp_path / name, "detection", ("cat", "dog")) for name in "ab"
+    )
+    done = run_lolvit("bench", first, "--against", second, *BENCH, "--runtime", "ort-web-wasm",
+                      "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 2
+    assert "a browser measures classifiers, this is a model for detection" in done.stderr
+    assert "lolvit browse" in done.stderr
 
 
 def test_the_listing_names_what_a_browser_reports(monkeypatch: pytest.MonkeyPatch) -> None:

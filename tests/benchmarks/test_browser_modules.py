@@ -14,8 +14,7 @@ FOLDER = Path(__file__).parent
 @pytest.mark.skipif(
     shutil.which("node") is None, reason="node is not installed: apt install nodejs"
 )
-@pytest.mark.parametrize("module", ["manifest", "statistics"])
-def test_a_module_of_the_page_passes_its_own_tests(module: str) -> None:
-    tests = FOLDER / f"browser_{module}.test.mjs"
+def test_the_statistics_of_the_page_pass_their_own_tests() -> None:
+    tests = FOLDER / "browser_statistics.test.mjs"
     done = subprocess.run(["node", "--test", tests], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -24,16 +23,9 @@ from lolvit_benchmarks.backends.browser.site import (
 from lolvit_benchmarks.harness.prepare import default_photo, open_folder
 from lolvit_runtimes.predict import Options, open_predictor
 from tests.benchmarks.chromium_page import Browser, Page, needs_chromium, needs_runtimes
+from tests.benchmarks.trial import CHOOSE_PHOTO, FOUND, ROWS, STATUS
 
 SMALLEST_CONTRAST = 4.5  # WCAG 2.2, level AA, text
-MANIFESTS = Path(__file__).parents[1] / "fixtures"
-CHOOSE_PHOTO = """(async () => {
-  const input = document.getElementById("photo");
-  const chosen = new DataTransfer();
-  chosen.items.add(new File([await (await fetch("photo.png")).blob()], "photo.png"));
-  input.files = chosen.files;
-  input.dispatchEvent(new Event("change"));
-})()"""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +97,7 @@ def test_the_tabs_are_walked_with_the_arrows(chromium_browser: Browser, fast: Pa
         page.open(url)
         page.until("!document.getElementById('start').hidden")
         page.evaluate("document.getElementById('tab-bench').focus()")
-        for key, seen in (("ArrowRight", "classify"), ("ArrowLeft", "bench")):
+        for key, seen in (("ArrowRight", "predict"), ("ArrowLeft", "bench")):
             page.press(key)
             assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == seen
             shown = "[...document.querySelectorAll('[role=tabpanel]')].filter((p) => !p.hidden)"
@@ -127,14 +119,9 @@ def test_a_photo_gets_the_classes_that_python_finds(chromium_browser: Browser, f
     with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.evaluate(CHOOSE_PHOTO)
-        page.until("!document.getElementById('ranking-place').hidden")
-        rows = page.evaluate(
-            "[...document.querySelectorAll('#ranking tr')].map((r) => r.innerText)"
-        )
-        status = page.evaluate("document.getElementById('classify-status').textContent")
-    assert [row.split("\t") for row in rows] == [
-        [f"class {one.index}", f"{100 * one.score:.1f} %"] for one in expected
-    ]
+        page.until(FOUND)
+        rows, status = page.evaluate(ROWS), page.evaluate(STATUS)
+    assert rows == [[f"class {one.index}", f"{100 * one.score:.1f} %"] for one in expected]
     assert status.startswith(f"class {expected[0].index}: {100 * expected[0].score:.1f} %.")
 
 
@@ -148,7 +135,8 @@ def test_the_camera_is_classified_until_it_is_stopped(
     with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
         page.open(url)
         page.evaluate("document.getElementById('camera').click()")
-        page.until("!document.getElementById('ranking-place').hidden")
+        page.until(FOUND)
+        assert not page.evaluate("document.getElementById('video').hidden")
         camera = "document.getElementById('camera')"
         assert page.evaluate(f"{camera}.textContent") == "Stop the camera"
         assert page.evaluate(f"{camera}.getAttribute('aria-pressed')") == "true"
@@ -173,10 +161,10 @@ def test_without_a_secure_context_the_page_names_what_needs_one(
     ):
         page.open(url)
         assert "no threads: not a secure context" in page.evaluate("document.body.innerText")
-        for runtime, threads in (("ort-web-wasm", 2), ("litert-web-webgpu", 1)):
+        for gpu, threads in (("false", 2), ("true", 1)):
             message = page.evaluate(
-                f"""import("./runtimes.js").then(({{ openRuntime }}) =>
-                  openRuntime("{runtime}", {threads}, {{}})).catch((error) => error.message)"""
+                f"""import("./lolvit/engine.js").then(({{ requireSupport }}) =>
+                  requireSupport({gpu}, {threads})).catch((error) => error.message)"""
             )
             assert "a secure context: open this page on localhost or by https" in message
 
@@ -192,24 +180,5 @@ def test_an_undecodable_photo_is_a_message_on_the_page(page: Page) -> None:
           input.dispatchEvent(new Event("change"));
         })()"""
     )
-    status = "document.getElementById('classify-status').textContent"
-    page.until(f'{status} === "letter.txt: this browser can\'t decode that photo"')
-
-
-@needs_chromium
-@pytest.mark.parametrize("task", ["tensors", "detection"])
-def test_an_unsupported_task_is_a_message_on_the_page(
-    chromium_browser: Browser, fast: Path, task: str
-) -> None:
-    models = ServedModels([("fast", open_folder(fast))])
-    files = page_files() | models.files() | job_files(models, [], None, None)
-    manifest = json.loads((MANIFESTS / "manifest-2.json").read_text())
-    files["models/0/manifest.json"] = json.dumps(manifest | {"task": task}).encode()
-    files["photo.png"] = default_photo()
-    with serving(Site(files, no_measurement), Address()) as url, chromium_browser.page() as page:
-        page.open(url)
-        page.evaluate(CHOOSE_PHOTO)
-        status = "document.getElementById('classify-status').textContent"
-        page.until(f'{status}.startsWith("this page can\'t run the task")')
-        expected = f'this page can\'t run the task "{task}"; it supports classification'
-        assert page.evaluate(status) == expected
+    expected = "this browser can't decode that photo; save it as JPEG or PNG"
+    page.until(f'{STATUS} === "letter.txt: {expected}"')

@@ -18,7 +18,7 @@ from lolvit_benchmarks.backends.browser.server import Address, Site, serving
 from lolvit_benchmarks.backends.browser.site import ServedModels, job_files, page_files
 from lolvit_benchmarks.harness.prepare import default_photo, open_folder
 from lolvit_runtimes.photos import load_encoded
-from lolvit_runtimes.preprocessing import resized_size, to_input, to_pixels
+from lolvit_runtimes.preprocessing import placement_of, to_input, to_pixels
 from tests.benchmarks.chromium_page import Browser, Page, needs_chromium
 
 pytestmark = needs_chromium
@@ -33,6 +33,9 @@ PREPROCESSES = {
     ),
     "stretched": Preprocessing(size=(96, 128), resize="stretch", crop_pct=0.95, **_IMAGENET),
     "padded": Preprocessing(size=(97, 64), crop_pct=1.15, **_IMAGENET),
+    "letterboxed": Preprocessing(
+        size=(96, 128), resize="letterbox", crop_pct=1, interpolation="bilinear", **_IMAGENET
+    ),
     "grey": Preprocessing(size=(64, 96), crop_pct=0.9, mean=(0.5,), std=(0.25,), color="L"),
 }
 
@@ -102,16 +105,13 @@ def pixels_of_page(page: Page, name: str, preprocess: Preprocessing) -> np.ndarr
     """Return the crop that the page makes: uint8 of shape (H, W, channels)."""
     number = list(PHOTOS).index(name)
     height, width, data = page.evaluate(
-        f"""(async () => {{
-          const [{{ decode }}, {{ toPixels }}, {{ readPreprocessing }}] = await Promise.all(
-            ["./decode.js", "./preprocess.js", "./manifest.js"].map((name) => import(name)));
-          const photo = await decode(await (await fetch("photos/{number}")).blob());
-          const preprocessing = readPreprocessing({preprocess.model_dump_json()});
-          const {{ height, width, rgb }} = toPixels(photo, preprocessing);
+        f"""import("./lolvit/index.js").then(async ({{ Photo, toPixels }}) => {{
+          const photo = await Photo.from(await (await fetch("photos/{number}")).blob());
+          const {{ height, width, rgb }} = toPixels(photo, {preprocess.model_dump_json()});
           let text = "";
           for (const value of rgb) text += String.fromCharCode(value);
           return [height, width, btoa(text)];
-        }})()"""
+        }})"""
     )
     rgb = np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 3)
     return rgb[..., : preprocess.channels]
@@ -142,10 +142,13 @@ def test_sizes_are_those_of_python_for_any_photo(page: Page) -> None:
     photos = [*generator.integers(1, 5000, (300, 2)).tolist(), [1, 5000], [5000, 1], [256, 256]]
     for preprocess in PREPROCESSES.values():
         found = page.evaluate(
-            f"""import("./preprocess.js").then(({{ resizedSize }}) =>
-              {photos}.map((photo) => resizedSize(photo, {preprocess.model_dump_json()})))"""
+            f"""import("./lolvit/index.js").then(({{ placementOf }}) =>
+              {photos}.map((photo) => placementOf(photo, {preprocess.model_dump_json()})))"""
         )
-        assert found == [list(resized_size((h, w), preprocess)) for h, w in photos]
+        expected = [placement_of((h, w), preprocess) for h, w in photos]
+        assert [(tuple(p["resized"]), tuple(p["offset"])) for p in found] == [
+            (p.resized, p.offset) for p in expected
+        ]
 
 
 @pytest.mark.parametrize("name", ["square", "grey"])
@@ -158,12 +161,11 @@ def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str, nam
     levels = np.random.default_rng(3).integers(0, 256, (256, 256, channels), np.uint8)
     pixels = np.repeat(levels, 3 // channels, axis=2)
     found = page.evaluate(
-        f"""Promise.all([import("./preprocess.js"), import("./manifest.js")]).then(
-          ([{{ toInput }}, {{ readTensor }}]) => {{
+        f"""import("./lolvit/index.js").then(({{ toInput }}) => {{
           const bytes = atob("{base64.b64encode(pixels.tobytes()).decode()}");
           const rgb = Uint8Array.from(bytes, (c) => c.charCodeAt(0));
           const values = toInput({{ height: 256, width: 256, rgb }},
-            {preprocess.model_dump_json()}, readTensor({spec.model_dump_json()}));
+            {preprocess.model_dump_json()}, {spec.model_dump_json()});
           let text = "";
           for (const value of new Uint8Array(values.buffer)) text += String.fromCharCode(value);
           return btoa(text);
@@ -171,40 +173,3 @@ def test_values_are_those_of_python_to_the_last_bit(page: Page, layout: str, nam
     )
     expected = to_input(levels, preprocess, spec)
     assert np.frombuffer(base64.b64decode(found), np.float32).tobytes() == expected.tobytes()
-
-
-UNSUPPORTED = {
-    "the photo is too elongated": "toPixels({width: 300000, height: 1, rgb: []}, P)",
-    "interpolation 'lanczos' is not supported": (
-        "toPixels({width: 9, height: 9, rgb: []}, {...P, interpolation: 'lanczos'})"
-    ),
-    "an input of pixels as uint8 is not supported": (
-        "toInput({}, P, {meaning: 'pixels', dtype: 'uint8'})"
-    ),
-    "resize 'letterbox' is not supported": (
-        "toPixels({width: 9, height: 9, rgb: []}, {...P, resize: 'letterbox'})"
-    ),
-    "color 'RGBA' is not supported": (
-        "toPixels({width: 9, height: 9, rgb: []}, {...P, color: 'RGBA'})"
-    ),
-}
-
-
-@pytest.mark.parametrize("line", UNSUPPORTED)
-def test_unsupported_preprocessing_is_an_error(page: Page, line: str) -> None:
-    message = page.evaluate(
-        f"""Promise.all([import("./preprocess.js"), import("./manifest.js")]).then(
-          ([{{ toPixels, toInput }}, {{ readPreprocessing }}]) => {{
-          const P = readPreprocessing({PREPROCESSES["square"].model_dump_json()});
-          try {{ {UNSUPPORTED[line]}; return "nothing"; }} catch (error) {{ return error.message; }}
-        }})"""
-    )
-    assert line in message
-
-
-def test_an_undecodable_photo_is_an_error(page: Page) -> None:
-    message = page.evaluate(
-        """import("./decode.js").then(({ decode }) =>
-          decode(new Blob(["no photo"])).then(() => "nothing", (error) => error.message))"""
-    )
-    assert message == "this browser can't decode that photo"

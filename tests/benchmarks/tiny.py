@@ -20,8 +20,10 @@ from lolvit.manifest import (
     read_manifest,
     write_manifest,
 )
+from lolvit.tasks import find_task
 
 SIDE, CLASSES = 32, 10
+DENSE = (64, 96)  # the input's height and width of detection and segmentation
 
 
 def make_folder(
@@ -71,6 +73,93 @@ def make_folder(
         ),
     )
     return folder
+
+
+def make_dense_folder(folder: Path, task: str, labels: tuple[str, ...]) -> Path:
+    """Write a folder with one ONNX artifact for `detection` or `segmentation` of photos of 64x96
+    pixels, stretched: linear functions of the mean colours of cells."""
+    folder.mkdir(parents=True)
+    path = folder / "model-fp32.onnx"
+    outputs, nodes, weights = _dense_parts(task, len(labels))
+    values = [helper.make_tensor_value_info(o.name, TensorProto.FLOAT, o.shape) for o in outputs]
+    image = TensorSpec(name="image", shape=(1, 3, *DENSE), layout="NCHW", meaning="normalized")
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, image.shape)]
+    graph = helper.make_graph(nodes, "tiny", inputs, values, weights)
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    weights_file = folder / "weights.safetensors"
+    weights_file.write_bytes(b"not read by benchmarks")
+    artifact = Artifact(
+        path=path.name,
+        format="onnx",
+        precision="fp32",
+        sha256=sha256_of(path),
+        bytes=size_of(path),
+        inputs=(image,),
+        outputs=outputs,
+    )
+    write_manifest(
+        folder,
+        Manifest(
+            model=f"tiny-{task}",
+            task=task,
+            params=100,
+            macs=1000,
+            size=DENSE,
+            weights=Weights(sha256=sha256_of(weights_file), trained=True, source="random"),
+            preprocessing=Preprocessing(
+                size=DENSE, resize="stretch", crop_pct=1, mean=(0.5,) * 3, std=(0.5,) * 3
+            ),
+            postprocessing=find_task(task).postprocessing(),
+            labels=labels,
+            signature=Signature(inputs=(image,), outputs=outputs),
+            artifacts=(artifact,),
+            tools={"onnx": onnx.__version__},
+            created="2026-01-01T00:00:00Z",
+        ),
+    )
+    return folder
+
+
+def _dense_parts(
+    task: str, classes: int
+) -> tuple[tuple[TensorSpec, ...], list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Return outputs, nodes and weights: cells of 8, and for detection of 16 and 32 pixels too."""
+    generator = np.random.default_rng(3)
+    nodes: list[onnx.NodeProto] = []
+    weights: list[onnx.TensorProto] = []
+
+    def cells(stride: int, channels: int, name: str) -> str:
+        kernel = generator.standard_normal((channels, 3, 1, 1)).astype(np.float32) * 2
+        weights.append(numpy_helper.from_array(kernel, f"{name}-weight"))
+        nodes.append(helper.make_node("AveragePool", ["image"], [f"{name}-mean"],
+                                      kernel_shape=[stride] * 2, strides=[stride] * 2))  # fmt: skip
+        nodes.append(helper.make_node("Conv", [f"{name}-mean", f"{name}-weight"], [name]))
+        return name
+
+    if task == "segmentation":
+        shape = (1, classes, DENSE[0] // 8, DENSE[1] // 8)
+        cells(8, classes, "logits")
+        return (
+            (TensorSpec(name="logits", shape=shape, layout="NCHW", meaning="logits"),),
+            nodes,
+            weights,
+        )
+    outputs = []
+    for output, channels, last in (("boxes", 4, "Relu"), ("scores", classes, "Sigmoid")):
+        weights.append(numpy_helper.from_array(np.array([1, channels, -1]), f"{output}-shape"))
+        flat = []
+        for stride in (8, 16, 32):
+            found = cells(stride, channels, f"{output}-{stride}")
+            flat.append(f"{found}-flat")
+            nodes.append(helper.make_node("Reshape", [found, f"{output}-shape"], flat[-1:]))
+        nodes.append(helper.make_node("Concat", flat, [f"{output}-all"], axis=2))
+        nodes.append(helper.make_node(last, [f"{output}-all"], [output]))
+        meaning = "distances" if output == "boxes" else "scores"
+        points = sum((DENSE[0] // s) * (DENSE[1] // s) for s in (8, 16, 32))
+        spec = {"name": output, "shape": (1, channels, points), "layout": "NCL", "meaning": meaning}
+        outputs.append(TensorSpec.model_validate(spec))
+    return tuple(outputs), nodes, weights
 
 
 def artifact_of(folder: Path) -> Artifact:

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 import lolvit
 
 ROOT = Path(__file__).parents[2]
+MODULES = "backends/browser/page/lolvit"
 PACKAGES = {
     "lolvit",
     "lolvit_data",
@@ -76,6 +77,8 @@ def test_each_package_is_whole_data_and_type_marker_included(
         for path in tree.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    if package == "lolvit_benchmarks":  # its page has the npm package's modules
+        files |= {f"{package}/{MODULES}/{path.name}" for path in (ROOT / "web" / "src").iterdir()}
     assert f"{package}/py.typed" in files
     assert files == {name for name in members(wheel) if name.startswith(f"{package}/")}
 
@@ -94,7 +97,7 @@ def test_the_base_needs_neither_torch_nor_a_runtime(wheel: Path) -> None:
 def built_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make wheel` writes in a copy of this tree, with other times and permissions."""
     copy = tmp_path_factory.mktemp("elsewhere") / "copy"
-    folders = ("lolvit", "data", "training", "export", "runtimes", "benchmarks")
+    folders = ("lolvit", "data", "training", "export", "runtimes", "benchmarks", "web/src")
     files = (
         "pyproject.toml",
         "README.md",
@@ -173,6 +176,17 @@ def photo() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "data" / "coffee.png"
+
+
+@pytest.mark.slow
+def test_the_page_from_the_wheel_has_the_modules_that_it_imports(environment: Path) -> None:
+    program = (
+        "from pathlib import Path; import lolvit_benchmarks as b; "
+        "page = Path(b.__file__).parent / 'backends/browser/page'; "
+        "print((page / 'lolvit/index.js').is_file())"
+    )
+    done = subprocess.run([environment / "python", "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr
 
 
 def predict(program: list[str], artifacts: Path, photo: Path) -> dict[str, object]:

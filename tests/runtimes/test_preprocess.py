@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_runtimes.photos import load_photo
 from lolvit_runtimes.preprocessing import normalize, resized_size, to_input, to_pixels
+from tests.vectors import preprocessing_vectors
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = [(224, 224), (256, 256), (192, 320), (320, 192), (64, 64), (65, 97)]
@@ -112,3 +115,8 @@ def test_a_manifest_that_contradicts_itself_is_rejected(photos, wrong, message):
     preprocessing = settings((64, 32))
     with pytest.raises(UserError, match=message):
         to_input(to_pixels(photos["chelsea"], preprocessing), preprocessing, wrong)
+
+
+def test_vectors_for_other_languages_are_what_this_one_computes() -> None:
+    written = json.loads(preprocessing_vectors.PATH.read_text())
+    assert json.loads(json.dumps(preprocessing_vectors.vectors())) == written

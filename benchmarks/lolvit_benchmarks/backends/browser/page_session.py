@@ -264,6 +264,13 @@ def _address(options: DeviceOptions) -> Address:
 
 
 def _require_supported(job: Job) -> None:
+    for name, prepared in (model for group in job.groups for model in group):
+        if prepared.manifest.task != "classification":
+            raise UserError(
+                f"a browser measures classifiers, this is a model for {prepared.manifest.task}",
+                where=name,
+                remedy="use --device host; lolvit browse shows what it predicts in a browser",
+            )
     for asked, option in ((job.sustain_s, "--sustain"), (job.profile_ops, "--profile-ops")):
         if asked:
             raise UserError(

@@ -20,6 +20,9 @@ from lolvit_benchmarks.harness.prepare import Prepared
 from lolvit_benchmarks.harness.schedule import Profile
 
 PAGE = Path(__file__).parent / "page"
+# The npm package's modules, which the page imports: in a wheel beside it, in a checkout in web/.
+_PACKAGED = PAGE / "lolvit"
+LIBRARY = _PACKAGED if _PACKAGED.is_dir() else PAGE.parents[4] / "web" / "src"
 RUNTIMES = DEVICES["browser"].runtimes
 FORMATS = tuple(dict.fromkeys(RUNTIMES.values()))
 
@@ -27,8 +30,9 @@ Files = dict[str, Path | bytes]
 
 
 def page_files() -> Files:
-    """Return the page's own files."""
-    return {path.name: path for path in PAGE.iterdir() if path.is_file()}
+    """Return the page's own files, and those of the npm package."""
+    page: Files = {path.name: path for path in PAGE.iterdir() if path.is_file()}
+    return page | {f"lolvit/{path.name}": path for path in LIBRARY.glob("*.js")}
 
 
 def runtime_files() -> Files:
@@ -49,9 +53,9 @@ class ServedModels:
             self._exports.setdefault(prepared.folder.resolve(), (name, prepared))
         self._numbers = {folder: number for number, folder in enumerate(self._exports)}
 
-    def url(self, prepared: Prepared, artifact: Artifact) -> str:
-        """Return the served path of an artifact."""
-        return f"models/{self._numbers[prepared.folder.resolve()]}/{artifact.path}"
+    def folder(self, prepared: Prepared) -> str:
+        """Return the served path of an export folder."""
+        return f"models/{self._numbers[prepared.folder.resolve()]}"
 
     def files(self) -> Files:
         """Return every file, after checking its size and sha256.
@@ -60,10 +64,11 @@ class ServedModels:
             UserError: a file is missing or changed.
         """
         files: Files = {}
-        for number, (_, prepared) in enumerate(self._exports.values()):
-            files[f"models/{number}/{MANIFEST_NAME}"] = prepared.manifest.model_dump_json().encode()
+        for _, prepared in self._exports.values():
+            folder = self.folder(prepared)
+            files[f"{folder}/{MANIFEST_NAME}"] = prepared.manifest.model_dump_json().encode()
             for artifact in _browser_artifacts(prepared):
-                files[self.url(prepared, artifact)] = check_artifact(prepared.folder, artifact)
+                files[f"{folder}/{artifact.path}"] = check_artifact(prepared.folder, artifact)
         return files
 
     def described(self) -> list[dict[str, Any]]:
@@ -71,14 +76,14 @@ class ServedModels:
         return [
             {
                 "name": name,
-                "manifest": f"models/{number}/{MANIFEST_NAME}",
+                "folder": self.folder(prepared),
                 "artifacts": [
-                    {"path": artifact.path, "url": self.url(prepared, artifact),
+                    {"path": artifact.path,
                      "runtimes": [r for r, format in RUNTIMES.items() if format == artifact.format]}
                     for artifact in _browser_artifacts(prepared)
                 ],
             }
-            for number, (name, prepared) in enumerate(self._exports.values())
+            for name, prepared in self._exports.values()
         ]  # fmt: skip
 
 
@@ -107,7 +112,7 @@ def job_files(
     photo: Image.Image | None,
 ) -> Files:
     """Return the job, the inputs of its cases, and the photo if there is one. Without cases the
-    page only offers its models. `page/manifest.js` reads the job."""
+    page only offers its models."""
     files: Files = {}
     described = [_case(case, models, files) for case in cases]
     if photo is not None:
@@ -134,12 +139,9 @@ def _case(case: PageCase, models: ServedModels, files: Files) -> dict[str, Any]:
         candidates.append(
             {
                 "name": one.name,
-                "artifact": models.url(one.prepared, one.artifact),
+                "folder": models.folder(one.prepared),
+                "artifact": one.artifact.path,
                 "input": path,
-                "task": one.prepared.manifest.task,
-                "inputs": [spec.model_dump() for spec in one.artifact.inputs],
-                "outputs": [spec.model_dump() for spec in one.artifact.outputs],
-                "preprocessing": one.prepared.manifest.preprocessing.model_dump(),
             }
         )
     return {

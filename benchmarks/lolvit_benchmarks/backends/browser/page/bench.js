@@ -1,10 +1,8 @@
 // Measures each benchmark case by the server's plan: one worker per case, its candidates interleaved. The
 // page draws only between rounds, and sends the rounds of a block after it.
-import { decode } from "./decode.js";
 import { Engine } from "./engine.js";
-import { requireClassifier } from "./manifest.js";
+import { ModelSource, Photo, toInput, toPixels } from "./lolvit/index.js";
 import { drawRatios } from "./plot.js";
-import { toInput, toPixels } from "./preprocess.js";
 import { RejectedError, send } from "./server.js";
 import { median, ratioOverRounds, roundLogRatio } from "./statistics.js";
 
@@ -73,19 +71,19 @@ async function measure(engine, job, benchmarkCase, number, state) {
 }
 
 async function load(engine, candidate) {
-  const { name, artifact, input } = candidate;
-  const { input: inputSpec, output: outputSpec } = requireClassifier(candidate);
-  const loaded = await engine.call("load", { name, artifact, input, inputSpec, outputSpec });
-  loaded.preprocess_ms = await preprocessMs(candidate.preprocessing, inputSpec);
+  const loaded = await engine.call("load", candidate);
+  loaded.preprocess_ms = await preprocessMs(candidate);
   return loaded;
 }
 
-async function preprocessMs(preprocessing, spec) {
-  const photo = await decode(await (await fetch("photo.png")).blob());
+async function preprocessMs({ folder, artifact: path }) {
+  const photo = await Photo.from(await (await fetch("photo.png")).blob());
+  const { preprocessing, artifacts } = await new ModelSource(folder).load();
+  const [input] = artifacts.find((one) => one.path === path).inputs;
   const times = [];
   for (let repeat = 0; repeat < PREPROCESS_REPEATS; repeat++) {
     const start = performance.now();
-    toInput(toPixels(photo, preprocessing), preprocessing, spec);
+    toInput(toPixels(photo, preprocessing), preprocessing, input);
     times.push(performance.now() - start);
   }
   return median(times);

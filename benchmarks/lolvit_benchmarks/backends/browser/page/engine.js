@@ -26,12 +26,12 @@ export class Engine {
     this.#pending.clear();
   }
 
-  call(method, given = {}) {
+  call(method, given = {}, transferred = []) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#rejectAll("no answer for 10 minutes"), TIMEOUT_MS);
       this.#pending.set(id, { resolve, reject, timer });
-      this.#worker.postMessage({ id, method, arguments: given });
+      this.#worker.postMessage({ id, method, arguments: given }, transferred);
     });
   }
 

@@ -1,22 +1,20 @@
-// The page: two tabs, the benchmark if the server has one, and the classifier.
+// The page: two tabs, the benchmark if the server has one, and the models to try.
 import { describe } from "./about.js";
 import { measureAll, showStatus } from "./bench.js";
-import { Classifier } from "./classify.js";
-import { readJob } from "./manifest.js";
+import { Trial } from "./predict.js";
 import { sendBye } from "./server.js";
 
 const element = (id) => document.getElementById(id);
 
 async function start() {
-  const job = readJob(await (await fetch("job.json")).json());
+  const job = await (await fetch("job.json")).json();
   const about = await describe();
   showAbout(about);
   wireTabs();
-  const classifier = new Classifier(job);
-  window.lolvit = { classifier, job };
+  window.lolvit = { trial: new Trial(job), job };
   if (job.cases.length === 0) {
     element("tab-bench").hidden = true;
-    select(element("tab-classify"));
+    select(element("tab-predict"));
     return;
   }
   addEventListener("pagehide", sendBye);
@@ -49,7 +47,7 @@ function showAbout({ name, cores, isolated, software_gpu, details }) {
 }
 
 function wireTabs() {
-  const tabs = [element("tab-bench"), element("tab-classify")];
+  const tabs = [element("tab-bench"), element("tab-predict")];
   for (const tab of tabs) {
     tab.addEventListener("click", () => select(tab));
     tab.addEventListener("keydown", ({ key }) => {
@@ -63,7 +61,7 @@ function wireTabs() {
 }
 
 function select(chosen) {
-  for (const tab of [element("tab-bench"), element("tab-classify")]) {
+  for (const tab of [element("tab-bench"), element("tab-predict")]) {
     const on = tab === chosen;
     tab.setAttribute("aria-selected", String(on));
     tab.tabIndex = on ? 0 : -1;

@@ -8,31 +8,38 @@ const FINE_CLOCK_US = 10;
 if (self.name === "em-pthread") {
   importScripts(`${LITERT}wasm/litert_wasm_threaded_internal.js`);
 } else {
-  let runtime = null;
+  let engine = null;
+  let predictor = null;
   let resolution_us = 0;
   const sessions = new Map();
 
   const methods = {
-    async open({ runtime: name, threads, versions }) {
+    async open({ runtime, threads, versions }) {
       const { openRuntime } = await import("./runtimes.js");
-      runtime = await openRuntime(name, threads, versions);
+      const opened = await openRuntime(runtime, threads, versions);
+      engine = opened.engine;
       resolution_us = clockResolution();
-      return { version: runtime.version, clock_us: resolution_us };
+      return { version: opened.version, clock_us: resolution_us };
     },
 
-    async load({ name, artifact, input, inputSpec, outputSpec }) {
-      const bytes = new Uint8Array(await download(artifact));
+    async load({ name, folder, artifact: path, input }) {
+      const { ModelSource } = await import("./lolvit/index.js");
+      const source = new ModelSource(folder);
+      const { artifacts } = await source.load();
+      const artifact = artifacts.find((one) => one.path === path);
+      const bytes = await source.read(artifact);
       const values = new Float32Array(await download(input));
+      const [{ name: output }] = artifact.outputs;
       // The first session also compiles the runtime itself: the second one is timed.
-      if (sessions.size === 0) (await runtime.load(bytes, inputSpec, outputSpec)).close();
+      if (sessions.size === 0) await (await engine.open(artifact, bytes)).close();
       const start = performance.now();
-      const session = await runtime.load(bytes, inputSpec, outputSpec);
+      const session = await engine.open(artifact, bytes);
       const loaded = performance.now();
-      const logits = await session.run(values);
+      const { [output]: logits } = await session.run(values);
       const first_ms = performance.now() - loaded;
-      sessions.set(name, { run: () => session.run(values), session });
-      const { options, placement } = session;
-      return { name, load_ms: loaded - start, first_ms, logits: [...logits], options, placement };
+      sessions.set(name, { run: () => session.run(values) });
+      const { options } = session;
+      return { name, load_ms: loaded - start, first_ms, logits: [...logits], options, placement: {} };
     },
 
     // Run for at least as many runs and seconds; the median of the later half, in milliseconds.
@@ -66,20 +73,18 @@ if (self.name === "em-pthread") {
       return { slots, probes };
     },
 
-    // For the classifier: one input, given as values.
-    async classify({ name, values }) {
-      const start = performance.now();
-      const logits = await sessions.get(name).session.run(values);
-      return { logits: [...logits], ms: performance.now() - start };
+    async openModel({ folder, artifact }) {
+      const { loadPredictor } = await import("./lolvit/index.js");
+      predictor = await loadPredictor(folder, engine, { artifact });
+      // The first inference also compiles; it is not shown as the artifact's time.
+      await predictor.prewarm();
+      const { task, classes, colors, trained, preprocessing } = predictor.spec;
+      return { task, classes, colors, trained, preprocessing };
     },
 
-    async openModel({ name, artifact, inputSpec, outputSpec }) {
-      const bytes = new Uint8Array(await download(artifact));
-      const session = await runtime.load(bytes, inputSpec, outputSpec);
-      // The first inference also compiles; it is not shown as the artifact's time.
-      await session.run(new Float32Array(inputSpec.shape.reduce((size, side) => size * side, 1)));
-      sessions.set(name, { session });
-      return {};
+    async predict({ width, height, rgb, options }) {
+      const { Photo } = await import("./lolvit/index.js");
+      return predictor.predict(new Photo(width, height, rgb), options);
     },
   };
 
@@ -92,8 +97,10 @@ if (self.name === "em-pthread") {
   };
 }
 
+// Addresses in a message are relative to this page's, which contains the token.
 function messageOf(error) {
-  return String(error?.message ?? error).slice(0, 500) || "failed without a message";
+  const message = String(error?.message ?? error).replaceAll(new URL(".", self.location.href).href, "");
+  return message.slice(0, 500) || "failed without a message";
 }
 
 async function download(path) {

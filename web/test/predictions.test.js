@@ -1,0 +1,110 @@
+// Detection and segmentation are Python's, on the vectors that all languages share.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { classesOnInput, segment } from "../src/segmentation.js";
+import { Placement, classify, detect, readManifest } from "../src/index.js";
+import { failureOf, manifestOf, readJson } from "./environment.js";
+
+const vectors = await readJson("../../tests/vectors/predictions.json");
+
+function specOf(task, { size, postprocessing }) {
+  const manifest = manifestOf(task, { postprocessing });
+  return readManifest({ ...manifest, preprocessing: { ...manifest.preprocessing, size } }, "test");
+}
+
+const placementOf = ({ placement: { photo, resized, offset }, size }) =>
+  new Placement(photo, resized, size, offset);
+
+for (const vector of vectors.detection) {
+  test(`detections of the vector '${vector.name}' are Python's`, () => {
+    const outputs = { boxes: Float32Array.from(vector.boxes), scores: Float32Array.from(vector.scores) };
+    const { objects } = detect(outputs, specOf("detection", vector), placementOf(vector));
+    assert.deepEqual(
+      objects.map(({ index, score }) => ({ index, score })),
+      vector.detections.map(({ index, score }) => ({ index, score })),
+    );
+    objects.forEach(({ box, label, index }, number) => {
+      assert.equal(label, ["cat", "dog", "car"][index]);
+      const sides = [box.left, box.top, box.right, box.bottom];
+      const worst = Math.max(...sides.map((side, i) => Math.abs(side - vector.detections[number].box[i])));
+      assert.ok(worst <= 1e-6, `box ${number} is ${worst} pixels off`);
+    });
+  });
+}
+
+for (const vector of vectors.segmentation) {
+  test(`the map of the vector '${vector.name}' is Python's`, () => {
+    const spec = specOf("segmentation", vector);
+    const outputs = { logits: Float32Array.from(vector.logits) };
+    assert.deepEqual(runs(classesOnInput(outputs, spec)), vector.on_input);
+    const map = segment(outputs, spec, placementOf(vector));
+    assert.deepEqual([map.height, map.width], vector.placement.photo);
+    assert.deepEqual(runs(map.classes), vector.on_photo);
+    const seen = map.classes.filter((index) => index !== map.ignore).length / map.classes.length;
+    const sum = map.shares.reduce((total, { share }) => total + share, 0);
+    assert.ok(Math.abs(sum - seen) < 1e-12);
+    const sorted = [...map.shares].sort((a, b) => b.share - a.share);
+    assert.deepEqual(map.shares, sorted);
+  });
+}
+
+function runs(classes) {
+  const found = [];
+  classes.forEach((index, place) => {
+    if (place && classes[place - 1] === index) found[found.length - 1]++;
+    else found.push(index, 1);
+  });
+  return found;
+}
+
+test("thresholds that are given take the place of the manifest's", () => {
+  const vector = vectors.detection[0];
+  const outputs = { boxes: Float32Array.from(vector.boxes), scores: Float32Array.from(vector.scores) };
+  const found = (options) => detect(outputs, specOf("detection", vector), placementOf(vector), options).objects;
+  assert.equal(found({ max_detections: 2 }).length, 2);
+  assert.ok(found({ score_threshold: 0.9 }).every(({ score }) => score >= 0.9));
+  assert.deepEqual(found({ score_threshold: undefined }), found({}));
+  assert.equal(found({ score_threshold: 1 }).length, 0);
+  assert.ok(found({ score_threshold: 0, max_candidates: 5000 }).length <= 100);
+});
+
+for (const options of [{ score_threshold: 1.5 }, { iou_threshold: NaN }, { max_detections: 0.5 }, { threshold: 1 }]) {
+  test(`an option out of range is rejected: ${JSON.stringify(options)}`, async () => {
+    const vector = vectors.detection[0];
+    const outputs = { boxes: Float32Array.from(vector.boxes), scores: Float32Array.from(vector.scores) };
+    const failure = await failureOf(() => detect(outputs, specOf("detection", vector), placementOf(vector), options));
+    assert.equal(failure.code, "option_invalid");
+  });
+}
+
+test("classes are ranked by softmax, ties by the lower class, whatever the logits' size", () => {
+  const spec = readManifest(manifestOf("classification"), "test");
+  const { top } = classify({ logits: Float32Array.of(1e4, -1e4, 1e4) }, spec);
+  assert.deepEqual(top.map(({ label }) => label), ["cat", "car", "dog"]);
+  assert.deepEqual(top.map(({ probability }) => probability), [0.5, 0.5, 0]);
+  const [best, ...others] = classify({ logits: Float32Array.of(0, Math.log(3), 0) }, spec, { top: 1 }).top;
+  assert.equal(others.length, 0);
+  assert.ok(Math.abs(best.probability - 0.6) < 1e-7);
+});
+
+test("a class without a label is named by its number", () => {
+  const spec = readManifest(manifestOf("classification", { labels: null }), "test");
+  assert.equal(classify({ logits: Float32Array.of(0, 0, 1) }, spec).top[0].label, "class 2");
+});
+
+for (const value of [NaN, Infinity, -Infinity]) {
+  test(`outputs with ${value} are rejected, in each task`, async () => {
+    const failing = [
+      () => classify({ logits: Float32Array.of(0, value, 0) }, readManifest(manifestOf("classification"), "t")),
+      () => {
+        const outputs = { boxes: new Float32Array(504), scores: new Float32Array(378).fill(value, 7, 8) };
+        detect(outputs, readManifest(manifestOf("detection"), "t"), placementOf(vectors.detection[0]));
+      },
+      () => {
+        const outputs = { logits: new Float32Array(288).fill(value, 3, 4) };
+        segment(outputs, readManifest(manifestOf("segmentation"), "t"), placementOf(vectors.detection[0]));
+      },
+    ];
+    for (const action of failing) assert.equal((await failureOf(action)).code, "output_not_finite");
+  });
+}
