@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from skimage import data
 import lolvit
 from lolvit.tasks.classification import Classification
 from lolvit.tasks.detection import Detections
-from lolvit.tasks.segmentation import SegmentationMap
 from lolvit_benchmarks.backends.browser import install
 from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
 from tests.export.requests import export, request
@@ -31,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 GUIDE = ROOT / "docs" / "web.md"
 PACKAGE = json.loads((WEB / "package.json").read_text())
-SIZE = (96, 128)
+SIZE = (64, 96)
 
 needs_npm = pytest.mark.skipif(
     shutil.which("npm") is None or not (WEB / "node_modules" / ".package-lock.json").is_file(),
@@ -180,30 +179,23 @@ def test_a_typed_app_compiles_against_the_package_and_the_runtimes_own_types(
     shutil.copy(Path(__file__).with_name("typed_app.ts"), project)
     compiler = WEB / "node_modules" / "typescript" / "bin" / "tsc"
     options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022",
-               "--lib", "es2022,dom", "--types", "", "--skipLibCheck"]  # fmt: skip
+               "--lib", "es2022,dom", "--skipLibCheck"]  # fmt: skip
     command = ["node", str(compiler), *options, "typed_app.ts"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="module")
-def dense(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Export LOLViT-XX for a task into the project: untrained, BatchNorm statistics of photos."""
-    made: dict[str, Path] = {}
-
-    def make(task: str) -> Path:
-        if task not in made:
-            folder, _ = export(
-                request(
-                    tmp_path_factory.mktemp(task), task=task, num_classes=3, size=SIZE,
-                    targets=("onnx", "tflite") if task == "detection" else ("onnx",),
-                    labels=("cup", "cat", "cell"), resize="letterbox",
-                )
-            )  # fmt: skip
-            made[task] = shutil.copytree(folder, project / "models" / task)
-        return made[task]
-
-    return make
+def detector(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LOLViT-XX as a detector in the project: untrained, BatchNorm statistics of photos."""
+    folder, _ = export(
+        request(
+            tmp_path_factory.mktemp("detector"), task="detection", num_classes=3, size=SIZE,
+            targets=("onnx", "tflite"), precisions=("fp32",), labels=("cup", "cat", "cell"),
+            resize="letterbox",
+        )
+    )  # fmt: skip
+    return Path(shutil.copytree(folder, project / "models" / "detector"))
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +216,7 @@ def both_runtimes(page: Page, project: Path, site: str) -> Page:
 
 
 IMPORTS = """
-  const { Detector, Segmenter, liteRt, onnxRuntime } = await import("lolvit");
+  const { Detector, liteRt, onnxRuntime } = await import("lolvit");
   const ort = onnxRuntime(await import("onnxruntime-web/wasm"));
   const litert = liteRt(await import("@litertjs/core"),
     { wasm: "node_modules/@litertjs/core/wasm/" });
@@ -237,19 +229,18 @@ IMPORTS = """
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["ort", "litert"])
 def test_detections_in_the_project_are_pythons(
-    both_runtimes: Page, dense: Callable[[str], Path], photo: Path, runtime: str
+    both_runtimes: Page, detector: Path, photo: Path, runtime: str
 ) -> None:
-    folder = dense("detection")
     found = both_runtimes.evaluate(
         f"""(async () => {{{IMPORTS}
-          const detector = await Detector.load("models/detection", {runtime});
+          const detector = await Detector.load("models/detector", {runtime});
           await detector.prewarm();
           const {{ objects }} = await detector.predict(photo, {{ score_threshold: 0 }});
           await detector.close();
           return objects;
         }})()"""
     )
-    with lolvit.load(folder, runtime=runtime) as predictor:
+    with lolvit.load(detector, runtime=runtime) as predictor:
         expected = predictor(photo, score_threshold=0.0)
     assert isinstance(expected, Detections)
     assert len(expected.objects) > 20
@@ -257,32 +248,23 @@ def test_detections_in_the_project_are_pythons(
 
 
 def compare_detections(found: list[dict[str, Any]], expected: Detections) -> None:
-    assert [one["label"] for one in found] == [one.label for one in expected.objects]
-    for one, python in zip(found, expected.objects, strict=True):
-        assert one["score"] == pytest.approx(python.score, abs=1e-5)
-        box = [one["box"][side] for side in ("left", "top", "right", "bottom")]
-        assert box == pytest.approx(python.box, abs=1e-2)
-
-
-@needs_npm
-@needs_chromium
-@pytest.mark.slow
-def test_the_map_in_the_project_is_pythons(
-    both_runtimes: Page, dense: Callable[[str], Path], photo: Path
-) -> None:
-    folder = dense("segmentation")
-    shares, size = both_runtimes.evaluate(
-        f"""(async () => {{{IMPORTS}
-          const segmenter = await Segmenter.load("models/segmentation", ort);
-          const {{ width, height, shares }} = await segmenter.predict(photo);
-          await segmenter.close();
-          return [shares, [height, width]];
-        }})()"""
-    )
-    with lolvit.load(folder, runtime="ort") as predictor:
-        expected = predictor(photo)
-    assert isinstance(expected, SegmentationMap)
-    assert tuple(size) == expected.classes.shape
-    assert {one["index"]: one["share"] for one in shares} == pytest.approx(
-        expected.shares(), abs=1e-4
-    )
+    """Scores that differ by rounding may be in another order."""
+    assert len(found) == len(expected.objects)
+    left = [
+        (
+            one["label"],
+            one["score"],
+            [one["box"][side] for side in ("left", "top", "right", "bottom")],
+        )
+        for one in found
+    ]
+    for python in expected.objects:
+        same = [
+            each
+            for each in left
+            if each[0] == python.label
+            and each[1] == pytest.approx(python.score, abs=1e-5)
+            and each[2] == pytest.approx(python.box, abs=1e-2)
+        ]
+        assert same, python
+        left.remove(same[0])
