@@ -77,10 +77,10 @@ def trimmed_mean(pair: Pair) -> Interval:
 def median(pair: Pair) -> Interval:
     """The median of the rounds' log ratios between two order statistics."""
     logs = np.sort(pair.log_ratios())
-    below, chance = 0, 0.5**logs.size
-    while chance <= 0.025 and below < logs.size // 2:
+    below, chances = 0, 1  # of 2 ** logs.size
+    while 40 * chances <= 2**logs.size and below < logs.size // 2:
         below += 1
-        chance += math.comb(logs.size, below) * 0.5**logs.size
+        chances += math.comb(logs.size, below)
     place = max(0, below - 1)
     return pair.interval(float(np.median(logs)), float(logs[place]), float(logs[-1 - place]))
 

@@ -11,8 +11,10 @@ from itertools import repeat
 from lolvit_benchmarks.harness.processes import answer_request
 
 SHARE = 0.03
-_ITERATIONS = 20_000
+_ITERATIONS = 1_000
 _CALIBRATIONS = 50
+_LEARNED = 0.05  # of what an iteration took: so that one interruption changes little
+_MOST = 1.2  # times as long as expected counts, at most
 
 
 def slowed(name: str, run: Callable[[], object]) -> Callable[[], object]:
@@ -20,15 +22,23 @@ def slowed(name: str, run: Callable[[], object]) -> Callable[[], object]:
     the time that it took, inside the timed region. The baseline reads the clock as often.
 
     It counts iterations instead of reading the clock until the time is over: on virtual machines a
-    reading may leave the guest, and slow the next inference down too.
+    reading may leave the guest, and slow the next inference down too. How long an iteration takes
+    beside inferences, which is not what it takes in a loop of its own, is learned on the way.
     """
     share = SHARE if name == "candidate" else 0.0
-    iterations_per_ns = share / _iteration_ns()
+    iteration_ns = _iteration_ns()
 
     def timed() -> None:
+        nonlocal iteration_ns
         start = time.perf_counter_ns()
         run()
-        _compute(int(iterations_per_ns * (time.perf_counter_ns() - start)))
+        ended = time.perf_counter_ns()
+        iterations = int(share * (ended - start) / iteration_ns)
+        _compute(iterations)
+        found = (time.perf_counter_ns() - ended) / max(iterations, 1)
+        if iterations:
+            change = min(max(found / iteration_ns, 1 / _MOST), _MOST) - 1
+            iteration_ns *= 1 + _LEARNED * change
 
     return timed
 
