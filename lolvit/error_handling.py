@@ -3,18 +3,25 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.extras import missing_extra
 from lolvit.files import WRITE_ERRNOS
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 EXIT_SIGNAL = 128  # plus the signal's number, as shells report it
 EXIT_BROKEN_PIPE = EXIT_SIGNAL + signal.SIGPIPE
@@ -46,15 +53,31 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Raise `Terminated` inside the block on SIGTERM and SIGHUP, unless ignored (nohup)."""
+    """Raise `Terminated` inside the block on SIGTERM and SIGHUP, unless ignored (nohup), and
+    `KeyboardInterrupt` on SIGINT, as Python does. Python prints and drops an exception that is
+    raised while a finalizer or another callback of C code runs: a stop is raised again then."""
     numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, _raise_terminated)
+    former, sys.unraisablehook = sys.unraisablehook, _raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = former
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _raise_again(dropped: UnraisableHookArgs) -> None:
+    error = dropped.exc_value
+    if not isinstance(error, KeyboardInterrupt):
+        sys.__unraisablehook__(dropped)
+        return
+    number = error.number if isinstance(error, Terminated) else signal.SIGINT
+    # not here, where it would be dropped once more
+    again = threading.Timer(0.05, _thread.interrupt_main, (number,))
+    again.daemon = True
+    again.start()
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:

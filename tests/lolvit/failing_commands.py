@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -42,11 +43,32 @@ def _work_in_staging() -> None:
         time.sleep(60)
 
 
+class _Finalized:
+    """Stops the process by a signal inside its finalizer, whose exceptions Python drops."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self._number)
+        for _ in range(1000):  # the handler runs between two of these
+            pass
+
+
+def _stop_in_finalizer(number: int) -> None:
+    object_ = _Finalized(number)
+    del object_
+    for _ in range(600):
+        time.sleep(0.1)
+
+
 BODIES = {
     "user-error": lambda: _raise(UserError("bad\nvalue", where="x.onnx", remedy="use\nanother")),
     "gate-failed": lambda: _raise(GateFailedError("40 dB, threshold 100 dB")),
     "device-failed": lambda: _raise(DeviceError("no answer", where="adb:1")),
     "bug": lambda: _raise(KeyError("surprise")),
+    "ctrl-c-in-finalizer": lambda: _stop_in_finalizer(signal.SIGINT),
+    "sigterm-in-finalizer": lambda: _stop_in_finalizer(signal.SIGTERM),
     "ctrl-c": lambda: _raise(KeyboardInterrupt()),
     "memory": lambda: _raise(MemoryError()),
     "disk-full": lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "out/a.onnx")),

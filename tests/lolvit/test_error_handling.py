@@ -40,6 +40,15 @@ ONE_LINE_ENDINGS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("ctrl-c-in-finalizer", 130), ("sigterm-in-finalizer", 143)]
+)
+def test_a_stop_that_python_drops_in_a_finalizer_is_raised_again(name: str, code: int) -> None:
+    done = run(name, timeout=30)
+    assert done.returncode == code
+    assert done.stderr.startswith("lolvit: stopped by SIG") and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ONE_LINE_ENDINGS)
 def test_a_failure_is_one_line_and_its_exit_code(name: str) -> None:
     code, line = ONE_LINE_ENDINGS[name]
