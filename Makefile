@@ -15,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel startup lock audit wheel web-package web-test android android-test ios-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel kills privacy startup lock audit wheel web-package web-test android android-test ios-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -87,8 +87,12 @@ panel: install ## verify good artifacts of trained networks, and faulty ones: no
 	python -m lolvit_export.verification.panel --out $(OUT)/panel
 
 COUNT ?= 200
-kills: install ## kill commands COUNT times at random moments, check that nothing is lost (minutes)
-	python -m tests.kills --count $(COUNT)
+KILLS_FLAGS ?=
+kills: install ## kill commands COUNT times at random moments, check that nothing is lost (an hour)
+	python -m tests.kills --count $(COUNT) $(KILLS_FLAGS)
+
+privacy: install ## run every command and runtime under strace; list sockets, and files written elsewhere (minutes)
+	python -m tests.privacy
 
 startup: install ## time --help of lolvit and of each command: at most 0.3 s
 	python tests/architecture/startup_time.py

@@ -253,6 +253,17 @@ def test_chromium_is_started_with_a_profile_of_its_own(
     assert command[-1] == "http://127.0.0.1:1/token/"
 
 
+def test_chromium_keeps_what_it_writes_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    places = chromium._environment(tmp_path, "http://127.0.0.1:1/token/")
+    names = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    assert all(Path(places[name]).is_relative_to(tmp_path) for name in names)
+    # whose certificates are the user's
+    assert chromium._environment(tmp_path, "https://192.168.1.2:1/")["HOME"] == "/home/me"
+
+
 def test_a_qr_code_is_square_and_has_its_three_corners() -> None:
     lines = chromium.qr_code("http://192.168.1.2:8080/token/").splitlines()
     assert {len(line) for line in lines} == {len(lines[0])}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,52 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.data.images import write_folder
+from tests.privacy import traced
 
 pytestmark = pytest.mark.slow
-CALLS = "connect,bind,sendto,sendmsg,openat,creat,mkdir,mkdirat,rename,renameat2"
-_NETWORK = re.compile(r"sa_family=AF_INET6?\b")
-_WRITES = re.compile(
-    r'openat\(AT_FDCWD, "([^"]+)", [^)]*O_(?:WRONLY|RDWR|CREAT)|mkdir(?:at)?\([^"]*"([^"]+)"'
-)
-# Where any process may write: devices, its own state, other mounts of temporary memory.
-_ANYWHERE = ("/dev/", "/proc/", "/sys/")
+NOTHING: tuple[tuple[str, ...], ...] = ((), (), ())
 
 
-def traced(folder: Path, *arguments: str | Path) -> tuple[list[str], list[str]]:
-    """Run a command and its children under strace, with a home of its own; return the calls that
-    name an address of a network, and the files written outside of `folder`."""
-    log, home = folder / "trace", folder / "home"
-    home.mkdir(exist_ok=True)
-    (folder / "tmp").mkdir(exist_ok=True)
-    environment = os.environ | {"HOME": str(home), "TMPDIR": str(folder / "tmp")}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # else Python caches its modules beside them
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "ORT_DISABLE_TELEMETRY", "MPLCONFIGDIR"):
-        environment.pop(name, None)
-    command = ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "300", "-e", f"trace={CALLS}"]
-    done = subprocess.run(
-        [*command, "-o", log, sys.executable, "-m", "lolvit", *map(str, arguments)],
-        cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lines = log.read_text(errors="replace").splitlines()
-    done_lines = [line for line in lines if " = -1 " not in line]
-    written = {match[1] or match[2] for line in done_lines if (match := _WRITES.search(line))}
-    return (
-        [line for line in lines if _NETWORK.search(line)],
-        sorted(path for path in written if _is_outside(path, folder)),
-    )
-
-
-def _is_outside(path: str, folder: Path) -> bool:
-    absolute = Path(os.path.normpath(folder / path))
-    return not absolute.is_relative_to(folder) and not path.startswith(_ANYWHERE)
-
-
-def in_home(folder: Path) -> list[str]:
-    """Return what lies below HOME, but for the toolkit's cache."""
-    home = folder / "home"
-    files = (str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
-    return sorted(path for path in files if not path.startswith(".cache/lolvit/"))
+def found(folder: Path, *arguments: str) -> tuple[tuple[str, ...], ...]:
+    """Run a command under strace; return its network addresses, this machine's too, what it writes
+    outside of `folder`, and what it leaves in its home beside the toolkit's cache."""
+    trace = traced(folder, *arguments)
+    assert trace.exit_code == 0, trace.error
+    network = tuple(s for s in trace.sockets if " INET" in s and not s.startswith("socket"))
+    return network, trace.outside, trace.in_home
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +40,8 @@ def folder(strace: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("private")
     write_folder(made / "data", 8, 4)
     weights = ["--weights", "lolvit_xx.digits", "--size", "32"]
-    network, outside = traced(
-        made, "export", "lolvit_xx", *weights, "--to", "onnx,tflite", "--out", "out"
-    )
-    assert (network, outside, in_home(made)) == ([], [], [])
+    exported = found(made, "export", "lolvit_xx", *weights, "--to", "onnx,tflite", "--out", "out")
+    assert exported == NOTHING
     return made
 
 
@@ -103,8 +67,7 @@ def test_a_command_opens_no_connection_and_writes_only_where_it_says(
     if "results.json" in arguments:
         made = sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*.json"))[-1]
         shutil.copy(made, folder / "results.json")
-    network, outside = traced(folder, *arguments)
-    assert (network, outside, in_home(folder)) == ([], [], [])
+    assert found(folder, *arguments) == NOTHING
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ def command(program: Path, profile: Path, url: str) -> list[str]:
     return [str(program), *flags, url]
 
 
+def _environment(folder: Path, url: str) -> dict[str, str]:
+    """Return an environment in which Chromium keeps everything in a folder: beside its profile it
+    writes caches, settings and a data base of certificates into HOME, which https alone needs."""
+    own = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+    if not url.startswith("https:"):
+        own["HOME"] = str(folder)
+    return os.environ | own
+
+
 @contextmanager
 def opened(url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Open a page in a headless Chromium while the block runs.
@@ -80,6 +89,7 @@ def opened(url: str) -> Iterator[subprocess.Popen[bytes]]:
     ) as folder:
         process = subprocess.Popen(
             command(program, Path(folder), url),
+            env=_environment(Path(folder), url),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
