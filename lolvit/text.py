@@ -1,14 +1,39 @@
-"""Text that users bring: names to print, and files in the encodings that editors write."""
+"""Text that users bring: names to print or to put into documents and source code, and files in the
+encodings that editors write."""
 
 from __future__ import annotations
 
 import codecs
+import json
+import re
 from pathlib import Path
 
 from lolvit.errors import UserError, printable
 
-__all__ = ["printable", "read_lines", "read_text"]
+__all__ = [
+    "kotlin_string",
+    "markdown",
+    "one_line",
+    "printable",
+    "read_lines",
+    "read_text",
+    "visible",
+]
 
+# Control characters, and those that show nothing but change what other characters look like: marks
+# of direction, line separators, zero-width ones. Spaces of any width stay.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+# What Markdown takes for markup anywhere in a line: emphasis at a word's edge, code, links, HTML,
+# cells of a table.
+_MARKUP = re.compile(r"[\\`*\[\]|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
+_NO_TEXT = {
+    b"PK\x03\x04": "an Excel file or another zip archive", b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"%PDF-": "a PDF", b"{\\rtf": "rich text",
+}  # fmt: skip
 # The longer mark first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -17,6 +42,29 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+def one_line(text: str) -> str:
+    """Return a name as `printable` does, with its line feeds and tabs escaped too: in a table or a
+    list it takes one line, and can't pass for several entries."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def visible(text: str) -> str:
+    """Return text for a page or another document: line feeds and tabs stay, other characters that
+    can't be seen are escaped as `printable` does."""
+    return _INVISIBLE.sub(lambda found: printable(found[0]), text)
+
+
+def markdown(text: str) -> str:
+    """Return text as one line of Markdown in which nothing is markup or HTML."""
+    line = " ".join(visible(text).split()).replace("&", "&amp;")
+    return _MARKUP.sub(r"\\\g<0>", line).replace("<", "&lt;").replace(">", "&gt;")
+
+
+def kotlin_string(text: str) -> str:
+    """Return text as a string literal of Kotlin, in which `$` begins a template."""
+    return json.dumps(text).replace("$", "\\$").replace("\\f", "\\u000c")
 
 
 def read_text(path: Path, what: str) -> str:
@@ -37,6 +85,13 @@ def read_text(path: Path, what: str) -> str:
             where=str(path),
             remedy="check the path",
         ) from error
+    if (
+        kind := next((k for head, k in _NO_TEXT.items() if data.startswith(head)), None)
+    ) is not None:
+        raise UserError(
+            f"{what} cannot be read: it is {kind}, not text", where=str(path),
+            remedy="save it as text or CSV, in UTF-8",
+        )  # fmt: skip
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)

@@ -9,6 +9,7 @@ import click
 
 from lolvit.output import print_json, results
 from lolvit.registry import choose_many
+from lolvit.text import kotlin_string
 
 if TYPE_CHECKING:
     from lolvit_runtimes.app_models import PackageOptions, PackageResult
@@ -23,7 +24,7 @@ import org.lolvit.Classifier
 import org.lolvit.Photos
 
 // off the main thread; the classifier is opened once, and closed at the end
-val classifier = Classifier(AssetSource(context.assets, "{asset}"))
+val classifier = Classifier(AssetSource(context.assets, {asset}))
 val photo = Photos.decode {{ context.contentResolver.openInputStream(uri)!! }}
 val best = classifier.classify(photo).top.first()
 println("${{best.label}}: ${{best.probability}}")
@@ -162,12 +163,12 @@ def instructions(packaged: PackageResult) -> list[tuple[str, str]]:
 
 def kotlin(packaged: PackageResult) -> str:
     """Return Kotlin code that classifies a photo with the packaged model."""
-    return _KOTLIN.format(asset=packaged.asset)
+    return _KOTLIN.format(asset=kotlin_string(packaged.asset))
 
 
 def gradle(packaged: PackageResult) -> str:
     """Return the setting for the module's build file."""
-    quoted = ", ".join(f'"{suffix}"' for suffix in uncompressed(packaged))
+    quoted = ", ".join(map(kotlin_string, uncompressed(packaged)))
     return f"android {{ androidResources {{ noCompress += listOf({quoted}) }} }}"
 
 

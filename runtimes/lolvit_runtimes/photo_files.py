@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from lolvit.text import one_line
 from lolvit_runtimes.photos import PHOTO_FORMATS, UNREAD_SUFFIXES, is_photo
 
 HIDDEN = "hidden or of the operating system"
@@ -61,11 +62,11 @@ def left_out_note(where: str, left_out: dict[str, tuple[Path, ...]]) -> str | No
 
 def _names(files: tuple[Path, ...]) -> str:
     more = " …" if len(files) > _LISTED else ""
-    return ", ".join(printable(path.name) for path in files[:_LISTED]) + more
+    return ", ".join(one_line(path.name) for path in files[:_LISTED]) + more
 
 
-def printable(name: str) -> str:
-    """Return a file name that any terminal can print: bytes that are no text are escaped."""
+def as_unicode(name: str) -> str:
+    """Return a file name as valid Unicode: bytes that are no text are escaped."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 

@@ -10,6 +10,7 @@ import click
 
 from lolvit.errors import EXIT_USER_ERROR, UserError
 from lolvit.output import console, print_json, print_table, results
+from lolvit.text import one_line
 
 if TYPE_CHECKING:
     from lolvit.tasks import Prediction
@@ -211,13 +212,13 @@ def _show(predictor: Predictor, predictions: Predictions, drawn: list[Path | Non
     for image, prediction in predictions:
         nothing = [("nothing", *[""] * (len(predictor.task.columns) - 1))]
         for index, row in enumerate(prediction.rows() or nothing):
-            table.add_row(str(image) if index == 0 else "", *row)
+            table.add_row(one_line(str(image)) if index == 0 else "", *map(one_line, row))
     session = predictor.session
     out.print(f"{predictor.path} in {session.runtime} {session.version}")
     if predictions:
         print_table(table, out)
     for path in drawn:
         if path is not None:
-            out.print(f"drawn: {path}")
+            out.print(f"drawn: {one_line(str(path))}")
     if note := _note(predictor):
         out.print(note, style="yellow")

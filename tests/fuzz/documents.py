@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tomllib
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from random import Random
@@ -97,17 +98,20 @@ def _document(name: str, read: str) -> Any:
     return opened
 
 
-def _labels(folder: Path) -> Parse:
-    from lolvit.labels import read_labels
+def _labels(name: str) -> Callable[[Path], Parse]:
+    def opened(folder: Path) -> Parse:
+        from lolvit.labels import read_labels
 
-    path = folder / "labels.txt"
+        path = folder / name
 
-    def parse(data: bytes) -> None:
-        path.write_bytes(data)
-        assert all("\n" not in label for label in read_labels(path, None) or ())
-        read_labels(path, 3)
+        def parse(data: bytes) -> None:
+            path.write_bytes(data)
+            assert all("\n" not in label for label in read_labels(path, None) or ())
+            read_labels(path, 3)
 
-    return parse
+        return parse
+
+    return opened
 
 
 def _recipe(folder: Path) -> Parse:
@@ -234,6 +238,14 @@ DOCUMENTS = (
         "timm-config", _document("config.json", "lolvit.models.hub:read_timm_config"),
         lambda: [json.dumps(TIMM_CONFIG).encode()], mutate_json,
     ),
-    Target("labels", _labels, lambda: [b"cat\ndog\nespresso\n", "é\u2028x\r\n".encode()]),
+    Target(
+        "labels", _labels("labels.txt"),
+        lambda: [b"cat\ndog\nespresso\n", "é\u2028x\r\n".encode()],
+    ),
+    Target(
+        "labels-table", _labels("labels.csv"),
+        lambda: [b'id,name\r\n1,"a, ""b"""\r\n0,c\r\n2,d',
+                 "sep=;\n0;a;;\n1;b\n2;c".encode("utf-16")],
+    ),
     Target("recipe", _recipe, _recipes, _mutate_toml, instrumented=("tomllib",)),
 )  # fmt: skip

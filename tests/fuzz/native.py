@@ -67,17 +67,21 @@ class Artifacts:
 
     def __init__(self, source: Path, folder: Path) -> None:
         self._source, self.path = source, folder / source.name
-        self._damaged = self.path
+        self._damaged, self._whole = self.path, b""
 
     def damage(self, generator: random.Random) -> None:
         """Write a copy with one to six changes; of a package, in one of its files."""
         if self._source.is_dir():
-            shutil.rmtree(self.path, ignore_errors=True)
-            shutil.copytree(self._source, self.path)
+            if self._whole:
+                self._damaged.write_bytes(self._whole)
+            else:
+                shutil.rmtree(self.path, ignore_errors=True)  # of a process that crashed
+                shutil.copytree(self._source, self.path)
             self._damaged = self.path / generator.choice(PARTS)
-        else:
-            shutil.copyfile(self._source, self.path)
-        content = self._damaged.read_bytes()
+            self._whole = self._damaged.read_bytes()
+        elif not self._whole:
+            self._whole = self._source.read_bytes()
+        content = self._whole
         for _ in range(generator.choice((1, 1, 2, 6))):
             content = damaged(content, generator)
         self._damaged.write_bytes(content)

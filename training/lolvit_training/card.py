@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,10 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import macs_of, parameters_of
 from lolvit.models.hub import timm_config
 from lolvit.models.loading import LoadedCheckpoint
+from lolvit.text import markdown, visible
 from lolvit_data.table import source_name
 
+_PLAIN = re.compile(r"[A-Za-z][\w.+-]*")  # text that YAML takes for nothing else
 _NEEDED = ("data", "recipe", "metrics", "preprocess")
 
 
@@ -55,25 +59,26 @@ def card(loaded: LoadedCheckpoint, licence: str) -> str:
     metrics: Mapping[str, Any] = config["metrics"]
     top5 = f", top-5 {metrics['top5']:.2%}" if metrics.get("top5") is not None else ""
     recipe = "\n".join(_lines(config["recipe"]))
-    classes = ", ".join(loaded.labels() or ()) or f"{config['num_classes']}"
+    classes = markdown(", ".join(loaded.labels() or ()) or f"{config['num_classes']}")
+    name, shown = markdown(loaded.name), markdown(data)
     return f"""---
-license: {licence}
+license: {licence if _PLAIN.fullmatch(licence) else json.dumps(licence)}
 library_name: timm
 tags: [image-classification, lolvit]
 ---
-# {loaded.name}, trained on {data}
+# {name}, trained on {shown}
 
 Image classifier: {parameters_of(loaded.model) / 1e6:.2f} M parameters, \
 {macs_of(loaded.model, size) / 1e6:.0f} M multiply-adds at {size[0]}x{size[1]}.
 
 - Classes: {classes}
-- Data: {data}, its training split
+- Data: {shown}, its training split
 - Result: top-1 {metrics["top1"]:.2%}{top5} on {metrics["images"]} images of the test split, \
 in eager PyTorch in fp32, at the end of training
 - Processes: {config.get("processes", 1)}; lolvit {config.get("lolvit", "")}
 
 ```sh
-lolvit train --data {data} --model {loaded.name} --recipe recipe.toml --out run
+lolvit train --data {quoted_line(data)} --model {loaded.name} --recipe recipe.toml --out run
 ```
 
 `recipe.toml`:
@@ -82,6 +87,11 @@ lolvit train --data {data} --model {loaded.name} --recipe recipe.toml --out run
 {recipe}
 ```
 """
+
+
+def quoted_line(text: str) -> str:
+    """Return text as one word of a shell, on one line, so that it ends no block of code."""
+    return shlex.quote(" ".join(visible(text).split()))
 
 
 def _lines(recipe: Mapping[str, Any]) -> list[str]:

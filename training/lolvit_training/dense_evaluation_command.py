@@ -13,6 +13,7 @@ from lolvit.files import sha256_of
 from lolvit.manifest import Manifest
 from lolvit.output import console, print_table, results
 from lolvit.tasks import configured
+from lolvit.text import one_line
 from lolvit.weights import find_weights
 from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import AnnotatedDataset
@@ -150,9 +151,9 @@ def _show_classes(entry: DenseResult) -> None:
         table.add_column(heading, justify="left" if heading == "class" else "right")
     if isinstance(entry.metrics, DetectionScore):
         for one in entry.metrics.per_class:
-            table.add_row(one.name, str(one.objects), or_dash(one.ap, "{:.1%}"),
+            table.add_row(one_line(one.name), str(one.objects), or_dash(one.ap, "{:.1%}"),
                           or_dash(one.ap50, "{:.1%}"))  # fmt: skip
     else:
         for part in entry.metrics.per_class:
-            table.add_row(part.name, f"{part.pixels:.2%}", or_dash(part.iou, "{:.1%}"))
+            table.add_row(one_line(part.name), f"{part.pixels:.2%}", or_dash(part.iou, "{:.1%}"))
     print_table(table, results())

@@ -10,6 +10,7 @@ import click
 
 from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, print_table, results
+from lolvit.text import one_line
 from lolvit.variants import HEAD_TASKS
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def _class_table(entry: EvaluationResult) -> Any:
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for one in entry.metrics.per_class:
         table.add_row(
-            one.name,
+            one_line(one.name),
             str(one.images),
             or_dash(one.recall, "{:.1%}"),
             or_dash(one.precision, "{:.1%}"),

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lolvit.accuracy import AccuracyDocument
 from lolvit.manifest import Manifest
+from lolvit.text import visible
 from lolvit.verification import VerificationDocument
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.reporting import grids, matrix, plots
@@ -37,11 +38,12 @@ def as_html(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         _context(documents, manifests)
         | _accuracy(documents, evaluated)
         | {"matrix": matrix.grid(documents, verified)}
     )
+    return visible(page)
 
 
 def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import io
 import itertools
 import math
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -292,7 +293,9 @@ def _svg(figure: Figure, label: str) -> str:
     """Return a figure as an `svg` element in the page's colours; ids differ between figures."""
     buffer = io.StringIO()
     salt = f"{label} {figure.get_figwidth()}"
-    with matplotlib.rc_context({"svg.hashsalt": salt}):
+    with matplotlib.rc_context({"svg.hashsalt": salt}), warnings.catch_warnings():
+        # names of models may have characters that the font lacks; the page's own font draws them
+        warnings.filterwarnings("ignore", message="Glyph ")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg ") :]

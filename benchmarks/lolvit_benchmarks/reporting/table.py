@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from lolvit.output import print_table
+from lolvit.text import markdown
 from lolvit.verification import VerificationDocument
 from lolvit_benchmarks.reporting import grids, matrix
 from lolvit_benchmarks.reporting import text as words
@@ -89,11 +90,12 @@ def as_markdown(
     estimates = [estimate for document in documents for estimate in document.estimates]
     everywhere = matrix.grid(documents, verified)
     for grid in ([everywhere] if everywhere else []) + _all_grids(results, estimates):
-        lines += [f"### {grid.title}", "", *_markdown_grid(grid), "", grid.note, ""]
-    lines += [f"- {words.headline(result)}" for result in results]
+        heading, note = markdown(grid.title), markdown(grid.note)
+        lines += [f"### {heading}", "", *_markdown_grid(grid), "", note, ""]
+    lines += [f"- {markdown(words.headline(result))}" for result in results]
     lines += _warnings(documents)
     lines += [
-        f"- Machine: {words.machine(document)}; profile {document.profile.name}, "
+        f"- Machine: {markdown(words.machine(document))}; profile {document.profile.name}, "
         f"{document.environment.date}, lolvit {document.environment.lolvit_version}"
         for document in documents
     ]
@@ -102,35 +104,38 @@ def as_markdown(
 
 def _markdown_table(results: Sequence[Result]) -> list[str]:
     rule = ("---" if heading in _LEFT else "---:" for heading in words.HEADINGS)
-    return _markdown_rows([words.HEADINGS, tuple(rule), *(words.row(r) for r in results)])
+    return _markdown_rows(words.HEADINGS, tuple(rule), [words.row(r) for r in results])
 
 
 def _markdown_grid(grid: Grid) -> list[str]:
     rule = ("---" if number < grid.left else "---:" for number in range(len(grid.headings)))
-    return _markdown_rows([grid.headings, tuple(rule), *grid.rows])
+    return _markdown_rows(grid.headings, tuple(rule), grid.rows)
 
 
-def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+def _markdown_rows(
+    headings: Sequence[str], rule: Sequence[str], rows: Sequence[Sequence[str]]
+) -> list[str]:
+    literal = [tuple(map(markdown, row)) for row in (headings, *rows)]
+    return [f"| {' | '.join(row)} |" for row in (literal[0], rule, *literal[1:])]
 
 
 def _warnings(documents: Sequence[Document]) -> list[str]:
     results = [result for document in documents for result in document.results]
     estimates = [estimate for document in documents for estimate in document.estimates]
     lines = [
-        f"- **INVALID** ({words.place(result)}): {reason.text}."
+        f"- **INVALID** ({markdown(words.place(result))}): {markdown(reason.text)}."
         for result in results
         for reason in result.quality.reasons
     ]
     lines += [
-        f"- Finding ({words.place(result)}): {finding.text}."
+        f"- Finding ({markdown(words.place(result))}): {markdown(finding.text)}."
         for result in results
         for finding in result.quality.findings
     ]
-    lines += [f"- **{note}**" for note in words.all_notes((*results, *estimates))]
+    lines += [f"- **{markdown(note)}**" for note in words.all_notes((*results, *estimates))]
     for document in documents:
         lines += [
-            f"- **Failed**: {words.failed(failure)}: {failure.what}"
+            f"- **Failed**: {markdown(f'{words.failed(failure)}: {failure.what}')}"
             for failure in document.failures
         ]
         if document.state == "interrupted":
