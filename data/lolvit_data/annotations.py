@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lolvit.manifest import Color
+
 IGNORE = 255  # of a mask: the pixel has no class
 Mask = npt.NDArray[np.uint8]
 
@@ -68,8 +70,8 @@ class AnnotatedDataset(Protocol):
     def identifier(self, index: int) -> str:
         """Return an image's name in results: its file's name without suffix, or its id."""
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
             UserError: it can't be read; the message names it.

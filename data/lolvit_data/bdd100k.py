@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 from lolvit_data.annotations import Mask, WithoutObjects
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photos import load_photo
@@ -50,13 +51,13 @@ class BddDataset(WithoutObjects):
         """Return the image's file name without suffix."""
         return self.pairs[index][0].stem
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
             UserError: it can't be read; the message names it.
         """
-        return load_photo(self.pairs[index][0])
+        return load_photo(self.pairs[index][0], color)
 
     def mask(self, index: int) -> Mask:
         """Return an image's classes.

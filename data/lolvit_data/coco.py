@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 from lolvit_data.annotations import Objects, WithoutMasks
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photos import load_photo
@@ -44,13 +45,13 @@ class CocoDataset(WithoutMasks):
         """Return the image's id in the file."""
         return str(self.ids[index])
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
             UserError: it can't be read; the message names it.
         """
-        return load_photo(self.files[index])
+        return load_photo(self.files[index], color)
 
     def objects(self, index: int) -> Objects:
         """Return the boxes of an image."""

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 
 Split = Literal["train", "test"]
 
@@ -33,8 +34,9 @@ class Dataset(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Notes to print, one line each: what was left out, and why."""
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color` of a manifest: RGBA keeps the alpha
+        channel, which RGB leaves out.
 
         Raises:
             UserError: it can't be read; the message names it.
@@ -55,9 +57,10 @@ class InMemory:
     images: tuple[Image.Image, ...]
     notes: tuple[str, ...] = ()
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB."""
-        return self.images[index]
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`."""
+        image = self.images[index]
+        return image if image.mode == color else image.convert(color)
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,13 @@ class Subset:
         """The class of each image."""
         return tuple(self.whole.labels[index] for index in self.indices)
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
             UserError: it can't be read; the message names it.
         """
-        return self.whole.image(self.indices[index])
+        return self.whole.image(self.indices[index], color)
 
 
 def even_share(labels: Sequence[int], count: int) -> list[int]:

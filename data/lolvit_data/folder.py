@@ -11,13 +11,14 @@ from pathlib import Path
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 from lolvit_data.dataset import Dataset, Split, UnlabelledError
 from lolvit_data.splits import match_splits, open_split
 from lolvit_runtimes.photo_files import (
     PhotoFiles,
+    as_unicode,
     left_out_note,
     list_photos,
-    printable,
     visible_folders,
 )
 from lolvit_runtimes.photos import load_photo
@@ -36,13 +37,13 @@ class ImageFolder:
     labels: tuple[int, ...]
     notes: tuple[str, ...] = ()
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
             UserError: it is truncated or not an image; the message names the file.
         """
-        return load_photo(self.files[index])
+        return load_photo(self.files[index], color)
 
 
 def load(root: Path, split: Split) -> Dataset:
@@ -134,7 +135,7 @@ def _members(folder: Path) -> dict[str, list[PhotoFiles]]:
     macOS decomposes names and other systems keep what they are given."""
     members: dict[str, list[PhotoFiles]] = {}
     for path in visible_folders(folder):
-        label = printable(unicodedata.normalize("NFC", path.name))
+        label = as_unicode(unicodedata.normalize("NFC", path.name))
         members.setdefault(label, []).append(list_photos(path))
     return dict(sorted(members.items()))
 

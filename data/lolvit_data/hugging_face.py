@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 from lolvit_data.dataset import Dataset, Split
 from lolvit_data.splits import SPLIT_NAMES, labelled_indices, match_splits, open_split
 from lolvit_runtimes.photos import load_photo
@@ -36,8 +37,8 @@ class HuggingFace:
     indices: Sequence[int]
     notes: tuple[str, ...] = ()
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
             UserError: it can't be read; the message names its row.
@@ -51,7 +52,7 @@ class HuggingFace:
         if image is None:
             raise UserError("has no image", where=where, remedy="remove the row")
         try:
-            return load_photo(image)
+            return load_photo(image, color)
         except UserError as error:
             raise UserError(error.what, where=where, remedy=error.remedy) from error
 

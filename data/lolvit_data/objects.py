@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 from lolvit_data import crops, digits
 from lolvit_data.annotations import IGNORE, Mask, Objects
 from lolvit_data.bundled import bundled_photo
@@ -79,9 +80,9 @@ class CutoutDataset:
         """Return the image's number."""
         return f"{index:05}"
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB, 320 x 240 pixels."""
-        return Image.fromarray(self._scene(index)[0])
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`, 320 x 240 pixels."""
+        return Image.fromarray(self._scene(index)[0]).convert(color)
 
     def objects(self, index: int) -> Objects:
         """Return the boxes of what can be seen of each object."""

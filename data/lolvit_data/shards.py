@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from lolvit.errors import UserError
+from lolvit.manifest import Color
 from lolvit.text import read_lines
 from lolvit_data.dataset import Dataset, Split
 from lolvit_data.splits import (
@@ -66,14 +67,14 @@ class Shards:
     images: tuple[Member, ...]
     notes: tuple[str, ...] = ()
 
-    def image(self, index: int) -> Image.Image:
-        """Return an image as 8-bit RGB.
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
             UserError: it is truncated or not an image; the message names its shard and file.
         """
         member = self.images[index]
-        return load_encoded(member.read(), where=member.where())
+        return load_encoded(member.read(), where=member.where(), color=color)
 
 
 def has_shards(root: Path) -> bool:

@@ -8,10 +8,10 @@ import random
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from lolvit.errors import MissingExtraError, UserError
-from lolvit.manifest import Preprocessing
+from lolvit.manifest import Color, Preprocessing
 from lolvit_data.annotated import annotated_images
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import even_share
@@ -37,8 +37,9 @@ _CONTRAST = 2.5  # factor of the distance from the mean grey
 
 
 def verification_pixels(preprocessing: Preprocessing) -> list[Pixels]:
-    """Return the eight verification photos as uint8 crops (H, W, 3)."""
-    return [to_pixels(_bundled(name), preprocessing) for name in VERIFICATION]
+    """Return the eight verification photos as uint8 crops (H, W, channels)."""
+    color = preprocessing.color
+    return [to_pixels(_bundled(name, color), preprocessing) for name in VERIFICATION]
 
 
 def calibration_images(preprocessing: Preprocessing, source: str | None = None) -> FloatArray:
@@ -49,32 +50,41 @@ def calibration_images(preprocessing: Preprocessing, source: str | None = None) 
         UserError: there is no such source, or it has fewer than two photos.
         MissingExtraError: scikit-image, which has the bundled photos, is not installed.
     """
-    photos = [_bundled(name) for name in CALIBRATION] if source is None else _photos_of(source)
+    photos = (
+        [_bundled(name, preprocessing.color) for name in CALIBRATION]
+        if source is None
+        else _photos_of(source, preprocessing.color)
+    )
     images = [normalize(to_pixels(photo, preprocessing), preprocessing) for photo in photos]
     mirrored = [image[..., ::-1] for image in images]
     return np.concatenate([*images, *mirrored])
 
 
-def _bundled(name: str) -> Image.Image:
+def _bundled(name: str, color: Color) -> Image.Image:
+    """Return a bundled photo. None has an alpha channel: for models that take one it is given that
+    of its mirrored grey levels, since a constant one would tell nothing of how it is computed."""
     try:
-        return bundled_photo(name)
+        photo = bundled_photo(name)
     except ModuleNotFoundError as error:
         raise MissingExtraError("export", needed_for="verification on photos") from error
+    if color == "RGBA":
+        photo.putalpha(ImageOps.mirror(photo.convert("L")))
+    return photo
 
 
-def _photos_of(source: str) -> list[Image.Image]:
+def _photos_of(source: str, color: Color) -> list[Image.Image]:
     """Return the photos of a source; in a folder of photos, those that can be decoded."""
     annotated = annotated_images(source, "train")
     if annotated is not None:
-        return [annotated.image(i) for i in range(min(len(annotated), _MAX_PHOTOS))]
+        return [annotated.image(i, color) for i in range(min(len(annotated), _MAX_PHOTOS))]
     folder = photo_folder(source)
     if folder is None:
         dataset = open_dataset(source, "train")
-        return [dataset.image(i) for i in even_share(dataset.labels, _MAX_PHOTOS)]
+        return [dataset.image(i, color) for i in even_share(dataset.labels, _MAX_PHOTOS)]
     photos = []
     for path in folder.photos[:_MAX_PHOTOS]:
         try:
-            photos.append(load_photo(path))
+            photos.append(load_photo(path, color))
         except UserError:
             continue
     if len(photos) < 2:
@@ -102,7 +112,7 @@ def photo_folder(source: str) -> PhotoFiles | None:
 
 def bundled_crops(name: str, count: int, preprocessing: Preprocessing) -> list[Pixels]:
     """Return `count` random crops (H, W, channels) of a bundled photo, always the same."""
-    return random_crops(_bundled(name), count, preprocessing, seed=name)
+    return random_crops(_bundled(name, preprocessing.color), count, preprocessing, seed=name)
 
 
 def random_crops(

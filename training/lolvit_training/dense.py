@@ -72,7 +72,7 @@ class _Photos(TorchDataset[tuple[npt.NDArray[np.float32], int, int]]):
         return len(self._indices)
 
     def __getitem__(self, place: int) -> tuple[npt.NDArray[np.float32], int, int]:
-        photo = self._dataset.image(self._indices[place])
+        photo = self._dataset.image(self._indices[place], self._preprocessing.color)
         pixels = to_pixels(photo, self._preprocessing)
         return normalize(pixels, self._preprocessing)[0], photo.height, photo.width
 

@@ -193,7 +193,7 @@ def _outputs(
     preprocessing: Preprocessing = manifest.preprocessing
     with closing(IsolatedSession(runtime, folder / artifact.path, artifact)) as session:
         for index in indices:
-            photo = dataset.image(index)
+            photo = dataset.image(index, preprocessing.color)
             image = to_input(to_pixels(photo, preprocessing), preprocessing, artifact.image)
             batch = np.repeat(image, artifact.image.batch, axis=0)
             outputs = session.run({artifact.image.name: batch})

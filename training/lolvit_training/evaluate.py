@@ -200,7 +200,7 @@ def _run(
     rows = []
     with closing(IsolatedSession(runtime, path, artifact)) as session:
         for index in images.indices:
-            pixels = to_pixels(images.dataset.image(index), preprocessing)
+            pixels = to_pixels(images.dataset.image(index, preprocessing.color), preprocessing)
             image = to_input(pixels, preprocessing, artifact.image)
             batch = np.repeat(image, artifact.image.batch, axis=0)
             outputs = session.run({artifact.image.name: batch})

@@ -36,7 +36,7 @@ class EvaluationDataset(TorchDataset[npt.NDArray[np.float32]]):
         return len(self._indices)
 
     def __getitem__(self, place: int) -> npt.NDArray[np.float32]:
-        photo = self._dataset.image(self._indices[place])
+        photo = self._dataset.image(self._indices[place], self._preprocess.color)
         image: npt.NDArray[np.float32] = normalize(
             to_pixels(photo, self._preprocess), self._preprocess
         )[0]

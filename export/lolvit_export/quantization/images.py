@@ -126,9 +126,9 @@ def _annotated(
     held_out = _spread(len(test), HELD_OUT_COUNT)
     return Images(
         source=source,
-        calibration=tuple(to_pixels(train.image(i), preprocessing) for i in calibration),
-        tuning=tuple(to_pixels(train.image(i), preprocessing) for i in tuning),
-        held_out=tuple(to_pixels(test.image(i), preprocessing) for i in held_out),
+        calibration=_crops(train, calibration, preprocessing),
+        tuning=_crops(train, tuning, preprocessing),
+        held_out=_crops(test, held_out, preprocessing),
         labels=None,
     )
 
@@ -192,9 +192,10 @@ def _every(indices: Sequence[int], step: int) -> list[int]:
 
 
 def _crops(
-    dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing
+    dataset: Dataset | AnnotatedDataset, indices: Sequence[int], preprocessing: Preprocessing
 ) -> tuple[Pixels, ...]:
-    return tuple(to_pixels(dataset.image(i), preprocessing) for i in indices)
+    color = preprocessing.color
+    return tuple(to_pixels(dataset.image(i, color), preprocessing) for i in indices)
 
 
 def _unlabelled(
@@ -213,7 +214,7 @@ def _unlabelled(
         if len(crops) == most:
             break
         try:
-            crops[path] = to_pixels(load_photo(path), preprocessing)
+            crops[path] = to_pixels(load_photo(path, preprocessing.color), preprocessing)
         except UserError:
             broken.append(path)
     left_out = folder.left_out | ({_BROKEN: tuple(broken)} if broken else {})
@@ -254,7 +255,11 @@ def _with_crops(
     count = math.ceil((enough - len(images)) / len(images))
     if count <= 0:
         return tuple(images)
-    by_photo = [random_crops(load_photo(p), count, preprocessing, seed=p.name) for p in paths]
+    color = preprocessing.color
+    by_photo = [
+        random_crops(load_photo(path, color), count, preprocessing, seed=path.name)
+        for path in paths
+    ]
     images += [crop for crops in zip(*by_photo, strict=True) for crop in crops]
     return tuple(images[:enough])
 
