@@ -348,7 +348,7 @@ def _collect_failure(target: str, failures: dict[str, LolvitError]) -> Iterator[
 def _photo_data(job: _Job) -> ReferenceData:
     """Return the bundled photos with eager PyTorch's outputs for them."""
     photos = verification_pixels(job.prepared.preprocessing)
-    reference = Reference(job.prepared.model, job.signature)
+    reference = Reference(job.prepared.model, job.signature, job.prepared.source)
     data = ReferenceData(reference, photos, job.prepared.preprocessing)
     assert data.references  # computed before threads share it
     return data
@@ -474,7 +474,7 @@ def _quantize(
     that failed its gates is not quantized.
     """
     progress(f"eager PyTorch on {len(images.tuning) + len(images.held_out)} images")
-    reference = Reference(job.prepared.model, job.signature)
+    reference = Reference(job.prepared.model, job.signature, job.prepared.source)
     preprocessing, trained = job.prepared.preprocessing, job.prepared.trained
     quantization = QuantizationJob(
         folder=job.folder,

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from lolvit.errors import UserError
+from lolvit.models.finite import check_outputs
 
 # The largest fraction of denormal activations that does not affect latency.
 MAX_DENORMAL_FRACTION = 1e-3
@@ -76,16 +77,16 @@ def check_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
     """Check that activations are normal floats and outputs finite, or else latency is meaningless.
 
     Raises:
-        UserError: more than 0.1 % of a layer's outputs are denormal, or the result is not finite.
+        UserError: more than 0.1 % of a layer's outputs are denormal, or the result is not finite
+            (see `check_outputs`).
     """
     with torch.no_grad():
         tensors = [leaf for leaf in tree_leaves(model(photos)) if isinstance(leaf, Tensor)]
-        finite = all(bool(torch.isfinite(each).all()) for each in tensors)
+    check_outputs(model, photos, tensors, where)
     share = denormal_share(model, photos)
-    if not finite or share > MAX_DENORMAL_FRACTION:
-        what = f"{share:.1%} of a layer's activations are denormal" if finite else "not finite"
+    if share > MAX_DENORMAL_FRACTION:
         raise UserError(
-            f"outputs on photos: {what}",
+            f"outputs on photos: {share:.1%} of a layer's activations are denormal",
             where=where,
             remedy="check its weights and its normalization (mean, std)",
         )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from lolvit.errors import UserError
 from lolvit.models.modes import eval_mode
@@ -31,14 +32,15 @@ def check_weights(model: nn.Module, where: str) -> None:
             )
 
 
-def check_outputs(model: nn.Module, images: Tensor, outputs: Tensor, where: str) -> None:
-    """Check that the outputs that a model gave for `images` (B, C, H, W) are finite.
+def check_outputs(model: nn.Module, images: Tensor, outputs: object, where: str) -> None:
+    """Check that the outputs that a model gave for `images` (B, C, H, W), a tensor or any
+    structure of tensors, are finite.
 
     Raises:
         UserError: they are not; the message names the first tensor of the weights, or else the
             first layer, that is not finite.
     """
-    if bool(torch.isfinite(outputs).all()):
+    if all(bool(torch.isfinite(each).all()) for each in tree_leaves(outputs)):
         return
     check_weights(model, where)
     with eval_mode(model), torch.no_grad(), _watched(model) as found:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lolvit.manifest import Preprocessing, Signature
+from lolvit.models.finite import check_outputs
 from lolvit.tasks import Array, Outputs
 from lolvit_export.capture import named_outputs
 from lolvit_export.verification.comparison import worst_snr_db
@@ -28,11 +29,12 @@ _HALF_FAILURES = (RuntimeError, NotImplementedError, TypeError)
 class Reference:
     """An eager model in eval mode that computes reference outputs.
 
-    `dtype` is float64, or float32 if a part of the model can't be converted to float64.
+    `dtype` is float64, or float32 if a part of the model can't be converted to float64. `where`
+    names the model's weights in messages.
     """
 
-    def __init__(self, model: nn.Module, signature: Signature) -> None:
-        self.signature = signature
+    def __init__(self, model: nn.Module, signature: Signature, where: str = "") -> None:
+        self.signature, self._where = signature, where
         self._model = model
         self.dtype, self._exact = self._in_highest_precision()
 
@@ -48,8 +50,16 @@ class Reference:
 
     def outputs(self, photos: Sequence[Pixels], preprocessing: Preprocessing) -> list[Outputs]:
         """Return the outputs for each photo (H, W, C), by the signature's names; their first axis,
-        the batch, has size 1."""
-        return list(self._run(self._exact, photos, preprocessing, self.dtype))
+        the batch, has size 1.
+
+        Raises:
+            UserError: one is not finite; the message names the layer.
+        """
+        found = list(self._run(self._exact, photos, preprocessing, self.dtype))
+        for photo, outputs in zip(photos, found, strict=True):
+            tensors = [torch.from_numpy(array) for array in outputs.values()]
+            check_outputs(self._exact, self._input(photo, preprocessing), tensors, self._where)
+        return found
 
     def noise(
         self,
@@ -94,14 +104,16 @@ class Reference:
         dtype: torch.dtype,
     ) -> Iterator[Outputs]:
         names = [spec.name for spec in self.signature.outputs]
-        batch = self.signature.inputs[0].batch
         with torch.no_grad():
             for photo in photos:
-                image = torch.from_numpy(normalize(photo, preprocessing)).to(dtype)
-                outputs = named_outputs(model(image.expand(batch, -1, -1, -1)))
+                outputs = named_outputs(model(self._input(photo, preprocessing).to(dtype)))
                 yield {
                     name: _first(tensor) for name, (_, tensor) in zip(names, outputs, strict=True)
                 }
+
+    def _input(self, photo: Pixels, preprocessing: Preprocessing) -> Tensor:
+        image = torch.from_numpy(normalize(photo, preprocessing)).to(self.dtype)
+        return image.expand(self.signature.inputs[0].batch, -1, -1, -1)
 
 
 class _LargestActivation(TorchDispatchMode):  # type: ignore[no-untyped-call]

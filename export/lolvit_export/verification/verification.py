@@ -78,8 +78,8 @@ def verify(
         The artifacts with their gates on this device, and the failures.
 
     Raises:
-        UserError: there is no export, a file does not match the manifest, or the device supports
-            none of the artifacts.
+        UserError: there is no export, a file does not match the manifest, the device supports
+            none of the artifacts, or eager PyTorch's outputs are not finite.
         GateFailedError: the manifest's preprocessing or labels are not the model's.
         MissingExtraError: a runtime is not installed.
     """
@@ -94,7 +94,7 @@ def verify(
     for runtime in {name for each in chosen for name in runtimes_for(each.format, device)}:
         require_runtime(runtime)  # before minutes of work
     report("eager PyTorch on photos")
-    reference = Reference(load_model(manifest, weights), manifest.signature)
+    reference = Reference(load_model(manifest, weights), manifest.signature, str(weights))
     verified: list[Artifact] = []
     failures: list[tuple[str, DeviceError]] = []
     with Verifiers(device=device) as verifiers:
