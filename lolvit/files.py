@@ -188,8 +188,14 @@ def _alive(pid: int) -> bool:
 def _swap(staging: Path, target: Path) -> None:
     """Replace `target` by `staging`, by an atomic exchange if the system supports it."""
     if not target.exists():
-        os.rename(staging, target)
-        return
+        try:
+            os.rename(staging, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+    # it was there, or another process has just made it
     if _exchange(staging, target):
         return
     old = target.parent / f".{_hint(target)}.old-{os.getpid()}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,28 @@ def test_a_name_is_exported_once(exporter: Exporter, tmp_path: Path) -> None:
     assert prepared(WANTED, tmp_path) == first
     assert len(exporter.calls) == 1
     assert first.is_relative_to(tmp_path)
+
+
+def test_of_two_commands_that_need_the_same_export_one_makes_it(
+    exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def slowly(*arguments: Any, **options: Any) -> dict[str, Any]:
+        begun.set()
+        waiting.wait(10)
+        return exporter(*arguments, **options)
+
+    waiting = threading.Event()
+    monkeypatch.setattr(subject, "run_module", slowly)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(prepared, WANTED, tmp_path)
+        assert begun.wait(10)
+        second = threads.submit(
+            prepare, WANTED, cache=tmp_path, fresh=False, say=lambda line: waiting.set()
+        )
+        assert second.result().folder == first.result()
+    assert waiting.is_set() and len(exporter.calls) == 1
 
 
 def test_the_steps_of_an_export_are_passed_on(exporter: Exporter, tmp_path: Path) -> None:

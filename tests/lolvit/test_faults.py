@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from lolvit.manifest import check_artifact, read_manifest
 from tests.benchmarks.tiny import make_folder
+from tests.data.images import write_folder
 
 ROOT = Path(__file__).parents[2]
 Fault = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,6 +97,76 @@ def test_a_full_or_read_only_disk_keeps_what_was_packaged(
 def test_without_a_network_a_model_predicts(model: Path, photo: Path) -> None:
     done = in_namespace(":", "predict", model, photo)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_a_network_a_data_set_of_the_hub_is_one_line(tmp_path: Path) -> None:
+    arguments = ["--data", "hf:owner/name", "--model", "lolvit_xx", "--out", tmp_path / "run"]
+    line = one_line(in_namespace(f"export HF_HOME={tmp_path}/hub", "train", *arguments), 2)
+    assert line.startswith("lolvit: owner/name: cannot be loaded: ")
+    assert line.endswith("check the name and the network, or give a folder")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_loader_workers_without_shared_memory_are_one_line(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", 16, 4)
+    arguments = ["--data", data, "--model", "lolvit_xx", "--size", "64", "--epochs", "1",
+                 "--batch-size", "8", "--workers", "2", "--out", tmp_path / "run"]  # fmt: skip
+    line = one_line(in_namespace("mount -t tmpfs -o size=4k none /dev/shm", "train", *arguments), 2)
+    assert "/dev/shm" in line
+
+
+def test_two_commands_at_once_on_one_output_leave_it_whole(model: Path, app: Path) -> None:
+    command = [sys.executable, "-m", "lolvit", "package", str(model), "--android", str(app)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for one in running:
+        _, said = one.communicate()
+        assert (one.returncode, said) == (0, "")
+    (folder,) = (app / "src/main/assets/lolvit").iterdir()
+    for artifact in read_manifest(folder).artifacts:
+        check_artifact(folder, artifact)
+
+
+def test_a_folder_that_was_moved_is_used_as_before(
+    model: Path, photo: Path, app: Path, tmp_path: Path
+) -> None:
+    before = run("predict", model, photo, "--json")
+    moved = shutil.move(model, tmp_path / "elsewhere")
+    after = run("predict", Path(moved).name, photo, "--json", cwd=tmp_path)
+    first, second = (json.loads(done.stdout)["predictions"] for done in (before, after))
+    assert first == second
+    assert run("package", moved, "--android", app).returncode == 0
+
+
+@pytest.mark.parametrize("clock", ["1975-01-01 00:00:00", "2019-12-31 23:59:59"])
+def test_a_clock_that_was_set_back_changes_nothing(
+    model: Path, photo: Path, app: Path, tmp_path: Path, clock: str
+) -> None:
+    """Debian's faketime sets the time of day; Linux's monotonic clock goes on."""
+    faketime = shutil.which("faketime")
+    if faketime is None:
+        pytest.skip("faketime is not installed")
+    bench = ["bench", model, "--against", model, "--runtime", "ort", "--profile", "quick"]
+    for command in (
+        ["package", model, "--android", app],
+        ["predict", model, photo],
+        [*bench, "--out", tmp_path / "results"],
+    ):
+        assert run(*command).returncode == 0  # files of today, which are then of the future
+        done = subprocess.run(
+            [faketime, "-m", "--exclude-monotonic", clock, sys.executable, "-m", "lolvit",
+             *map(str, command)],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    dates = [
+        json.loads(path.read_text())["environment"]["date"][:4]
+        for path in (tmp_path / "results").glob("result-*.json")
+    ]
+    assert sorted(dates)[0] == clock[:4] and len(dates) == 2
 
 
 def test_memory_that_runs_out_is_one_line() -> None:

@@ -179,6 +179,21 @@ def test_without_an_atomic_exchange_the_folder_is_still_replaced(
     assert names(target.parent) == ["target"]
 
 
+def test_of_two_first_writes_at_once_the_later_one_remains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process's folder appears between the look for it and the rename."""
+    target = tmp_path / "target"
+    with staged_folder(target) as staging:
+        (staging / "mine").write_text("mine")
+        with staged_folder(target) as other:
+            (other / "theirs").write_text("theirs")
+        exists = Path.exists
+        monkeypatch.setattr(Path, "exists", lambda path: path != target and exists(path))
+    monkeypatch.undo()
+    assert (names(tmp_path), names(target)) == (["target"], ["mine"])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")
 def test_linux_exchanges_two_folders_in_one_step(target: Path) -> None:
     other = target.parent / "other"

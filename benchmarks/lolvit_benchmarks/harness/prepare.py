@@ -6,6 +6,7 @@ to here; a folder is taken as it is.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -13,7 +14,8 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -35,7 +37,7 @@ from lolvit.manifest import (
 from lolvit.weights import find_weights
 from lolvit_benchmarks.harness.child import run_module
 from lolvit_runtimes.photos import bundled_photo_path, load_photo
-from lolvit_runtimes.preprocessing import to_input, to_pixels
+from lolvit_runtimes.preprocessing import Pixels, to_input, to_pixels
 from lolvit_runtimes.probe import installed, with_dependencies
 from lolvit_runtimes.session import FloatArray
 
@@ -49,11 +51,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photo, its file's name and digest."""
+    """A decoded photo in RGB and with its alpha channel, its file's name and digest."""
 
     image: Image.Image
+    with_alpha: Image.Image
     name: str
     sha256: str
+
+    def pixels(self, preprocessing: Preprocessing) -> Pixels:
+        """Return the photo as a model takes it: uint8 of shape (H, W, channels)."""
+        image = self.with_alpha if preprocessing.color == "RGBA" else self.image
+        return to_pixels(image, preprocessing)
 
 
 def open_photo(path: Path | None) -> Photo:
@@ -63,7 +71,7 @@ def open_photo(path: Path | None) -> Photo:
         UserError: it can't be read, or scikit-image is not installed.
     """
     path = path or default_photo()
-    return Photo(load_photo(path), path.name, sha256_of(path))
+    return Photo(load_photo(path), load_photo(path, "RGBA"), path.name, sha256_of(path))
 
 
 def default_photo() -> Path:
@@ -86,7 +94,7 @@ def prepare_input(photo: Photo, preprocessing: Preprocessing, artifact: Artifact
     Raises:
         UserError: the manifest needs preprocessing that this lolvit doesn't have.
     """
-    image = to_input(to_pixels(photo.image, preprocessing), preprocessing, artifact.image)
+    image = to_input(photo.pixels(preprocessing), preprocessing, artifact.image)
     return cast(FloatArray, image)
 
 
@@ -251,13 +259,32 @@ def _refuse_other_task(prepared: Prepared, task: str | None) -> None:
 def _from_cache(wanted: ExportRequest, cache: Path, *, fresh: bool, say: Say) -> Prepared:
     place = cache / _key(wanted)
     formats = set(wanted.formats)
-    found = _whole(place)
-    if found is not None and not fresh:
-        have = {(a.format, a.precision) for a in found.manifest.artifacts}
-        if have.issuperset(wanted.pairs()) and found.formats().issuperset(wanted.formats):
-            return found
-        formats |= {a.format for a in found.manifest.artifacts}
-    return _export(wanted, sorted(formats), place, say)
+    with _alone_in(place, lambda: say(f"waiting for another export of {wanted.model}")):
+        found = _whole(place)
+        if found is not None and not fresh:
+            have = {(a.format, a.precision) for a in found.manifest.artifacts}
+            if have.issuperset(wanted.pairs()) and found.formats().issuperset(wanted.formats):
+                return found
+            formats |= {a.format for a in found.manifest.artifacts}
+        return _export(wanted, sorted(formats), place, say)
+
+
+@contextmanager
+def _alone_in(place: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a cache folder's lock inside the block: of two commands that need the same export one
+    makes it, and the other finds it whole. The system gives up the lock of a process that ends.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / ".lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _whole(place: Path) -> Prepared | None:
