@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Wide enough for any table: without a terminal lines are not limited, so that tables keep the
 # natural width of columns.
 _PLAIN_WIDTH = 1000
+_CUT = "\u2026"  # with which rich ends a word that it cuts
 
 
 @dataclass
@@ -36,14 +38,24 @@ _channel = _Channel()
 def console(stream: TextIO | None = None) -> Console:
     """Return the console for messages and progress: stderr (or a copy of it, `stream`); plain text
     without a terminal."""
-    width = None if sys.stderr.isatty() else _PLAIN_WIDTH
-    return _literal_console(stderr=True, file=stream, width=width)
+    return _literal_console(stderr=True, file=stream, **_size(sys.stderr))
 
 
 def results() -> Console:
     """Return the console for a command's result without `--json`: stdout, so that it can be piped;
     plain text without a terminal."""
-    return _literal_console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    return _literal_console(**_size(sys.stdout))
+
+
+def _size(stream: TextIO) -> dict[str, int]:
+    """Return width and height of a stream, empty for terminals whose size rich reads itself: for
+    `TERM=dumb` it takes 80 columns, whatever there are."""
+    if not stream.isatty():
+        return {"width": _PLAIN_WIDTH}
+    if os.environ.get("TERM", "") in ("dumb", "unknown"):
+        here = shutil.get_terminal_size()
+        return {"width": here.columns, "height": here.lines}
+    return {}
 
 
 def _literal_console(**options: Any) -> Console:
@@ -67,8 +79,7 @@ def _literal_console(**options: Any) -> Console:
 def print_table(table: Table, out: Console) -> None:
     """Print a table; where the terminal is narrower than its words, a line for each cell instead,
     with its heading."""
-    needed = out.measure(table, options=out.options.update(width=_PLAIN_WIDTH)).minimum
-    if needed <= out.width or table.row_count == 0:
+    if table.row_count == 0 or _fits(table, out):
         out.print(table)
         return
     if table.title:
@@ -79,6 +90,15 @@ def print_table(table: Table, out: Console) -> None:
             if str(cell):
                 out.print(f"{heading}: {cell}" if heading else str(cell))
         out.print()
+
+
+def _fits(table: Table, out: Console) -> bool:
+    """Whether a console is as wide as a table's words, so that rich cuts none of them."""
+    if out.measure(table, options=out.options.update(width=_PLAIN_WIDTH)).minimum > out.width:
+        return False
+    shown = "".join(part.text for line in out.render_lines(table) for part in line)
+    own = (str(text) for each in table.columns for text in (each.header, *each.cells))
+    return shown.count(_CUT) <= sum(text.count(_CUT) for text in own)
 
 
 def escape_unencodable() -> None:
