@@ -16,7 +16,7 @@ from PIL import Image
 
 from lolvit.cli import main
 from lolvit.errors import UserError, printable
-from lolvit.manifest import read_manifest, write_manifest
+from lolvit.manifest import MANIFEST_NAME, read_manifest, write_manifest
 from lolvit.text import kotlin_string, markdown, one_line, visible
 from lolvit_benchmarks.backends.browser.site import ServedModels, job_files, page_files
 from lolvit_benchmarks.harness.prepare import open_folder
@@ -139,7 +139,9 @@ def test_the_page_of_a_browser_gets_names_as_json_alone(model: Path, tmp_path: P
     models = ServedModels([(NAMES[1], prepared)])
     job = json.loads(job_files(models, [], None, None)["job.json"])
     assert job["models"][0]["name"] == NAMES[1]
-    served = json.loads(models.files()[job["models"][0]["manifest"]])
+    (manifest,) = (c for n, c in models.files().items() if n.endswith(MANIFEST_NAME))
+    assert isinstance(manifest, bytes)
+    served = json.loads(manifest)
     assert served["labels"] == list(NAMES[:CLASSES])
     for name, content in page_files().items():
         data = content if isinstance(content, bytes) else Path(content).read_bytes()
