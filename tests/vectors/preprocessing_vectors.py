@@ -41,11 +41,11 @@ _CASES: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "much higher than wide: the height is resized first": (
         (300, 20), {"size": (32, 32), "resize": "stretch", "crop_pct": 1.0, **_RGB},
     ),
-    "a letterbox with bars above and below": (
-        (30, 91), {"size": (32, 48), "resize": "letterbox", "crop_pct": 1.0, **_RGB},
+    "a letterbox with bars above and below, one higher": (
+        (32, 91), {"size": (32, 48), "resize": "letterbox", "crop_pct": 1.0, **_RGB},
     ),
     "a letterbox with bars at the sides, one wider": (
-        (71, 30), {"size": (32, 48), "resize": "letterbox", "crop_pct": 1.0, **_RGB},
+        (71, 28), {"size": (32, 48), "resize": "letterbox", "crop_pct": 1.0, **_RGB},
     ),
     "a letterbox of a line": (
         (1, 200), {"size": (32, 48), "resize": "letterbox", "crop_pct": 1.0, **_RGB},

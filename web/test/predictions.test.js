@@ -1,6 +1,7 @@
 // Detection and segmentation are Python's, on the vectors that all languages share.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { iou, suppress } from "../src/detection.js";
 import { classesOnInput, segment } from "../src/segmentation.js";
 import { Placement, classify, detect, readManifest } from "../src/index.js";
 import { failureOf, manifestOf, readJson } from "./environment.js";
@@ -31,6 +32,16 @@ for (const vector of vectors.detection) {
     });
   });
 }
+
+test("an overlap of the threshold itself is kept, a larger one is not, nor more than the limit", () => {
+  const box = (right) => ({ index: 0, left: 0, top: 0, right, bottom: 1 });
+  const kept = (...parameters) => suppress([box(4), box(2), box(1)], ...parameters).map(({ right }) => right);
+  assert.deepEqual(kept(0.5, 9), [4, 2, 1]);
+  assert.deepEqual(kept(0.499, 9), [4, 1]);
+  assert.deepEqual(kept(0.5, 2), [4, 2]);
+  const empty = { index: 0, left: 1, top: 1, right: 1, bottom: 1 };
+  assert.equal(iou(empty, empty), 0);
+});
 
 for (const vector of vectors.segmentation) {
   test(`the map of the vector '${vector.name}' is Python's`, () => {
