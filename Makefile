@@ -150,4 +150,4 @@ wheel: install ## build the wheel, and its bill of materials in CycloneDX's form
 	    --output-reproducible --output-file dist/lolvit-$$version.cdx.json
 
 clean: ## remove what building, testing and the demo made; .venv stays
-	rm -rf dist build out android_demo/target ios_demo/build web/types .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist build out android_demo/target ios_demo/build web/types web/LICENSE .pytest_cache .mypy_cache .ruff_cache .hypothesis
