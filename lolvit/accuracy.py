@@ -47,13 +47,19 @@ class ClassAveragePrecision(Frozen):
 class DetectionScore(Frozen):
     """COCO's metrics of a detector on a set of images, 0 to 1: average precision over the
     thresholds 0.5 to 0.95 of intersection over union, at 0.5, and at 0.75, of all classes with an
-    object."""
+    object; that of objects below 32 x 32 pixels, below 96 x 96, and of larger ones; and the average
+    recall of at most 100 detections. Null: there is no such object, or it is a document of an
+    earlier version."""
 
     images: int
     objects: int
     ap: float
     ap50: float
     ap75: float
+    ap_small: float | None = None
+    ap_medium: float | None = None
+    ap_large: float | None = None
+    ar: float | None = None
     per_class: tuple[ClassAveragePrecision, ...]
 
 
@@ -117,7 +123,8 @@ class AccuracyDocument(Frozen):
 
 class DenseResult(Frozen):
     """The metrics of one file of a detector or a segmentation model in one runtime; `saved` is
-    where its predictions were written."""
+    where its predictions were written, `decoding_ms` the median time on this machine from an
+    image's outputs to its detections or map, in numpy, with the manifest's parameters."""
 
     model: str
     target: str
@@ -126,6 +133,7 @@ class DenseResult(Frozen):
     precision: str
     metrics: DetectionScore | SegmentationScore
     saved: str | None = None
+    decoding_ms: float | None = None
 
 
 class DenseAccuracyDocument(Frozen):

@@ -11,8 +11,8 @@ import pytest
 from lolvit.accuracy import DetectionScore
 from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import Objects
-from lolvit_training.detection_metrics import DetectionMetrics, save_detections
-from lolvit_training.segmentation_metrics import SegmentationMetrics
+from lolvit_data.detection_metrics import DetectionMetrics, save_detections
+from lolvit_data.segmentation_metrics import SegmentationMetrics
 from tests.data.test_annotated import coco
 
 BOXES = np.array([[10.0, 10, 50, 50], [60, 60, 90, 100]])
@@ -33,6 +33,15 @@ def test_all_found_is_1_and_classes_without_objects_do_not_count() -> None:
     assert (found.images, found.objects) == (1, 2)
     aps = [each.ap for each in found.per_class]
     assert aps[:2] == pytest.approx([1, 1]) and aps[2] is None
+    assert found.ar == pytest.approx(1)
+
+
+def test_precision_is_told_by_the_size_of_objects() -> None:
+    """One object of 40 x 40 pixels, which is found, and one of 30 x 40, which is of medium size
+    too; none is small or large."""
+    found = score(BOXES[:1], LABELS[:1], np.array([0.9]))
+    assert (found.ap_small, found.ap_large) == (None, None)
+    assert found.ap_medium == pytest.approx(0.5) and found.ar == pytest.approx(0.5)
 
 
 def test_a_box_that_overlaps_by_two_thirds_counts_at_half_alone() -> None:

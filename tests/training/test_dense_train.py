@@ -7,16 +7,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor
 
 from lolvit.cli import main
 from lolvit.errors import UserError
+from lolvit.models import create_model
+from lolvit.models.checkpoint import read_state
+from lolvit.models.dense import DenseModel, backbone_state
+from lolvit.models.factory import preprocessing_of
 from lolvit.models.loading import load_checkpoint
+from lolvit.weights import find_weights
 from lolvit_data import objects
+from lolvit_data.annotated import open_annotated
+from lolvit_training.checkpoints import load_last
+from lolvit_training.distributed import ProcessGroup
+from lolvit_training.objectives.detection import OBJECTIVE
 from lolvit_training.recipe import read_recipe
+from lolvit_training.setup import Job, build_run
 
 Capture = pytest.CaptureFixture[str]
 TASKS = ("detection", "segmentation")
+ALONE = ProcessGroup(0, 1, torch.device("cpu"), False)
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +85,7 @@ def test_artifacts_score_as_eager_and_their_predictions_are_saved(
     assert main([*evaluate, "--save", str(tmp_path / "saved"), "--limit", "3"]) == 0
     (result,) = json.loads(capfd.readouterr().out)["results"]
     assert (result["runtime"], result["metrics"]["images"]) == ("ort", 3)
+    assert result["decoding_ms"] > 0
     place = Path(result["saved"])
     if task == "detection":
         assert all(set(row) == {"image_id", "category_id", "bbox", "score"}
@@ -81,9 +95,86 @@ def test_artifacts_score_as_eager_and_their_predictions_are_saved(
             assert mask.size == (objects.WIDTH, objects.HEIGHT) and np.asarray(mask).max() < 11
 
 
+def run(task: str, out: Path, *options: str) -> tuple[list[float], dict[str, Tensor]]:
+    """Train on a frozen backbone; return each epoch's loss, and the weights."""
+    given = ("--weights", "lolvit_xx.digits", "--backbone-lr-scale", "0", *options)
+    assert main(trained(task, out, *given)) == 0
+    saved = load_last(out)
+    return [epoch["loss"] for epoch in saved["history"]], saved["model"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_a_frozen_backbone_stays_as_it_is_and_its_cached_features_train_alike(
+    task: str, tmp_path: Path
+) -> None:
+    """As many views as epochs: the images are the same with and without the cache."""
+    losses, state = run(task, tmp_path / "computed")
+    cached_losses, cached_state = run(task, tmp_path / "cached", "--cached-views", "2")
+    assert cached_losses == pytest.approx(losses, rel=2e-3)  # features are in half precision
+    model = create_model("lolvit_xx", 10, task=task, size=(64, 64))
+    assert isinstance(model, DenseModel)
+    given, _ = read_state(find_weights(Path("lolvit_xx.digits")))
+    for name, tensor in backbone_state(model, given).items():
+        assert torch.equal(state[f"backbone.{name}"], tensor.float()), name
+        assert torch.equal(cached_state[f"backbone.{name}"], tensor.float()), name
+
+
+def test_a_backbone_learns_at_its_share_of_the_rate(tmp_path: Path) -> None:
+    recipe = read_recipe("detection", {"backbone_lr_scale": 0.1, "size": 64, "batch_size": 4})
+    job = Job("lolvit_xx", "digit-objects", recipe, tmp_path)
+    built = build_run(job, ALONE)
+    built.schedule.step_update(recipe.epochs * built.steps // 2)
+    rates = [group["lr"] for group in built.optimizer.param_groups]
+    assert rates[2:] == pytest.approx([rate / 10 for rate in rates[:2]])
+    counted = sum(len(group["params"]) for group in built.optimizer.param_groups)
+    assert counted == len(list(built.model.parameters()))
+
+
+@pytest.mark.slow
+def test_a_detector_learns_sixteen_pictures_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Assignment, loss, decoding and metric fit together."""
+    monkeypatch.setattr(objects, "COUNTS", {"train": 16, "test": 1})
+    dataset = open_annotated("digit-objects", "train", "detection")
+    whole = {"augmentation.scale": (1.0, 1.0), "augmentation.ratio": (4 / 3, 4 / 3)}
+    still = {"augmentation.hflip": 0, "augmentation.color_jitter": 0}
+    recipe = read_recipe("detection", {"size": 128, **whole, **still})
+    torch.manual_seed(0)
+    model = create_model("lolvit_xx", 10, task="detection", size=recipe.size)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    preprocessing = preprocessing_of(model, recipe.size)
+    samples = OBJECTIVE.samples(dataset, recipe, preprocessing, recipe.size)
+    images, targets = OBJECTIVE.join([samples[0, index] for index in range(16)])
+    loss = OBJECTIVE.loss(recipe, 10, preprocessing, torch.device("cpu"))
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, 200, pct_start=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(images, model.train()(images), targets).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+    score = OBJECTIVE.evaluate(model, dataset, preprocessing, ALONE, 0)
+    assert score.ap50 > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_images_may_be_wider_than_high(task: str, tmp_path: Path, capfd: Capture) -> None:
+    assert main(trained(task, tmp_path, "--size", "64x96", "--epochs", "1", "--json")) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["recipe"]["size"] == document["history"][0]["size"] == [64, 96]
+    checkpoint = str(tmp_path / "model.safetensors")
+    assert load_checkpoint(None, Path(checkpoint)).preprocessing().size == (64, 96)
+    assert main(trained(task, tmp_path, "--size", "64x96", "--epochs", "1", "--resume")) == 0
+    assert main(["evaluate", checkpoint]) == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"cached_views": 2}, "cached_views needs backbone_lr_scale 0"),
+        ({"size": (64, 100)}, "multiples of 32"),
         ({"augmentation.mixup": 0.2}, "mixup or cutmix is for classification"),
         ({"size": 100}, "multiples of 32"),
         ({"quantization_aware.weights": 8}, "quantization_aware is for classification"),

@@ -64,12 +64,36 @@ def test_a_change_inside_what_is_no_table_is_one_line(tmp_path: Path) -> None:
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match="choose from: detection, imagenet, int8, segmentation, small"
+        UserError,
+        match="choose from: bdd100k, coco, detection, imagenet, int8, segmentation, small",
     ):
         read_recipe("large", {})
 
 
 def test_early_epochs_are_smaller_and_never_larger_than_the_last() -> None:
     recipe = read_recipe("small", {"epochs": 4, "size": 192})
-    assert [recipe.size_at(epoch) for epoch in range(4)] == [128, 128, 192, 192]
-    assert read_recipe("small", {"size": 64}).size_at(0) == 64
+    sides = [recipe.size_at(epoch)[0] for epoch in range(4)]
+    assert sides == [128, 128, 192, 192]
+    assert read_recipe("small", {"size": 64}).size_at(0) == (64, 64)
+
+
+@pytest.mark.parametrize(("size", "written"), [(64, 64), ((64, 96), [64, 96])])
+def test_a_size_is_one_number_or_height_and_width(size: object, written: object) -> None:
+    recipe = read_recipe("detection", {"size": size})
+    assert recipe.model_dump(mode="json")["size"] == written
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": (64, 96)}, "classification takes square images"),
+        ({"size": (64, 16)}, "size"),
+        ({"backbone_lr_scale": 0.5}, "are for detection and segmentation"),
+        ({"cached_views": 1}, "are for detection and segmentation"),
+    ],
+)
+def test_what_a_classifier_can_not_have_is_one_line(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        read_recipe("int8", changes)

@@ -70,13 +70,17 @@ def loaded(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
-    """Images (3, side, side) with labels; augmented as a function of (seed, epoch, index)."""
+    """Images (3, H, W) with labels; augmented as a function of (seed, epoch, index)."""
 
     def __init__(
-        self, dataset: Dataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        size: tuple[int, int],
     ) -> None:
         self._dataset, self._seed = dataset, recipe.seed
-        self._transform = _transform(recipe.augmentation, preprocessing, side)
+        self._transform = _transform(recipe.augmentation, preprocessing, size)
 
     def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
         epoch, index = key
@@ -85,9 +89,11 @@ class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
         return self._transform(image), self._dataset.labels[index]
 
 
-def _transform(augmentation: Augmentation, preprocessing: Preprocessing, side: int) -> Any:
+def _transform(
+    augmentation: Augmentation, preprocessing: Preprocessing, size: tuple[int, int]
+) -> Any:
     return create_transform(
-        input_size=(3, side, side),
+        input_size=(3, *size),
         is_training=True,
         scale=augmentation.scale,
         ratio=augmentation.ratio,

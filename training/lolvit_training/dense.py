@@ -1,9 +1,10 @@
-"""What training of detection and segmentation shares: augmentation and eager evaluation."""
+"""What training of detection and segmentation shares: opening and augmenting annotated data, and
+eager evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,15 @@ from torchvision.transforms import v2
 from lolvit.manifest import Preprocessing
 from lolvit.models.modes import eval_mode
 from lolvit.placement import Placement
+from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import AnnotatedDataset
+from lolvit_data.collectors import Collector
+from lolvit_data.dataset import Split
 from lolvit_runtimes.preprocessing import normalize, placement_of, to_pixels
-from lolvit_training.batches import ReportingDataset, collate, loaded
+from lolvit_training.batches import ReportingDataset, SampleKey, collate, loaded
 from lolvit_training.distributed import ProcessGroup
-from lolvit_training.recipe import Augmentation
+from lolvit_training.recipe import Augmentation, Recipe
+from lolvit_training.seeding import IMAGE, seed_everything
 
 _SMALLEST_BOX = 4  # pixels a side: what is left of a smaller one shows nothing
 _BATCH = 16
@@ -30,14 +35,16 @@ _BATCH = 16
 
 class DenseTransform:
     """Augments a photo together with its boxes or its mask: a random part of it, stretched to
-    (side, side), mirrored, with other colours; normalized."""
+    `size` (H, W), mirrored, with other colours; normalized."""
 
-    def __init__(self, augmentation: Augmentation, preprocessing: Preprocessing, side: int) -> None:
+    def __init__(
+        self, augmentation: Augmentation, preprocessing: Preprocessing, size: tuple[int, int]
+    ) -> None:
         jitter = augmentation.color_jitter
         self._geometry = v2.Compose(
             [
                 v2.RandomResizedCrop(
-                    side, scale=augmentation.scale, ratio=augmentation.ratio, antialias=True
+                    size, scale=augmentation.scale, ratio=augmentation.ratio, antialias=True
                 ),
                 v2.RandomHorizontalFlip(augmentation.hflip),
                 v2.ColorJitter(jitter, jitter, jitter, min(0.5, jitter / 4)),
@@ -48,7 +55,7 @@ class DenseTransform:
         )
 
     def __call__(self, photo: Image.Image, target: Any, *fields: Tensor) -> tuple[Any, ...]:
-        """Return the image (3, side, side), and the target: a mask (H, W), or boxes (M, 4) with
+        """Return the image (3, H, W), and the target: a mask (H, W), or boxes (M, 4) with
         `fields` (M,), without those of which nothing is left."""
         image = tv_tensors.Image(torch.from_numpy(np.array(photo)).permute(2, 0, 1))
         pixels, changed = self._geometry(image, target)
@@ -58,6 +65,46 @@ class DenseTransform:
         boxes = changed.as_subclass(Tensor)
         kept = (boxes[:, 2:] - boxes[:, :2] >= _SMALLEST_BOX).all(1)
         return pixels, boxes[kept], *(field[kept] for field in fields)
+
+
+class AnnotatedSamples(TorchDataset[tuple[Tensor, Tensor]]):
+    """Images (3, H, W) of `size` with targets, augmented as a function of (seed, epoch, index)."""
+
+    def __init__(
+        self,
+        dataset: AnnotatedDataset,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        size: tuple[int, int],
+    ) -> None:
+        self.dataset, self._seed = dataset, recipe.seed
+        self._transform = DenseTransform(recipe.augmentation, preprocessing, size)
+
+    def augmented(
+        self, key: SampleKey, photo: Image.Image, target: Any, *fields: Tensor
+    ) -> tuple[Any, ...]:
+        """Return what `DenseTransform` makes of an image's photo, target and fields."""
+        epoch, index = key
+        seed_everything(IMAGE, self._seed, epoch, index)
+        return self._transform(photo, target, *fields)
+
+
+class AnnotatedObjective:
+    """What the objectives of data with boxes or masks have in common."""
+
+    task: ClassVar[str]
+
+    def open(self, source: str, split: Split) -> AnnotatedDataset:
+        """Open a split of a data set for the task."""
+        return open_annotated(source, split, self.task)
+
+    def count(self, dataset: AnnotatedDataset) -> int:
+        """Return the number of images."""
+        return len(dataset)
+
+    def colors(self, dataset: AnnotatedDataset) -> tuple[str, ...] | None:
+        """Return the colours of the classes."""
+        return dataset.colors
 
 
 class _Photos(TorchDataset[tuple[npt.NDArray[np.float32], int, int]]):
@@ -77,17 +124,29 @@ class _Photos(TorchDataset[tuple[npt.NDArray[np.float32], int, int]]):
         return normalize(pixels, self._preprocessing)[0], photo.height, photo.width
 
 
-def evaluated_outputs(
+def collect(
+    collector: Collector,
     model: nn.Module,
     dataset: AnnotatedDataset,
     preprocessing: Preprocessing,
     processes: ProcessGroup,
     workers: int,
-    indices: Sequence[int] | None = None,
+) -> None:
+    """Give a collector a model's outputs for this process's share of the images."""
+    for prediction in _outputs(model, dataset, preprocessing, processes, workers):
+        collector.add(*prediction)
+
+
+def _outputs(
+    model: nn.Module,
+    dataset: AnnotatedDataset,
+    preprocessing: Preprocessing,
+    processes: ProcessGroup,
+    workers: int,
 ) -> Iterator[tuple[int, dict[str, npt.NDArray[np.float32]], Placement]]:
     """Yield this process's share of the images: index, the model's outputs (1, ...) by name, and
     where the photo lies in the input."""
-    own = processes.shard(list(range(len(dataset)) if indices is None else indices))
+    own = processes.shard(list(range(len(dataset))))
     photos = ReportingDataset(_Photos(dataset, own, preprocessing))
     loader = DataLoader(photos, batch_size=_BATCH, collate_fn=collate, num_workers=workers)
     done = 0

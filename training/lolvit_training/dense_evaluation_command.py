@@ -130,15 +130,21 @@ def show(found: Sequence[DenseResult], per_class: bool) -> None:
 def _row(entry: DenseResult) -> dict[str, str]:
     """Return the cells of a result, by heading."""
     score = entry.metrics
+    took = entry.decoding_ms
+    after = {"decoding ms": f"{took:.2f}"} if took is not None else {}
     if isinstance(score, DetectionScore):
-        figures = {"AP": score.ap, "AP50": score.ap50, "AP75": score.ap75}
+        figures = {
+            "AP": score.ap, "AP50": score.ap50, "AP75": score.ap75, "small": score.ap_small,
+            "medium": score.ap_medium, "large": score.ap_large, "AR": score.ar,
+        }  # fmt: skip
         counts = {"images": str(score.images), "objects": str(score.objects)}
-        return counts | {name: f"{value:.2%}" for name, value in figures.items()}
+        return counts | {name: or_dash(value, "{:.2%}") for name, value in figures.items()} | after
     return {
         "images": str(score.images),
         "mIoU": f"{score.miou:.2%}",
         "without background": or_dash(score.miou_foreground, "{:.2%}"),
         "pixels right": f"{score.pixel_accuracy:.2%}",
+        **after,
     }
 
 

@@ -17,9 +17,13 @@ from torch.nn import functional as F
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from lolvit.boxes import points_of
+from lolvit_training.features import Features
 
 ALPHA, BETA, TOP_POINTS = 1.0, 6.0, 13  # as in the paper
 BOX_WEIGHT = 2.0
+# Least weight of the box of a point that an object takes. Weighted by its target alone, as in the
+# paper, an object that is found badly gets nearly no gradient, and stays so.
+LEAST_BOX_WEIGHT = 0.3
 # Columns of a target: class (-1: no object), box in pixels, crowd (0 or 1).
 CLASS, BOX, CROWD, COLUMNS = 0, slice(1, 5), 5, 6
 _EPSILON = 1e-9
@@ -36,13 +40,15 @@ class Assignment:
 
 
 class DetectionLoss:
-    """Callable: images (B, 3, H, W), outputs `boxes` (B, 4, N) and `logits` (B, C, N), targets
-    (B, M, 6) -> the loss. Points inside a crowd's box are left out."""
+    """Callable: images (B, 3, H, W) or their features, outputs `boxes` (B, 4, N) and `logits`
+    (B, C, N), targets (B, M, 6) -> the loss. Points inside a crowd's box are left out."""
 
     def __init__(self, strides: tuple[int, ...]) -> None:
         self.strides = strides
 
-    def __call__(self, images: Tensor, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+    def __call__(
+        self, images: Tensor | Features, outputs: dict[str, Tensor], targets: Tensor
+    ) -> Tensor:
         """Return the mean loss of a batch."""
         logits = outputs["logits"].float().transpose(1, 2)  # (B, N, C)
         centres, strides = (
@@ -61,7 +67,7 @@ class DetectionLoss:
         return score_loss + BOX_WEIGHT * box_loss
 
 
-def _size(images: Tensor) -> tuple[int, int]:
+def _size(images: Tensor | Features) -> tuple[int, int]:
     return int(images.shape[2]), int(images.shape[3])
 
 
@@ -104,7 +110,7 @@ def _assign_one(
     positive = taken.any(0)
     soft[positive, labels[owner[positive]]] = target[positive]
     matched[positive] = truth[owner[positive]]
-    weights[positive] = target[positive].clamp(min=_EPSILON)
+    weights[positive] = target[positive].clamp(min=LEAST_BOX_WEIGHT)
     return soft, matched, weights
 
 

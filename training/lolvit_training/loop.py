@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -17,11 +17,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lolvit.accuracy import AnyScore
 from lolvit.errors import UserError
+from lolvit.models.dense import DenseModel
 from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader, loaded
 from lolvit_training.checkpoints import LAST, check_same_run, load_last, save_last
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import freeze_batch_norm
+from lolvit_training.features import FeatureCache, Features
 from lolvit_training.objectives import Loss
+from lolvit_training.recipe import as_sides
 from lolvit_training.seeding import STEP, seed_everything
 from lolvit_training.setup import Job, Run, build_run
 
@@ -44,7 +47,7 @@ class Epoch:
     wall time of this process, `metrics` those of the test split, such as `test_top1`."""
 
     epoch: int
-    size: int
+    size: tuple[int, int]
     lr: float
     loss: float
     seconds: float
@@ -54,19 +57,24 @@ class Epoch:
         """Return all figures by name."""
         own = asdict(self)
         metrics = own.pop("metrics")
-        return {**own, **metrics}
+        return {**own, "size": as_sides(self.size), **metrics}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Epoch:
         """Return the epoch whose `as_document` this is."""
-        own = {name: document[name] for name in ("epoch", "size", "lr", "loss", "seconds")}
-        return cls(**own, metrics={k: v for k, v in document.items() if k.startswith("test_")})
+        own = {name: document[name] for name in ("epoch", "lr", "loss", "seconds")}
+        size = document["size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        metrics = {k: v for k, v in document.items() if k.startswith("test_")}
+        return cls(**own, size=(height, width), metrics=metrics)
 
     def line(self, epochs: int, described: str) -> str:
         """Return the epoch as one line of a log, with its metrics as the objective describes
         them."""
+        height, width = self.size
+        pixels = str(height) if height == width else f"{height}x{width}"
         return (
-            f"epoch {self.epoch}/{epochs}, {self.size} px: loss {self.loss:.4f}, "
+            f"epoch {self.epoch}/{epochs}, {pixels} px: loss {self.loss:.4f}, "
             f"{described} ({self.seconds:.0f} s)"
         )
 
@@ -103,23 +111,36 @@ def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
     for note in dict.fromkeys((*run.train_set.notes, *run.test_set.notes)):
         listener.log(note)
     state = _resume(job, run, processes, listener)
-    loop = _Loop(
-        job,
-        run,
-        processes,
-        listener,
-        run.objective.loss(
-            job.recipe, len(run.train_set.classes), run.preprocessing, processes.device
-        ),
-        build_mixup(job.recipe, len(run.train_set.classes)),
-    )
-    score = None
-    while state.epoch < job.recipe.epochs:
-        score = loop.run_epoch(state)
-    if score is None:  # all epochs were done before
-        score = loop.score(job.recipe.size)
+    classes = len(run.train_set.classes)
+    with _feature_cache(job, run, processes) as cache:
+        loop = _Loop(
+            job,
+            run,
+            processes,
+            listener,
+            run.objective.loss(job.recipe, classes, run.preprocessing, processes.device),
+            build_mixup(job.recipe, classes),
+            cache,
+        )
+        score = None
+        while state.epoch < job.recipe.epochs:
+            score = loop.run_epoch(state)
+        if score is None:  # all epochs were done before
+            score = loop.score(job.recipe.size)
     run.ddp_model = run.model  # nothing may refer to the process group when it is destroyed
     return Outcome(run, tuple(state.history), score)
+
+
+@contextmanager
+def _feature_cache(job: Job, run: Run, processes: ProcessGroup) -> Iterator[FeatureCache | None]:
+    """Give the cache of a frozen backbone's features, if the recipe has one."""
+    if not job.recipe.cached_views:
+        yield None
+        return
+    assert isinstance(run.model, DenseModel)
+    cache = FeatureCache(run.model, run.objective, job.out, processes.device)
+    with closing(cache):
+        yield cache
 
 
 def _resume(job: Job, run: Run, processes: ProcessGroup, listener: Listener) -> TrainState:
@@ -160,14 +181,13 @@ class _Loop:
     listener: Listener
     loss: Loss
     mixup: Mixup | None
+    cache: FeatureCache | None
 
     def run_epoch(self, state: TrainState) -> AnyScore:
         """Train the rest of an epoch, evaluate, and save a checkpoint."""
         start = time.monotonic()
         before = state.seconds
-        self.run.model.train()
-        if self.job.recipe.quantization_aware is not None:
-            freeze_batch_norm(self.run.model)
+        self._train_mode()
         for step, images, labels in self._batches(state):
             state.loss_sum += self._step(state.epoch, step, images, labels)
             state.step = step + 1
@@ -189,13 +209,21 @@ class _Loop:
         self.listener.log(entry.line(self.job.recipe.epochs, described))
         return score
 
-    def score(self, side: int) -> AnyScore:
-        """Evaluate the final model on the test split at `side` pixels: with progressive resizing
-        early epochs have only seen smaller images."""
+    def _train_mode(self) -> None:
+        recipe, model = self.job.recipe, self.run.model
+        model.train()
+        if recipe.quantization_aware is not None:
+            freeze_batch_norm(model)
+        if isinstance(model, DenseModel) and recipe.backbone_lr_scale == 0:
+            model.backbone.eval()
+
+    def score(self, size: tuple[int, int]) -> AnyScore:
+        """Evaluate the final model on the test split at this size: with progressive resizing early
+        epochs have only seen smaller images."""
         return self.run.objective.evaluate(
             self.run.final_model(),
             self.run.test_set,
-            self.run.preprocessing.model_copy(update={"size": (side, side)}),
+            self.run.preprocessing.model_copy(update={"size": size}),
             self.processes,
             self.job.workers,
         )
@@ -213,23 +241,26 @@ class _Loop:
             metrics=self.run.objective.figures(score),
         )
 
-    def _batches(self, state: TrainState) -> Iterator[tuple[int, Tensor, Tensor]]:
-        batches = EpochBatchSampler(
-            self.run.objective.count(self.run.train_set),
-            self.job.recipe,
-            state.epoch,
-            state.step,
-            self.processes,
-        )
+    def _batches(self, state: TrainState) -> Iterator[tuple[int, Tensor | Features, Tensor]]:
         recipe, objective = self.job.recipe, self.run.objective
+        count = objective.count(self.run.train_set)
+        batches = EpochBatchSampler(count, recipe, state.epoch, state.step, self.processes)
         samples = objective.samples(
             self.run.train_set, recipe, self.run.preprocessing, recipe.size_at(state.epoch)
         )
-        loader = epoch_loader(samples, batches, self.job.workers, objective.join)
-        for step, (images, labels) in enumerate(loaded(loader), state.step):
+        joined: Iterator[tuple[Tensor | Features, Tensor]]
+        if self.cache is None:
+            joined = loaded(epoch_loader(samples, batches, self.job.workers, objective.join))
+        else:
+            view = state.epoch % recipe.cached_views
+            if not self.cache.has(view):
+                self.listener.log(f"features of view {view + 1} of {recipe.cached_views}")
+                self.cache.compute(samples, count, view, self.job.workers)
+            joined = self.cache.batches(batches, view)
+        for step, (images, labels) in enumerate(joined, state.step):
             yield step, images.to(self.processes.device), labels.to(self.processes.device)
 
-    def _step(self, epoch: int, step: int, images: Tensor, labels: Tensor) -> float:
+    def _step(self, epoch: int, step: int, images: Tensor | Features, labels: Tensor) -> float:
         """Update the weights once; return the batch's mean loss."""
         recipe, run = self.job.recipe, self.run
         seed_everything(STEP, recipe.seed, epoch, step, self.processes.rank)

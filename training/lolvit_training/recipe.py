@@ -6,16 +6,18 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
 from lolvit.documents import Frozen
 from lolvit.errors import UserError
 from lolvit.registry import choose
+from lolvit.sizes import SMALLEST
 from lolvit.text import read_text
 
 _SUFFIX = ".toml"
+Side = Annotated[int, Field(ge=SMALLEST)]
 
 
 class Optimizer(Frozen):
@@ -91,23 +93,54 @@ class Recipe(Frozen):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1, description="over all processes")
     accumulation: int = Field(default=1, ge=1, description="gradient accumulation steps per batch")
-    size: int = Field(ge=32, description="side of the images in pixels")
+    size: tuple[Side, Side] = Field(
+        description="height and width of the images in pixels; one number for both"
+    )
     crop_pct: float = Field(gt=0, le=1)
     progressive: Progressive | None = None
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
     drop_path: float = Field(default=0.0, ge=0, lt=1)
+    backbone_lr_scale: float = Field(
+        default=1.0, ge=0, le=1,
+        description="of detection and segmentation: the backbone's learning rate as a share of the"
+        " head's; 0 freezes it, with the statistics of its BatchNorm",
+    )  # fmt: skip
+    cached_views: int = Field(
+        default=0, ge=0,
+        description="with a frozen backbone: augmented views of each image, whose features are"
+        " computed once and kept in a file; 0: each epoch computes its own",
+    )  # fmt: skip
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="0: no EMA")
     amp: Literal["none", "bf16", "fp16"] = "none"
     distillation: Distillation | None = None
     quantization_aware: QuantizationAware | None = None
     seed: int = Field(default=0, ge=0)
 
+    @field_validator("size", mode="before")
+    @classmethod
+    def _both_sides(cls, size: Any) -> Any:
+        return (size, size) if isinstance(size, int) else size
+
+    @field_serializer("size")
+    def _one_number_if_square(self, size: tuple[int, int]) -> int | list[int]:
+        return as_sides(size)
+
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:
         if self.task == "classification":
+            if self.backbone_lr_scale != 1 or self.cached_views:
+                raise ValueError(
+                    "backbone_lr_scale and cached_views are for detection and segmentation"
+                )
+            if self.size[0] != self.size[1]:
+                raise ValueError("classification takes square images")
             return self
+        if self.cached_views and (self.backbone_lr_scale or self.progressive is not None):
+            raise ValueError("cached_views needs backbone_lr_scale 0, and no progressive sizes")
+        if self.progressive is not None and self.size[0] != self.size[1]:
+            raise ValueError("progressive sizes are for square images")
         given = {
             "distillation": self.distillation is not None,
             "quantization_aware": self.quantization_aware is not None,
@@ -118,16 +151,23 @@ class Recipe(Frozen):
         unsupported = [name for name, is_set in given.items() if is_set]
         if unsupported:
             raise ValueError(f"{unsupported[0]} is for classification, not for {self.task}")
-        sides = [self.size, *([self.progressive.size] if self.progressive else [])]
+        sides = [*self.size, *([self.progressive.size] if self.progressive else [])]
         if any(side % 32 for side in sides) or self.crop_pct != 1:
             raise ValueError(f"{self.task} takes sizes that are multiples of 32, and crop_pct 1")
         return self
 
-    def size_at(self, epoch: int) -> int:
-        """Return the side of the training images, in pixels, in an epoch counted from 0."""
-        if self.progressive is None or self.progressive.size >= self.size:
+    def size_at(self, epoch: int) -> tuple[int, int]:
+        """Return height and width of the training images, in an epoch counted from 0."""
+        early = self.progressive
+        if early is None or early.size >= min(self.size) or epoch >= self.epochs * early.share:
             return self.size
-        return self.progressive.size if epoch < self.epochs * self.progressive.share else self.size
+        return early.size, early.size
+
+
+def as_sides(size: tuple[int, int]) -> int | list[int]:
+    """Return a size as documents have it: one number if the image is square, else height and
+    width."""
+    return size[0] if size[0] == size[1] else list(size)
 
 
 def recipe_names() -> list[str]:

@@ -77,7 +77,7 @@ def write_events(folder: Path, history: Sequence[Epoch]) -> None:
     with SummaryWriter(str(folder)) as writer:
         for entry in history:
             for name, value in entry.as_document().items():
-                if name != "epoch":
+                if name != "epoch" and not isinstance(value, list):
                     writer.add_scalar(name, value, entry.epoch)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lolvit.output import console, print_json, results
+from lolvit.sizes import parse_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,15 +29,22 @@ _PATH = click.Path(path_type=Path)
               "objects, digit-objects, a folder as COCO or BDD100K.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
-              help="small, imagenet, int8, detection, segmentation, or a TOML file.")  # fmt: skip
+              help="small, imagenet, int8, detection, segmentation, coco, bdd100k, or a TOML "
+              "file.")  # fmt: skip
 @click.option("--out", type=_PATH, required=True, help="Output folder of this run.")
 @click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
-@click.option("--size", type=click.IntRange(32), help="Image size in pixels.")
+@click.option("--size", help="256; of detection and segmentation also HEIGHTxWIDTH.")
 @click.option("--batch-size", type=click.IntRange(1), help="Global batch size, over all processes.")
 @click.option(
     "--accumulation", type=click.IntRange(1), help="Gradient accumulation steps per batch."
 )
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
+@click.option("--backbone-lr-scale", type=click.FloatRange(0, 1),
+              help="Of detection and segmentation: the backbone's learning rate as a share of the "
+              "head's; 0 freezes it.")  # fmt: skip
+@click.option("--cached-views", type=click.IntRange(0),
+              help="With a frozen backbone: compute its features of so many augmented views of "
+              "each image once.")  # fmt: skip
 @click.option("--amp", type=click.Choice(["none", "bf16", "fp16"]), help="Mixed precision.")
 @click.option("--seed", type=click.IntRange(0))
 @click.option("--teacher", help="Teacher model for distillation; needs --teacher-weights.")
@@ -96,8 +104,13 @@ def _job(
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
     """Return the recipe's fields that options override."""
-    direct = ("epochs", "size", "batch_size", "accumulation", "amp", "seed")
+    direct = (
+        "epochs", "batch_size", "accumulation", "amp", "seed", "backbone_lr_scale",
+        "cached_views",
+    )  # fmt: skip
     changes = {name: options[name] for name in direct if options[name] is not None}
+    if options["size"] is not None:
+        changes["size"] = parse_size(options["size"])
     if options["lr"] is not None:
         changes["optimizer.lr"] = options["lr"]
     if options["teacher"] is not None:

@@ -15,8 +15,8 @@ from lolvit_data.dataset import Split
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.recipe import Recipe
 
-# (images (B, 3, H, W), the model's outputs, targets (B, ...)) -> loss
-Loss = Callable[[Tensor, Any, Tensor], Tensor]
+# (images (B, 3, H, W) or their features, the model's outputs, targets (B, ...)) -> loss
+Loss = Callable[[Any, Any, Tensor], Tensor]
 
 
 class TrainingSet(Protocol):
@@ -52,9 +52,9 @@ class Objective(Protocol):
         """Return the colours of the classes (#rrggbb), where the data defines them."""
 
     def samples(
-        self, dataset: Any, recipe: Recipe, preprocessing: Preprocessing, side: int
+        self, dataset: Any, recipe: Recipe, preprocessing: Preprocessing, size: tuple[int, int]
     ) -> TorchDataset[Any]:
-        """Return augmented images (3, side, side) with targets, by (epoch, index)."""
+        """Return augmented images (3, H, W) of `size` with targets, by (epoch, index)."""
 
     def join(self, samples: list[Any]) -> Any:
         """Return the batch of samples: images (B, 3, H, W) and targets (B, ...)."""

@@ -36,10 +36,14 @@ class ClassificationObjective:
         """Return None: nothing is drawn."""
 
     def samples(
-        self, dataset: Dataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        size: tuple[int, int],
     ) -> TorchDataset[Any]:
-        """Return augmented images (3, side, side) with labels."""
-        return AugmentedDataset(dataset, recipe, preprocessing, side)
+        """Return augmented images (3, H, W) with labels."""
+        return AugmentedDataset(dataset, recipe, preprocessing, size)
 
     def join(self, samples: list[Any]) -> Any:
         """Return images and labels."""

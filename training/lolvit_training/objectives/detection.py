@@ -13,38 +13,28 @@ from torchvision import tv_tensors
 from lolvit.accuracy import DetectionScore
 from lolvit.manifest import Preprocessing
 from lolvit.models.heads.detection import DetectionHead
-from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import AnnotatedDataset
-from lolvit_data.dataset import Split
-from lolvit_training.dense import DenseTransform, evaluated_outputs
-from lolvit_training.dense_evaluation import BoxCollector
+from lolvit_data.collectors import BoxCollector
+from lolvit_data.detection_metrics import DetectionMetrics
+from lolvit_training.batches import SampleKey
+from lolvit_training.dense import AnnotatedObjective, AnnotatedSamples, collect
 from lolvit_training.detection_loss import BOX, CLASS, COLUMNS, CROWD, DetectionLoss
-from lolvit_training.detection_metrics import DetectionMetrics
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.objectives import Loss
 from lolvit_training.recipe import Recipe
-from lolvit_training.seeding import IMAGE, seed_everything
 
 
-class BoxSamples(TorchDataset[tuple[Tensor, Tensor]]):
-    """Images (3, side, side) with targets (M, 6): a function of (seed, epoch, index)."""
+class BoxSamples(AnnotatedSamples):
+    """Images (3, H, W) with targets (M, 6)."""
 
-    def __init__(
-        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
-    ) -> None:
-        self._dataset, self._seed = dataset, recipe.seed
-        self._transform = DenseTransform(recipe.augmentation, preprocessing, side)
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        epoch, index = key
-        image, objects = self._dataset.image(index), self._dataset.objects(index)
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, Tensor]:
+        image, objects = self.dataset.image(key[1]), self.dataset.objects(key[1])
         boxes = tv_tensors.BoundingBoxes(
             torch.from_numpy(objects.boxes).float(), format="XYXY",
             canvas_size=(image.height, image.width),
         )  # fmt: skip
-        seed_everything(IMAGE, self._seed, epoch, index)
         labels, crowd = torch.from_numpy(objects.classes), torch.from_numpy(objects.crowd)
-        pixels, boxes, labels, crowd = self._transform(image, boxes, labels, crowd)
+        pixels, boxes, labels, crowd = self.augmented(key, image, boxes, labels, crowd)
         target = torch.zeros(len(boxes), COLUMNS)
         target[:, CLASS], target[:, BOX], target[:, CROWD] = labels, boxes, crowd
         return pixels, target
@@ -59,26 +49,20 @@ def join_targets(samples: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.stack([image for image, _ in samples]), targets
 
 
-class DetectionObjective:
+class DetectionObjective(AnnotatedObjective):
     """Images with boxes."""
 
-    def open(self, source: str, split: Split) -> AnnotatedDataset:
-        """Open a split of a data set with boxes."""
-        return open_annotated(source, split, "detection")
-
-    def count(self, dataset: AnnotatedDataset) -> int:
-        """Return the number of images."""
-        return len(dataset)
-
-    def colors(self, dataset: AnnotatedDataset) -> tuple[str, ...] | None:
-        """Return the colours of the classes."""
-        return dataset.colors
+    task = "detection"
 
     def samples(
-        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+        self,
+        dataset: AnnotatedDataset,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        size: tuple[int, int],
     ) -> TorchDataset[Any]:
-        """Return augmented images (3, side, side) with targets (M, 6)."""
-        return BoxSamples(dataset, recipe, preprocessing, side)
+        """Return augmented images (3, H, W) with targets (M, 6)."""
+        return BoxSamples(dataset, recipe, preprocessing, size)
 
     def join(self, samples: list[Any]) -> Any:
         """Return images (B, 3, H, W) and targets (B, M, 6)."""
@@ -100,8 +84,7 @@ class DetectionObjective:
     ) -> DetectionScore:
         """Return COCO's metrics."""
         collector = BoxCollector(dataset, preprocessing.size, {})
-        for prediction in evaluated_outputs(model, dataset, preprocessing, processes, workers):
-            collector.add(*prediction)
+        collect(collector, model, dataset, preprocessing, processes, workers)
         parts = processes.gather(collector.metrics)
         return DetectionMetrics(dataset.classes).merge(parts).compute()
 

@@ -14,42 +14,30 @@ from torchvision import tv_tensors
 
 from lolvit.accuracy import SegmentationScore
 from lolvit.manifest import Preprocessing
-from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import IGNORE, AnnotatedDataset
-from lolvit_data.dataset import Split
-from lolvit_training.dense import DenseTransform, evaluated_outputs
-from lolvit_training.dense_evaluation import MapCollector
+from lolvit_data.collectors import MapCollector
+from lolvit_data.segmentation_metrics import SegmentationMetrics
+from lolvit_training.batches import SampleKey
+from lolvit_training.dense import AnnotatedObjective, AnnotatedSamples, collect
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.objectives import Loss
 from lolvit_training.recipe import Recipe
-from lolvit_training.seeding import IMAGE, seed_everything
-from lolvit_training.segmentation_metrics import SegmentationMetrics
 
 AUXILIARY_WEIGHT = 0.4  # of the head on the map at stride 16, as in PSPNet (arXiv:1612.01105)
 
 
-class MaskSamples(TorchDataset[tuple[Tensor, Tensor]]):
-    """Images (3, side, side) with classes (side, side), augmented as a function of (seed, epoch,
-    index)."""
+class MaskSamples(AnnotatedSamples):
+    """Images (3, H, W) with classes (H, W)."""
 
-    def __init__(
-        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
-    ) -> None:
-        self._dataset, self._seed = dataset, recipe.seed
-        self._transform = DenseTransform(recipe.augmentation, preprocessing, side)
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        epoch, index = key
-        image = self._dataset.image(index)
-        mask = tv_tensors.Mask(torch.from_numpy(self._dataset.mask(index).copy()))
-        seed_everything(IMAGE, self._seed, epoch, index)
-        pixels, mask = self._transform(image, mask)
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, Tensor]:
+        mask = tv_tensors.Mask(torch.from_numpy(self.dataset.mask(key[1]).copy()))
+        pixels, mask = self.augmented(key, self.dataset.image(key[1]), mask)
         return pixels, mask.as_subclass(Tensor)
 
 
-def segmentation_loss(images: Tensor, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy over labelled pixels of images (B, 3, H, W): that of `logits`
-    and, weighted, of `auxiliary`, upsampled to the targets (B, H, W)."""
+def segmentation_loss(images: object, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy over labelled pixels: that of `logits` and, weighted, of
+    `auxiliary`, upsampled to the targets (B, H, W)."""
     own = _entropy(outputs["logits"], targets)
     return own + AUXILIARY_WEIGHT * _entropy(outputs["auxiliary"], targets)
 
@@ -61,26 +49,20 @@ def _entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return summed / (targets != IGNORE).sum().clamp(min=1)
 
 
-class SegmentationObjective:
+class SegmentationObjective(AnnotatedObjective):
     """Images with masks."""
 
-    def open(self, source: str, split: Split) -> AnnotatedDataset:
-        """Open a split of a data set with masks."""
-        return open_annotated(source, split, "segmentation")
-
-    def count(self, dataset: AnnotatedDataset) -> int:
-        """Return the number of images."""
-        return len(dataset)
-
-    def colors(self, dataset: AnnotatedDataset) -> tuple[str, ...] | None:
-        """Return the colours of the classes."""
-        return dataset.colors
+    task = "segmentation"
 
     def samples(
-        self, dataset: AnnotatedDataset, recipe: Recipe, preprocessing: Preprocessing, side: int
+        self,
+        dataset: AnnotatedDataset,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        size: tuple[int, int],
     ) -> TorchDataset[Any]:
-        """Return augmented images (3, side, side) with classes (side, side)."""
-        return MaskSamples(dataset, recipe, preprocessing, side)
+        """Return augmented images (3, H, W) with classes (H, W)."""
+        return MaskSamples(dataset, recipe, preprocessing, size)
 
     def join(self, samples: list[Any]) -> Any:
         """Return images and masks."""
@@ -102,8 +84,7 @@ class SegmentationObjective:
     ) -> SegmentationScore:
         """Return the mean intersection over union, on the photos' pixels."""
         collector = MapCollector(dataset, preprocessing.size, {})
-        for prediction in evaluated_outputs(model, dataset, preprocessing, processes, workers):
-            collector.add(*prediction)
+        collect(collector, model, dataset, preprocessing, processes, workers)
         sums = processes.all_reduce(collector.metrics.state())
         return SegmentationMetrics.from_state(dataset.classes, sums).compute()
 

@@ -19,6 +19,7 @@ from lolvit_data.annotations import AnnotatedDataset, Objects
 
 # What is evaluated: unlikely detections too, as COCO's curves need them.
 OPTIONS = {"score_threshold": 0.01, "max_detections": 100}
+_ALL_AREAS, _SIZES = 0, (1, 2, 3)  # places of all areas, and of small, medium and large ones
 _AT_50, _AT_75 = 0, 5  # places of the thresholds 0.5 and 0.75 among 0.5, 0.55, …, 0.95
 
 
@@ -57,7 +58,9 @@ class DetectionMetrics:
         counts = np.zeros(len(self.classes), np.int64)
         for objects in self.truth.values():
             np.add.at(counts, objects.classes[~objects.crowd], 1)
-        precision = self._precision()  # (thresholds, recalls, classes)
+        found = self._evaluated()
+        # (thresholds, recalls, classes): all areas, 100 detections
+        precision = found["precision"][..., _ALL_AREAS, -1]
         seen = precision > -1
         totals = np.where(seen, precision, 0).sum(1)
         points = np.maximum(seen.sum(1), 1)
@@ -68,12 +71,18 @@ class DetectionMetrics:
             chosen = values[..., present]
             return float(chosen.mean()) if chosen.size else 0.0
 
+        by_size = [_mean_of_known(found["precision"][..., area, -1]) for area in _SIZES]
+
         return DetectionScore(
             images=len(self.truth),
             objects=int(counts.sum()),
             ap=mean(by_class),
             ap50=mean(by_class[_AT_50]),
             ap75=mean(by_class[_AT_75]),
+            ap_small=by_size[0],
+            ap_medium=by_size[1],
+            ap_large=by_size[2],
+            ar=_mean_of_known(found["recall"][..., _ALL_AREAS, -1]),
             per_class=tuple(
                 ClassAveragePrecision(
                     name=name,
@@ -85,7 +94,9 @@ class DetectionMetrics:
             ),
         )
 
-    def _precision(self) -> npt.NDArray[np.float64]:
+    def _evaluated(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return pycocotools' `precision` (thresholds, recalls, classes, areas, limits) and
+        `recall` (thresholds, classes, areas, limits), -1 where there is no object."""
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
 
@@ -99,9 +110,7 @@ class DetectionMetrics:
             evaluation = COCOeval(truth, found, "bbox")
             evaluation.evaluate()
             evaluation.accumulate()
-        # (thresholds, recalls, classes, areas, limits): all areas, 100 detections
-        precision: npt.NDArray[np.float64] = evaluation.eval["precision"][..., 0, -1]
-        return precision
+        return {name: evaluation.eval[name] for name in ("precision", "recall")}
 
     def _document(self) -> dict[str, Any]:
         annotations = [
@@ -133,6 +142,12 @@ class DetectionMetrics:
              "area": box[2] * box[3], "iscrowd": 0}
             for i, (image, label, score, box) in enumerate(rows, 1)
         ]  # fmt: skip
+
+
+def _mean_of_known(values: npt.NDArray[np.float64]) -> float | None:
+    """Return the mean of what is known, as COCO's own summary has it; None if nothing is."""
+    known = values[values > -1]
+    return float(known.mean()) if known.size else None
 
 
 def save_detections(metrics: DetectionMetrics, dataset: AnnotatedDataset, path: Path) -> None:
