@@ -38,7 +38,9 @@ Format = str  # the name of an export target
 Precision = str  # one of a target's precisions
 Layout = Literal["NCHW", "NHWC", "NC", "NCL", "NLC"]
 Dtype = Literal["float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool"]
-Meaning = Literal["normalized", "pixels", "logits", "features", "distances", "scores", "tensor"]
+Meaning = Literal[
+    "normalized", "pixels", "logits", "features", "distances", "scores", "classes", "tensor"
+]
 Color = Literal["RGB", "L", "RGBA"]
 HexColor = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 MAX_CROP_PCT: Final = 2.0

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit_data import bdd100k, coco, objects
+from lolvit_data import bdd100k, coco, deepforest, objects
 from lolvit_data.annotations import AnnotatedDataset
 from lolvit_data.dataset import Split
 
 
 def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
-    """Return a split of `objects`, `digit-objects`, a folder in COCO's format (detection) or in
-    BDD100K's (segmentation; FOLDER#sem_seg or FOLDER#drivable where it has both).
+    """Return a split of `objects`, `digit-objects`, `deepforest`, a folder in COCO's format
+    (detection) or in BDD100K's (segmentation; FOLDER#sem_seg or FOLDER#drivable where it has both).
 
     Raises:
         UserError: there is no such data set, it is not for the task, or not laid out as it has to
@@ -21,13 +21,17 @@ def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
     """
     if source in objects.SOURCES:
         return objects.load(source, split, task)
+    if source == deepforest.NAME:
+        if task != "detection":
+            raise UserError(f"has no masks for {task}", where=source, remedy="train a detector")
+        return deepforest.load(split)
     folder, _, kind = source.partition("#")
     root = Path(folder)
     if not root.is_dir():
         raise UserError(
             "is a file" if root.exists() else "no such data set for detection or segmentation",
             where=source,
-            remedy=f"give {', '.join(objects.SOURCES)}, or a folder",
+            remedy=f"give {', '.join((*objects.SOURCES, deepforest.NAME))}, or a folder",
         )
     if task == "detection" and coco.is_coco(root):
         return coco.load(root, split)
@@ -41,15 +45,20 @@ def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
                     remedy=f"give a folder with {layouts[task]}")  # fmt: skip
 
 
-def annotated_images(source: str, split: Split) -> AnnotatedDataset | None:
-    """Return a split of a data set for its images, whatever its annotations; None if `source` is
-    no data set with boxes or masks.
+def annotated_images(source: str, split: Split, task: str | None = None) -> AnnotatedDataset | None:
+    """Return a split of a data set for its images, with the annotations of `task` where it has
+    them, or else with others; None if `source` is no data set with boxes or masks.
 
     Raises:
         UserError: it is not laid out as it has to be.
     """
     root = Path(source.partition("#")[0])
-    if source in objects.SOURCES or (root.is_dir() and coco.is_coco(root)):
+    if source in objects.SOURCES:
+        kind = "segmentation" if task == "segmentation" else "detection"
+        return open_annotated(source, split, kind)
+    if source == deepforest.NAME:
+        return deepforest.load(split)
+    if root.is_dir() and coco.is_coco(root):
         return open_annotated(source, split, "detection")
     if root.is_dir() and bdd100k.is_bdd100k(root):
         return open_annotated(source, split, "segmentation")

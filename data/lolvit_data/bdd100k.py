@@ -60,15 +60,18 @@ class BddDataset(WithoutObjects):
         return load_photo(self.pairs[index][0], color)
 
     def mask(self, index: int) -> Mask:
-        """Return an image's classes.
+        """Return an image's classes. Of a mask with a palette these are its indices.
 
         Raises:
-            UserError: it can't be read, or has a class that does not exist.
+            UserError: it can't be read, has a class that does not exist, or another size than its
+                image.
         """
-        path = self.pairs[index][1]
+        photo, path = self.pairs[index]
         try:
             with Image.open(path, formats=["PNG"]) as opened:
                 mask = np.asarray(opened)
+            with Image.open(photo) as opened:
+                size = opened.height, opened.width
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"can't be read: {error}", where=str(path), remedy="download it again"
                             ) from error  # fmt: skip
@@ -76,6 +79,11 @@ class BddDataset(WithoutObjects):
             raise UserError(
                 f"is a picture of {mask.dtype} {mask.shape}, not of class numbers", where=str(path),
                 remedy="give the folder masks, not colormaps",
+            )  # fmt: skip
+        if mask.shape != size:
+            raise UserError(
+                f"has {mask.shape[1]}x{mask.shape[0]} pixels, its image {size[1]}x{size[0]}",
+                where=str(path), remedy="give the masks of these images",
             )  # fmt: skip
         wrong = np.setdiff1d(mask, [*range(len(self.classes)), 255])
         if len(wrong):

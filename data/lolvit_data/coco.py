@@ -7,7 +7,8 @@ Boxes are left, top, width, height in pixels. `iscrowd` marks boxes around many 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class CocoDataset(WithoutMasks):
     ids: tuple[int, ...] = field(repr=False)
     category_ids: tuple[int, ...] = field(repr=False)
     annotated: tuple[Objects, ...] = field(repr=False)
+    sizes: tuple[tuple[int, int] | None, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
     colors: None = None
 
@@ -49,9 +51,16 @@ class CocoDataset(WithoutMasks):
         """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
-            UserError: it can't be read; the message names it.
+            UserError: it can't be read, or has another size than its annotations are for.
         """
-        return load_photo(self.files[index], color)
+        photo, size = load_photo(self.files[index], color), self.sizes[index]
+        if size is not None and photo.size != size:
+            raise UserError(
+                f"has {photo.width}x{photo.height} pixels, its annotations are for"
+                f" {size[0]}x{size[1]}", where=str(self.files[index]),
+                remedy="give the images that were annotated",
+            )  # fmt: skip
+        return photo
 
     def objects(self, index: int) -> Objects:
         """Return the boxes of an image."""
@@ -78,6 +87,8 @@ def load(root: Path, split: Split) -> CocoDataset:
         categories = sorted(document["categories"], key=lambda each: int(each["id"]))
         category_ids = tuple(int(each["id"]) for each in categories)
         images = {int(each["id"]): each for each in document["images"]}
+        _check_repeated(path, "images have the id", [int(i["id"]) for i in document["images"]])
+        _check_repeated(path, "categories have the id", category_ids)
         grouped = _grouped(document["annotations"], images, category_ids)
         names = tuple(str(each["name"]) for each in categories)
         files = {i: str(each["file_name"]) for i, each in images.items()}
@@ -86,6 +97,7 @@ def load(root: Path, split: Split) -> CocoDataset:
             f"not in COCO's format: {type(error).__name__} {error}", where=str(path),
             remedy="give annotations with images, annotations and categories",
         ) from error  # fmt: skip
+    _check_repeated(path, "categories are called", names)
     if not names:
         raise UserError("has no categories", where=str(path), remedy="add them")
     folder = _images(root, path)
@@ -98,8 +110,27 @@ def load(root: Path, split: Split) -> CocoDataset:
     notes = _notes(path, grouped, len(files) - len(found))
     ids = tuple(sorted(found))
     objects = tuple(_objects(grouped.by_image[i], images[i]) for i in ids)
+    sizes = tuple(_size(images[i]) for i in ids)
     return CocoDataset(root.name, names, tuple(found[i] for i in ids), ids, category_ids, objects,
-                       notes)  # fmt: skip
+                       sizes, notes)  # fmt: skip
+
+
+def _check_repeated(path: Path, what: str, values: Sequence[object]) -> None:
+    """Check that no value occurs twice.
+
+    Raises:
+        UserError: one does: what it stands for would be ambiguous.
+    """
+    value, count = Counter(values).most_common(1)[0] if values else (None, 0)
+    if count > 1:
+        raise UserError(f"{count} {what} {value}", where=str(path), remedy="make them differ")
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Return an image's width and height, where the file has them."""
+    if "width" not in image or "height" not in image:
+        return None
+    return int(image["width"]), int(image["height"])
 
 
 def _annotations(root: Path, split: Split) -> Path:
@@ -127,8 +158,10 @@ def _images(root: Path, annotations: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Read a file of annotations. Outlines, which are most of it, are dropped one by one: as Python
+    objects, those of COCO's file of 450 MB would take several gigabytes."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), object_hook=_without_outline)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"not JSON: {error}", where=str(path), remedy="download it again"
@@ -136,6 +169,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError("not in COCO's format: no object", where=str(path), remedy="see its format")
     return document
+
+
+def _without_outline(value: dict[str, Any]) -> dict[str, Any]:
+    value.pop("segmentation", None)
+    return value
 
 
 @dataclass(frozen=True)
@@ -179,9 +217,8 @@ def _objects(rows: list[tuple[list[float], int, bool, float]], image: dict[str, 
         [row[2] for row in rows],
         [row[3] for row in rows],
     )
-    if "width" in image and "height" in image:
-        limits = np.array([image["width"], image["height"]] * 2, np.float64)
-        np.clip(found.boxes, 0, limits, out=found.boxes)
+    if (size := _size(image)) is not None:
+        np.clip(found.boxes, 0, np.array([*size, *size], np.float64), out=found.boxes)
     kept = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
     return Objects(found.boxes[kept], found.classes[kept], found.crowd[kept], found.areas[kept])
 

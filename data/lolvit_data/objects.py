@@ -4,7 +4,8 @@ segmentation on, made as it is read.
 `objects` has the photographs of Tux Paint's stamps (Debian's package tuxpaint-stamps-default, which
 is not redistributed), in eight classes; `digit-objects` has the digits of scikit-learn, and needs
 no other package. Training and test images use different pictures, of objects and of backgrounds.
-Each image is a function of the split and its index.
+Each image is a function of the split and its index; classes are equally frequent, however many
+pictures each has.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -45,9 +46,12 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "coin": ("symbols/money",),
 }
 BACKGROUND = "background"
+# Photos that show what `objects` has a class for would be background with objects in it.
+BACKGROUNDS = tuple(name for name in crops.PHOTOS if name not in ("cat", "coins"))
 _DRAWN = "cartoon"
 _TEST_EVERY = 4  # of each class's pictures, and of the photos
 _MOST, _SMALLEST, _LARGEST = 5, 40, 150  # objects, and their longer sides in pixels
+_TURNED = 25.0  # degrees, at most, to either side
 _VISIBLE = 0.4  # an object of which less can be seen is not annotated
 _OPAQUE = 128
 
@@ -104,6 +108,11 @@ class CutoutDataset:
         table = np.array([*values, 0], np.uint8)  # the last: the background, owner -1
         return table[owners]
 
+    @cached_property
+    def _by_class(self) -> list[list[Cutout]]:
+        labels = sorted({cutout.label for cutout in self.cutouts})
+        return [[cutout for cutout in self.cutouts if cutout.label == label] for label in labels]
+
     @lru_cache(maxsize=2)  # noqa: B019 - of two images; data sets live as long as the process
     def _scene(self, index: int) -> tuple[Pixels, npt.NDArray[np.int64], list[int | None]]:
         """Return an image (H, W, 3), the number of the object at each pixel (-1: none), and the
@@ -114,7 +123,8 @@ class CutoutDataset:
         labels: list[int | None] = []
         sizes: list[int] = []
         for number in range(int(draw.integers(1, _MOST + 1))):
-            cutout = self.cutouts[draw.integers(len(self.cutouts))]
+            same = self._by_class[draw.integers(len(self._by_class))]
+            cutout = same[draw.integers(len(same))]
             pixels = _scaled(cutout.pixels, draw)
             height, width = pixels.shape[:2]
             top, left = draw.integers(HEIGHT - height + 1), draw.integers(WIDTH - width + 1)
@@ -146,12 +156,15 @@ def _background(photos: tuple[Image.Image, ...], draw: np.random.Generator) -> P
 
 
 def _scaled(pixels: Pixels, draw: np.random.Generator) -> Pixels:
-    """Return a cut-out of a random size."""
+    """Return a cut-out of a random size, turned a little."""
     side = draw.uniform(_SMALLEST, _LARGEST)
+    angle = draw.uniform(-_TURNED, _TURNED)
     ratio = side / max(pixels.shape[:2])
     height, width = (max(8, round(extent * ratio)) for extent in pixels.shape[:2])
     scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(scaled)
+    # With its colours multiplied by alpha, what is transparent adds no colour to the edges.
+    turned = scaled.convert("RGBa").rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    return np.asarray(turned.convert("RGBA"))
 
 
 def load(source: str, split: Split, task: str) -> CutoutDataset:
@@ -168,7 +181,7 @@ def load(source: str, split: Split, task: str) -> CutoutDataset:
 
 @cache
 def _photos(split: Split) -> tuple[Image.Image, ...]:
-    chosen = [name for i, name in enumerate(crops.PHOTOS) if _is_test(i) == (split == "test")]
+    chosen = [name for i, name in enumerate(BACKGROUNDS) if _is_test(i) == (split == "test")]
     return tuple(bundled_photo(name) for name in chosen)
 
 

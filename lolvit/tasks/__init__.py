@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lolvit.errors import UserError
-from lolvit.manifest import Manifest, Meaning, TensorSpec
+from lolvit.manifest import MANIFEST_NAME, Manifest, Meaning, TensorSpec
 from lolvit.placement import Placement
 from lolvit.registry import choose
 
@@ -142,9 +142,20 @@ def configured(manifest: Manifest) -> Task:
     """Return an export's task, with its parameters.
 
     Raises:
-        UserError: the task is unknown, or a parameter is invalid.
+        UserError: the task is unknown, a parameter is invalid, or they do not fit the outputs.
     """
-    return find_task(manifest.task).configure(manifest.size, manifest.postprocessing)
+    task = find_task(manifest.task).configure(manifest.size, manifest.postprocessing)
+    outputs = [(spec.name, spec.shape, spec.dtype) for spec in manifest.signature.outputs]
+    if not task.recognizes(outputs):
+        raise UserError(
+            f"its outputs do not fit the postprocessing of {manifest.task}: {_listed(outputs)}",
+            where=MANIFEST_NAME, remedy="export again",
+        )  # fmt: skip
+    return task
+
+
+def _listed(outputs: Sequence[tuple[str, tuple[int, ...], str]]) -> str:
+    return ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype in outputs)
 
 
 def specs_of(
@@ -156,9 +167,8 @@ def specs_of(
         UserError: they do not match the task.
     """
     if not task.recognizes(outputs):
-        listed = ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype in outputs)
         raise UserError(
-            f"its outputs do not match the task {task.name}: {listed}",
+            f"its outputs do not match the task {task.name}: {_listed(outputs)}",
             remedy="choose --task tensors to export any outputs",
         )
     return tuple(

@@ -1,4 +1,5 @@
-"""Semantic segmentation: the logits (1, C, H/8, W/8) of each pixel's class.
+"""Semantic segmentation: the logits (1, C, H/8, W/8) of each pixel's class, or the map of classes
+(1, H, W) itself.
 
 The map of classes is defined on the input's pixels: bilinear upsampling of the logits with
 half-pixel centres, then the class of the largest, ties by the lower class. The photo's pixels take
@@ -23,6 +24,7 @@ from lolvit.manifest import Meaning
 from lolvit.tasks import Agreement, Array, Metric, Model, Outputs
 
 MAX_CLASSES = 255  # 255 means: no class
+CLASS_MAP = "class_map"  # the kind of postprocessing of a model that computes the map itself
 # A class with a smaller share of eager's pixels is left out of the mean intersection over union.
 MIN_SHARE = 0.002
 WORST_CLASS_RECALL = 0.5
@@ -36,6 +38,14 @@ class MapParameters(Frozen):
 
     kind: Literal["argmax"] = "argmax"
     upsample: Literal["bilinear_half_pixel"] = "bilinear_half_pixel"
+    ignore: int = Field(default=255, ge=0, le=255, description="value of pixels without a class")
+
+
+class ClassMapParameters(Frozen):
+    """The parameters of a model that computes the map of classes itself."""
+
+    kind: Literal["class_map"]
+    num_classes: int = Field(ge=2, le=MAX_CLASSES)
     ignore: int = Field(default=255, ge=0, le=255, description="value of pixels without a class")
 
 
@@ -87,7 +97,7 @@ class SegmentationTask:
     """Finds each pixel's class; `size` is the input's height and width in pixels."""
 
     size: tuple[int, int] | None = None
-    parameters: MapParameters = field(default_factory=MapParameters)
+    parameters: MapParameters | ClassMapParameters = field(default_factory=MapParameters)
 
     name: ClassVar[str] = "segmentation"
     columns: ClassVar[tuple[str, ...]] = ("class", "label", "pixels")
@@ -101,25 +111,37 @@ class SegmentationTask:
         self, size: tuple[int, int], postprocessing: Mapping[str, Any]
     ) -> SegmentationTask:
         """Return the task for an input size and the manifest's parameters."""
-        where = "postprocessing"
-        parameters = validate(MapParameters, dict(postprocessing), where, remedy="export again")
+        given, where, remedy = dict(postprocessing), "postprocessing", "export again"
+        parameters: MapParameters | ClassMapParameters
+        if given.get("kind") == CLASS_MAP:
+            parameters = validate(ClassMapParameters, given, where, remedy=remedy)
+        else:
+            parameters = validate(MapParameters, given, where, remedy=remedy)
         return replace(self, size=size, parameters=parameters)
 
     def recognizes(self, outputs: Sequence[tuple[str, tuple[int, ...], str]]) -> bool:
-        """Whether there is one output, float, of shape (B, C, h, w), of 2 to 255 classes."""
+        """Whether there is one output: float of shape (B, C, h, w), of 2 to 255 classes; or, of a
+        model that computes the map, integer of shape (B, H, W)."""
         if len(outputs) != 1:
             return False
         _, shape, dtype = outputs[0]
+        if isinstance(self.parameters, ClassMapParameters):
+            fits = len(shape) == 3 and self.size in (None, shape[1:])
+            return fits and not dtype.startswith("float")
         return len(shape) == 4 and 2 <= shape[1] <= MAX_CLASSES and dtype.startswith("float")
 
     def meaning(self, name: str) -> Meaning:
-        """Return `logits`: there is one output."""
-        return "logits"
+        """Return `logits` or `classes`: there is one output."""
+        return "classes" if isinstance(self.parameters, ClassMapParameters) else "logits"
 
     def classes(self, outputs: Mapping[str, tuple[int, ...]]) -> int | None:
         """Return the number of classes."""
         (shape,) = outputs.values()
-        return shape[1]
+        return self._count(shape)
+
+    def _count(self, shape: tuple[int, ...]) -> int:
+        parameters = self.parameters
+        return parameters.num_classes if isinstance(parameters, ClassMapParameters) else shape[1]
 
     def postprocessing(self) -> dict[str, Any]:
         """Return the parameters that apps make the map with."""
@@ -134,21 +156,27 @@ class SegmentationTask:
             DeviceError: the logits are not finite.
         """
         classes = self.decoded(outputs)
-        (logits,) = outputs.values()
+        (output,) = outputs.values()
         return SegmentationMap(
             model.placement.map_on_photo(classes, self.parameters.ignore),
             model.labels,
             self.parameters.ignore,
-            tuple(palette(logits.shape[1], model.colors)),
+            tuple(palette(self._count(output.shape), model.colors)),
         )
 
     def decoded(self, outputs: Outputs) -> npt.NDArray[np.uint8]:
         """Return one image's classes on the input's pixels, uint8 (H, W).
 
         Raises:
-            DeviceError: the logits are not finite.
+            DeviceError: the logits are not finite, or there is a class that does not exist.
         """
-        classes: npt.NDArray[np.uint8] = self._upsampled(outputs).argmax(0).astype(np.uint8)
+        if isinstance(self.parameters, ClassMapParameters):
+            (found,) = outputs.values()
+            if found.min() < 0 or found.max() >= self.parameters.num_classes:
+                raise DeviceError(f"its map has classes beyond {self.parameters.num_classes}")
+        else:
+            found = self._upsampled(outputs).argmax(0)[np.newaxis]
+        classes: npt.NDArray[np.uint8] = found[0].astype(np.uint8)
         return classes
 
     def _upsampled(self, outputs: Outputs) -> npt.NDArray[np.float32]:
@@ -167,17 +195,20 @@ class SegmentationTask:
         union over the classes that eager sees, and the recall of the worst of them.
 
         Eager's near ties that turned are left out, in number, up to `MAX_LEFT_OUT` of all pixels;
-        none in fp32.
+        none in fp32, nor of models that compute the map, whose ties are unknown.
         """
         (first, *_) = references[0].values()
-        count = first.shape[1]
+        count = self._count(first.shape)
+        has_logits = not isinstance(self.parameters, ClassMapParameters)
         confusion = np.zeros((count, count), np.int64)  # [eager's class, the artifact's]
         ties = 0
         for reference, output in zip(references, outputs, strict=True):
-            logits = self._upsampled(reference)
-            own, found = logits.argmax(0), self.decoded(output)
-            turned = own != found
-            near = turned & (precision != "fp32") & _near_ties(logits)
+            own, found = self.decoded(reference).astype(np.int64), self.decoded(output)
+            near = own != found
+            if has_logits and precision != "fp32":
+                near &= _near_ties(self._upsampled(reference))
+            else:
+                near[:] = False
             ties += int(near.sum())
             counted = ~near
             pairs = own[counted] * count + found[counted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,41 @@ def test_what_is_left_out_is_counted(tmp_path: Path, change: Change, note: str) 
         (lambda d: d.pop("categories"), "not in COCO's format"),
         (lambda d: d["annotations"][0].update(bbox=[1, 2]), "not in COCO's format"),
         (lambda d: d["images"].clear(), "none of its 0 images"),
+        (lambda d: d["images"].append(d["images"][0]), "2 images have the id 9"),
+        (lambda d: d["categories"].append({"id": 90, "name": "b"}), "2 categories have the id 90"),
+        (lambda d: d["categories"].append({"id": 5, "name": "person"}), "are called person"),
     ],
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, change: Change, message: str) -> None:
     with pytest.raises(UserError, match=message):
         open_annotated(str(coco(tmp_path, change)), "train", "detection")
+
+
+def test_an_image_of_another_size_than_was_annotated_is_named(tmp_path: Path) -> None:
+    found = open_annotated(str(coco(tmp_path)), "train", "detection")
+    assert isinstance(found, CocoDataset)
+    Image.new("RGB", (30, 40)).save(found.files[0])
+    with pytest.raises(UserError, match="has 30x40 pixels, its annotations are for 40x30"):
+        found.image(0)
+    assert found.image(1).size == (40, 30)
+
+
+def test_outlines_take_no_memory(tmp_path: Path) -> None:
+    """COCO's file has 450 MB, most of it outlines; their objects would take ten times that."""
+    root = coco(tmp_path)
+    path = root / "annotations" / "instances_train2017.json"
+    document = json.loads(path.read_text())
+    outline = [[round(0.01 * i, 2) for i in range(100, 400)]]
+    document["annotations"] = [
+        {**document["annotations"][0], "id": i, "segmentation": outline} for i in range(2000)
+    ]
+    path.write_text(json.dumps(document))
+    tracemalloc.start()
+    found = open_annotated(str(root), "train", "detection")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.objects(0).classes) == 2000
+    assert peak < 4 * path.stat().st_size
 
 
 def bdd(root: Path, kind: str = "sem_seg", classes: int = 19) -> Path:
@@ -143,6 +174,26 @@ def test_a_colour_map_or_an_unknown_class_in_place_of_a_mask_is_named(tmp_path: 
     Image.fromarray(np.full((9, 16), 19, np.uint8)).save(found.pairs[1][1])
     with pytest.raises(UserError, match="has the class 19"):
         found.mask(1)
+
+
+def test_a_mask_of_another_size_than_its_image_is_named(tmp_path: Path) -> None:
+    found = open_annotated(str(bdd(tmp_path)), "train", "segmentation")
+    assert isinstance(found, bdd100k.BddDataset)
+    Image.fromarray(np.zeros((16, 9), np.uint8)).save(found.pairs[0][1])
+    with pytest.raises(UserError, match="has 9x16 pixels, its image 16x9"):
+        found.mask(0)
+
+
+def test_the_classes_of_a_mask_with_a_palette_are_its_indices(tmp_path: Path) -> None:
+    found = open_annotated(str(bdd(tmp_path)), "train", "segmentation")
+    assert isinstance(found, bdd100k.BddDataset)
+    indices = (np.arange(144, dtype=np.uint8) % 19).reshape(9, 16)
+    coloured = Image.fromarray(indices)
+    coloured.putpalette([grey for grey in range(255, -1, -1) for _ in range(3)])
+    coloured.save(found.pairs[0][1])
+    with Image.open(found.pairs[0][1]) as opened:
+        assert opened.mode == "P"
+    assert (found.mask(0) == indices).all()
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,30 @@ def test_options_replace_the_parameters_of_the_manifest() -> None:
         task().predict(outputs, MODEL, {"iou_threshold": 2})
 
 
+def test_a_threshold_of_0_keeps_the_most_and_one_of_1_nothing_but_certain_ones() -> None:
+    outputs = outputs_of(4)
+    every = task().predict(outputs, MODEL, {"score_threshold": 0, "iou_threshold": 1})
+    assert len(every.objects) == task().parameters.max_detections
+    assert task().predict(outputs, MODEL, {"score_threshold": 1}).objects == ()
+    outputs["scores"][0, 2, 7] = 1
+    (sure,) = task().predict(outputs, MODEL, {"score_threshold": 1}).objects
+    assert (sure.index, sure.score) == (2, 1)
+
+
+def test_thousands_of_detections_are_limited_to_the_best() -> None:
+    """Every class at every point of a large input: 80 classes of 8,400 points."""
+    size = (640, 640)
+    large = TASK.configure(size, {**TASK.postprocessing(), "score_threshold": 0.0})
+    generator = np.random.default_rng(0)
+    count = len(points_of(size, (8, 16, 32))[1])
+    scores = generator.uniform(0, 1, (1, 80, count)).astype(np.float32)
+    outputs = {"boxes": generator.uniform(0, 4, (1, 4, count)).astype(np.float32), "scores": scores}
+    found = large.decoded(outputs)
+    assert len(found.scores) == 100 and found.scores.min() > 0.999
+    best = np.sort(scores.ravel())[-1000:]
+    assert np.isin(found.scores.astype(np.float32), best).all()
+
+
 def test_outputs_that_are_not_finite_are_an_error() -> None:
     outputs = outputs_of(1)
     outputs["boxes"][0, 0, 0] = np.nan

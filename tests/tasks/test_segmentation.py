@@ -103,3 +103,43 @@ def test_sabotaged_outputs_fail_a_gate(sabotage: object, precision: str) -> None
     assert found.value is not None
     others = [metric.value < metric.threshold for metric in found.others]
     assert found.value < TASK.agreement_thresholds[precision] or any(others)
+
+
+CLASS_MAP = TASK.configure(SIZE, {"kind": "class_map", "num_classes": CLASSES})
+
+
+def maps() -> list[Outputs]:
+    return [
+        {"classes": TASK_64.decoded(each).astype(np.int32)[np.newaxis]} for each in references()
+    ]
+
+
+def test_a_map_from_the_graph_is_used_as_it_is() -> None:
+    (first, *_) = maps()
+    photo = Model(Placement((150, 200), SIZE, SIZE), tuple("abcdef"))
+    found = CLASS_MAP.predict(first, photo, {})
+    expected = TASK_64.predict(logits_of(0), photo, {})
+    assert (found.classes == expected.classes).all() and found.colors == expected.colors
+    first["classes"][0, 0, 0] = CLASSES
+    with pytest.raises(DeviceError, match="classes beyond 6"):
+        CLASS_MAP.predict(first, photo, {})
+
+
+def test_maps_of_classes_are_compared_like_logits() -> None:
+    equal = CLASS_MAP.compare(maps(), maps(), "fp32")
+    assert equal.value == 1 and all(metric.value == 1 for metric in equal.others)
+    aligned = [TASK_64.decoded(aligned_corners(each)) for each in references()]
+    found = CLASS_MAP.compare(
+        maps(), [{"classes": each[np.newaxis].astype(np.int32)} for each in aligned], "int8"
+    )
+    assert found.value is not None and found.value < TASK.agreement_thresholds["int8"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "fits"),
+    [((1, *SIZE), "int32", True), ((1, 64, 64), "int32", False), ((1, *SIZE), "float32", False)],
+)
+def test_a_map_is_recognized_by_its_size_and_dtype(
+    shape: tuple[int, ...], dtype: str, fits: bool
+) -> None:
+    assert CLASS_MAP.recognizes([("classes", shape, dtype)]) is fits
