@@ -42,6 +42,7 @@ def export(
     crop_pct: float | None = None,
     interpolation: str | None = None,
     resize: str | None = None,
+    class_map: bool = False,
 ) -> ExportResult:
     """Export a model to verified artifacts in OUT/NAME-HEIGHTxWIDTH.
 
@@ -76,6 +77,7 @@ def export(
         name: of the export; default: the model's.
         mean, std, crop_pct, interpolation: preprocessing of a module without a `pretrained_cfg`.
         resize: of detection and segmentation: stretch (the default), letterbox or crop.
+        class_map: of segmentation: the graph computes each pixel's class instead of logits.
 
     Returns:
         The folder, its manifest and notes.
@@ -108,6 +110,7 @@ def export(
             crop_pct=crop_pct,
             interpolation=interpolation,
             resize=choose("resize", resize, RESIZES) if resize is not None else None,
+            class_map=class_map,
             **given,
         ),
     )

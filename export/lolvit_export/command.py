@@ -107,6 +107,16 @@ _PATH = click.Path(path_type=Path)
     help="How detection and segmentation fit a photo; default: stretch.",
 )
 @click.option(
+    "--nms",
+    is_flag=True,
+    help="Detection: also write onnx and coreml with non-maximum suppression in the graph.",
+)
+@click.option(
+    "--class-map",
+    is_flag=True,
+    help="Segmentation: compute each pixel's class in the graph, instead of logits.",
+)
+@click.option(
     "--mean",
     type=Channels(),
     help="Mean of each channel, of 0 to 1, for a model that has no configuration.",
@@ -140,6 +150,7 @@ def export(
     plans: tuple[Path, ...],
     for_timing: bool,
     keep_failed: bool,
+    nms: bool,
     batch: int,
     in_chans: str | None,
     out: Path,
@@ -176,6 +187,7 @@ def export(
         socs=socs,
         for_timing=for_timing,
         keep_failed=keep_failed,
+        nms=nms,
     )
     packaged = _package(exported.folder, apps) if exported.complete else {}
     if as_json:
@@ -314,6 +326,7 @@ def as_document(exported: ExportResult) -> dict[str, Any]:
             {"target": target, "error": error.line()} for target, error in exported.failures.items()
         ],
         "notes": list(exported.notes),
+        "suppressed": list(exported.suppressed),
     }
 
 
@@ -353,6 +366,11 @@ def show(exported: ExportResult) -> None:
         out.print(f"fastest in {runtime} on this machine: {path}")
     for line in slower_than_float(manifest.artifacts):
         out.print(line, style="yellow")
+    for name in exported.suppressed:
+        checked = (
+            "" if name.endswith(".onnx") else "; not run: Core ML runs pipelines on Macs alone"
+        )
+        out.print(f"with non-maximum suppression: {name}{checked}")
     if manifest.artifacts:
         out.print(f"written to {exported.folder}")
 

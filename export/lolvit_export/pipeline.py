@@ -6,13 +6,14 @@ import pkgutil
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,8 +34,11 @@ from lolvit.manifest import (
 from lolvit.models import macs_of, parameters_of
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import task_of_model
+from lolvit.models.loading import number_of_classes
 from lolvit.models.reparam import reparameterize
 from lolvit.tasks import Task, find_task, specs_of
+from lolvit.tasks.detection import DetectionTask
+from lolvit.tasks.segmentation import CLASS_MAP
 from lolvit.tasks.tensors import FEATURES
 from lolvit_export.capture import (
     INPUT_NAME,
@@ -55,6 +59,7 @@ from lolvit_export.quantization.recommend import recommended
 from lolvit_export.quiet import quiet
 from lolvit_export.request import ExportRequest, ExportResult
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
+from lolvit_export.suppression import SUPPRESSION_FORMATS, Suppression
 from lolvit_export.targets import (
     find_target,
 )
@@ -111,6 +116,7 @@ def export_model(
     ):
         progress("model")
         prepared = prepare(request.model, request.options)
+        _check_suppression(request, prepared)
         images = _images(request, prepared, progress)
         progress("rewrite")
         with quiet():
@@ -119,6 +125,7 @@ def export_model(
         if images is not None:
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         kept, withheld = _split_withheld(artifacts, request, staging)
+        suppressed, unequal = _with_suppression(job, kept) if request.nms else ((), {})
         weights = _save_model(job, staging)
         manifest = _manifest(job, kept, records, weights)
         if kept or (withheld and request.keep_failed):
@@ -126,7 +133,10 @@ def export_model(
         else:
             shutil.rmtree(staging)  # a previous export stays
     failed_files = [f"{FAILED_PREFIX}{each.path}" for each in withheld if request.keep_failed]
-    return ExportResult(target, manifest, withheld, failures, prepared.notes, tuple(failed_files))
+    return ExportResult(
+        target, manifest, withheld, {**failures, **unequal}, prepared.notes, tuple(failed_files),
+        tuple(suppressed),
+    )  # fmt: skip
 
 
 def _require_batch(request: ExportRequest) -> None:
@@ -145,6 +155,23 @@ def _require_batch(request: ExportRequest) -> None:
             f"{what} batch size 1 only", where=f"--batch {request.batch}",
             remedy="leave out --batch, or the target or precision",
         )  # fmt: skip
+
+
+def _check_suppression(request: ExportRequest, prepared: Prepared) -> None:
+    """Check that suppression in the graph is asked of a detector, in a format that has it.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not request.nms:
+        return
+    if prepared.task != "detection":
+        raise UserError("--nms is for detection", where=prepared.name, remedy="leave it out")
+    if request.batch > 1 or not set(SUPPRESSION_FORMATS) & set(request.targets):
+        raise UserError(
+            f"--nms needs batch size 1, and {' or '.join(SUPPRESSION_FORMATS)}",
+            remedy="add --to onnx",
+        )
 
 
 def folder_name(model: str | nn.Module, options: ModelOptions, batch: int = 1) -> str:
@@ -210,14 +237,21 @@ def _job(
     """Capture the model and apply the static rewrites, unless they are disabled; return the job and
     the rewrites' records."""
     size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
-    model = reparameterize(prepared.model) if request.rewrites else prepared.model
+    model = reparameterize(prepared.exported) if request.rewrites else prepared.exported
     graph, records = capture(model, size, channels, request.batch), tuple[RewriteRecord, ...]()
     described = described_outputs(graph)
     if getattr(prepared.model, "num_classes", None) == 0:
         described = _named_as_features(described)
     if request.rewrites:
         graph, records = apply_all(STATIC_REWRITE, graph)
-    task, outputs = task_of(prepared.task, described, size, prepared.labels, request.batch)
+    postprocessing = (
+        {"kind": CLASS_MAP, "num_classes": number_of_classes(prepared.model)}
+        if prepared.class_map
+        else {}
+    )
+    task, outputs = task_of(
+        prepared.task, described, size, prepared.labels, request.batch, postprocessing
+    )
     image = TensorSpec(
         name=INPUT_NAME,
         shape=(request.batch, channels, *size),
@@ -241,8 +275,10 @@ def task_of(
     size: tuple[int, int],
     labels: Sequence[str] | None,
     batch: int = 1,
+    postprocessing: Mapping[str, Any] | None = None,
 ) -> tuple[Task, tuple[TensorSpec, ...]]:
-    """Return the task of a model for images of `size` (height, width), and its signature's outputs.
+    """Return the task of a model for images of `size` (height, width), with parameters other than
+    the default ones if they are given, and its signature's outputs.
 
     Without a `name` the task is classification if the outputs match it, else tensors.
 
@@ -256,7 +292,7 @@ def task_of(
                 f"output '{output}' of shape {shape} has no batch axis of {batch}",
                 remedy="return tensors whose first axis is the batch",
             )
-    task = find_task(name or "classification").configure(size, {})
+    task = find_task(name or "classification").configure(size, postprocessing or {})
     if name is None and not task.recognizes(outputs):
         task = find_task("tensors")
     only = [output[0] for output in outputs] == [ONLY_OUTPUT]
@@ -348,7 +384,7 @@ def _collect_failure(target: str, failures: dict[str, LolvitError]) -> Iterator[
 def _photo_data(job: _Job) -> ReferenceData:
     """Return the bundled photos with eager PyTorch's outputs for them."""
     photos = verification_pixels(job.prepared.preprocessing)
-    reference = Reference(job.prepared.model, job.signature, job.prepared.source)
+    reference = Reference(job.prepared.exported, job.signature, job.prepared.source)
     data = ReferenceData(reference, photos, job.prepared.preprocessing)
     assert data.references  # computed before threads share it
     return data
@@ -391,6 +427,20 @@ def _split_withheld(
     return kept, withheld
 
 
+def _with_suppression(
+    job: _Job, artifacts: Sequence[Artifact]
+) -> tuple[Sequence[str], Mapping[str, LolvitError]]:
+    """Write detectors with non-maximum suppression beside those without; return their names, and
+    the failures by artifact."""
+    assert isinstance(job.task, DetectionTask)
+    suppression = Suppression(
+        job.folder, job.graph, job.signature, job.prepared.preprocessing, job.task,
+        job.prepared.labels, verification_pixels(job.prepared.preprocessing),
+    )  # fmt: skip
+    with quiet():
+        return suppression.write(artifacts)
+
+
 def _plans(artifacts: Sequence[Artifact]) -> set[str]:
     """Return the plans of artifacts; what was compiled from one has the same as that."""
     return {each.quantization.plan for each in artifacts if each.quantization is not None}
@@ -418,7 +468,7 @@ def _save_model(job: _Job, folder: Path) -> Weights:
         from lolvit_export.verification.program import save_model
 
         path = folder / PROGRAM_NAME
-        save_model(prepared.model, job.signature, path)
+        save_model(prepared.exported, job.signature, path)
     return Weights(
         path=path.name, sha256=sha256_of(path), trained=prepared.trained, source=prepared.source
     )
@@ -457,7 +507,9 @@ def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> I
     if not any(request.quantized(target) for target in request.targets):
         return None
     source = request.options.calibrate or prepared.data
-    return open_images(source, prepared.preprocessing, prepared.labels, progress)
+    return open_images(
+        source, prepared.preprocessing, prepared.labels, progress, task=prepared.task
+    )
 
 
 def _quantize(
@@ -474,7 +526,7 @@ def _quantize(
     that failed its gates is not quantized.
     """
     progress(f"eager PyTorch on {len(images.tuning) + len(images.held_out)} images")
-    reference = Reference(job.prepared.model, job.signature, job.prepared.source)
+    reference = Reference(job.prepared.exported, job.signature, job.prepared.source)
     preprocessing, trained = job.prepared.preprocessing, job.prepared.trained
     quantization = QuantizationJob(
         folder=job.folder,
@@ -482,9 +534,11 @@ def _quantize(
         task=job.task,
         images=images,
         preprocessing=preprocessing,
-        tuning=ReferenceData(reference, images.tuning, preprocessing, trained=trained),
+        tuning=ReferenceData(
+            reference, images.tuning, preprocessing, truth=images.tuning_truth, trained=trained
+        ),
         held_out=ReferenceData(
-            reference, images.held_out, preprocessing, labels=images.labels, trained=trained
+            reference, images.held_out, preprocessing, truth=images.truth, trained=trained
         ),
         plans=plans,
         verifiers=verifiers,

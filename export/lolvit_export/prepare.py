@@ -30,6 +30,7 @@ from lolvit.models.factory import (
     preprocessing_of,
     task_of_model,
 )
+from lolvit.models.heads.segmentation import ClassMap
 from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
@@ -46,7 +47,8 @@ _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 class ModelOptions:
     """The user's options for a model; None: read from the model, or a default.
 
-    `size` is height and width in pixels. `trained` is used for a module, whose weights do not
+    `size` is height and width in pixels. `class_map`: a segmentation model returns classes instead
+    of logits. `trained` is used for a module, whose weights do not
     record it; `crop_pct`, `interpolation`, `mean`, `std` and `resize` are those of `Preprocessing`.
     """
 
@@ -64,6 +66,7 @@ class ModelOptions:
     crop_pct: float | None = None
     interpolation: str | None = None
     resize: str | None = None
+    class_map: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Prepared:
     rebuilt: bool = True
     model_args: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    class_map: bool = False
+
+    @property
+    def exported(self) -> nn.Module:
+        """The module whose outputs are those of the artifacts."""
+        return ClassMap(self.model) if self.class_map else self.model
 
 
 def resolve_size(model: str | nn.Module, options: ModelOptions) -> tuple[int, int]:
@@ -122,6 +131,18 @@ def prepare(model: str | nn.Module, options: ModelOptions) -> Prepared:
     """
     options = replace(options, size=resolve_size(model, options))
     _check_resize(options)
+    prepared = _prepared(model, options)
+    if not options.class_map:
+        return prepared
+    if prepared.task != "segmentation" or not prepared.rebuilt:
+        raise UserError(
+            "a class map is for segmentation models that are created by name", where=prepared.name,
+            remedy="leave out --class-map",
+        )  # fmt: skip
+    return replace(prepared, class_map=True)
+
+
+def _prepared(model: str | nn.Module, options: ModelOptions) -> Prepared:
     if isinstance(model, nn.Module):
         return _from_module(model, type(model).__name__, options)
     if is_function(model):

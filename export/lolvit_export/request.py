@@ -39,6 +39,7 @@ class ExportRequest:
     socs: tuple[Soc, ...] = ()  # SoCs that qnn artifacts are compiled for
     for_timing: bool = False  # keep artifacts of untrained weights that fail their gates
     keep_failed: bool = False  # keep withheld artifacts, under names that say so
+    nms: bool = False  # also write detectors with non-maximum suppression in their graph
 
     def quantized(self, target: str) -> list[str]:
         """Return the requested precisions that are made by quantization for a target."""
@@ -48,9 +49,9 @@ class ExportRequest:
 @dataclass(frozen=True)
 class ExportResult:
     """An export: its folder and the manifest written there; the artifacts that were withheld
-    because they failed a gate, and the names of their files where the request keeps them; and, by
-    target, the failures of converters and runtimes. `folder` does not exist if nothing was
-    written."""
+    because they failed a gate, and the names of their files where the request keeps them; by
+    target, the failures of converters and runtimes; and the names of the files with non-maximum
+    suppression. `folder` does not exist if nothing was written."""
 
     folder: Path
     manifest: Manifest
@@ -58,6 +59,7 @@ class ExportResult:
     failures: Mapping[str, LolvitError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     failed_files: tuple[str, ...] = ()
+    suppressed: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -20,6 +20,7 @@ from lolvit_export.lowering.request import LoweringRequest
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.targets import find_lowering
+from lolvit_export.verification.truth import Labels
 from lolvit_runtimes.preprocessing import Pixels, normalize, to_input, to_pixels
 from lolvit_runtimes.session import open_session
 
@@ -82,7 +83,7 @@ def images() -> Images:
     """Return 64 digits to calibrate with, 16 others, and 100 test digits with their labels."""
     crops, _ = digits(80, "train")
     held_out, labels = digits(100, "test")
-    return Images("digits", crops[:64], crops[64:], held_out, labels)
+    return Images("digits", crops[:64], crops[64:], held_out, Labels(labels))
 
 
 def trained() -> SmallNet:

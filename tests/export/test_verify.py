@@ -200,3 +200,24 @@ def test_a_dead_class_has_0_db_and_one_without_signal_does_not_count() -> None:
     dead = [{"logits": each["logits"] * np.r_[np.ones(999), 0]} for each in logits]
     assert worst_class_snr_db(logits, dead) == pytest.approx(0, abs=0.01)
     assert pooled_snr_db(logits, dead)["logits"] > 25
+
+
+def test_a_dead_class_of_a_detector_has_no_signal_where_nothing_is_found() -> None:
+    """Scores of background: each class has its own, all are near 0."""
+    rng = np.random.default_rng(0)
+    odds = rng.normal(-6, 1, (4, 1, 5, 300)) + rng.normal(0, 1, (1, 1, 5, 1))
+    scores = [{"boxes": np.ones((1, 4, 300)), "scores": 1 / (1 + np.exp(-each))} for each in odds]
+    half = [{**each, "scores": each["scores"].astype(np.float16)} for each in scores]
+    assert (worst_class_snr_db(scores, half, ["scores"]) or 0) > 40
+    dead = [{**each, "scores": each["scores"] * np.r_[1, 1, 0, 1, 1][:, None]} for each in scores]
+    shifted = [{**each, "scores": np.roll(each["scores"], 1, 1)} for each in scores]
+    for broken in (dead, shifted):
+        assert (worst_class_snr_db(scores, broken, ["scores"]) or 0) < 0
+    assert pooled_snr_db(scores, dead, ["scores"])["scores"] > 45  # relative to full scale
+
+
+def test_a_dead_class_of_a_map_has_no_signal() -> None:
+    rng = np.random.default_rng(0)
+    logits = [{"logits": rng.normal(size=(1, 4, 6, 8)) + 3} for _ in range(4)]
+    dead = [{"logits": each["logits"] * np.r_[1, 1, 0, 1][:, None, None]} for each in logits]
+    assert (worst_class_snr_db(logits, dead) or 0) < 0

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.fx import GraphModule
 
 from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_export.capture import INPUT_NAME
@@ -28,7 +27,7 @@ class _ScaledChannels(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, graph: GraphModule, scale: list[float]) -> None:
+    def __init__(self, graph: nn.Module, scale: list[float]) -> None:
         super().__init__()
         self.rewritten = graph
         self.register_buffer("scale", torch.tensor(scale).reshape(1, -1, 1, 1))
@@ -38,7 +37,7 @@ class _ScaledChannels(nn.Module):
         return outputs
 
 
-def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
+def lower(graph: nn.Module, request: LoweringRequest) -> list[Lowered]:
     """Write `model-PRECISION.mlpackage`: an image H x W in, the graph's outputs out, floats in
     float32."""
     shape = request.image.shape
@@ -78,7 +77,7 @@ def _convert(
 
 
 def _image_input(
-    graph: GraphModule, preprocessing: Preprocessing, shape: tuple[int, ...]
+    graph: nn.Module, preprocessing: Preprocessing, shape: tuple[int, ...]
 ) -> tuple[nn.Module, ct.ImageType]:
     """Return the module to convert and its image input, which together apply `preprocessing`'s
     normalization."""

@@ -72,6 +72,7 @@ class Candidates:
             gptq=gptq,
             snr_db=score.snr_db,
             top1_agreement=score.top1_agreement,
+            accuracy_change=score.accuracy_change,
             speedup_vs_fp32=speed,
         )
 

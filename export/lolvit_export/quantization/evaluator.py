@@ -20,11 +20,13 @@ from lolvit_runtimes.table import RUNTIMES
 
 @dataclass(frozen=True)
 class Score:
-    """The SNR in dB over the outputs of all images together, of several outputs the lowest; and how
-    far the task's predictions agree with the reference's (1 where the task has none)."""
+    """The SNR in dB over the outputs of all images together, of several outputs the lowest; how far
+    the task's predictions agree with the reference's (1 where the task has none); and by how many
+    percentage points the accuracy is above eager's, None where it is unknown."""
 
     snr_db: float
     top1_agreement: float
+    accuracy_change: float | None = None
 
 
 class Evaluator:
@@ -56,7 +58,9 @@ class Evaluator:
         found = self._task.compare(evidence.references, outputs, artifact.precision)
         agreed = 1.0 if found.value is None else found.value
         pooled = pooled_snr_db(evidence.references, outputs, evidence.scores)
-        return Score(min(pooled.values(), default=300), agreed)
+        return Score(
+            min(pooled.values(), default=300), agreed, evidence.accuracy_change(self._task, outputs)
+        )
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
         """Return the speedup over the artifact in floats, with one thread each;

@@ -22,11 +22,14 @@ from lolvit_export.photos import (
     photo_folder,
     random_crops,
 )
+from lolvit_export.verification.truth import Annotations, Labels, Truth
 from lolvit_runtimes.photo_files import PhotoFiles, left_out_note
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocessing import Pixels, to_pixels
+from lolvit_runtimes.preprocessing import Pixels, placement_of, to_pixels
 
 CALIBRATION_COUNT, TUNING_COUNT, HELD_OUT_COUNT = 256, 64, 512
+# Of data with boxes or masks: average precision says something of many images alone.
+ANNOTATED_TUNING_COUNT = 128
 LEAST = 10  # images in all: with fewer, ranges are a matter of luck
 LEAST_DIFFERENT = 8
 _FLAT = 4  # grey levels between an image's darkest and brightest value: it is of one colour
@@ -37,6 +40,7 @@ _CROPS = 10  # of each bundled photo
 _ENOUGH_TO_CALIBRATE, _ENOUGH_TO_COMPARE = 64, 40
 # Of a folder without splits, every so many-th image is held out, and of the rest tunes.
 _EVERY = 5
+_EVERY_ANNOTATED = 3
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,15 @@ class Images:
 
     `calibration` fits ranges (64 to 512 images of the training split), `tuning` (of the training
     split too) decides what stays in float, `held_out` (of the test split) is what the gates are
-    measured on. `labels` are those of `held_out`, None where nothing is known of the images.
+    measured on. `truth` is what is known of `held_out`, `tuning_truth` of `tuning`; None: nothing.
     """
 
     source: str | None  # None: the bundled photos
     calibration: tuple[Pixels, ...]
     tuning: tuple[Pixels, ...]
     held_out: tuple[Pixels, ...]
-    labels: tuple[int, ...] | None
+    truth: Truth | None = None
+    tuning_truth: Truth | None = None
 
 
 def evenly(images: Sequence[Pixels], most: int) -> Sequence[Pixels]:
@@ -65,12 +70,15 @@ def open_images(
     preprocessing: Preprocessing,
     classes: Sequence[str] | None,
     say: Callable[[str], None] = lambda line: None,
+    *,
+    task: str | None = None,
 ) -> Images:
     """Return the images of a data set (`lolvit_data.table.open_dataset`, or of one with boxes or
     masks), of a folder of photos without labels, or, if `source` is None, crops of the bundled
     photos.
 
-    `classes` are the model's own, in order: a data set of other classes has images, no labels.
+    `classes` are the model's own, in order: of a data set of other classes, or for another task,
+    only the images are used.
     What a folder holds beside photos, and photos that can't be decoded, are left out, and `say` is
     called with their number.
 
@@ -80,10 +88,12 @@ def open_images(
     """
     if source is None:
         return _bundled(preprocessing)
-    if (train_set := annotated_images(source, "train")) is not None:
-        test_set = annotated_images(source, "test")
+    if (train_set := annotated_images(source, "train", task)) is not None:
+        test_set = annotated_images(source, "test", task)
         assert test_set is not None
-        return _informative(_annotated(source, train_set, test_set, preprocessing, say))
+        known = task == train_set.task and tuple(classes or ()) == tuple(train_set.classes)
+        images = _annotated(source, train_set, test_set, preprocessing, known, say)
+        return _informative(images)
     folder = photo_folder(source)
     if folder is not None:
         return _unlabelled(source, folder, preprocessing, say)
@@ -104,7 +114,7 @@ def open_images(
             calibration=_crops(train, calibration, preprocessing),
             tuning=_crops(train, tuning, preprocessing),
             held_out=_crops(test, held_out, preprocessing),
-            labels=tuple(test.labels[i] for i in held_out) if known else None,
+            truth=Labels(tuple(test.labels[i] for i in held_out)) if known else None,
         )
     )
 
@@ -114,23 +124,38 @@ def _annotated(
     train: AnnotatedDataset,
     test: AnnotatedDataset,
     preprocessing: Preprocessing,
+    known: bool,
     say: Callable[[str], None],
 ) -> Images:
-    """Return images of a data set with boxes or masks, evenly spread."""
+    """Return images of a data set with boxes or masks, evenly spread, with these if they are of the
+    model's classes (`known`)."""
     for note in dict.fromkeys((*train.notes, *test.notes)):
         say(note)
-    share = _spread(len(train), CALIBRATION_COUNT + TUNING_COUNT)
+    share = _spread(len(train), CALIBRATION_COUNT + ANNOTATED_TUNING_COUNT)
     _require(source, "training", len(share))
-    tuning = _every(share, _EVERY)[:TUNING_COUNT]
+    tuning = _every(share, _EVERY_ANNOTATED)[:ANNOTATED_TUNING_COUNT]
     calibration = sorted(set(share) - set(tuning))[:CALIBRATION_COUNT]
+    tuning_pixels, tuning_truth = _with_annotations(train, tuning, preprocessing)
     held_out = _spread(len(test), HELD_OUT_COUNT)
+    held_out_pixels, truth = _with_annotations(test, held_out, preprocessing)
     return Images(
         source=source,
         calibration=_crops(train, calibration, preprocessing),
-        tuning=_crops(train, tuning, preprocessing),
-        held_out=_crops(test, held_out, preprocessing),
-        labels=None,
+        tuning=tuning_pixels,
+        held_out=held_out_pixels,
+        truth=truth if known else None,
+        tuning_truth=tuning_truth if known else None,
     )
+
+
+def _with_annotations(
+    dataset: AnnotatedDataset, indices: Sequence[int], preprocessing: Preprocessing
+) -> tuple[tuple[Pixels, ...], Annotations]:
+    crops, placements = [], []
+    for photo in (dataset.image(index, preprocessing.color) for index in indices):
+        crops.append(to_pixels(photo, preprocessing))
+        placements.append(placement_of((photo.height, photo.width), preprocessing))
+    return tuple(crops), Annotations(dataset, tuple(indices), tuple(placements))
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -234,7 +259,6 @@ def _unlabelled(
         calibration=tuple(crops[path] for path in calibration),
         tuning=tuple(crops[path] for path in tuning),
         held_out=tuple(crops[path] for path in held_out),
-        labels=None,
     )
     return _informative(
         replace(
@@ -279,7 +303,6 @@ def _bundled(preprocessing: Preprocessing) -> Images:
         tuning=tuple(fitted[i] for i in tuning),
         # the first N, all that an emulated runtime sees, are of as many photos as there are
         held_out=tuple(crop for crops in zip(*by_photo, strict=True) for crop in crops),
-        labels=None,
     )
 
 

@@ -21,7 +21,7 @@ from lolvit_export.quantization.search import Thresholds, search, search_ranges
 from lolvit_export.quiet import quiet
 from lolvit_export.targets import Target, find_target, runtimes_for
 from lolvit_export.verification.reference import ReferenceData
-from lolvit_export.verification.verifiers import Verifiers
+from lolvit_export.verification.verifiers import ACCURACY_CHANGE_THRESHOLD, Verifiers
 
 # Above the thresholds of the gates, which other images decide than the search does.
 _SNR_MARGIN_DB, _AGREEMENT_MARGIN = 1.0, 0.02
@@ -111,6 +111,7 @@ class QuantizationJob:
         return Thresholds(
             target.threshold(precision, runtime) + _SNR_MARGIN_DB,
             agreed + _AGREEMENT_MARGIN if self.task.agreement else 0.0,
+            ACCURACY_CHANGE_THRESHOLD,
         )
 
     def _given(self, candidates: Candidates) -> Plan | None:

@@ -47,6 +47,10 @@ class Candidate(Frozen):
     gptq: bool = False
     snr_db: float
     top1_agreement: float
+    accuracy_change: float | None = Field(
+        default=None,
+        description="percentage points of accuracy (AP, mIoU) above eager's; null: not measured",
+    )
     speedup_vs_fp32: float | None = Field(
         description="latency of the fp32 artifact over this one's in the same runtime, interleaved;"
         " null: not timed"

@@ -15,6 +15,7 @@ Where speed can't be measured on this machine, the recipe that quantizes most is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,14 +42,21 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a candidate has to reach on the tuning images."""
+    """What a candidate has to reach on the tuning images; the change of accuracy only where it is
+    measured."""
 
     snr_db: float
     top1_agreement: float
+    accuracy_change: float = -math.inf
 
     def met(self, candidate: Candidate) -> bool:
         """Whether a candidate reaches them."""
-        return candidate.snr_db >= self.snr_db and candidate.top1_agreement >= self.top1_agreement
+        change = candidate.accuracy_change
+        return (
+            candidate.snr_db >= self.snr_db
+            and candidate.top1_agreement >= self.top1_agreement
+            and (change is None or change >= self.accuracy_change)
+        )
 
 
 def search(candidates: Candidates, thresholds: Thresholds, progress: Progress) -> Plan:
@@ -145,7 +153,9 @@ class _Search:
         ratio = found.speedup_vs_fp32
         speed = "" if ratio is None else f", speedup {ratio:.2f} over fp32"
         agreed = f", agrees on {found.top1_agreement:.0%}" if found.top1_agreement < 1 else ""
-        self._progress(f"{name}, {method}: {found.snr_db:.1f} dB{agreed}{speed}")
+        change = found.accuracy_change
+        accuracy = "" if change is None else f", accuracy {change:+.2f} points"
+        self._progress(f"{name}, {method}: {found.snr_db:.1f} dB{agreed}{accuracy}{speed}")
         return found
 
     def choose(self, candidates: Sequence[Candidate]) -> Candidate:

@@ -24,6 +24,7 @@ NEAR_MINIMUM_MARGIN_DB = 6.0
 USELESS_SNR_DB = 10.0  # no half precision that is worse than this passes
 LARGEST_DB = 300.0
 _LEAST_CLASS_ENERGY = 0.1  # of the mean class's
+_LEAST_SCORE = 1e-4  # smaller ones are equal
 # Thresholds of outputs of integer or bool dtype (classes, masks): the fraction of equal elements.
 EQUAL_THRESHOLDS = {"fp32": 0.999, "fp16": 0.98, "int8": 0.94, "w8a16": 0.97, "w4": 0.94}
 
@@ -75,23 +76,44 @@ def _snr_db(reference: Array, found: Array, of_full_scale: bool) -> float:
     return snr_db(expected, given)
 
 
-def worst_class_snr_db(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> float | None:
-    """Return the SNR over all photos of the one class, of the logits (1, classes), where it is the
-    lowest, in dB; None unless the only output has that shape. A class whose logits are nearly zero
-    counts as if it had a tenth of the mean energy."""
-    if len(references[0]) != 1 or next(iter(references[0].values())).ndim != 2:
+def worst_class_snr_db(
+    references: Sequence[Outputs], outputs: Sequence[Outputs], scores: Collection[str] = ()
+) -> float | None:
+    """Return the SNR over all photos of the one class where it is the lowest, in dB; None unless
+    there are `scores`, or one output (1, classes, ...).
+
+    Logits (1, classes) are compared as they are. Of maps and points, which are background for the
+    most part, a class is compared about its own mean, scores as log-odds: of a dead class, or of
+    another class's values, the noise is then as large as the signal, also where nothing was found.
+    A class with nearly no signal counts as if it had a tenth of the mean energy.
+    """
+    names = [*scores] or ([*references[0]] if len(references[0]) == 1 else [])
+    if not names or references[0][names[0]].ndim < 2:
         return None
-    ((name, _),) = references[0].items()
+    name = names[0]
     expected, found = (
-        np.concatenate([o[name].astype(np.float64) for o in each]) for each in (references, outputs)
-    )
-    signal = np.square(expected).sum(axis=0)
+        np.stack([_by_class(each[name], name in scores) for each in one])
+        for one in (references, outputs)
+    )  # (photos, classes, points)
+    if references[0][name].ndim > 2:
+        mean = expected.mean((0, 2), keepdims=True)
+        expected, found = expected - mean, found - mean
+    signal = np.square(expected).sum((0, 2))
     signal = np.maximum(signal, _LEAST_CLASS_ENERGY * signal.mean())
-    noise = np.square(found - expected).sum(axis=0)
+    noise = np.square(found - expected).sum((0, 2))
     if not np.isfinite(noise).all():
         return -LARGEST_DB
     ratio = np.maximum(signal, 1e-300) / np.maximum(noise, 1e-300)
     return float(np.clip(10 * np.log10(ratio.min()), -LARGEST_DB, LARGEST_DB))
+
+
+def _by_class(values: Array, are_scores: bool) -> np.ndarray:
+    """Return an output (1, classes, ...) as float64 (classes, points), scores as log-odds."""
+    array = values.astype(np.float64).reshape(values.shape[1], -1)
+    if not are_scores:
+        return array
+    inside = np.clip(array, _LEAST_SCORE, 1 - _LEAST_SCORE)
+    return np.log(inside / (1 - inside))
 
 
 def _pooled(outputs: Sequence[Outputs], name: str) -> np.ndarray:
@@ -125,14 +147,6 @@ def agreement_gates(runtime: str, task: Task, found: Agreement, precision: str) 
         gate(f"{runtime}.{task.agreement}", found.value, threshold),
         *(gate(f"{runtime}.{each.name}", each.value, each.threshold) for each in found.others),
     ]
-
-
-def accuracy(task: Task, outputs: Sequence[Outputs], labels: Sequence[int]) -> float | None:
-    """Return the accuracy in per cent; None if the task has no image labels."""
-    right = [task.is_right(found, label) for found, label in zip(outputs, labels, strict=True)]
-    if any(each is None for each in right):
-        return None
-    return 100 * sum(map(bool, right)) / len(right)
 
 
 def max_abs_error(references: Sequence[Outputs], outputs: Sequence[Outputs]) -> float:

@@ -14,7 +14,9 @@ from torch import nn
 
 from lolvit.manifest import Manifest, Signature
 from lolvit.models.checkpoint import read_state
+from lolvit.models.heads.segmentation import ClassMap
 from lolvit.models.loading import rebuild_model, task_of_config
+from lolvit.tasks.segmentation import CLASS_MAP
 from lolvit_export.capture import FlatOutputs
 from lolvit_export.lowering.torch_export import write_program
 from lolvit_runtimes.torch_program import load_program
@@ -47,7 +49,7 @@ def load_model(manifest: Manifest, path: Path) -> nn.Module:
     state, config = read_state(path)
     classes = config.get("num_classes", manifest.signature.outputs[0].shape[-1])
     channels = manifest.preprocessing.channels
-    return rebuild_model(
+    model = rebuild_model(
         manifest.model,
         int(classes),
         state,
@@ -57,3 +59,4 @@ def load_model(manifest: Manifest, path: Path) -> nn.Module:
         task=task_of_config(config),
         model_args=config.get("model_args"),
     )
+    return ClassMap(model) if manifest.postprocessing.get("kind") == CLASS_MAP else model

@@ -14,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lolvit.manifest import Preprocessing, Signature
 from lolvit.models.finite import check_outputs
-from lolvit.tasks import Array, Outputs
+from lolvit.tasks import Array, Outputs, Task
 from lolvit_export.capture import named_outputs
 from lolvit_export.verification.comparison import worst_snr_db
+from lolvit_export.verification.truth import MIN_IMAGES, Truth
 from lolvit_runtimes.preprocessing import Pixels, normalize
 
 LARGEST_HALF = 65504.0  # the largest finite number of half precision
@@ -164,7 +165,8 @@ def score_names(signature: Signature) -> tuple[str, ...]:
 
 
 class ReferenceData:
-    """Photos (H, W, C) with eager PyTorch's outputs, its SNR in lower precisions, and labels.
+    """Photos (H, W, C) with eager PyTorch's outputs, its SNR in lower precisions, and what is known
+    to be true of them.
 
     `trained`: whether the weights are trained. Outputs and SNR are computed on first use.
     """
@@ -175,13 +177,14 @@ class ReferenceData:
         photos: Sequence[Pixels],
         preprocessing: Preprocessing,
         *,
-        labels: Sequence[int] | None = None,
+        truth: Truth | None = None,
         trained: bool = True,
     ) -> None:
         self.photos, self.preprocessing = photos, preprocessing
-        self.labels, self.trained = labels, trained
+        self.truth, self.trained = truth, trained
         self._reference = reference
         self._noise: dict[str, dict[str, float]] = {}
+        self._accuracy: float | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -192,6 +195,21 @@ class ReferenceData:
     def references(self) -> list[Outputs]:
         """Eager's outputs for each photo."""
         return self._reference.outputs(self.photos, self.preprocessing)
+
+    def accuracy(self, task: Task) -> float | None:
+        """Return eager's accuracy in per cent; None without the truth about `MIN_IMAGES` images."""
+        if self.truth is None or len(self.truth) < MIN_IMAGES:
+            return None
+        if self._accuracy is None:
+            self._accuracy = self.truth.accuracy(task, self.references)
+        return self._accuracy
+
+    def accuracy_change(self, task: Task, outputs: Sequence[Outputs]) -> float | None:
+        """Return by how many percentage points the accuracy of outputs is above eager's; None where
+        eager's is unknown."""
+        eager = self.accuracy(task)
+        found = self.truth.accuracy(task, outputs) if self.truth and eager is not None else None
+        return found - eager if eager is not None and found is not None else None
 
     def noise_db(self, precision: str, output: str) -> float:
         """Return the worst photo's SNR, in dB, of eager PyTorch in `precision` ("fp32", "fp16")."""
@@ -211,12 +229,11 @@ class ReferenceData:
         """Return the data of the first `count` photos; None: of all."""
         if count is None or count >= len(self.photos):
             return self
-        labels = self.labels[:count] if self.labels is not None else None
         part = ReferenceData(
             self._reference,
             self.photos[:count],
             self.preprocessing,
-            labels=labels,
+            truth=self.truth.first(count) if self.truth is not None else None,
             trained=self.trained,
         )
         if "references" in self.__dict__:

@@ -185,13 +185,14 @@ class Verification:
         found = self._held_out.get((source, None)) or self._held_out.get((source, count))
         if found is None:
             manifest = self._manifest
-            images = open_images(source, manifest.preprocessing, manifest.labels)
-            labels = images.labels[:count] if images.labels is not None else None
+            images = open_images(
+                source, manifest.preprocessing, manifest.labels, task=manifest.task
+            )
             found = ReferenceData(
                 self._reference,
                 images.held_out[:count],
                 manifest.preprocessing,
-                labels=labels,
+                truth=images.truth.first(count) if images.truth is not None else None,
                 trained=manifest.weights.trained,
             )
             self._held_out[source, count] = found

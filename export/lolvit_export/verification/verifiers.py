@@ -22,7 +22,6 @@ from lolvit_export.verification.comparison import (
     NEAR_MINIMUM_MARGIN_DB,
     NOISE_MARGIN_DB,
     USELESS_SNR_DB,
-    accuracy,
     agreement_gates,
     equal_fractions,
     gate,
@@ -49,8 +48,6 @@ ACCURACY_CHANGE_THRESHOLD = -1.0
 WORST_CLASS_FP16_DB = 3.0
 # Decibels that a quantized artifact may have less than when it was exported.
 SNR_CHANGE_THRESHOLD = -1.0
-# With fewer labelled images, one image is more than one percentage point.
-_MIN_LABELLED_IMAGES = 100
 
 
 class Verifiers:
@@ -305,12 +302,12 @@ def _agreement(run: _Run) -> Checked:
 
 
 def _worst_class(run: _Run) -> Checked:
-    """Measure the SNR of the class whose logit has the lowest: of a dead class, one of 1000, it is
-    0 dB, and of all logits still about 30, as much as half precision may give. There it is a gate;
-    classes of good int8 artifacts have as little as 3 dB."""
+    """Measure the SNR of the class whose logit or score has the lowest: of a dead class, one of
+    1000, it is 0 dB, and of all logits still about 30, as much as half precision may give. There it
+    is a gate; classes of good int8 artifacts have as little as 3 dB."""
     if run.task.agreement is None:
         return [], {}
-    value = worst_class_snr_db(run.references, run.outputs)
+    value = worst_class_snr_db(run.references, run.outputs, run.data.scores)
     if value is None:
         return [], {}
     name = f"{run.runtime}.worst_class_snr_db"
@@ -320,18 +317,15 @@ def _worst_class(run: _Run) -> Checked:
 
 
 def _accuracy_change(run: _Run) -> Checked:
-    """Check the change of accuracy, and measure both accuracies in per cent; neither without at
-    least 100 labelled images."""
-    labels = run.data.labels
-    if labels is None or len(labels) < _MIN_LABELLED_IMAGES:
+    """Check the change of accuracy, and measure both accuracies in per cent; neither without the
+    truth about enough images."""
+    truth, eager = run.data.truth, run.data.accuracy(run.task)
+    change = run.data.accuracy_change(run.task, run.outputs)
+    if truth is None or eager is None or change is None:
         return [], {}
-    eager, found = (accuracy(run.task, each, labels) for each in (run.references, run.outputs))
-    if eager is None or found is None:
-        return [], {}
-    name = run.task.agreement or "accuracy"
-    change = gate(f"{run.runtime}.{name}_change", found - eager, ACCURACY_CHANGE_THRESHOLD)
-    accuracies = {f"{run.runtime}.{name}_accuracy": found, f"eager.{name}_accuracy": eager}
-    return [change], accuracies
+    name = truth.metric
+    accuracies = {f"{run.runtime}.{name}_accuracy": eager + change, f"eager.{name}_accuracy": eager}
+    return [gate(f"{run.runtime}.{name}_change", change, ACCURACY_CHANGE_THRESHOLD)], accuracies
 
 
 _CHECKS = (_equality, _worst_class, _agreement, _accuracy_change)

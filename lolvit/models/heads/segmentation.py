@@ -6,8 +6,10 @@ No dilation and no align_corners: accelerators have neither.
 
 from __future__ import annotations
 
+import torch
 from timm.layers import ConvNormAct
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lolvit.models.heads.layers import Laterals, SeparableConv, upsample2
 
@@ -25,6 +27,23 @@ class PooledGate(nn.Module):
         gate: Tensor = self.gate(x.mean((2, 3), keepdim=True)).sigmoid()  # (B, width, 1, 1)
         scaled: Tensor = self.project(x) * gate
         return scaled
+
+
+class ClassMap(nn.Module):
+    """A segmentation model that returns each pixel's class instead of logits: an accelerator then
+    hands over one integer a pixel."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Image (B, in_chans, H, W) -> classes (B, H, W), int32; ties go to the lower class."""
+        outputs = self.model(image)
+        (logits,) = outputs.values() if isinstance(outputs, dict) else (outputs,)
+        size = [int(side) for side in image.shape[2:]]
+        high = F.interpolate(logits, size, mode="bilinear", align_corners=False)  # (B, C, H, W)
+        return {"classes": high.argmax(1).to(torch.int32)}
 
 
 class SegmentationHead(nn.Module):

