@@ -61,8 +61,7 @@ def main(args: Sequence[str] | None = None) -> int:
             code = _run(arguments, as_json)
         sys.stdout.flush()
         if args is None and code not in (EXIT_DONE, EXIT_BUG):
-            # The failure is reported: messages of half-built objects at exit are no help.
-            sys.unraisablehook = lambda unraisable: None
+            _silence_finalizers()
         return code
     except BrokenPipeError:
         # A reader has closed its pipe. Python flushes both streams again at exit: redirect them.
@@ -103,7 +102,14 @@ def _run(arguments: list[str], as_json: bool) -> int:
         if as_json and not document_printed() and _prints_error_document(error):
             print_json({"error": _as_dict(failure)})
         print(f"lolvit: {failure.line()}", file=sys.stderr)
+        if failure.exit_code != EXIT_BUG:
+            _silence_finalizers()  # until `stop_on_signals` ends; the error's frames are freed now
         return failure.exit_code
+
+
+def _silence_finalizers() -> None:
+    """Drop messages of half-built objects: the failure is reported, they are no help."""
+    sys.unraisablehook = lambda unraisable: None
 
 
 def _prints_error_document(error: BaseException) -> bool:

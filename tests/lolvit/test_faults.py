@@ -99,11 +99,16 @@ def test_without_a_network_a_model_predicts(model: Path, photo: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow  # the Hub's client waits between its tries
 def test_without_a_network_a_data_set_of_the_hub_is_one_line(tmp_path: Path) -> None:
     arguments = ["--data", "hf:owner/name", "--model", "lolvit_xx", "--out", tmp_path / "run"]
-    line = one_line(in_namespace(f"export HF_HOME={tmp_path}/hub", "train", *arguments), 2)
+    script = f"export HF_HOME={tmp_path}/hub"
+    done = in_namespace(script, "train", *arguments)
+    *tries, line = done.stderr.splitlines()  # the Hub's client tries again, and says so
+    assert done.returncode == 2
     assert line.startswith("lolvit: owner/name: cannot be loaded: ")
     assert line.endswith("check the name and the network, or give a folder")
+    assert all(each.startswith(("'[Errno", "Retrying")) for each in tries), tries
     assert not (tmp_path / "run").exists()
 
 
@@ -141,11 +146,11 @@ def test_a_folder_that_was_moved_is_used_as_before(
     assert run("package", moved, "--android", app).returncode == 0
 
 
-@pytest.mark.parametrize("clock", ["1975-01-01 00:00:00", "2019-12-31 23:59:59"])
+@pytest.mark.parametrize("clock", ["1975-01-02 00:00:00"])
 def test_a_clock_that_was_set_back_changes_nothing(
     model: Path, photo: Path, app: Path, tmp_path: Path, clock: str
 ) -> None:
-    """Debian's faketime sets the time of day; Linux's monotonic clock goes on."""
+    """Debian's faketime sets all clocks when a command starts; then they go on."""
     faketime = shutil.which("faketime")
     if faketime is None:
         pytest.skip("faketime is not installed")
@@ -157,7 +162,7 @@ def test_a_clock_that_was_set_back_changes_nothing(
     ):
         assert run(*command).returncode == 0  # files of today, which are then of the future
         done = subprocess.run(
-            [faketime, "-m", "--exclude-monotonic", clock, sys.executable, "-m", "lolvit",
+            [faketime, "-m", clock, sys.executable, "-m", "lolvit",
              *map(str, command)],
             capture_output=True, text=True, stdin=subprocess.DEVNULL,
         )  # fmt: skip
