@@ -257,7 +257,8 @@ class Killer:
             process.wait()
         self._add("kill", signal=number.name)
         # handled; before Python could handle it; or the command had just ended
-        if process.returncode not in (128 + number, -number, 0):
+        expected = process.returncode in (128 + number, -number, 0)
+        if not (expected or self._stopped_in_startup()):
             self._fault(f"{when}: exit code {process.returncode}: {self._said()}")
         if alive := _alive_with(mark):
             self._fault(f"{when}: child processes live: {alive}")
@@ -269,6 +270,11 @@ class Killer:
         self._check(when)
         print(f"{self.operation.name}: {when}", flush=True)
         return True
+
+    def _stopped_in_startup(self) -> bool:
+        """Whether Ctrl-C came while Python itself started, before any code of lolvit."""
+        said = (self.folder / "stderr").read_text(errors="replace")
+        return "KeyboardInterrupt" in said and f"{os.sep}lolvit{os.sep}" not in said
 
     def _said(self) -> str:
         return (self.folder / "stderr").read_text(errors="replace").strip()[-500:]
