@@ -76,6 +76,7 @@ def run_block(text: str, project: Path) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty project in which the guide's steps, but for the last, have been taken."""
     project = tmp_path_factory.mktemp("project")
+    (project / "package.json").write_text('{"private": true}')
     *commands, _ = blocks("sh")
     for command in commands:
         run_block(command, project)
