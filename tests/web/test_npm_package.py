@@ -23,6 +23,7 @@ import lolvit
 from lolvit.tasks.classification import Classification
 from lolvit.tasks.detection import Detections
 from lolvit_benchmarks.backends.browser import install
+from lolvit_runtimes import self_check
 from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
 from tests.export.requests import export, request
 
@@ -189,7 +190,8 @@ def test_a_typed_app_compiles_against_the_package_and_the_runtimes_own_types(
 
 @pytest.fixture(scope="module")
 def detector(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LOLViT-XX as a detector in the project: untrained, BatchNorm statistics of photos."""
+    """LOLViT-XX as a detector in the project: untrained, BatchNorm statistics of photos; with a
+    self-check as `lolvit package` writes it for phones."""
     folder, _ = export(
         request(
             tmp_path_factory.mktemp("detector"), task="detection", num_classes=3, size=SIZE,
@@ -197,6 +199,9 @@ def detector(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             resize="letterbox",
         )
     )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(self_check, "_REFERENCE", {"onnx": "ort", "tflite": "litert"})
+        self_check.write_self_check(folder)
     return Path(shutil.copytree(folder, project / "models" / "detector"))
 
 
@@ -233,19 +238,21 @@ IMPORTS = """
 def test_detections_in_the_project_are_pythons(
     both_runtimes: Page, detector: Path, photo: Path, runtime: str
 ) -> None:
-    found = both_runtimes.evaluate(
+    found, checked = both_runtimes.evaluate(
         f"""(async () => {{{IMPORTS}
           const detector = await Detector.load("models/detector", {runtime});
           await detector.prewarm();
           const {{ objects }} = await detector.predict(photo, {{ score_threshold: 0 }});
           await detector.close();
-          return objects;
+          return [objects, detector.selfCheck];
         }})()"""
     )
     with lolvit.load(detector, runtime=runtime) as predictor:
         expected = predictor(photo, score_threshold=0.0)
     assert isinstance(expected, Detections)
     assert len(expected.objects) > 20
+    assert checked["min_snr_db"] == 60
+    assert checked["snr_db"] > 100
     compare_detections(found, expected)
 
 
