@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ios_build import testing
 from ios_build.cli import main
-from ios_build.testing import Build, run_tests
+from ios_build.mutations import MUTATIONS, Mutation
+from ios_build.testing import Build, check_result, run_tests
 from lolvit.errors import DeviceError, GateFailedError, LolvitError
 
+# Written by ComparisonTests.swift in make ios-test.
+RESULT = Path(__file__).parent / "result.json"
 PASSED = "✔ Test run with 27 tests passed after 4.789 seconds."
 FAILED = "✘ Test a() recorded an issue at A.swift:1:6: Expectation failed"
 
@@ -30,7 +35,7 @@ def swift_prints(monkeypatch: pytest.MonkeyPatch, text: str, code: int) -> list[
     scripts: list[str] = []
 
     def command(script: str, *, folders: dict[str, Path]) -> list[str]:
-        assert set(folders) == {"/package", "/build", "/fixtures"}
+        assert set(folders) == {"/package", "/build", "/fixtures", "/results"}
         scripts.append(script)
         return ["sh", "-c", f'printf "%s\\n" "$1"; exit {code}', "sh", text]
 
@@ -43,6 +48,7 @@ def test_passed_tests_are_counted(build, monkeypatch) -> None:
     outcome = run_tests(build, "Manifest", keep=True)
     assert (outcome.tests, outcome.swift) == (27, "Swift version 6.0.3")
     assert "-warnings-as-errors" in script[0] and script[0].endswith("--filter Manifest")
+    assert "export LOLVIT_STUBS=1" in script[0]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +72,56 @@ def test_everything_else_is_a_failure_of_one_line(
         run_tests(build, keep=True)
     assert type(caught.value) is kind
     assert line in caught.value.what and caught.value.where == str(build.log)
+
+
+@pytest.fixture
+def package(build) -> Path:
+    """The Swift package, which the mutations change in a copy."""
+    shutil.copytree(testing.REPOSITORY / "ios_demo" / "LOLViT", build.package)
+    return build.package
+
+
+def test_each_mutation_changes_one_text_of_the_package(package, tmp_path) -> None:
+    for mutation in MUTATIONS:
+        copy = tmp_path / mutation.name
+        shutil.copytree(package, copy)
+        mutation.apply(copy)
+        changed = [
+            path.relative_to(package)
+            for path in package.rglob("*.swift")
+            if path.read_text() != (copy / path.relative_to(package)).read_text()
+        ]
+        assert [path.name for path in changed] == [mutation.file]
+
+
+def test_a_mutation_that_no_test_notices_fails_the_run(build, package, monkeypatch) -> None:
+    swift_prints(monkeypatch, f"compiled\n{PASSED}", 0)
+    with pytest.raises(GateFailedError, match=f"noticed the mutation '{MUTATIONS[0].name}'"):
+        run_tests(build, keep=True, mutate=True)
+
+
+def test_a_mutation_whose_text_is_gone_is_named(package) -> None:
+    with pytest.raises(GateFailedError, match="its text occurs 0 times"):
+        Mutation("gone", "Boxes.swift", "no such text", "").apply(package)
+
+
+def test_a_result_document_with_another_speedup_than_its_samples_is_rejected(tmp_path) -> None:
+    assert check_result(tmp_path / "none.json") is None
+    document = json.loads(RESULT.read_text())
+    document["results"][0]["speedup"]["ratio"] *= 1.001
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    with pytest.raises(GateFailedError, match="is not Python's"):
+        check_result(tmp_path / "result.json")
+
+
+def test_report_and_compare_open_the_document_that_swift_wrote(run_lolvit, tmp_path) -> None:
+    assert "coreml-ane fp16" in (check_result(RESULT) or "")
+    shown = run_lolvit("report", RESULT, "--out", tmp_path / "report.html", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert "lolvit_xx" in (tmp_path / "report.html").read_text()
+    compared = run_lolvit("compare", RESULT, RESULT, "--json")
+    assert compared.returncode == 0, compared.stderr
+    assert json.loads(compared.stdout)["changes"][0]["change"] == 0
 
 
 def test_without_swift_the_command_that_installs_it_is_named(build, monkeypatch, capsys) -> None:

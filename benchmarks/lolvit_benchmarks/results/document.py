@@ -280,6 +280,9 @@ class Reading(Frozen):
     temperature_c: float | None
     throttle_events: int | None
     battery_percent: float | None = None
+    thermal_state: Literal["nominal", "fair", "serious", "critical"] | None = Field(
+        default=None, description="of Apple's systems, which report no temperature"
+    )
 
 
 class Result(Frozen):

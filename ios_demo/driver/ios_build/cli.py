@@ -27,9 +27,13 @@ def cli() -> None:
 )
 @click.option("--filter", "only", help="Run only the tests whose name matches this expression.")
 @click.option("--keep-fixtures", is_flag=True, help="Use the fixtures that are there, if any.")
-def test(build_dir: Path, only: str | None, keep_fixtures: bool) -> None:
+@click.option(
+    "--mutate", is_flag=True, help="Then change one constant at a time: tests have to fail."
+)
+def test(build_dir: Path, only: str | None, keep_fixtures: bool, mutate: bool) -> None:
     """Compile the library and run its tests; needs `lolvit setup swift`."""
-    print_outcome(run_tests(Build(IOS / "LOLViT", build_dir.resolve()), only, keep=keep_fixtures))
+    build = Build(IOS / "LOLViT", build_dir.resolve())
+    print_outcome(run_tests(build, only, keep=keep_fixtures, mutate=mutate))
 
 
 def main() -> int:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 
 from ios_build.fixtures import write_fixtures
+from ios_build.mutations import MUTATIONS, Mutation
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.system.swift import command, environment, find_installation, require_machine
+from lolvit_benchmarks.analysis import quality
+from lolvit_benchmarks.results.files import read_result
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # Release: without optimization, preprocessing takes a hundred times as long.
 _OPTIONS = "-c release -Xswiftc -enable-testing -Xswiftc -warnings-as-errors --scratch-path /build"
+# Compiles what uses Apple's frameworks against the package's stubs of them.
+_STUBS = "LOLVIT_STUBS=1"
 _PASSED = re.compile(r"Test run with (\d+) tests? .*passed after")
 _FAILED = re.compile(r"^.*(error:|recorded an issue).*$", re.MULTILINE)
 
@@ -35,6 +42,11 @@ class Build:
         return self.directory / "fixtures"
 
     @property
+    def results(self) -> Path:
+        """What the tests write for Python to check."""
+        return self.directory / "results"
+
+    @property
     def log(self) -> Path:
         """What Swift printed."""
         return self.directory / "test.log"
@@ -42,21 +54,27 @@ class Build:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many tests passed, in Swift's own version, and the seconds of each step."""
+    """How many tests passed, in Swift's own version, and the seconds of each step; what Python says
+    of the result document that they wrote, and the mutations that they caught."""
 
     tests: int
     swift: str
     fixture_seconds: float
     swift_seconds: float
+    result: str | None = None
+    caught: tuple[str, ...] = ()
 
 
-def run_tests(build: Build, only: str | None = None, *, keep: bool = False) -> Outcome:
-    """Write the fixtures (with `keep`, only if there are none), compile, and run the tests.
+def run_tests(
+    build: Build, only: str | None = None, *, keep: bool = False, mutate: bool = False
+) -> Outcome:
+    """Write the fixtures (with `keep`, only if there are none), compile, and run the tests; with
+    `mutate`, then again with one constant changed at a time.
 
     Raises:
-        UserError: Swift is not installed.
+        UserError: Swift is not installed, or the tests' result document is invalid.
         DeviceError: the package does not compile.
-        GateFailedError: a test failed.
+        GateFailedError: a test failed, or none did with a changed constant.
     """
     require_machine()
     found = find_installation()
@@ -66,18 +84,46 @@ def run_tests(build: Build, only: str | None = None, *, keep: bool = False) -> O
     if not (keep and (build.fixtures / "predictions.json").is_file()):
         write_fixtures(build.fixtures, REPOSITORY)
     written = time.monotonic()
+    shutil.rmtree(build.results, ignore_errors=True)
     tests = _swift(build, only)
-    return Outcome(tests, found["swift"], written - start, time.monotonic() - written)
+    result = check_result(build.results / "result.json")
+    caught = tuple(_caught(build, mutation) for mutation in (MUTATIONS if mutate else ()))
+    return Outcome(
+        tests, found["swift"], written - start, time.monotonic() - written, result, caught
+    )
+
+
+def _caught(build: Build, mutation: Mutation) -> str:
+    """Check that tests fail with a constant changed, in a copy of the package; return its name."""
+    changed = Build(build.directory / "mutated" / "package", build.directory / "mutated")
+    shutil.rmtree(changed.directory, ignore_errors=True)
+    shutil.copytree(build.package, changed.package)
+    mutation.apply(changed.package)
+    changed.fixtures.symlink_to(build.fixtures)
+    # What is compiled already is kept: only the change is compiled.
+    (changed.directory / "swift").symlink_to(build.directory / "swift")
+    try:
+        _swift(changed, "Preprocessing|Detection")
+    except GateFailedError:
+        return mutation.name
+    finally:
+        shutil.rmtree(changed.directory)
+    raise GateFailedError(f"no test noticed the mutation '{mutation.name}'")
 
 
 def _swift(build: Build, only: str | None) -> int:
     """Compile and run; return how many tests passed."""
     compiled = build.directory / "swift"
-    compiled.mkdir(parents=True, exist_ok=True)
-    folders = {"/package": build.package, "/build": compiled, "/fixtures": build.fixtures}
+    for folder in (compiled, build.results):
+        folder.mkdir(parents=True, exist_ok=True)
+    folders = {
+        "/package": build.package, "/build": compiled, "/fixtures": build.fixtures,
+        "/results": build.results,
+    }  # fmt: skip
     chosen = f" --filter {shlex.quote(only)}" if only else ""
-    script = f"cd /package && swift build --build-tests {_OPTIONS} && echo compiled &&"
-    script += f" LOLVIT_FIXTURES=/fixtures swift test --skip-build {_OPTIONS}{chosen}"
+    script = f"cd /package && export {_STUBS} LOLVIT_FIXTURES=/fixtures LOLVIT_RESULTS=/results &&"
+    script += f" swift build --build-tests {_OPTIONS} && echo compiled &&"
+    script += f" swift test --skip-build {_OPTIONS}{chosen}"
     with build.log.open("w") as log:
         ended = subprocess.run(
             command(script, folders=folders), env=environment(), stdout=log,
@@ -95,9 +141,38 @@ def _swift(build: Build, only: str | None) -> int:
     return int(passed[1])
 
 
+def check_result(path: Path) -> str | None:
+    """Return what Python says of a result document that the tests wrote; None if there is none, as
+    where other tests were chosen.
+
+    Raises:
+        UserError: it is no result document.
+        GateFailedError: its speedup is not the one that Python computes from its samples.
+    """
+    if not path.is_file():
+        return None
+    document = read_result(path)
+    (result,) = document.results
+    series = [
+        quality.Series(one.model, one.samples, one.sample_block, one.sample_round)
+        for one in result.models
+    ]
+    expected = quality.speedup_of(*series)
+    found = (result.speedup.ratio, result.speedup.low, result.speedup.high)
+    same = np.allclose(found, astuple(expected.interval), rtol=1e-9)
+    if result.speedup.over != expected.over or not same:
+        raise GateFailedError(f"its speedup {found} is not Python's {expected}", where=str(path))
+    place = f"{result.runtime} {result.precision}, {len(result.candidate.samples)} runs"
+    return f"{place}, {result.quality.state}"
+
+
 def print_outcome(outcome: Outcome) -> None:
     """Print the number of tests and what they took."""
     click.echo(
         f"ios: {outcome.tests} passed, 0 failed in {outcome.swift_seconds:.0f} s, after"
         f" {outcome.fixture_seconds:.0f} s for fixtures; {outcome.swift}"
     )
+    if outcome.result is not None:
+        click.echo(f"ios: lolvit opens the result document: {outcome.result}")
+    for name in outcome.caught:
+        click.echo(f"ios: tests fail with another constant: {name}")

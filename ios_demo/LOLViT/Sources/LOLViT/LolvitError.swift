@@ -1,6 +1,15 @@
 import Foundation
 
-/// A failure that a user can cause or must act on. Anything else that this library throws is a bug.
+/// A failure that a user can cause or must act on. Anything else that this library throws is a bug, but
+/// for `CancellationError`, where the caller's task was cancelled.
+///
+/// ```swift
+/// do {
+///     try await classifier.prewarm()
+/// } catch let error as LolvitError where error.code == .outOfMemory {
+///     show(error.localizedDescription)
+/// }
+/// ```
 ///
 /// The message is one English line. An app translates it in a strings table named `LOLViT`: the key is
 /// ``Code-swift.enum``'s raw value, and `{name}` stands for the detail of that name.
@@ -20,8 +29,26 @@ public struct LolvitError: Error, Equatable, Sendable {
         case unreadable = "unreadable"
         case photoInvalid = "photo_invalid"
         case photoTooElongated = "photo_too_elongated"
+        case photoUndecodable = "photo_undecodable"
         case outputMismatch = "output_mismatch"
         case outputNotFinite = "output_not_finite"
+        case taskMismatch = "task_mismatch"
+        case engineAbsent = "engine_absent"
+        case engineNotPackaged = "engine_not_packaged"
+        case engineUnknown = "engine_unknown"
+        case engineIncompatible = "engine_incompatible"
+        case systemTooOld = "system_too_old"
+        case computeUnitAbsent = "compute_unit_absent"
+        case outOfMemory = "out_of_memory"
+        case compileFailed = "compile_failed"
+        case loadFailed = "load_failed"
+        case runFailed = "run_failed"
+        case selfCheckInvalid = "self_check_invalid"
+        case selfCheckMissed = "self_check_missed"
+        case allUnitsFailed = "all_units_failed"
+        case lowPowerMode = "low_power_mode"
+        case unitsDiffer = "units_differ"
+        case tooFewRounds = "too_few_rounds"
     }
 
     public let code: Code
@@ -71,7 +98,7 @@ extension LolvitError.Code {
             "{folder}/manifest.json: {setting} '{value}', this app implements {supported} only; export the"
                 + " model with it"
         case .tensorsUnsupported:
-            "{folder}/manifest.json: {owner} has {count} {kind}, classification has one; choose another"
+            "{folder}/manifest.json: {owner} has {count} {kind}, {task} has {expected}; choose another"
                 + " model"
         case .labelsMismatch:
             "{folder}: {labels} labels for {classes} classes; give one for each class"
@@ -83,8 +110,32 @@ extension LolvitError.Code {
         case .unreadable: "{path}: cannot be read: {reason}; package the model again"
         case .photoInvalid: "a photo of {width}x{height} with {bytes} bytes is not valid"
         case .photoTooElongated: "a photo of {width}x{height} is too elongated; crop it first"
-        case .outputMismatch: "the model returned {found} values, its manifest has {expected} classes"
-        case .outputNotFinite: "the model's outputs are not finite; try another compute unit"
+        case .photoUndecodable: "not a photo that this device can read; choose a JPEG, PNG or HEIC"
+        case .outputMismatch:
+            "the model's output '{output}' is {found}, its manifest has {expected}; package the model again"
+        case .outputNotFinite: "the model's output '{output}' is not finite; try another compute unit"
+        case .taskMismatch: "{model} is a model for {task}, not for {expected}; choose another model"
+        case .engineAbsent: "{engine} is not part of this app; choose another engine"
+        case .engineNotPackaged:
+            "{model} has no artifact for {engine} here; run: lolvit package --ios"
+        case .engineUnknown: "'{choice}' is not an engine of {model}; choose another"
+        case .engineIncompatible: "{path}: {reason}; export the model again"
+        case .systemTooOld: "{path} needs {needed} or newer; choose another engine or update the device"
+        case .computeUnitAbsent: "this device has no {unit}; choose another compute unit"
+        case .outOfMemory:
+            "{path} needs about {needed} MB of memory, {available} MB are free; close other apps"
+        case .compileFailed: "{path}: {engine} can't compile it: {reason}; package the model again"
+        case .loadFailed: "{path}: {engine} can't load it on the {unit}: {reason}; choose another engine"
+        case .runFailed: "{path}: {engine} failed on the {unit}: {reason}; try again"
+        case .selfCheckInvalid: "{folder}/self-check.json: {reason}; package the model again"
+        case .selfCheckMissed:
+            "{path}: on the {unit} its outputs are not those that it was exported with: {found} dB,"
+                + " threshold {expected} dB; choose another compute unit"
+        case .allUnitsFailed: "{path}: no compute unit here runs it: {reasons}"
+        case .lowPowerMode: "low-power mode slows the device; switch it off in Settings to measure"
+        case .unitsDiffer:
+            "{candidate} runs on the {first}, {baseline} on the {second}; choose one that runs both"
+        case .tooFewRounds: "stopped after {rounds} rounds, a result needs two; measure again"
         }
     }
 }

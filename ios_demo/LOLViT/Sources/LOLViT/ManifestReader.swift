@@ -5,7 +5,6 @@ import Foundation
 struct ManifestReader {
     private static let name = "manifest.json"
     private static let labelsName = "labels.txt"
-    private static let task = "classification"
     private static let formats: Set = ["coreml", "coreai"]
     private static let versions = [1, 2]
 
@@ -51,22 +50,38 @@ struct ManifestReader {
     }
 
     private func spec(_ manifest: ManifestSchema2) throws -> ModelSpec {
-        try require("task", manifest.task, [Self.task], .taskUnsupported)
-        try require("postprocessing", manifest.postprocessing?.kind ?? "softmax", ["softmax"])
-        let classes = try classes(manifest.signature)
+        let task = try setting("task", manifest.task, ModelTask.self, .taskUnsupported)
+        let preprocessing = try preprocessing(manifest.preprocessing)
+        let postprocessing = try postprocessing(manifest.postprocessing, task)
+        let outputs = manifest.signature.outputs.map(tensor)
+        let classes = try classes(outputs, task, preprocessing.size, postprocessing)
         return ModelSpec(
             name: manifest.model,
-            preprocessing: try preprocessing(manifest.preprocessing),
+            task: task,
+            preprocessing: preprocessing,
+            postprocessing: postprocessing,
             classes: classes,
             labels: try labels(manifest.labels, classes),
+            colors: try colors(manifest.colors, classes),
             trained: manifest.weights.trained,
             weightsSource: manifest.weights.source,
             params: manifest.params,
             macs: manifest.macs,
+            outputs: outputs,
             artifacts: try manifest.artifacts
                 .filter { Self.formats.contains($0.format) }
-                .map(artifact)
+                .map { try artifact($0, outputs.count, task) }
         )
+    }
+
+    /// A setting of which this library implements the cases of an enumeration.
+    private func setting<Setting: RawRepresentable<String> & CaseIterable>(
+        _ name: String, _ value: String, _ type: Setting.Type,
+        _ code: LolvitError.Code = .settingUnsupported
+    ) throws -> Setting {
+        try require(name, value, type.allCases.map(\.rawValue), code)
+        guard let found = Setting(rawValue: value) else { preconditionFailure(value) }
+        return found
     }
 
     private func require(
@@ -85,51 +100,137 @@ struct ManifestReader {
     }
 
     private func preprocessing(_ found: ManifestSchema2.Preprocessing) throws -> Preprocessing {
-        try require("resize", found.resize ?? "crop", ["crop"])
-        try require("color", found.color ?? "RGB", ["RGB"])
-        let interpolation = found.interpolation ?? Interpolation.bicubic.rawValue
-        try require("interpolation", interpolation, Interpolation.allCases.map(\.rawValue))
+        let resize = try setting("resize", found.resize ?? "crop", ResizeMode.self)
+        let color = try setting("color", found.color ?? "RGB", ColorMode.self)
+        let interpolation = try setting(
+            "interpolation", found.interpolation ?? "bicubic", Interpolation.self)
         guard found.size.count == 2 else { throw invalid("size \(found.size) is out of range") }
         let size = ImageSize(height: found.size[0], width: found.size[1])
-        if let problem = Preprocessing.problem(size, found.cropPct, found.mean, found.std) {
+        if let problem = Preprocessing.problem(
+            size, resize, found.cropPct, found.mean, found.std, color)
+        {
             throw invalid("\(problem) is out of range")
         }
         return Preprocessing(
-            size: size, cropPct: found.cropPct,
-            interpolation: Interpolation(rawValue: interpolation) ?? .bicubic,
-            mean: found.mean, std: found.std)
+            size: size, resize: resize, cropPct: found.cropPct, interpolation: interpolation,
+            mean: found.mean, std: found.std, color: color)
     }
 
-    /// The number of classes: the last axis of the one output, logits of shape (1, classes).
-    private func classes(_ signature: ManifestSchema2.Signature) throws -> Int {
-        let logits = try only(signature.outputs, "outputs", "the signature")
-        try require("meaning", logits.meaning, ["logits"])
-        guard logits.shape.count == 2, logits.shape[0] == 1, logits.shape[1] > 0 else {
-            throw invalid("shape \(logits.shape) of the logits is out of range")
+    private func postprocessing(_ found: ManifestSchema2.Postprocessing?, _ task: ModelTask) throws
+        -> Postprocessing
+    {
+        switch task {
+        case .classification:
+            try require("postprocessing", found?.kind ?? "softmax", ["softmax"])
+            return .softmax
+        case .detection:
+            try require("postprocessing", found?.kind ?? "boxes_ltrb", ["boxes_ltrb"])
+            return .boxes(try boxes(found))
+        case .segmentation:
+            try require("postprocessing", found?.kind ?? "argmax", ["argmax"])
+            let upsample = found?.upsample ?? "bilinear_half_pixel"
+            try require("upsample", upsample, ["bilinear_half_pixel"])
+            guard let ignore = UInt8(exactly: found?.ignore ?? 255) else {
+                throw invalid("ignore is out of range")
+            }
+            return .map(MapParameters(ignore: ignore))
         }
+    }
+
+    /// The parameters of a detector; defaults are those of lolvit/tasks/detection.py.
+    private func boxes(_ found: ManifestSchema2.Postprocessing?) throws -> BoxParameters {
+        let read = BoxParameters(
+            strides: found?.strides ?? [8, 16, 32],
+            scoreThreshold: found?.scoreThreshold ?? 0.3,
+            iouThreshold: found?.iouThreshold ?? 0.6,
+            maxCandidates: found?.maxCandidates ?? 1000,
+            maxDetections: found?.maxDetections ?? 100)
+        let share = 0.0...1.0
+        let problems = [
+            "strides": read.strides.isEmpty || !read.strides.allSatisfy { (1...1 << 15).contains($0) },
+            "score_threshold": !share.contains(read.scoreThreshold),
+            "iou_threshold": !share.contains(read.iouThreshold),
+            "max_candidates": read.maxCandidates < 1,
+            "max_detections": read.maxDetections < 1,
+        ]
+        if let problem = problems.filter(\.value).keys.min() {
+            throw invalid("\(problem) is out of range")
+        }
+        return read
+    }
+
+    /// The number of classes, from the outputs' shapes.
+    private func classes(
+        _ outputs: [TensorSpec], _ task: ModelTask, _ size: ImageSize, _ parameters: Postprocessing
+    ) throws -> Int {
+        if case .boxes(let boxes) = parameters { return try classes(outputs, size, boxes) }
+        let logits = try only(outputs, "outputs", "the signature", task)
+        try require("meaning", logits.meaning, ["logits"])
+        let rank = task == .segmentation ? 4 : 2
+        guard logits.shape.count == rank, logits.shape[0] == 1, logits.shape.allSatisfy({ $0 > 0 }),
+            task == .classification || logits.shape[1] <= 255
+        else { throw invalid("shape \(logits.shape) of the logits is out of range") }
         return logits.shape[1]
     }
 
-    private func artifact(_ found: ManifestSchema2.Artifact) throws -> ArtifactSpec {
+    /// The number of classes of a detector: the second axis of its scores.
+    private func classes(_ outputs: [TensorSpec], _ size: ImageSize, _ parameters: BoxParameters) throws
+        -> Int
+    {
+        let points = DetectorPoint.all(size, parameters.strides).count
+        let found = Dictionary(outputs.map { ($0.name, $0.shape) }) { first, _ in first }
+        guard outputs.count == 2, found["boxes"] == [1, 4, points], let scores = found["scores"],
+            scores.count == 3, scores[0] == 1, scores[1] > 0, scores[2] == points
+        else {
+            let listed = outputs.map { "\($0.name) \($0.shape)" }.joined(separator: ", ")
+            throw invalid("outputs \(listed) are not boxes and scores of \(points) points")
+        }
+        return scores[1]
+    }
+
+    private func colors(_ listed: [String]?, _ classes: Int) throws -> [ClassColor] {
+        guard let listed else { return ClassColor.palette(classes) }
+        let colors = listed.compactMap(ClassColor.init(hex:))
+        guard colors.count == classes, listed.count == classes else {
+            throw invalid("\(colors.count) colors for \(classes) classes")
+        }
+        return colors
+    }
+
+    private func artifact(_ found: ManifestSchema2.Artifact, _ outputs: Int, _ task: ModelTask) throws
+        -> ArtifactSpec
+    {
         let parts = found.path.split(separator: "/", omittingEmptySubsequences: false)
         guard !parts.contains(""), !parts.contains(".."), !found.path.contains("\\") else {
             throw LolvitError(.pathLeavesFolder, ["folder": folder, "path": found.path])
         }
+        guard found.outputs.count == outputs else {
+            throw unsupported(found.path, found.outputs.count, "outputs", outputs, task)
+        }
         return ArtifactSpec(
             path: found.path, format: found.format, precision: found.precision,
             sha256: found.sha256, bytes: found.bytes,
-            input: tensor(try only(found.inputs, "inputs", found.path)),
-            output: tensor(try only(found.outputs, "outputs", found.path)),
+            input: tensor(try only(found.inputs, "inputs", found.path, task)),
+            outputs: found.outputs.map(tensor),
             packaged: source.exists(found.path))
     }
 
-    private func only<Tensor>(_ tensors: [Tensor], _ kind: String, _ owner: String) throws -> Tensor {
-        guard tensors.count == 1 else {
-            throw LolvitError(
-                .tensorsUnsupported,
-                ["folder": folder, "owner": owner, "count": String(tensors.count), "kind": kind])
-        }
+    private func only<Tensor>(_ tensors: [Tensor], _ kind: String, _ owner: String, _ task: ModelTask)
+        throws -> Tensor
+    {
+        guard tensors.count == 1 else { throw unsupported(owner, tensors.count, kind, 1, task) }
         return tensors[0]
+    }
+
+    private func unsupported(
+        _ owner: String, _ count: Int, _ kind: String, _ expected: Int, _ task: ModelTask
+    ) -> LolvitError {
+        LolvitError(
+            .tensorsUnsupported,
+            [
+                "folder": folder, "owner": owner, "count": String(count), "kind": kind,
+                "task": task.rawValue, "expected": String(expected),
+            ])
     }
 
     private func tensor(_ found: ManifestSchema2.Tensor) -> TensorSpec {

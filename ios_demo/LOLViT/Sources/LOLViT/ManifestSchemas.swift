@@ -20,8 +20,24 @@ struct ManifestSchema2: Decodable {
         }
     }
 
+    /// The parameters of all kinds; those of another kind are absent.
     struct Postprocessing: Decodable {
         let kind: String?
+        let strides: [Int]?
+        let scoreThreshold: Double?
+        let iouThreshold: Double?
+        let maxCandidates: Int?
+        let maxDetections: Int?
+        let upsample: String?
+        let ignore: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case kind, strides, upsample, ignore
+            case scoreThreshold = "score_threshold"
+            case iouThreshold = "iou_threshold"
+            case maxCandidates = "max_candidates"
+            case maxDetections = "max_detections"
+        }
     }
 
     struct Tensor: Decodable {
@@ -54,6 +70,7 @@ struct ManifestSchema2: Decodable {
     let preprocessing: Preprocessing
     let postprocessing: Postprocessing?
     let labels: [String]?
+    let colors: [String]?
     let signature: Signature
     let artifacts: [Artifact]
 }
@@ -101,10 +118,10 @@ struct ManifestSchema1: Decodable {
 
     func upgraded() -> ManifestSchema2 {
         let logits = ManifestSchema2.Tensor(
-            name: "logits", shape: [1, classes], dtype: nil, layout: nil, meaning: "logits")
+            name: "logits", shape: [1, classes], dtype: nil, layout: "NC", meaning: "logits")
         return ManifestSchema2(
             model: model, task: "classification", params: params, macs: macs, weights: weights,
-            preprocessing: preprocess, postprocessing: nil, labels: labels,
+            preprocessing: preprocess, postprocessing: nil, labels: labels, colors: nil,
             signature: .init(outputs: [logits]),
             artifacts: artifacts.map {
                 .init(

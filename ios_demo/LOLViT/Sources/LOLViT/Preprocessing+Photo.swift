@@ -1,47 +1,98 @@
+/// A photo as a model's input, and where it lies there.
+public struct PreparedPhoto: Equatable, Sendable {
+    public let input: ModelInput
+    public let placement: Placement
+}
+
 extension Preprocessing {
     private static let largestResized = 64_000_000  // pixels, as in Python
+    private static let padding: UInt8 = 128  // of a letterbox, in every channel
 
-    /// Returns (level / 255 - mean) / std in float32, in the order of `layout`.
+    /// Returns a photo as an artifact takes it, and where it lies in it.
     ///
     /// Bit-exact with Python, which models are trained and verified with.
     ///
     /// - Throws: ``LolvitError`` if the photo is so elongated that the resized one would be too large.
-    public func tensor(_ photo: Photo, layout: Layout) throws -> [Float] {
-        let levels = try levels(photo)
-        let area = size.height * size.width
-        let (step, plane) = layout == .nhwc ? (Photo.channels, 1) : (1, area)
-        var values = [Float](repeating: 0, count: levels.count)
-        for channel in 0..<Photo.channels {
-            let table = (0...255).map { (Float($0) / 255 - mean[channel]) / std[channel] }
-            for i in 0..<area {
-                values[channel * plane + i * step] = table[Int(levels[Photo.channels * i + channel])]
-            }
-        }
-        return values
+    public func prepare(_ photo: Photo, for artifact: ArtifactSpec) throws -> PreparedPhoto {
+        let placement = try placement(photo.size)
+        return PreparedPhoto(
+            input: input(levels(photo, placement), for: artifact), placement: placement)
     }
 
-    /// Returns the resized and cropped photo: its 8-bit levels, in rows of red, green, blue.
+    /// Returns the levels of ``levels(_:)`` as an artifact takes them.
+    func input(_ levels: [UInt8], for artifact: ArtifactSpec) -> ModelInput {
+        artifact.input.meaning == "pixels"
+            ? .pixels(levels, size, color)
+            : .values(
+                Tensor(
+                    shape: artifact.input.shape,
+                    values: normalized(levels, layout: artifact.input.layout ?? .nchw)))
+    }
+
+    /// Returns (level / 255 - mean) / std in float32, in the order of `layout`.
+    ///
+    /// - Throws: ``LolvitError`` as ``prepare(_:for:)``.
+    public func tensor(_ photo: Photo, layout: Layout) throws -> [Float] {
+        normalized(try levels(photo), layout: layout)
+    }
+
+    /// Returns the resized and cropped or padded photo: its 8-bit levels in rows, of red, green and
+    /// blue or of grey.
     ///
     /// Equal to Pillow's: fixed-point weights, rounding to 8 bits between the passes, of which the
     /// vertical one comes first in tall photos. (Vision's and Core Image's scaling is not.) Only what
     /// the crop needs is computed.
     ///
-    /// - Throws: ``LolvitError`` as ``tensor(_:layout:)``.
+    /// - Throws: ``LolvitError`` as ``prepare(_:for:)``.
     public func levels(_ photo: Photo) throws -> [UInt8] {
-        let resized = resizedSize(photo.size)
+        levels(photo, try placement(photo.size))
+    }
+
+    /// Returns where a photo of a size lies in the input.
+    ///
+    /// - Throws: ``LolvitError`` as ``prepare(_:for:)``.
+    public func placement(_ photo: ImageSize) throws -> Placement {
+        let resized = resizedSize(photo)
         guard resized.height <= Self.largestResized / resized.width else {
             throw LolvitError(
-                .photoTooElongated,
-                ["width": String(photo.size.width), "height": String(photo.size.height)])
+                .photoTooElongated, ["width": String(photo.width), "height": String(photo.height)])
         }
+        return Placement(
+            photo: photo, resized: resized, size: size,
+            top: offset(resized.height, size.height), left: offset(resized.width, size.width))
+    }
+
+    private func normalized(_ levels: [UInt8], layout: Layout) -> [Float] {
+        let channels = color.channels
+        let area = size.height * size.width
+        let (step, plane) = layout == .nhwc ? (channels, 1) : (1, area)
+        var values = [Float](repeating: 0, count: levels.count)
+        for channel in 0..<channels {
+            let table = (0...255).map { (Float($0) / 255 - mean[channel]) / std[channel] }
+            for i in 0..<area {
+                values[channel * plane + i * step] = table[Int(levels[channels * i + channel])]
+            }
+        }
+        return values
+    }
+
+    private func levels(_ photo: Photo, _ place: Placement) -> [UInt8] {
+        let converted = color == .grey ? photo.grey : photo
+        var found = resized(converted, place)
+        if resize == .letterbox { Self.pad(&found, place) }
+        return color == .grey
+            ? stride(from: 0, to: found.count, by: Photo.channels).map { found[$0] } : found
+    }
+
+    private func resized(_ photo: Photo, _ place: Placement) -> [UInt8] {
         let columns = Taps(
-            from: photo.size.width, to: resized.width,
-            outputs: Self.middle(resized.width, size.width), interpolation: interpolation)
+            from: photo.size.width, to: place.resized.width,
+            outputs: place.left..<place.left + size.width, interpolation: interpolation)
         let rows = Taps(
-            from: photo.size.height, to: resized.height,
-            outputs: Self.middle(resized.height, size.height), interpolation: interpolation)
+            from: photo.size.height, to: place.resized.height,
+            outputs: place.top..<place.top + size.height, interpolation: interpolation)
         let photoStride = photo.size.width * Photo.channels
-        if Self.isHeightFirst(photo.size, resized) {
+        if Self.isHeightFirst(photo.size, place.resized) {
             let needed = columns.needed
             let part = needed.lowerBound * Photo.channels..<needed.upperBound * Photo.channels
             let low = Self.resizeHeight(photo.levels, stride: photoStride, part: part, rows, firstRow: 0)
@@ -56,6 +107,18 @@ extension Preprocessing {
             narrow, stride: stride, part: 0..<stride, rows, firstRow: rows.needed.lowerBound)
     }
 
+    /// Fills what lies outside of the photo.
+    private static func pad(_ levels: inout [UInt8], _ place: Placement) {
+        let columns = -place.left..<place.resized.width - place.left
+        let rows = -place.top..<place.resized.height - place.top
+        for y in 0..<place.size.height {
+            for x in 0..<place.size.width where !(rows.contains(y) && columns.contains(x)) {
+                let pixel = (y * place.size.width + x) * Photo.channels
+                for channel in 0..<Photo.channels { levels[pixel + channel] = padding }
+            }
+        }
+    }
+
     /// Whether Pillow 13 resizes the height before the width.
     private static func isHeightFirst(_ photo: ImageSize, _ resized: ImageSize) -> Bool {
         photo.height > resized.height
@@ -64,9 +127,17 @@ extension Preprocessing {
 
     /// The size that a photo of `photo` is resized to before the crop.
     public func resizedSize(_ photo: ImageSize) -> ImageSize {
+        let (height, width) = (photo.height, photo.width)
+        if resize == .letterbox {
+            let ratio = min(
+                Double(size.height) / Double(height), Double(size.width) / Double(width))
+            return ImageSize(
+                height: max(1, Self.rounded(Double(height) * ratio)),
+                width: max(1, Self.rounded(Double(width) * ratio)))
+        }
         let boxHeight = Int((Double(size.height) / cropPct).rounded(.down))
         let boxWidth = Int((Double(size.width) / cropPct).rounded(.down))
-        let (height, width) = (photo.height, photo.width)
+        if resize == .stretch { return ImageSize(height: boxHeight, width: boxWidth) }
         if boxHeight == boxWidth {
             let long = Int(Double(boxHeight * max(height, width)) / Double(min(height, width)))
             return height <= width
@@ -77,10 +148,10 @@ extension Preprocessing {
             height: Self.rounded(Double(height) / ratio), width: Self.rounded(Double(width) / ratio))
     }
 
-    /// The `crop` positions in the middle of `extent` ones; some lie outside if it is larger.
-    private static func middle(_ extent: Int, _ crop: Int) -> Range<Int> {
-        let first = rounded(Double(extent - crop) / 2)
-        return first..<first + crop
+    /// Where the input begins in a resized photo; before it, if that is smaller.
+    private func offset(_ extent: Int, _ side: Int) -> Int {
+        extent >= side && resize != .letterbox
+            ? Self.rounded(Double(extent - side) / 2) : -((side - extent) / 2)
     }
 
     private static func rounded(_ value: Double) -> Int {

@@ -1,5 +1,6 @@
 import Foundation
 import LOLViT
+import LOLViTFixtures
 import Testing
 
 /// Manifests as `lolvit export` writes them, and damaged ones.
@@ -56,17 +57,16 @@ import Testing
         #expect(try ModelSpec.load(source).artifacts.isEmpty)
     }
 
-    @Test(arguments: ["detection", "segmentation", "tensors", "depth"])
+    @Test(arguments: ["tensors", "depth"])
     func anotherTaskIsUnsupported(task: String) throws {
         try use(2) { $0["task"] = task }
         let (code, line) = try failure()
         #expect(code == .taskUnsupported)
-        #expect(line.contains("task '\(task)', this app runs classification only"))
+        #expect(line.contains("task '\(task)', this app runs classification and"))
     }
 
     @Test(arguments: [
-        ("resize", "letterbox"), ("resize", "stretch"), ("color", "L"), ("color", "RGBA"),
-        ("interpolation", "nearest"),
+        ("resize", "tile"), ("color", "RGBA"), ("interpolation", "nearest"),
     ])
     func anotherSettingOfPreprocessingIsUnsupported(setting: String, value: String) throws {
         try use(2) { manifest in
@@ -91,12 +91,12 @@ import Testing
         }
         let (code, line) = try failure()
         #expect(code == .tensorsUnsupported)
-        #expect(line.contains("the signature has 2 outputs, classification has one"))
+        #expect(line.contains("the signature has 2 outputs, classification has 1"))
     }
 
     @Test(arguments: [
         ("size", "[0, 256]"), ("size", "[256]"), ("size", "\"256\""), ("crop_pct", "0"),
-        ("crop_pct", "1.5"), ("crop_pct", "1e-300"), ("mean", "[0.5]"), ("std", "[0.5, 0, 0.5]"),
+        ("crop_pct", "2.5"), ("crop_pct", "1e-300"), ("mean", "[0.5]"), ("std", "[0.5, 0, 0.5]"),
         ("std", "null"),
     ])
     func aSettingThatIsOutOfRangeIsNamed(field: String, value: String) throws {
@@ -108,6 +108,53 @@ import Testing
         }
         let (code, line) = try failure()
         #expect(code == .manifestInvalid && line.contains(field), "\(line)")
+    }
+
+    /// A detector of 96x128 pixels, whose manifest a test may change.
+    private func useDetector(_ change: (inout [String: Any]) -> Void) throws {
+        let detector = try #require(try Fixtures.predictions().first { $0.task == "detection" })
+        let data = try detector.source.data("manifest.json")
+        var manifest = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+        change(&manifest)
+        let changed = try JSONSerialization.data(withJSONObject: manifest)
+        try changed.write(to: temporary.url.appendingPathComponent("manifest.json"))
+    }
+
+    @Test func aDetectorsParametersAreRead() throws {
+        try useDetector { _ in }
+        let spec = try ModelSpec.load(source)
+        guard case .boxes(let parameters) = spec.postprocessing else { throw Unexpected() }
+        #expect(spec.task == .detection && spec.classes == 3 && spec.labels == ["ant", "bee", "cat"])
+        #expect(parameters.strides == [8, 16, 32] && parameters.maxDetections == 100)
+        #expect(spec.preprocessing.resize == .letterbox && spec.colors.count == 3)
+        try useDetector { $0["colors"] = ["#000001", "#000002", "#0000ff"] }
+        #expect(try ModelSpec.load(source).colors[2] == ClassColor(red: 0, green: 0, blue: 255))
+    }
+
+    @Test(arguments: [
+        ("strides", "[]"), ("strides", "[0]"), ("score_threshold", "1.5"), ("iou_threshold", "-1"),
+        ("max_candidates", "0"), ("max_detections", "0"),
+    ])
+    func aDetectorsParameterThatIsOutOfRangeIsNamed(field: String, value: String) throws {
+        let any = try JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)
+        try useDetector { manifest in
+            var changed = manifest["postprocessing"] as? [String: Any] ?? [:]
+            changed[field] = any
+            manifest["postprocessing"] = changed
+        }
+        let (code, line) = try failure()
+        #expect(code == .manifestInvalid && line.contains("\(field) is out of range"), "\(line)")
+    }
+
+    @Test func aDetectorWithOtherPointsThanItsStridesIsRejected() throws {
+        try useDetector { manifest in
+            var changed = manifest["postprocessing"] as? [String: Any] ?? [:]
+            changed["strides"] = [8, 16]
+            manifest["postprocessing"] = changed
+        }
+        #expect(try failure().line.contains("are not boxes and scores of 240 points"))
+        try useDetector { $0["colors"] = ["#000001", "red", "#0000ff"] }
+        #expect(try failure().line.contains("2 colors for 3 classes"))
     }
 
     @Test(arguments: [

@@ -1,11 +1,12 @@
 import LOLViT
+import LOLViTFixtures
 import Testing
 
 /// Every photo of the fixtures, preprocessed: each level and each input is Python's.
 @Suite struct PreprocessingTests {
     @Test func levelsAndInputsArePythons() throws {
         let vectors = try Fixtures.vectors()
-        #expect(vectors.photos.count >= 20 && vectors.settings.count >= 4)
+        #expect(vectors.photos.count >= 20 && vectors.settings.count >= 9)
         for vector in vectors.photos {
             let photo = try Fixtures.photo(vector.size, vector.decoded)
             for (name, settings) in vectors.settings {
@@ -15,12 +16,28 @@ import Testing
             }
             let name = try #require(vector.inputs["settings"])
             let settings = try #require(vectors.settings[name])
-            for layout in Layout.allCases {
+            for layout in [Layout.nchw, .nhwc] {
                 let expected = try Fixtures.floats(try #require(vector.inputs[layout.rawValue]))
                 let found = try settings.preprocessing.tensor(photo, layout: layout)
                 #expect(found == expected, "\(vector.photo) \(layout)")
             }
         }
+    }
+
+    @Test func turnedPhotosAreUprightAsInPython() throws {
+        var orientations: Set<Int> = []
+        for vector in try Fixtures.vectors().photos {
+            guard let stored = vector.stored, let size = vector.stored_size,
+                let orientation = vector.orientation
+            else { continue }
+            let found = try Photo(
+                size: ImageSize(height: size[0], width: size[1]), levels: Fixtures.bytes(stored),
+                orientation: orientation)
+            let upright = try Fixtures.photo(vector.size, vector.decoded)
+            #expect(found == upright, "\(vector.photo)")
+            orientations.insert(orientation)
+        }
+        #expect(orientations == Set(1...8))
     }
 
     private func square() -> Preprocessing {

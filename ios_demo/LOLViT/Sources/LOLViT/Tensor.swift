@@ -1,0 +1,43 @@
+/// Numbers in rows: the last axis varies fastest.
+///
+/// ```swift
+/// let logits = Tensor(shape: [1, 3], values: [0.5, 2, -1])
+/// ```
+public struct Tensor: Equatable, Sendable {
+    public let shape: [Int]
+    public let values: [Float]
+
+    /// - Precondition: there are as many values as the shape has elements.
+    public init(shape: [Int], values: [Float]) {
+        precondition(values.count == shape.reduce(1, *), "\(values.count) values of shape \(shape)")
+        self.shape = shape
+        self.values = values
+    }
+
+    /// The same numbers with the axes of one layout in the order of another one.
+    ///
+    /// Unchanged where a layout is unknown or has other axes.
+    func arranged(_ own: Layout?, as wanted: Layout?) -> Tensor {
+        guard let own, let wanted, own != wanted else { return self }
+        let (from, to) = (Array(own.rawValue), Array(wanted.rawValue))
+        guard from.count == shape.count, from.sorted() == to.sorted() else { return self }
+        let axes = to.compactMap(from.firstIndex(of:))
+        let steps = strides
+        let extents = axes.map { shape[$0] }
+        var places = [0]  // of the values in their new order
+        for (axis, extent) in zip(axes, extents) {
+            let step = steps[axis]
+            places = places.flatMap { place in (0..<extent).map { place + $0 * step } }
+        }
+        return Tensor(shape: extents, values: places.map { values[$0] })
+    }
+
+    private var strides: [Int] {
+        var steps = [Int](repeating: 1, count: shape.count)
+        for axis in shape.indices.dropLast().reversed() { steps[axis] = steps[axis + 1] * shape[axis + 1] }
+        return steps
+    }
+
+    /// Whether every number is finite.
+    var isFinite: Bool { values.allSatisfy(\.isFinite) }
+}
