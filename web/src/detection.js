@@ -82,14 +82,11 @@ export function pointsOf([height, width], strides) {
  * @param {BoxParameters} parameters
  */
 function candidates(scores, { score_threshold, max_candidates }) {
-  let chosen = [];
+  const enough = scores.filter((score) => score >= score_threshold).sort(); // ascending
+  const least = enough.length > max_candidates ? enough[enough.length - max_candidates] : score_threshold;
+  const chosen = [];
   for (let at = 0; at < scores.length; at++) {
-    if (scores[at] >= score_threshold) chosen.push({ at, score: scores[at] });
-  }
-  if (chosen.length > max_candidates) {
-    const ascending = Float32Array.from(chosen, ({ score }) => score).sort();
-    const least = ascending[ascending.length - max_candidates];
-    chosen = chosen.filter(({ score }) => score >= least);
+    if (scores[at] >= least) chosen.push({ at, score: scores[at] });
   }
   return chosen.sort((a, b) => b.score - a.score || a.at - b.at).slice(0, max_candidates);
 }

@@ -85,19 +85,20 @@ function toByte(sum) {
 function resizeColumns({ width, height, rgb }, columns) {
   const newWidth = columns.length;
   const made = new Uint8Array(height * newWidth * 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < newWidth; x++) {
+  for (let y = 0, to = 0; y < height; y++) {
+    const row = y * width * 3;
+    for (let x = 0; x < newWidth; x++, to += 3) {
       const { start, weights } = columns[x];
+      const count = weights.length;
       let red = HALF;
       let green = HALF;
       let blue = HALF;
-      let at = (y * width + start) * 3;
-      for (let i = 0; i < weights.length; i++, at += 3) {
-        red += rgb[at] * weights[i];
-        green += rgb[at + 1] * weights[i];
-        blue += rgb[at + 2] * weights[i];
+      for (let i = 0, at = row + start * 3; i < count; i++, at += 3) {
+        const weight = weights[i];
+        red += rgb[at] * weight;
+        green += rgb[at + 1] * weight;
+        blue += rgb[at + 2] * weight;
       }
-      const to = (y * newWidth + x) * 3;
       made[to] = toByte(red);
       made[to + 1] = toByte(green);
       made[to + 2] = toByte(blue);
@@ -115,11 +116,11 @@ function resizeRows({ width, rgb }, rows) {
   const stride = width * 3;
   const made = new Uint8Array(rows.length * stride);
   rows.forEach(({ start, weights }, y) => {
-    for (let x = 0; x < stride; x++) {
-      let sum = HALF;
-      for (let i = 0; i < weights.length; i++) sum += rgb[(start + i) * stride + x] * weights[i];
-      made[y * stride + x] = toByte(sum);
-    }
+    const sums = new Int32Array(stride).fill(HALF);
+    weights.forEach((weight, i) => {
+      for (let x = 0, at = (start + i) * stride; x < stride; x++, at++) sums[x] += rgb[at] * weight;
+    });
+    for (let x = 0, to = y * stride; x < stride; x++, to++) made[to] = toByte(sums[x]);
   });
   return { width, height: rows.length, rgb: made };
 }

@@ -31,19 +31,19 @@ export function classesOnInput(outputs, spec) {
   const [, count, ownHeight, ownWidth] = spec.signature.outputs[0].shape;
   const [height, width] = spec.preprocessing.size;
   const rows = steps(ownHeight, height);
-  const columns = steps(ownWidth, width);
+  const { low: left, high: right, share: shares } = steps(ownWidth, width);
   const classes = new Uint8Array(height * width);
   const best = new Float32Array(height * width).fill(-Infinity);
   const row = new Float32Array(ownWidth);
   for (let index = 0; index < count; index++) {
     const plane = logits.subarray(index * ownHeight * ownWidth, (index + 1) * ownHeight * ownWidth);
     for (let y = 0; y < height; y++) {
-      const [low, high] = [rows.low[y] * ownWidth, rows.high[y] * ownWidth];
-      for (let x = 0; x < ownWidth; x++) {
-        row[x] = between(plane[low + x], plane[high + x], rows.share[y]);
-      }
+      const low = rows.low[y] * ownWidth;
+      const high = rows.high[y] * ownWidth;
+      const share = rows.share[y];
+      for (let x = 0; x < ownWidth; x++) row[x] = between(plane[low + x], plane[high + x], share);
       for (let x = 0, at = y * width; x < width; x++, at++) {
-        const value = between(row[columns.low[x]], row[columns.high[x]], columns.share[x]);
+        const value = between(row[left[x]], row[right[x]], shares[x]);
         if (value > best[at]) {
           best[at] = value;
           classes[at] = index;
