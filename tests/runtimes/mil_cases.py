@@ -189,6 +189,7 @@ MOVES: dict[str, Row] = {
     "roll": ("gather", lambda x: x.roll((1, 2), (2, 3))),
     "tile": ("tile", lambda x: x.repeat(1, 2, 1, 3)),
     "expand": ("tile", lambda x: x.mean(1, keepdim=True).expand(-1, 8, -1, -1)),
+    "flip": ("reverse", lambda x: x.flip((1, 3))),
     "pad": ("pad", lambda x: F.pad(x, (0, 1, 2, 1), value=1.5)),
     "pad_reflect": ("pad", lambda x: F.pad(x, (0, 1, 2, 1), mode="reflect")),
     "pad_replicate": ("pad", lambda x: F.pad(x, (3, 1, 2, 1), mode="replicate")),

@@ -124,6 +124,11 @@ def tile(x: Tensor, reps: Ints) -> Tensor:
     return x.tile(ints(reps))
 
 
+def reverse(x: Tensor, axes: Ints | None = None) -> Tensor:
+    """Reverse the order along these axes, or along all."""
+    return x.flip(tuple(range(x.dim())) if axes is None else tuple(ints(axes)))
+
+
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
     """(n, C * r * r, H, W) to (n, C, H * r, W * r)."""
     return F.pixel_shuffle(x, int(upscale_factor))
@@ -146,6 +151,7 @@ LAYOUT: dict[str, Operation] = {
     "crop": crop,
     "gather": gather,
     "tile": tile,
+    "reverse": reverse,
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,
 }

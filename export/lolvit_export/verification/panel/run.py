@@ -6,12 +6,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from lolvit.errors import DeviceError
 from lolvit.files import sha256_of, size_of
 from lolvit.manifest import Artifact, Signature, TensorSpec
 from lolvit.models.reparam import reparameterize
@@ -185,9 +186,12 @@ class _Bench:
         began: float,
         data: ReferenceData,
     ) -> Row:
-        found = self._verifiers.verify(
-            folder / artifact.path, artifact, self._signature, self._task, data
-        )
+        try:
+            found = self._verifiers.verify(
+                folder / artifact.path, artifact, self._signature, self._task, data
+            )
+        except DeviceError as error:  # a runtime that refuses an artifact withholds it too
+            return replace(self._row(artifact, fault, began), failed=(error.what,))
         return self._row(found, fault, began)
 
     def _row(self, artifact: Artifact, fault: str | None, began: float) -> Row:
