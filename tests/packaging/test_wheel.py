@@ -185,7 +185,8 @@ def test_the_page_from_the_wheel_has_the_modules_that_it_imports(environment: Pa
         "page = Path(b.__file__).parent / 'backends/browser/page'; "
         "print((page / 'lolvit/index.js').is_file())"
     )
-    done = subprocess.run([environment / "python", "-c", program], capture_output=True, text=True)
+    command = [environment / "python", "-I", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.strip() == "True", done.stderr
 
 
