@@ -20,14 +20,14 @@ _PATH = click.Path(path_type=Path)
 _FORMATS = {"android": ("tflite", "onnx"), "ios": ("coreml", "coreai")}
 _KOTLIN = """\
 import org.lolvit.AssetSource
-import org.lolvit.Classifier
+import org.lolvit.{predictor}
 import org.lolvit.Photos
 
-// off the main thread; the classifier is opened once, and closed at the end
-val classifier = Classifier(AssetSource(context.assets, {asset}))
-val photo = Photos.decode {{ context.contentResolver.openInputStream(uri)!! }}
-val best = classifier.classify(photo).top.first()
-println("${{best.label}}: ${{best.probability}}")
+// in a coroutine, also of the main thread; the model is opened once, and closed at the end
+val model = {predictor}(AssetSource(context.assets, {asset}))
+val photo = Photos.load {{ context.contentResolver.openInputStream(uri)!! }}
+val prediction = model.predict(photo).prediction
+{use}
 """
 _SWIFT = """\
 import LOLViT
@@ -52,6 +52,18 @@ _SWIFT_TASKS = {
         "for part in prediction.shares { print(part.label, part.share) }\n",
     ),
 }
+# By task: the class, and what its prediction has.
+_KOTLIN_TASKS = {
+    "classification": (
+        "Classifier", 'prediction.top.forEach { println("${it.label}: ${it.probability}") }'
+    ),
+    "detection": (
+        "Detector", 'prediction.objects.forEach { println("${it.label}: ${it.score} ${it.box}") }'
+    ),
+    "segmentation": (
+        "Segmenter", 'prediction.shares.forEach { println("${it.label}: ${it.share}") }'
+    ),
+}  # fmt: skip
 
 
 @click.command()
@@ -162,8 +174,9 @@ def instructions(packaged: PackageResult) -> list[tuple[str, str]]:
 
 
 def kotlin(packaged: PackageResult) -> str:
-    """Return Kotlin code that classifies a photo with the packaged model."""
-    return _KOTLIN.format(asset=kotlin_string(packaged.asset))
+    """Return Kotlin code that predicts for a photo with the packaged model."""
+    predictor, use = _KOTLIN_TASKS[packaged.manifest.task]
+    return _KOTLIN.format(asset=kotlin_string(packaged.asset), predictor=predictor, use=use)
 
 
 def gradle(packaged: PackageResult) -> str:
@@ -191,11 +204,18 @@ def swift_package(packaged: PackageResult) -> Path:
 
 def notes(packaged: PackageResult) -> list[str]:
     """Return notes about untrained weights, missing labels and required runtime versions."""
+    from lolvit_runtimes.self_check import NAME
+
     found = []
     if not packaged.manifest.weights.trained:
         found.append("weights are untrained: the app's predictions are meaningless")
     if not packaged.labelled:
         found.append("no labels: the app shows class numbers; add --labels FILE")
+    if not (packaged.folder / NAME).is_file():
+        found.append(
+            "no self-check: the runtime of an artifact is not installed here, so the app will not"
+            " compare its first outputs"
+        )
     for path, oldest in packaged.oldest_runtimes.items():
         found.append(
             f"{path} needs {oldest} or newer"

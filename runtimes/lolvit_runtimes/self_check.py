@@ -1,9 +1,9 @@
-"""`self-check.json`: a photo and the outputs that Core ML and Core AI artifacts have for it.
+"""`self-check.json`: a photo and the outputs that an app's artifacts have for it.
 
-An app runs it when a model is first opened, on each compute unit until one agrees: the Neural
-Engine, the GPU and the CPU round differently, and one of them may compute something else. The
-outputs are those of the artifact itself, in the interpreter of Core ML programs and in Core AI's
-runtime on this machine.
+An app runs it when a model is first opened, on each compute unit or engine until one agrees: the
+Neural Engine, the GPU and the CPU round differently, and one of them may compute something else.
+The outputs are those of the artifact itself on this machine: in the interpreter of Core ML
+programs, in Core AI's runtime, in LiteRT or in ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from lolvit_runtimes.worker.isolated import IsolatedSession
 
 NAME = "self-check.json"
 SCHEMA_VERSION = 1
-_REFERENCE = {"coreml": "coreml-reference", "coreai": "coreai"}
+_REFERENCE = {
+    "coreml": "coreml-reference",
+    "coreai": "coreai",
+    "tflite": "litert",
+    "onnx": "ort",
+}
 # Of a compute unit's outputs, against those of this machine for the same artifact. Units that
 # accumulate in half precision lose more than the artifact's gates allow; what is below is another
 # result, not another rounding.
@@ -33,8 +38,8 @@ _LEAST_SNR_DB = {"fp32": 60.0, "fp16": 30.0, "w8a16": 25.0, "int8": 20.0, "w4": 
 
 
 def write_self_check(folder: Path) -> Path | None:
-    """Write the self-check of the Core ML and Core AI artifacts that are in an export folder, or in
-    a copy of one for an app; return its path, or None if there are none.
+    """Write the self-check of the artifacts for apps that are in an export folder, or in a copy of
+    one for an app; return its path, or None if there are none.
 
     Raises:
         UserError: the manifest or an artifact is damaged, or asks for what this machine can't run.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lolvit.cli import main
-from lolvit.errors import GateFailedError, UserError
+from lolvit.errors import GateFailedError, MissingExtraError, UserError
 from lolvit.manifest import Manifest, check_artifact, read_manifest, write_manifest
-from lolvit_runtimes import app_models
+from lolvit_runtimes import android_assets, app_models
 from lolvit_runtimes.android_assets import assets_of, package
 from lolvit_runtimes.app_models import PackageOptions
 from lolvit_runtimes.package_command import kotlin, notes, uncompressed
@@ -55,17 +58,60 @@ def test_module_gets_the_manifest_as_it_was_and_the_chosen_artifact(export, modu
     packaged = package(export, module, PackageOptions())
     folder = module / "src" / "main" / "assets" / "lolvit" / NAME
     assert packaged.folder == folder
-    assert files(folder) == ["manifest.json", "model-fp32.tflite"]
+    assert files(folder) == ["manifest.json", "model-fp32.tflite", "self-check.json"]
     assert (folder / "manifest.json").read_bytes() == (export / "manifest.json").read_bytes()
     (artifact,) = packaged.artifacts
     check_artifact(folder, artifact)
+
+
+def test_the_self_check_has_the_outputs_of_each_packaged_artifact(export, module):
+    packaged = package(export, module, PackageOptions(formats=("tflite", "onnx")))
+    document = json.loads((packaged.folder / "self-check.json").read_text())
+    height, width = document["size"]
+    assert len(base64.b64decode(document["levels"])) == 3 * height * width
+    values = [
+        np.frombuffer(base64.b64decode(entry["outputs"][0]["values"]), "<f4")
+        for entry in document["artifacts"]
+    ]
+    assert [entry["path"] for entry in document["artifacts"]] == [
+        artifact.path
+        for artifact in read_manifest(export).artifacts
+        if artifact in packaged.artifacts
+    ]
+    assert all(entry["min_snr_db"] <= 60 for entry in document["artifacts"])
+    np.testing.assert_allclose(values[0], values[1], atol=1e-4)  # one network in two runtimes
+
+
+def test_without_a_runtime_the_model_is_packaged_and_the_missing_self_check_noted(
+    export, module, monkeypatch
+):
+    def missing(folder: Path) -> None:
+        raise MissingExtraError("litert", needed_for="litert")
+
+    monkeypatch.setattr(android_assets, "write_self_check", missing)
+    packaged = package(export, module, PackageOptions())
+    assert files(packaged.folder) == ["manifest.json", "model-fp32.tflite"]
+    assert any("no self-check" in note for note in notes(packaged))
+
+
+@pytest.mark.parametrize(
+    ("task", "printed"),
+    [("detection", "Detector(Asset"), ("segmentation", "Segmenter(Asset")],
+)
+def test_the_code_is_for_the_models_task(export, module, task, printed):
+    packaged = package(export, module, PackageOptions())
+    manifest = packaged.manifest.model_copy(update={"task": task})
+    code = kotlin(replace(packaged, manifest=manifest))
+    assert printed in code
+    assert f"import org.lolvit.{printed.partition('(')[0]}" in code
 
 
 def test_folder_named_assets_is_used_itself(export, tmp_path):
     assets = tmp_path / "assets"
     packaged = package(export, assets, PackageOptions(formats=("tflite", "onnx"), name="mine"))
     assert files(assets) == [
-        f"lolvit/mine/{name}" for name in ("manifest.json", "model-fp32.onnx", "model-fp32.tflite")
+        f"lolvit/mine/{name}"
+        for name in ("manifest.json", "model-fp32.onnx", "model-fp32.tflite", "self-check.json")
     ]
     assert packaged.asset == "lolvit/mine"
     assert uncompressed(packaged) == ["onnx", "tflite"]
@@ -128,7 +174,7 @@ def test_the_same_model_is_replaced_and_another_is_left_alone(export, module):
     assert not first.replaced
     again = package(export, module, PackageOptions())
     assert again.replaced
-    assert files(again.folder) == ["manifest.json", "model-fp32.tflite"]
+    assert files(again.folder) == ["manifest.json", "model-fp32.tflite", "self-check.json"]
     before = files(again.folder)
     changed(export, model="other")
     assert "holds another model" in error_line(UserError, export, module, PackageOptions(name=NAME))
@@ -145,7 +191,9 @@ def test_failed_copy_leaves_the_previous_one_and_no_rest(export, module, monkeyp
     )
     with pytest.raises(KeyboardInterrupt):
         package(export, module, PackageOptions(formats=("onnx",)))
-    assert files(before.folder.parent) == [f"{NAME}/manifest.json", f"{NAME}/model-fp32.tflite"]
+    assert files(before.folder.parent) == [
+        f"{NAME}/{name}" for name in ("manifest.json", "model-fp32.tflite", "self-check.json")
+    ]
 
 
 def test_artifact_that_is_changed_missing_or_failed_is_rejected(export, module):
