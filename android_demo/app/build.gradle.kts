@@ -38,6 +38,7 @@ dependencies {
     implementation(libs.litert)
     implementation(libs.litert.gpu)
     implementation(libs.onnxruntime.android)
+    implementation(libs.kotlinx.coroutines.android)
     // The tests compile by these. `make android-test` runs them: it makes what they compare with.
     testImplementation(libs.onnxruntime.jvm)
     testImplementation(libs.robolectric)

@@ -25,6 +25,7 @@ kotlin {
 }
 
 dependencies {
+    implementation(libs.kotlinx.coroutines.android)
     // Compiled against alone: an app brings the runtimes that it wants, and the library asks which are there.
     compileOnly(libs.litert)
     compileOnly(libs.onnxruntime.android)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from android_build.aar import Aar
 from android_build.apk import Made, lines_of, make_apk, require_valid
 from android_build.apk_build import ApkFiles
 from android_build.apk_checks import Check, components
@@ -25,7 +26,8 @@ def made(folder: Path, *checks: Check) -> Made:
     with zipfile.ZipFile(files.apk, "w") as archive:
         archive.writestr("classes.dex", bytes(2_000_000))
     parts = sizes_by_part(files.apk)
-    return Made(files, ("tiny-32x32",), checks, parts, {"compile": 1.5, "verify": 2.0})
+    library = Aar(folder / "repository")
+    return Made(files, library, ("tiny-32x32",), checks, parts, {"compile": 1.5, "verify": 2.0})
 
 
 def test_a_failed_check_fails_the_build_and_is_written_down(tmp_path):

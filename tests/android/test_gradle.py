@@ -70,7 +70,7 @@ def test_sources_are_where_both_look_for_them():
 
 def test_versions_of_libraries_are_those_of_the_pom():
     versions = CATALOG["versions"]
-    for name in ("kotlin", "onnxruntime", "robolectric"):
+    for name in ("kotlin", "coroutines", "onnxruntime", "robolectric"):
         assert versions[name] == pom_property(f"{name}.version")
     junit = re.search(r"<artifactId>junit</artifactId>\s*<version>(.*)</version>", POM.read_text())
     assert junit is not None

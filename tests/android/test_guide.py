@@ -188,6 +188,7 @@ def test_the_asset_that_it_opens_is_what_its_export_writes():
 
 
 def test_the_code_that_package_prints_uses_what_the_guide_compiles():
-    imports = [line for line in package_command._KOTLIN.splitlines() if line.startswith("import ")]
+    code = package_command._KOTLIN.format(asset="", predictor="Classifier", use="")
+    imports = [line for line in code.splitlines() if line.startswith("import ")]
     assert imports
     assert set(imports) <= set(steps("kotlin")[1].text.splitlines())

@@ -1,4 +1,4 @@
-"""`apk`: the app with its models as a signed APK, verified, with its size by part."""
+"""`apk`: the app with its models as a signed APK, verified, with its size by part; the library."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from android_build.aar import Aar, build_aar
 from android_build.apk_build import ApkFiles, build_apk
 from android_build.apk_checks import Check, check_apk, require_passed
 from android_build.apk_size import require_budget, sizes_by_part
@@ -32,6 +33,7 @@ class Made:
     """A finished APK: its checks, its size by part, the time of each step."""
 
     files: ApkFiles
+    library: Aar
     models: tuple[str, ...]
     checks: tuple[Check, ...]
     parts: dict[str, int]
@@ -42,6 +44,7 @@ class Made:
         return {
             "apk": str(self.files.apk),
             "bytes": self.files.apk.stat().st_size,
+            "library": str(self.library.archive),
             "abis": list(self.files.abis),
             "models": list(self.models),
             "checks": [asdict(check) for check in self.checks],
@@ -68,12 +71,14 @@ def make_apk(build: Build, models: Sequence[str], abis: Sequence[str], progress:
     with clock.step("compile"):
         link_resources(build)
         run(build.maven("compile"), log=build.logs / "compile.log", what="compiling")
+        library = build_aar(build)
     with clock.step("shrink, pack, align, sign"):
         build_apk(files)
     with clock.step("verify"):
         checks = check_apk(files)
     return Made(
         files=files,
+        library=library,
         models=tuple(each.folder.name for each in packaged),
         checks=tuple(checks),
         parts=sizes_by_part(files.apk),
@@ -127,6 +132,7 @@ def lines_of(made: Made, budget_mb: float) -> list[str]:
         f"{size:8.3f} MB  in all, of at most {budget_mb:g}",
         f"{sum(made.seconds.values()):8.1f} s   "
         + ", ".join(f"{step} {seconds:.1f}" for step, seconds in made.seconds.items()),
+        str(made.library.archive),
         str(made.files.apk),
     ]
 

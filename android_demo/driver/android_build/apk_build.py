@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_build.fetch import kotlin_stdlib, r8
+from android_build.fetch import kotlin_libraries, r8
 from android_build.project import Build, pom_property
 from android_build.resources import link_command, write_manifest
 from android_build.tools import run
@@ -109,7 +109,7 @@ def _shrink(files: ApkFiles) -> None:
             *("--lib", _jdk(), "--lib", build.framework),  # the framework's jar has no java.*
             *(part for rule in rules for part in ("--pg-conf", rule)),
             *("--pg-map-output", files.directory / "mapping.txt"),
-            *(app, kotlin_stdlib(build), *(aar / "classes.jar" for aar in aars)),
+            *(app, *kotlin_libraries(build), *(aar / "classes.jar" for aar in aars)),
         ],
         log=build.logs / "r8.log",
         what="shrinking the code",

@@ -62,10 +62,11 @@ def request_of(files: Path, runtime: str, models: list[Path]) -> DeviceRequest:
 
 
 def packaged_artifacts(runtime: str, models: list[Path]) -> Iterator[tuple[Path, Artifact]]:
-    """Yield each model's folder with its fp32 artifact for a runtime, if it has one."""
+    """Yield each classifier's folder with its fp32 artifact for a runtime, if it has one."""
     for model in models:
-        artifact = read_manifest(model).find(RUNTIMES[runtime], "fp32")
-        if artifact is not None:
+        manifest = read_manifest(model)
+        artifact = manifest.find(RUNTIMES[runtime], "fp32")
+        if artifact is not None and manifest.task == "classification":
             yield model, artifact
 
 

@@ -62,11 +62,18 @@ def api(build: Build, level: str) -> Path:
     return build.fetched / f"api-{pom_property(level)}.signature"
 
 
-def kotlin_stdlib(build: Build) -> Path:
-    """Kotlin's library, from Maven's repository."""
-    version = pom_property("kotlin.version")
-    folder = build.repository / "org" / "jetbrains" / "kotlin" / "kotlin-stdlib" / version
-    return folder / f"kotlin-stdlib-{version}.jar"
+def kotlin_libraries(build: Build) -> list[Path]:
+    """Kotlin's own library and its coroutines, from Maven's repository."""
+    coroutines = pom_property("coroutines.version")
+    return [
+        _jar(build, "org.jetbrains.kotlin", "kotlin-stdlib", pom_property("kotlin.version")),
+        _jar(build, "org.jetbrains.kotlinx", "kotlinx-coroutines-core-jvm", coroutines),
+        _jar(build, "org.jetbrains.kotlinx", "kotlinx-coroutines-android", coroutines),
+    ]
+
+
+def _jar(build: Build, group: str, name: str, version: str) -> Path:
+    return build.repository / Path(*group.split("."), name, version, f"{name}-{version}.jar")
 
 
 def _unpack(archive: Path, folder: Path, prefix: str = "") -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from android_build.photos import DIGIT, Photo, digit, make_photos, tall_photo
+from android_build.photos import DIGIT, SCENE, Photo, digit, make_photos, scene, tall_photo
+from android_build.project import ANDROID
+from lolvit.drawing import palette
 from lolvit.manifest import (
     Artifact,
     Layout,
@@ -18,10 +20,13 @@ from lolvit.manifest import (
     check_artifact,
     read_manifest,
 )
+from lolvit.tasks.segmentation import SegmentationMap
 from lolvit_runtimes.photos import load_encoded
+from lolvit_runtimes.predict import load
 from lolvit_runtimes.preprocessing import Pixels, to_input, to_pixels
 from lolvit_runtimes.session import open_session
 
+PREDICTIONS = ANDROID.parent / "tests" / "vectors" / "predictions.json"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Every rule of preprocessing: square and other boxes, crops and none, both filters, enlarging.
 SETTINGS = {
@@ -32,13 +37,16 @@ SETTINGS = {
         size=(96, 96), crop_pct=1.0, interpolation="bilinear", mean=_MEAN, std=_STD
     ),
 }
-# Those that only the Kotlin library has: stretching, black around a smaller photo, grey levels.
+# Those that only the Kotlin library has: stretching, black or grey around a photo, grey levels.
 KOTLIN_SETTINGS = {
     "stretched": Preprocessing(
         size=(48, 80), resize="stretch", crop_pct=0.95, mean=_MEAN, std=_STD
     ),
     "padded": Preprocessing(size=(64, 65), crop_pct=1.15, mean=_MEAN, std=_STD),
     "grey": Preprocessing(size=(32, 48), crop_pct=0.9, mean=(0.4,), std=(0.3,), color="L"),
+    "letterbox": Preprocessing(
+        size=(65, 96), resize="letterbox", crop_pct=1.0, mean=_MEAN, std=_STD
+    ),
 }
 _WITH_INPUTS = "tall"  # float inputs are written for the smallest only
 LAYOUTS: tuple[Layout, ...] = ("NCHW", "NHWC")
@@ -52,13 +60,25 @@ MODEL_PHOTOS = (
     "size-301x451.png",
     "12-megapixels-turned.jpg",
 )
+# Lossless ones, for detection and segmentation.
+DENSE_PHOTOS = (
+    "full.png",
+    "alpha.png",
+    "grey.png",
+    "exif-6.png",
+    "size-301x451.png",
+    "size-900x30.png",
+    SCENE,
+)
 _RUNTIMES = {"onnx": "ort", "tflite": "litert"}
 
 
 def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
-    """Write photos, `vectors.json` (levels and inputs) and `logits.json`; return what is there.
+    """Write photos, `vectors.json` (levels and inputs), `logits.json`, `dense.json` (predictions
+    of detection and segmentation), and `predictions.json` (those of made-up outputs, which all
+    languages share, and the palette of classes); return what is there.
 
-    Kotlin reads numbers as raw little-endian files that the two documents name.
+    Kotlin reads numbers as raw little-endian files that the documents name.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "photos").mkdir(parents=True)
@@ -66,13 +86,18 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
     for photo in photos:
         (folder / "photos" / photo.name).write_bytes(photo.data)
     (folder / "photos" / DIGIT).write_bytes(digit())
+    (folder / "photos" / SCENE).write_bytes(scene())
     vectors = [_kotlin_vector(folder, photo) for photo in photos]
     settings = {
         name: value.model_dump(mode="json") for name, value in (SETTINGS | KOTLIN_SETTINGS).items()
     }
     _write(folder / "vectors.json", {"settings": settings, "photos": vectors})
     logits = [entry for model in models for entry in _logits(folder, model)]
-    _write(folder / "logits.json", {"artifacts": logits})
+    dense = [entry for model in models for entry in _dense(folder, model)]
+    _write(folder / "dense.json", {"artifacts": dense})
+    colours = [dict(zip(("red", "green", "blue"), rgb, strict=True)) for rgb in palette(40)]
+    _write(folder / "predictions.json", json.loads(PREDICTIONS.read_text()) | {"palette": colours})
+    _write(folder / "logits.json", {"artifacts": logits})  # last: it is the newest
     return {"photos": len(photos), "settings": len(settings), "artifacts": len(logits)}
 
 
@@ -122,8 +147,42 @@ def _inputs(folder: Path, photo: Photo, name: str, settings: Preprocessing) -> d
     return written
 
 
+def _dense(folder: Path, model: Path) -> list[dict[str, Any]]:
+    """Return a detector's or a segmentation model's predictions, for each of its artifacts."""
+    manifest = read_manifest(model)
+    if manifest.task == "classification":
+        return []
+    return [
+        {
+            "model": model.name,
+            "task": manifest.task,
+            "format": artifact.format,
+            "precision": artifact.precision,
+            "predictions": _predictions(folder, model, _RUNTIMES[artifact.format]),
+        }
+        for artifact in manifest.artifacts
+        if artifact.format in _RUNTIMES
+    ]
+
+
+def _predictions(folder: Path, model: Path, runtime: str) -> list[dict[str, Any]]:
+    """Return a prediction for each of `DENSE_PHOTOS`: objects, or the file with the map."""
+    found: list[dict[str, Any]] = []
+    with load(model, runtime=runtime) as predictor:
+        for name in DENSE_PHOTOS:
+            prediction = predictor(folder / "photos" / name)
+            if isinstance(prediction, SegmentationMap):
+                raw = _raw(folder, f"{model.name}.{runtime}.{name}.u8", prediction.classes)
+                found.append({"photo": name, "classes": raw})
+            else:
+                found.append({"photo": name, **prediction.as_document()})
+    return found
+
+
 def _logits(folder: Path, model: Path) -> list[dict[str, Any]]:
     manifest = read_manifest(model)
+    if manifest.task != "classification":
+        return []
     return [
         {
             "model": model.name,

@@ -5,47 +5,54 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from android_build.project import ANDROID
 from android_build.tools import run
 from lolvit.manifest import MANIFEST_NAME
 from lolvit_runtimes.android_assets import package
 from lolvit_runtimes.app_models import PackageOptions
 
+_NETWORKS = Path(__file__).with_name("colour_networks.py")
+_COLOURS: dict[str, Any] = {"size": (128, 160), "mean": (0.5,) * 3, "std": (0.25,) * 3}
 
-@dataclass(frozen=True)
-class TestModel:
-    """A folder that `lolvit export` writes, and its arguments."""
-
-    __test__ = False  # or pytest collects it by its name
-
-    folder: str
-    arguments: tuple[str, ...]
-
-
-# One that is trained, and the one that the app carries by default.
-TEST_MODELS = (
-    TestModel("lolvit_xx-256x256", ("lolvit_xx", "--weights", "lolvit_xx.digits")),
-    TestModel("lolvit_x-256x256", ("lolvit_x",)),
-)
+# By the folder that `lolvit.export` writes, its arguments: one that is trained, the one that the
+# app carries by default, and one for each other task.
+TEST_MODELS: dict[str, dict[str, Any]] = {
+    "lolvit_xx-256x256": {"model": "lolvit_xx", "weights": "lolvit_xx.digits"},
+    "lolvit_x-256x256": {"model": "lolvit_x"},
+    "colour_detector-128x160": {
+        "model": f"{_NETWORKS}:colour_detector",
+        "name": "colour_detector",
+        "task": "detection",
+        "labels": ("red", "green", "blue"),
+        **_COLOURS,
+    },
+    "colour_segmenter-128x160": {
+        "model": f"{_NETWORKS}:colour_segmenter",
+        "name": "colour_segmenter",
+        "task": "segmentation",
+        "labels": ("dark", "red", "green", "blue"),
+        "resize": "letterbox",
+        **_COLOURS,
+    },
+}
 FORMATS = ("onnx", "tflite")
 
 
 def export_models(models: Path, logs: Path) -> None:
-    """Export the models that are not in the folder yet.
+    """Export the models that are not in the folder yet, in one process: importing the converters
+    takes as long as an export.
 
     Raises:
         DeviceError: an export failed.
     """
-    for model in TEST_MODELS:
-        if not (models / model.folder / MANIFEST_NAME).is_file():
-            export(
-                *model.arguments,
-                formats=FORMATS,
-                out=models,
-                log=logs / f"export-{model.folder}.log",
-            )
+    missing = [name for name in TEST_MODELS if not (models / name / MANIFEST_NAME).is_file()]
+    if missing:
+        command = [sys.executable, "-m", "android_build.models", str(models), *missing]
+        what = f"exporting {', '.join(missing)}"
+        run(command, log=logs / "export.log", what=what, cwd=ANDROID / "driver")
 
 
 def export(*arguments: str, formats: Sequence[str], out: Path, log: Path) -> None:
@@ -67,4 +74,15 @@ def package_models(models: Path, assets: Path) -> list[Path]:
     """
     shutil.rmtree(assets / "lolvit", ignore_errors=True)
     options = PackageOptions(formats=FORMATS)
-    return [package(models / model.folder, assets, options).folder for model in TEST_MODELS]
+    return [package(models / name, assets, options).folder for name in TEST_MODELS]
+
+
+def _export_all(out: str, *names: str) -> None:
+    import lolvit  # in the child process alone
+
+    for name in names:
+        lolvit.export(**TEST_MODELS[name], targets=FORMATS, out=out)
+
+
+if __name__ == "__main__":
+    _export_all(*sys.argv[1:])

@@ -14,6 +14,7 @@ from lolvit_data import digits
 from lolvit_data.bundled import bundled_photo
 
 DIGIT = "digit-2.png"
+SCENE = "scene.png"
 _DIGIT_CLASS, _DIGIT_INDEX = 2, 3
 _ORIENTATION = 0x0112  # the EXIF tag
 _COLORANTS = {
@@ -58,6 +59,11 @@ def digit() -> bytes:
     test = digits.load("test")
     twos = [i for i, label in zip(test.images, test.labels, strict=True) if label == _DIGIT_CLASS]
     return _encoded(twos[_DIGIT_INDEX], "PNG")
+
+
+def scene() -> bytes:
+    """Return a photo with red and blue things in it, as PNG."""
+    return _encoded(bundled_photo("astronaut"), "PNG")
 
 
 def _sizes(rgb: Image.Image) -> Iterator[Photo]:

@@ -85,6 +85,12 @@ class Build:
 
 
 @cache
+def pom_version() -> str:
+    """Return the version of pom.xml, which is the library's and the app's."""
+    return str(ElementTree.parse(POM).findtext(f"{_NAMESPACE}version"))
+
+
+@cache
 def pom_property(name: str) -> str:
     """Return one of pom.xml's properties."""
     found = ElementTree.parse(POM).findtext(f"{_NAMESPACE}properties/{_NAMESPACE}{name}")

@@ -16,6 +16,7 @@ from lolvit.files import write_atomic
 # A picture of the docs, and the screens in it from left to right, as the tests name them.
 PICTURES: dict[str, tuple[str, ...]] = {
     "android-main": ("main-empty", "main-light", "main-dark"),
+    "android-tasks": ("main-boxes", "main-mask"),
     "android-access": ("main-large", "main-large-scrolled", "main-rtl"),
     "android-failures": ("main-untrained", "main-problem", "main-no-model"),
     "android-tablet": ("main-tablet",),

@@ -15,7 +15,7 @@ from android_build.benchmark_check import check_benchmark
 from android_build.benchmark_requests import write_requests
 from android_build.benchmark_vectors import STATISTICS, write_benchmark_vectors
 from android_build.fetch import fetch
-from android_build.fixtures import write_fixtures
+from android_build.fixtures import PREDICTIONS, write_fixtures
 from android_build.models import export_models, package_models
 from android_build.project import Build
 from android_build.resources import link_resources
@@ -112,4 +112,4 @@ def _newer(made: Path, sources: list[Path]) -> bool:
 def _sources() -> list[Path]:
     names = ("fixtures.py", "photos.py", "benchmark_vectors.py", "benchmark_requests.py")
     harness = [Path(str(module.__file__)) for module in (statistics, quality, schedule, contract)]
-    return [*(Path(__file__).with_name(name) for name in names), STATISTICS, *harness]
+    return [*(Path(__file__).with_name(name) for name in names), STATISTICS, PREDICTIONS, *harness]

@@ -4,19 +4,20 @@ import java.io.IOException
 import java.io.InputStream
 import java.nio.ByteBuffer
 import java.security.MessageDigest
+import org.lolvit.LolvitException.Code
 
 /** Reads artifacts whose size and sha256 match their manifest: native runtimes crash on damaged ones. */
 internal class ArtifactReader(private val source: ModelSource) {
     fun read(artifact: ArtifactSpec): ByteBuffer {
         val where = "$source/${artifact.path}"
-        if (!source.exists(artifact.path)) throw LolvitException("$where: missing; package the model again")
-        if (artifact.bytes !in 1..Int.MAX_VALUE) throw LolvitException("$where: ${artifact.bytes} bytes; $AGAIN")
+        if (!source.exists(artifact.path)) throw LolvitException(Code.ARTIFACT_MISSING, "path" to where)
+        if (artifact.bytes !in 1..Int.MAX_VALUE) throw changed(where, "${artifact.bytes} bytes in the manifest")
         return try {
             source.open(artifact.path).use { checked(it, artifact, where) }
         } catch (e: IOException) {
-            throw LolvitException("$where: can't be read: ${e.message}; $AGAIN", e)
+            throw LolvitException(Code.UNREADABLE, "path" to where, "reason" to e.message, cause = e)
         } catch (e: OutOfMemoryError) {
-            throw LolvitException("$where: not enough memory for ${artifact.bytes} bytes; close other apps", e)
+            throw LolvitException(Code.OUT_OF_MEMORY, "what" to "$where, ${artifact.bytes} bytes", cause = e)
         }
     }
 
@@ -24,15 +25,14 @@ internal class ArtifactReader(private val source: ModelSource) {
         val model = directBytes(artifact.bytes.toInt())
         val digest = MessageDigest.getInstance("SHA-256")
         val read = copy(stream, model, digest)
-        if (read != artifact.bytes) {
-            throw LolvitException("$where: has $read bytes, its manifest has ${artifact.bytes}; $AGAIN")
-        }
-        if (hex(digest.digest()) != artifact.sha256) {
-            throw LolvitException("$where: does not match the sha256 in its manifest; $AGAIN")
-        }
+        if (read != artifact.bytes) throw changed(where, "$read bytes instead of ${artifact.bytes}")
+        if (hex(digest.digest()) != artifact.sha256) throw changed(where, "another sha256")
         model.rewind()
         return model
     }
+
+    private fun changed(where: String, reason: String) =
+        LolvitException(Code.ARTIFACT_CHANGED, "path" to where, "reason" to reason)
 
     /** Copies up to the model's size, and returns how many bytes the stream has. */
     private fun copy(stream: InputStream, model: ByteBuffer, digest: MessageDigest): Long {
@@ -51,6 +51,5 @@ internal class ArtifactReader(private val source: ModelSource) {
 
     private companion object {
         const val BLOCK = 1 shl 16
-        const val AGAIN = "package the model again"
     }
 }

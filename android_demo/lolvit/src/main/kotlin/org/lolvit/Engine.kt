@@ -7,6 +7,8 @@ import java.nio.FloatBuffer
 /**
  * An artifact loaded into a runtime with a fixed number of threads. Not thread-safe; a GPU engine can be
  * used on the thread that opened it only.
+ *
+ * [Classifier], [Detector] and [Segmenter] need none of this: it is for what they don't do, such as timing.
  */
 public interface Engine : AutoCloseable {
     /** The runtime and its accelerator, such as `LiteRT, CPU`. */
@@ -22,16 +24,21 @@ public interface Engine : AutoCloseable {
     public fun newInput(): FloatBuffer = directBytes(artifact.input.count * Float.SIZE_BYTES).asFloatBuffer()
 
     /**
-     * Runs the model once on an image in the artifact's own layout, and returns its logits.
+     * Runs the model once on an image in the artifact's own layout.
      *
-     * This method allocates nothing; the runtime's own Java classes may. The returned array is reused:
-     * the next run overwrites it.
+     * This method allocates nothing; the runtime's own Java classes may.
      *
      * @param input from [newInput]; its position and limit are ignored and stay as they are.
      * @throws LolvitException the runtime failed.
      */
     @Throws(LolvitException::class)
-    public fun run(input: FloatBuffer): FloatArray
+    public fun run(input: FloatBuffer)
+
+    /**
+     * Returns the outputs of the last run, in the order of [artifact] and in its layout: arrays that are
+     * the caller's own.
+     */
+    public fun outputs(): List<FloatArray>
 }
 
 /** Makes a buffer that native code reads without a copy. */
@@ -40,5 +47,18 @@ internal fun directBytes(count: Int): ByteBuffer = ByteBuffer.allocateDirect(cou
 internal fun requireInput(input: FloatBuffer, artifact: ArtifactSpec) {
     require(input.isDirect && input.order() == ByteOrder.nativeOrder() && input.capacity() == artifact.input.count) {
         "the input is no buffer from newInput()"
+    }
+}
+
+/** A buffer that a runtime writes an output into. */
+internal class OutputBuffer(spec: TensorSpec) {
+    val bytes: ByteBuffer = directBytes(spec.count * Float.SIZE_BYTES)
+    val floats: FloatBuffer = bytes.asFloatBuffer()
+
+    fun copy(): FloatArray {
+        val values = FloatArray(floats.capacity())
+        floats.rewind()
+        floats.get(values)
+        return values
     }
 }

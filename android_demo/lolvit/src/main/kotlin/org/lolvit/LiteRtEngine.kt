@@ -3,6 +3,7 @@ package org.lolvit
 import java.lang.reflect.InvocationTargetException
 import java.nio.ByteBuffer
 import java.nio.FloatBuffer
+import org.lolvit.LolvitException.Code
 import org.tensorflow.lite.DataType
 import org.tensorflow.lite.Delegate
 import org.tensorflow.lite.Interpreter
@@ -10,7 +11,10 @@ import org.tensorflow.lite.Tensor
 import org.tensorflow.lite.TensorFlowLite
 
 private const val INTERPRETER = "org.tensorflow.lite.Interpreter"
-private const val ADD = "add com.google.ai.edge.litert:litert to the app"
+private const val LITERT = "com.google.ai.edge.litert:litert"
+
+private fun notInApp(kind: EngineKind, library: String) =
+    LolvitException(Code.ENGINE_ABSENT, "engine" to kind.title, "library" to library)
 
 /** LiteRT on the CPU: XNNPACK's kernels. */
 internal object LiteRtCpu : EngineKind {
@@ -19,7 +23,7 @@ internal object LiteRtCpu : EngineKind {
     override val accelerator = Accelerator.CPU
     override val format = "tflite"
 
-    override fun missing(): String? = if (isPresent(INTERPRETER)) null else "LiteRT is not in this app; $ADD"
+    override fun missing(): LolvitException? = if (isPresent(INTERPRETER)) null else notInApp(this, LITERT)
 
     override fun version(): String = TensorFlowLite.runtimeVersion()
 
@@ -40,11 +44,10 @@ internal class LiteRtGpu(
     override val accelerator = Accelerator.GPU
     override val format = "tflite"
 
-    override fun missing(): String? = when {
-        !isPresent(INTERPRETER) -> "LiteRT is not in this app; $ADD"
-        !isPresent(delegateClass) ->
-            "the GPU delegate is not in this app; add com.google.ai.edge.litert:litert-gpu to it"
-        !supported() -> "the GPU delegate does not support this device's GPU; choose the CPU"
+    override fun missing(): LolvitException? = when {
+        !isPresent(INTERPRETER) -> notInApp(this, LITERT)
+        !isPresent(delegateClass) -> notInApp(this, "$LITERT-gpu")
+        !supported() -> LolvitException(Code.GPU_UNSUPPORTED, "engine" to title)
         else -> null
     }
 
@@ -89,50 +92,86 @@ internal class LiteRtGpu(
 private class LiteRtEngine(
     override val title: String,
     private val model: ByteBuffer, // the interpreter reads from it for as long as it lives
-    override val artifact: ArtifactSpec,
+    artifact: ArtifactSpec,
     options: Interpreter.Options,
     private val delegate: AutoCloseable?,
 ) : Engine {
     private val interpreter = Interpreter(model, options)
-    private val output = checked()
-    private val outputBytes = directBytes(output.count * Float.SIZE_BYTES)
-    private val outputFloats = outputBytes.asFloatBuffer()
-    private val logits = FloatArray(output.count)
+    private val places: List<Int> // of the artifact's outputs among the interpreter's
+    override val artifact: ArtifactSpec
+
+    init {
+        try {
+            val specs = outputSpecs(artifact, interpreter.outputTensorCount)
+            places = OutputOrder(interpreter).places(specs)
+            check(artifact, "input", artifact.input, interpreter.getInputTensor(0))
+            this.artifact = artifact.copy(
+                outputs = specs.mapIndexed { i, spec ->
+                    check(artifact, "output ${spec.name}", spec, interpreter.getOutputTensor(places[i]))
+                },
+            )
+        } catch (e: LolvitException) {
+            close()
+            throw e
+        }
+    }
+
+    private val buffers = this.artifact.outputs.map(::OutputBuffer)
+    private val inputs = arrayOf<Any>(model) // the input's place
+    private val outputs: Map<Int, Any> = places.zip(buffers.map { it.bytes }).toMap()
 
     override val version: String get() = TensorFlowLite.runtimeVersion()
 
-    private fun checked(): TensorSpec = try {
-        check("input", artifact.input, interpreter.getInputTensor(0))
-        check("output", artifact.output, interpreter.getOutputTensor(0))
-    } catch (e: LolvitException) {
-        close()
-        throw e
-    }
-
-    private fun check(what: String, spec: TensorSpec, tensor: Tensor): TensorSpec {
+    private fun check(artifact: ArtifactSpec, what: String, spec: TensorSpec, tensor: Tensor): TensorSpec {
         val type = ask(tensor, "dataType") as DataType
         val dtype = if (type == DataType.FLOAT32) "float32" else type.name.lowercase()
         return expectTensor(artifact, what, spec, (ask(tensor, "shape") as IntArray).toList(), dtype)
     }
 
-    /** By name: `Tensor` is a class up to TensorFlow Lite 2.6, as on desktops, and an interface since. */
-    private fun ask(tensor: Tensor, method: String): Any? = Tensor::class.java.getMethod(method).invoke(tensor)
-
-    override fun run(input: FloatBuffer): FloatArray {
+    override fun run(input: FloatBuffer) {
         requireInput(input, artifact)
-        outputBytes.rewind()
-        outputFloats.rewind()
+        for (buffer in buffers) buffer.bytes.rewind()
+        inputs[0] = input
         try {
-            interpreter.run(input, outputBytes)
+            interpreter.runForMultipleInputsOutputs(inputs, outputs)
         } catch (e: RuntimeException) {
-            throw LolvitException("$title failed: ${e.message}; choose another engine", e)
+            throw runFailed(title, e)
         }
-        outputFloats.get(logits)
-        return logits
     }
+
+    override fun outputs(): List<FloatArray> = buffers.map(OutputBuffer::copy)
 
     override fun close() {
         interpreter.close()
         delegate?.close()
+    }
+}
+
+/** By name: `Tensor` is a class up to TensorFlow Lite 2.6, as on desktops, and an interface since. */
+private fun ask(tensor: Tensor, method: String): Any? = Tensor::class.java.getMethod(method).invoke(tensor)
+
+/** The order of a file's outputs, which may not be the manifest's: that names those of the file's signature. */
+private class OutputOrder(private val interpreter: Interpreter) {
+    private val tensors = List(interpreter.outputTensorCount, interpreter::getOutputTensor)
+
+    /** The place of each output among the interpreter's: by their shapes, and by name where two are of one shape. */
+    fun places(specs: List<TensorSpec>): List<Int> {
+        val asTheyAre = specs.indices.toList()
+        if (specs.size < 2) return asTheyAre
+        val byShape = specs.map { spec -> tensors.indexOfFirst { (ask(it, "shape") as IntArray).toList() == spec.shape } }
+        val found = if (specs.distinctBy { it.shape }.size == specs.size) byShape else byName(specs)
+        return if (found.sorted() == asTheyAre) found else asTheyAre
+    }
+
+    /** By reflection: runtimes before 2.9 have no such method. Theirs crashes where it does not know a name. */
+    private fun byName(specs: List<TensorSpec>): List<Int> = try {
+        val key = (Interpreter::class.java.getMethod("getSignatureKeys").invoke(interpreter) as Array<*>).firstOrNull()
+        val method = Interpreter::class.java.getMethod("getOutputTensorFromSignature", String::class.java, String::class.java)
+        specs.takeIf { key != null }.orEmpty().map { spec ->
+            val named = method.invoke(interpreter, spec.name, key) as Tensor
+            tensors.indexOfFirst { ask(it, "index") == ask(named, "index") }
+        }
+    } catch (e: ReflectiveOperationException) {
+        emptyList()
     }
 }

@@ -4,134 +4,163 @@ import java.io.IOException
 import org.json.JSONArray
 import org.json.JSONException
 import org.json.JSONObject
+import org.lolvit.LolvitException.Code
 
 /**
  * Reads `manifest.json` as lolvit/manifest.py writes it: schema version 2, or version 1, which is
  * converted to version 2 first ([schema1ToSchema2]).
  */
 internal class ManifestReader(private val source: ModelSource) {
-    private val where = "$source/$MANIFEST"
-
     fun read(): ModelSpec {
         val manifest = document()
         return try {
-            spec(if (version(manifest) == 1) schema1ToSchema2(manifest) else manifest).also(::checkRanges)
+            spec(if (version(manifest) == 1) schema1ToSchema2(manifest) else manifest)
         } catch (e: JSONException) {
-            throw LolvitException("$where: ${e.message}; $AGAIN", e)
+            throw invalid(e.message.orEmpty(), e)
         }
     }
 
     private fun document(): JSONObject {
-        val text = text(MANIFEST) ?: throw LolvitException("$source: no $MANIFEST here; run: lolvit package")
+        val text = text(MANIFEST) ?: throw failure(Code.MANIFEST_MISSING)
         return try {
             JSONObject(text)
         } catch (e: JSONException) {
-            throw LolvitException("$where: not a manifest: ${e.message}; $AGAIN", e)
+            throw invalid("not a manifest: ${e.message}", e)
         } catch (e: StackOverflowError) {
-            throw LolvitException("$where: not a manifest: nested too deeply; $AGAIN", e)
+            throw invalid("not a manifest: nested too deeply", e)
         }
     }
 
     private fun version(manifest: JSONObject): Int {
         val version = manifest.opt("schema_version")
         if (version is Int && version in SCHEMA_VERSIONS) return version
-        unsupported(
-            "schema version $version, this app reads ${SCHEMA_VERSIONS.joinToString(" and ")}",
-            "package the model with the lolvit version that this app was built with",
-        )
+        throw failure(Code.SCHEMA_UNSUPPORTED, "version" to version, "supported" to SCHEMA_VERSIONS.joinToString())
     }
 
     private fun spec(json: JSONObject): ModelSpec {
-        checkTask(json)
-        val preprocessing = json.getJSONObject("preprocessing")
-        val color = one(preprocessing, "color", ColorMode.values())
-        val classes = classes(json.getJSONObject("signature"))
+        val task = task(json)
+        val preprocessing = preprocessing(json.getJSONObject("preprocessing"))
+        val postprocessing = postprocessing(task, json.optJSONObject("postprocessing") ?: JSONObject())
+        val outputs = json.getJSONObject("signature").getJSONArray("outputs").objects().map(::tensor)
+        val classes = TaskOutputs(source, task, postprocessing, preprocessing.size).classes(outputs)
+        val labels = labels(json, classes)
         val weights = json.getJSONObject("weights")
         return ModelSpec(
             name = json.getString("model"),
-            size = size(preprocessing.getJSONArray("size")),
-            cropPct = preprocessing.getDouble("crop_pct"),
-            interpolation = one(preprocessing, "interpolation", Interpolation.values()),
-            mean = channels(preprocessing, "mean", color),
-            std = channels(preprocessing, "std", color),
+            task = task,
+            preprocessing = preprocessing,
+            postprocessing = postprocessing,
             classes = classes,
-            labels = labels(json, classes),
+            labels = labels,
+            colors = colors(json, classes),
             trained = weights.getBoolean("trained"),
-            artifacts = json.getJSONArray("artifacts").objects()
-                .filter { it.getString("format") in FORMATS }
-                .map(::artifact),
             weightsSource = weights.getString("source"),
             params = json.getLong("params"),
             macs = json.getLong("macs"),
-            resize = one(preprocessing, "resize", Resize.values()),
-            color = color,
+            outputs = outputs,
+            artifacts = json.getJSONArray("artifacts").objects()
+                .filter { it.getString("format") in FORMATS }
+                .map { artifact(it, outputs.size) },
         )
     }
 
-    private fun checkTask(json: JSONObject) {
-        val task = json.getString("task")
-        if (task != TASK) unsupported("task '$task', this app runs $TASK only", "choose a classification model")
-        val kind = json.optJSONObject("postprocessing")?.optString("kind", SOFTMAX) ?: SOFTMAX
-        if (kind != SOFTMAX) {
-            unsupported("postprocessing '$kind', this app applies $SOFTMAX only", "choose another model")
+    private fun task(json: JSONObject): ModelTask {
+        val name = json.getString("task")
+        return ModelTask.values().find { it.id == name }
+            ?: throw failure(Code.TASK_UNSUPPORTED, "task" to name, "supported" to ModelTask.values().joinToString { it.id })
+    }
+
+    private fun preprocessing(json: JSONObject): Preprocessing {
+        val color = one(json, "color", ColorMode.values())
+        val size = json.getJSONArray("size").let { ImageSize(it.getInt(0), it.getInt(1)) }
+        val cropPct = json.getDouble("crop_pct")
+        val std = channels(json, "std", color)
+        val sides = 1..MAX_SIDE
+        expect(size.height in sides && size.width in sides) { "size $size" }
+        expect(cropPct >= MIN_CROP_PCT && cropPct <= MAX_CROP_PCT) { "crop_pct $cropPct" }
+        expect(std.all { it > 0 }) { "std ${std.toList()}" }
+        val resize = one(json, "resize", Resize.values())
+        expect(resize != Resize.LETTERBOX || cropPct == 1.0) { "crop_pct $cropPct of a letterbox" }
+        val interpolation = one(json, "interpolation", Interpolation.values())
+        return Preprocessing(size, resize, cropPct, interpolation, channels(json, "mean", color), std, color)
+    }
+
+    private fun postprocessing(task: ModelTask, json: JSONObject): Postprocessing {
+        val kind = KINDS.getValue(task)
+        supported("postprocessing", json.optString("kind", kind), kind)
+        return when (task) {
+            ModelTask.CLASSIFICATION -> Postprocessing.Softmax
+            ModelTask.DETECTION -> boxes(json)
+            ModelTask.SEGMENTATION -> {
+                supported("upsample", json.optString("upsample", UPSAMPLE), UPSAMPLE)
+                val ignore = json.optInt("ignore", NO_CLASS)
+                expect(ignore in 0..NO_CLASS) { "ignore $ignore" }
+                Postprocessing.ClassMap(ignore)
+            }
         }
+    }
+
+    private fun boxes(json: JSONObject): Postprocessing.Boxes {
+        val found = Postprocessing.Boxes(
+            strides = ints(json.getJSONArray("strides")),
+            scoreThreshold = json.getDouble("score_threshold"),
+            iouThreshold = json.getDouble("iou_threshold"),
+            maxCandidates = json.getInt("max_candidates"),
+            maxDetections = json.getInt("max_detections"),
+        )
+        expect(found.strides.isNotEmpty() && found.strides.all { it > 0 }) { "strides ${found.strides}" }
+        expect(found.scoreThreshold in 0.0..1.0) { "score_threshold ${found.scoreThreshold}" }
+        expect(found.iouThreshold in 0.0..1.0) { "iou_threshold ${found.iouThreshold}" }
+        expect(found.maxCandidates > 0 && found.maxDetections > 0) { "max_candidates or max_detections" }
+        return found
     }
 
     /** The value of a field of preprocessing among those that this library implements; the first if absent. */
     private fun <T : Enum<T>> one(json: JSONObject, field: String, implemented: Array<T>): T {
         val value = json.optString(field, implemented.first().name)
-        val known = implemented.joinToString(" and ") { if (field == "color") it.name else it.name.lowercase() }
+        val known = implemented.joinToString { if (field == "color") it.name else it.name.lowercase() }
         return implemented.find { it.name.equals(value, ignoreCase = true) }
-            ?: unsupported("$field '$value', this app implements $known only", "export with one of them")
+            ?: throw failure(Code.SETTING_UNSUPPORTED, "setting" to field, "value" to value, "supported" to known)
     }
 
-    /** The number of classes: the last axis of the one output, which holds logits of shape (1, classes). */
-    private fun classes(signature: JSONObject): Int {
-        val logits = only(signature.getJSONArray("outputs"), "outputs", "the signature")
-        val meaning = logits.getString("meaning")
-        if (meaning != LOGITS) unsupported("output of $meaning, $TASK needs $LOGITS", "choose another model")
-        val shape = ints(logits.getJSONArray("shape"))
-        expect(shape.size == 2 && shape[0] == 1 && shape[1] > 0) { "shape ${shape(shape)} of the logits" }
-        return shape[1]
-    }
-
-    private fun checkRanges(spec: ModelSpec) {
-        val (height, width) = spec.size
-        expect(height > 0 && width > 0) { "size $height x $width" }
-        expect(spec.cropPct > 0 && spec.cropPct <= MAX_CROP_PCT) { "crop_pct ${spec.cropPct}" }
-        expect(spec.std.all { it > 0 }) { "std ${spec.std.toList()}" }
+    private fun supported(setting: String, value: String, implemented: String) {
+        if (value == implemented) return
+        throw failure(Code.SETTING_UNSUPPORTED, "setting" to setting, "value" to value, "supported" to implemented)
     }
 
     private fun expect(holds: Boolean, field: () -> String) {
-        if (!holds) throw LolvitException("$where: ${field()} is out of range; $AGAIN")
+        if (!holds) throw invalid("${field()} is out of range")
     }
 
-    private fun unsupported(what: String, remedy: String): Nothing =
-        throw UnsupportedModelException("$where: $what; $remedy")
+    private fun invalid(reason: String, cause: Throwable? = null) =
+        LolvitException(Code.MANIFEST_INVALID, "folder" to source, "reason" to reason, cause = cause)
 
-    private fun artifact(json: JSONObject): ArtifactSpec {
+    private fun failure(code: Code, vararg details: Pair<String, Any?>) =
+        LolvitException(code, "folder" to source, *details)
+
+    private fun artifact(json: JSONObject, outputs: Int): ArtifactSpec {
         val path = json.getString("path")
         if (path.startsWith("/") || path.isEmpty() || ".." in path.split("/", "\\")) {
-            throw LolvitException("$where: artifact '$path' leaves the model's folder; $AGAIN")
+            throw failure(Code.PATH_LEAVES_FOLDER, "path" to path)
         }
+        val found = json.getJSONArray("outputs").objects().map(::tensor)
+        if (found.size != outputs) throw tensors(path, "${found.size} outputs", "$outputs")
+        val inputs = json.getJSONArray("inputs").objects().map(::tensor)
+        if (inputs.size != 1) throw tensors(path, "${inputs.size} inputs", "1")
         return ArtifactSpec(
             path = path,
             format = json.getString("format"),
             precision = json.getString("precision"),
             sha256 = json.getString("sha256"),
             bytes = json.getLong("bytes"),
-            input = tensor(only(json.getJSONArray("inputs"), "inputs", path)),
-            output = tensor(only(json.getJSONArray("outputs"), "outputs", path)),
+            input = inputs[0],
+            outputs = found,
             packaged = source.exists(path),
         )
     }
 
-    /** The only tensor of a list: classification has one input and one output. */
-    private fun only(tensors: JSONArray, kind: String, owner: String): JSONObject {
-        if (tensors.length() == 1) return tensors.getJSONObject(0)
-        val names = tensors.objects().joinToString { it.optString("name") }
-        unsupported("$owner has ${tensors.length()} $kind ($names), $TASK has one", "choose another model")
-    }
+    private fun tensors(owner: String, found: String, expected: String) =
+        failure(Code.TENSORS_UNSUPPORTED, "owner" to owner, "found" to found, "expected" to expected)
 
     private fun tensor(json: JSONObject) = TensorSpec(
         name = json.getString("name"),
@@ -145,12 +174,20 @@ internal class ManifestReader(private val source: ModelSource) {
         val listed = json.optJSONArray("labels")?.let { array -> List(array.length(), array::getString) }
         val labels = listed ?: text(LABELS)?.trim()?.lines().orEmpty()
         if (labels.isNotEmpty() && labels.size != classes) {
-            throw LolvitException("$source: ${labels.size} labels for $classes classes; give one line for each class")
+            throw failure(Code.LABELS_MISMATCH, "labels" to labels.size, "classes" to classes)
         }
         return labels
     }
 
-    private fun size(array: JSONArray) = ImageSize(array.getInt(0), array.getInt(1))
+    private fun colors(json: JSONObject, classes: Int): List<ClassColor> {
+        val listed = json.optJSONArray("colors")?.let { array -> List(array.length(), array::getString) }
+            ?: return Palette.of(classes)
+        expect(listed.size == classes) { "${listed.size} colors for $classes classes" }
+        return listed.map { color ->
+            expect(COLOR.matches(color)) { "color '$color'" }
+            Palette.parsed(color)
+        }
+    }
 
     private fun channels(json: JSONObject, field: String, color: ColorMode): FloatArray {
         val array = json.getJSONArray(field)
@@ -165,20 +202,74 @@ internal class ManifestReader(private val source: ModelSource) {
         return try {
             source.open(path).use { it.readBytes().decodeToString() }
         } catch (e: IOException) {
-            throw LolvitException("$source/$path: can't be read: ${e.message}; $AGAIN", e)
+            throw LolvitException(Code.UNREADABLE, "path" to "$source/$path", "reason" to e.message, cause = e)
         }
     }
 
     private companion object {
         const val MANIFEST = "manifest.json"
         const val LABELS = "labels.txt"
-        const val TASK = "classification"
-        const val SOFTMAX = "softmax"
-        const val LOGITS = "logits"
+        const val UPSAMPLE = "bilinear_half_pixel"
+        const val NO_CLASS = 255
+        const val MIN_CROP_PCT = 0.001
         const val MAX_CROP_PCT = 2.0
-        const val AGAIN = "export the model again"
+        const val MAX_SIDE = 65_535
+        val KINDS = mapOf(
+            ModelTask.CLASSIFICATION to "softmax",
+            ModelTask.DETECTION to "boxes_ltrb",
+            ModelTask.SEGMENTATION to "argmax",
+        )
+        val COLOR = Regex("#[0-9a-f]{6}")
         val SCHEMA_VERSIONS = 1..2
         val FORMATS = setOf("tflite", "onnx")
+    }
+}
+
+/** Checks that a signature's outputs belong to its task. */
+private class TaskOutputs(
+    private val source: ModelSource,
+    private val task: ModelTask,
+    private val postprocessing: Postprocessing,
+    private val size: ImageSize,
+) {
+    /** The number of classes. */
+    fun classes(outputs: List<TensorSpec>): Int {
+        val expected = MEANINGS.getValue(task)
+        val found = outputs.map { it.meaning }
+        if (found.sorted() != expected) {
+            throw LolvitException(
+                Code.TENSORS_UNSUPPORTED, "folder" to source, "owner" to "signature",
+                "found" to found.joinToString(), "expected" to expected.joinToString(),
+            )
+        }
+        for (output in outputs) if (!fits(output)) {
+            val reason = "shape ${shape(output.shape)} of the ${output.name} is out of range"
+            throw LolvitException(Code.MANIFEST_INVALID, "folder" to source, "reason" to reason)
+        }
+        return outputs.first { it.meaning != DISTANCES }.shape[1]
+    }
+
+    private fun fits(output: TensorSpec): Boolean {
+        val shape = output.shape
+        if (shape.size != RANKS.getValue(task) || shape[0] != 1 || shape.any { it < 1 }) return false
+        return when (postprocessing) {
+            is Postprocessing.Boxes ->
+                shape[2] == Points(size, postprocessing.strides).count && (output.meaning != DISTANCES || shape[1] == SIDES)
+            is Postprocessing.ClassMap -> shape[1] <= MAX_MAP_CLASSES
+            is Postprocessing.Softmax -> true
+        }
+    }
+
+    private companion object {
+        const val SIDES = 4
+        const val MAX_MAP_CLASSES = 255 // 255 means: no class
+        const val DISTANCES = "distances"
+        val MEANINGS = mapOf(
+            ModelTask.CLASSIFICATION to listOf("logits"),
+            ModelTask.DETECTION to listOf(DISTANCES, "scores"),
+            ModelTask.SEGMENTATION to listOf("logits"),
+        )
+        val RANKS = mapOf(ModelTask.CLASSIFICATION to 2, ModelTask.DETECTION to 3, ModelTask.SEGMENTATION to 4)
     }
 }
 

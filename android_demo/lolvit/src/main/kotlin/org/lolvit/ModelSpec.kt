@@ -5,14 +5,26 @@ public data class ImageSize(val height: Int, val width: Int) {
     override fun toString(): String = "${height}x$width"
 }
 
-/** The order of an image tensor's axes: planes of channels, or channels of each pixel together. */
-public enum class Layout { NCHW, NHWC }
+/** What a model predicts. */
+public enum class ModelTask {
+    CLASSIFICATION, DETECTION, SEGMENTATION,
+    ;
+
+    /** The task's name in the manifest. */
+    public val id: String get() = name.lowercase()
+}
+
+/**
+ * The order of a tensor's axes: N the batch, C channels or classes, H rows, W columns, L the points of a
+ * detector.
+ */
+public enum class Layout { NCHW, NHWC, NC, NCL, NLC }
 
 /**
  * One input or output of an artifact.
  *
- * @property layout the order of the axes; null for a tensor that is not an image.
- * @property meaning of an input: `normalized` or `pixels`; of an output: `logits`.
+ * @property layout the order of the axes; null if they have none of the listed meanings.
+ * @property meaning of an input: `normalized` or `pixels`; of an output: `logits`, `distances` or `scores`.
  */
 public data class TensorSpec(
     val name: String,
@@ -23,12 +35,14 @@ public data class TensorSpec(
 ) {
     /** The number of elements. */
     val count: Int get() = shape.fold(1, Int::times)
-
-    @Deprecated("renamed, as in the manifest", ReplaceWith("meaning"))
-    val values: String get() = meaning
 }
 
-/** One file that an engine opens. [packaged] is false where the app does not carry it. */
+/**
+ * One file that an engine opens.
+ *
+ * @property outputs in the order of the model's signature.
+ * @property packaged false where the app does not carry it.
+ */
 public data class ArtifactSpec(
     val path: String,
     val format: String,
@@ -36,70 +50,79 @@ public data class ArtifactSpec(
     val sha256: String,
     val bytes: Long,
     val input: TensorSpec,
-    val output: TensorSpec,
+    val outputs: List<TensorSpec>,
     val packaged: Boolean,
 )
 
-/** The filter that a photo is resized with, as Pillow names it. */
-public enum class Interpolation { BICUBIC, BILINEAR }
+/** The colour that a class is drawn in, from 0 to 255. */
+public data class ClassColor(val red: Int, val green: Int, val blue: Int) {
+    /** The colour as Android has it, opaque. */
+    val argb: Int get() = (255 shl 24) or (red shl 16) or (green shl 8) or blue
+}
 
-/** How a photo gets to the box that the input is cropped from: it covers the box, or is stretched to it. */
-public enum class Resize { CROP, STRETCH }
+/** How outputs become a prediction. */
+public sealed class Postprocessing {
+    /** Softmax of the logits. */
+    public object Softmax : Postprocessing()
 
-/** The colours of the input, as Pillow names them: red, green and blue, or grey levels by ITU-R 601. */
-public enum class ColorMode(internal val channels: Int) { RGB(3), L(1) }
+    /**
+     * Boxes by distances from points: see [Detections].
+     *
+     * @property strides of the maps of points, in pixels of the input.
+     */
+    public data class Boxes(
+        val strides: List<Int>,
+        val scoreThreshold: Double,
+        val iouThreshold: Double,
+        val maxCandidates: Int,
+        val maxDetections: Int,
+    ) : Postprocessing()
+
+    /** Each pixel's largest logit: see [SegmentationMap]. [ignore] is the value of pixels without a class. */
+    public data class ClassMap(val ignore: Int) : Postprocessing()
+}
 
 /**
- * What an app needs of `manifest.json`, for a classification model. Schema versions 1 and 2 give the same.
+ * What an app needs of `manifest.json`. Schema versions 1 and 2 give the same.
  *
  * @property name the model's name, such as `lolvit_x`.
- * @property size height and width of the input, in pixels.
- * @property cropPct crop size / resized size, in (0, 2]; above 1 the photo is surrounded by black.
- * @property mean per channel (red, green, blue; or grey), of pixel values in [0, 1].
- * @property std per channel, likewise.
- * @property classes the number of classes: the length of the logits.
+ * @property classes the number of classes.
  * @property labels one for each class; empty where the model has none.
+ * @property colors one for each class: the manifest's, else generated ones.
  * @property trained false for random weights, whose predictions are meaningless.
  * @property weightsSource the checkpoint that the weights come from.
  * @property params the number of parameters.
  * @property macs multiply-adds of one inference.
- * @property resize how a photo gets to the box that the input is cropped from.
- * @property color the colours of the input.
+ * @property outputs of the model's signature.
  * @property artifacts the ONNX and TFLite artifacts, packaged or not.
  */
 public class ModelSpec internal constructor(
     public val name: String,
-    public val size: ImageSize,
-    public val cropPct: Double,
-    public val interpolation: Interpolation,
-    mean: FloatArray,
-    std: FloatArray,
+    public val task: ModelTask,
+    public val preprocessing: Preprocessing,
+    public val postprocessing: Postprocessing,
     public val classes: Int,
     public val labels: List<String>,
+    public val colors: List<ClassColor>,
     public val trained: Boolean,
+    public val weightsSource: String,
+    public val params: Long,
+    public val macs: Long,
+    public val outputs: List<TensorSpec>,
     public val artifacts: List<ArtifactSpec>,
-    public val weightsSource: String = "",
-    public val params: Long = 0,
-    public val macs: Long = 0,
-    public val resize: Resize = Resize.CROP,
-    public val color: ColorMode = ColorMode.RGB,
 ) {
-    private val means = mean.copyOf()
-    private val deviations = std.copyOf()
-
-    public val mean: FloatArray get() = means.copyOf()
-    public val std: FloatArray get() = deviations.copyOf()
+    /** Height and width of the input, in pixels. */
+    public val size: ImageSize get() = preprocessing.size
 
     /** The label of a class, or `class 17` where there are none. */
     public fun label(index: Int): String = labels.getOrNull(index) ?: "class $index"
 
     public companion object {
         /**
-         * Reads the manifest of a model's folder, and its labels.
+         * Reads the manifest of a model's folder, and its labels. It reads files: not for the main thread.
          *
-         * @throws LolvitException the manifest is missing, is not valid JSON, or contradicts itself.
-         * @throws UnsupportedModelException this library does not implement what the manifest asks for,
-         *   such as another task than classification.
+         * @throws LolvitException the manifest is missing, is not valid JSON, contradicts itself, or asks
+         *   for what this library does not implement.
          */
         @Throws(LolvitException::class)
         public fun load(source: ModelSource): ModelSpec = ManifestReader(source).read()

@@ -9,6 +9,8 @@ import ai.onnxruntime.TensorInfo
 import java.nio.ByteBuffer
 import java.nio.FloatBuffer
 
+private const val LIBRARY = "com.microsoft.onnxruntime:onnxruntime-android"
+
 /** ONNX Runtime on the CPU. */
 internal object OnnxCpu : EngineKind {
     override val id = "onnx-cpu"
@@ -16,9 +18,9 @@ internal object OnnxCpu : EngineKind {
     override val accelerator = Accelerator.CPU
     override val format = "onnx"
 
-    override fun missing(): String? =
+    override fun missing(): LolvitException? =
         if (isPresent("ai.onnxruntime.OrtEnvironment")) null
-        else "ONNX Runtime is not in this app; add com.microsoft.onnxruntime:onnxruntime-android to it"
+        else LolvitException(LolvitException.Code.ENGINE_ABSENT, "engine" to title, "library" to LIBRARY)
 
     override fun version(): String = environment().version
 
@@ -43,13 +45,15 @@ private fun setVariable(name: String, value: String) {
             .invoke(null, name, value, false)
     } catch (_: ReflectiveOperationException) {
         return
+    } catch (_: LinkageError) { // the framework's classes without a device
+        return
     }
 }
 
 private class OnnxEngine(
     override val title: String,
     model: ByteBuffer,
-    override val artifact: ArtifactSpec,
+    artifact: ArtifactSpec,
     threads: Int,
 ) : Engine {
     private val environment: OrtEnvironment = environment()
@@ -58,28 +62,39 @@ private class OnnxEngine(
         options.setInterOpNumThreads(1)
         environment.createSession(model, options)
     }
+    private val names: List<String> // of the outputs
     private var inputs: Map<String, OnnxTensor> = emptyMap()
     private var outputs: Map<String, OnnxTensor> = emptyMap()
-    private val output = checked()
-    private val outputFloats = directBytes(output.count * Float.SIZE_BYTES).asFloatBuffer()
-    private val logits = FloatArray(output.count)
     private var lastInput: FloatBuffer? = null
+    override val artifact: ArtifactSpec
+
+    init {
+        try {
+            val found = session.outputNames.toList()
+            val specs = outputSpecs(artifact, found.size)
+            val named = specs.map { it.name }
+            names = if (named.toSet() == found.toSet()) named else found
+            check(artifact, "input", artifact.input, session.inputInfo.values.first().info as TensorInfo)
+            this.artifact = artifact.copy(
+                outputs = specs.mapIndexed { i, spec ->
+                    check(artifact, "output ${names[i]}", spec, session.outputInfo.getValue(names[i]).info as TensorInfo)
+                },
+            )
+        } catch (e: LolvitException) {
+            session.close()
+            throw e
+        }
+    }
+
+    private val buffers = this.artifact.outputs.map(::OutputBuffer)
+
+    init {
+        outputs = names.indices.associate { names[it] to tensor(buffers[it].floats, this.artifact.outputs[it]) }
+    }
 
     override val version: String get() = environment.version
 
-    init {
-        outputs = mapOf(session.outputNames.first() to tensor(outputFloats, output))
-    }
-
-    private fun checked(): TensorSpec = try {
-        check("input", artifact.input, session.inputInfo.values.first().info as TensorInfo)
-        check("output", artifact.output, session.outputInfo.values.first().info as TensorInfo)
-    } catch (e: LolvitException) {
-        close()
-        throw e
-    }
-
-    private fun check(what: String, spec: TensorSpec, info: TensorInfo): TensorSpec {
+    private fun check(artifact: ArtifactSpec, what: String, spec: TensorSpec, info: TensorInfo): TensorSpec {
         val dtype = if (info.type == OnnxJavaType.FLOAT) "float32" else info.type.name.lowercase()
         return expectTensor(artifact, what, spec, info.shape.map(Long::toInt), dtype)
     }
@@ -87,18 +102,17 @@ private class OnnxEngine(
     private fun tensor(floats: FloatBuffer, spec: TensorSpec) =
         OnnxTensor.createTensor(environment, floats, LongArray(spec.shape.size) { spec.shape[it].toLong() })
 
-    override fun run(input: FloatBuffer): FloatArray {
+    override fun run(input: FloatBuffer) {
         requireInput(input, artifact)
         try {
             if (input !== lastInput) bind(input)
             session.run(inputs, emptySet(), outputs).close()
         } catch (e: OrtException) {
-            throw LolvitException("$title failed: ${e.message}; choose another engine", e)
+            throw runFailed(title, e)
         }
-        outputFloats.rewind()
-        outputFloats.get(logits)
-        return logits
     }
+
+    override fun outputs(): List<FloatArray> = buffers.map(OutputBuffer::copy)
 
     /** Wraps the caller's buffer without a copy, until another one is passed. */
     private fun bind(input: FloatBuffer) {

@@ -9,6 +9,9 @@ import android.media.ExifInterface
 import android.os.Build
 import java.io.IOException
 import java.io.InputStream
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.withContext
+import org.lolvit.LolvitException.Code
 
 /** Where an encoded photo is; it is opened several times. */
 public fun interface PhotoSource {
@@ -33,10 +36,17 @@ public object Photos {
     private val turnedByExif = setOf("image/jpeg", "image/png", "image/webp") // decoders turn HEIF and AVIF
 
     /**
+     * Decodes a photo as [decode] does, on a thread for input and output.
+     *
+     * @throws LolvitException as [decode].
+     */
+    public suspend fun load(source: PhotoSource): Bitmap = withContext(Dispatchers.IO) { decode(source) }
+
+    /**
      * Decodes a photo, turned upright by its EXIF orientation (for PNG and WebP from Android 11 on only).
      * The alpha channel is dropped; the colours under it stay. Colours of another profile than sRGB (and,
      * from Android 10 on, Display P3) are converted, which Python does not do. The missing part of a
-     * truncated photo is blank.
+     * truncated photo is blank. It blocks.
      *
      * @throws LolvitException the photo can't be read, is not an image, or needs too much memory.
      */
@@ -46,20 +56,23 @@ public object Photos {
     internal fun decode(source: PhotoSource, decoder: Decoder): Bitmap =
         try {
             val bounds = bounds(source)
-            val decoded = source.open().use { decoder(it, null, options(bounds)) } ?: throw LolvitException(UNREADABLE)
+            val decoded = source.open().use { decoder(it, null, options(bounds)) } ?: throw LolvitException(Code.PHOTO_UNDECODABLE)
             upright(plain(decoded), orientation(source, bounds.outMimeType))
         } catch (e: IOException) {
-            throw LolvitException("the photo can't be read: ${e.message}; choose another", e)
-        } catch (e: SecurityException) {
-            throw LolvitException("the photo may not be read any more; choose it again", e)
+            throw unavailable(e)
+        } catch (e: SecurityException) { // the permission to read it has ended
+            throw unavailable(e)
         } catch (e: OutOfMemoryError) {
-            throw LolvitException("not enough memory for this photo; close other apps or choose a smaller one", e)
+            throw LolvitException(Code.OUT_OF_MEMORY, "what" to "photo", cause = e)
         }
+
+    private fun unavailable(cause: Exception) =
+        LolvitException(Code.PHOTO_UNAVAILABLE, "reason" to (cause.message ?: cause.javaClass.simpleName), cause = cause)
 
     private fun bounds(source: PhotoSource): BitmapFactory.Options {
         val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
         source.open().use { BitmapFactory.decodeStream(it, null, bounds) }
-        if (bounds.outWidth <= 0 || bounds.outHeight <= 0) throw LolvitException(UNREADABLE)
+        if (bounds.outWidth <= 0 || bounds.outHeight <= 0) throw LolvitException(Code.PHOTO_UNDECODABLE)
         return bounds
     }
 
@@ -112,6 +125,4 @@ public object Photos {
         setRotate(degrees)
         if (mirrored) postScale(-1f, 1f)
     }
-
-    private const val UNREADABLE = "not a photo that this phone can read; choose a JPEG or PNG"
 }

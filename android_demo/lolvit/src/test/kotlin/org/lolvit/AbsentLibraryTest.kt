@@ -13,25 +13,21 @@ class AbsentLibraryTest {
 
     @Test fun `without ONNX Runtime its engine is listed as missing, and the others are there`() {
         val missing = missing(without = "onnxruntime")
-        assertEquals(
-            "ONNX Runtime is not in this app; add com.microsoft.onnxruntime:onnxruntime-android to it",
-            missing["onnx-cpu/fp32"],
-        )
+        assertEquals("engine_absent com.microsoft.onnxruntime:onnxruntime-android", missing["onnx-cpu/fp32"])
         assertEquals("", missing["litert-cpu/fp32"])
     }
 
     @Test fun `without LiteRT both of its engines are listed as missing`() {
         val missing = missing(without = "tflite-engine")
         for (id in listOf("litert-cpu/fp32", "litert-gpu/fp32")) {
-            assertEquals("LiteRT is not in this app; add com.google.ai.edge.litert:litert to the app", missing[id])
+            assertEquals("engine_absent com.google.ai.edge.litert:litert", missing[id])
         }
         assertEquals("", missing["onnx-cpu/fp32"])
     }
 
     @Test fun `classes without their native library are reported as such`() {
         val line = call(without = "onnxruntime", function = "openFirst") as String
-        assertTrue(line, line.startsWith("LiteRT, CPU: its native library is missing for this processor"))
-        assertTrue(line, line.endsWith("choose another engine"))
+        assertTrue(line, line.startsWith("native_library_missing: engine=LiteRT, CPU, reason="))
     }
 
     private fun missing(without: String): Map<*, *> = call(without, "missing") as Map<*, *>
@@ -52,11 +48,14 @@ class AbsentLibraryTest {
 object Probe {
     @JvmStatic
     fun missing(folder: String): Map<String, String> =
-        Engines.choices(ModelSpec.load(FolderSource(File(folder)))).associate { it.id to it.missing.orEmpty() }
+        Engines.choices(ModelSpec.load(FolderSource(File(folder)))).associate { choice ->
+            choice.id to choice.missing?.let { "${it.code.id} ${it.details["library"]}" }.orEmpty()
+        }
 
     @JvmStatic
     fun openFirst(folder: String): String = try {
-        Classifier(FolderSource(File(folder))).use { it.engine.title }
+        val source = FolderSource(File(folder))
+        Engines.open(null, ModelSpec.load(source), source).use { it.engine.title }
     } catch (e: LolvitException) {
         e.message.orEmpty()
     }

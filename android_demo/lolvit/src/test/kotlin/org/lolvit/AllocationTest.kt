@@ -17,11 +17,11 @@ class AllocationTest {
     @Before fun natives() = NativeLiteRt.load()
 
     @Test fun `twelve megapixels are preprocessed in the memory that is promised`() {
-        val spec = specOf(Fixtures.document("vectors.json").getJSONObject("settings").getJSONObject("square"))
+        val preprocessing = preprocessingOf(Fixtures.document("vectors.json").getJSONObject("settings").getJSONObject("square"))
         val bitmap = Photos.decode { Fixtures.photo("12-megapixels-turned.jpg").inputStream() }
-        Preprocess.levels(bitmap, spec) // loads classes
-        val allocated = allocated { Preprocess.levels(bitmap, spec) }
-        val promised = 3L * bitmap.height * spec.size.width
+        preprocessing.levels(bitmap) // loads classes
+        val allocated = allocated { preprocessing.levels(bitmap) }
+        val promised = 3L * bitmap.height * preprocessing.size.width
         assertTrue("$allocated bytes", allocated in promised / 2..promised * 5 / 4)
     }
 

@@ -25,23 +25,28 @@ class EngineParityTest {
             val id = if (format == "onnx") "onnx-cpu" else "litert-cpu"
             val wanted = "$id/${artifact.getString("precision")}"
             val choice = Engines.choices(ModelSpec.load(source)).single { it.id == wanted }
-            Classifier(source, choice).use { compare(it, "$model-$format", artifact.getJSONObject("logits").toMap()) }
+            val spec = ModelSpec.load(source)
+            Engines.load(choice, spec, source).use { compare(it, spec, "$model-$format", artifact.getJSONObject("logits").toMap()) }
         }
     }
 
-    private fun compare(classifier: Classifier, name: String, expected: Map<String, String>) {
+    private fun compare(engine: Engine, spec: ModelSpec, name: String, expected: Map<String, String>) {
         var worst = 0f
+        val input = engine.newInput()
         for ((photo, file) in expected) {
             val logits = Fixtures.floats(file)
-            val prediction = classifier.classify(Photos.decode { Fixtures.photo(photo).inputStream() })
-            worst = maxOf(worst, logits.indices.maxOf { abs(logits[it] - prediction.logits[it]) })
+            val bitmap = Photos.decode { Fixtures.photo(photo).inputStream() }
+            spec.preprocessing.fill(bitmap, checkNotNull(engine.artifact.input.layout), input)
+            engine.run(input)
+            val found = engine.outputs().single()
+            worst = maxOf(worst, logits.indices.maxOf { abs(logits[it] - found[it]) })
             val top = logits.indices.sortedByDescending { logits[it] }.take(5)
-            assertEquals("$name on $photo", top, prediction.top.map { it.index })
+            assertEquals("$name on $photo", top, Classification.of(found, spec, 5).top.map { it.index })
         }
-        val engine = "${classifier.engine.title} ${classifier.engine.version}"
         Fixtures.report(
             "logits-$name",
-            "logits" to name, "engine" to engine, "photos" to expected.size, "largest_difference" to worst,
+            "logits" to name, "engine" to "${engine.title} ${engine.version}", "photos" to expected.size,
+            "largest_difference" to worst,
         )
         assertTrue("$name differs by $worst", worst <= 1e-4f)
     }

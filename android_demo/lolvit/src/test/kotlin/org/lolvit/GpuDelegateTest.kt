@@ -2,12 +2,12 @@ package org.lolvit
 
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
-import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
 import org.junit.runner.RunWith
+import org.lolvit.LolvitException.Code
 import org.robolectric.RobolectricTestRunner
 import org.tensorflow.lite.Delegate
 
@@ -55,33 +55,34 @@ class GpuDelegateTest {
     }
 
     @Test fun `an app without the delegate names the library that adds it`() {
-        assertTrue("add com.google.ai.edge.litert:litert-gpu" in LiteRtGpu().missing().orEmpty())
+        val missing = LiteRtGpu().missing()
+        assertEquals(Code.ENGINE_ABSENT to "com.google.ai.edge.litert:litert-gpu", missing?.code to missing?.details?.get("library"))
     }
 
     @Test fun `the delegate's own list of GPUs decides where it is there`() {
         assertNull(LiteRtGpu(delegate, KnownGpu::class.java.name).missing())
-        val unknown = LiteRtGpu(delegate, UnknownGpu::class.java.name).missing()
-        assertEquals("the GPU delegate does not support this device's GPU; choose the CPU", unknown)
+        assertEquals(Code.GPU_UNSUPPORTED, LiteRtGpu(delegate, UnknownGpu::class.java.name).missing()?.code)
         assertNull(LiteRtGpu(delegate, "org.tensorflow.lite.gpu.NoSuchList").missing())
     }
 
-    @Test fun `a delegate that rejects the model is closed, and reported in one line`() {
+    @Test fun `a delegate that rejects the model is closed, and reported`() {
         val folder = ModelFolder(temporary.root)
         val artifact = ModelSpec.load(folder.source).artifacts.single { it.format == "tflite" }
         val model = ArtifactReader(folder.source).read(artifact)
         val kind = LiteRtGpu(delegate)
-        val line = failureOf { opening(kind, artifact) { kind.open(model, artifact, 1) } }
-        val reason = "Failed to apply delegate: no GPU"
-        assertEquals("LiteRT, GPU: can't load model-fp32.tflite: $reason; choose another engine", line)
+        assertFails(Code.LOAD_FAILED, "LiteRT, GPU", "model-fp32.tflite", "Failed to apply delegate: no GPU") {
+            opening(kind, artifact) { kind.open(model, artifact, 1) }
+        }
         assertEquals(1, closed)
     }
 
-    @Test fun `a delegate without its native library is reported in one line`() {
+    @Test fun `a delegate without its native library is reported`() {
         val folder = ModelFolder(temporary.root)
         val artifact = ModelSpec.load(folder.source).artifacts.single { it.format == "tflite" }
         val kind = LiteRtGpu(UnlinkedDelegate::class.java.name)
-        val line = failureOf { opening(kind, artifact) { kind.open(directBytes(8), artifact, 1) } }
-        assertTrue(line, "LiteRT, GPU: its native library is missing for this processor (dlopen failed" in line)
+        assertFails(Code.NATIVE_LIBRARY_MISSING, "LiteRT, GPU", "dlopen failed") {
+            opening(kind, artifact) { kind.open(directBytes(8), artifact, 1) }
+        }
     }
 
     private companion object {

@@ -4,8 +4,10 @@ import java.io.File
 import java.io.RandomAccessFile
 import java.security.MessageDigest
 import org.json.JSONObject
+import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
 
 /** A copy of a packaged model that a test may damage; its manifest is of schema version 2. */
 class ModelFolder(private val folder: File, model: String = TRAINED) {
@@ -45,7 +47,7 @@ class ModelFolder(private val folder: File, model: String = TRAINED) {
 
     fun open(engine: String, threads: Int = 1): Engine {
         val spec = ModelSpec.load(source)
-        return Engines.open(Engines.choices(spec).first { it.id.startsWith(engine) }, spec, source, threads)
+        return Engines.load(Engines.choices(spec).first { it.id.startsWith(engine) }, spec, source, threads)
     }
 
     companion object {
@@ -56,9 +58,16 @@ class ModelFolder(private val folder: File, model: String = TRAINED) {
 /** The only tensor in a list of an artifact or a signature. */
 fun JSONObject.only(tensors: String): JSONObject = getJSONArray(tensors).objects().single()
 
-/** The one line that a failing call gives. */
-fun failureOf(call: () -> Unit): String {
-    val line = assertThrows(LolvitException::class.java) { call() }.message.orEmpty()
-    assertFalse(line, '\n' in line)
-    return line
+/** The failure of a call; its message is one line. */
+fun failureOf(call: () -> Unit): LolvitException {
+    val failure = assertThrows(LolvitException::class.java) { call() }
+    assertFalse(failure.message, '\n' in failure.message.orEmpty())
+    return failure
+}
+
+/** Requires a failure of a code whose details contain [parts]. */
+fun assertFails(code: LolvitException.Code, vararg parts: String, call: () -> Unit) {
+    val failure = failureOf(call)
+    assertEquals(failure.message, code, failure.code)
+    for (part in parts) assertTrue("'${failure.message}' has no '$part'", failure.details.values.any { part in it })
 }

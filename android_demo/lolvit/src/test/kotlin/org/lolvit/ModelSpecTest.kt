@@ -1,17 +1,18 @@
 package org.lolvit
 
+import kotlinx.coroutines.runBlocking
 import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
-import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
 import org.junit.runner.RunWith
+import org.lolvit.LolvitException.Code
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 
@@ -27,22 +28,16 @@ class ModelSpecTest {
 
     private fun load() = ModelSpec.load(model.source)
 
-    private fun assertUnsupported(vararg parts: String) {
-        val line = assertThrows(UnsupportedModelException::class.java) { load() }.message.orEmpty()
-        for (part in parts) assertTrue("'$line' has no '$part'", part in line)
-    }
-
-    private fun assertRefused(vararg parts: String) {
-        val line = failureOf { load() }
-        for (part in parts) assertTrue("'$line' has no '$part'", part in line)
-    }
+    private fun assertRefused(code: Code, vararg parts: String) = assertFails(code, *parts) { load() }
 
     @Test fun `every packaged model is listed and read`() {
         val sources = AssetSource.list(RuntimeEnvironment.getApplication().assets)
         val specs = sources.associate { it.toString() to ModelSpec.load(it) }
-        assertEquals(setOf("assets/lolvit/lolvit_x-256x256", "assets/lolvit/lolvit_xx-256x256"), specs.keys)
-        assertEquals(listOf(1000, 10), specs.values.map { it.classes })
-        assertEquals(listOf(false, true), specs.values.map { it.trained })
+        val names = listOf("colour_detector-128x160", "colour_segmenter-128x160", "lolvit_x-256x256", "lolvit_xx-256x256")
+        assertEquals(names.map { "assets/lolvit/$it" }, specs.keys.toList())
+        assertEquals(listOf("detection", "segmentation", "classification", "classification"), specs.values.map { it.task.id })
+        assertEquals(listOf(3, 4, 1000, 10), specs.values.map { it.classes })
+        assertEquals(listOf(true, true, false, true), specs.values.map { it.trained })
         assertTrue(specs.values.all { spec -> spec.artifacts.all { it.packaged } && spec.artifacts.size == 2 })
     }
 
@@ -51,9 +46,9 @@ class ModelSpecTest {
         val spec = load()
         assertEquals("lolvit_xx", spec.name)
         assertEquals(ImageSize(256, 256), spec.size)
-        assertEquals(json.getJSONObject("preprocessing").getDouble("crop_pct"), spec.cropPct, 0.0)
+        assertEquals(json.getJSONObject("preprocessing").getDouble("crop_pct"), spec.preprocessing.cropPct, 0.0)
         val mean = json.getJSONObject("preprocessing").getJSONArray("mean")
-        assertArrayEquals(FloatArray(3) { mean.getDouble(it).toFloat() }, spec.mean, 0f)
+        assertArrayEquals(FloatArray(3) { mean.getDouble(it).toFloat() }, spec.preprocessing.mean, 0f)
         assertEquals(json.getJSONArray("labels").strings(), spec.labels)
     }
 
@@ -63,11 +58,11 @@ class ModelSpecTest {
             it.getJSONObject("preprocessing").put("resize", "stretch").put("crop_pct", 1.15)
                 .put("color", "L").put("mean", grey).put("std", grey)
         }
-        val spec = load()
-        assertEquals(listOf(Resize.STRETCH, ColorMode.L, 1.15), listOf(spec.resize, spec.color, spec.cropPct))
-        assertEquals(listOf(0.5f), spec.mean.toList())
+        val found = load().preprocessing
+        assertEquals(listOf(Resize.STRETCH, ColorMode.L, 1.15), listOf(found.resize, found.color, found.cropPct))
+        assertEquals(listOf(0.5f), found.mean.toList())
         model.edit { it.getJSONObject("preprocessing").put("color", "RGB") }
-        assertRefused("mean [0.5] for the color RGB")
+        assertRefused(Code.MANIFEST_INVALID, "[0.5] for the color RGB")
     }
 
     @Test fun `a manifest of schema 1 and the same model's of schema 2 give one spec`() {
@@ -82,10 +77,11 @@ class ModelSpecTest {
 
     /** All public fields of a spec; arrays as lists, so that they can be compared. */
     private fun fields(spec: ModelSpec): Map<String, Any> = mapOf(
-        "name" to spec.name, "size" to spec.size, "cropPct" to spec.cropPct, "interpolation" to spec.interpolation,
-        "mean" to spec.mean.toList(), "std" to spec.std.toList(), "classes" to spec.classes, "labels" to spec.labels,
+        "name" to spec.name, "task" to spec.task, "size" to spec.size, "cropPct" to spec.preprocessing.cropPct,
+        "interpolation" to spec.preprocessing.interpolation, "mean" to spec.preprocessing.mean.toList(),
+        "std" to spec.preprocessing.std.toList(), "classes" to spec.classes, "labels" to spec.labels, "colors" to spec.colors,
         "trained" to spec.trained, "weightsSource" to spec.weightsSource, "params" to spec.params, "macs" to spec.macs,
-        "artifacts" to spec.artifacts, "resize" to spec.resize, "color" to spec.color,
+        "artifacts" to spec.artifacts, "resize" to spec.preprocessing.resize, "color" to spec.preprocessing.color,
     )
 
     @Test fun `a manifest of schema 1 and one of schema 2 classify equally`() {
@@ -95,64 +91,90 @@ class ModelSpecTest {
             val (first, second) = listOf(SCHEMA_1, SCHEMA_2).map { manifest ->
                 model.useManifest(manifest)
                 val choice = Engines.choices(load()).single { it.id.startsWith(engine) }
-                Classifier(model.source, choice).use { it.classify(photo) }
+                Classifier(model.source, choice).use { runBlocking { it.predict(photo, top = 10) } }.prediction
             }
-            assertArrayEquals(engine, first.logits, second.logits, 0f)
-            assertEquals(first.top.map { it.label to it.probability }, second.top.map { it.label to it.probability })
+            assertEquals(engine, first, second)
         }
     }
 
-    @Test fun `another task than classification is unsupported`() {
-        for (task in listOf("detection", "segmentation", "tensors", "depth")) {
+    @Test fun `an unknown task is unsupported`() {
+        for (task in listOf("tensors", "depth")) {
             model.edit { it.put("task", task) }
-            assertUnsupported("task '$task', this app runs classification only")
+            assertRefused(Code.TASK_UNSUPPORTED, task, "classification, detection, segmentation")
         }
     }
 
     @Test fun `another way to resize, colour mode or postprocessing is unsupported`() {
         model.useManifest(SCHEMA_2)
-        model.edit { it.getJSONObject("preprocessing").put("resize", "letterbox") }
-        assertUnsupported("resize 'letterbox', this app implements crop and stretch only")
+        model.edit { it.getJSONObject("preprocessing").put("resize", "pad") }
+        assertRefused(Code.SETTING_UNSUPPORTED, "resize", "pad", "crop, stretch, letterbox")
         model.useManifest(SCHEMA_2)
         model.edit { it.getJSONObject("preprocessing").put("color", "RGBA") }
-        assertUnsupported("color 'RGBA', this app implements RGB and L only")
+        assertRefused(Code.SETTING_UNSUPPORTED, "color", "RGBA", "RGB, L")
         model.useManifest(SCHEMA_1)
         model.edit { it.getJSONObject("preprocess").put("color", "RGBA") }
-        assertUnsupported("color 'RGBA'")
+        assertRefused(Code.SETTING_UNSUPPORTED, "RGBA")
         model.useManifest(SCHEMA_2)
         model.edit { it.getJSONObject("postprocessing").put("kind", "sigmoid") }
-        assertUnsupported("postprocessing 'sigmoid', this app applies softmax only")
+        assertRefused(Code.SETTING_UNSUPPORTED, "postprocessing", "sigmoid", "softmax")
     }
 
-    @Test fun `more than one output or input is unsupported`() {
+    @Test fun `more outputs or inputs than the task has are unsupported`() {
         val second = JSONObject("""{"name": "boxes", "shape": [1, 4], "dtype": "float32", "layout": null, "meaning": "tensor"}""")
         model.useManifest(SCHEMA_2)
         model.edit { it.getJSONObject("signature").getJSONArray("outputs").put(second) }
-        assertUnsupported("the signature has 2 outputs (logits, boxes), classification has one")
+        assertRefused(Code.TENSORS_UNSUPPORTED, "signature", "logits, tensor")
         model.useManifest(SCHEMA_2)
         model.editArtifacts { it.getJSONArray("outputs").put(second) }
-        assertUnsupported("model-fp32.onnx has 2 outputs (logits, boxes)")
+        assertRefused(Code.TENSORS_UNSUPPORTED, "model-fp32.onnx", "2 outputs")
         model.useManifest(SCHEMA_2)
         model.editArtifacts { it.getJSONArray("inputs").put(second) }
-        assertUnsupported("model-fp32.onnx has 2 inputs (image, boxes)")
+        assertRefused(Code.TENSORS_UNSUPPORTED, "model-fp32.onnx", "2 inputs")
         model.useManifest(SCHEMA_2)
         model.edit { it.getJSONObject("signature").put("outputs", JSONArray()) }
-        assertUnsupported("the signature has 0 outputs ()")
+        assertRefused(Code.TENSORS_UNSUPPORTED, "signature")
     }
 
     @Test fun `an output that is not of logits is unsupported, one of another shape is an error`() {
         model.edit { it.getJSONObject("signature").only("outputs").put("meaning", "features") }
-        assertUnsupported("output of features, classification needs logits")
+        assertRefused(Code.TENSORS_UNSUPPORTED, "features", "logits")
         for (shape in listOf(listOf(1, 0), listOf(2, 10), listOf(10), listOf(1, 10, 7))) {
             model.useManifest(SCHEMA_2)
             model.edit { it.getJSONObject("signature").only("outputs").put("shape", JSONArray(shape)) }
-            assertRefused("shape ${shape.joinToString("x")} of the logits is out of range")
+            assertRefused(Code.MANIFEST_INVALID, "shape ${shape.joinToString("x")} of the logits is out of range")
         }
+    }
+
+    @Test fun `a detector's parameters, and the number of its points, are checked`() {
+        val detector = ModelFolder(temporary.newFolder(), "colour_detector-128x160")
+        val spec = ModelSpec.load(detector.source)
+        assertEquals(Postprocessing.Boxes(listOf(8, 16, 32), 0.3, 0.6, 1000, 100), spec.postprocessing)
+        assertEquals(listOf("red", "green", "blue"), spec.labels)
+        val whole = detector.file("manifest.json").readText()
+        for ((field, value) in mapOf("strides" to JSONArray(), "score_threshold" to 1.5, "max_detections" to 0, "iou_threshold" to -1)) {
+            detector.file("manifest.json").writeText(whole)
+            detector.edit { it.getJSONObject("postprocessing").put(field, value) }
+            assertFails(Code.MANIFEST_INVALID, "out of range") { ModelSpec.load(detector.source) }
+        }
+        detector.file("manifest.json").writeText(whole)
+        detector.edit { it.getJSONObject("postprocessing").put("strides", JSONArray(listOf(8, 16))) }
+        assertFails(Code.MANIFEST_INVALID, "of the boxes is out of range") { ModelSpec.load(detector.source) }
+    }
+
+    @Test fun `colours are the manifest's, else Python's generated ones`() {
+        val generated = Fixtures.document("predictions.json").getJSONArray("palette").objects()
+            .map { ClassColor(it.getInt("red"), it.getInt("green"), it.getInt("blue")) }
+        assertEquals(generated.take(10), load().colors)
+        assertEquals(generated, Palette.of(generated.size))
+        model.edit { it.put("colors", JSONArray(List(10) { "#0a0b0c" })) }
+        assertEquals(ClassColor(10, 11, 12), load().colors[9])
+        model.edit { it.put("colors", JSONArray(List(10) { "red" })) }
+        assertRefused(Code.MANIFEST_INVALID, "'red'")
     }
 
     @Test fun `a tensor without a layout is read`() {
         model.editArtifacts { it.only("outputs").put("layout", JSONObject.NULL) }
-        assertTrue(load().artifacts.all { it.output.layout == null && it.input.layout != null })
+        assertTrue(load().artifacts.all { it.outputs.single().layout == null && it.input.layout != null })
     }
 
     @Test fun `artifacts of formats that phones don't open are left out`() {
@@ -172,12 +194,12 @@ class ModelSpecTest {
 
     @Test fun `labels of another number of classes are refused`() {
         model.edit { it.put("labels", JSONArray(listOf("a", "b"))) }
-        assertRefused("2 labels for 10 classes", "one line for each class")
+        assertRefused(Code.LABELS_MISMATCH, "2", "10")
     }
 
-    @Test fun `a folder without a manifest names the command that makes one`() {
+    @Test fun `a folder without a manifest is refused`() {
         model.file("manifest.json").delete()
-        assertRefused("no manifest.json here", "run: lolvit package")
+        assertRefused(Code.MANIFEST_MISSING, temporary.root.path)
     }
 
     @Test fun `what is no JSON is refused`() {
@@ -185,14 +207,14 @@ class ModelSpecTest {
         val texts = listOf("", "{", "[1, 2]", "not json", "\u0000\u0001") + deep
         for (text in texts) {
             model.file("manifest.json").writeText(text)
-            assertRefused("not a manifest", "export the model again")
+            assertRefused(Code.MANIFEST_INVALID, "not a manifest")
         }
     }
 
     @Test fun `another schema version is refused`() {
         for (version in listOf(3, 0, "1", JSONObject.NULL)) {
             model.edit { it.put("schema_version", version) }
-            assertUnsupported("schema version $version, this app reads 1 and 2; package the model with the lolvit version")
+            assertRefused(Code.SCHEMA_UNSUPPORTED, "$version", "1, 2")
         }
     }
 
@@ -204,7 +226,7 @@ class ModelSpecTest {
         for ((manifest, names) in fields) for (field in names) {
             model.useManifest(manifest)
             model.edit { it.remove(field) }
-            assertRefused(field, "export the model again")
+            assertRefused(Code.MANIFEST_INVALID, field)
         }
     }
 
@@ -216,14 +238,14 @@ class ModelSpecTest {
         ).entries.map { it.toPair() }) {
             model.file("manifest.json").writeText(whole)
             model.edit { it.getJSONObject("preprocessing").put(field, value) }
-            assertRefused("manifest.json")
+            assertRefused(if (field == "interpolation") Code.SETTING_UNSUPPORTED else Code.MANIFEST_INVALID)
         }
     }
 
     @Test fun `a path that leaves the model's folder is refused`() {
         for (path in listOf("../other.tflite", "/etc/passwd", "a/../../b", "..\\x", "")) {
             model.editArtifacts { it.put("path", path) }
-            assertRefused("leaves the model's folder")
+            assertRefused(Code.PATH_LEAVES_FOLDER, path)
         }
     }
 

@@ -6,12 +6,12 @@ import java.io.ByteArrayInputStream
 import java.io.IOException
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
-import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
+import org.lolvit.LolvitException.Code
 import org.robolectric.RobolectricTestRunner
 
-/** What can't be decoded is reported in one line. `PreprocessTest` covers the rest. */
+/** What can't be decoded is reported by its code. `PreprocessTest` covers the rest. */
 @RunWith(RobolectricTestRunner::class)
 class PhotosTest {
     private val photo = PhotoSource { Fixtures.photo("exif-6.jpg").inputStream() }
@@ -19,27 +19,22 @@ class PhotosTest {
     @Test fun `what is no photo is refused`() {
         val header = Fixtures.photo("full.png").readBytes().copyOf(20)
         for (bytes in listOf(ByteArray(0), "no photo".toByteArray(), header)) {
-            assertEquals(
-                "not a photo that this phone can read; choose a JPEG or PNG",
-                failureOf { Photos.decode { ByteArrayInputStream(bytes) } },
-            )
+            assertFails(Code.PHOTO_UNDECODABLE) { Photos.decode { ByteArrayInputStream(bytes) } }
         }
     }
 
     @Test fun `a photo that can't be opened is refused`() {
-        val gone = failureOf { Photos.decode { throw IOException("gone") } }
-        assertEquals("the photo can't be read: gone; choose another", gone)
-        assertTrue("choose it again" in failureOf { Photos.decode { throw SecurityException("Permission Denial") } })
+        assertFails(Code.PHOTO_UNAVAILABLE, "gone") { Photos.decode { throw IOException("gone") } }
+        assertFails(Code.PHOTO_UNAVAILABLE, "Denial") { Photos.decode { throw SecurityException("Permission Denial") } }
     }
 
     @Test fun `a photo that memory does not hold is refused`() {
         val failure = OutOfMemoryError("Failed to allocate 48000000 bytes")
-        val line = failureOf { Photos.decode(photo) { _, _, _ -> throw failure } }
-        assertEquals("not enough memory for this photo; close other apps or choose a smaller one", line)
+        assertFails(Code.OUT_OF_MEMORY, "photo") { Photos.decode(photo) { _, _, _ -> throw failure } }
     }
 
     @Test fun `a decoder that gives up is reported`() {
-        assertTrue("choose a JPEG or PNG" in failureOf { Photos.decode(photo) { _, _, _ -> null } })
+        assertFails(Code.PHOTO_UNDECODABLE) { Photos.decode(photo) { _, _, _ -> null } }
     }
 
     @Test fun `only photos beyond the bound are subsampled`() {

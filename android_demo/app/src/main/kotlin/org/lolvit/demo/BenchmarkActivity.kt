@@ -11,6 +11,7 @@ import android.widget.TextView
 import java.io.IOException
 import org.lolvit.AssetSource
 import org.lolvit.ModelSource
+import org.lolvit.benchmark.Profile
 import org.lolvit.demo.benchmark.BenchmarkForm
 import org.lolvit.demo.benchmark.BenchmarkSession
 import org.lolvit.demo.benchmark.BenchmarkState
@@ -29,7 +30,7 @@ internal open class BenchmarkActivity : Activity() {
         setContentView(R.layout.benchmark)
         edgeToEdge(window, view(R.id.benchmark), view(R.id.benchmark_scroll))
         val kept = lastNonConfigurationInstance as? BenchmarkSession
-        session = kept ?: BenchmarkSession(this)
+        session = kept ?: BenchmarkSession(this, profile)
         view<Button>(R.id.benchmark_start).setOnClickListener { startOrCancel() }
         view<Button>(R.id.benchmark_share).setOnClickListener { share() }
         session.observer = ::show
@@ -39,6 +40,9 @@ internal open class BenchmarkActivity : Activity() {
 
     /** Lists the models to offer; overridden in tests. */
     internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
+
+    /** How long to measure; overridden in tests. */
+    internal open val profile: Profile = Profile.DEFAULT
 
     @Deprecated("the framework's way without AndroidX")
     override fun onRetainNonConfigurationInstance(): Any = session

@@ -7,10 +7,11 @@ import android.os.Bundle
 import android.provider.Settings
 import org.json.JSONObject
 import org.lolvit.LolvitException
-import org.lolvit.Runtimes
+import org.lolvit.benchmark.Runtimes
 import org.lolvit.demo.benchmark.BenchFolder
 import org.lolvit.demo.benchmark.BlockRunner
 import org.lolvit.demo.benchmark.DeviceRequest
+import org.lolvit.demo.benchmark.HarnessException
 import org.lolvit.demo.benchmark.appVersion
 
 /**
@@ -38,8 +39,10 @@ public open class BenchmarkInstrumentation : Instrumentation() {
         val code = try {
             answer(results)
             Activity.RESULT_OK
-        } catch (error: LolvitException) {
+        } catch (error: HarnessException) {
             failed(results, error.message)
+        } catch (error: LolvitException) {
+            failed(results, targetContext.describe(error).lines().joinToString(" "))
         } catch (error: OutOfMemoryError) {
             failed(results, "not enough memory: ${error.message}")
         }
@@ -57,14 +60,14 @@ public open class BenchmarkInstrumentation : Instrumentation() {
         when (val action = asked.getString("action")) {
             "prepare" -> results.putString("facts", commands.prepare())
             "run" -> measure(commands, asked.getString("run").orEmpty())
-            else -> throw LolvitException("no action '${action.orEmpty()}': give prepare or run")
+            else -> throw HarnessException("no action '${action.orEmpty()}': give prepare or run")
         }
     }
 
     private fun requireDebugging() {
         val resolver = targetContext.contentResolver
         val on = listOf(Settings.Global.ADB_ENABLED, WIRELESS).any { Settings.Global.getInt(resolver, it, 0) != 0 }
-        if (!on) throw LolvitException("debugging is off: switch USB debugging on in the phone's developer options")
+        if (!on) throw HarnessException("debugging is off: switch USB debugging on in the phone's developer options")
     }
 
     private fun measure(commands: HarnessCommands, run: String) {
@@ -104,7 +107,8 @@ private class HarnessCommands(private val folder: BenchFolder, private val appVe
     /**
      * Measures the block that the request [run] asks for and writes its recording.
      *
-     * @throws LolvitException the request is invalid, or can't be carried out
+     * @throws HarnessException the request is invalid, or can't be carried out
+     * @throws LolvitException the runtime failed
      */
     fun run(run: String, onSlot: (Int) -> Unit) {
         val content = folder.request(run)

@@ -32,6 +32,9 @@ internal class LiveCamera(context: Context, private val view: TextureView, priva
     /** The last picture that was taken. */
     val last: Bitmap? get() = stream?.last
 
+    /** Whether the preview is mirrored, as Android shows front cameras; the pictures never are. */
+    val isMirrored: Boolean get() = stream?.traits?.front == true
+
     /** Opens the camera as soon as the view has a surface. The app has the permission. */
     fun start() {
         view.surfaceTextureListener = surfaceListener

@@ -1,40 +1,65 @@
 package org.lolvit.demo
 
+import android.graphics.Bitmap
 import kotlin.math.ceil
 import org.lolvit.Classifier
+import org.lolvit.Detector
 import org.lolvit.EngineChoice
 import org.lolvit.ModelSource
 import org.lolvit.ModelSpec
+import org.lolvit.ModelTask
+import org.lolvit.OpenReport
+import org.lolvit.Predicted
+import org.lolvit.Predictor
+import org.lolvit.Segmenter
 
 /** A model and the engine to run it in. */
 internal data class Selection(val source: ModelSource, val spec: ModelSpec, val engine: EngineChoice)
 
-/** A [classifier] and how long it took so far. */
-internal class OpenModel(val classifier: Classifier) {
+/** An opened model and how long it took so far. */
+internal class OpenModel(private val predictor: Predictor<*>, val report: OpenReport) {
     val latencies = LatencyWindow(WINDOW)
+
+    suspend fun predict(photo: Bitmap): Predicted<*> = when (predictor) {
+        is Classifier -> predictor.predict(photo)
+        is Detector -> predictor.predict(photo)
+        is Segmenter -> predictor.predict(photo)
+    }
 
     private companion object {
         const val WINDOW = 60 // at a live camera: the last few seconds
     }
 }
 
-/** The one model that is in memory; opening another closes it. For one thread. */
+/** The one model that is in memory; opening another closes it. For the main thread. */
 internal class LoadedModel(private val threads: Int) : AutoCloseable {
     private var selection: Selection? = null
+    private var predictor: Predictor<*>? = null
     private var open: OpenModel? = null
 
     /** @throws ProblemException the model can't be loaded. */
-    fun open(wanted: Selection): OpenModel {
-        open?.let { if (selection == wanted) return it }
-        close()
-        val classifier = orProblem(R.string.engine_title) { Classifier(wanted.source, wanted.engine, threads) }
-        selection = wanted
-        return OpenModel(classifier).also { open = it }
+    suspend fun open(wanted: Selection): OpenModel {
+        if (selection != wanted) {
+            close()
+            selection = wanted
+            predictor = predictor(wanted)
+        }
+        val mine = checkNotNull(predictor)
+        val report = orProblem(R.string.engine_title) { mine.prewarm() }
+        selection = wanted.copy(engine = report.choice) // which may be another
+        return open ?: OpenModel(mine, report).also { open = it }
+    }
+
+    private fun predictor(wanted: Selection): Predictor<*> = when (wanted.spec.task) {
+        ModelTask.CLASSIFICATION -> Classifier(wanted.source, wanted.engine, threads)
+        ModelTask.DETECTION -> Detector(wanted.source, wanted.engine, threads)
+        ModelTask.SEGMENTATION -> Segmenter(wanted.source, wanted.engine, threads)
     }
 
     override fun close() {
+        predictor?.close()
         selection = null
-        open?.classifier?.close()
+        predictor = null
         open = null
     }
 }

@@ -16,9 +16,9 @@ import org.lolvit.AssetSource
 import org.lolvit.ModelSource
 import org.lolvit.Photos
 
-/** Classifies a photo that the user chooses or takes, or what a live camera sees. */
+/** Predicts for a photo that the user chooses or takes, or for what a live camera sees. */
 internal open class MainActivity : Activity(), FrameTaker {
-    private lateinit var session: ClassificationSession
+    private lateinit var session: PredictionSession
     private lateinit var screen: MainScreen
     private lateinit var camera: LiveCamera
     private lateinit var access: CameraAccess
@@ -30,7 +30,7 @@ internal open class MainActivity : Activity(), FrameTaker {
         screen = MainScreen(this)
         access = CameraAccess(this)
         camera = LiveCamera(this, screen.preview, this)
-        session = lastNonConfigurationInstance as ClassificationSession? ?: newSession().also { it.start(choices(state)) }
+        session = lastNonConfigurationInstance as PredictionSession? ?: newSession().also { it.start(choices(state)) }
         listen()
     }
 
@@ -38,9 +38,9 @@ internal open class MainActivity : Activity(), FrameTaker {
     internal open val models: (Context) -> List<ModelSource> = { AssetSource.list(it.assets) }
 
     /** It outlives this activity, so it holds the application context only. */
-    private fun newSession(): ClassificationSession {
+    private fun newSession(): PredictionSession {
         val (app, list) = applicationContext to models
-        return ClassificationSession({ list(app) }, min(MAX_THREADS, Runtime.getRuntime().availableProcessors())) { decode(app, it) }
+        return PredictionSession({ list(app) }, min(MAX_THREADS, Runtime.getRuntime().availableProcessors())) { decode(app, it) }
     }
 
     private fun listen() {
@@ -85,7 +85,7 @@ internal open class MainActivity : Activity(), FrameTaker {
     }
 
     private fun show(state: Screen) {
-        screen.show(state)
+        screen.show(state, camera.isMirrored)
         if (state.stage != Stage.LIVE) camera.stop()
     }
 
@@ -129,7 +129,7 @@ internal open class MainActivity : Activity(), FrameTaker {
     @Deprecated("the framework's way without AndroidX")
     override fun onActivityResult(request: Int, code: Int, data: Intent?) {
         val photo = if (request == TAKE) CapturedPhotos.address(this) else data?.data
-        if (code == RESULT_OK && photo != null) session.classify(photo)
+        if (code == RESULT_OK && photo != null) session.predict(photo)
     }
 
     override val wantsFrame: Boolean get() = session.wantsFrame

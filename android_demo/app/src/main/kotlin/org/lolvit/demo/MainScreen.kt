@@ -8,7 +8,11 @@ import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
 import org.lolvit.Accelerator
+import org.lolvit.Classification
+import org.lolvit.Detections
 import org.lolvit.EngineChoice
+import org.lolvit.Prediction
+import org.lolvit.SegmentationMap
 
 /** The views of the main screen, and how they show a [Screen]. */
 internal class MainScreen(private val activity: Activity) {
@@ -22,16 +26,20 @@ internal class MainScreen(private val activity: Activity) {
     val preview: TextureView = activity.view(R.id.preview)
 
     private val photo: ImageView = activity.view(R.id.photo)
+    private val overlay: PredictionOverlay = activity.view(R.id.overlay)
     private val scores: ScoreList = activity.view(R.id.scores)
     private val now = Figure(R.id.now, R.string.now)
     private val median = Figure(R.id.median, R.string.median)
     private val p90 = Figure(R.id.p90, R.string.p90)
 
-    fun show(screen: Screen) {
+    /** @param mirrored whether the preview is mirrored. */
+    fun show(screen: Screen, mirrored: Boolean) {
         showPicture(screen.photo, screen.stage == Stage.LIVE)
+        showOverlay(screen, mirrored)
         showProgress(screen.stage)
         showProblem(screen.problem)
         showPrediction(screen)
+        showFallbacks(screen)
         showLatency(screen)
         showChoices(screen)
     }
@@ -55,10 +63,16 @@ internal class MainScreen(private val activity: Activity) {
         this.live.isActivated = live
     }
 
+    private fun showOverlay(screen: Screen, mirrored: Boolean) {
+        val (predicted, size, spec) = Triple(screen.predicted, screen.photoSize, screen.model?.spec)
+        val drawn = if (predicted != null && size != null && spec != null) Drawn(predicted.prediction, size, spec) else null
+        overlay.show(drawn, screen.stage == Stage.LIVE, mirrored)
+    }
+
     private fun showProgress(stage: Stage) {
         val text = when (stage) {
             Stage.LOADING -> R.string.loading_model
-            Stage.CLASSIFYING -> R.string.reading_photo
+            Stage.PREDICTING -> R.string.reading_photo
             Stage.TIMING -> R.string.timing
             Stage.IDLE, Stage.LIVE -> null
         }
@@ -75,14 +89,36 @@ internal class MainScreen(private val activity: Activity) {
     }
 
     private fun remedy(problem: Problem): String =
-        if (problem.text == null) sentence(problem.detail.orEmpty()) else activity.getString(problem.text, problem.detail)
+        problem.error?.let(activity::describe) ?: problem.text?.let { activity.getString(it, problem.detail) }.orEmpty()
 
     private fun showPrediction(screen: Screen) {
-        val top = screen.prediction?.top.orEmpty()
+        val prediction = screen.predicted?.prediction
         val untrained = screen.model?.spec?.trained == false
-        activity.view<View>(R.id.untrained).showIf(untrained && top.isNotEmpty())
-        scores.showIf(top.isNotEmpty())
-        scores.show(top.map { ShownScore(it.label, it.probability) }, screen.stage == Stage.LIVE)
+        activity.view<View>(R.id.untrained).showIf(untrained && prediction != null)
+        activity.view<View>(R.id.nothing_found).showIf(prediction is Detections && prediction.objects.isEmpty())
+        val shown = prediction?.let(::rows).orEmpty()
+        scores.showIf(shown.isNotEmpty())
+        scores.show(shown, spoken(prediction), screen.stage == Stage.LIVE)
+    }
+
+    /** The first classes or objects. */
+    private fun rows(prediction: Prediction): List<ShownScore> = when (prediction) {
+        is Classification -> prediction.top.map { ShownScore(it.label, it.probability) }
+        is Detections -> prediction.objects.take(ROWS).map { ShownScore(it.label, it.score) }
+        is SegmentationMap -> prediction.shares.take(ROWS).map { ShownScore(it.label, it.share) }
+    }
+
+    private fun spoken(prediction: Prediction?): Int = when (prediction) {
+        is Classification, null -> R.string.spoken_first
+        is Detections -> R.string.spoken_first_object
+        is SegmentationMap -> R.string.spoken_first_share
+    }
+
+    /** Why another engine runs the model than the one that was chosen. */
+    private fun showFallbacks(screen: Screen) {
+        activity.view<View>(R.id.fallback).showIf(screen.fallbacks.isNotEmpty())
+        activity.view<TextView>(R.id.fallback_text).text =
+            screen.fallbacks.joinToString("\n") { activity.describe(it.reason) }
     }
 
     private fun showLatency(screen: Screen) {
@@ -100,7 +136,7 @@ internal class MainScreen(private val activity: Activity) {
         val runs = activity.resources.getQuantityString(R.plurals.runs, count, count)
         val onGpu = screen.engine?.accelerator == Accelerator.GPU
         val where = if (onGpu) activity.getString(R.string.on_gpu) else threads(screen.threads)
-        val preparing = activity.milliseconds(screen.prediction?.preprocessMs ?: 0.0)
+        val preparing = activity.milliseconds(screen.predicted?.preprocessMs ?: 0.0)
         return activity.getString(R.string.how_measured, runs, where, preparing)
     }
 
@@ -115,12 +151,12 @@ internal class MainScreen(private val activity: Activity) {
     }
 
     private fun choice(engine: EngineChoice): Choice {
-        val reason = engine.missing?.let(::sentence).orEmpty()
+        val reason = engine.missing?.let(activity::describe).orEmpty()
         return Choice(engine.id, engine.title, reason, engine.missing == null)
     }
 
     private fun detail(model: PackagedModel): String {
-        val spec = model.spec ?: return sentence(model.problem.orEmpty())
+        val spec = model.spec ?: return model.problem?.let(activity::describe).orEmpty()
         val trained = activity.getString(if (spec.trained) R.string.trained else R.string.not_trained)
         return activity.getString(R.string.model_detail, spec.size.height, spec.size.width, trained)
     }
@@ -144,5 +180,9 @@ internal class MainScreen(private val activity: Activity) {
             view.child<TextView>(R.id.figure_value).text = text
             view.contentDescription = activity.getString(R.string.spoken_figure, activity.getString(name), text)
         }
+    }
+
+    private companion object {
+        const val ROWS = 5
     }
 }

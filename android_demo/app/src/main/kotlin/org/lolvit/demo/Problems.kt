@@ -3,31 +3,48 @@ package org.lolvit.demo
 import android.hardware.camera2.CameraAccessException
 import android.hardware.camera2.CameraDevice.StateCallback
 import android.util.Log
+import java.util.concurrent.CancellationException
 import org.lolvit.LolvitException
+import org.lolvit.LolvitException.Code
 
 /**
  * A failure that the user can do something about.
  *
  * @property title a string: what failed.
- * @property text a string: what to do. [detail] fills its place, or stands alone where there is no text.
+ * @property text a string: what to do, with [detail] in its place; null where [error] has one.
  * @property permission whether a button leads to the app's permissions.
  */
-internal data class Problem(val title: Int, val text: Int?, val detail: String? = null, val permission: Boolean = false)
+internal data class Problem(
+    val title: Int,
+    val text: Int? = null,
+    val detail: String? = null,
+    val permission: Boolean = false,
+    val error: LolvitException? = null,
+)
 
-/** Ends a task of the worker with a [problem] for the screen. */
+/** Ends a task with a [problem] for the screen. */
 internal class ProblemException(val problem: Problem, cause: Throwable) : Exception(cause)
 
-/** Does [task]; a failure of the library becomes a problem of that [title], with the library's message. */
+/** Does [task]; a failure of the library becomes a problem of that [title], with the text of its code. */
 internal inline fun <T> orProblem(title: Int, task: () -> T): T = try {
     task()
 } catch (e: LolvitException) {
-    throw ProblemException(Problem(title, null, e.message), e)
+    throw ProblemException(Problem(titleOf(e.code) ?: title, error = e), e)
+}
+
+/** The title of failures that are not the model's. */
+internal fun titleOf(code: Code): Int? = when (code) {
+    Code.PHOTO_UNDECODABLE, Code.PHOTO_UNAVAILABLE, Code.PHOTO_TOO_ELONGATED -> R.string.photo_title
+    Code.OUT_OF_MEMORY -> R.string.memory_title
+    else -> null
 }
 
 /** Does [task] and returns its problem, or null. A bug is shown too, and logged with its stack trace. */
 internal inline fun problemOf(task: () -> Unit): Problem? = try {
     task()
     null
+} catch (e: CancellationException) {
+    throw e
 } catch (e: ProblemException) {
     e.problem
 } catch (e: OutOfMemoryError) {

@@ -10,17 +10,20 @@ import android.widget.ProgressBar
 import android.widget.TextView
 import kotlin.math.roundToInt
 
-/** One class and its probability, from 0 to 1. */
-internal data class ShownScore(val label: String, val share: Float)
+/** A class or an object, and its probability, score or share, from 0 to 1. */
+internal data class ShownScore(val label: String, val share: Double)
 
-/** The likeliest classes with a bar each; the first one is larger, and is read out when it changes. */
+/** Classes or objects with a bar each; the first one is larger, and is read out when it changes. */
 internal class ScoreList(context: Context, attributes: AttributeSet?) : LinearLayout(context, attributes) {
     private var spokenAt = 0L
 
-    /** @param live whether they change many times a second; then not every change is read out. */
-    fun show(scores: List<ShownScore>, live: Boolean) {
+    /**
+     * @param spoken the string by which the first one is read out.
+     * @param live whether they change many times a second; then not every change is read out.
+     */
+    fun show(scores: List<ShownScore>, spoken: Int, live: Boolean) {
         while (childCount > scores.size) removeViewAt(childCount - 1)
-        scores.forEachIndexed { place, score -> fill(getChildAt(place) ?: row(place), place, score, live) }
+        scores.forEachIndexed { place, score -> fill(getChildAt(place) ?: row(place), place, score, spoken, live) }
     }
 
     private fun row(place: Int): View {
@@ -31,7 +34,7 @@ internal class ScoreList(context: Context, attributes: AttributeSet?) : LinearLa
         return row
     }
 
-    private fun fill(row: View, place: Int, score: ShownScore, live: Boolean) {
+    private fun fill(row: View, place: Int, score: ShownScore, spoken: Int, live: Boolean) {
         val share = context.percent(score.share)
         row.child<TextView>(R.id.score_label).text = score.label
         row.child<TextView>(R.id.score_share).text = share
@@ -39,7 +42,7 @@ internal class ScoreList(context: Context, attributes: AttributeSet?) : LinearLa
         if (place > 0) {
             row.contentDescription = context.getString(R.string.spoken_score, place + 1, score.label, share)
         } else if (!live || isQuiet()) {
-            row.contentDescription = context.getString(R.string.spoken_first, score.label, share)
+            row.contentDescription = context.getString(spoken, score.label, share)
         }
     }
 

@@ -8,8 +8,7 @@ import android.icu.util.MeasureUnit
 import java.util.Locale
 
 /** [share], from 0 to 1, as a percentage with one decimal, as the user's language writes it. */
-internal fun Context.percent(share: Float): String =
-    NumberFormat.getPercentInstance(locale()).decimals(1).format(share.toDouble())
+internal fun Context.percent(share: Double): String = NumberFormat.getPercentInstance(locale()).decimals(1).format(share)
 
 /** A duration with as many decimals as are meaningful, as the user's language writes it. */
 internal fun Context.milliseconds(value: Double): String {
@@ -29,6 +28,3 @@ private fun NumberFormat.decimals(count: Int): NumberFormat = apply {
     minimumFractionDigits = count
     maximumFractionDigits = count
 }
-
-/** Turns a message of the library, which may begin in lower case, into a sentence. */
-internal fun sentence(words: String): String = words.replaceFirstChar(Char::titlecase).removeSuffix(".") + "."

@@ -31,7 +31,7 @@ import org.robolectric.annotation.GraphicsMode
 @Config(sdk = [35], qualifiers = "w360dp-h720dp-xhdpi")
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 class BenchmarkPicturesTest {
-    private lateinit var controller: ActivityController<BenchmarkActivity>
+    private lateinit var controller: ActivityController<QuickActivity>
     private val root get() = controller.get().window.decorView
 
     @Suppress("DEPRECATION")
@@ -50,10 +50,10 @@ class BenchmarkPicturesTest {
     }
 
     private fun measure() {
-        controller = Robolectric.buildActivity(BenchmarkActivity::class.java).setup()
+        controller = Robolectric.buildActivity(QuickActivity::class.java).setup()
         waitUntil { session.models.size >= 2 && session.state is BenchmarkState.Ready }
         val (b, a) = session.models.sortedBy { it.spec.params }
-        val engine = a.engines.first { it.missing == null }
+        val engine = a.engines.first { it.id == FAST }
         session.start(BenchmarkPlan(a, b, engine, threads = 1, sustainedSeconds = 2.0))
         waitUntil { session.state is BenchmarkState.Done }
     }

@@ -21,6 +21,7 @@ import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
 import org.junit.runner.RunWith
+import org.lolvit.Classification
 import org.lolvit.Fixtures
 import org.lolvit.NativeLiteRt
 import org.robolectric.RobolectricTestRunner
@@ -41,7 +42,7 @@ class CameraTest {
         givePhoneACamera()
     }
 
-    @Test fun `a photo is taken by the camera app, into the app's own file, and classified`() {
+    @Test fun `a photo is taken by the camera app, into the app's own file, and predicted for`() {
         shadowOf(application).grantPermissions(Manifest.permission.CAMERA)
         val robot = MainScreenRobot(model(DIGITS))
         robot.click(R.id.take)
@@ -89,16 +90,16 @@ class CameraTest {
         val bench = live()
         repeat(4) { bench.give(Colour(it)) }
         assertEquals(3, bench.screen.latency?.runs)
-        assertEquals(5, bench.screen.prediction?.top?.size)
+        assertEquals(5, (bench.screen.predicted?.prediction as Classification).top.size)
         val last = Bitmap.createBitmap(64, 48, Bitmap.Config.ARGB_8888)
         bench.stopLive(last)
         assertFalse(bench.wantsFrame)
         assertSame(last, bench.screen.photo)
-        assertNotNull(bench.screen.prediction)
+        assertNotNull(bench.screen.predicted)
         bench.close()
     }
 
-    @Test fun `a frame is dropped while the one before is being classified`() {
+    @Test fun `a frame is dropped while the one before is worked on`() {
         val bench = live()
         val held = CountDownLatch(1)
         val slow = Colour(0) { held.await() }
@@ -138,8 +139,8 @@ class CameraTest {
         assertEquals(reasons.values.toList(), reasons.keys.map { cameraError(CameraAccessException(it)).text })
     }
 
-    private fun live(): ClassificationSession {
-        val bench = ClassificationSession({ listOf(model(DIGITS)) }, 1) { throw AssertionError("no photo was chosen") }
+    private fun live(): PredictionSession {
+        val bench = PredictionSession({ listOf(model(DIGITS)) }, 1) { throw AssertionError("no photo was chosen") }
         bench.start(SavedChoices(engine = FAST))
         idle { bench.screen.stage == Stage.IDLE }
         bench.startLive()
@@ -147,7 +148,7 @@ class CameraTest {
         return bench
     }
 
-    private fun ClassificationSession.give(frame: Frame) {
+    private fun PredictionSession.give(frame: Frame) {
         frame(frame)
         idle { wantsFrame }
     }

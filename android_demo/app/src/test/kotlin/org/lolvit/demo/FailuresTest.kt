@@ -1,12 +1,15 @@
 package org.lolvit.demo
 
 import android.content.pm.PackageManager
+import android.graphics.Bitmap
 import android.net.Uri
 import android.os.Looper
 import android.provider.Settings
 import android.view.View
+import java.io.ByteArrayOutputStream
 import java.io.File
 import java.io.FileNotFoundException
+import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
@@ -16,6 +19,8 @@ import org.junit.rules.TemporaryFolder
 import org.junit.runner.RunWith
 import org.lolvit.Fixtures
 import org.lolvit.FolderSource
+import org.lolvit.LolvitException
+import org.lolvit.objects
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
@@ -38,7 +43,46 @@ class FailuresTest {
     @Test fun `a truncated model`() {
         val robot = MainScreenRobot(broken { File(it, "model-fp32.tflite").run { writeBytes(readBytes().copyOf(1000)) } }, state = engine("litert-cpu/fp32"))
         robot.await()
-        check(robot, R.string.engine_title, "model-fp32.tflite")
+        check(robot, R.string.engine_title, "model-fp32.tflite does not match its manifest: 1000 bytes instead of")
+    }
+
+    @Test fun `a photo that is too elongated, with what to do`() {
+        val robot = MainScreenRobot(model(DIGITS))
+        val thread = ByteArrayOutputStream()
+        Bitmap.createBitmap(60_000, 1, Bitmap.Config.ARGB_8888).compress(Bitmap.CompressFormat.PNG, 100, thread)
+        robot.pick(offered("thread.png") { thread.toByteArray().inputStream() })
+        robot.await()
+        check(robot, R.string.photo_title, "60000 × 1 pixels is too elongated. Crop it first.")
+    }
+
+    @Test fun `an engine whose outputs are not the expected ones is left for another, and the screen says so`() {
+        val folder = broken { folder ->
+            edit(File(folder, "self-check.json")) { text ->
+                val json = JSONObject(text)
+                json.getJSONArray("artifacts").objects().first { it.getString("path").endsWith("onnx") }.put("min_snr_db", 1000)
+                json.toString()
+            }
+        }
+        val robot = MainScreenRobot(folder)
+        robot.pick(photo("full.png"))
+        robot.await()
+        assertTrue(robot.isShown(R.id.scores) && robot.isShown(R.id.fallback))
+        val reason = robot.text(R.id.fallback_text)
+        assertTrue(reason, reason.startsWith("ONNX Runtime, CPU, fp32 computes other values than expected on this device"))
+        assertTrue(robot.text(R.id.subtitle), robot.text(R.id.subtitle).endsWith("LiteRT, CPU, fp32"))
+    }
+
+    @Test fun `every code has a text, which its details fill`() {
+        val context = RuntimeEnvironment.getApplication()
+        val details = Regex("`(\\w+)`")
+        val source = File(System.getProperty("lolvit.library")!!, "src/main/kotlin/org/lolvit/LolvitException.kt").readText()
+        for (code in LolvitException.Code.entries) {
+            val documented = source.substringBefore("        ${code.name},").substringAfterLast("/**")
+            val names = details.findAll(documented).map { it.groupValues[1] }.toList()
+            val text = context.describe(LolvitException(code, *names.map { it to "X$it" }.toTypedArray()))
+            assertFalse("${code.id}: $text", "{" in text)
+            assertTrue("${code.id}: $text", text.length > 20)
+        }
     }
 
     @Test fun `a manifest that is none`() {
@@ -76,7 +120,7 @@ class FailuresTest {
         val robot = MainScreenRobot(model(DIGITS))
         robot.pick(offered("text.jpg") { "no photo".byteInputStream() })
         robot.await()
-        check(robot, R.string.photo_title, "choose")
+        check(robot, R.string.photo_title, "Choose a JPEG or PNG")
     }
 
     @Test fun `a photo that another app gives no more`() {
@@ -85,7 +129,7 @@ class FailuresTest {
             val robot = MainScreenRobot(model(DIGITS))
             robot.pick(offered("gone.jpg") { throw failure })
             robot.await()
-            check(robot, R.string.photo_title, "choose")
+            check(robot, R.string.photo_title, "Choose it again")
             robot.controller.pause().stop().destroy()
         }
     }
@@ -126,7 +170,7 @@ class FailuresTest {
     }
 
     private fun failed(decode: () -> Nothing): Problem? {
-        val bench = ClassificationSession({ listOf(model(DIGITS)) }, 1) { decode() }
+        val bench = PredictionSession({ listOf(model(DIGITS)) }, 1) { decode() }
         bench.start(SavedChoices(engine = FAST, photo = Uri.parse("content://photos/any")))
         while (bench.screen.problem == null) {
             shadowOf(Looper.getMainLooper()).idle()

@@ -4,6 +4,7 @@ import android.content.Intent
 import android.os.Bundle
 import android.provider.MediaStore
 import android.view.View
+import kotlinx.coroutines.runBlocking
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotSame
@@ -28,7 +29,7 @@ class MainActivityTest {
         robot.pick(photo("full.png"))
         robot.await()
         val bitmap = Photos.decode { Fixtures.photo("full.png").inputStream() }
-        val expected = Classifier(model(DIGITS)).use { it.classify(bitmap) }
+        val expected = Classifier(model(DIGITS)).use { runBlocking { it.predict(bitmap) } }.prediction
         val rows = robot.activity.view<ScoreList>(R.id.scores)
         val shown = (0 until rows.childCount).map { texts(rows.getChildAt(it)) }
         assertEquals(expected.top.map { listOf(it.label, robot.activity.percent(it.probability)) }, shown)
@@ -85,7 +86,7 @@ class MainActivityTest {
         assertEquals(5, robot.activity.view<ScoreList>(R.id.scores).childCount)
     }
 
-    @Test fun `after the process was killed the same photo is classified by the same engine`() {
+    @Test fun `after the process was killed the same photo is predicted for by the same engine`() {
         val robot = MainScreenRobot(model(DIGITS), model(UNTRAINED))
         robot.await()
         chooseLast(robot.activity.view(R.id.models))
@@ -111,7 +112,7 @@ class MainActivityTest {
         assertTrue(robot.isShown(R.id.scores))
     }
 
-    @Test fun `another engine classifies the same photo again`() {
+    @Test fun `another engine predicts for the same photo again`() {
         val robot = MainScreenRobot(model(DIGITS))
         robot.pick(photo("full.png"))
         robot.await()

@@ -31,6 +31,10 @@ import org.robolectric.android.controller.ActivityController
 /** The trained model of ten digits. */
 internal const val DIGITS = "lolvit_xx-256x256"
 
+/** Models of detection and segmentation: they find areas of a colour. */
+internal const val DETECTOR = "colour_detector-128x160"
+internal const val SEGMENTER = "colour_segmenter-128x160"
+
 /** The default model, with random weights. */
 internal const val UNTRAINED = "lolvit_x-256x256"
 

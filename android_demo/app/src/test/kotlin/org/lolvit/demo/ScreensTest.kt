@@ -64,6 +64,25 @@ class ScreensTest {
         png("main-choices")
     }
 
+    @Test fun `boxes over a photo`() = drawn(DETECTOR).run { png("main-boxes"); verify() }
+
+    @Config(qualifiers = "w360dp-h800dp-night-xhdpi")
+    @Test fun `a mask over a photo`() = drawn(SEGMENTER).run { png("main-mask"); verify() }
+
+    @Test fun `a photo without objects has a sentence in their place`() = MainScreenRobot(model(DETECTOR)).run {
+        pick(photo("digit-2.png"))
+        await()
+        assertTrue(isShown(R.id.nothing_found))
+        assertFalse(isShown(R.id.scores))
+        png("main-nothing")
+        verify()
+    }
+
+    private fun drawn(name: String) = MainScreenRobot(model(name), model(DIGITS)).apply {
+        pick(photo("scene.png"))
+        await()
+    }
+
     @Test fun `a failure`() = MainScreenRobot(model(DIGITS), model(UNTRAINED)).run {
         pick(offered("text.jpg") { "no photo".byteInputStream() })
         await()

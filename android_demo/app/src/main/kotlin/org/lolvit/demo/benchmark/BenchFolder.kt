@@ -6,7 +6,6 @@ import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.security.MessageDigest
-import org.lolvit.LolvitException
 
 /**
  * The folder that the harness and the app share: `bench` in the app's external files, which other apps
@@ -16,19 +15,19 @@ import org.lolvit.LolvitException
 internal class BenchFolder(val path: File) {
     private val files = File(path, "files")
 
-    /** @throws LolvitException if the folders can't be made */
+    /** @throws HarnessException if the folders can't be made */
     fun create() {
         files.mkdirs()
         if (!files.isDirectory) {
-            throw LolvitException("can't make the folder $files: is the storage full, or not mounted?")
+            throw HarnessException("can't make the folder $files: is the storage full, or not mounted?")
         }
     }
 
-    /** @throws LolvitException if [run] is not the name of a request, or there is no such request */
+    /** @throws HarnessException if [run] is not the name of a request, or there is no such request */
     fun request(run: String): ByteArray {
         val file = named(run, "request")
         if (file.length() > MAX_REQUEST_BYTES) {
-            throw LolvitException("${file.name} has ${file.length()} bytes, over $MAX_REQUEST_BYTES")
+            throw HarnessException("${file.name} has ${file.length()} bytes, over $MAX_REQUEST_BYTES")
         }
         return read(file)
     }
@@ -41,44 +40,44 @@ internal class BenchFolder(val path: File) {
             written.writeText(text)
         } catch (error: IOException) {
             written.delete()
-            throw LolvitException("can't write ${target.name}: ${error.message}", error)
+            throw HarnessException("can't write ${target.name}: ${error.message}", error)
         }
-        if (!written.renameTo(target)) throw LolvitException("can't rename ${written.name}")
+        if (!written.renameTo(target)) throw HarnessException("can't rename ${written.name}")
     }
 
     /**
      * The content of a requested file, whose size and sha256 have been checked. The file is read once, so
      * what was checked is what is returned.
      *
-     * @throws LolvitException if it is missing, lies elsewhere, or has another content
+     * @throws HarnessException if it is missing, lies elsewhere, or has another content
      */
     fun content(asked: RequestFile): ByteBuffer {
         val file = File(files, asked.name)
         if (file.canonicalFile.parentFile != files.canonicalFile) {
-            throw LolvitException("${asked.name} leaves its folder through a link")
+            throw HarnessException("${asked.name} leaves its folder through a link")
         }
-        if (!file.isFile) throw LolvitException("${asked.name} is not there: push it again")
+        if (!file.isFile) throw HarnessException("${asked.name} is not there: push it again")
         if (file.length() != asked.bytes) {
-            throw LolvitException(
+            throw HarnessException(
                 "${asked.name} has ${file.length()} bytes, ${asked.bytes} were requested: push it again",
             )
         }
         val buffer = direct(file)
         if (sha256(buffer) != asked.sha256) {
-            throw LolvitException("${asked.name} does not have the requested sha256: push it again")
+            throw HarnessException("${asked.name} does not have the requested sha256: push it again")
         }
         return buffer
     }
 
     private fun named(run: String, kind: String): File {
-        if (!RUN.matches(run)) throw LolvitException("a run is named by 16 hexadecimal digits")
+        if (!RUN.matches(run)) throw HarnessException("a run is named by 16 hexadecimal digits")
         return File(path, "$run.$kind.json")
     }
 
     private fun read(file: File): ByteArray = try {
         file.readBytes()
     } catch (error: IOException) {
-        throw LolvitException("can't read ${file.name}: ${error.message}", error)
+        throw HarnessException("can't read ${file.name}: ${error.message}", error)
     }
 
     private fun direct(file: File): ByteBuffer = try {
@@ -89,17 +88,17 @@ internal class BenchFolder(val path: File) {
             buffer
         }
     } catch (error: IOException) {
-        throw LolvitException("can't read ${file.name}: ${error.message}", error)
+        throw HarnessException("can't read ${file.name}: ${error.message}", error)
     }
 
     companion object {
         private const val MAX_REQUEST_BYTES = 1L shl 20
         private val RUN = Regex("[0-9a-f]{16}")
 
-        /** @throws LolvitException if the external storage is not there */
+        /** @throws HarnessException if the external storage is not there */
         fun of(context: Context): BenchFolder {
             val external = context.getExternalFilesDir(null)
-                ?: throw LolvitException("the phone's shared storage is not mounted")
+                ?: throw HarnessException("the phone's shared storage is not mounted")
             return BenchFolder(File(external, "bench"))
         }
 

@@ -8,6 +8,7 @@ import android.widget.Spinner
 import android.widget.TextView
 import org.lolvit.demo.R
 import org.lolvit.demo.child
+import org.lolvit.demo.describe
 import org.lolvit.demo.showIf
 
 /** What is chosen on the screen; kept by the session, so that a rotated screen shows the same. */
@@ -70,7 +71,9 @@ internal class BenchmarkForm(
         val ids = engines.usable.map { it.id }
         fill(engine, engines.usable.map { it.title }, ids.indexOf(chosen.engine)) { chosen.engine = ids[it] }
         val resources = missing.resources
-        val reasons = engines.missing.map { resources.getString(R.string.benchmark_missing, it.title, it.missing) }
+        val reasons = engines.missing.map {
+            resources.getString(R.string.benchmark_missing, it.title, it.missing?.let(missing.context::describe))
+        }
         val none = listOfNotNull(resources.getString(R.string.benchmark_no_engine).takeIf { ids.isEmpty() })
         val same = listOfNotNull(resources.getString(R.string.benchmark_same).takeIf { chosen.first == chosen.second })
         missing.text = (same + none + reasons).joinToString("\n")

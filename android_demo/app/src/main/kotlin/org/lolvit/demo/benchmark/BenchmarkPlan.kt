@@ -2,6 +2,7 @@ package org.lolvit.demo.benchmark
 
 import org.lolvit.EngineChoice
 import org.lolvit.Engines
+import org.lolvit.LolvitException
 import org.lolvit.ModelSource
 import org.lolvit.ModelSpec
 
@@ -29,11 +30,17 @@ internal class SharedEngines(a: BenchmarkModel, b: BenchmarkModel) {
 
     init {
         val ofB = b.engines.associateBy { it.id }
-        fun why(ofA: EngineChoice) =
-            ofA.missing ?: if (ofA.id in ofB) ofB[ofA.id]?.missing else "${b.spec.name} was not packaged for it"
+        fun why(ofA: EngineChoice) = ofA.missing ?: if (ofA.id in ofB) ofB[ofA.id]?.missing else notPackaged(ofA, b)
         val (here, absent) = a.engines.partition { why(it) == null }
         usable = here
         missing = absent.map { it.copy(missing = why(it)) }
+    }
+
+    private fun notPackaged(engine: EngineChoice, model: BenchmarkModel): LolvitException {
+        val format = if (engine.id.startsWith("onnx")) "onnx" else "tflite"
+        return LolvitException(
+            LolvitException.Code.ENGINE_NOT_PACKAGED, "engine" to engine.title, "format" to format, "path" to model.spec.name,
+        )
     }
 }
 

@@ -9,8 +9,11 @@ import java.util.concurrent.atomic.AtomicBoolean
 import org.lolvit.LolvitException
 import org.lolvit.ModelSource
 import org.lolvit.benchmark.Cancellation
+import org.lolvit.benchmark.Phone
+import org.lolvit.benchmark.Profile
 import org.lolvit.benchmark.ResultDocument
 import org.lolvit.demo.R
+import org.lolvit.demo.describe
 
 /** What the benchmark screen shows. */
 internal sealed class BenchmarkState {
@@ -38,7 +41,7 @@ internal sealed class BenchmarkState {
  * A measurement that survives a rotation of its screen: the activity passes it to the next one. All of
  * its methods are for the main thread; reading and measuring are done on a thread of its own.
  */
-internal class BenchmarkSession(context: Context) {
+internal class BenchmarkSession(context: Context, private val profile: Profile) {
     private val context = context.applicationContext
     private val main = Handler(Looper.getMainLooper())
     private val worker = Executors.newSingleThreadExecutor { Thread(it, "lolvit-benchmark") }
@@ -93,7 +96,7 @@ internal class BenchmarkSession(context: Context) {
     }
 
     private fun measure(plan: BenchmarkPlan, cancellation: Cancellation): BenchmarkState {
-        val run = ComparisonRun(context, plan, cancellation) { step ->
+        val run = ComparisonRun(plan, Phone.of(context), cancellation, profile) { step ->
             main.post { if (state is BenchmarkState.Running) show(BenchmarkState.Running(step)) }
         }
         val measured = run.measure()
@@ -106,7 +109,7 @@ internal class BenchmarkSession(context: Context) {
     } catch (cancellation: CancellationException) {
         why
     } catch (error: LolvitException) {
-        BenchmarkState.Failed(error.message.orEmpty())
+        BenchmarkState.Failed(context.describe(error))
     } catch (error: OutOfMemoryError) {
         BenchmarkState.Failed(context.getString(R.string.benchmark_out_of_memory))
     }

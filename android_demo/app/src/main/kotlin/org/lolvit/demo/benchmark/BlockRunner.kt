@@ -6,10 +6,10 @@ import java.nio.ByteOrder
 import java.nio.FloatBuffer
 import org.lolvit.Engine
 import org.lolvit.LolvitException
-import org.lolvit.Runtimes
 import org.lolvit.benchmark.Cancellation
 import org.lolvit.benchmark.Clock
 import org.lolvit.benchmark.Inference
+import org.lolvit.benchmark.Runtimes
 import org.lolvit.benchmark.Stopwatch
 
 /**
@@ -27,7 +27,8 @@ internal class BlockRunner(
     /**
      * [onSlot] gets the number of completed slots, after each.
      *
-     * @throws LolvitException a file differs from the requested one, or the runtime rejects it
+     * @throws HarnessException a file differs from the requested one
+     * @throws LolvitException the runtime rejects it
      */
     fun run(requestSha256: String, onSlot: (Int) -> Unit): DeviceRecording {
         val opened = LinkedHashMap<String, OpenedCandidate>()
@@ -56,7 +57,7 @@ internal class BlockRunner(
         val model = folder.content(asked.artifact)
         val values = folder.content(asked.input).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
         if (asked.dtype != "float32") {
-            throw LolvitException(
+            throw HarnessException(
                 "${asked.name} takes ${asked.dtype}, this app gives float32 only: export it in another precision",
             )
         }
@@ -67,7 +68,7 @@ internal class BlockRunner(
             val candidate = OpenedCandidate(asked, engine, input(asked, engine, values), loadMs, request.threads)
             candidate.firstMs = milliseconds(stopwatch.durations(candidate, 1)[0])
             return candidate
-        } catch (error: LolvitException) {
+        } catch (error: Exception) { // whatever it is, the engine is not used
             engine.close()
             throw error
         }
@@ -76,7 +77,7 @@ internal class BlockRunner(
     private fun input(asked: RequestCandidate, engine: Engine, values: FloatBuffer): FloatBuffer {
         val input = engine.newInput()
         if (values.remaining() != input.capacity()) {
-            throw LolvitException(
+            throw HarnessException(
                 "the input of ${asked.name} has ${values.remaining()} values, its shape ${input.capacity()}",
             )
         }
@@ -104,17 +105,14 @@ private class OpenedCandidate(
     private val loadMs: Double,
     private val threads: Int,
 ) : Inference {
-    private var output = FloatArray(0)
     var firstMs = 0.0
 
-    override fun run() {
-        output = engine.run(input)
-    }
+    override fun run() = engine.run(input)
 
     /** The record of it so far; the logits are the last run's. */
     fun recorded(runMs: Double): RecordedCandidate = RecordedCandidate(
         asked.name, asked.artifact.sha256, loadMs, firstMs, runMs,
         options = mapOf("engine" to engine.title, "threads" to threads.toString()),
-        logits = output.copyOf(),
+        logits = engine.outputs().first(),
     )
 }

@@ -1,6 +1,5 @@
 package org.lolvit.demo.benchmark
 
-import android.content.Context
 import android.graphics.Bitmap
 import java.nio.FloatBuffer
 import java.util.concurrent.CancellationException
@@ -8,7 +7,6 @@ import org.lolvit.Engine
 import org.lolvit.Engines
 import org.lolvit.Layout
 import org.lolvit.LolvitException
-import org.lolvit.Preprocess
 import org.lolvit.benchmark.Cancellation
 import org.lolvit.benchmark.Candidate
 import org.lolvit.benchmark.Comparison
@@ -42,7 +40,7 @@ internal class ComparisonRun(
     private val plan: BenchmarkPlan,
     private val phone: Phone,
     private val cancellation: Cancellation,
-    private val profile: Profile = Profile.DEFAULT,
+    private val profile: Profile,
     private val sustained: SustainedRun = SustainedRun(),
     private val onStep: (Step) -> Unit,
 ) {
@@ -51,9 +49,6 @@ internal class ComparisonRun(
     private val outputsChanged = arrayListOf<String?>(null, null)
     private var first: List<Candidate>? = null // of the first block
     private var runtimeVersion = ""
-
-    constructor(context: Context, plan: BenchmarkPlan, cancellation: Cancellation, onStep: (Step) -> Unit) :
-        this(plan, Phone.of(context), cancellation, onStep = onStep)
 
     /**
      * @throws LolvitException an artifact is damaged, or the runtime rejects it
@@ -109,10 +104,10 @@ internal class ComparisonRun(
     private fun open(model: BenchmarkModel, picture: Bitmap): Opened {
         cancellation.check()
         val before = System.nanoTime()
-        val engine = Engines.open(plan.engine, model.spec, model.source, plan.threads)
+        val engine = Engines.load(plan.engine, model.spec, model.source, plan.threads)
         val loaded = System.nanoTime()
         val input = engine.newInput()
-        Preprocess.fill(picture, model.spec, engine.artifact.input.layout ?: Layout.NCHW, input)
+        model.spec.preprocessing.fill(picture, engine.artifact.input.layout ?: Layout.NCHW, input)
         return Opened(model, engine, input, (loaded - before) / 1e6, plan.threads)
     }
 
@@ -151,8 +146,11 @@ internal class ComparisonRun(
             engine.run(input)
         }
 
-        /** The outputs of one more inference. */
-        fun outputs(): FloatArray = engine.run(input).copyOf()
+        /** The outputs of one more inference, one after another. */
+        fun outputs(): FloatArray {
+            engine.run(input)
+            return engine.outputs().reduce(FloatArray::plus)
+        }
 
         fun candidate(): Candidate = Candidate(
             model = model.spec.name,

@@ -3,7 +3,6 @@ package org.lolvit.demo.benchmark
 import org.json.JSONArray
 import org.json.JSONException
 import org.json.JSONObject
-import org.lolvit.LolvitException
 
 /** A file in the folder, named by its own sha256 and its extension. */
 internal class RequestFile(val name: String, val sha256: String, val bytes: Long)
@@ -39,13 +38,13 @@ internal class DeviceRequest(
         private const val SCHEMA_VERSION = 2
         private const val KIND = "lolvit-device-request"
 
-        /** @throws LolvitException naming the field that is wrong */
+        /** @throws HarnessException naming the field that is wrong */
         fun parse(text: String): DeviceRequest = try {
             val root = Fields(JSONObject(text), "")
             root.equal("kind", KIND)
             val version = root.int("schema_version", 0)
             if (version != SCHEMA_VERSION) {
-                throw LolvitException(
+                throw HarnessException(
                     "request of schema version $version, this app reads $SCHEMA_VERSION: " +
                         "install the app of the lolvit that asks",
                 )
@@ -55,18 +54,18 @@ internal class DeviceRequest(
             )
             request(root)
         } catch (error: JSONException) {
-            throw LolvitException("the request is not one: ${error.message}", error)
+            throw HarnessException("the request is not one: ${error.message}", error)
         }
 
         private fun request(root: Fields): DeviceRequest {
             val candidates = root.list("candidates").map(::candidate)
             val names = candidates.map { it.name }
             if (names.isEmpty() || names.distinct() != names) {
-                throw LolvitException("request, field 'candidates': none, or two of one name")
+                throw HarnessException("request, field 'candidates': none, or two of one name")
             }
             val slots = root.list("slots").map(::slot)
             slots.firstOrNull { it.candidate !in names }?.let {
-                throw LolvitException("request, field 'slots': no candidate '${it.candidate}'")
+                throw HarnessException("request, field 'slots': no candidate '${it.candidate}'")
             }
             return DeviceRequest(
                 root.string("runtime"), root.int("threads", 1), candidates,
@@ -103,7 +102,7 @@ internal class DeviceRequest(
 
 /** A JSON object's fields with their place in the document, read strictly. */
 private class Fields(private val json: JSONObject, private val place: String) {
-    fun wrong(field: String) = LolvitException("request, field '$place$field': missing, or not as in the schema")
+    fun wrong(field: String) = HarnessException("request, field '$place$field': missing, or not as in the schema")
 
     fun only(vararg names: String) {
         json.keys().asSequence().firstOrNull { it !in names }?.let { throw wrong(it) }

@@ -124,7 +124,7 @@ class BenchmarkContractTest {
     }
 
     @Test fun `an unknown runtime, and one that does not open the format, are named`() {
-        assertFails(ask(request().put("runtime", "tarot")), "no runtime 'tarot'", "litert")
+        assertFails(ask(request().put("runtime", "tarot")), "no runtime ‘tarot’", "litert")
         assertFails(ask(request().put("runtime", "ort")), "ort opens onnx, not tflite")
     }
 

@@ -24,19 +24,19 @@ import org.robolectric.annotation.GraphicsMode
 @RunWith(RobolectricTestRunner::class)
 @Config(sdk = [35])
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
-class ClassificationSessionTest {
+class PredictionSessionTest {
     private val photo = Uri.parse("content://photos/any")
     private val gate = CountDownLatch(1)
 
     @Before fun natives() = NativeLiteRt.load()
 
-    @Test fun `a photo that comes before the models are known is classified once they are`() {
+    @Test fun `a photo that comes before the models are known is predicted for once they are`() {
         val session = session { gate.await(); listOf(model(DIGITS)) }
         session.start(SavedChoices(engine = FAST))
-        session.classify(photo) // as after the process was killed behind the camera app
+        session.predict(photo) // as after the process was killed behind the camera app
         assertNull(session.screen.problem)
         gate.countDown()
-        session.await { prediction != null }
+        session.await { predicted != null }
         session.close()
     }
 
@@ -46,8 +46,8 @@ class ClassificationSessionTest {
         session.cancel()
         gate.countDown()
         session.await { models.isNotEmpty() && stage == Stage.IDLE }
-        session.classify(photo)
-        session.await { prediction != null }
+        session.predict(photo)
+        session.await { predicted != null }
         session.close()
     }
 
@@ -74,17 +74,17 @@ class ClassificationSessionTest {
         val session = session { listOf(model(DIGITS)) }
         session.start(SavedChoices(engine = FAST))
         session.await { stage == Stage.IDLE }
-        session.classify(photo)
-        session.classify(photo)
+        session.predict(photo)
+        session.predict(photo)
         session.await { stage == Stage.IDLE }
-        assertNotNull(session.screen.prediction)
+        assertNotNull(session.screen.predicted)
         session.close()
     }
 
     private fun session(models: () -> List<ModelSource>) =
-        ClassificationSession(models, 1) { Photos.decode { Fixtures.photo("size-64x64.png").inputStream() } }
+        PredictionSession(models, 1) { Photos.decode { Fixtures.photo("size-64x64.png").inputStream() } }
 
-    private fun ClassificationSession.await(condition: Screen.() -> Boolean) {
+    private fun PredictionSession.await(condition: Screen.() -> Boolean) {
         val end = System.nanoTime() + 30_000_000_000
         while (!screen.condition()) {
             shadowOf(Looper.getMainLooper()).idle()

@@ -2,41 +2,42 @@ package org.lolvit.demo
 
 import android.graphics.Bitmap
 import android.net.Uri
-import android.os.Handler
-import android.os.Looper
-import java.util.concurrent.Executors
 import kotlin.math.max
 import kotlin.math.roundToInt
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
 import org.lolvit.Engines
+import org.lolvit.ImageSize
 import org.lolvit.LolvitException
 import org.lolvit.ModelSource
 import org.lolvit.ModelSpec
 
 /**
- * The state and the work of the main screen: a worker thread owns the loaded model, the main thread owns the
- * [Screen].
+ * The state and the work of the main screen, on the main thread; what takes time is done by the library and by
+ * coroutines in the background.
  *
  * It survives a rotation (`onRetainNonConfigurationInstance`), so a run continues and no model is loaded twice. A
  * process-wide singleton would do that too, but would keep the model in memory after the user has left. [choices]
  * survive the end of the process.
  *
- * @param models lists the models to offer; on the worker.
+ * @param models lists the models to offer; in the background.
  * @param threads that the model may use.
- * @param decode reads a photo, upright; on the worker.
+ * @param decode reads a photo, upright; in the background.
  */
-internal class ClassificationSession(
+internal class PredictionSession(
     private val models: () -> List<ModelSource>,
     threads: Int,
     private val decode: (Uri) -> Bitmap,
 ) {
-    private class Job {
-        @Volatile var cancelled = false
-    }
-
-    private val worker = Executors.newSingleThreadExecutor { Thread(it, "lolvit") }
-    private val main = Handler(Looper.getMainLooper())
-    private val loaded = LoadedModel(threads) // used on the worker only
-    private var job = Job()
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main)
+    private val loaded = LoadedModel(threads)
+    private var job: Job = Job()
+    private var frameJob: Job = Job()
     private var photo: (() -> Bitmap)? = null
     private var busyWithFrame = false
     private var isListed = false
@@ -54,14 +55,14 @@ internal class ClassificationSession(
             value?.invoke(screen)
         }
 
-    /** Reads the packaged models, loads the chosen one or the first, and classifies the chosen photo. */
+    /** Reads the packaged models, loads the chosen one or the first, and predicts for the chosen photo. */
     fun start(choices: SavedChoices) {
         this.choices = choices
         photo = choices.photo?.let { uri -> { decode(uri) } }
-        worker.execute {
+        scope.launch {
             var found = emptyList<PackagedModel>()
-            val problem = problemOf { found = models().map(::packaged) }
-            main.post { if (!worker.isShutdown) listed(found, problem) }
+            val problem = problemOf { found = withContext(Dispatchers.IO) { models().map(::packaged) } }
+            listed(found, problem)
         }
     }
 
@@ -72,12 +73,12 @@ internal class ClassificationSession(
         if (problem == null) chooseModel(choices.model) else fail(problem)
     }
 
-    /** Loads the model of that [id], or the first, and classifies the shown photo again. */
+    /** Loads the model of that [id], or the first, and predicts for the shown photo again. */
     fun chooseModel(id: String?) {
         val models = screen.models
         val model = models.find { it.id == id } ?: models.find { it.spec != null } ?: models.firstOrNull()
         val engines = model?.spec?.let(Engines::choices).orEmpty()
-        change { copy(model = model, engines = engines, prediction = null, latency = null) }
+        change { copy(model = model, engines = engines).withoutResult() }
         choices = choices.copy(model = model?.id)
         chooseEngine(choices.engine)
     }
@@ -86,16 +87,16 @@ internal class ClassificationSession(
     fun chooseEngine(id: String?) {
         val usable = screen.engines.filter { it.missing == null }
         val engine = usable.find { it.id == id } ?: usable.firstOrNull()
-        change { copy(engine = engine, latency = null) }
+        change { copy(engine = engine, latency = null, fallbacks = emptyList()) }
         choices = choices.copy(engine = engine?.id)
         if (screen.stage == Stage.LIVE) startLive() else again()
     }
 
-    /** Shows and classifies the photo at [uri]. */
-    fun classify(uri: Uri) {
+    /** Shows the photo at [uri], and what the model predicts for it. */
+    fun predict(uri: Uri) {
         choices = choices.copy(photo = uri)
         photo = { decode(uri) }
-        change { copy(photo = null, prediction = null, latency = null) }
+        change { copy(photo = null).withoutResult() }
         again()
     }
 
@@ -105,24 +106,31 @@ internal class ClassificationSession(
         photo = null
         choices = choices.copy(photo = null)
         val selection = selected() ?: return
-        perform(Stage.LIVE, Stage.LIVE) { loaded.open(selection).latencies.clear() }
-        change { copy(photo = null, prediction = null, latency = null) }
+        perform(Stage.LIVE, Stage.LIVE) { open(selection).latencies.clear() }
+        change { copy(photo = null).withoutResult() }
     }
 
-    /** Whether a picture of the camera is wanted: the one before is classified. */
+    /** Whether a picture of the camera is wanted: the one before is done. */
     val wantsFrame: Boolean get() = screen.stage == Stage.LIVE && !busyWithFrame
 
-    /** Classifies one picture of the camera, and closes it; to be called where [wantsFrame]. */
+    /** Predicts for one picture of the camera, and closes it; to be called where [wantsFrame]. */
     fun frame(frame: Frame) {
         val selection = selected()
         if (selection == null) return frame.close()
         busyWithFrame = true
-        enqueue(job, Stage.LIVE, always = { frame.close(); main.post { busyWithFrame = false } }) { job ->
-            runOnce(job, loaded.open(selection), frame.bitmap())
+        frameJob = scope.launch {
+            finishing(Stage.LIVE) {
+                val model = open(selection)
+                runOnce(model, withContext(Dispatchers.Default) { frame.bitmap() })
+            }
+        }
+        frameJob.invokeOnCompletion { // also where it was cancelled before it began
+            frame.close()
+            busyWithFrame = false
         }
     }
 
-    /** Ends the live camera; its last picture stays, to be classified by other engines too. */
+    /** Ends the live camera; its last picture stays, for other engines too. */
     fun stopLive(last: Bitmap?) {
         if (screen.stage != Stage.LIVE) return
         photo = last?.let { bitmap -> { bitmap } }
@@ -132,9 +140,13 @@ internal class ClassificationSession(
 
     /** Ends what runs, after the model's present run; what is known stays on the screen. */
     fun cancel() {
-        job.cancelled = true
-        job = Job()
+        cancelJobs()
         change { copy(stage = Stage.IDLE) }
+    }
+
+    private fun cancelJobs() {
+        job.cancel()
+        frameJob.cancel()
     }
 
     /** Ends what runs, and shows [problem]. */
@@ -145,37 +157,46 @@ internal class ClassificationSession(
 
     /** Frees the model. Nothing is shown after this. */
     fun close() {
-        job.cancelled = true
         listener = null
-        worker.execute(loaded::close)
-        worker.shutdown()
+        scope.cancel()
+        loaded.close()
     }
 
     private fun again() {
         if (!isListed) return
         val selection = selected() ?: return
         val photo = photo
-        perform(if (photo == null) Stage.LOADING else Stage.CLASSIFYING) { job ->
-            val bitmap = photo?.let { orProblem(R.string.photo_title, it) }
-            if (bitmap != null) post(job) { change { copy(photo = forScreen(bitmap)) } }
-            val model = loaded.open(selection)
-            if (bitmap != null) runRepeatedly(job, model, bitmap)
+        perform(if (photo == null) Stage.LOADING else Stage.PREDICTING) {
+            val bitmap = photo?.let { read -> orProblem(R.string.photo_title) { withContext(Dispatchers.IO) { read() } } }
+            if (bitmap != null) {
+                val shown = withContext(Dispatchers.Default) { forScreen(bitmap) }
+                change { copy(photo = shown) }
+            }
+            val model = open(selection)
+            if (bitmap != null) runRepeatedly(model, bitmap)
         }
     }
 
-    private fun runRepeatedly(job: Job, model: OpenModel, bitmap: Bitmap) {
+    private suspend fun open(selection: Selection): OpenModel {
+        val model = loaded.open(selection)
+        val report = model.report
+        if (report.fallbacks.isNotEmpty()) change { copy(engine = report.choice, fallbacks = report.fallbacks) }
+        return model
+    }
+
+    private suspend fun runRepeatedly(model: OpenModel, bitmap: Bitmap) {
         model.latencies.clear()
         val end = System.nanoTime() + TIMING_NS
         repeat(RUNS + 1) { run -> // and the warm-up
-            val wanted = run <= MIN_RUNS || System.nanoTime() < end
-            if (wanted && !job.cancelled) runOnce(job, model, bitmap, Stage.TIMING)
+            if (run <= MIN_RUNS || System.nanoTime() < end) runOnce(model, bitmap, Stage.TIMING)
         }
     }
 
-    private fun runOnce(job: Job, model: OpenModel, bitmap: Bitmap, then: Stage? = null) {
-        val prediction = orProblem(R.string.engine_title) { model.classifier.classify(bitmap) }
-        val latency = model.latencies.add(prediction.inferenceMs)
-        post(job) { change { copy(prediction = prediction, latency = latency, stage = then ?: stage) } }
+    private suspend fun runOnce(model: OpenModel, bitmap: Bitmap, then: Stage? = null) {
+        val predicted = orProblem(R.string.engine_title) { model.predict(bitmap) }
+        val latency = model.latencies.add(predicted.inferenceMs)
+        val size = ImageSize(bitmap.height, bitmap.width)
+        change { copy(predicted = predicted, photoSize = size, latency = latency, stage = then ?: stage) }
     }
 
     /** The model and engine to work with; null if one is missing, which the screen then shows. */
@@ -187,7 +208,7 @@ internal class ClassificationSession(
         fail(
             when {
                 model == null -> Problem(R.string.no_model_title, R.string.no_model)
-                spec == null -> Problem(R.string.model_title, null, model.problem)
+                spec == null -> Problem(R.string.model_title, error = model.problem)
                 else -> Problem(R.string.engine_title, R.string.no_engine)
             },
         )
@@ -197,27 +218,19 @@ internal class ClassificationSession(
     private fun packaged(source: ModelSource): PackagedModel = try {
         PackagedModel(source, ModelSpec.load(source), null)
     } catch (e: LolvitException) {
-        PackagedModel(source, null, e.message)
+        PackagedModel(source, null, e)
     }
 
-    /** Cancels what runs, and does [task] on the worker. */
-    private fun perform(stage: Stage, then: Stage = Stage.IDLE, task: (Job) -> Unit) {
-        job.cancelled = true
-        val mine = Job().also { job = it }
+    /** Cancels what runs, and does [task]. */
+    private fun perform(stage: Stage, then: Stage = Stage.IDLE, task: suspend () -> Unit) {
+        cancelJobs()
         change { copy(stage = stage, problem = null) }
-        enqueue(mine, then, task = task)
+        job = scope.launch { finishing(then, task) }
     }
 
-    private fun enqueue(job: Job, then: Stage, always: () -> Unit = {}, task: (Job) -> Unit) = worker.execute {
-        if (!job.cancelled) {
-            val problem = problemOf { task(job) }
-            post(job) { change { copy(stage = if (problem == null) then else Stage.IDLE, problem = problem) } }
-        }
-        always()
-    }
-
-    private fun post(job: Job, action: () -> Unit) {
-        main.post { if (!job.cancelled) action() }
+    private suspend fun finishing(then: Stage, task: suspend () -> Unit) {
+        val problem = problemOf { task() }
+        change { copy(stage = if (problem == null) then else Stage.IDLE, problem = problem) }
     }
 
     private fun change(edit: Screen.() -> Screen) {

@@ -6,9 +6,20 @@ import kotlin.math.floor
 import kotlin.math.max
 import kotlin.math.min
 
+/** The filter that a photo is resized with, as Pillow names it. */
+public enum class Interpolation { BICUBIC, BILINEAR }
+
 /**
- * Turns a photo into an input by the manifest's `preprocessing`: resize so that it covers the box, or
- * is stretched to it, crop at the centre, normalize.
+ * How a photo gets to the input: it covers the box that is cropped at its centre, is stretched to that box,
+ * or fits into the input, with grey around it.
+ */
+public enum class Resize { CROP, STRETCH, LETTERBOX }
+
+/** The colours of the input, as Pillow names them: red, green and blue, or grey levels by ITU-R 601. */
+public enum class ColorMode(internal val channels: Int) { RGB(3), L(1) }
+
+/**
+ * How a photo becomes an input, by the manifest: resize, crop at the centre or pad, normalize.
  *
  * The result is bit-exact with Pillow 13, which models are verified with: fixed-point filter weights,
  * rounding to 8 bits between the horizontal and the vertical pass, and its order of the two.
@@ -17,21 +28,65 @@ import kotlin.math.min
  * A bitmap is read row by row, and only where the crop needs it. The memory allocated beside it is about
  * 3 bytes * its height * the input's width: 2.3 MB for 12 megapixels and an input of 256x256; less where
  * the vertical pass is first, with 3 bytes * its width * the input's height.
+ *
+ * @property size height and width of the input, in pixels.
+ * @property resize how a photo gets to the box that the input is cropped from.
+ * @property cropPct crop size / resized size, in (0, 2]; above 1 the photo is surrounded by black.
+ * @property color the colours of the input.
  */
-public object Preprocess {
-    private const val CHANNELS = 3
-    private const val LEVELS = 256
-    private const val LARGEST_RESIZED = 64_000_000L // pixels, as in Python
+public class Preprocessing internal constructor(
+    public val size: ImageSize,
+    public val resize: Resize,
+    public val cropPct: Double,
+    public val interpolation: Interpolation,
+    mean: FloatArray,
+    std: FloatArray,
+    public val color: ColorMode,
+) {
+    private val means = mean.copyOf()
+    private val deviations = std.copyOf()
+
+    /** One for each channel, of pixel values in [0, 1]. */
+    public val mean: FloatArray get() = means.copyOf()
+
+    /** One for each channel, likewise. */
+    public val std: FloatArray get() = deviations.copyOf()
+
+    /** Where a photo of this size lies in the input. */
+    public fun placement(photo: ImageSize): Placement {
+        if (resize == Resize.LETTERBOX) {
+            val ratio = min(size.height.toDouble() / photo.height, size.width.toDouble() / photo.width)
+            val height = max(1, Math.rint(photo.height * ratio).toInt()) // halves to even
+            val width = max(1, Math.rint(photo.width * ratio).toInt())
+            return Placement(photo, ImageSize(height, width), size, -((size.height - height) / 2), -((size.width - width) / 2))
+        }
+        val resized = resizedSize(photo)
+        return Placement(photo, resized, size, middle(resized.height, size.height), middle(resized.width, size.width))
+    }
+
+    /** The size that a photo is resized to, before the crop. */
+    private fun resizedSize(photo: ImageSize): ImageSize {
+        val boxHeight = floor(size.height / cropPct).toInt()
+        val boxWidth = floor(size.width / cropPct).toInt()
+        if (resize == Resize.STRETCH) return ImageSize(boxHeight, boxWidth)
+        val (height, width) = photo
+        if (boxHeight == boxWidth) {
+            val long = (boxHeight.toLong() * max(height, width)).toDouble() / min(height, width)
+            return if (height <= width) ImageSize(boxHeight, long.toInt()) else ImageSize(long.toInt(), boxHeight)
+        }
+        val ratio = min(height.toDouble() / boxHeight, width.toDouble() / boxWidth)
+        return ImageSize(Math.rint(height / ratio).toInt(), Math.rint(width / ratio).toInt())
+    }
 
     /**
-     * Returns (level / 255 - mean) / std in float32, in the order of [layout].
+     * Returns (level / 255 - mean) / std in float32, in the order of [layout], NCHW or NHWC.
      *
      * @throws LolvitException the photo is so elongated that the resized one would be too large.
      */
     @Throws(LolvitException::class)
-    public fun tensor(bitmap: Bitmap, spec: ModelSpec, layout: Layout): FloatArray {
-        val values = FloatArray(spec.color.channels * spec.size.height * spec.size.width)
-        fill(bitmap, spec, layout, FloatBuffer.wrap(values))
+    public fun tensor(photo: Bitmap, layout: Layout): FloatArray {
+        val values = FloatArray(color.channels * size.height * size.width)
+        fill(photo, layout, FloatBuffer.wrap(values))
         return values
     }
 
@@ -41,14 +96,15 @@ public object Preprocess {
      * @throws LolvitException as [tensor].
      */
     @Throws(LolvitException::class)
-    public fun fill(bitmap: Bitmap, spec: ModelSpec, layout: Layout, into: FloatBuffer) {
-        val levels = levels(bitmap, spec)
-        val area = spec.size.height * spec.size.width
-        val channels = spec.color.channels
+    public fun fill(photo: Bitmap, layout: Layout, into: FloatBuffer): Unit = normalize(levels(photo), layout, into)
+
+    /** Writes the input of [levels], whose rows are of red, green, blue. */
+    internal fun normalize(levels: ByteArray, layout: Layout, into: FloatBuffer) {
+        val area = size.height * size.width
+        val channels = color.channels
         val (step, stride) = if (layout == Layout.NHWC) channels to 1 else 1 to area
-        val (mean, std) = spec.mean to spec.std
         for (channel in 0 until channels) {
-            val table = FloatArray(LEVELS) { (it / 255f - mean[channel]) / std[channel] }
+            val table = FloatArray(LEVELS) { (it / 255f - means[channel]) / deviations[channel] }
             for (i in 0 until area) {
                 into.put(channel * stride + i * step, table[levels[CHANNELS * i + channel].toInt() and 255])
             }
@@ -56,41 +112,44 @@ public object Preprocess {
     }
 
     /**
-     * Returns the resized and cropped photo: its 8-bit levels, in rows of red, green, blue; of a model of
-     * grey images the three are equal.
+     * Returns the resized photo, cropped or padded: its 8-bit levels, in rows of red, green, blue; of a model
+     * of grey images the three are equal.
      *
      * @throws LolvitException as [tensor].
      */
     @Throws(LolvitException::class)
-    public fun levels(bitmap: Bitmap, spec: ModelSpec): ByteArray {
-        val (height, width) = resizedSize(ImageSize(bitmap.height, bitmap.width), spec)
+    public fun levels(photo: Bitmap): ByteArray {
+        val place = placement(ImageSize(photo.height, photo.width))
+        val (height, width) = place.resized
         if (height.toLong() * width > LARGEST_RESIZED) {
-            throw LolvitException("a photo of ${bitmap.width}x${bitmap.height} is too elongated; crop it first")
+            throw LolvitException(LolvitException.Code.PHOTO_TOO_ELONGATED, "width" to photo.width, "height" to photo.height)
         }
-        val (cropHeight, cropWidth) = spec.size
-        val columns = Taps.of(bitmap.width, width, middle(width, cropWidth), cropWidth, spec.interpolation)
-        val rows = Taps.of(bitmap.height, height, middle(height, cropHeight), cropHeight, spec.interpolation)
-        val source = Source(readable(bitmap), grey = spec.color == ColorMode.L)
-        val shrunk = bitmap.height - height // the condition is Pillow's
-        return if (shrunk > 0 && shrunk > 2L * (bitmap.width - width)) {
+        val columns = Taps.of(photo.width, width, place.left, size.width, interpolation)
+        val rows = Taps.of(photo.height, height, place.top, size.height, interpolation)
+        val source = Source(readable(photo), grey = color == ColorMode.L)
+        val shrunk = photo.height - height // the condition is Pillow's
+        val levels = if (shrunk > 0 && shrunk > 2L * (photo.width - width)) {
             resizeRows(mixRows(source, columns, rows), columns, rows.count)
         } else {
-            resizeColumns(resizeRows(source, columns, rows), cropWidth * CHANNELS, rows)
+            resizeColumns(resizeRows(source, columns, rows), size.width * CHANNELS, rows)
         }
+        if (resize == Resize.LETTERBOX) pad(levels, place)
+        return levels
     }
 
-    /** Returns the size to resize a photo to, given its own, before the crop. */
-    internal fun resizedSize(photo: ImageSize, spec: ModelSpec): ImageSize {
-        val boxHeight = floor(spec.size.height / spec.cropPct).toInt()
-        val boxWidth = floor(spec.size.width / spec.cropPct).toInt()
-        if (spec.resize == Resize.STRETCH) return ImageSize(boxHeight, boxWidth)
-        val (height, width) = photo
-        if (boxHeight == boxWidth) {
-            val long = (boxHeight.toLong() * max(height, width)).toDouble() / min(height, width)
-            return if (height <= width) ImageSize(boxHeight, long.toInt()) else ImageSize(long.toInt(), boxHeight)
+    /** Paints what is beside the photo. */
+    private fun pad(levels: ByteArray, place: Placement) {
+        val stride = size.width * CHANNELS
+        val (first, end) = -place.left * CHANNELS to (place.resized.width - place.left) * CHANNELS
+        for (y in 0 until size.height) {
+            val row = y * stride
+            if (y + place.top in 0 until place.resized.height) {
+                levels.fill(PADDING, row, row + first)
+                levels.fill(PADDING, row + end, row + stride)
+            } else {
+                levels.fill(PADDING, row, row + stride)
+            }
         }
-        val ratio = min(height.toDouble() / boxHeight, width.toDouble() / boxWidth)
-        return ImageSize(Math.rint(height / ratio).toInt(), Math.rint(width / ratio).toInt()) // halves to even
     }
 
     /** Where a crop begins; before the image, if that is smaller than the crop. */
@@ -197,4 +256,11 @@ public object Preprocess {
     /** A bitmap in the GPU's memory has to be copied before its pixels can be read. */
     private fun readable(bitmap: Bitmap): Bitmap =
         if (bitmap.config == Bitmap.Config.HARDWARE) bitmap.copy(Bitmap.Config.ARGB_8888, false) else bitmap
+
+    private companion object {
+        const val CHANNELS = 3
+        const val LEVELS = 256
+        const val PADDING: Byte = 128.toByte()
+        const val LARGEST_RESIZED = 64_000_000L // pixels, as in Python
+    }
 }

@@ -1,6 +1,15 @@
-package org.lolvit
+package org.lolvit.benchmark
 
 import java.nio.ByteBuffer
+import org.lolvit.ArtifactSpec
+import org.lolvit.Engine
+import org.lolvit.EngineKind
+import org.lolvit.LiteRtCpu
+import org.lolvit.LolvitException
+import org.lolvit.LolvitException.Code
+import org.lolvit.OnnxCpu
+import org.lolvit.TensorSpec
+import org.lolvit.opening
 
 /** Runtimes by their names in `lolvit bench`, for artifacts that come without a manifest. */
 public object Runtimes {
@@ -18,8 +27,8 @@ public object Runtimes {
     }
 
     /**
-     * Loads an artifact that the caller has checked. Its input is float32 in [inputShape], its
-     * output float32; the output's shape is read from the model.
+     * Loads an artifact that the caller has checked. Its input is float32 in [inputShape], its outputs
+     * float32, in the model's order; their shapes are read from the model.
      *
      * @param model a direct buffer in native order, which must not be changed while the engine lives.
      * @throws LolvitException the app lacks the runtime, or the runtime rejects the artifact.
@@ -27,9 +36,8 @@ public object Runtimes {
     @Throws(LolvitException::class)
     public fun open(runtime: String, format: String, model: ByteBuffer, inputShape: List<Int>, threads: Int): Engine {
         val kind = kinds[runtime]
-            ?: throw LolvitException("no runtime '$runtime': this app has ${versions().keys.joinToString()}")
-        kind.missing()?.let { throw LolvitException("$runtime: $it") }
-        if (kind.format != format) throw LolvitException("$runtime opens ${kind.format}, not $format")
+            ?: throw LolvitException(Code.RUNTIME_UNKNOWN, "runtime" to runtime, "available" to versions().keys.joinToString())
+        kind.missing()?.let { throw it }
         val artifact = ArtifactSpec(
             path = "the $format artifact",
             format = format,
@@ -37,9 +45,14 @@ public object Runtimes {
             sha256 = "",
             bytes = model.capacity().toLong(),
             input = TensorSpec("", inputShape, "float32", null, ""),
-            output = TensorSpec("", emptyList(), "float32", null, ""),
+            outputs = emptyList(),
             packaged = true,
         )
+        if (kind.format != format) {
+            throw LolvitException(
+                Code.ENGINE_INCOMPATIBLE, "path" to artifact.path, "reason" to "$runtime opens ${kind.format}, not $format",
+            )
+        }
         return opening(kind, artifact) { kind.open(model, artifact, threads) }
     }
 }
