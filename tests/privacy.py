@@ -188,27 +188,36 @@ class Command:
     interrupt_s: float | None = None
 
 
-MODEL, PHOTO = "out/lolvit_xx-64x64", "data/test/0/0000.png"
-_EXPORT = ("export", "lolvit_xx", "--weights", "lolvit_xx.digits", "--size", "64", "--out", "out")
-FORMATS = ("onnx", "tflite", "coreml", "executorch", "torch", "coreai", "qnn")
+PHOTO = "data/test/0/0000.png"
+_WEIGHTS = ("lolvit_xx", "--weights", "lolvit_xx.digits", "--size", "64")
+FORMATS = {"onnx": "fp32", "tflite": "fp32", "coreml": "fp32", "executorch": "fp32",
+           "torch": "fp32", "coreai": "fp32", "qnn": "fp16"}  # fmt: skip
 _ONLY_ON_A_MAC = {"coreml", "coreml-cpu", "coreml-gpu", "coreml-ane"}
+
+
+def _model(format: str) -> str:
+    return f"out-{format}/lolvit_xx-64x64"
+
+
+MODEL = _model("onnx")
 _BENCH = ("bench", MODEL, "--against", MODEL, "--profile", "quick", "--threads", "1")
 # `push` and `setup` name a network, and are left out.
 COMMANDS = (
     Command("models", ["models"]),
     Command("doctor", ["doctor"]),
     Command("devices", ["devices"]),
-    Command("export, all targets", [*_EXPORT, "--to", ",".join(FORMATS), "--precision",
-                                    "fp32,fp16"]),
-    Command("export, int8", ["export", "lolvit_xx", "--weights", "lolvit_xx.digits", "--size", "64",
-                             "--to", "onnx,tflite,coreml", "--precision", "int8", "--calibrate",
-                             "digits", "--out", "quantized"]),
-    Command("export, timm", ["export", "timm/test_resnet", "--size", "64", "--to", "onnx",
-                             "--out", "out"]),
+    *(Command(f"export --to {name}", ["export", *_WEIGHTS, "--to", name, "--precision", precision,
+                                      "--out", f"out-{name}"])
+      for name, precision in FORMATS.items()),
+    Command("export --precision int8", ["export", *_WEIGHTS, "--to", "onnx,tflite", "--precision",
+                                        "int8", "--calibrate", "digits", "--out", "quantized"]),
+    Command("export timm/…", ["export", "timm/test_resnet", "--size", "64", "--to", "onnx",
+                              "--out", "out-timm"]),
     Command("verify", ["verify", MODEL]),
     Command("verify --device arm64", ["verify", MODEL, "--device", "arm64"]),
     Command("lint", ["lint", f"{MODEL}/model-fp32.onnx", "--target", "ort-cpu"]),
-    *(Command(f"predict --runtime {name}", ["predict", MODEL, PHOTO, "--runtime", name])
+    *(Command(f"predict --runtime {name}", ["predict", _model(RUNTIMES[name].format), PHOTO,
+                                             "--runtime", name])
       for name in RUNTIMES if name not in _ONLY_ON_A_MAC),
     Command("package", ["package", MODEL, "--android", "app"]),
     Command("browse", ["browse", MODEL], interrupt_s=12),

@@ -81,7 +81,7 @@ def test_a_full_or_read_only_disk_keeps_what_was_packaged(
         f"{sys.executable} -m lolvit package {model} --android {app} >/dev/null || exit 9\n"
         f"cp -r {assets} {app}/before\n"
         f"head -c 1m /dev/zero > {assets}/filler 2>/dev/null\n"
-        f"{f'mount -o remount,ro {assets}' if 'ro' in options else ':'}\n"
+        f"{f'mount -o remount,bind,ro {assets}' if 'ro' in options else ':'}\n"
         f"trap 'cp -r {assets} {app}/after; rm -f {app}/after/filler' EXIT\n"
         f"{sys.executable} -m lolvit package {model} --android {app}; code=$?\n"
         f"exit $code\n"
