@@ -221,7 +221,7 @@ COMMANDS = (
       for name in RUNTIMES if name not in _ONLY_ON_A_MAC),
     Command("package", ["package", MODEL, "--android", "app"]),
     Command("browse", ["browse", MODEL], interrupt_s=12),
-    Command("bench", [*_BENCH, "--runtime", "ort,litert", "--out", "bench"]),
+    Command("bench", [*_BENCH, "--runtime", "ort", "--out", "bench"]),
     Command("bench --device browser", [*_BENCH, "--device", "browser", "--runtime", "ort-web-wasm",
                                        "--out", "bench-browser"]),
     Command("compare", ["compare", "bench/result.json", "bench/result.json"]),
