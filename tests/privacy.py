@@ -40,6 +40,8 @@ _ADDRESS = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
 _PORT = re.compile(r"sin6?_port=htons\((\d+)\)")
 _UNIX = re.compile(r'sun_path=(@?"[^"]*")')
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\(")
+# Chromium finds out so whether there is IPv6: it connects a datagram socket, and sends nothing.
+_SENDS_NOTHING = {"connect INET6 2001:4860:4860::8888:443"}
 # Linux passes messages of its own over these, to no other machine.
 _KERNEL = {"NETLINK", "UNSPEC"}
 
@@ -292,7 +294,11 @@ def main() -> int:
                 (folder / "trace").rename(folder / f"trace-{command.name.replace(' ', '-')}")
             found.append(trace)
             print(row(trace), flush=True)
-    return 1 if any(t.beyond_this_machine or t.outside or t.in_home for t in found) else 0
+    wrong = [
+        trace.outside or trace.in_home or set(trace.beyond_this_machine) - _SENDS_NOTHING
+        for trace in found
+    ]
+    return 1 if any(wrong) else 0
 
 
 if __name__ == "__main__":
