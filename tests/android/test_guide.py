@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,11 @@ from android_build.project import Build
 from android_build.resources import link_resources
 from android_build.tools import run
 from lolvit_runtimes import package_command
+from tests import guides
 from tests.android.parts import REPOSITORY, require_build
+from tests.guides import Block
 
 ROOT = Path(__file__).parents[2]
-STEPS = "Into your own app, in five steps"
 MANIFEST = """<?xml version="1.0" encoding="utf-8"?>
 <manifest xmlns:android="http://schemas.android.com/apk/res/android">
     <application android:label="@string/app_name">
@@ -47,29 +47,8 @@ BUILD_FILE = (
 )
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, its text, and the heading that it stands under."""
-
-    language: str
-    text: str
-    heading: str
-
-
-def blocks_of(page: Path) -> list[Block]:
-    """Return a page's blocks in their order."""
-    found, heading = [], ""
-    for match in re.finditer(r"^#+ ([^\n]*)$|^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S):
-        if match[1]:
-            heading = match[1]
-        else:
-            found.append(Block(match[2], match[3], heading))
-    return found
-
-
 def steps(language: str) -> list[Block]:
-    blocks = blocks_of(ROOT / "docs" / "android.md")
-    return [block for block in blocks if (block.heading, block.language) == (STEPS, language)]
+    return guides.steps("android.md", language)
 
 
 def make_project(project: Path) -> None:
