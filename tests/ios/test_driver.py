@@ -11,7 +11,7 @@ import pytest
 from ios_build import testing
 from ios_build.cli import main
 from ios_build.mutations import MUTATIONS, Mutation
-from ios_build.testing import Build, check_result, run_tests
+from ios_build.testing import Build, check_result, run_app_tests, run_tests
 from lolvit.errors import DeviceError, GateFailedError, LolvitError
 
 # Written by ComparisonTests.swift in make ios-test.
@@ -129,3 +129,24 @@ def test_without_swift_the_command_that_installs_it_is_named(build, monkeypatch,
     monkeypatch.setattr("sys.argv", ["driver", "test", "--build-dir", str(build.directory)])
     assert main() == 2
     assert capsys.readouterr().err == "ios: Swift is not installed; run: lolvit setup swift\n"
+
+
+def test_the_apps_state_is_compiled_beside_the_library_and_its_result_opened(
+    build, monkeypatch, tmp_path
+) -> None:
+    app = Build(tmp_path / "app", build.directory, library=build.package)
+    found: list[tuple[str, dict[str, Path]]] = []
+
+    def command(script: str, *, folders: dict[str, Path]) -> list[str]:
+        found.append((script, folders))
+        return ["printf", "%s\\n", f"compiled\n{PASSED}"]
+
+    monkeypatch.setattr(testing, "command", command)
+    with pytest.raises(GateFailedError, match="benchmark wrote no result"):
+        run_app_tests(app)
+    shutil.copy(RESULT, app.results / "app-result.json")
+    assert run_app_tests(app) == 27
+    script, folders = found[-1]
+    assert script.startswith("cd /ios/App/DemoState &&")
+    assert folders["/ios/LOLViT"] == build.package
+    assert folders["/build"] != build.compiled

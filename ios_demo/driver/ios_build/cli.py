@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ios_build.testing import Build, print_outcome, run_tests
+from ios_build.testing import Build, print_outcome, run_app_tests, run_tests
 from lolvit.errors import EXIT_DONE, LolvitError
 
 IOS = Path(__file__).resolve().parents[2]
@@ -31,9 +31,12 @@ def cli() -> None:
     "--mutate", is_flag=True, help="Then change one constant at a time: tests have to fail."
 )
 def test(build_dir: Path, only: str | None, keep_fixtures: bool, mutate: bool) -> None:
-    """Compile the library and run its tests; needs `lolvit setup swift`."""
+    """Compile the library and the demo app's state, run their tests; needs `lolvit setup swift`."""
     build = Build(IOS / "LOLViT", build_dir.resolve())
     print_outcome(run_tests(build, only, keep=keep_fixtures, mutate=mutate))
+    if only is None:
+        app = Build(IOS / "App" / "DemoState", build.directory, library=build.package)
+        click.echo(f"ios: {run_app_tests(app)} passed, 0 failed, of the demo app's state")
 
 
 def main() -> int:

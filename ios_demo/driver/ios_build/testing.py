@@ -35,6 +35,12 @@ class Build:
 
     package: Path
     directory: Path
+    library: Path | None = None  # of a package that depends on it by the path ../../LOLViT
+
+    @property
+    def compiled(self) -> Path:
+        """What Swift compiles."""
+        return self.directory / ("swift" if self.library is None else "swift-app")
 
     @property
     def fixtures(self) -> Path:
@@ -49,7 +55,14 @@ class Build:
     @property
     def log(self) -> Path:
         """What Swift printed."""
-        return self.directory / "test.log"
+        return self.directory / ("test.log" if self.library is None else "app.log")
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The packages, the one to test first, by the paths that they have for Swift."""
+        if self.library is None:
+            return {"/package": self.package}
+        return {"/ios/App/DemoState": self.package, "/ios/LOLViT": self.library}
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,21 @@ def run_tests(
     )
 
 
+def run_app_tests(build: Build) -> int:
+    """Compile the demo app's state, after the library's tests, and run its tests; return how many
+    passed. Python opens the result document that its benchmark wrote.
+
+    Raises:
+        UserError: that document is invalid.
+        DeviceError: the package does not compile.
+        GateFailedError: a test failed.
+    """
+    tests = _swift(build, None)
+    if check_result(build.results / "app-result.json") is None:
+        raise GateFailedError("the app's benchmark wrote no result", where=str(build.results))
+    return tests
+
+
 def _caught(build: Build, mutation: Mutation) -> str:
     """Check that tests fail with a constant changed, in a copy of the package; return its name."""
     changed = Build(build.directory / "mutated" / "package", build.directory / "mutated")
@@ -101,7 +129,7 @@ def _caught(build: Build, mutation: Mutation) -> str:
     mutation.apply(changed.package)
     changed.fixtures.symlink_to(build.fixtures)
     # What is compiled already is kept: only the change is compiled.
-    (changed.directory / "swift").symlink_to(build.directory / "swift")
+    changed.compiled.symlink_to(build.compiled)
     try:
         _swift(changed, "Preprocessing|Detection")
     except GateFailedError:
@@ -113,15 +141,15 @@ def _caught(build: Build, mutation: Mutation) -> str:
 
 def _swift(build: Build, only: str | None) -> int:
     """Compile and run; return how many tests passed."""
-    compiled = build.directory / "swift"
-    for folder in (compiled, build.results):
+    for folder in (build.compiled, build.results):
         folder.mkdir(parents=True, exist_ok=True)
     folders = {
-        "/package": build.package, "/build": compiled, "/fixtures": build.fixtures,
+        **build.folders, "/build": build.compiled, "/fixtures": build.fixtures,
         "/results": build.results,
     }  # fmt: skip
     chosen = f" --filter {shlex.quote(only)}" if only else ""
-    script = f"cd /package && export {_STUBS} LOLVIT_FIXTURES=/fixtures LOLVIT_RESULTS=/results &&"
+    script = f"cd {next(iter(build.folders))} && export {_STUBS}"
+    script += " LOLVIT_FIXTURES=/fixtures LOLVIT_RESULTS=/results &&"
     script += f" swift build --build-tests {_OPTIONS} && echo compiled &&"
     script += f" swift test --skip-build {_OPTIONS}{chosen}"
     with build.log.open("w") as log:

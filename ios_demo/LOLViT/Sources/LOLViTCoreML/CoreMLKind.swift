@@ -15,7 +15,14 @@
 
         private let system: OperatingSystemVersion
 
-        public init() { self.init(system: ProcessInfo.processInfo.operatingSystemVersion) }
+        public init() {
+            #if canImport(Darwin)
+                self.init(system: ProcessInfo.processInfo.operatingSystemVersion)
+            #else  // the stubs are of the newest system, and Linux has other version numbers
+                self.init(
+                    system: OperatingSystemVersion(majorVersion: 27, minorVersion: 0, patchVersion: 0))
+            #endif
+        }
 
         init(system: OperatingSystemVersion) { self.system = system }
 
