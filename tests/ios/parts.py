@@ -14,12 +14,12 @@ from lolvit.system.swift import command, environment, find_installation, require
 
 def require_swift() -> None:
     """Skip the test where Swift can't run."""
-    if find_installation() is None:
-        pytest.skip("Swift is not installed; lolvit setup swift installs it")
     try:
         require_machine()
     except UserError as error:
         pytest.skip(f"Swift can't run here: {error}")
+    if find_installation() is None:
+        pytest.skip("Swift is not installed; lolvit setup swift installs it")
 
 
 def parse(sources: dict[str, str]) -> str:
