@@ -20,7 +20,7 @@ from lolvit.errors import UserError
 from lolvit_export.prepare import ModelOptions, Prepared, prepare
 
 _EPOCHS, _SIZE = 3, 64  # on digits
-_OBJECTS_EPOCHS, _OBJECTS_VIEWS, _OBJECTS_SIZE = 24, 2, 192
+_OBJECTS_SIZE, _OBJECTS_EPOCHS = 192, {"detection": 6, "segmentation": 4}
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def trained_on_objects(task: str, cache: Path) -> Path:
         cache / "train" / f"tf_efficientnet_lite0.{task}",
         "--data", "objects", "--model", "timm/tf_efficientnet_lite0", "--recipe", task,
         "--weights", str(lite_weights(0, cache)), "--size", str(_OBJECTS_SIZE),
-        "--epochs", str(_OBJECTS_EPOCHS), "--backbone-lr-scale", "0",
-        "--cached-views", str(_OBJECTS_VIEWS),
+        "--epochs", str(_OBJECTS_EPOCHS[task]), "--batch-size", "16", "--lr", "4e-3",
+        "--backbone-lr-scale", "0", "--cached-views", "1",
     )  # fmt: skip
 
 
