@@ -127,6 +127,12 @@ def test_reviewed_members_pass_and_must_be_in_use(dex, apis):
     assert found.unused == (f"{VIEW}.gone()V",)
 
 
+def test_annotations_of_the_dex_format_are_no_hidden_classes(apis):
+    types = ("dalvik/annotation/AnnotationDefault", "dalvik/system/VMRuntime")
+    found = find_problems(Dex({}, (), types, 0), *apis, reviewed=())
+    assert found.hidden == ("dalvik/system/VMRuntime",)
+
+
 @pytest.mark.parametrize("module", ["lolvit", "app"])
 def test_the_reviewed_lists_name_a_guard_for_each_member(module):
     for member, guard in read_reviewed(ANDROID / module).items():

@@ -89,4 +89,6 @@ def _optional(owner: str) -> bool:
 
 
 def _framework(name: str) -> bool:
-    return name.startswith(("android/", "java/", "javax/", "dalvik/", "libcore/", "com/android/"))
+    """Whether a class is of the framework; annotations of the dex format itself are not."""
+    packages = ("android/", "java/", "javax/", "dalvik/", "libcore/", "com/android/")
+    return name.startswith(packages) and not name.startswith("dalvik/annotation/")
