@@ -213,8 +213,8 @@ def notes(packaged: PackageResult) -> list[str]:
         found.append("no labels: the app shows class numbers; add --labels FILE")
     if not (packaged.folder / NAME).is_file():
         found.append(
-            "no self-check: the runtime of an artifact is not installed here, so the app will not"
-            " compare its first outputs"
+            "no self-check: an artifact's runtime, or scikit-image, is not installed here, so the"
+            " app will not compare its first outputs"
         )
     for path, oldest in packaged.oldest_runtimes.items():
         found.append(
