@@ -35,7 +35,7 @@ def swift_prints(monkeypatch: pytest.MonkeyPatch, text: str, code: int) -> list[
     scripts: list[str] = []
 
     def command(script: str, *, folders: dict[str, Path]) -> list[str]:
-        assert set(folders) == {"/package", "/build", "/fixtures", "/results"}
+        assert {"/package", "/build"} <= set(folders)
         scripts.append(script)
         return ["sh", "-c", f'printf "%s\\n" "$1"; exit {code}', "sh", text]
 
@@ -47,7 +47,7 @@ def test_passed_tests_are_counted(build, monkeypatch) -> None:
     (script,) = [swift_prints(monkeypatch, f"compiled\n{PASSED}", 0)]
     outcome = run_tests(build, "Manifest", keep=True)
     assert (outcome.tests, outcome.swift) == (27, "Swift version 6.0.3")
-    assert "-warnings-as-errors" in script[0] and script[0].endswith("--filter Manifest")
+    assert "-warnings-as-errors" in script[-1] and script[-1].endswith("--filter Manifest")
     assert "export LOLVIT_STUBS=1" in script[0]
 
 

@@ -27,6 +27,7 @@ from lolvit_data.digits import load as load_digits
 from lolvit_runtimes.photos import load_encoded
 from lolvit_runtimes.predict import Predictor
 from lolvit_runtimes.preprocessing import to_pixels
+from lolvit_runtimes.self_check import write_self_check
 
 RUNTIMES = {"coreml": "coreml-reference", "coreai": "coreai"}
 _MEAN, _STD = (0.5, 0.4, 0.3), (0.5, 0.6, 0.7)
@@ -139,6 +140,7 @@ def _all_predictions(folder: Path, photos: list[Photo]) -> Iterator[dict[str, An
             subject.name, targets=list(subject.targets), precision=[subject.precision], out=folder,
             **subject.options,
         )  # fmt: skip
+        write_self_check(exported.folder)
         for artifact in exported.manifest.artifacts:
             path = exported.folder / artifact.path
             yield _predictions(folder, path, RUNTIMES[artifact.format], chosen)

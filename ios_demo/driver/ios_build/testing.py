@@ -7,6 +7,8 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -94,9 +96,10 @@ def run_tests(
     if found is None:
         raise UserError("Swift is not installed", remedy="run: lolvit setup swift")
     start = time.monotonic()
-    if not (keep and (build.fixtures / "predictions.json").is_file()):
-        write_fixtures(build.fixtures, REPOSITORY)
-    written = time.monotonic()
+    with _building(build):
+        if not (keep and (build.fixtures / "predictions.json").is_file()):
+            write_fixtures(build.fixtures, REPOSITORY)
+        written = time.monotonic()
     shutil.rmtree(build.results, ignore_errors=True)
     tests = _swift(build, only)
     result = check_result(build.results / "result.json")
@@ -139,23 +142,42 @@ def _caught(build: Build, mutation: Mutation) -> str:
     raise GateFailedError(f"no test noticed the mutation '{mutation.name}'")
 
 
+@contextmanager
+def _building(build: Build) -> Iterator[None]:
+    """Compile while something else is done; what went wrong is found by `_swift`, which compiles
+    what is left."""
+    build.directory.mkdir(parents=True, exist_ok=True)
+    with build.log.with_name("build.log").open("w") as log:
+        child = subprocess.Popen(
+            _command(build, f"swift build --build-tests {_OPTIONS}", {}), env=environment(),
+            stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            child.wait()
+
+
+def _command(build: Build, script: str, given: dict[str, Path]) -> list[str]:
+    """Return the command line of a shell script in the folder of Swift, where the packages are, and
+    what else is `given`."""
+    folders = {**build.folders, "/build": build.compiled, **given}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    variables = f"{_STUBS} LOLVIT_FIXTURES=/fixtures LOLVIT_RESULTS=/results"
+    package = next(iter(build.folders))
+    return command(f"cd {package} && export {variables} && {script}", folders=folders)
+
+
 def _swift(build: Build, only: str | None) -> int:
     """Compile and run; return how many tests passed."""
-    for folder in (build.compiled, build.results):
-        folder.mkdir(parents=True, exist_ok=True)
-    folders = {
-        **build.folders, "/build": build.compiled, "/fixtures": build.fixtures,
-        "/results": build.results,
-    }  # fmt: skip
     chosen = f" --filter {shlex.quote(only)}" if only else ""
-    script = f"cd {next(iter(build.folders))} && export {_STUBS}"
-    script += " LOLVIT_FIXTURES=/fixtures LOLVIT_RESULTS=/results &&"
-    script += f" swift build --build-tests {_OPTIONS} && echo compiled &&"
+    script = f"swift build --build-tests {_OPTIONS} && echo compiled &&"
     script += f" swift test --skip-build {_OPTIONS}{chosen}"
     with build.log.open("w") as log:
         ended = subprocess.run(
-            command(script, folders=folders), env=environment(), stdout=log,
-            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            _command(build, script, {"/fixtures": build.fixtures, "/results": build.results}),
+            env=environment(), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     text = build.log.read_text(errors="replace")
     if ended.returncode:

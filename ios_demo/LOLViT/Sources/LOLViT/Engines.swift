@@ -111,7 +111,9 @@ public struct Engines: Sendable {
         if input.meaning != "pixels" && !(input.meaning == "normalized" && input.dtype == "float32") {
             return incompatible(artifact, "its input takes \(input.meaning) values as \(input.dtype)")
         }
-        let others = artifact.outputs.filter { $0.dtype != "float32" }
+        let others = artifact.outputs.filter {
+            $0.dtype != "float32" && !($0.dtype == "int32" && $0.meaning == "classes")
+        }
         return others.first.map { incompatible(artifact, "its output '\($0.name)' is \($0.dtype)") }
     }
 

@@ -54,7 +54,8 @@ struct ManifestReader {
         let preprocessing = try preprocessing(manifest.preprocessing)
         let postprocessing = try postprocessing(manifest.postprocessing, task)
         let outputs = manifest.signature.outputs.map(tensor)
-        let classes = try classes(outputs, task, preprocessing.size, postprocessing)
+        let computed = manifest.postprocessing?.numClasses
+        let classes = try classes(outputs, task, preprocessing.size, postprocessing, computed)
         return ModelSpec(
             name: manifest.model,
             task: task,
@@ -127,13 +128,14 @@ struct ManifestReader {
             try require("postprocessing", found?.kind ?? "boxes_ltrb", ["boxes_ltrb"])
             return .boxes(try boxes(found))
         case .segmentation:
-            try require("postprocessing", found?.kind ?? "argmax", ["argmax"])
+            let kind = found?.kind ?? "argmax"
+            try require("postprocessing", kind, ["argmax", "class_map"])
             let upsample = found?.upsample ?? "bilinear_half_pixel"
             try require("upsample", upsample, ["bilinear_half_pixel"])
             guard let ignore = UInt8(exactly: found?.ignore ?? 255) else {
                 throw invalid("ignore is out of range")
             }
-            return .map(MapParameters(ignore: ignore))
+            return .map(MapParameters(isComputed: kind == "class_map", ignore: ignore))
         }
     }
 
@@ -159,11 +161,20 @@ struct ManifestReader {
         return read
     }
 
-    /// The number of classes, from the outputs' shapes.
+    /// The number of classes, from the outputs' shapes; `computed` is that of a model that computes a map.
     private func classes(
-        _ outputs: [TensorSpec], _ task: ModelTask, _ size: ImageSize, _ parameters: Postprocessing
+        _ outputs: [TensorSpec], _ task: ModelTask, _ size: ImageSize, _ parameters: Postprocessing,
+        _ computed: Int?
     ) throws -> Int {
         if case .boxes(let boxes) = parameters { return try classes(outputs, size, boxes) }
+        if case .map(let map) = parameters, map.isComputed {
+            let output = try only(outputs, "outputs", "the signature", task)
+            try require("meaning", output.meaning, ["classes"])
+            guard output.shape == [1, size.height, size.width], let computed,
+                (2...255).contains(computed)
+            else { throw invalid("shape \(output.shape) of the map, or num_classes, is out of range") }
+            return computed
+        }
         let logits = try only(outputs, "outputs", "the signature", task)
         try require("meaning", logits.meaning, ["logits"])
         let rank = task == .segmentation ? 4 : 2

@@ -30,6 +30,7 @@ struct ManifestSchema2: Decodable {
         let maxDetections: Int?
         let upsample: String?
         let ignore: Int?
+        let numClasses: Int?
 
         enum CodingKeys: String, CodingKey {
             case kind, strides, upsample, ignore
@@ -37,6 +38,7 @@ struct ManifestSchema2: Decodable {
             case iouThreshold = "iou_threshold"
             case maxCandidates = "max_candidates"
             case maxDetections = "max_detections"
+            case numClasses = "num_classes"
         }
     }
 

@@ -66,7 +66,7 @@ public struct TensorSpec: Equatable, Sendable {
     public let layout: Layout?
 
     /// Of an input: `normalized`, or `pixels` from 0 to 255, normalized inside the artifact; of an
-    /// output: `logits`, `distances` or `scores`.
+    /// output: `logits`, `distances`, `scores`, or `classes` of a map.
     public let meaning: String
 }
 

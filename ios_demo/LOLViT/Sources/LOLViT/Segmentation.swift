@@ -1,5 +1,8 @@
-/// How logits become a map of classes: the manifest's `postprocessing` of kind `argmax`.
+/// How outputs become a map of classes: the manifest's `postprocessing` of kind `argmax` or `class_map`.
 public struct MapParameters: Equatable, Sendable {
+    /// Whether the model computes the map (1, H, W) itself, rather than logits.
+    public let isComputed: Bool
+
     /// The value of pixels without a class.
     public let ignore: UInt8
 }
@@ -22,8 +25,9 @@ public struct SegmentationMap: Equatable, Sendable {
 }
 
 /// Finds each pixel's class, as `lolvit/tasks/segmentation.py`: bilinear upsampling of the logits with
-/// half-pixel centres to the input's pixels, the class of the largest, ties by the lower class; the
-/// photo's pixels take the class of the input's pixel in which their centre lies.
+/// half-pixel centres to the input's pixels, the class of the largest, ties by the lower class, unless
+/// the model does that itself; the photo's pixels take the class of the input's pixel in which their
+/// centre lies.
 ///
 /// ```swift
 /// let map = try SegmentationTask(spec).predict(["logits": logits], placement, .init())
@@ -49,11 +53,27 @@ public struct SegmentationTask: VisionTask {
     public func predict(_ outputs: [String: Tensor], _ placement: Placement, _ options: Options) throws
         -> SegmentationMap
     {
-        let logits = try spec.output(outputs, spec.outputs[0])
-        let classes = placement.onPhoto(
-            Self.classes(logits, on: spec.preprocessing.size), outside: parameters.ignore)
+        let output = try spec.output(outputs, spec.outputs[0])
+        let onInput =
+            parameters.isComputed
+            ? try computed(output) : Self.classes(output, on: spec.preprocessing.size)
+        let classes = placement.onPhoto(onInput, outside: parameters.ignore)
         return SegmentationMap(
             size: placement.photo, classes: classes, ignore: parameters.ignore, shares: shares(classes))
+    }
+
+    /// The class of each of the input's pixels, from a map (1, H, W).
+    private func computed(_ map: Tensor) throws -> [UInt8] {
+        let range = 0..<Float(spec.classes)
+        if let other = map.values.first(where: { !range.contains($0) }) {
+            throw LolvitError(
+                .outputMismatch,
+                [
+                    "output": spec.outputs[0].name, "found": "class \(Int(other))",
+                    "expected": "\(spec.classes) classes",
+                ])
+        }
+        return map.values.map { UInt8($0) }
     }
 
     /// The class of each of the input's pixels, from logits (1, C, h, w).

@@ -1,4 +1,4 @@
-/// Numbers in rows: the last axis varies fastest.
+/// Numbers in rows: the last axis varies fastest. Whole numbers, such as classes, are floats too.
 ///
 /// ```swift
 /// let logits = Tensor(shape: [1, 3], values: [0.5, 2, -1])

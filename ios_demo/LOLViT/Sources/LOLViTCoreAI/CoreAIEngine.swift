@@ -56,7 +56,7 @@
                 for spec in artifact.outputs {
                     guard let output = found.remove(spec.name)?.ndArray else { continue }
                     guard let tensor = Self.tensor(output) else {
-                        throw failed("its output '\(spec.name)' is not float32")
+                        throw failed("its output '\(spec.name)' is neither float32 nor int32")
                     }
                     outputs[spec.name] = tensor
                 }
@@ -71,9 +71,10 @@
         /// Core AI reports no placement.
         func placement() async -> [String: Int] { [:] }
 
-        /// The numbers of an array, whose rows may be padded; nil where they are not float32.
+        /// The numbers of an array, whose rows may be padded; nil where they are neither float32 nor int32.
         private static func tensor(_ array: NDArray) -> Tensor? {
-            guard array.scalarType == .float32 else { return nil }
+            let isWhole = array.scalarType == .int32
+            guard isWhole || array.scalarType == .float32 else { return nil }
             return array.rawView().withUnsafeBytes { start, shape, strides in
                 let extents = (0..<shape.count).map { shape[$0] }
                 var places = [0]
@@ -81,7 +82,11 @@
                     let step = strides[axis]
                     places = places.flatMap { place in (0..<extent).map { place + $0 * step } }
                 }
-                let values = places.map { start.load(fromByteOffset: 4 * $0, as: Float.self) }
+                let values = places.map { place in
+                    isWhole
+                        ? Float(start.load(fromByteOffset: 4 * place, as: Int32.self))
+                        : start.load(fromByteOffset: 4 * place, as: Float.self)
+                }
                 return Tensor(shape: extents, values: values)
             }
         }

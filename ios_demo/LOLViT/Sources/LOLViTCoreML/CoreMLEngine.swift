@@ -134,7 +134,10 @@
 
         /// The numbers of an output, whose rows may be padded.
         private func tensor(_ array: MLMultiArray, _ name: String) throws -> Tensor {
-            guard array.dataType == .float32 else { throw failed("its output '\(name)' is not float32") }
+            guard array.dataType == .float32 || array.dataType == .int32 else {
+                throw failed("its output '\(name)' is neither float32 nor int32")
+            }
+            let isWhole = array.dataType == .int32
             let shape = array.shape.map(\.intValue)
             let steps = array.strides.map(\.intValue)
             var places = [0]
@@ -142,7 +145,11 @@
                 places = places.flatMap { place in (0..<extent).map { place + $0 * step } }
             }
             let values = array.withUnsafeBytes { bytes in
-                places.map { bytes.load(fromByteOffset: 4 * $0, as: Float.self) }
+                places.map { place in
+                    isWhole
+                        ? Float(bytes.load(fromByteOffset: 4 * place, as: Int32.self))
+                        : bytes.load(fromByteOffset: 4 * place, as: Float.self)
+                }
             }
             return Tensor(shape: shape, values: values)
         }

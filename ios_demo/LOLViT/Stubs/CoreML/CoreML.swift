@@ -157,7 +157,11 @@ extension MLMultiArray {
         }
         withUnsafeMutableBytes { bytes, _ in
             for (place, value) in zip(places, values) {
-                bytes.storeBytes(of: value, toByteOffset: 4 * place, as: Float.self)
+                if dataType == .int32 {
+                    bytes.storeBytes(of: Int32(value), toByteOffset: 4 * place, as: Int32.self)
+                } else {
+                    bytes.storeBytes(of: value, toByteOffset: 4 * place, as: Float.self)
+                }
             }
         }
     }

@@ -19,6 +19,7 @@ import Testing
     private func prepared() throws -> (Fixtures.Predictions, ModelSource, URL, StubFunction) {
         let predictions = try #require(try Fixtures.predictions().first { $0.runtime == "coreai" })
         let source = try temporary.copy(predictions)
+        try FileManager.default.removeItem(at: source.url("self-check.json"))
         let spec = try ModelSpec.load(source)
         let artifact = try #require(spec.artifacts.first { $0.path == predictions.artifact })
         var answers: [[Float]: [String: StubFunction.Output]] = [:]
@@ -86,7 +87,7 @@ import Testing
         try await fails(source, url, changed, "it has no function 'main'")
         changed = stub
         changed.outputType = .float16
-        try await fails(source, url, changed, "its output 'logits' is not float32")
+        try await fails(source, url, changed, "its output 'logits' is neither float32 nor int32")
         changed = stub
         changed.answer = { _, _ in throw StubFailure("busy") }
         try await fails(source, url, changed, "busy")

@@ -36,12 +36,14 @@ import Testing
         }
     }
 
-    private func prepared(_ task: String, _ change: (inout StubModel) -> Void = { _ in }) throws
-        -> (Fixtures.Predictions, ModelSource, URL)
-    {
+    /// A model whose outputs were recorded, without its self-check unless asked for.
+    private func prepared(
+        _ task: String, checked: Bool = false, _ change: (inout StubModel) -> Void = { _ in }
+    ) throws -> (Fixtures.Predictions, ModelSource, URL) {
         let predictions = try #require(
             try Fixtures.predictions().first { $0.task == task && $0.runtime == "coreml-reference" })
         let source = try temporary.copy(predictions)
+        if !checked { try FileManager.default.removeItem(at: source.url("self-check.json")) }
         let spec = try ModelSpec.load(source)
         let artifact = try #require(spec.artifacts.first { $0.path == predictions.artifact })
         var stub = try recorded(predictions, artifact)
@@ -80,6 +82,53 @@ import Testing
         for one in predictions.photos {
             let found = try await segmenter.predict(try photo(one)).prediction
             #expect(try Fixtures.difference(found, one) == nil, "\(one.photo)")
+        }
+    }
+
+    /// A model that computes the map itself, in whole numbers.
+    @Test func mapsThatTheModelComputesAreTakenAsTheyAre() async throws {
+        let (_, source, url) = try prepared("segmentation")
+        let file = source.folder.appendingPathComponent("manifest.json")
+        var manifest = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
+        let map: [String: Any] = [
+            "name": "classes", "shape": [1, 96, 128], "dtype": "int32", "meaning": "classes",
+        ]
+        manifest["postprocessing"] = ["kind": "class_map", "num_classes": 4]
+        let inputs = (manifest["signature"] as? [String: Any])?["inputs"] ?? []
+        manifest["signature"] = ["inputs": inputs, "outputs": [map]]
+        var artifacts = manifest["artifacts"] as? [[String: Any]] ?? []
+        artifacts[0]["outputs"] = [map]
+        manifest["artifacts"] = artifacts
+        try JSONSerialization.data(withJSONObject: manifest).write(to: file)
+        let expected = (0..<96 * 128).map { (place: Int) -> UInt8 in UInt8(place % 4) }
+        let floats = expected.map { Float($0) }
+        var stub = StubModel { _, _ in ["classes": ([1, 96, 128], floats)] }
+        stub.outputType = .int32
+        StubModels.shared.register(url, stub)
+        let size = ImageSize(height: 96, width: 128)
+        let photo = try Photo(size: size, levels: [UInt8](repeating: 9, count: 96 * 128 * 3))
+        let segmenter = try Segmenter(source, engines: engines())
+        #expect(try await segmenter.predict(photo).prediction.classes == expected)
+        let beyond = floats.map { $0 + 3 }
+        stub.answer = { _, _ in ["classes": ([1, 96, 128], beyond)] }
+        StubModels.shared.register(url, stub)
+        let error = await lolvitError {
+            try await Segmenter(source, engines: engines()).predict(photo)
+        }
+        #expect(error?.details["expected"] == "4 classes" && error?.code == .outputMismatch)
+    }
+
+    /// What `lolvit package --ios` writes.
+    @Test func theSelfCheckThatPythonWroteIsPassed() async throws {
+        for task in ["classification", "detection", "segmentation"] {
+            let (predictions, source, url) = try prepared(task, checked: true)
+            let spec = try ModelSpec.load(source)
+            let artifact = try #require(spec.artifacts.first { $0.path == predictions.artifact })
+            let outputs = try Fixtures.selfCheckOutputs(source, artifact)
+            StubModels.shared.register(url, StubModel { _, _ in outputs.mapValues { ($0.shape, $0.values) } })
+            let opened = try await engines().open(nil, spec, source)
+            #expect(opened.report.selfCheck == .passed(snrDb: 300), "\(task)")
         }
     }
 
@@ -122,7 +171,7 @@ import Testing
         let error = await lolvitError {
             try await Classifier(source, engines: engines()).prewarm()
         }
-        #expect(error?.description.contains("its output 'logits' is not float32") == true)
+        #expect(error?.description.contains("its output 'logits' is neither float32 nor int32") == true)
     }
 
     @Test func precisionsThatASystemIsTooOldForAreMissing() throws {

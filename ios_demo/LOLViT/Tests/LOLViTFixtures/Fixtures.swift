@@ -151,6 +151,33 @@ public enum Fixtures {
         return found
     }
 
+    /// The outputs of the self-check that Python wrote beside a model.
+    public static func selfCheckOutputs(_ source: ModelSource, _ artifact: ArtifactSpec) throws
+        -> [String: Tensor]
+    {
+        struct Document: Decodable {
+            struct Artifact: Decodable {
+                let path: String
+                let outputs: [Output]
+            }
+
+            struct Output: Decodable {
+                let name: String
+                let shape: [Int]
+                let values: Data
+            }
+
+            let artifacts: [Artifact]
+        }
+        let file = source.folder.appendingPathComponent("self-check.json")
+        let document = try JSONDecoder().decode(Document.self, from: Data(contentsOf: file))
+        let own = document.artifacts.first { $0.path == artifact.path }?.outputs ?? []
+        return Dictionary(
+            uniqueKeysWithValues: own.map {
+                ($0.name, Tensor(shape: $0.shape, values: floats([UInt8]($0.values))))
+            })
+    }
+
     public static func decode<Document: Decodable>(_ name: String) throws -> Document {
         try JSONDecoder().decode(Document.self, from: Data(contentsOf: url(name)))
     }

@@ -92,7 +92,7 @@ import Testing
             let size = ImageSize(height: vector.size[0], width: vector.size[1])
             #expect(SegmentationTask.classes(logits, on: size) == classes(vector.on_input))
             let spec = ModelSpec.example(
-                .segmentation, .map(MapParameters(ignore: 255)), [vector.logits_shape], size: size)
+                .segmentation, .map(MapParameters(isComputed: false, ignore: 255)), [vector.logits_shape], size: size)
             let found = try SegmentationTask(spec).predict(
                 ["output0": logits], vector.placement.placement(vector.size), .init())
             #expect(found.classes == classes(vector.on_photo), "\(vector.name)")
