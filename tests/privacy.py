@@ -213,7 +213,7 @@ COMMANDS = (
       for name, precision in FORMATS.items()),
     Command("export --precision int8", ["export", *_WEIGHTS, "--to", "onnx,tflite", "--precision",
                                         "int8", "--calibrate", "digits", "--out", "quantized"]),
-    Command("export timm/…", ["export", "timm/test_resnet", "--size", "64", "--to", "onnx",
+    Command("export of a timm model", ["export", "timm/test_resnet", "--size", "64", "--to", "onnx",
                               "--out", "out-timm"]),
     Command("verify", ["verify", MODEL]),
     Command("verify --device arm64", ["verify", MODEL, "--device", "arm64"]),
