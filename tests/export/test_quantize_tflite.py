@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ai_edge_litert.interpreter import Interpreter
+from torch import nn
 
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, Precision, check_artifact
@@ -64,7 +66,7 @@ def test_int8_is_near_float_and_a_quarter_of_its_size(folder, fp32, images, quan
     found = logits(folder / artifact.path, artifact, images)
     assert small_net.snr_db(reference, found) >= 25
     right = [
-        np.mean([o.argmax() for o in each] == np.array(images.labels))
+        np.mean([o.argmax() for o in each] == np.array(images.truth.values))
         for each in (reference, found)
     ]
     assert right[0] - right[1] <= 0.01
@@ -188,6 +190,21 @@ def test_an_activation_that_overflows_is_a_user_error(tmp_path, images) -> None:
     few = replace(images, calibration=images.calibration[:2])
     with pytest.raises(UserError, match="overflows on a calibration image"):
         make(tmp_path, fp32, few, "int8").quantize(plan(), tmp_path / "no.tflite")
+
+
+def test_a_max_pool_whose_padding_is_infinite_stays_in_float(tmp_path: Path, images) -> None:
+    """As ResNets have one after the first convolution."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 8, 3, 1, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10),
+    ).eval()  # fmt: skip
+    fp32 = small_net.lower(model, "tflite", tmp_path)
+    made = make(tmp_path, fp32, images, "int8").quantize(plan(), tmp_path / "model-int8.tflite")
+    reference = logits(tmp_path / fp32.path, fp32, images)
+    assert small_net.snr_db(reference, logits(tmp_path / made.path, made, images)) >= 25
+    found = kinds(tmp_path / made.path)
+    assert found["CONV_2D int8"] == 2 and found["MAX_POOL_2D float32"] == 1
 
 
 @pytest.mark.parametrize("precision", ["int8", "w8a16"])

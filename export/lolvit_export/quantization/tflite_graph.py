@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
@@ -21,6 +22,7 @@ KINDS = (
     "RESHAPE", "SLICE", "SOFTMAX", "SPLIT", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TRANSPOSE",
 )  # fmt: skip
 
+_PADV2 = "PADV2"  # padding with another value than zero
 # Operations with one divisor: its place among their inputs.
 _DIVISOR = {"DIV": 1, "RSQRT": 0, "SQRT": 0}
 # What stands between a divisor and the values that it sums.
@@ -38,7 +40,11 @@ class Operation:
 
 
 class Graph:
-    """The main subgraph of a TFLite file that was just written."""
+    """The main subgraph of a TFLite file that was just written.
+
+    `activations` are the tensors that have a range: not what a max pool's padding gives, which is
+    minus infinity at the edges. Such a pool stays in float.
+    """
 
     def __init__(self, path: Path) -> None:
         model = tfl_flatbuffer_utils.read_model(str(path))
@@ -52,6 +58,12 @@ class Graph:
             and model.buffers[tensor.buffer].data is None
         ]
         self.operations = [self._operation(model, each) for each in subgraph.operators]
+        infinite = {
+            each.outputs[0]
+            for each in self.operations
+            if each.kind == _PADV2 and _is_infinite(model, subgraph.tensors[each.inputs[2]])
+        }
+        self.activations = [index for index in self.activations if index not in infinite]
 
     def _operation(self, model: Any, operator: Any) -> Operation:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
@@ -96,3 +108,10 @@ class Graph:
         for operation in self.operations:
             if operation.kind in _DIVISOR:
                 yield operation.inputs[_DIVISOR[operation.kind]]
+
+
+def _is_infinite(model: Any, tensor: Any) -> bool:
+    """Whether a constant is one number in float32, and that is infinite."""
+    data = model.buffers[tensor.buffer].data
+    value = np.frombuffer(bytes(data), np.float32) if data is not None else np.zeros(0)
+    return bool(value.size == 1 and np.isinf(value[0]))
