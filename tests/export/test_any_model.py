@@ -152,7 +152,7 @@ def test_a_batch_is_predicted_photo_by_photo(tmp_path: Path) -> None:
         expected = model(torch.from_numpy(images)).softmax(1).numpy()
     for runtime in ("ort", "litert", "coreml-reference"):
         with lolvit.load(exported.folder, runtime=runtime) as predictor:
-            found = predictor.predict(photos)
+            found = list(predictor.predict(photos))
         assert len(found) == len(photos)
         for prediction, scores in zip(found, expected, strict=True):
             for entry in prediction.top:

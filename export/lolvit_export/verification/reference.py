@@ -40,7 +40,7 @@ class Reference:
         self.dtype, self._exact = self._in_highest_precision()
 
     def _in_highest_precision(self) -> tuple[torch.dtype, nn.Module]:
-        double = copy.deepcopy(self._model).double()
+        double = _copied(self._model).double()
         image = torch.zeros(self.signature.inputs[0].shape, dtype=torch.float64)
         try:
             with torch.no_grad():
@@ -72,7 +72,7 @@ class Reference:
         """Return by output the worst photo's SNR, in dB, of eager PyTorch in `precision` ("fp32" or
         "fp16", weights and activations) against `references`."""
         if precision == "fp32":
-            single = copy.deepcopy(self._model).float()
+            single = _copied(self._model).float()
             found = list(self._run(single, photos, preprocessing, torch.float32))
         else:
             found = self._in_half_precision(photos, preprocessing)
@@ -91,10 +91,10 @@ class Reference:
         self, photos: Sequence[Pixels], preprocessing: Preprocessing
     ) -> list[Outputs]:
         try:
-            half = copy.deepcopy(self._model).half()
+            half = _copied(self._model).half()
             return list(self._run(half, photos, preprocessing, torch.float16))
         except _HALF_FAILURES:  # an operation without a half-precision kernel on the CPU
-            rounded = _rounding_to_half(copy.deepcopy(self._model).float())
+            rounded = _rounding_to_half(_copied(self._model).float())
             return list(self._run(rounded, photos, preprocessing, torch.float32))
 
     def _run(
@@ -239,3 +239,9 @@ class ReferenceData:
         if "references" in self.__dict__:
             part.__dict__["references"] = self.references[:count]
         return part
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """Return a copy in eval mode: one of a `torch.fx.GraphModule`, as torchvision's feature
+    extractors are, comes back in training mode."""
+    return copy.deepcopy(model).eval()
