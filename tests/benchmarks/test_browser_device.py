@@ -250,7 +250,8 @@ def test_chromium_is_started_with_a_profile_of_its_own(
     assert f"--user-data-dir={tmp_path}" in command
     assert ("--no-sandbox" in command) is root
     assert ("--use-webgpu-adapter=swiftshader" in command) is not gpu
-    assert "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1" in command
+    rules = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+    assert f"--host-resolver-rules={rules}" in command
     assert command[-1] == "http://127.0.0.1:1/token/"
 
 

@@ -49,6 +49,9 @@ def require() -> Path:
     return program
 
 
+_LOOPBACK = ("127.0.0.1", "localhost")
+
+
 def has_gpu() -> bool:
     """Whether this machine has a GPU that Chromium may use; yes where that is unknown."""
     return sys.platform != "linux" or any(Path("/dev/dri").glob("renderD*"))
@@ -56,10 +59,10 @@ def has_gpu() -> bool:
 
 def command(program: Path, profile: Path, url: str) -> list[str]:
     """Return the command that opens a page headless, in its own profile. Chromium finds no other
-    host than the page's: it asks Google for updates of its components and for its clock, at every
-    start, whatever other options say."""
-    host = urlsplit(url).hostname
-    rules = "MAP * ~NOTFOUND" + (f", EXCLUDE {host}" if host else "")
+    host than the page's and this machine: it asks Google for updates of its components and for its
+    clock, at every start, whatever other options say."""
+    found = dict.fromkeys((*_LOOPBACK, *filter(None, [urlsplit(url).hostname])))
+    rules = ", ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in found)])
     flags = ["--headless=new", f"--user-data-dir={profile}", "--no-first-run", "--mute-audio",
              "--no-default-browser-check", "--disable-extensions", "--disable-sync",
              "--disable-background-networking", "--disable-component-update",
