@@ -36,7 +36,8 @@ def test_the_workflow_calls_what_the_continuous_integration_of_this_repository_c
     called = re.findall(rf"^(?:exec )?(make [a-z-]+|{BOOTSTRAP})", script, re.MULTILINE)
     runs = [step["run"] for step in WORKFLOW["jobs"]["test"]["steps"] if "run" in step]
     assert len(called) > 3
-    assert runs[: len(called)] == called
+    assert [run for run in runs if run in called] == called
+    assert "make ios-test" in runs  # which .ci/run has no time for
 
 
 def test_actions_are_pinned_and_see_nothing_secret() -> None:
