@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,17 @@ def test_a_backbone_learns_at_its_share_of_the_rate(tmp_path: Path) -> None:
     assert counted == len(list(built.model.parameters()))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Two processes test on two cores: with two threads each, a step takes four times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_a_detector_learns_sixteen_pictures_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Assignment, loss, decoding and metric fit together."""
     monkeypatch.setattr(objects, "COUNTS", {"train": 16, "test": 1})
