@@ -51,7 +51,7 @@ class ColourSegmenter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # Grey is told apart by the biases, or rounding would.
+        # The biases decide the class of grey, or else rounding would.
         self.classify = _linear(((-1.0, -1.0, -1.0), *_REDNESS), (-1.5, 0.2, 0.0, -0.2))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

@@ -189,12 +189,13 @@ def ratio_over_rounds(log_ratios: Sequence[float], blocks: Sequence[int]) -> Rou
     values, labels = np.asarray(log_ratios, np.float64), np.asarray(blocks)
     if values.size < 2 or values.shape != labels.shape:
         raise ValueError(f"no interval from {values.size} rounds with {labels.size} block numbers")
-    return _over_rounds(*without_loading_order(values, labels))
+    adjusted, means = without_loading_order(values, labels)
+    return _over_rounds(adjusted, labels, means)
 
 
-def without_loading_order(values: Floats, labels: Labels) -> tuple[Floats, Labels, int]:
-    """Return log ratios without what the order of loading changes, their blocks, and the number of
-    means that were estimated.
+def without_loading_order(values: Floats, labels: Labels) -> tuple[Floats, int]:
+    """Return log ratios without what the order of loading changes, and the number of means that
+    were estimated.
 
     Of two equal models in one process, the one that is loaded first is slower or faster by up to
     some percent, and which one is first alternates with the block's number. Half the difference
@@ -203,9 +204,9 @@ def without_loading_order(values: Floats, labels: Labels) -> tuple[Floats, Label
     """
     odd = labels % 2 == 1
     if min(np.unique(labels[odd]).size, np.unique(labels[~odd]).size) < 2:
-        return values, labels, 1
+        return values, 1
     change = (_yuen(values[odd])[0] - _yuen(values[~odd])[0]) / 2
-    return np.where(odd, values - change, values + change), labels, 2
+    return np.where(odd, values - change, values + change), 2
 
 
 def over_blocks(values: Floats, labels: Labels, means: int) -> tuple[float, float]:
@@ -238,9 +239,8 @@ def halves_disagree(log_ratios: Sequence[float], blocks: Sequence[int]) -> bool:
     middle = len(log_ratios) // 2
     if middle < MIN_ROUNDS_OF_A_HALF:
         return False
-    values, labels, means = without_loading_order(
-        np.asarray(log_ratios, np.float64), np.asarray(blocks)
-    )
+    labels = np.asarray(blocks)
+    values, means = without_loading_order(np.asarray(log_ratios, np.float64), labels)
     whole = _over_rounds(values, labels, means).interval
     first = _over_rounds(values[:middle], labels[:middle], 1).interval
     second = _over_rounds(values[middle:], labels[middle:], 1).interval

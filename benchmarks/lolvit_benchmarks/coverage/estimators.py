@@ -52,7 +52,8 @@ class Pair:
     def interval(self, center: float, low: float, high: float) -> Interval:
         """Return the interval between two logarithms, or that over blocks under the conditions on
         which results have it: `low` and `high` are 1.96 standard errors from `center`."""
-        half, error = stats.over_blocks(*self._logs)
+        logs, means = self._logs
+        half, error = stats.over_blocks(logs, np.asarray(self.blocks), means)
         own = (high - low) / 2
         if error > own / 1.96 and half > own:
             low, high = center - half, center + half
@@ -60,7 +61,7 @@ class Pair:
         return Interval(value, lowest, highest)
 
     @cached_property
-    def _logs(self) -> tuple[Floats, stats.Labels, int]:
+    def _logs(self) -> tuple[Floats, int]:
         candidate, baseline = self.series()
         logs = stats.round_log_ratios(baseline.samples, candidate.samples, candidate.rounds)
         return stats.without_loading_order(np.asarray(logs), np.asarray(self.blocks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -12,7 +13,11 @@ from lolvit.files import write_atomic
 from lolvit.manifest import Artifact, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.images import Images, evenly
-from lolvit_export.quantization.onnx_bias_correction import BIAS_IMAGES, corrected_biases
+from lolvit_export.quantization.onnx_bias_correction import (
+    BIAS_IMAGES,
+    LastCorrected,
+    corrected_biases,
+)
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph, run_activations
 from lolvit_export.quantization.onnx_qdq import activations_to_quantize, quantized_model
 from lolvit_export.quantization.plan import Plan
@@ -65,7 +70,7 @@ class OnnxQuantizer:
         self._bits = _ACTIVATION_BITS[precision]
         self._images, self._preprocess = images, preprocessing
         self._ranges = ActivationRanges(self._replay)
-        self._corrected: tuple[Plan, onnx.ModelProto] | None = None
+        self._corrected = LastCorrected()
 
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution."""
@@ -94,18 +99,14 @@ class OnnxQuantizer:
         ranges = shared_ranges(self._graph, chosen, fitted)
         model = quantized_model(self._graph, chosen, ranges, self._bits)
         if plan.bias_correction:
-            model = self._with_corrected_biases(plan, model)
+            model = self._corrected.get(plan, partial(self._with_corrected_biases, model))
         onnx.checker.check_model(model, full_check=True)
         write_atomic(path, model.SerializeToString())
         return quantized_artifact(self._fp32, self._precision, path)
 
-    def _with_corrected_biases(self, plan: Plan, model: onnx.ModelProto) -> onnx.ModelProto:
-        """Correct the biases, which takes long: the search's last candidate is written again."""
-        bare = plan.model_copy(update={"candidates": (), "sensitivity": ()})
-        if self._corrected is None or self._corrected[0] != bare:
-            inputs = list(self._inputs(evenly(self._images.calibration, BIAS_IMAGES)))
-            self._corrected = bare, corrected_biases(self._graph, model, inputs)
-        return self._corrected[1]
+    def _with_corrected_biases(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        inputs = list(self._inputs(evenly(self._images.calibration, BIAS_IMAGES)))
+        return corrected_biases(self._graph, model, inputs)
 
     def _replay(self) -> Iterator[tuple[str, Values]]:
         names = [layer.name for layer in self.layers()]

@@ -8,7 +8,7 @@ all before it are, as what it reads depends on them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,28 @@ from onnx import numpy_helper
 
 from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.onnx_qdq import BIAS, LARGEST_BIAS
+from lolvit_export.quantization.plan import Plan
 from lolvit_runtimes.preprocessing import Pixels
 from lolvit_runtimes.session import FloatArray
 
 BIAS_IMAGES = 32  # every layer after another: each image counts once for each
 
 Means = Mapping[str, npt.NDArray[np.float64]]
+
+
+class LastCorrected:
+    """The model that was corrected last: correction takes long, and the search's last candidate is
+    written again."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Plan, onnx.ModelProto] | None = None
+
+    def get(self, plan: Plan, correct: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
+        """Return the model of a plan, corrected by `correct` if the last one is of another plan."""
+        bare = plan.model_copy(update={"candidates": (), "sensitivity": ()})
+        if self._last is None or self._last[0] != bare:
+            self._last = bare, correct()
+        return self._last[1]
 
 
 def corrected_biases(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ from lolvit.manifest import Artifact, HtpTarget, Precision, Preprocessing
 from lolvit_export.quantization.activation_ranges import ActivationRanges
 from lolvit_export.quantization.gptq import GPTQ_IMAGES, Gptq, QuantizedWeight
 from lolvit_export.quantization.images import Images, evenly
-from lolvit_export.quantization.onnx_bias_correction import BIAS_IMAGES, corrected_biases
+from lolvit_export.quantization.onnx_bias_correction import (
+    BIAS_IMAGES,
+    LastCorrected,
+    corrected_biases,
+)
 from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.qnn_forms import pixel_values, with_pixels, with_reciprocals
@@ -55,6 +60,7 @@ class QnnQuantizer:
         self._images, self._preprocess = images, preprocessing
         self._ranges = ActivationRanges(self._replay)
         self._gptq: Gptq | None = None
+        self._corrected = LastCorrected()
 
     def layers(self) -> Sequence[Layer]:
         """Return every operation, in the order of execution."""
@@ -83,7 +89,7 @@ class QnnQuantizer:
         weights = self._gptq_weights() if plan.gptq else {}
         model = quantized_model(self._graph, ranges, bits, self._pixels, weights)
         if plan.bias_correction:
-            model = self._with_corrected_biases(model)
+            model = self._corrected.get(plan, partial(self._with_corrected_biases, model))
         onnx.checker.check_model(model)
         write_atomic(path, model.SerializeToString())
         target = HtpTarget(hexagon=NEEDED_HEXAGON[self._precision])
