@@ -25,6 +25,7 @@ from lolvit.tasks.detection import Detections
 from lolvit_benchmarks.backends.browser import install
 from lolvit_runtimes import self_check
 from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
+from tests.benchmarks.trial import CHOOSE_PHOTO
 from tests.export.requests import export, request
 
 ROOT = Path(__file__).parents[2]
@@ -138,15 +139,7 @@ def page(site: str) -> Iterator[Page]:
 @needs_chromium
 @pytest.mark.slow
 def test_the_guides_app_shows_what_python_predicts(page: Page, project: Path, photo: Path) -> None:
-    page.evaluate(
-        """(async () => {
-          const input = document.getElementById("photo");
-          const chosen = new DataTransfer();
-          chosen.items.add(new File([await (await fetch("photo.png")).blob()], "photo.png"));
-          input.files = chosen.files;
-          input.dispatchEvent(new Event("change"));
-        })()"""
-    )
+    page.evaluate(CHOOSE_PHOTO)
     page.until("/: /.test(document.getElementById('status').textContent)")
     label, _, probability = page.evaluate(
         "document.getElementById('status').textContent"
