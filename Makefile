@@ -65,6 +65,9 @@ demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLV
 	lolvit evaluate $(OUT)/lolvit_xx-256x256
 	@echo "Open $(CURDIR)/$(OUT)/bench/report.html"
 
+# Two processes with a thread for each core compute several times as long as with one.
+test test-fast: export OMP_NUM_THREADS ?= 1
+
 test: install lint type ## ruff, mypy --strict, and every test; says at its end what was skipped
 	pytest $(PYTEST_FLAGS)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lolvit.errors import DeviceError, LolvitError, UserError
+from lolvit.errors import DeviceError, LolvitError, UserError, is_out_of_memory
 from lolvit.extras import missing_extra
 from lolvit.files import WRITE_ERRNOS
 
@@ -30,9 +30,6 @@ EXIT_BROKEN_PIPE = EXIT_SIGNAL + signal.SIGPIPE
 _OUT_OF_MEMORY = DeviceError(
     "out of memory", remedy="close other programs, or use a smaller size or batch"
 )
-NO_ROOM = "failed to map segment from shared object"  # the dynamic linker's message
-# torch raises a special type for GPU memory only.
-_TORCH_OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory")
 
 
 class StoppedError(LolvitError):
@@ -95,14 +92,10 @@ def to_lolvit_error(error: BaseException) -> LolvitError | None:
             return StoppedError(error.number)
         case KeyboardInterrupt() | click.Abort():
             return StoppedError(signal.SIGINT)
-        case MemoryError():
-            return _OUT_OF_MEMORY
-        case RuntimeError() if any(words in str(error) for words in _TORCH_OUT_OF_MEMORY):
+        case _ if is_out_of_memory(error):
             return _OUT_OF_MEMORY
         case ModuleNotFoundError():
             return missing_extra(error)
-        case ImportError() if NO_ROOM in str(error):
-            return _OUT_OF_MEMORY
         case OSError() if error.errno in WRITE_ERRNOS:
             return _of_the_file_system(error)
     # Libraries report a full disk as their own exceptions, with the system's message inside.

@@ -6,6 +6,8 @@ traceback. Any other exception is an internal error and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
+
 EXIT_DONE = 0
 EXIT_GATE_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -13,6 +15,13 @@ EXIT_DEVICE_FAILED = 3
 EXIT_BUG = 70
 
 LONGEST_PART = 2000  # characters
+# torch raises a special type for GPU memory only; the last is the dynamic linker's message for a
+# library that it can't map.
+_NO_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA out of memory",
+    "failed to map segment from shared object",
+)
 
 
 def printable(text: str) -> str:
@@ -78,3 +87,12 @@ class DeviceError(LolvitError):
     """A device or a runtime failed, crashed or timed out: exit code 3."""
 
     exit_code = EXIT_DEVICE_FAILED
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of Python, torch or the dynamic linker says that memory ran out."""
+    if isinstance(error, OSError):  # also of an import that can't list a package's folder
+        return error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError | ImportError):
+        return any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, MemoryError)

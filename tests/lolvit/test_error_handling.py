@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -197,6 +198,28 @@ def test_torch_out_of_memory_is_not_an_internal_error() -> None:
     failure = to_lolvit_error(caught.value)
     assert failure is not None and failure.exit_code == 3
     assert failure.line().startswith("out of memory; close other programs")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), "site-packages/onnx"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+    ids=["Python", "an import that cannot list a folder", "the dynamic linker"],
+)
+def test_want_of_memory_is_a_device_error_here_and_in_a_child(error: Exception) -> None:
+    from lolvit.error_handling import to_lolvit_error
+    from lolvit_runtimes.worker import server
+
+    def handle() -> server.Answer:
+        raise error
+
+    failure = to_lolvit_error(error)
+    assert failure is not None and failure.exit_code == 3
+    answer, _ = server._answer(handle)
+    assert answer["error"]["what"] == failure.what == "out of memory"
 
 
 def test_a_name_that_no_file_system_takes_is_a_user_error(run_lolvit: Run) -> None:

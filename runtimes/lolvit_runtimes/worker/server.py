@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from typing import IO, Any, NoReturn
 
-from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, LolvitError
+from lolvit.errors import EXIT_BUG, EXIT_DONE, DeviceError, LolvitError, is_out_of_memory
 from lolvit_runtimes.worker import wire
 from lolvit_runtimes.worker.wire import Array, Message
 
@@ -28,7 +28,6 @@ Receive = Callable[[IO[bytes]], tuple[Any, Any]]
 
 PARENT_PID = "LOLVIT_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
-_NO_ROOM = "failed to map segment from shared object"
 
 
 def run(make_handle: Callable[[], Handle], receive: Receive = wire.receive) -> NoReturn:
@@ -104,12 +103,10 @@ def _answer(handle: Handle, *request: Any) -> Answer:
         return handle(*request)
     except LolvitError as error:
         return _reported(error)
-    except MemoryError:
+    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
         return _reported(DeviceError("out of memory"))
-    except ImportError as error:
-        if _NO_ROOM in str(error):  # the dynamic linker's message for a library it can't map
-            return _reported(DeviceError("out of memory"))
-        raise
 
 
 def _reported(error: LolvitError) -> Answer:
