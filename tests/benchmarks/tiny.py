@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,87 +39,66 @@ def make_folder(
     """Write a folder with one ONNX artifact: `layers` convolutions of `width` channels at 32x32,
     each with weights times `scale`, then the mean and a linear layer. Operations are named by
     part, as an export names them: `stem`, `stages.0` and so on, `head`."""
-    folder.mkdir(parents=True)
-    path = folder / "model-fp32.onnx"
-    onnx.save(_model(layers, width, scale), path)
-    weights = folder / "weights.safetensors"
-    weights.write_bytes(b"not read by benchmarks")
     image = TensorSpec(name="image", shape=(1, 3, SIDE, SIDE), layout="NCHW", meaning="normalized")
     logits = TensorSpec(name="logits", shape=(1, CLASSES), layout="NC", meaning="logits")
+    preprocessing = Preprocessing(
+        size=(SIDE, SIDE), crop_pct=0.9, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    )
+    return _write(
+        folder, _model(layers, width, scale), (image,), (logits,), trained=trained,
+        model=name, task="classification", params=1_000_000, macs=2_000_000 * layers,
+        size=(SIDE, SIDE), preprocessing=preprocessing,
+    )  # fmt: skip
+
+
+def _write(
+    folder: Path,
+    graph: onnx.ModelProto,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    *,
+    trained: bool,
+    **fields: Any,
+) -> Path:
+    """Write a folder with one artifact in ONNX, and a manifest with other `fields` as given."""
+    folder.mkdir(parents=True)
+    path, weights = folder / "model-fp32.onnx", folder / "weights.safetensors"
+    onnx.save(graph, path)
+    weights.write_bytes(b"not read by benchmarks")
     artifact = Artifact(
-        path=path.name,
-        format="onnx",
-        precision="fp32",
-        sha256=sha256_of(path),
-        bytes=size_of(path),
-        inputs=(image,),
-        outputs=(logits,),
+        path=path.name, format="onnx", precision="fp32", sha256=sha256_of(path),
+        bytes=size_of(path), inputs=inputs, outputs=outputs,
+    )  # fmt: skip
+    manifest = Manifest(
+        weights=Weights(sha256=sha256_of(weights), trained=trained, source="random"),
+        signature=Signature(inputs=inputs, outputs=outputs),
+        artifacts=(artifact,),
+        tools={"onnx": onnx.__version__},
+        created="2026-01-01T00:00:00Z",
+        **fields,
     )
-    write_manifest(
-        folder,
-        Manifest(
-            model=name,
-            task="classification",
-            params=1_000_000,
-            macs=2_000_000 * layers,
-            size=(SIDE, SIDE),
-            weights=Weights(sha256=sha256_of(weights), trained=trained, source="random"),
-            preprocessing=Preprocessing(
-                size=(SIDE, SIDE), crop_pct=0.9, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-            ),
-            signature=Signature(inputs=(image,), outputs=(logits,)),
-            artifacts=(artifact,),
-            tools={"onnx": onnx.__version__},
-            created="2026-01-01T00:00:00Z",
-        ),
-    )
+    write_manifest(folder, manifest)
     return folder
 
 
 def make_dense_folder(folder: Path, task: str, labels: tuple[str, ...]) -> Path:
     """Write a folder with one ONNX artifact for `detection` or `segmentation` of photos of 64x96
     pixels, stretched: linear functions of the mean colours of cells."""
-    folder.mkdir(parents=True)
-    path = folder / "model-fp32.onnx"
     outputs, nodes, weights = _dense_parts(task, len(labels))
     values = [helper.make_tensor_value_info(o.name, TensorProto.FLOAT, o.shape) for o in outputs]
     image = TensorSpec(name="image", shape=(1, 3, *DENSE), layout="NCHW", meaning="normalized")
     inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, image.shape)]
     graph = helper.make_graph(nodes, "tiny", inputs, values, weights)
     opsets = [helper.make_opsetid("", 18)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
-    weights_file = folder / "weights.safetensors"
-    weights_file.write_bytes(b"not read by benchmarks")
-    artifact = Artifact(
-        path=path.name,
-        format="onnx",
-        precision="fp32",
-        sha256=sha256_of(path),
-        bytes=size_of(path),
-        inputs=(image,),
-        outputs=outputs,
+    preprocessing = Preprocessing(
+        size=DENSE, resize="stretch", crop_pct=1, mean=(0.5,) * 3, std=(0.5,) * 3
     )
-    write_manifest(
-        folder,
-        Manifest(
-            model=f"tiny-{task}",
-            task=task,
-            params=100,
-            macs=1000,
-            size=DENSE,
-            weights=Weights(sha256=sha256_of(weights_file), trained=True, source="random"),
-            preprocessing=Preprocessing(
-                size=DENSE, resize="stretch", crop_pct=1, mean=(0.5,) * 3, std=(0.5,) * 3
-            ),
-            postprocessing=find_task(task).postprocessing(),
-            labels=labels,
-            signature=Signature(inputs=(image,), outputs=outputs),
-            artifacts=(artifact,),
-            tools={"onnx": onnx.__version__},
-            created="2026-01-01T00:00:00Z",
-        ),
-    )
-    return folder
+    return _write(
+        folder, helper.make_model(graph, opset_imports=opsets, ir_version=10), (image,), outputs,
+        trained=True, model=f"tiny-{task}", task=task, params=100, macs=1000, size=DENSE,
+        preprocessing=preprocessing, postprocessing=find_task(task).postprocessing(),
+        labels=labels,
+    )  # fmt: skip
 
 
 def _dense_parts(
