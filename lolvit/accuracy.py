@@ -63,6 +63,44 @@ class DetectionScore(Frozen):
     per_class: tuple[ClassAveragePrecision, ...]
 
 
+ErrorKind = Literal[
+    "classification", "localization", "class_and_box", "duplicate", "background", "missed"
+]
+
+
+class ErrorCost(Frozen):
+    """One kind of a detector's errors: the number of detections, or missed objects, and what AP50
+    would gain (0 to 1) if they were corrected.
+
+    `classification`: a box with an intersection over union of at least 0.5 with an object of
+    another class. `localization`: of 0.1 to 0.5 with one of its class. `class_and_box`: of 0.1 to
+    0.5 with one of another class. `duplicate`: of at least 0.5 with one that a higher score has
+    found. `background`: of at most 0.1 with any. `missed`: an object without a right detection, and
+    without one of a wrong class or box."""
+
+    kind: ErrorKind
+    count: int
+    ap50_gain: float
+
+
+class Confusion(Frozen):
+    """Objects of class `truth` that were found as `found` alone."""
+
+    truth: str
+    found: str
+    count: int
+
+
+class DetectionErrors(Frozen):
+    """What keeps a detector's AP50 below 1: AP50, and what it would be if all classes were one (0
+    to 1), each kind of errors, and the most frequent confusions of classes."""
+
+    ap50: float
+    class_agnostic_ap50: float
+    costs: tuple[ErrorCost, ...]
+    confusions: tuple[Confusion, ...]
+
+
 class ClassIou(Frozen):
     """One class of a segmentation: its share of the labelled pixels, and its intersection over
     union, null where it is neither there nor found."""
@@ -124,7 +162,8 @@ class AccuracyDocument(Frozen):
 class DenseResult(Frozen):
     """The metrics of one file of a detector or a segmentation model in one runtime; `saved` is
     where its predictions were written, `decoding_ms` the median time on this machine from an
-    image's outputs to its detections or map, in numpy, with the manifest's parameters."""
+    image's outputs to its detections or map, in numpy, with the manifest's parameters; `errors`
+    those of a detector, where they were asked for."""
 
     model: str
     target: str
@@ -134,6 +173,7 @@ class DenseResult(Frozen):
     metrics: DetectionScore | SegmentationScore
     saved: str | None = None
     decoding_ms: float | None = None
+    errors: DetectionErrors | None = None
 
 
 class DenseAccuracyDocument(Frozen):

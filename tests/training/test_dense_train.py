@@ -65,8 +65,13 @@ def test_a_run_is_trained_resumed_and_its_checkpoint_evaluated(
     evaluated = json.loads(capfd.readouterr().out)
     assert (evaluated["schema_version"], evaluated["task"]) == (2, task)
     assert evaluated["results"][0]["metrics"][key] == pytest.approx(document["metrics"][key])
-    assert main(["evaluate", str(tmp_path / "model.safetensors"), "--per-class"]) == 0
+    shown = ["evaluate", str(tmp_path / "model.safetensors"), "--per-class"]
+    assert main(shown) == 0
     assert key in capfd.readouterr().out.lower()
+    assert main([*shown, "--errors"]) == {"detection": 0, "segmentation": 2}[task]
+    printed = capfd.readouterr()
+    expected = {"detection": "if all classes were one", "segmentation": "is for detection"}
+    assert expected[task] in printed.out + printed.err
     assert main(["save", str(tmp_path / "model.safetensors"), "--out", str(tmp_path / "c")]) == 2
     assert "a card is written for classifiers" in capfd.readouterr().err
 
@@ -83,8 +88,10 @@ def test_artifacts_score_as_eager_and_their_predictions_are_saved(
     folder = tmp_path / "lolvit_xx-64x64"
     capfd.readouterr()
     evaluate = ["evaluate", str(folder), "--data", "digit-objects", "--json"]
-    assert main([*evaluate, "--save", str(tmp_path / "saved"), "--limit", "3"]) == 0
+    errors = ["--errors"] if task == "detection" else []
+    assert main([*evaluate, "--save", str(tmp_path / "saved"), "--limit", "3", *errors]) == 0
     (result,) = json.loads(capfd.readouterr().out)["results"]
+    assert (result["errors"] is not None) == (task == "detection")
     assert (result["runtime"], result["metrics"]["images"]) == ("ort", 3)
     assert result["decoding_ms"] > 0
     place = Path(result["saved"])

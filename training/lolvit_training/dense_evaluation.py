@@ -25,7 +25,8 @@ from lolvit.tasks import Outputs, configured
 from lolvit.tasks.detection import DetectionTask
 from lolvit.tasks.segmentation import SegmentationTask
 from lolvit_data.annotations import AnnotatedDataset
-from lolvit_data.collectors import Collector, collector_of
+from lolvit_data.collectors import BoxCollector, Collector, collector_of
+from lolvit_data.detection_errors import errors_of
 from lolvit_runtimes.preprocessing import placement_of, to_input, to_pixels
 from lolvit_runtimes.worker.isolated import IsolatedSession
 from lolvit_training.evaluate import Log, runtimes_of_artifacts
@@ -47,9 +48,11 @@ def evaluate_artifacts(
     indices: Sequence[int],
     runtimes: Sequence[str] | None,
     save: Path | None,
+    errors: bool,
     log: Log,
 ) -> tuple[list[DenseResult], list[EvaluationFailure]]:
-    """Evaluate every artifact in each of its runtimes; one that fails stops no other.
+    """Evaluate every artifact in each of its runtimes; one that fails stops no other. With `errors`
+    a detector's are analysed.
 
     Raises:
         UserError: a file does not match the manifest, or no runtime opens any.
@@ -82,6 +85,9 @@ def evaluate_artifacts(
                 runtime=runtime, precision=artifact.precision, metrics=collector.compute(),
                 saved=saved(collector, save, f"{artifact.path}-{runtime}"),
                 decoding_ms=statistics.median(times),
+                errors=errors_of(collector.metrics)
+                if errors and isinstance(collector, BoxCollector)
+                else None,
             )
         )  # fmt: skip
     return found, failures

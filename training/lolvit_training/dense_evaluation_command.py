@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from lolvit.accuracy import DenseAccuracyDocument, DenseResult, DetectionScore, Score
+from lolvit.accuracy import (
+    DenseAccuracyDocument,
+    DenseResult,
+    DetectionErrors,
+    DetectionScore,
+    Score,
+    SegmentationScore,
+)
 from lolvit.files import sha256_of
 from lolvit.manifest import Manifest
 from lolvit.output import console, print_table, results
@@ -18,12 +25,14 @@ from lolvit.weights import find_weights
 from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import AnnotatedDataset
 from lolvit_data.dataset import Split
+from lolvit_data.detection_errors import errors_of
 from lolvit_training.dense_evaluation import evaluate_artifacts, spread
 from lolvit_training.evaluate import EAGER, check_classes
 from lolvit_training.evaluate_command import UNTRAINED, or_dash
 
 if TYPE_CHECKING:
     from lolvit.models.loading import LoadedCheckpoint
+    from lolvit_training.distributed import ProcessGroup
 
 
 def _open(source: str, split: Split, task: str) -> AnnotatedDataset:
@@ -45,12 +54,14 @@ def evaluate_export_folder(
     runtimes: list[str] | None,
     limit: int | None,
     save: Path | None,
+    errors: bool,
 ) -> DenseAccuracyDocument:
-    """Evaluate all artifacts of an export.
+    """Evaluate all artifacts of an export; with `errors` those of a detector too.
 
     Raises:
         UserError: the data does not match the model, or no runtime opens an artifact.
     """
+    _require_detector(manifest.task, errors)
     dataset = _open(source, split, manifest.task)
     shapes = {spec.name: spec.shape for spec in manifest.signature.outputs}
     classes = configured(manifest).classes(shapes)
@@ -59,7 +70,7 @@ def evaluate_export_folder(
         console().print(UNTRAINED, style="yellow")
     indices = spread(len(dataset), limit)
     found, failures = evaluate_artifacts(
-        folder, manifest, dataset, indices, runtimes, save, console().print
+        folder, manifest, dataset, indices, runtimes, save, errors, console().print
     )
     return DenseAccuracyDocument(
         task=_name(dataset), data=dataset.name, split=split, classes=dataset.classes,
@@ -74,33 +85,32 @@ def evaluate_checkpoint(
     split: Split,
     workers: int,
     save: Path | None,
+    errors: bool,
 ) -> DenseAccuracyDocument | None:
-    """Evaluate a checkpoint in eager PyTorch; None in all processes but the first.
+    """Evaluate a checkpoint in eager PyTorch, with `errors` those of a detector too; None in all
+    processes but the first.
 
     Raises:
         UserError: the data does not match the model.
     """
     from lolvit.models.loading import number_of_classes  # torch: imported on use
     from lolvit_training.distributed import process_group
-    from lolvit_training.objectives import find_objective
 
     if save is not None:
         raise click.UsageError("--save is for an export folder")
+    _require_detector(loaded.task, errors)
     for note in loaded.notes:
         console().print(note)
     dataset = _open(source, split, loaded.task)
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
     with process_group() as processes:
         loaded.model.to(processes.device)
-        score = find_objective(loaded.task).evaluate(
-            loaded.model, dataset, loaded.preprocessing(), processes, workers
-        )
+        score, analysed = _scored(loaded, dataset, processes, workers, errors)
         if not processes.is_main:
             return None
-    assert not isinstance(score, Score)
     found = DenseResult(
         model=loaded.name, target=path.name, sha256=sha256_of(find_weights(path)), runtime=EAGER,
-        precision="fp32", metrics=score,
+        precision="fp32", metrics=score, errors=analysed,
     )  # fmt: skip
     return DenseAccuracyDocument(
         task=_name(dataset), data=dataset.name, split=split, classes=dataset.classes,
@@ -108,8 +118,34 @@ def evaluate_checkpoint(
     )  # fmt: skip
 
 
+def _require_detector(task: str, errors: bool) -> None:
+    if errors and task != "detection":
+        raise click.UsageError("--errors is for detection")
+
+
+def _scored(
+    loaded: LoadedCheckpoint,
+    dataset: AnnotatedDataset,
+    processes: ProcessGroup,
+    workers: int,
+    errors: bool,
+) -> tuple[DetectionScore | SegmentationScore, DetectionErrors | None]:
+    """Return a model's metrics and, if they are asked for, a detector's errors."""
+    from lolvit_training.objectives import find_objective
+    from lolvit_training.objectives.detection import DetectionObjective
+
+    objective = find_objective(loaded.task)
+    given = (loaded.model, dataset, loaded.preprocessing(), processes, workers)
+    if isinstance(objective, DetectionObjective) and errors:
+        metrics = objective.detections(*given)
+        return metrics.compute(), errors_of(metrics) if processes.is_main else None
+    score = objective.evaluate(*given)
+    assert not isinstance(score, Score)
+    return score, None
+
+
 def show(found: Sequence[DenseResult], per_class: bool) -> None:
-    """Print the metrics of each result, and those of each class."""
+    """Print the metrics of each result, those of each class, and the errors."""
     from rich.table import Table
 
     rows = [_row(entry) for entry in found]
@@ -125,6 +161,9 @@ def show(found: Sequence[DenseResult], per_class: bool) -> None:
             out.print(f"predictions: {entry.saved}")
     for entry in found if per_class else ():
         _show_classes(entry)
+    for entry in found:
+        if entry.errors is not None:
+            _show_errors(entry, entry.errors)
 
 
 def _row(entry: DenseResult) -> dict[str, str]:
@@ -163,3 +202,26 @@ def _show_classes(entry: DenseResult) -> None:
         for part in entry.metrics.per_class:
             table.add_row(one_line(part.name), f"{part.pixels:.2%}", or_dash(part.iou, "{:.1%}"))
     print_table(table, results())
+
+
+def _show_errors(entry: DenseResult, errors: DetectionErrors) -> None:
+    from rich.table import Table
+
+    out = results()
+    table = Table(title=f"errors of {entry.target} in {entry.runtime}")
+    table.add_column("kind")
+    table.add_column("number", justify="right")
+    table.add_column("AP50 if corrected", justify="right")
+    for cost in errors.costs:
+        kind = cost.kind.replace("_", " ")
+        table.add_row(kind, str(cost.count), f"{errors.ap50:.2%} {100 * cost.ap50_gain:+.2f}")
+    print_table(table, out)
+    out.print(f"AP50 if all classes were one: {errors.class_agnostic_ap50:.2%}")
+    if not errors.confusions:
+        return
+    table = Table(title="objects found with a wrong class alone")
+    for heading in ("class", "found as", "objects"):
+        table.add_column(heading, justify="right" if heading == "objects" else "left")
+    for one in errors.confusions:
+        table.add_row(one_line(one.truth), one_line(one.found), str(one.count))
+    print_table(table, out)

@@ -34,6 +34,8 @@ UNTRAINED = "weights are untrained: the accuracy is that of chance"
 )
 @click.option("--workers", type=click.IntRange(0), default=0, help="Data loader worker processes.")
 @click.option("--per-class", is_flag=True, help="Show the metrics of each class.")
+@click.option("--errors", is_flag=True, help="Of a detector: the kinds of its errors, and what "
+              "each costs.")  # fmt: skip
 @click.option("--save", type=click.Path(path_type=Path), metavar="DIR", help="Also write the "
               "predictions: detections as COCO results, maps as PNG masks.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -46,6 +48,7 @@ def evaluate(
     limit: int | None,
     workers: int,
     per_class: bool,
+    errors: bool,
     save: Path | None,
     as_json: bool,
 ) -> None:
@@ -60,11 +63,11 @@ def evaluate(
     if (target / _MANIFEST).exists():
         if model is not None:
             raise click.UsageError("--model is for a checkpoint: a manifest names its model")
-        document: Document | None = _export(target, data, split, runtimes, limit, save)
+        document: Document | None = _export(target, data, split, runtimes, limit, save, errors)
     else:
         if runtimes is not None or limit is not None:
             raise click.UsageError("--runtime and --limit are for an export folder")
-        document = _checkpoint(target, data, model, split, workers, save)
+        document = _checkpoint(target, data, model, split, workers, save, errors)
     if document is None:
         return  # rank 0 prints
     if as_json:
@@ -82,6 +85,7 @@ def _export(
     runtimes: str | None,
     limit: int | None,
     save: Path | None,
+    errors: bool,
 ) -> Document:
     from lolvit.accuracy import AccuracyDocument
     from lolvit.manifest import read_manifest
@@ -96,8 +100,8 @@ def _export(
     if manifest.task in HEAD_TASKS:
         from lolvit_training.dense_evaluation_command import evaluate_export_folder
 
-        return evaluate_export_folder(folder, manifest, source, split, chosen, limit, save)
-    _require_classifier(manifest.task, folder, save)
+        return evaluate_export_folder(folder, manifest, source, split, chosen, limit, save, errors)
+    _require_classifier(manifest.task, folder, save, errors)
     dataset = open_dataset(source, split)
     _print_notes(dataset.notes)
     classes = manifest.signature.outputs[0].shape[-1]
@@ -127,9 +131,9 @@ def _print_notes(notes: Sequence[str]) -> None:
         console().print(note)
 
 
-def _require_classifier(task: str, where: Path, save: Path | None) -> None:
+def _require_classifier(task: str, where: Path, save: Path | None, errors: bool) -> None:
     """Check that a model is a classifier, whose accuracy can be evaluated, and has no predictions
-    to save.
+    to save and no boxes.
 
     Raises:
         UserError: it is for another task.
@@ -142,6 +146,8 @@ def _require_classifier(task: str, where: Path, save: Path | None) -> None:
         )
     if save is not None:
         raise click.UsageError("--save is for detection and segmentation")
+    if errors:
+        raise click.UsageError("--errors is for detection")
 
 
 def _checkpoint(
@@ -151,6 +157,7 @@ def _checkpoint(
     split: Any,
     workers: int,
     save: Path | None,
+    errors: bool,
 ) -> Document | None:
     from lolvit.accuracy import AccuracyDocument, EvaluationResult
     from lolvit.files import sha256_of
@@ -166,8 +173,8 @@ def _checkpoint(
     if loaded.task in HEAD_TASKS:
         from lolvit_training.dense_evaluation_command import evaluate_checkpoint
 
-        return evaluate_checkpoint(loaded, path, source, split, workers, save)
-    _require_classifier(loaded.task, path, save)
+        return evaluate_checkpoint(loaded, path, source, split, workers, save, errors)
+    _require_classifier(loaded.task, path, save, errors)
     dataset = open_dataset(source, split)
     _print_notes((*loaded.notes, *dataset.notes))
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))

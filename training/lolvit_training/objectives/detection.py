@@ -83,10 +83,21 @@ class DetectionObjective(AnnotatedObjective):
         workers: int,
     ) -> DetectionScore:
         """Return COCO's metrics."""
+        return self.detections(model, dataset, preprocessing, processes, workers).compute()
+
+    def detections(
+        self,
+        model: nn.Module,
+        dataset: AnnotatedDataset,
+        preprocessing: Preprocessing,
+        processes: ProcessGroup,
+        workers: int,
+    ) -> DetectionMetrics:
+        """Return a model's detections on a data set beside its objects."""
         collector = BoxCollector(dataset, preprocessing.size, {})
         collect(collector, model, dataset, preprocessing, processes, workers)
         parts = processes.gather(collector.metrics)
-        return DetectionMetrics(dataset.classes).merge(parts).compute()
+        return DetectionMetrics(dataset.classes).merge(parts)
 
     def figures(self, score: DetectionScore) -> dict[str, float]:
         """Return the average precisions."""
