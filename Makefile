@@ -15,7 +15,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel kills privacy startup lock audit wheel web-package web-test android android-test ios-test clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -143,6 +143,11 @@ ios-test: install ## test the Swift library on Linux, as root; lolvit setup swif
 audit: install ## look up the pinned versions in PyPI's database of vulnerabilities (network)
 	python tests/packaging/audit.py requirements.lock requirements-tensorflow.lock
 
+docs: install ## build the documentation site into site/, without a network; broken links fail
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	python docs/site/lolvit_site/check.py site
+	@echo "Open $(CURDIR)/site/index.html"
+
 # Both are the same, bit by bit, wherever they are built.
 wheel: install ## build the wheel, and its bill of materials in CycloneDX's form, into dist/
 	python -m build --wheel --no-isolation
@@ -153,4 +158,4 @@ wheel: install ## build the wheel, and its bill of materials in CycloneDX's form
 	    --output-reproducible --output-file dist/lolvit-$$version.cdx.json
 
 clean: ## remove what building, testing and the demo made; .venv stays
-	rm -rf dist build out android_demo/target ios_demo/build web/types web/LICENSE .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist build out site android_demo/target ios_demo/build web/types web/LICENSE .pytest_cache .mypy_cache .ruff_cache .hypothesis

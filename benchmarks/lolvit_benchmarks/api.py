@@ -71,9 +71,10 @@ def benchmark(
 ) -> Benchmark:
     """Measure a model's latency on this machine's processor, interleaved with a baseline's.
 
-    >>> exported = lolvit.export("lolvit_x", targets=["onnx"])                # doctest: +SKIP
-    >>> lolvit.benchmark(exported, against="mobilevit_xs", runtimes=["ort"]).speedup
-    Speedup(ratio=7.3, low=7.1, high=7.4, over='rounds')
+    Examples:
+        >>> exported = lolvit.export("lolvit_x", targets=["onnx"])  # doctest: +SKIP
+        >>> lolvit.benchmark(exported, against="mobilevit_xs", runtimes=["ort"]).speedup
+        Speedup(ratio=7.3, low=7.1, high=7.4, over='rounds')
 
     Args:
         model: what `lolvit.export` returned, an export folder or an artifact in one, or the name of

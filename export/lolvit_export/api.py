@@ -49,11 +49,12 @@ def export(
     Each artifact is run in its runtime on photos and compared with eager PyTorch in float64; an
     artifact that fails a gate is withheld, the others are written.
 
-    >>> import lolvit, torchvision                                     # doctest: +SKIP
-    >>> model = torchvision.models.mobilenet_v3_small(weights="DEFAULT")
-    >>> exported = lolvit.export(model, size=224, targets=["onnx", "tflite"])
-    >>> lolvit.load(exported.folder)("photo.jpg").top[0].index
-    967
+    Examples:
+        >>> import lolvit, torchvision  # doctest: +SKIP
+        >>> model = torchvision.models.mobilenet_v3_small(weights="DEFAULT")
+        >>> exported = lolvit.export(model, size=224, targets=["onnx", "tflite"])
+        >>> lolvit.load(exported.folder)("photo.jpg").top[0].index
+        967
 
     Args:
         model: a module with one image input (B, C, H, W), C 1, 3 or 4, and one or several output

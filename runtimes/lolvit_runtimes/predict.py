@@ -171,9 +171,10 @@ def load(
 ) -> Predictor:
     """Open an export folder, an artifact in one, or a file without a manifest, to predict with.
 
-    >>> with lolvit.load("out/lolvit_x-256x256") as predictor:  # doctest: +SKIP
-    ...     predictor("photo.jpg").top[0].label
-    'espresso'
+    Examples:
+        >>> with lolvit.load("out/lolvit_x-256x256") as predictor:  # doctest: +SKIP
+        ...     predictor("photo.jpg").top[0].label
+        'espresso'
 
     Args:
         path: the folder or file.

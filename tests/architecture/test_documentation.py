@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from pydantic import BaseModel
 
 import lolvit
@@ -21,6 +22,7 @@ from lolvit.commands import COMMANDS, SETUP_SECTIONS, commands_of
 from lolvit.manifest import Artifact, Manifest, Preprocessing, TensorSpec, Weights
 from lolvit_benchmarks.results.document import Document, ModelResult, Result
 from lolvit_export.photos import CALIBRATION, VERIFICATION
+from lolvit_site import check, hooks, targets
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]
@@ -124,8 +126,8 @@ def wrong_options(words: list[str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_readme_has_a_row_for_each_command(name: str) -> None:
-    assert [row for row in rows("README.md") if row[0].startswith(f"`lolvit {name}")]
+def test_the_command_line_has_a_row_for_each_command(name: str) -> None:
+    assert [row for row in rows("docs/command-line.md") if row[0].startswith(f"`lolvit {name}")]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,73 @@ def test_links_and_anchors_lead_somewhere(page: Path) -> None:
         assert target.exists(), f"{page.name} links to {link}"
         if anchor:
             assert anchor in anchors(target), f"{page.name} links to {link}"
+            # GitHub and the site number headings of the same text differently.
+            text, _, number = anchor.rpartition("-")
+            assert not (number.isdigit() and text in anchors(target)), f"{page.name}: {link}"
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    class Loader(yaml.SafeLoader):
+        """Reads a name of Python, which the site's configuration has, as nothing."""
+
+    Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+    configuration = yaml.load((ROOT / "mkdocs.yml").read_text(), Loader)
+    listed = [page for section in configuration["nav"] for page in next(iter(section.values()))]
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob("*.md")]
+    made = {*hooks.ROOT_PAGES.values(), "commands.md", "python-api.md"}
+    assert sorted(listed) == sorted({*pages, *made})
+
+
+@pytest.mark.parametrize(
+    ("link", "page", "expected"),
+    [
+        ("docs/lint.md#rules", "README.md", "lint.md#rules"),
+        ("../README.md", "docs/lint.md", "index.md"),
+        ("../CHANGELOG.md#renamed", "docs/tutorials/a.md", "../changelog.md#renamed"),
+        ("../images/a.png", "docs/tutorials/a.md", "../images/a.png"),
+        (f"../{hooks.SCHEMAS}result-2.json", "docs/results.md", "schema/result-2.json"),
+        ("https://pypi.org/", "docs/lint.md", "https://pypi.org/"),
+        ("#rules", "docs/lint.md", "#rules"),
+        ("../lolvit/manifest.py", "docs/lint.md", None),
+    ],
+)
+def test_a_link_of_a_page_leads_to_what_the_site_has(
+    link: str, page: str, expected: str | None
+) -> None:
+    # As GitHub reads it, from the page's folder; a tutorial is one folder deeper.
+    link = f"../{link}" if "tutorials" in page and "CHANGELOG" in link else link
+    folder = page.rpartition("/")[0]
+    on_site = "" if folder in ("", "docs") else folder.removeprefix("docs/")
+    assert hooks.site_target(link, folder, on_site) == expected
+
+
+def test_the_tables_of_targets_are_those_of_the_code() -> None:
+    page = targets.PAGE.read_text()
+    assert targets.with_generated(page) == page, "run: python docs/site/lolvit_site/targets.py"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_of_commands_has_every_option(name: str) -> None:
+    entry = hooks.commands_page().split(f"\n### lolvit {name}\n")[1].split("\n### ")[0]
+    missing = {option for option in options_of(command_of(name)) if option not in entry}
+    assert not missing
+
+
+def test_the_page_of_the_python_api_has_every_public_name() -> None:
+    documented = hooks.PYTHON_API["Functions"]
+    assert set(documented) == {f"lolvit.{name}" for name in lolvit._PUBLIC}
+    for section in hooks.PYTHON_API.values():
+        for identifier in section.values():
+            module, _, name = identifier.rpartition(".")
+            assert name in defined_names(module), identifier
+
+
+def test_a_page_that_loads_something_from_another_host_is_found() -> None:
+    page = (
+        '<link rel="canonical" href="https://a.org"><a href="https://b.org">b</a><img src="c.png">'
+        '<script src="https://d.org/x.js"></script><link rel="stylesheet" href="//e.org/f.css">'
+    )
+    assert check.foreign(page) == ["https://d.org/x.js", "//e.org/f.css"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -67,7 +67,8 @@ def verify(
 ) -> VerificationResult:
     """Compare an artifact, or every artifact of an export folder, with eager PyTorch on photos.
 
-    >>> lolvit.verify("out/lolvit_x-256x256").raise_on_failure()  # doctest: +SKIP
+    Examples:
+        >>> lolvit.verify("out/lolvit_x-256x256").raise_on_failure()  # doctest: +SKIP
 
     Args:
         path: the folder, or an artifact in it.
