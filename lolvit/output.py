@@ -7,7 +7,8 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,6 +17,7 @@ from lolvit.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
 # Wide enough for any table: without a terminal lines are not limited, so that tables keep the
@@ -76,6 +78,78 @@ def _literal_console(**options: Any) -> Console:
     return LiteralConsole(markup=False, emoji=False, highlight=False, **options)
 
 
+class Finished(str):
+    """A message about what has just been done inside the current step of `step_progress`."""
+
+
+@contextmanager
+def step_progress() -> Iterator[Callable[[str], None]]:
+    """Show the steps of a command, each given as it begins, on standard error.
+
+    On a terminal the current step has a line that counts its seconds, and each finished one stays
+    as a line with the seconds that it took. Elsewhere, and on a terminal that can't draw a line
+    anew, each is a line as it begins, with the seconds since the start. It writes to a copy of
+    standard error, because standard error itself is redirected while converters run.
+    """
+    copy = os.dup(sys.stderr.fileno())
+    encoding = sys.stderr.encoding
+    with open(copy, "w", encoding=encoding, errors="backslashreplace") as stream:
+        out = console(stream)
+        if not out.is_terminal or out.is_dumb_terminal:
+            start = time.monotonic()
+            yield lambda step: out.print(f"[{time.monotonic() - start:5.1f} s] {step}")
+            return
+        with _progress_line(out) as bar:
+            steps = _Steps(out, bar)
+            yield steps
+            steps.end()
+
+
+def _progress_line(out: Console) -> Progress:
+    """Return the line of the current step: what turns, its seconds and its name."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    turning = SpinnerColumn("line" if out.options.ascii_only else "dots")
+    columns = (turning, TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    return Progress(*columns, console=out, transient=True, refresh_per_second=4)
+
+
+class _Steps:
+    """Draws the current step, and prints those that are finished."""
+
+    def __init__(self, out: Console, bar: Progress) -> None:
+        self._out, self._bar = out, bar
+        self._task = bar.add_task("", total=None)
+        self._current: str | None = None
+        self._began = self._reported = time.monotonic()
+
+    def __call__(self, step: str) -> None:
+        """Begin a step, or print what was finished inside of one."""
+        if isinstance(step, Finished):
+            self._print(step, self._reported)
+            return
+        self.end()
+        self._current, self._began = step, time.monotonic()
+        self._bar.reset(self._task, description=printable(step))
+
+    def end(self) -> None:
+        """Print the current step with its time."""
+        if self._current is not None:
+            self._print(self._current, self._began)
+        self._current = None
+
+    def _print(self, text: str, since: float) -> None:
+        self._reported = time.monotonic()
+        self._out.print(f"{self._reported - since:6.1f} s  {text}")
+
+
+def print_indented(text: str, out: Console) -> None:
+    """Print a paragraph that is indented by four columns, also where it takes several lines."""
+    from rich.padding import Padding
+
+    out.print(Padding(text, (0, 0, 0, 4), expand=False))
+
+
 def print_table(table: Table, out: Console) -> None:
     """Print a table; where the terminal is narrower than its words, a line for each cell instead,
     with its heading."""
@@ -90,6 +164,14 @@ def print_table(table: Table, out: Console) -> None:
             if str(cell):
                 out.print(f"{heading}: {cell}" if heading else str(cell))
         out.print()
+
+
+def narrow(table: Table) -> Table:
+    """Return a table without vertical lines, so that more of a narrow terminal is left to words."""
+    from rich import box
+
+    table.box, table.padding, table.pad_edge = box.SIMPLE_HEAD, (0, 1, 0, 0), False
+    return table
 
 
 def _fits(table: Table, out: Console) -> bool:

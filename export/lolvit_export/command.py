@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lolvit.errors import UserError
-from lolvit.output import console, print_json, print_table, results
+from lolvit.output import print_json, step_progress
 from lolvit.registry import choose_many
 from lolvit.sizes import RESIZES, parse_size
 from lolvit_export.targets import (
@@ -25,17 +21,11 @@ from lolvit_export.targets import (
 from lolvit_runtimes.predict_command import Channels
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from lolvit.manifest import Artifact, Manifest
-    from lolvit_export.pipeline import Progress
+    from lolvit.manifest import Manifest
     from lolvit_export.request import ExportResult
     from lolvit_runtimes.app_models import PackageResult
     from lolvit_runtimes.qnn_socs import Soc
 
-UNTRAINED = (
-    "weights are untrained: the artifacts can be benchmarked, their predictions are meaningless"
-)
 _PATH = click.Path(path_type=Path)
 
 
@@ -193,6 +183,8 @@ def export(
     if as_json:
         print_json({**as_document(exported), **_app_documents(packaged)})
     else:
+        from lolvit_export.outcome import show
+
         show(exported)
         _show_packaged(packaged)
     exported.raise_on_failure()
@@ -203,8 +195,8 @@ def _export(targets: list[str], options: dict[str, Any], **request: Any) -> Expo
     `request` the other fields of `ExportRequest`."""
     from lolvit_export.lowering.lowerers import Lowerers
 
-    with _progress() as progress, Lowerers(targets) as lowerers:
-        progress("start")
+    with step_progress() as progress, Lowerers(targets) as lowerers:
+        progress("load PyTorch")
         from lolvit_export.pipeline import export_model  # loads torch
         from lolvit_export.prepare import ModelOptions
         from lolvit_export.request import ExportRequest
@@ -300,23 +292,6 @@ def _socs(text: str | None, targets: Sequence[str], precisions: Sequence[str]) -
     return found
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Print each step as it begins, with the elapsed seconds: a spinner on a terminal, else lines.
-
-    It writes to a copy of standard error, because standard error itself is redirected while
-    converters run.
-    """
-    start = time.monotonic()
-    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
-        out = console(stream)
-        if not out.is_terminal:
-            yield lambda step: out.print(f"[{time.monotonic() - start:5.1f} s] {step}")
-            return
-        with out.status("start") as status:
-            yield lambda step: status.update(f"{step} ({time.monotonic() - start:.0f} s)")
-
-
 def as_document(exported: ExportResult) -> dict[str, Any]:
     """Return the document that `--json` prints."""
     return {
@@ -344,68 +319,3 @@ def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
         "rewrites": [record.model_dump(mode="json") for record in manifest.rewrites],
         "recommended": manifest.recommended,
     }
-
-
-def show(exported: ExportResult) -> None:
-    """Print the artifacts with their gates, and the rewrites."""
-    from lolvit_export.quantization.recommend import slower_than_float
-
-    out, manifest = results(), exported.manifest
-    print_table(gate_table((*manifest.artifacts, *exported.withheld)), out)
-    for record in manifest.rewrites:
-        failures = record.match_failures
-        failed = f", match failed {len(failures)} times" if failures else ""
-        out.print(f"rewrite {record.name}: applied {record.applied} times{failed}")
-        for reason in sorted({line.split(": ", 1)[-1] for line in record.match_failures}):
-            out.print(f"    match failure: {reason}")
-    if not manifest.weights.trained:
-        print_untrained(manifest.artifacts, out)
-    for note in exported.notes:
-        out.print(note, style="yellow")
-    for runtime, path in manifest.recommended.items():
-        out.print(f"fastest in {runtime} on this machine: {path}")
-    for line in slower_than_float(manifest.artifacts):
-        out.print(line, style="yellow")
-    for name in exported.suppressed:
-        checked = (
-            "" if name.endswith(".onnx") else "; not run: Core ML runs pipelines on Macs alone"
-        )
-        out.print(f"with non-maximum suppression: {name}{checked}")
-    if manifest.artifacts:
-        out.print(f"written to {exported.folder}")
-
-
-def print_untrained(artifacts: Sequence[Artifact], out: Console) -> None:
-    """Print that the weights are untrained, and the agreement, which is not a gate for them."""
-    out.print(UNTRAINED, style="yellow")
-    for artifact in artifacts:
-        for name, share in artifact.measurements.items():
-            runtime, _, what = name.rpartition(".")
-            if what.endswith("_agreement"):
-                out.print(
-                    f"{artifact.path} in {runtime}: agrees with eager on {share:.0%} of the"
-                    " images (not a gate: with random weights it is a matter of chance)",
-                    style="yellow",
-                )
-
-
-def gate_table(artifacts: tuple[Artifact, ...]) -> Any:
-    """Return a table of each artifact's gates beside their thresholds."""
-    from rich.table import Table
-
-    table = Table()
-    for heading in ("artifact", "MB", "gate", "value", "threshold", ""):
-        table.add_column(
-            heading, justify="right" if heading in ("MB", "value", "threshold") else "left"
-        )
-    for artifact in artifacts:
-        name, size = artifact.path, f"{artifact.bytes / 1e6:.2f}"
-        for gate in artifact.gates:
-            verdict = "passed" if gate.passed else "FAILED"
-            table.add_row(
-                name, size, gate.name, f"{gate.value:.4g}", f"{gate.threshold:g}", verdict
-            )
-            name = size = ""
-        for figure, value in artifact.measurements.items():
-            table.add_row("", "", figure, f"{value:.4g}", "", "")
-    return table

@@ -36,6 +36,7 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import task_of_model
 from lolvit.models.loading import number_of_classes
 from lolvit.models.reparam import reparameterize
+from lolvit.output import Finished
 from lolvit.tasks import Task, find_task, specs_of
 from lolvit.tasks.detection import DetectionTask
 from lolvit.tasks.segmentation import CLASS_MAP
@@ -114,11 +115,11 @@ def export_model(
         lowerers or Lowerers(request.targets) as lowering,
         staged_folder(target) as staging,
     ):
-        progress("model")
+        progress("prepare the model")
         prepared = prepare(request.model, request.options)
         _check_suppression(request, prepared)
         images = _images(request, prepared, progress)
-        progress("rewrite")
+        progress("capture and rewrite the graph")
         with quiet():
             job, records = _job(prepared, request, staging)
         artifacts, failures = _lower_and_verify(job, lowering, verifiers, progress)
@@ -345,7 +346,7 @@ def _lower_and_verify(
             pending[lowerers.beside] = threads.submit(beside, lowerers.beside, message)
         # The child takes longest: everything that it does not need runs after it has started.
         try:
-            progress("load converters")
+            progress("load the converters")
             with quiet():
                 lowerers.load()
             for target in job.request.targets:
@@ -358,7 +359,7 @@ def _lower_and_verify(
             with _collect_failure(target, failures), quiet():
                 lowered = lowerers.lower(target, job.graph, job.lowering(target))
                 pending[target] = threads.submit(verified, lowered, target)
-        progress("verify on photos")
+        progress("verify on eight photos")
         artifacts: list[Artifact] = []
         for target, future in pending.items():
             with _collect_failure(target, failures):
@@ -507,8 +508,13 @@ def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> I
     if not any(request.quantized(target) for target in request.targets):
         return None
     source = request.options.calibrate or prepared.data
+    progress(f"read the images of {source or 'the package'}")
     return open_images(
-        source, prepared.preprocessing, prepared.labels, progress, task=prepared.task
+        source,
+        prepared.preprocessing,
+        prepared.labels,
+        lambda note: progress(Finished(note)),
+        task=prepared.task,
     )
 
 
@@ -556,7 +562,8 @@ def _quantize(
             wanted = target.precisions[precision].base
             whole = next(each for each in floats if each.precision == wanted)
             if whole.failed_gates() and not job.request.for_timing:
-                progress(f"{whole.path} failed its gates: not quantized to {precision}")
+                failed = f"{whole.path} failed its gates: not quantized to {precision}"
+                progress(Finished(failed))
                 result += [whole] * (whole not in result)
                 continue
             base = bases.get(wanted, whole)

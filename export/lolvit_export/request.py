@@ -12,16 +12,8 @@ from lolvit.errors import GateFailedError, LolvitError
 from lolvit.manifest import Artifact, Manifest
 from lolvit_export.prepare import ModelOptions
 from lolvit_export.targets import find_target
+from lolvit_export.verification.words import AFTER_QUANTIZING, AFTER_QUANTIZING_RANDOM
 from lolvit_runtimes.qnn_socs import Soc
-
-_AFTER_QUANTIZING = (
-    "quantize trained weights (--weights), calibrated on the images that they were trained on"
-    " (--calibrate); if that is done already, fine-tune with --recipe int8"
-)
-_AFTER_QUANTIZING_RANDOM = (
-    "random weights lose more accuracy when quantized than trained ones: give trained weights"
-    " (--weights), or add --for-timing if the artifacts are only benchmarked"
-)
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,7 @@ class ExportResult:
             written += f"; kept to look into: {', '.join(self.failed_files)}"
         quantized = any(a.precision in find_target(a.format).quantized for a in self.withheld)
         trained = self.manifest.weights.trained
-        advice = _AFTER_QUANTIZING if trained else _AFTER_QUANTIZING_RANDOM
+        advice = AFTER_QUANTIZING if trained else AFTER_QUANTIZING_RANDOM
         raise GateFailedError(
             f"verification failed: {'; '.join(failed)}",
             where=str(self.folder),

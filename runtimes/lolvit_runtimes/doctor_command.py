@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lolvit import __version__
-from lolvit.output import print_json, print_table, results
+from lolvit.output import narrow, print_json, print_table, results
 from lolvit_runtimes.probe import Extra, Status, extras, machine, runtime_status, tool_status
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -25,8 +28,25 @@ def doctor(as_json: bool) -> None:
     out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
     out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")
     out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'unknown'}")  # type: ignore[arg-type]
+    if out.is_terminal:
+        _print_short(found, devices, out)
+        return
     print_table(_extras_table(found), out)
     print_table(_devices_table(devices), out)
+
+
+def _print_short(found: list[Extra], devices: list[Status], out: Console) -> None:
+    """Print what is installed in few lines, and what is missing with the command that installs it:
+    80 columns are wide enough."""
+    ready = [extra.name for extra in found if extra.ready]
+    out.print(f"extras installed: {', '.join(ready) or 'none'}")
+    for extra in found:
+        if not extra.ready:
+            missing = [name for name, number in extra.packages.items() if number is None]
+            out.print(f"extra {extra.name} lacks {', '.join(missing)}; run: {extra.command}")
+    table = _devices_table(sorted(devices, key=lambda device: not device.ready))
+    table.title = None
+    print_table(narrow(table), out)
 
 
 def _document(found: list[Extra], devices: list[Status], host: dict[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from pathlib import Path
 
 TABLES = (
     "models", "devices", "doctor", "predict", "lint", "report", "compare", "gates", "accuracies",
-    "classes",
+    "classes", "export",
 )  # fmt: skip
-VARIANTS = ("dumb", "no colour", "Latin-1", "closed pipe")
+VARIANTS = ("dumb", "no colour", "80 columns", "Latin-1", "closed pipe")
 _ENVIRONMENTS = {
     "dumb": {"TERM": "dumb", "COLUMNS": "40"},
     "no colour": {"TERM": "xterm-256color", "NO_COLOR": "1", "COLUMNS": "40"},
+    "80 columns": {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80"},
     "Latin-1": {"TERM": "xterm", "COLUMNS": "80"},
     "closed pipe": {},
 }
@@ -48,12 +49,13 @@ def _cases(folder: Path) -> dict[str, Case]:
     return {
         "models": Case(["models"], "lolvit_xx"),
         "devices": Case(["devices"], "browser"),
-        "doctor": Case(["doctor"], "onnxruntime"),
+        "doctor": Case(["doctor"], "openvino"),
         "predict": Case(["predict", str(model), str(folder / "photo.png")], "image"),
         "lint": Case(["lint", str(model / "model-fp32.onnx"), "--target", "ort-cpu"], "ort-cpu"),
         "report": Case(["report", result], "lolvit_x"),
         "compare": Case(["compare", result, result], "latency"),
         "gates": Case(_gates, "snr_db"),
+        "export": Case(_export, "model-fp32.onnx"),
         "accuracies": Case(lambda: _accuracies(per_class=False), "top-1"),
         "classes": Case(lambda: _accuracies(per_class=True), "cell [cd4]"),
     }
@@ -63,11 +65,28 @@ def _gates() -> None:
     """Print the table of `lolvit export` and `lolvit verify`."""
     from lolvit.manifest import Gate, read_manifest
     from lolvit.output import print_table, results
-    from lolvit_export.command import gate_table
+    from lolvit_export.outcome import gate_table
 
     (artifact,) = read_manifest(Path("model")).artifacts
     gates = (Gate(name="ort.snr_db", value=120.0, threshold=100.0, passed=True),)
     print_table(gate_table((artifact.model_copy(update={"gates": gates}),)), results())
+
+
+def _export() -> None:
+    """Print what `lolvit export` prints of an artifact that passed and one that was withheld."""
+    from lolvit.manifest import read_manifest
+    from lolvit_export.outcome import show
+    from lolvit_export.request import ExportResult
+    from tests.export.gates import ALL
+
+    manifest = read_manifest(Path("model"))
+    (artifact,) = manifest.artifacts
+    failed = [gate.model_copy(update={"passed": False}) for gate in ALL]
+    changes = {"path": "model-fp16.onnx", "precision": "fp16", "gates": tuple(failed)}
+    manifest = manifest.model_copy(
+        update={"artifacts": (artifact.model_copy(update={"gates": tuple(ALL)}),)}
+    )
+    show(ExportResult(Path("out/model-64x64"), manifest, (artifact.model_copy(update=changes),)))
 
 
 def _accuracies(*, per_class: bool) -> None:
@@ -103,7 +122,7 @@ def main_of(show: Callable[[], None]) -> int:
 
 def _forked(case: Case, variant: str) -> tuple[int, str]:
     """Run a case in a fork with its output in a terminal or a pipe; return exit code and text."""
-    terminal = variant in ("dumb", "no colour")
+    terminal = variant in ("dumb", "no colour", "80 columns")
     reading, writing = pty.openpty() if terminal else os.pipe()
     if variant == "closed pipe":
         os.close(reading)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
+import pty
+import re
+import sys
 
 import pytest
 
 from lolvit.output import (
+    Finished,
     console,
     document_only_stdout,
     document_printed,
     print_json,
     print_table,
     results,
+    step_progress,
 )
 
 
@@ -98,4 +103,46 @@ def test_a_terminal_narrower_than_a_table_gets_a_line_for_each_cell(
         "parameters: 1,283,472",
         "baseline: mobilevit_xxs",
         "",
+    ]
+
+
+def steps_shown(monkeypatch: pytest.MonkeyPatch, encoding: str, term: str) -> str:
+    """Return what a terminal of 40 columns gets of two steps."""
+    reading, writing = pty.openpty()
+    for name, value in (("TERM", term), ("COLUMNS", "40"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    with os.fdopen(writing, "w", encoding=encoding) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with step_progress() as progress:
+            progress("lower to \u4e2d")
+            progress(Finished("model.onnx: 24.1 dB"))
+            progress("verify")
+        os.set_blocking(reading, False)
+        text = os.read(reading, 1 << 16).decode(encoding)
+    os.close(reading)
+    return text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="opens pseudo terminals")
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "\u4e2d"), ("latin-1", r"\u4e2d")])
+def test_a_finished_step_stays_on_a_terminal_with_its_own_time(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str
+) -> None:
+    text = steps_shown(monkeypatch, encoding, "xterm")
+    assert re.findall(r"^.*?( +\d+\.\d s  .+?)\r$", text, re.MULTILINE) == [
+        "   0.0 s  model.onnx: 24.1 dB",
+        f"   0.0 s  lower to {shown}",
+        "   0.0 s  verify",
+    ]
+    assert text.endswith("\x1b[?25h") or "\x1b[?25h" in text.rpartition("verify")[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="opens pseudo terminals")
+def test_a_terminal_that_can_not_draw_anew_gets_a_line_as_each_step_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert steps_shown(monkeypatch, "utf-8", "dumb").splitlines() == [
+        "[  0.0 s] lower to \u4e2d",
+        "[  0.0 s] model.onnx: 24.1 dB",
+        "[  0.0 s] verify",
     ]

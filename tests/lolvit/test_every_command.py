@@ -116,6 +116,10 @@ def test_a_table_is_readable_in(name: str, variant: str) -> None:
         assert colours not in italic
         assert max(len(line) for line in without_styles(text).splitlines()) <= 40
         assert "\u2026" not in text
+    if variant == "80 columns":
+        assert max(len(line) for line in without_styles(text).splitlines()) <= 80
+        assert "\u2026" not in text
+        assert "ready: yes" not in text, "a line for each cell, where a table is expected"
     if (name, variant) == ("classes", "Latin-1"):
         assert CLASS.encode("ascii", "backslashreplace").decode() in text
 

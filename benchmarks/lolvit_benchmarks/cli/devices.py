@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import groupby
 
 import click
 
-from lolvit.output import print_json, print_table, results
+from lolvit.output import narrow, print_json, print_table, results
 from lolvit_benchmarks.backends.registry import DEVICES, DeviceStatus, list_devices
 from lolvit_runtimes.probe import Status, runtime_status
 
@@ -26,17 +27,28 @@ def devices(as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    out = results()
     table = Table("device or runtime", "kind", "ready", "what it is, or what is missing")
     rows: list[DeviceStatus | Status] = [*found, *runtimes]
-    for status in rows:
-        ready = Text("yes", "green") if status.ready else Text("no", "red")
-        table.add_row(status.id, status.kind, ready, _what(status))
-    print_table(table, results())
+    for _, group in groupby(rows, _alike if out.is_terminal else id):
+        alike = list(group)
+        ready = Text("yes", "green") if alike[0].ready else Text("no", "red")
+        ids = "\n".join(status.id for status in alike)
+        table.add_row(ids, alike[0].kind, ready, _what(alike))
+    print_table(narrow(table) if out.is_terminal else table, out)
 
 
-def _what(status: DeviceStatus | Status) -> str:
-    """Return what a device is, which figures it reports and which it can't."""
-    lines = [status.reason]
+def _alike(status: DeviceStatus | Status) -> tuple[object, ...]:
+    """Return what devices have in common that share a row: several of a vendor's chips differ in
+    their names alone."""
+    own, _, part = status.id.partition(":")
+    figures = (status.reports, status.not_reported) if isinstance(status, DeviceStatus) else ()
+    return (own if part else status.id, status.kind, status.ready, figures)
+
+
+def _what(alike: list[DeviceStatus | Status]) -> str:
+    """Return what devices are, and which figures they report and which they can't."""
+    status, lines = alike[0], [each.reason for each in alike]
     if isinstance(status, DeviceStatus):
         lines += [f"reports: {', '.join(status.reports)}"] if status.reports else []
         if status.not_reported:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, Preprocessing, Quantization, Signature
+from lolvit.output import Finished
 from lolvit.tasks import Task
 from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.evaluator import Evaluator
@@ -69,7 +70,7 @@ class QuantizationJob:
         with closing(evaluator):
             candidates = Candidates(quantizer, evaluator, target, precision, path)
             plan = self._given(candidates) or self._searched(
-                candidates, target, lambda step: say(f"{path.name}: {step}")
+                candidates, target, lambda found: say(Finished(f"{path.name}: {found}"))
             )
             artifact = candidates.write(plan, path)
             measurements = {"size_fp32": artifact.bytes / floats.bytes}

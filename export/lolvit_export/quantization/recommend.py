@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lolvit.manifest import Artifact
+from lolvit.manifest import Artifact, Manifest
 
 _KEY = ".speedup_vs_fp32"
 
@@ -20,6 +20,35 @@ def recommended(artifacts: Sequence[Artifact]) -> dict[str, str]:
             so_far = best.get(runtime, (1.0, bases.get(artifact.format)))
             best[runtime] = (speed, artifact.path) if speed > so_far[0] else so_far
     return {runtime: path for runtime, (_, path) in best.items() if path is not None}
+
+
+def recommendations(manifest: Manifest) -> list[str]:
+    """Return one line for each runtime with the artifact to use in it and the reason; or, where no
+    artifact was timed, one with the most precise artifact of each format."""
+    if not manifest.recommended:
+        first: dict[str, str] = {}
+        for artifact in sorted(manifest.artifacts, key=lambda a: a.precision != "fp32"):
+            first.setdefault(artifact.format, artifact.path)
+        others = " (speed was not measured)" if len(manifest.artifacts) > len(first) else ""
+        reason = "the most precise" if others else "all that was exported"
+        return [f"recommended: {', '.join(first.values())}, {reason}{others}"]
+    by_path = {artifact.path: artifact for artifact in manifest.artifacts}
+    lines = []
+    for runtime, path in manifest.recommended.items():
+        speed = _speeds(by_path[path]).get(runtime)
+        reason = (
+            "no quantized artifact is faster here"
+            if speed is None
+            else _faster(by_path[path], speed)
+        )
+        lines.append(f"recommended in {runtime}: {path}, {reason}")
+    return lines
+
+
+def _faster(artifact: Artifact, speed: float) -> str:
+    size = artifact.measurements.get("size_fp32")
+    smaller = f", {100 * size:.0f} % of its size" if size is not None else ""
+    return f"speedup {speed:.2f} over fp32 on this machine{smaller}"
 
 
 def slower_than_float(artifacts: Sequence[Artifact]) -> list[str]:

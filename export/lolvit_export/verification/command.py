@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lolvit.output import console, print_json, print_table, results
-from lolvit_export.command import gate_table, print_untrained, summary
+from lolvit.output import print_json, results, step_progress
+from lolvit_export.command import summary
 from lolvit_export.targets import HOST, devices
 
 if TYPE_CHECKING:
@@ -27,15 +27,18 @@ def verify(artifact: Path, device: str, as_json: bool) -> None:
 
     The reference is the model that the export folder contains. Exit code 1: a gate failed.
     """
-    report = console().print
-    from lolvit_export.verification.verification import verify as run  # loads torch
+    with step_progress() as progress:
+        progress("load PyTorch")
+        from lolvit_export.verification.verification import verify as run
 
-    verified = run(artifact, device=device, progress=report)
+        verified = run(artifact, device=device, progress=progress)
     if as_json:
         print_json(_document(verified).model_dump(mode="json"))
     else:
+        from lolvit_export.outcome import print_artifacts, print_untrained
+
         out = results()
-        print_table(gate_table(verified.manifest.artifacts), out)
+        print_artifacts(verified.manifest, (), out)
         if not verified.manifest.weights.trained:
             print_untrained(verified.manifest.artifacts, out)
     verified.raise_on_failure()

@@ -23,6 +23,7 @@ MIN_FP16_SNR_DB = 30.0
 NEAR_MINIMUM_MARGIN_DB = 6.0
 USELESS_SNR_DB = 10.0  # no half precision that is worse than this passes
 LARGEST_DB = 300.0
+LARGEST_HALF = 65504.0  # the largest finite number of half precision
 _LEAST_CLASS_ENERGY = 0.1  # of the mean class's
 _LEAST_SCORE = 1e-4  # smaller ones are equal
 # Thresholds of outputs of integer or bool dtype (classes, masks): the fraction of equal elements.

@@ -16,11 +16,10 @@ from lolvit.manifest import Preprocessing, Signature
 from lolvit.models.finite import check_outputs
 from lolvit.tasks import Array, Outputs, Task
 from lolvit_export.capture import named_outputs
-from lolvit_export.verification.comparison import worst_snr_db
+from lolvit_export.verification.comparison import LARGEST_HALF, worst_snr_db
 from lolvit_export.verification.truth import MIN_IMAGES, Truth
 from lolvit_runtimes.preprocessing import Pixels, normalize
 
-LARGEST_HALF = 65504.0  # the largest finite number of half precision
 # Larger in magnitude are constants that mask attention, such as the lowest float32: they become
 # infinite in half precision, and their exponential is 0 in both.
 _MASK = 1e30

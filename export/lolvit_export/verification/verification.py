@@ -18,6 +18,7 @@ from lolvit.manifest import (
     check_file,
     read_manifest,
 )
+from lolvit.output import Finished
 from lolvit.tasks import configured
 from lolvit_export.photos import verification_pixels
 from lolvit_export.quantization.images import open_images
@@ -151,7 +152,7 @@ def _supported(
         )
     for artifact in chosen:
         if artifact not in supported:
-            report(f"{artifact.path}: not supported on {device}")
+            report(Finished(f"{artifact.path}: not supported on {device}"))
     return supported
 
 
