@@ -49,7 +49,7 @@ def test_a_missing_setup_is_reported_before_anything_runs(
     exported: tuple[Path, Manifest],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(arm64_parts, "emulator", lambda: "/usr/bin/qemu-aarch64-static")
