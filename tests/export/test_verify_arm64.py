@@ -54,7 +54,7 @@ def test_a_missing_setup_is_reported_before_anything_runs(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(arm64_parts, "emulator", lambda: "/usr/bin/qemu-aarch64-static")
     assert main(["verify", str(exported[0]), "--device", "arm64"]) == 2
-    output = capsys.readouterr().err
+    output = capfd.readouterr().err
     assert output.splitlines()[-1].endswith("are not installed; run: lolvit setup arm64")
     assert "eager" not in output
 
