@@ -157,5 +157,10 @@ wheel: install ## build the wheel, and its bill of materials in CycloneDX's form
 	  cyclonedx-py requirements requirements.lock --pyproject build/pyproject.toml \
 	    --output-reproducible --output-file dist/lolvit-$$version.cdx.json
 
+RELEASE_FLAGS ?=
+release: wheel ## wheel, sdist, bill of materials, notes, SHA256SUMS; install base and extras afresh, run each
+	python -m build --sdist --no-isolation
+	python -m tests.packaging.release $(RELEASE_FLAGS)
+
 clean: ## remove what building, testing and the demo made; .venv stays
 	rm -rf dist build out site android_demo/target ios_demo/build web/types web/LICENSE .pytest_cache .mypy_cache .ruff_cache .hypothesis

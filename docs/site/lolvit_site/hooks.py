@@ -192,9 +192,9 @@ def command_entry(
     yield from (escaped(paragraph) for paragraph in paragraphs(command.help or ""))
     usage = " ".join(command.collect_usage_pieces(context))
     yield from ("```", f"{title} {usage}", "```", "", "| option | |", "| --- | --- |")
-    for parameter in command.get_params(context):
+    for parameter in command.get_params(context):  # an argument is described in the text
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record is not None and record[1]:
             option, text = (re.sub(r"\s+", " ", part).replace("|", "\\|") for part in record)
             yield f"| `{option}` | {escaped(text)} |"
     yield ""
