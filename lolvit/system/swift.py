@@ -1,9 +1,10 @@
 """Swift on Linux: Debian 13's `swiftlang` in a folder of its own, entered by chroot.
 
-Debian 12 has no Swift. The folder is a minimal Debian 13 in the user's cache; the system is not
-changed. Every program in it runs in a mount namespace of its own, so that `/proc`, `/dev` and the
-project's folders are mounted for that program alone: nothing stays mounted, and removing the folder
-can never reach what was.
+Debian 12 has no Swift. The folder has Debian 13's packages, unpacked, in the user's cache; the
+system is not changed, and no root rights are needed. Every program in it runs in a mount namespace
+of its own, so that `/proc`, `/dev` and the project's folders are mounted for that program alone:
+nothing stays mounted, and removing the folder can never reach what was. Users other than root get
+a user namespace too, in which they may mount.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from typing import Any
 
 from lolvit.errors import DeviceError, UserError
 from lolvit.files import staged_folder, write_atomic
+from lolvit.system.debian import KEYRING, PUBLIC_MIRROR, write_apt_settings
 
 Report = Callable[[str], None]
 
 SUITE = "trixie"  # Debian 13
-PACKAGES = ("swiftlang", "libc6-dev", "libstdc++-14-dev")
-PUBLIC_MIRROR = "http://deb.debian.org/debian"
-DOWNLOAD_MB, INSTALLED_GB = 650, 2.8
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_TOOLS = {"debootstrap": "debootstrap", "unshare": "util-linux", "chroot": "coreutils"}
+# The first is unpacked first: it has the links from /bin to /usr/bin and their like.
+PACKAGES = ("base-files", "dash", "coreutils", "swiftlang", "libc6-dev", "libstdc++-14-dev")
+DOWNLOAD_MB, INSTALLED_GB = 550, 2.5
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # that Debian has swiftlang for
+_TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg", "unshare": "util-linux", "chroot": "coreutils"}
 _INVENTORY = "lolvit-swift.json"
-_APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3"
-_AGAIN = "check the network and run it again"
+_AGAIN = "check the network and run it again: finished downloads are kept"
 
 
 def install_folder() -> Path:
@@ -45,13 +46,15 @@ def require_machine() -> None:
     """Check that this machine can install and enter the folder.
 
     Raises:
-        UserError: it is no Linux, a program is missing, or root rights are.
+        UserError: it is no Linux, a program is missing, or it grants no mount namespaces.
     """
     if platform.system() != "Linux":
         raise UserError(
             f"this is for Linux, not {platform.system()}",
             remedy="on a Mac, Swift comes with Xcode: run swift test in ios_demo/LOLViT",
         )
+    if platform.machine() not in _ARCHITECTURES:
+        raise UserError(f"Debian has no Swift for {platform.machine()}")
     for tool, package in _TOOLS.items():
         if shutil.which(tool, path=_search_path()) is None:
             raise UserError(f"{tool} is missing", remedy=f"run: apt-get install {package}")
@@ -61,8 +64,26 @@ def require_machine() -> None:
             where=str(KEYRING),
             remedy="run: apt-get install debian-archive-keyring",
         )
-    if os.geteuid() != 0:
-        raise UserError("entering a folder by chroot needs root rights", remedy="run it by sudo")
+    if not _can_mount():
+        raise UserError(
+            "this machine grants no mount namespaces, in which Swift's folder is entered",
+            remedy="run it as root, in a container with --privileged",
+        )
+
+
+def _namespace() -> list[str]:
+    """Return the start of a command line whose program may mount folders that it alone sees."""
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *as_root, "--mount", "--propagation", "private"]
+
+
+def _can_mount() -> bool:
+    mount = "d=$(mktemp -d) && mount --rbind /dev $d && umount -l $d && rmdir $d"
+    tried = subprocess.run(
+        [*_namespace(), "sh", "-c", mount], env=environment(), capture_output=True,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    return tried.returncode == 0
 
 
 def _search_path() -> str:
@@ -80,7 +101,8 @@ def find_installation() -> dict[str, Any] | None:
 
 
 def install(report: Report, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:
-    """Make the folder, which is replaced atomically; return its inventory.
+    """Download and unpack the packages into the folder, which is replaced atomically; return its
+    inventory.
 
     Raises:
         UserError: this machine lacks a requirement, or the cache can't be written.
@@ -88,29 +110,31 @@ def install(report: Report, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:
     """
     require_machine()
     report(f"downloading about {DOWNLOAD_MB} MB, {INSTALLED_GB:g} GB on disk")
+    downloads = install_folder().parent / "downloads"
     with staged_folder(install_folder()) as root:
-        report(f"  Debian {SUITE}, minimal, from {mirror}")
-        _run(
-            ["debootstrap", "--variant=minbase", f"--keyring={KEYRING}", SUITE, str(root), mirror],
-            "debootstrap",
-        )
-        for name in ("apt/apt.conf.d", "resolv.conf"):
-            _copy_settings(Path("/etc") / name, root / "etc" / name)
-        report(f"  {', '.join(PACKAGES)}")
-        install = f"{_APT} install --yes --no-install-recommends {' '.join(PACKAGES)}"
-        _run(command(f"{_APT} update && {install} && apt-get clean", root=root), "apt-get")
+        report(f"  {', '.join(PACKAGES)} of Debian {SUITE}, and what they need, from {mirror}")
+        for archive in _download(downloads, mirror):
+            _run(["dpkg-deb", "--extract", str(archive), str(root)], "dpkg-deb")
+        # What the package's own installation script makes.
+        (root / "usr" / "bin" / "swift").symlink_to("../libexec/swift/bin/swift")
         version = _run(command("swift --version", root=root), "swift").splitlines()[0]
         inventory = {"swift": version, "suite": SUITE, "packages": list(PACKAGES)}
         write_atomic(root / _INVENTORY, json.dumps(inventory, indent=1))
+    shutil.rmtree(downloads, ignore_errors=True)
     return inventory
 
 
-def _copy_settings(source: Path, target: Path) -> None:
-    """Copy a setting of the system's network, such as apt's proxy, where it has one."""
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    elif source.exists():
-        shutil.copyfile(source, target)
+def _download(folder: Path, mirror: str) -> list[Path]:
+    """Download the packages with all that they depend on; return their archives, those of
+    `PACKAGES` first."""
+    architecture = _ARCHITECTURES[platform.machine()]
+    apt = ["apt-get", "-c", str(write_apt_settings(folder, mirror, SUITE, architecture)), "-q"]
+    _run([*apt, "update"], "apt-get")
+    install = ["install", "--yes", "--no-install-recommends", "--download-only", *PACKAGES]
+    _run([*apt, *install], "apt-get")
+    archives = {path.name.split("_")[0]: path for path in (folder / "archives").glob("*.deb")}
+    own = [archives.pop(name) for name in PACKAGES]
+    return [*own, *archives.values()]
 
 
 def command(
@@ -123,7 +147,7 @@ def command(
         folders: folders of this system, by the paths that they have inside.
     """
     root = root or install_folder()
-    mounts = [("proc", "-t proc proc"), ("dev", "--rbind /dev")]
+    mounts = [("proc", "--rbind /proc"), ("dev", "--rbind /dev")]
     mounts += [
         (inside.strip("/"), f"--bind {shlex.quote(str(outside.resolve()))}")
         for inside, outside in (folders or {}).items()
@@ -134,7 +158,7 @@ def command(
         for target in [shlex.quote(str(root / inside))]
     ]
     steps.append(f"exec chroot {shlex.quote(str(root))} /bin/sh -c {shlex.quote(script)}")
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(steps)]
+    return [*_namespace(), "sh", "-ec", "\n".join(steps)]
 
 
 def environment() -> dict[str, str]:
@@ -145,14 +169,13 @@ def environment() -> dict[str, str]:
 
 
 def _run(arguments: Sequence[str], what: str) -> str:
-    """Run a program to its end, in a mount namespace of its own; return what it printed.
+    """Run a program to its end; return what it printed.
 
     Raises:
         DeviceError: it failed; the message has its last error line.
     """
-    own = arguments if arguments[0] == "unshare" else ["unshare", "--mount", *arguments]
     done = subprocess.run(
-        own, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+        arguments, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     if done.returncode:
         lines = (done.stderr + done.stdout).split("\n")

@@ -14,10 +14,11 @@ from lolvit.output import console, print_json
 def swift(mirror: str | None, reinstall: bool, as_json: bool) -> None:
     """Install Swift, to test the iOS library of the repository on Linux.
 
-    Downloads about 650 MB (a minimal Debian 13 with its Swift, signatures checked) into your
-    cache, where they take 2.8 GB; the system is not changed. Needs root rights and debootstrap.
+    Downloads about 550 MB (Debian 13's Swift and what it needs, signatures checked) into your
+    cache, where they take 2.5 GB; the system is not changed. Needs no root rights, but apt.
     """
-    from lolvit.system.swift import PUBLIC_MIRROR, find_installation, install, install_folder
+    from lolvit.system.debian import PUBLIC_MIRROR
+    from lolvit.system.swift import find_installation, install, install_folder
 
     out = console()
 

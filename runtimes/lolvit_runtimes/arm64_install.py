@@ -19,6 +19,7 @@ from typing import Any
 
 from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.files import sha256_of, size_of, staged_folder, write_atomic
+from lolvit.system.debian import KEYRING, PUBLIC_MIRROR, write_apt_settings
 from lolvit_runtimes.arm64_emulator import Emulator, command
 from lolvit_runtimes.arm64_guest import RUNTIMES
 from lolvit_runtimes.arm64_parts import (
@@ -41,8 +42,6 @@ from lolvit_runtimes.arm64_parts import (
 
 Report = Callable[[str], None]
 
-PUBLIC_MIRROR = "http://deb.debian.org/debian"
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SECONDS = 1800.0
 _AGAIN = "check the network and run it again: finished downloads are kept"
 # A core's /proc/cpuinfo, as Linux prints it on arm64.
@@ -139,7 +138,8 @@ def install(report: Report, mirror: str = PUBLIC_MIRROR) -> dict[str, Any]:
 def _debian(report: Report, mirror: str, root: Path) -> dict[str, str]:
     """Download and unpack the Debian packages for arm64; return their versions."""
     report(f"  {len(DEBIAN_PACKAGES)} packages of Debian {DEBIAN_SUITE} for arm64, from {mirror}")
-    settings, folder = _apt_settings(mirror), _create_folder(downloads() / "packages")
+    folder = _create_folder(downloads() / "packages")
+    settings = write_apt_settings(downloads() / "apt", mirror, DEBIAN_SUITE, "arm64")
     _run(["apt-get", "-c", str(settings), "-qq", "update"], folder)
     _run(["apt-get", "-c", str(settings), "-qq", "download", *DEBIAN_PACKAGES], folder)
     versions: dict[str, str] = {}
@@ -149,35 +149,6 @@ def _debian(report: Report, mirror: str, root: Path) -> dict[str, str]:
         _run(["dpkg", "-x", str(archive), str(_create_folder(root))], folder)
         versions[name] = archive.stem.split("_")[1].replace("%3a", ":")
     return versions
-
-
-def _apt_settings(mirror: str) -> Path:
-    """Write an apt configuration with one source, for arm64, independent of the system's state."""
-    folder = downloads() / "apt"
-    for part in ("lists/partial", "archives/partial"):
-        _create_folder(folder / part)
-    source = f"deb [arch=arm64 signed-by={KEYRING}] {mirror} {DEBIAN_SUITE} main\n"
-    write_atomic(folder / "sources.list", source)
-    values = {
-        "APT::Architecture": "arm64",
-        "APT::Architectures": "",
-        "APT::Architectures::": "arm64",
-        "APT::Sandbox::User": "",
-        "Acquire::Languages": "none",
-        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
-        "APT::Update::Error-Mode": "any",  # otherwise an unreachable source is only a warning
-        "Acquire::Retries": "3",
-        "Dir::Etc::SourceList": str(folder / "sources.list"),
-        "Dir::Etc::SourceParts": "/dev/null",
-        "Dir::State::Lists": str(folder / "lists"),
-        "Dir::State::status": "/dev/null",
-        "Dir::Cache": str(folder),
-    }
-    # Hooks of the system's apt are about the system's own packages.
-    lines = ["#clear APT::Update::Post-Invoke-Success;", "#clear APT::Update::Post-Invoke;"]
-    lines += [f'{key} "{value}";' for key, value in values.items()]
-    write_atomic(folder / "apt.conf", "\n".join(lines) + "\n")
-    return folder / "apt.conf"
 
 
 def _wheels(report: Report, site: Path) -> None:

@@ -18,7 +18,8 @@ def arm64(mirror: str | None, reinstall: bool, as_json: bool) -> None:
     cache, where they take 212 MB; the system is not changed. Needs Debian or Ubuntu with
     qemu-user-static.
     """
-    from lolvit_runtimes.arm64_install import PUBLIC_MIRROR, find_working_installation, install
+    from lolvit.system.debian import PUBLIC_MIRROR
+    from lolvit_runtimes.arm64_install import find_working_installation, install
     from lolvit_runtimes.arm64_parts import install_folder
 
     out = console()

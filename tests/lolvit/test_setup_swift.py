@@ -14,10 +14,8 @@ from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit.system import swift
 
-UNSHARE = ["unshare", "--mount", "true"]
 pytestmark = pytest.mark.skipif(
-    os.name != "posix" or subprocess.run(UNSHARE, capture_output=True, check=False).returncode != 0,
-    reason="needs a mount namespace",
+    os.name != "posix" or not swift._can_mount(), reason="needs a mount namespace"
 )
 
 
@@ -29,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of programs that come before the system's; `log` has the calls of debootstrap."""
+    """A folder of programs that come before the system's; `log` has the downloads."""
     folder = tmp_path / "programs"
     folder.mkdir()
     given = swift.environment()
@@ -44,8 +42,11 @@ def program(folder: Path, name: str, script: str) -> None:
 
 
 def installable(programs: Path) -> None:
-    """A debootstrap that makes an empty folder, and a chroot in which Swift tells its version."""
-    program(programs, "debootstrap", f'echo $4 >>{programs}/log; mkdir -p "$4/etc/apt"')
+    """An apt that brings files named as packages, and a chroot in which Swift tells its version."""
+    archives = " ".join(f"{name}_1%3a2_amd64.deb" for name in (*swift.PACKAGES, "libc6"))
+    download = f'echo $2 >>{programs}/log; cd "$(dirname "$2")/archives"; touch {archives}'
+    program(programs, "apt-get", f"case $* in *--download-only*) {download} ;; esac")
+    program(programs, "dpkg-deb", f'echo $2 >>{programs}/unpacked; mkdir -p "$3/usr/bin"')
     program(programs, "chroot", "case $* in *--version*) echo Swift version 6.0.3 ;; esac")
 
 
@@ -54,26 +55,26 @@ def test_it_installs_once(cache, programs, capfd) -> None:
     for attempt in range(2):
         assert main(["setup", "swift", "--json"]) == 0
         captured = capfd.readouterr()
-        assert ("downloading about 650 MB" in captured.err) == (attempt == 0)
+        assert ("downloading about 550 MB" in captured.err) == (attempt == 0)
         document = json.loads(captured.out)
         assert document["folder"] == str(cache / "trixie")
         assert document["swift"] == "Swift version 6.0.3"
     assert len((programs / "log").read_text().splitlines()) == 1
     assert [path.name for path in cache.iterdir()] == ["trixie"]
+    unpacked = (programs / "unpacked").read_text().splitlines()
+    # The folders' links come first, and what the packages need after them.
+    assert [Path(path).name.split("_")[0] for path in unpacked] == [*swift.PACKAGES, "libc6"]
+    assert (cache / "trixie/usr/bin/swift").is_symlink()
     assert main(["setup", "swift", "--reinstall"]) == 0
     assert len((programs / "log").read_text().splitlines()) == 2
 
 
 def test_a_failed_download_is_one_line_and_leaves_nothing(cache, programs, capfd) -> None:
-    program(
-        programs, "debootstrap", "mkdir $4/etc; echo E: Failed getting release file >&2; exit 1"
-    )
+    program(programs, "apt-get", "echo E: Failed to fetch >&2; exit 100")
     assert main(["setup", "swift"]) == 3
     error = capfd.readouterr().err.splitlines()[-1]
-    assert error.startswith(
-        "lolvit: debootstrap: failed: E: Failed getting release file; check the"
-    )
-    assert list(cache.iterdir()) == []
+    assert error.startswith("lolvit: apt-get: failed: E: Failed to fetch; check the network")
+    assert [path.name for path in cache.iterdir()] == ["downloads"]
 
 
 def test_a_failed_reinstallation_keeps_what_was_there(cache, programs) -> None:
@@ -115,8 +116,9 @@ def test_only_network_settings_reach_the_programs_inside(monkeypatch) -> None:
             ("platform.system", lambda: "Darwin"),
             "for Linux, not Darwin; on a Mac, Swift comes",
         ),
-        (("shutil.which", lambda tool, path: None), "debootstrap is missing; run: apt-get install"),
-        (("os.geteuid", lambda: 1000), "needs root rights; run it by sudo"),
+        (("platform.machine", lambda: "riscv64"), "Debian has no Swift for riscv64"),
+        (("shutil.which", lambda tool, path: None), "apt-get is missing; run: apt-get install apt"),
+        (("lolvit.system.swift._can_mount", lambda: False), "no mount namespaces, in which Swift"),
     ],
 )
 def test_a_machine_that_cannot_is_told_why(change, line, monkeypatch) -> None:
