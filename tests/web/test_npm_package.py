@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
@@ -22,6 +23,7 @@ from skimage import data
 import lolvit
 from lolvit.tasks.classification import Classification
 from lolvit.tasks.detection import Detections
+from lolvit.tasks.segmentation import SegmentationMap
 from lolvit_benchmarks.backends.browser import install
 from lolvit_runtimes import self_check
 from tests.benchmarks.chromium_page import Page, needs_chromium, opened_page
@@ -216,7 +218,7 @@ def both_runtimes(page: Page, project: Path, site: str) -> Page:
 
 
 IMPORTS = """
-  const { Detector, liteRt, onnxRuntime } = await import("lolvit");
+  const { Detector, Segmenter, liteRt, onnxRuntime } = await import("lolvit");
   const ort = onnxRuntime(await import("onnxruntime-web/wasm"));
   const litert = liteRt(await import("@litertjs/core"),
     { wasm: "node_modules/@litertjs/core/wasm/" });
@@ -247,6 +249,41 @@ def test_detections_in_the_project_are_pythons(
     assert checked["min_snr_db"] == 60
     assert checked["snr_db"] > 100
     compare_detections(found, expected)
+
+
+@pytest.fixture(scope="module")
+def segmenter(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LOLViT-XX as a segmentation model in the project, untrained likewise."""
+    folder, _ = export(
+        request(
+            tmp_path_factory.mktemp("segmenter"), task="segmentation", num_classes=5, size=SIZE,
+            targets=("onnx",), precisions=("fp32",),
+        )
+    )  # fmt: skip
+    return Path(shutil.copytree(folder, project / "models" / "segmenter"))
+
+
+@needs_npm
+@needs_chromium
+@pytest.mark.slow
+def test_a_map_of_classes_in_the_project_is_pythons(
+    both_runtimes: Page, segmenter: Path, photo: Path
+) -> None:
+    width, height, classes = both_runtimes.evaluate(
+        f"""(async () => {{{IMPORTS}
+          const segmenter = await Segmenter.load("models/segmenter", ort);
+          const {{ width, height, classes }} = await segmenter.predict(photo);
+          await segmenter.close();
+          return [width, height, Array.from(classes)];
+        }})()"""
+    )
+    with lolvit.load(segmenter, runtime="ort") as predictor:
+        expected = predictor(photo)
+    assert isinstance(expected, SegmentationMap)
+    assert (height, width) == expected.classes.shape
+    assert len(expected.shares()) >= 2  # else any map would do
+    differ = np.asarray(classes) != expected.classes.ravel()
+    assert differ.mean() < 1e-4  # the browser's kernels round otherwise, which turns near ties
 
 
 def compare_detections(found: list[dict[str, Any]], expected: Detections) -> None:

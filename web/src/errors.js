@@ -28,7 +28,7 @@ export const MESSAGES = Object.freeze({
   photo_cross_origin:
     "this photo is of another site, whose pixels no page may read; fetch it with CORS, as a Blob",
   photo_too_elongated: "a photo of {width}x{height} is too elongated; crop it first",
-  output_mismatch: "the model returned {found} values as {name}, its manifest has {expected}",
+  output_mismatch: "the model returned {found} as {name}, its manifest has {expected}; export the model again",
   output_not_finite: "the model's {name} are not finite; choose another engine or artifact",
   wasm_unavailable: "this browser has no WebAssembly; use another browser, or allow it here",
   webgpu_unavailable: "this browser offers no WebGPU; choose an engine on the CPU",

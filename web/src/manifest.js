@@ -141,15 +141,18 @@ function readPreprocessing(fields) {
  */
 function readPostprocessing(document, task) {
   const fields = document.object("postprocessing");
-  const { kind: own } = RULES[task];
-  const kind = one(fields.has("kind") ? fields : fields.with({ kind: own }), "kind", [own]);
-  return Object.freeze({ kind, ...RULES[task].parameters(fields) });
+  const { kinds } = RULES[task];
+  const kind = one(fields.has("kind") ? fields : fields.with({ kind: kinds[0] }), "kind", kinds);
+  return Object.freeze({ kind, ...RULES[task].parameters(fields, kind) });
 }
+
+/** The kind of postprocessing of a model that computes the map of classes itself. */
+export const CLASS_MAP = "class_map";
 
 /** @type {Record<TaskName, TaskRules>} */
 const RULES = {
   classification: {
-    kind: "softmax",
+    kinds: ["softmax"],
     parameters: () => ({}),
     classes(model) {
       const [logits] = requireOutputs(model, ["logits"], "classification");
@@ -158,7 +161,7 @@ const RULES = {
     },
   },
   detection: {
-    kind: "boxes_ltrb",
+    kinds: ["boxes_ltrb"],
     parameters: (fields) => ({
       strides: fields.list("strides", isSide, "a list of integers"),
       score_threshold: fields.number("score_threshold", 0, 1),
@@ -179,12 +182,20 @@ const RULES = {
     },
   },
   segmentation: {
-    kind: "argmax",
-    parameters: (fields) => ({
-      upsample: one(fields, "upsample", ["bilinear_half_pixel"]),
+    kinds: ["argmax", CLASS_MAP],
+    parameters: (fields, kind) => ({
+      ...(kind === CLASS_MAP
+        ? { num_classes: fields.integer("num_classes", 2, 255) }
+        : { upsample: one(fields, "upsample", ["bilinear_half_pixel"]) }),
       ignore: fields.integer("ignore", 0, 255),
     }),
     classes(model) {
+      if (model.postprocessing.kind === CLASS_MAP) {
+        const [map] = requireOutputs(model, ["classes"], "segmentation");
+        const expected = [1, ...model.preprocessing.size];
+        if (String(map.shape) !== String(expected)) throw unfit(model, map, expected.join("x"));
+        return /** @type {ClassMapParameters} */ (model.postprocessing).num_classes;
+      }
       const [logits] = requireOutputs(model, ["logits"], "segmentation");
       const { length, 1: classes } = logits.shape;
       if (length !== 4 || classes > 255) throw unfit(model, logits, "1x…x…x…");
@@ -331,7 +342,11 @@ const isSha256 = (value) => isString(value) && /^[0-9a-f]{64}$/.test(value);
  * @property {"argmax"} kind
  * @property {"bilinear_half_pixel"} upsample
  * @property {number} ignore
- * @typedef {{ kind: string } | BoxParameters | MapParameters} Postprocessing
+ * @typedef {object} ClassMapParameters of a model that computes the map of classes itself
+ * @property {"class_map"} kind
+ * @property {number} num_classes
+ * @property {number} ignore
+ * @typedef {{ kind: string } | BoxParameters | MapParameters | ClassMapParameters} Postprocessing
  * @typedef {object} ArtifactSpec one file that a runtime opens
  * @property {string} path relative to the model's folder
  * @property {string} format `onnx` or `tflite`
@@ -361,7 +376,7 @@ const isSha256 = (value) => isString(value) && /^[0-9a-f]{64}$/.test(value);
  * @property {Postprocessing} postprocessing
  * @property {Signature} signature
  * @typedef {object} TaskRules
- * @property {string} kind of the postprocessing
- * @property {(fields: Fields) => object} parameters
+ * @property {readonly string[]} kinds of the postprocessing
+ * @property {(fields: Fields, kind: string) => object} parameters
  * @property {(model: ModelParts) => number} classes checks the outputs
  */

@@ -74,7 +74,10 @@ function sessionOf(ort, session, context, { inputs: [input], outputs }, options)
         const results = await session.run({ [input.name]: image });
         /** @type {Outputs} */
         const found = {};
-        for (const { name } of outputs) found[name] = await results[name].getData();
+        for (const { name } of outputs) {
+          const data = await results[name].getData(); // whole numbers of a map of classes
+          found[name] = data instanceof Float32Array ? data : Float32Array.from(data);
+        }
         return found;
       } catch (error) {
         throw engineError("run_failed", error, context);

@@ -18,8 +18,8 @@ export function bySignature(signature, own, outputs) {
       const values = outputs[spec.name];
       const expected = spec.shape.reduce((product, side) => product * side, 1);
       if (values?.length !== expected) {
-        const found = values?.length ?? "no";
-        throw new LolvitError("output_mismatch", { found, name: spec.name, expected });
+        const found = `${values?.length ?? "no"} values`;
+        throw new LolvitError("output_mismatch", { found, name: spec.name, expected: `${expected} values` });
       }
       return [wanted.name, inLayout(values, spec, wanted.layout)];
     }),

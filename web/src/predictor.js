@@ -277,7 +277,9 @@ function requireFeedable(engine, { path, inputs: [input], outputs }) {
       ? `an input of ${input.meaning} values as ${input.dtype}`
       : input.layout !== "NCHW" && input.layout !== "NHWC"
         ? `an input in the layout ${input.layout}`
-        : outputs.filter(({ dtype }) => dtype !== "float32").map(({ dtype }) => `an output as ${dtype}`)[0];
+        : outputs
+            .filter(({ dtype, meaning }) => dtype !== (meaning === "classes" ? "int32" : "float32"))
+            .map(({ dtype }) => `an output as ${dtype}`)[0];
   if (reason) throw new LolvitError("engine_incompatible", { engine: engine.id, path, reason });
 }
 

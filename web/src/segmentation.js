@@ -1,15 +1,18 @@
+import { LolvitError } from "./errors.js";
+import { CLASS_MAP } from "./manifest.js";
 import { labelOf, requireFinite } from "./outputs.js";
 
 /**
  * The class of each pixel of a photo, as lolvit/tasks/segmentation.py finds it: bilinear upsampling of
  * the logits with half-pixel centres in float32, then the class of the largest, ties by the lower
- * class; a pixel of the photo takes the class of the input's pixel in which its centre lies.
+ * class, unless the model does that itself; a pixel of the photo takes the class of the input's pixel
+ * in which its centre lies.
  *
- * @param {Outputs} outputs one tensor, logits (1, C, h, w)
+ * @param {Outputs} outputs one tensor, logits (1, C, h, w) or the map of classes (1, H, W)
  * @param {ModelSpec} spec
  * @param {Placement} placement where the photo lies in the input
  * @returns {SegmentationMap}
- * @throws {import("./errors.js").LolvitError} the logits are not finite
+ * @throws {LolvitError} the logits are not finite, or there is a class that does not exist
  */
 export function segment(outputs, spec, placement) {
   const { ignore } = /** @type {MapParameters} */ (spec.postprocessing);
@@ -27,6 +30,7 @@ export function segment(outputs, spec, placement) {
  */
 export function classesOnInput(outputs, spec) {
   requireFinite(outputs);
+  if (spec.postprocessing.kind === CLASS_MAP) return computed(outputs, spec);
   const [logits] = Object.values(outputs);
   const [, count, ownHeight, ownWidth] = spec.signature.outputs[0].shape;
   const [height, width] = spec.preprocessing.size;
@@ -52,6 +56,20 @@ export function classesOnInput(outputs, spec) {
     }
   }
   return classes;
+}
+
+/**
+ * The map that a model computed.
+ *
+ * @param {Outputs} outputs
+ * @param {ModelSpec} spec
+ */
+function computed(outputs, spec) {
+  const { num_classes } = /** @type {ClassMapParameters} */ (spec.postprocessing);
+  const [[name, map]] = Object.entries(outputs);
+  const other = map.find((index) => index < 0 || index >= num_classes);
+  if (other === undefined) return Uint8Array.from(map);
+  throw new LolvitError("output_mismatch", { name, found: `class ${other}`, expected: `${num_classes} classes` });
 }
 
 /**
@@ -103,6 +121,7 @@ function sharesOf(classes, spec, ignore) {
 /**
  * @typedef {import("./manifest.js").ModelSpec} ModelSpec
  * @typedef {import("./manifest.js").MapParameters} MapParameters
+ * @typedef {import("./manifest.js").ClassMapParameters} ClassMapParameters
  * @typedef {import("./outputs.js").Outputs} Outputs
  * @typedef {import("./placement.js").Placement} Placement
  * @typedef {object} ClassShare

@@ -68,6 +68,30 @@ function runs(classes) {
   return found;
 }
 
+for (const vector of vectors.segmentation) {
+  test(`the map of the vector '${vector.name}', computed by the model, is Python's on the photo`, async () => {
+    const count = vector.logits_shape[1];
+    const spec = computedMapOf(vector, count);
+    const onInput = vector.on_input.flatMap((index, place, all) => (place % 2 ? [] : Array(all[place + 1]).fill(index)));
+    const outputs = { map: Float32Array.from(onInput) };
+    assert.deepEqual(runs(segment(outputs, spec, placementOf(vector)).classes), vector.on_photo);
+    outputs.map[5] = count;
+    const failure = await failureOf(() => segment(outputs, spec, placementOf(vector)));
+    assert.deepEqual([failure.code, failure.details.found], ["output_mismatch", `class ${count}`]);
+  });
+}
+
+function computedMapOf(vector, count) {
+  const manifest = manifestOf("segmentation", { size: vector.size, labels: null });
+  manifest.preprocessing.size = vector.size;
+  manifest.postprocessing = { kind: "class_map", num_classes: count, ignore: vector.postprocessing.ignore };
+  const output = { name: "map", shape: [1, ...vector.size], dtype: "int32", layout: null, meaning: "classes" };
+  manifest.signature.inputs[0].shape = [1, 3, ...vector.size];
+  manifest.signature = { ...manifest.signature, outputs: [output] };
+  manifest.artifacts[0].outputs = [output];
+  return readManifest(manifest, "test");
+}
+
 test("thresholds that are given take the place of the manifest's", () => {
   const vector = vectors.detection[0];
   const outputs = { boxes: Float32Array.from(vector.boxes), scores: Float32Array.from(vector.scores) };
