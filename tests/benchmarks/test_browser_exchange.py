@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lolvit.manifest import TensorSpec
+from lolvit_benchmarks.backends.browser.agreement import (
+    SNR_THRESHOLDS_DB,
+    Selected,
+    agreement,
+    step_of,
+)
 from lolvit_benchmarks.backends.browser.exchange import (
     SILENCE_LIMIT_S,
-    SNR_THRESHOLDS_DB,
     Ended,
     Exchange,
     Joined,
@@ -81,7 +87,12 @@ class Page:
 
 def loaded(name: str) -> dict[str, Any]:
     return {"name": name, "load_ms": 20.0, "first_ms": 5.0, "preprocess_ms": 3.0, "run_ms": 10.0,
-            "logits": LOGITS[0].tolist(), "options": {"threads": "1"}, "placement": {}}  # fmt: skip
+            "outputs": outputs_of(LOGITS[0].tolist()), "options": {"threads": "1"},
+            "placement": {}}  # fmt: skip
+
+
+def outputs_of(logits: list[float]) -> dict[str, Any]:
+    return {"logits": {"size": len(logits), "values": logits}}
 
 
 def ms_of(name: str) -> float:
@@ -118,7 +129,11 @@ def exchange(prepared: list[Prepared], clock: Clock) -> Exchange:
     ]
     runtimes = ("ort-web-wasm", "ort-web-webgpu")
     cases = [
-        PageCase(Configuration(runtime, "fp32", 1), candidates, dict.fromkeys(NAMES, LOGITS))
+        PageCase(
+            Configuration(runtime, "fp32", 1),
+            candidates,
+            {name: {"logits": LOGITS} for name in NAMES},
+        )
         for runtime in runtimes
     ]
     return Exchange(cases, PROFILES["quick"], clock)
@@ -141,7 +156,7 @@ def test_of_several_precisions_the_fastest_is_measured_again_and_alone_reported(
     ]  # fmt: skip
     names = ("fast", "slow", "other")
     configuration = Configuration("ort-web-wasm", "best", 1)
-    case = PageCase(configuration, several, dict.fromkeys(names, LOGITS))
+    case = PageCase(configuration, several, {name: {"logits": LOGITS} for name in names})
     exchange = Exchange([case], PROFILES["default"])
     page = Page(exchange)
     page.hello()
@@ -229,11 +244,51 @@ def test_an_artifact_with_other_logits_is_not_timed(
 ) -> None:
     page = Page(exchange)
     page.hello()
-    status, answer = page.ready(logits=logits)
+    status, answer = page.ready(outputs=outputs_of(logits))
     assert (status, answer) == (HTTPStatus.OK, {"next": 1})
     (ended,) = [one for one in page_events(exchange) if isinstance(one, Ended)]
     assert ended.reason is not None
     assert re.search(reason, ended.reason)
+
+
+def dense(meaning: str, shape: tuple[int, ...], layout: str | None) -> TensorSpec:
+    return TensorSpec.model_validate(
+        {"name": meaning, "shape": shape, "layout": layout, "meaning": meaning}
+    )
+
+
+@pytest.mark.parametrize("layout", ["NCL", "NLC"])
+def test_a_dead_class_of_a_detector_is_found_among_the_selected_values(
+    prepared: list[Prepared], layout: str
+) -> None:
+    shape = (1, 80, 2100) if layout == "NCL" else (1, 2100, 80)
+    scores = dense("scores", shape, layout)
+    artifact = prepared[0].manifest.artifacts[0].model_copy(update={"outputs": (scores,)})
+    expected = np.random.default_rng(0).random(shape, np.float32)
+    step = step_of(scores)
+    assert len(expected.ravel()[::step]) <= 5000
+
+    def problem(found: np.ndarray) -> str | None:
+        given = {"scores": Selected(found.size, found.ravel()[::step].astype(float))}
+        return agreement("ort-web-wasm", artifact, {"scores": expected}, given).problem
+
+    assert problem(expected + np.float32(1e-7)) is None
+    for label in range(80):
+        dead = expected.copy()
+        dead[(0, label) if layout == "NCL" else (0, slice(None), label)] = 0
+        assert "SNR of its scores" in (problem(dead) or "")
+
+
+def test_maps_of_classes_agree_by_their_pixels(prepared: list[Prepared]) -> None:
+    spec = dense("classes", (1, 50, 80), None)
+    artifact = prepared[0].manifest.artifacts[0].model_copy(update={"outputs": (spec,)})
+    classes = np.arange(4000, dtype=np.int32).reshape(1, 50, 80) % 7
+    for wrong, fails in ((3, False), (40, True)):
+        found = classes.ravel().astype(float)
+        found[:wrong] += 1
+        given = {"classes": Selected(4000, found)}
+        result = agreement("ort-web-wasm", artifact, {"classes": classes}, given)
+        assert (result.problem is not None, result.snr_db) == (fails, None)
 
 
 def test_every_runtime_has_a_threshold_for_every_precision(

@@ -17,10 +17,9 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from lolvit.manifest import Artifact
+from lolvit_benchmarks.backends.browser.agreement import References, Selected, agreement
 from lolvit_benchmarks.harness.candidates import (
     Configuration,
     InspectedCandidate,
@@ -36,8 +35,6 @@ from lolvit_benchmarks.harness.schedule import (
 )
 from lolvit_benchmarks.harness.timing import Recording, Round
 from lolvit_benchmarks.results import document as result
-from lolvit_runtimes.session import FloatArray
-from lolvit_runtimes.snr import snr_db
 
 MIN_MS, MAX_MS = 1e-6, 1e7  # of one inference: times are recorded in nanoseconds
 _MAX_ITEMS = 100_000
@@ -84,9 +81,18 @@ class Heartbeat(_ClientMessage):
     planned: int = Field(ge=0, le=_MAX_ITEMS)
 
 
+class SelectedValues(BaseModel):
+    """An output: its number of values, and those that the job asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    size: int = Field(ge=0)
+    values: Annotated[list[Finite], Field(max_length=_MAX_ITEMS)]
+
+
 class LoadedCandidate(BaseModel):
     """One artifact as the runtime loaded it: `run_ms` is the time of an inference after warm-up,
-    `logits` are those of the photo."""
+    `outputs` are those of the photo."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -95,7 +101,7 @@ class LoadedCandidate(BaseModel):
     first_ms: Milliseconds
     preprocess_ms: Milliseconds
     run_ms: Milliseconds
-    logits: Annotated[list[Finite], Field(max_length=_MAX_ITEMS)]
+    outputs: Annotated[dict[Name, SelectedValues], Field(max_length=20)]
     options: Details
     placement: Annotated[dict[Name, Annotated[int, Field(ge=0)]], Field(max_length=20)]
 
@@ -148,58 +154,15 @@ Message = Annotated[Hello | Heartbeat | Ready | Block | Failed | Bye, Field(disc
 MESSAGE: TypeAdapter[Hello | Heartbeat | Ready | Block | Failed | Bye] = TypeAdapter(Message)
 
 
-# By runtime and precision. GPUs sum in another order, and ONNX Runtime's WebGPU kernels are less
-# accurate than others: MobileViT-XS has 68 dB in them, and 114 dB in LiteRT's on the same software
-# GPU.
-_REDUCED = {"fp16": 45.0, "int8": 20.0, "w8a16": 28.0, "w4": 20.0}
-SNR_THRESHOLDS_DB: dict[str, dict[str, float]] = {
-    "ort-web-wasm": {"fp32": 100.0, **_REDUCED},
-    "ort-web-webgpu": {"fp32": 60.0, **_REDUCED},
-    "litert-web-wasm": {"fp32": 100.0, **_REDUCED},
-    "litert-web-webgpu": {"fp32": 90.0, **_REDUCED},
-}
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """SNR of the logits, and why they fail the check (None: they pass)."""
-
-    snr_db: float
-    problem: str | None
-
-
-def snr_threshold_db(runtime: str, artifact: Artifact) -> float:
-    """Return the SNR, in dB, that an artifact's logits in the page must have."""
-    return artifact.device_threshold_db(SNR_THRESHOLDS_DB[runtime][artifact.precision])
-
-
-def agreement(
-    runtime: str, artifact: Artifact, reference: FloatArray, logits: npt.NDArray[np.float64]
-) -> Agreement:
-    """Compare the page's logits of one photo, shape (1, classes), with those of this machine."""
-    if logits.shape != reference.shape:
-        return Agreement(-300.0, f"gave {logits.size} logits, not {reference.size}")
-    found = snr_db(reference.astype(np.float64), logits)
-    threshold = snr_threshold_db(runtime, artifact)
-    if found < threshold:
-        return Agreement(
-            found,
-            f"the SNR of its logits is {found:.1f} dB, below the threshold of {threshold:g} dB",
-        )
-    if logits.argmax() != reference.argmax():
-        return Agreement(found, "its top-1 class is not that of this machine")
-    return Agreement(found, None)
-
-
 @dataclass
 class PageCase:
-    """One benchmark case, and the page's messages about it. `references` are the artifacts' logits
+    """One benchmark case, and the page's messages about it. `references` are the artifacts' outputs
     on this machine. While a model has several precisions among the candidates, the fastest is
     being found; it is then measured again."""
 
     configuration: Configuration
     candidates: Sequence[InspectedCandidate]
-    references: Mapping[str, FloatArray]
+    references: Mapping[str, References]
     recording: Recording = field(default_factory=Recording)
     readings: list[result.Reading] = field(default_factory=list)
     ready: Ready | None = None
@@ -227,7 +190,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class Started:
-    """The artifacts of a case are loaded, and their logits agree."""
+    """The artifacts of a case are loaded, and their outputs agree."""
 
     case: int
 
@@ -375,14 +338,15 @@ class Exchange:
         if [loaded.name for loaded in message.candidates] != names or case.ready is not None:
             raise _RejectedError(HTTPStatus.BAD_REQUEST, f"the case has the candidates {names}")
         for one, loaded in zip(case.candidates, message.candidates, strict=True):
-            logits = np.asarray([loaded.logits], np.float64)
+            outputs = {
+                name: Selected(each.size, np.asarray(each.values, np.float64))
+                for name, each in loaded.outputs.items()
+            }
             found = agreement(
-                case.configuration.runtime,
-                one.artifact,
-                case.references[one.name],
-                logits,
+                case.configuration.runtime, one.artifact, case.references[one.name], outputs
             )
-            case.snr_db[loaded.name] = found.snr_db
+            if found.snr_db is not None:
+                case.snr_db[loaded.name] = found.snr_db
             if found.problem is not None:
                 return self._finish(f"{loaded.name}: {found.problem}")
         case.ready = message

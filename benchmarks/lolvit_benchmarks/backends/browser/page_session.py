@@ -10,7 +10,7 @@ import queue
 import subprocess
 import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.backend import Job, Keeper, Listener, Models
 from lolvit_benchmarks.backends.browser import chromium
 from lolvit_benchmarks.backends.browser import exchange as protocol
+from lolvit_benchmarks.backends.browser.agreement import References, snr_threshold_db
 from lolvit_benchmarks.backends.browser.chromium import invite, wants_headless
 from lolvit_benchmarks.backends.browser.exchange import (
     SILENCE_LIMIT_S,
@@ -27,7 +28,6 @@ from lolvit_benchmarks.backends.browser.exchange import (
     LoadedCandidate,
     PageCase,
     PageEvent,
-    snr_threshold_db,
 )
 from lolvit_benchmarks.backends.browser.server import Address, Site, lan_address, serving
 from lolvit_benchmarks.backends.browser.site import (
@@ -49,13 +49,12 @@ from lolvit_benchmarks.harness.inspection import Inspection
 from lolvit_benchmarks.harness.prepare import Photo, Prepared
 from lolvit_benchmarks.results import document as result
 from lolvit_benchmarks.results.document import DeviceInfo
-from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.worker.isolated import IsolatedSession
 
 Say = Callable[[str], None]
 
 DEVICE = "browser"
-# Runtimes of this machine for the reference logits, by format.
+# Runtimes of this machine for the reference outputs, by format.
 HOST_RUNTIMES = {"onnx": "ort", "tflite": "litert"}
 COARSE_CLOCK_SHARE = 0.05  # resolution of the clock over the time of an inference
 _POLL_S = 0.5
@@ -68,7 +67,7 @@ class Preparation:
     def __init__(self, photo: Photo, say: Say) -> None:
         self._photo, self._say = photo, say
         self._candidates: dict[tuple[Path, str, Configuration], list[InspectedCandidate]] = {}
-        self._logits: dict[Path, FloatArray] = {}
+        self._outputs: dict[Path, References] = {}
 
     def case(self, models: Models, configuration: Configuration) -> PageCase:
         """Return one case.
@@ -94,17 +93,13 @@ class Preparation:
             self._candidates[key] = inspect_candidates(name, prepared, host, self._photo)
         return self._candidates[key]
 
-    def _reference(self, one: InspectedCandidate) -> FloatArray:
+    def _reference(self, one: InspectedCandidate) -> References:
         path = one.prepared.folder / one.artifact.path
-        if path not in self._logits:
+        if path not in self._outputs:
             session = IsolatedSession(HOST_RUNTIMES[one.artifact.format], path, one.artifact)
-            try:
-                self._logits[path] = session.run({one.artifact.image.name: one.image})[
-                    one.artifact.outputs[0].name
-                ].astype("float32")
-            finally:
-                session.close()
-        return self._logits[path]
+            with closing(session):
+                self._outputs[path] = session.run({one.artifact.image.name: one.image})
+        return self._outputs[path]
 
 
 def prepare_cases(job: Job, say: Say) -> tuple[list[PageCase], list[result.Failure]]:
@@ -195,11 +190,14 @@ def _notes(case: PageCase, about: About) -> tuple[str, ...]:
         f"{one.name} {case.snr_db[one.name]:.0f} dB "
         f"(threshold {snr_threshold_db(configuration.runtime, one.artifact):.3g})"
         for one in case.candidates
+        if one.name in case.snr_db
     )
-    notes = [
-        f"{configuration.runtime}: SNR of the logits on the photo against {host} on this machine: "
-        f"{snr}."
-    ]
+    notes = []
+    if snr:
+        notes.append(
+            f"{configuration.runtime}: SNR of the outputs on the photo against {host} on this"
+            f" machine: {snr}."
+        )
     if configuration.runtime.endswith("webgpu") and about.software_gpu:
         notes.append(
             f"{configuration.runtime}: WebGPU runs on the CPU here (a software GPU): these times "
@@ -264,13 +262,6 @@ def _address(options: DeviceOptions) -> Address:
 
 
 def _require_supported(job: Job) -> None:
-    for name, prepared in (model for group in job.groups for model in group):
-        if prepared.manifest.task != "classification":
-            raise UserError(
-                f"a browser measures classifiers, this is a model for {prepared.manifest.task}",
-                where=name,
-                remedy="use --device host; lolvit browse shows what it predicts in a browser",
-            )
     for asked, option in ((job.sustain_s, "--sustain"), (job.profile_ops, "--profile-ops")):
         if asked:
             raise UserError(

@@ -14,6 +14,7 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit.manifest import MANIFEST_NAME, Artifact, check_artifact
 from lolvit_benchmarks.backends.browser import install
+from lolvit_benchmarks.backends.browser.agreement import step_of
 from lolvit_benchmarks.backends.browser.exchange import PageCase
 from lolvit_benchmarks.backends.registry import DEVICES
 from lolvit_benchmarks.harness.prepare import Prepared
@@ -142,6 +143,8 @@ def _case(case: PageCase, models: ServedModels, files: Files) -> dict[str, Any]:
                 "folder": models.folder(one.prepared),
                 "artifact": one.artifact.path,
                 "input": path,
+                # Of each output the page sends every n-th value.
+                "steps": {spec.name: step_of(spec) for spec in one.artifact.outputs},
             }
         )
     return {

@@ -63,7 +63,7 @@ async function measure(engine, job, benchmarkCase, number, state) {
   const runtime_version = version;
   const answer = await send("ready", { case: number, runtime_version, clock_us, candidates });
   if (!answer.plan) {
-    const reason = "stopped: the logits differ from those on the command line's machine";
+    const reason = "stopped: the outputs differ from those on the command line's machine";
     addRow(benchmarkCase, null, null, reason);
     return answer;
   }

@@ -22,24 +22,25 @@ if (self.name === "em-pthread") {
       return { version: opened.version, clock_us: resolution_us };
     },
 
-    async load({ name, folder, artifact: path, input }) {
+    async load({ name, folder, artifact: path, input, steps }) {
       const { ModelSource } = await import("./lolvit/index.js");
       const source = new ModelSource(folder);
       const { artifacts } = await source.load();
       const artifact = artifacts.find((one) => one.path === path);
       const bytes = await source.read(artifact);
       const values = new Float32Array(await download(input));
-      const [{ name: output }] = artifact.outputs;
       // The first session also compiles the runtime itself: the second one is timed.
       if (sessions.size === 0) await (await engine.open(artifact, bytes)).close();
       const start = performance.now();
       const session = await engine.open(artifact, bytes);
       const loaded = performance.now();
-      const { [output]: logits } = await session.run(values);
+      const found = await session.run(values);
       const first_ms = performance.now() - loaded;
+      const selected = Object.entries(steps).map(([key, step]) => [key, everyNth(found[key], step)]);
+      const outputs = Object.fromEntries(selected);
       sessions.set(name, { run: () => session.run(values) });
       const { options } = session;
-      return { name, load_ms: loaded - start, first_ms, logits: [...logits], options, placement: {} };
+      return { name, load_ms: loaded - start, first_ms, outputs, options, placement: {} };
     },
 
     // Run for at least as many runs and seconds; the median of the later half, in milliseconds.
@@ -101,6 +102,11 @@ if (self.name === "em-pthread") {
 function messageOf(error) {
   const message = String(error?.message ?? error).replaceAll(new URL(".", self.location.href).href, "");
   return message.slice(0, 500) || "failed without a message";
+}
+
+function everyNth(values, step) {
+  const count = Math.ceil(values.length / step);
+  return { size: values.length, values: Array.from({ length: count }, (_, place) => values[place * step]) };
 }
 
 async function download(path) {
