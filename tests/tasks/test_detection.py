@@ -105,6 +105,20 @@ def test_options_replace_the_parameters_of_the_manifest() -> None:
         task().predict(outputs, MODEL, {"iou_threshold": 2})
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.7])  # float32 rounds one up and one down
+def test_scores_in_float32_are_compared_with_the_threshold_as_in_float64(threshold: float) -> None:
+    nearest = np.float32(threshold)
+    for score in (
+        np.nextafter(nearest, np.float32(0)),
+        nearest,
+        np.nextafter(nearest, np.float32(1)),
+    ):
+        outputs = outputs_of(0, objects=0)
+        outputs["scores"][0, 1, 3] = score
+        found = task(score_threshold=threshold).predict(outputs, MODEL, {}).objects
+        assert len(found) == (float(score) >= threshold)
+
+
 def test_a_threshold_of_0_keeps_the_most_and_one_of_1_nothing_but_certain_ones() -> None:
     outputs = outputs_of(4)
     every = task().predict(outputs, MODEL, {"score_threshold": 0, "iou_threshold": 1})
