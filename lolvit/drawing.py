@@ -64,9 +64,10 @@ def draw_map(
 ) -> Image.Image:
     """Return the photo with each pixel's class (H, W) as a translucent colour; pixels of `ignore`
     stay as they are."""
-    table = np.zeros((256, 3), np.float32)
+    table = np.zeros((256, 3), np.uint8)
     table[: len(colors)] = colors
-    pixels = np.asarray(photo.convert("RGB"), np.float32)
-    mixed = pixels * (1 - _OPACITY) + table[classes] * _OPACITY
-    shown = np.where((classes == ignore)[..., np.newaxis], pixels, mixed)
-    return Image.fromarray(np.rint(shown).astype(np.uint8))
+    drawn = photo.convert("RGB")
+    colored = Image.fromarray(classes)
+    colored.putpalette(table.tobytes())
+    mixed = Image.blend(drawn, colored.convert("RGB"), _OPACITY)
+    return Image.composite(mixed, drawn, Image.fromarray(classes != ignore))

@@ -75,8 +75,8 @@ def is_coco(root: Path) -> bool:
 def load(root: Path, split: Split) -> CocoDataset:
     """Read the annotations of a split; no image is opened.
 
-    Boxes without an area, and those of other images or classes than the file has, are left out and
-    counted in `notes`, images without a file too.
+    Boxes without an area, those outside of their image, and those of other images or classes than
+    the file has, are left out and counted in `notes`, images without a file too.
 
     Raises:
         UserError: there is no such split, or the file is not in COCO's format.
@@ -107,9 +107,10 @@ def load(root: Path, split: Split) -> CocoDataset:
             f"none of its {len(files)} images is in {folder.name}/", where=str(path),
             remedy="put the images there, as train2017/ and val2017/",
         )  # fmt: skip
-    notes = _notes(path, grouped, len(files) - len(found))
     ids = tuple(sorted(found))
     objects = tuple(_objects(grouped.by_image[i], images[i]) for i in ids)
+    outside = sum(len(grouped.by_image[i]) for i in ids) - sum(len(o.classes) for o in objects)
+    notes = _notes(path, grouped, len(files) - len(found), outside)
     sizes = tuple(_size(images[i]) for i in ids)
     return CocoDataset(root.name, names, tuple(found[i] for i in ids), ids, category_ids, objects,
                        sizes, notes)  # fmt: skip
@@ -223,10 +224,11 @@ def _objects(rows: list[tuple[list[float], int, bool, float]], image: dict[str, 
     return Objects(found.boxes[kept], found.classes[kept], found.crowd[kept], found.areas[kept])
 
 
-def _notes(path: Path, grouped: _Grouped, missing: int) -> tuple[str, ...]:
+def _notes(path: Path, grouped: _Grouped, missing: int, outside: int) -> tuple[str, ...]:
     found = (
         (missing, "images have no file"),
         (grouped.empty, "boxes have no area"),
+        (outside, "boxes lie outside of their image"),
         (grouped.unknown, "boxes are of an image or a class that the file does not have"),
     )
     return tuple(f"{path.name}: {count} {what}, left out" for count, what in found if count)

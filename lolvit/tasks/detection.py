@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from pydantic import Field
 
@@ -258,7 +259,7 @@ class DetectionTask:
 
 def _candidates(scores: Array, parameters: BoxParameters) -> tuple[Indices, Indices, Floats]:
     """Return classes, points and scores of the candidates of scores (C, N), highest score first."""
-    flat = scores.ravel()
+    flat: npt.NDArray[Any] = scores.ravel()
     chosen = np.flatnonzero(flat >= _least(flat.dtype, parameters.score_threshold))
     values = flat[chosen].astype(np.float64)
     if len(chosen) > parameters.max_candidates:
@@ -270,11 +271,13 @@ def _candidates(scores: Array, parameters: BoxParameters) -> tuple[Indices, Indi
     return classes, points, values[order]
 
 
-def _least(dtype: np.dtype[Any], threshold: float) -> np.generic:
+def _least(dtype: np.dtype[Any], threshold: float) -> float:
     """Return the lowest value of a dtype that is at least the threshold: what is compared in it is
     then as in float64, which languages without float32 compare in."""
-    least = np.asarray(threshold, dtype)
-    return (np.nextafter(least, np.inf, dtype=dtype) if float(least) < threshold else least)[()]
+    nearest = float(np.asarray(threshold).astype(dtype))
+    if nearest >= threshold:
+        return nearest
+    return float(np.nextafter(np.asarray(nearest, dtype), np.asarray(np.inf, dtype)))
 
 
 # A predictor asks for the same points for each photo; they take a third of its decoding.

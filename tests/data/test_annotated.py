@@ -64,6 +64,14 @@ def without_area(document: dict[str, Any]) -> None:
     document["annotations"][0]["bbox"][2] = 0
 
 
+def without_numbers(document: dict[str, Any]) -> None:
+    document["annotations"][0]["bbox"][0] = float("nan")
+
+
+def beside_its_image(document: dict[str, Any]) -> None:
+    document["annotations"][0]["bbox"][0] = 45
+
+
 def of_no_image(document: dict[str, Any]) -> None:
     document["annotations"][0]["image_id"] = 5
 
@@ -76,6 +84,8 @@ def missing_file(document: dict[str, Any]) -> None:
     ("change", "note"),
     [
         (without_area, "1 boxes have no area"),
+        (without_numbers, "1 boxes have no area"),
+        (beside_its_image, "1 boxes lie outside of their image"),
         (of_no_image, "1 boxes are of an image or a class"),
         (missing_file, "1 images have no file"),
     ],
@@ -83,7 +93,7 @@ def missing_file(document: dict[str, Any]) -> None:
 def test_what_is_left_out_is_counted(tmp_path: Path, change: Change, note: str) -> None:
     found = open_annotated(str(coco(tmp_path, change)), "train", "detection")
     assert any(note in line for line in found.notes)
-    assert len(found) == 2
+    assert len(found) == 2 and len(found.objects(0).classes) == (2 if change is missing_file else 1)
 
 
 @pytest.mark.parametrize(

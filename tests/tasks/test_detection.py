@@ -175,6 +175,15 @@ def test_boxes_are_drawn_in_the_colours_of_their_classes() -> None:
     assert not np.asarray(photo).any()  # the photo itself is not changed
 
 
+@pytest.mark.parametrize("size", [(1, 1), (4000, 5000)])
+def test_boxes_lie_in_a_photo_of_one_pixel_or_20_megapixels(size: tuple[int, int]) -> None:
+    found = task().predict(outputs_of(2), Model(Placement(size, SIZE, SIZE)), {})
+    assert found.objects
+    assert all(0 <= e.box[0] < e.box[2] <= size[1] and 0 <= e.box[1] < e.box[3] <= size[0]
+               for e in found.objects)  # fmt: skip
+    assert found.draw(Image.new("RGB", size[::-1])).size == size[::-1]
+
+
 def test_matching_is_one_to_one_and_by_class() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9.9]])
     zeros, ones = np.zeros(2, int), np.ones(2, int)

@@ -41,6 +41,13 @@ def test_the_map_covers_the_photo() -> None:
     assert found.rows()[0][1] in "abcdef"
 
 
+@pytest.mark.parametrize("size", [(1, 1), (4000, 5000)])
+def test_a_photo_of_one_pixel_or_20_megapixels_has_a_class_at_each(size: tuple[int, int]) -> None:
+    found = TASK_64.predict(logits_of(1), Model(Placement(size, SIZE, SIZE)), {})
+    assert found.classes.shape == size and found.classes.max() < CLASSES
+    assert found.draw(Image.new("RGB", size[::-1])).size == size[::-1]
+
+
 def test_pixels_outside_of_a_crop_have_no_class() -> None:
     photo = Placement((90, 160), (72, 128), SIZE, (4, 16))
     found = TASK_64.predict(logits_of(1), Model(photo), {})
