@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lolvit.models import VARIANTS, Lolvit, create_model
 from lolvit.models.loading import load_checkpoint
+from tests.guides import DOCS, blocks_of
 from tests.lived_in import lived_in
 
 SMALLEST = "lolvit_xx"
@@ -507,3 +508,11 @@ def test_torch_export_captures_the_model(name: str, training: bool) -> None:
     program = torch.export.export(copy.deepcopy(model), (image,))
     with torch.no_grad():
         torch.testing.assert_close(program.module()(image), model(image))
+
+
+def test_the_example_of_the_page_about_the_paper_runs() -> None:
+    (block,) = [b for b in blocks_of(DOCS / "paper.md") if b.language == "python"]
+    names: dict[str, Any] = {}
+    exec(compile(block.text, "paper.md", "exec"), names)
+    assert names["model"].num_classes == 10
+    assert [info["reduction"] for info in names["backbone"].feature_info.get_dicts()][-1] == 32
