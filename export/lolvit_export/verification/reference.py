@@ -4,6 +4,7 @@ precision on the same images, which is measured where a threshold depends on it.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -243,4 +244,6 @@ class ReferenceData:
 def _copied(model: nn.Module) -> nn.Module:
     """Return a copy in eval mode: one of a `torch.fx.GraphModule`, as torchvision's feature
     extractors are, comes back in training mode."""
-    return copy.deepcopy(model).eval()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # of torch about itself
+        return copy.deepcopy(model).eval()
