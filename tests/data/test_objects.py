@@ -55,7 +55,7 @@ def test_splits_share_neither_objects_nor_backgrounds() -> None:
 
 @pytest.fixture
 def stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pictures as the Debian package has them: discs, and a drawing that is left out."""
+    """Pictures as the Debian package has them: discs, and what is left out."""
     disc = np.zeros((60, 80, 4), np.uint8)
     y, x = np.mgrid[:60, :80]
     disc[(x - 40) ** 2 + (y - 30) ** 2 < 400] = 255
@@ -65,9 +65,11 @@ def stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             disc[..., :3] = 20 * number
             Image.fromarray(disc).save(path)
-    drawn = tmp_path / "animals" / "birds" / "cartoon" / "robin.png"
-    drawn.parent.mkdir()
-    drawn.write_bytes(b"is never opened")
+    for name in ("animals/birds/cartoon/robin.png", "symbols/money/00_symbols/cent.png",
+                 "vehicles/0_mirror.png", "vehicles/7spoke256.png"):  # fmt: skip
+        left_out = tmp_path / name
+        left_out.parent.mkdir(exist_ok=True)
+        left_out.write_bytes(b"is never opened")
     monkeypatch.setenv(objects.STAMPS_VARIABLE, str(tmp_path))
     objects._stamps.cache_clear()
     return tmp_path
