@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lolvit.cache import cache_folder
 from lolvit.errors import DeviceError
 from lolvit_runtimes.native import native_path
 from lolvit_runtimes.tflite_interpreter import InterpreterSession
@@ -21,6 +22,7 @@ if "torch" in sys.modules:
 # Read when TensorFlow is imported: log errors only, and do not search for GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))  # else it writes to ~/.keras
 
 import tensorflow
 from tensorflow.lite.python.interpreter import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -66,10 +67,16 @@ def test_predict_gives_what_litert_gives_without_torch(exported, tmp_path, run_l
     if bare:
         target = Path(shutil.copy(exported / "model-fp32.tflite", tmp_path))
         options = ("--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {n: v for n, v in os.environ.items() if n != "XDG_CACHE_HOME"}
+    environment["HOME"] = str(home)
     found = {}
     for runtime in ("tensorflow", "litert"):
         arguments = ("predict", target, photo, "--runtime", runtime, "--json", *options)
-        found[runtime] = json.loads(run_lolvit(*arguments, check=True).stdout)
+        done = run_lolvit(*arguments, check=True, env=environment)
+        found[runtime] = json.loads(done.stdout)
+    assert {path.name for path in home.iterdir()} <= {".cache"}  # Keras wants a folder of its own
     assert found["tensorflow"]["runtime"] == "tensorflow"
     tops = [found[runtime]["predictions"][0]["top"] for runtime in ("tensorflow", "litert")]
     for ours, theirs in zip(*tops, strict=True):
