@@ -1,29 +1,49 @@
-"""The panel's rows as two tables in Markdown: good artifacts, and faults."""
+"""The panel's rows as tables in Markdown: good artifacts, faults of models, of quantized artifacts
+and of manifests."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lolvit_export.targets import find_target
 from lolvit_export.verification.panel.run import Row
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Return both tables; a good artifact with its SNR and agreement, each beside its threshold and
-    in the runtime where it is nearest to that, a fault with what caught it."""
+    """Return the tables. A good artifact has its SNR and agreement, each beside its threshold and
+    in the runtime where it is nearest to that; a fault, for each kind of artifact, in how many
+    networks it was caught, and a gate that failed in the one that it shows least in."""
     good = [row for row in rows if row.fault is None]
-    faulty = [row for row in rows if row.fault is not None]
     lines = ["| network | artifact | | SNR in dB | same top class |", "|---|---|---|---|---|"]
     lines += [
         f"| {row.network} | {_artifact(row)} | {_verdict(row)} | {_nearest(row, 'snr_db')}"
         f" | {_nearest(row, 'top1')} |"
         for row in good
     ]
-    lines += ["", "| fault | artifacts | caught | by |", "|---|---|---|---|"]
-    for fault, artifact in dict.fromkeys((row.fault, _artifact(row)) for row in faulty):
-        same = [r for r in faulty if (r.fault, _artifact(r)) == (fault, artifact)]
-        caught = sum(row.as_expected for row in same)
-        lines.append(f"| {fault} | {artifact} | {caught} of {len(same)} | {_closest(same)} |")
+    faulty = [row for row in rows if row.fault is not None]
+    for kind in ("model", "quantized", "manifest"):
+        lines += _faults([row for row in faulty if _kind(row) == kind])
     return "\n".join(lines) + "\n"
+
+
+def _faults(rows: Sequence[Row]) -> list[str]:
+    """Return a table with a row for each fault and a column for each kind of artifact."""
+    if not rows:
+        return []
+    artifacts = list(dict.fromkeys(map(_artifact, rows)))
+    lines = ["", f"| fault | {' | '.join(artifacts)} |", "|---" * (len(artifacts) + 1) + "|"]
+    for fault in dict.fromkeys(row.fault for row in rows):
+        same = [row for row in rows if row.fault == fault]
+        cells = [_caught([row for row in same if _artifact(row) == each]) for each in artifacts]
+        lines.append(f"| {fault} | {' | '.join(cells)} |")
+    return lines
+
+
+def _caught(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "-"
+    caught = sum(row.as_expected for row in rows)
+    return f"{caught} of {len(rows)}: {_closest(rows)}"
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -54,8 +74,17 @@ def _artifact(row: Row) -> str:
     return f"{row.target} {row.precision}".strip()
 
 
+def _kind(row: Row) -> str:
+    if row.target == "manifest":
+        return "manifest"
+    return "quantized" if row.precision in find_target(row.target).quantized else "model"
+
+
 def _closest(rows: Sequence[Row]) -> str:
-    """Return the network that a fault shows least in, with the gates it failed, or all gates."""
+    """Return a gate that failed in the network that a fault shows least in; of a fault that was
+    missed, all gates."""
     missed = next((row for row in rows if not row.as_expected), None)
-    row = missed or min(rows, key=lambda each: len(each.failed))
-    return f"{row.network}: {', '.join(row.failed or row.gates)}"
+    if missed is not None:
+        return f"{missed.network}: {', '.join(missed.gates)}"
+    row = min(rows, key=lambda each: len(each.failed))
+    return row.failed[0] if row.failed else ""
