@@ -202,6 +202,7 @@ def test_the_page_of_commands_has_every_option(name: str) -> None:
     entry = hooks.commands_page().split(f"\n### lolvit {name}\n")[1].split("\n### ")[0]
     missing = {option for option in options_of(command_of(name)) if option not in entry}
     assert not missing
+    assert not [span for span in spans(entry) if "\\" in span], "a code span shows a backslash"
 
 
 def test_the_page_of_the_python_api_has_every_public_name() -> None:

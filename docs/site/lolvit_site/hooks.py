@@ -195,7 +195,7 @@ def command_entry(
     for parameter in command.get_params(context):  # an argument is described in the text
         record = parameter.get_help_record(context)
         if record is not None and record[1]:
-            option, text = (re.sub(r"\s+", " ", part).replace("|", "\\|") for part in record)
+            option, text = (re.sub(r"\s+", " ", part) for part in record)
             yield f"| `{option}` | {escaped(text)} |"
     yield ""
 
@@ -212,4 +212,4 @@ def paragraphs(text: str) -> Iterator[str]:
 
 def escaped(text: str) -> str:
     """Return a help text with what Markdown would take for markup as text."""
-    return text if text.startswith("```") else re.sub(r"([*_<>\[\]])", r"\\\1", text)
+    return text if text.startswith("```") else re.sub(r"([*_<>|\[\]])", r"\\\1", text)
