@@ -106,10 +106,8 @@ def _print_rewrites_in_short(manifest: Manifest, out: Console) -> None:
         return
     failures = sum(len(record.match_failures) for record in manifest.rewrites)
     failed = f", match failed {failures} times" if failures else ""
-    out.print(
-        f"rewrites: {len(applied)} applied at {sum(applied)} places{failed}"
-        " (rewrites in manifest.json)"
-    )
+    places = f"{sum(applied)} place{'s' * (sum(applied) != 1)}"
+    out.print(f"rewrites: {len(applied)} applied at {places}{failed} (listed in manifest.json)")
 
 
 def _print_next(exported: ExportResult, out: Console) -> None:
@@ -118,7 +116,7 @@ def _print_next(exported: ExportResult, out: Console) -> None:
         out.print(line, style="bold")
     out.print("next:")
     for command in next_commands(exported.folder, exported.manifest):
-        print_indented(command, out)
+        out.print(f"    {command}", soft_wrap=True)  # to be copied as one line
 
 
 def next_commands(folder: Path, manifest: Manifest) -> list[str]:

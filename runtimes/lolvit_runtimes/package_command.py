@@ -154,7 +154,7 @@ def show(packaged: PackageResult) -> None:
         out.print(line, style="yellow")
     for title, code in instructions(packaged):
         out.print(f"\n{title}\n")
-        out.print(code)
+        out.print(code, soft_wrap=True)  # a line that is broken would not compile
 
 
 def instructions(packaged: PackageResult) -> list[tuple[str, str]]:

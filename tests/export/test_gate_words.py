@@ -42,7 +42,7 @@ SAID: list[tuple[str, float, float, dict[str, object], str]] = [
         "agrees with PyTorch to 16.4 dB (threshold 100, missed by 83.6 dB)",
     ),
     ("ort.snr_db", 300, 100, {}, "equals PyTorch's to the last bit"),
-    ("ort.low.snr_db", 49.56, 45, {}, "low agrees with PyTorch to 49.6 dB (threshold 45)"),
+    ("ort.low.snr_db", 49.56, 45, {}, "output low agrees with PyTorch to 49.6 dB (threshold 45)"),
     ("ort.top1", 1, 1, {}, "same top class on 8 of 8 photos"),
     (
         "ort.top1", 0.75, 0.875, {},
@@ -67,9 +67,9 @@ SAID: list[tuple[str, float, float, dict[str, object], str]] = [
     ("litert-gpu.on_gpu", 0.87, 1, {},
      "87 % of the operations ran on the GPU (threshold 100 %, missed by 13 points)"),
     ("eager.fp16_headroom", 0.0683, 1, {},
-     "an activation of 9.59e+05 overflows half precision, whose limit is 65504"),
+     "an activation of 959,063 overflows half precision, whose limit is 65,504"),
     ("eager.fp16_headroom", 1300, 1, {},
-     "the largest activation is 1.3e+03 times below half precision's limit"),
+     "the largest activation is 1,300 times below half precision's limit"),
     ("ort.same_side", 0.5, 1, {}, "same_side 0.5 (threshold 1, missed by 0.5)"),
 ]  # fmt: skip
 

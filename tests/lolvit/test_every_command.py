@@ -114,14 +114,20 @@ def test_a_table_is_readable_in(name: str, variant: str) -> None:
         colours = "\x1b" if variant == "dumb" else "\x1b[3"
         italic = text.replace("\x1b[3m", "")
         assert colours not in italic
-        assert max(len(line) for line in without_styles(text).splitlines()) <= 40
+        assert max(len(line) for line in lines_of(text)) <= 40
         assert "\u2026" not in text
     if variant == "80 columns":
-        assert max(len(line) for line in without_styles(text).splitlines()) <= 80
+        assert max(len(line) for line in lines_of(text)) <= 80
         assert "\u2026" not in text
         assert "ready: yes" not in text, "a line for each cell, where a table is expected"
     if (name, variant) == ("classes", "Latin-1"):
         assert CLASS.encode("ascii", "backslashreplace").decode() in text
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text without styles, but for commands to copy, which are not broken."""
+    lines = without_styles(text).splitlines()
+    return [line for line in lines if not line.startswith("    lolvit ")]
 
 
 def without_styles(text: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 from lolvit.cli import main
 from lolvit.errors import GateFailedError, MissingExtraError, UserError
 from lolvit.manifest import Manifest, check_artifact, read_manifest, write_manifest
-from lolvit_runtimes import android_assets, app_models
+from lolvit_runtimes import android_assets, app_models, package_command
 from lolvit_runtimes.android_assets import assets_of, package
 from lolvit_runtimes.app_models import PackageOptions
 from lolvit_runtimes.package_command import kotlin, notes, uncompressed
@@ -255,6 +255,15 @@ def test_command_prints_the_code_and_one_document(export, module, capsys):
     output = capsys.readouterr().out
     assert 'AssetSource(context.assets, "lolvit/tiny-32x32")' in output
     assert 'noCompress += listOf("tflite")' in output
+
+
+def test_code_is_not_broken_where_the_terminal_is_narrow(export, module, capsys, monkeypatch):
+    out = package_command.results()
+    out.width = 30
+    monkeypatch.setattr(package_command, "results", lambda: out)
+    packaged = package(export, module, PackageOptions())
+    package_command.show(packaged)
+    assert package_command.kotlin(packaged) in capsys.readouterr().out
 
 
 def test_document_names_files_and_sizes(export, module, capfd):

@@ -30,7 +30,7 @@ def recommendations(manifest: Manifest) -> list[str]:
         for artifact in sorted(manifest.artifacts, key=lambda a: a.precision != "fp32"):
             first.setdefault(artifact.format, artifact.path)
         others = " (speed was not measured)" if len(manifest.artifacts) > len(first) else ""
-        reason = "the most precise" if others else "all that was exported"
+        reason = "the most precise" if others else "all that was written"
         return [f"recommended: {', '.join(first.values())}, {reason}{others}"]
     by_path = {artifact.path: artifact for artifact in manifest.artifacts}
     lines = []

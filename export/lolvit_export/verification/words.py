@@ -99,7 +99,7 @@ def _decibels(value: float) -> str:
 
 
 def _snr(gate: Gate, artifact: Artifact) -> str:
-    name = f"{output} " if (output := _output(gate)) else ""
+    name = f"output {output} " if (output := _output(gate)) else ""
     if gate.value >= LARGEST_DB:
         return f"{name}equals PyTorch's to the last bit"
     if gate.value <= -LARGEST_DB:
@@ -131,11 +131,9 @@ def _top_class(gate: Gate, artifact: Artifact) -> str:
 
 def _headroom(gate: Gate, artifact: Artifact) -> str:
     if gate.passed:
-        return f"the largest activation is {gate.value:.3g} times below half precision's limit"
+        return f"the largest activation is {gate.value:,.0f} times below half precision's limit"
     largest = LARGEST_HALF / gate.value
-    return (
-        f"an activation of {largest:.3g} overflows half precision, whose limit is {LARGEST_HALF:g}"
-    )
+    return f"an activation of {largest:,.0f} overflows half precision, whose limit is 65,504"
 
 
 def _placement(gate: Gate) -> str:
