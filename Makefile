@@ -136,7 +136,7 @@ android-test: install ## test the Android library and app; needs Java 17 and Mav
 	python android_demo/driver test $(ANDROID_FLAGS)
 
 IOS_FLAGS ?=
-ios-test: install ## test the Swift library on Linux, as root; lolvit setup swift downloads 650 MB at first
+ios-test: install ## test the Swift library on Linux; lolvit setup swift downloads 550 MB at first
 	lolvit setup swift
 	python ios_demo/driver test $(IOS_FLAGS)
 

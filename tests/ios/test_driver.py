@@ -35,7 +35,7 @@ def swift_prints(monkeypatch: pytest.MonkeyPatch, text: str, code: int) -> list[
     scripts: list[str] = []
 
     def command(script: str, *, folders: dict[str, Path]) -> list[str]:
-        assert {"/package", "/build"} <= set(folders)
+        assert {"/ios/LOLViT", "/build"} <= set(folders)
         scripts.append(script)
         return ["sh", "-c", f'printf "%s\\n" "$1"; exit {code}', "sh", text]
 
@@ -131,6 +131,13 @@ def test_without_swift_the_command_that_installs_it_is_named(build, monkeypatch,
     assert capsys.readouterr().err == "ios: Swift is not installed; run: lolvit setup swift\n"
 
 
+def test_a_machine_without_namespaces_is_told_so(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("lolvit.system.swift._can_mount", lambda: False)
+    monkeypatch.setattr("sys.argv", ["driver", "available"])
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("ios: this machine grants no mount namespaces")
+
+
 def test_the_apps_state_is_compiled_beside_the_library_and_its_result_opened(
     build, monkeypatch, tmp_path
 ) -> None:
@@ -147,6 +154,7 @@ def test_the_apps_state_is_compiled_beside_the_library_and_its_result_opened(
     shutil.copy(RESULT, app.results / "app-result.json")
     assert run_app_tests(app) == 27
     script, folders = found[-1]
-    assert script.startswith("cd /ios/App/DemoState &&")
+    assert "cd /ios/App/DemoState &&" in script
     assert folders["/ios/LOLViT"] == build.package
-    assert folders["/build"] != build.compiled
+    # In one folder with the library's tests: what is compiled of the library is used again.
+    assert folders["/build"] == build.compiled

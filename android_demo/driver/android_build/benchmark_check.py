@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,13 @@ import numpy as np
 from android_build.benchmark_requests import RUNS, candidate_of, packaged_artifacts
 from android_build.project import Build
 from lolvit.errors import GateFailedError
-from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.android.contract import (
     DeviceFacts,
     DeviceRecording,
     DeviceRequest,
     find_mismatch,
 )
-from lolvit_benchmarks.results.files import read_result
+from lolvit_benchmarks.results.checks import read_checked_result
 
 TOLERANCE = 1e-4  # of logits
 _PHONE_FOLDER = "/storage/emulated/0/Android/data/org.lolvit.demo/files/bench"
@@ -81,18 +79,7 @@ def _facts(path: Path) -> dict[str, object]:
 
 
 def _result(path: Path) -> dict[str, object]:
-    document = read_result(path)
-    (result,) = document.results
-    series = [
-        quality.Series(one.model, one.samples, one.sample_block, one.sample_round)
-        for one in result.models
-    ]
-    expected = quality.speedup_of(*series)
-    found = (result.speedup.ratio, result.speedup.low, result.speedup.high)
-    if result.speedup.over != expected.over or not np.allclose(
-        found, astuple(expected.interval), rtol=1e-9
-    ):
-        raise GateFailedError(f"the screen's speedup {found} is not Python's {expected}")
+    result = read_checked_result(path)
     return {
         "harness": "shared result opened",
         "runs": len(result.candidate.samples),

@@ -104,7 +104,7 @@ def write_fixtures(folder: Path, models: list[Path]) -> dict[str, int]:
 def vector(folder: Path, photo: Photo) -> dict[str, Any]:
     """Write the levels of a photo for each of `SETTINGS`, and its inputs for one of them; return
     the names of the files, by setting and layout."""
-    image = load_encoded(photo.data, photo.name)
+    image = photo.decoded()
     return {
         "photo": photo.name,
         "tolerance": photo.tolerance,
@@ -123,7 +123,7 @@ def _kotlin_vector(folder: Path, photo: Photo) -> dict[str, Any]:
 
 
 def _pixels(photo: Photo, settings: Preprocessing) -> Pixels:
-    return to_pixels(load_encoded(photo.data, photo.name, settings.color), settings)
+    return to_pixels(photo.decoded(settings.color), settings)
 
 
 def _levels(folder: Path, photo: Photo, settings: dict[str, Preprocessing]) -> dict[str, str]:

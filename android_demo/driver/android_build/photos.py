@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
+from lolvit.manifest import Color
 from lolvit_data import digits
 from lolvit_data.bundled import bundled_photo
+from lolvit_runtimes.photos import load_encoded
 
 DIGIT = "digit-2.png"
 SCENE = "scene.png"
@@ -36,12 +38,20 @@ class Photo:
     data: bytes
     tolerance: int = 0
     subsampling: int = 1
+    _decoded: dict[str, Image.Image] = field(default_factory=dict, compare=False, repr=False)
+
+    def decoded(self, color: Color = "RGB") -> Image.Image:
+        """Return it upright, as Python decodes it for models of a colour mode."""
+        if color not in self._decoded:
+            self._decoded[color] = load_encoded(self.data, self.name, color)
+        return self._decoded[color]
 
 
-def make_photos() -> list[Photo]:
-    """Return all photos, each under a name of its own."""
+def make_photos(*, subsampled: bool = True) -> list[Photo]:
+    """Return all photos, each under a name of its own; those that phones subsample only if they are
+    `subsampled`."""
     rgb = bundled_photo("coffee")
-    makers = (_sizes, _modes, _formats, _orientations, _large)
+    makers = (_sizes, _modes, _formats, _orientations, _large, *([_subsampled] * subsampled))
     photos = [photo for maker in makers for photo in maker(rgb)]
     assert len({photo.name for photo in photos}) == len(photos)
     return photos
@@ -125,12 +135,16 @@ def _orientations(rgb: Image.Image) -> Iterator[Photo]:
 
 
 def _large(rgb: Image.Image) -> Iterator[Photo]:
-    """Of a phone's size: 12 megapixels, decoded whole, and 24, which are subsampled."""
+    """Of a phone's size: 12 megapixels, decoded whole."""
     large = rgb.resize((4000, 3000))
     yield _png("12-megapixels", large, compress_level=1)
     turned = Image.Exif()
     turned[_ORIENTATION] = 6
     yield _jpeg("12-megapixels-turned", large, quality=90, exif=turned)
+
+
+def _subsampled(rgb: Image.Image) -> Iterator[Photo]:
+    """Of 24 megapixels, which are subsampled."""
     mosaic = Image.fromarray(np.tile(np.asarray(rgb), (10, 10, 1)))  # 6000x4000, unsmoothed
     encoded = _encoded(mosaic, "JPEG", quality=90)
     yield Photo("24-megapixels.jpg", encoded, tolerance=8, subsampling=2)

@@ -8,6 +8,7 @@ import click
 
 from ios_build.testing import Build, print_outcome, run_app_tests, run_tests
 from lolvit.errors import EXIT_DONE, LolvitError
+from lolvit.system.swift import require_machine
 
 IOS = Path(__file__).resolve().parents[2]
 
@@ -33,10 +34,17 @@ def cli() -> None:
 def test(build_dir: Path, only: str | None, keep_fixtures: bool, mutate: bool) -> None:
     """Compile the library and the demo app's state, run their tests; needs `lolvit setup swift`."""
     build = Build(IOS / "LOLViT", build_dir.resolve())
-    print_outcome(run_tests(build, only, keep=keep_fixtures, mutate=mutate))
+    app = Build(IOS / "App" / "DemoState", build.directory, library=build.package)
+    also = (app,) if only is None else ()
+    print_outcome(run_tests(build, only, keep=keep_fixtures, mutate=mutate, also=also))
     if only is None:
-        app = Build(IOS / "App" / "DemoState", build.directory, library=build.package)
         click.echo(f"ios: {run_app_tests(app)} passed, 0 failed, of the demo app's state")
+
+
+@cli.command()
+def available() -> None:
+    """Check that this machine can run the tests; where it can't, exit code 2 and a line why."""
+    require_machine()
 
 
 def main() -> int:

@@ -9,18 +9,16 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ios_build.fixtures import write_fixtures
 from ios_build.mutations import MUTATIONS, Mutation
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.system.swift import command, environment, find_installation, require_machine
-from lolvit_benchmarks.analysis import quality
-from lolvit_benchmarks.results.files import read_result
+from lolvit_benchmarks.results.checks import read_checked_result
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # Release: without optimization, preprocessing takes a hundred times as long.
@@ -41,8 +39,8 @@ class Build:
 
     @property
     def compiled(self) -> Path:
-        """What Swift compiles."""
-        return self.directory / ("swift" if self.library is None else "swift-app")
+        """What Swift compiles: of both packages, so that the library is compiled once."""
+        return self.directory / "swift"
 
     @property
     def fixtures(self) -> Path:
@@ -63,7 +61,7 @@ class Build:
     def folders(self) -> dict[str, Path]:
         """The packages, the one to test first, by the paths that they have for Swift."""
         if self.library is None:
-            return {"/package": self.package}
+            return {"/ios/LOLViT": self.package}
         return {"/ios/App/DemoState": self.package, "/ios/LOLViT": self.library}
 
 
@@ -81,10 +79,16 @@ class Outcome:
 
 
 def run_tests(
-    build: Build, only: str | None = None, *, keep: bool = False, mutate: bool = False
+    build: Build,
+    only: str | None = None,
+    *,
+    keep: bool = False,
+    mutate: bool = False,
+    also: tuple[Build, ...] = (),
 ) -> Outcome:
     """Write the fixtures (with `keep`, only if there are none), compile, and run the tests; with
-    `mutate`, then again with one constant changed at a time.
+    `mutate`, then again with one constant changed at a time. While the fixtures are written, the
+    packages of `also` are compiled too.
 
     Raises:
         UserError: Swift is not installed, or the tests' result document is invalid.
@@ -96,7 +100,7 @@ def run_tests(
     if found is None:
         raise UserError("Swift is not installed", remedy="run: lolvit setup swift")
     start = time.monotonic()
-    with _building(build):
+    with _building(build, *also):
         if not (keep and (build.fixtures / "predictions.json").is_file()):
             write_fixtures(build.fixtures, REPOSITORY)
         written = time.monotonic()
@@ -143,14 +147,16 @@ def _caught(build: Build, mutation: Mutation) -> str:
 
 
 @contextmanager
-def _building(build: Build) -> Iterator[None]:
+def _building(*builds: Build) -> Iterator[None]:
     """Compile while something else is done; what went wrong is found by `_swift`, which compiles
     what is left."""
-    build.directory.mkdir(parents=True, exist_ok=True)
-    with build.log.with_name("build.log").open("w") as log:
+    folder = builds[0].directory
+    folder.mkdir(parents=True, exist_ok=True)
+    script = "; ".join(_compile(build) for build in builds)
+    with (folder / "build.log").open("w") as log:
         child = subprocess.Popen(
-            _command(build, f"swift build --build-tests {_OPTIONS}", {}), env=environment(),
-            stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            _command(builds[-1], script, {}), env=environment(), stdout=log,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             yield
@@ -158,21 +164,25 @@ def _building(build: Build) -> Iterator[None]:
             child.wait()
 
 
+def _compile(build: Build) -> str:
+    """Return the shell command that compiles a package and its tests."""
+    return f"cd {next(iter(build.folders))} && swift build --build-tests {_OPTIONS}"
+
+
 def _command(build: Build, script: str, given: dict[str, Path]) -> list[str]:
-    """Return the command line of a shell script in the folder of Swift, where the packages are, and
-    what else is `given`."""
+    """Return the command line of a shell script in the folder of Swift, where the build's packages
+    are, and what else is `given`."""
     folders = {**build.folders, "/build": build.compiled, **given}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     variables = f"{_STUBS} LOLVIT_FIXTURES=/fixtures LOLVIT_RESULTS=/results"
-    package = next(iter(build.folders))
-    return command(f"cd {package} && export {variables} && {script}", folders=folders)
+    return command(f"export {variables} && {script}", folders=folders)
 
 
 def _swift(build: Build, only: str | None) -> int:
     """Compile and run; return how many tests passed."""
     chosen = f" --filter {shlex.quote(only)}" if only else ""
-    script = f"swift build --build-tests {_OPTIONS} && echo compiled &&"
+    script = f"{_compile(build)} && echo compiled &&"
     script += f" swift test --skip-build {_OPTIONS}{chosen}"
     with build.log.open("w") as log:
         ended = subprocess.run(
@@ -201,17 +211,7 @@ def check_result(path: Path) -> str | None:
     """
     if not path.is_file():
         return None
-    document = read_result(path)
-    (result,) = document.results
-    series = [
-        quality.Series(one.model, one.samples, one.sample_block, one.sample_round)
-        for one in result.models
-    ]
-    expected = quality.speedup_of(*series)
-    found = (result.speedup.ratio, result.speedup.low, result.speedup.high)
-    same = np.allclose(found, astuple(expected.interval), rtol=1e-9)
-    if result.speedup.over != expected.over or not same:
-        raise GateFailedError(f"its speedup {found} is not Python's {expected}", where=str(path))
+    result = read_checked_result(path)
     place = f"{result.runtime} {result.precision}, {len(result.candidate.samples)} runs"
     return f"{place}, {result.quality.state}"
 
