@@ -73,21 +73,12 @@
 
         /// The numbers of an array, whose rows may be padded; nil where they are neither float32 nor int32.
         private static func tensor(_ array: NDArray) -> Tensor? {
-            let isWhole = array.scalarType == .int32
-            guard isWhole || array.scalarType == .float32 else { return nil }
-            return array.rawView().withUnsafeBytes { start, shape, strides in
-                let extents = (0..<shape.count).map { shape[$0] }
-                var places = [0]
-                for (axis, extent) in extents.enumerated() {
-                    let step = strides[axis]
-                    places = places.flatMap { place in (0..<extent).map { place + $0 * step } }
-                }
-                let values = places.map { place in
-                    isWhole
-                        ? Float(start.load(fromByteOffset: 4 * place, as: Int32.self))
-                        : start.load(fromByteOffset: 4 * place, as: Float.self)
-                }
-                return Tensor(shape: extents, values: values)
+            let wholes = array.scalarType == .int32
+            guard wholes || array.scalarType == .float32 else { return nil }
+            return array.rawView().withUnsafeBytes { memory, shape, steps in
+                Tensor(
+                    shape: (0..<shape.count).map { shape[$0] },
+                    steps: (0..<steps.count).map { steps[$0] }, wholes: wholes, in: memory)
             }
         }
 

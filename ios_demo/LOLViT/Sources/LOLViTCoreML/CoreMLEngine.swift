@@ -137,21 +137,13 @@
             guard array.dataType == .float32 || array.dataType == .int32 else {
                 throw failed("its output '\(name)' is neither float32 nor int32")
             }
-            let isWhole = array.dataType == .int32
-            let shape = array.shape.map(\.intValue)
-            let steps = array.strides.map(\.intValue)
-            var places = [0]
-            for (extent, step) in zip(shape, steps) {
-                places = places.flatMap { place in (0..<extent).map { place + $0 * step } }
+            let (shape, steps) = (array.shape.map(\.intValue), array.strides.map(\.intValue))
+            let wholes = array.dataType == .int32
+            let tensor = array.withUnsafeBytes { bytes in
+                bytes.baseAddress.map { Tensor(shape: shape, steps: steps, wholes: wholes, in: $0) }
             }
-            let values = array.withUnsafeBytes { bytes in
-                places.map { place in
-                    isWhole
-                        ? Float(bytes.load(fromByteOffset: 4 * place, as: Int32.self))
-                        : bytes.load(fromByteOffset: 4 * place, as: Float.self)
-                }
-            }
-            return Tensor(shape: shape, values: values)
+            guard let tensor else { throw failed("its output '\(name)' is empty") }
+            return tensor
         }
 
         private func failed(_ reason: String) -> LolvitError {
