@@ -3,6 +3,7 @@ that an artifact loses against eager PyTorch is measured by it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
@@ -15,6 +16,7 @@ from lolvit_data.collectors import collector_of
 
 # With fewer images, one of them is more than one percentage point.
 MIN_IMAGES = 100
+_ONE_SIDED_95 = 1.645  # standard deviations
 
 
 class Truth(Protocol):
@@ -34,6 +36,12 @@ class Truth(Protocol):
         """Return the accuracy of a model's outputs for the images in per cent; None if the task has
         none."""
 
+    def chance(
+        self, task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs]
+    ) -> float:
+        """Return by how many percentage points an accuracy equal to the references' may be below it
+        by chance, with 95 % confidence; 0 where that isn't known."""
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -51,11 +59,20 @@ class Labels:
 
     def accuracy(self, task: Task, outputs: Sequence[Outputs]) -> float | None:
         """Return the share of images whose top class is their label."""
+        right = self._right(task, outputs)
+        return None if None in right else 100 * sum(map(bool, right)) / len(right)
+
+    def chance(
+        self, task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs]
+    ) -> float:
+        """Return it from the images that only one of both has right: the change is a sum of as many
+        steps up or down, as in McNemar's test."""
+        pairs = zip(self._right(task, references), self._right(task, outputs), strict=True)
+        return 100 * _ONE_SIDED_95 * math.sqrt(sum(a != b for a, b in pairs)) / len(self.values)
+
+    def _right(self, task: Task, outputs: Sequence[Outputs]) -> list[bool | None]:
         pairs = zip(outputs, self.values, strict=True)
-        right = [task.is_right(found, label) for found, label in pairs]
-        if any(each is None for each in right):
-            return None
-        return 100 * sum(map(bool, right)) / len(right)
+        return [task.is_right(found, label) for found, label in pairs]
 
 
 @dataclass(frozen=True)
@@ -86,3 +103,9 @@ class Annotations:
             collector.add(index, found, placement)
         score = collector.compute()
         return 100 * (score.ap if isinstance(score, DetectionScore) else score.miou)
+
+    def chance(
+        self, task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs]
+    ) -> float:
+        """Return 0: how far the metric varies is not known from its images."""
+        return 0.0
