@@ -242,12 +242,14 @@ def _overflow_in_half(model: nn.Module, _: Preprocessing) -> nn.Module | None:
 
 
 def _activation_replaced(model: nn.Module, _: Preprocessing) -> nn.Module | None:
-    """One activation of another kind: ReLU6 without its upper bound, the others by ReLU6."""
+    """One activation of another kind: ReLU6 without its upper bound, ReLU with PyTorch's slope of
+    leaky ReLU, which changes a network also where nothing exceeds 6, the others by ReLU6."""
     kinds = (nn.ReLU6, nn.ReLU, nn.SiLU, nn.GELU, nn.Hardswish)
     layer = _middle([each for each in model.modules() if isinstance(each, kinds)])
     if layer is None:
         return None
-    return _replace(model, layer, nn.ReLU() if isinstance(layer, nn.ReLU6) else nn.ReLU6())
+    others = {nn.ReLU6: nn.ReLU(), nn.ReLU: nn.LeakyReLU()}
+    return _replace(model, layer, others.get(type(layer), nn.ReLU6()))
 
 
 def _trained_further(model: nn.Module, preprocessing: Preprocessing) -> nn.Module:
