@@ -18,7 +18,7 @@ _NETWORKS = Path(__file__).with_name("colour_networks.py")
 _COLOURS: dict[str, Any] = {"size": (128, 160), "mean": (0.5,) * 3, "std": (0.25,) * 3}
 
 # By the folder that `lolvit.export` writes, its arguments: one that is trained, the one that the
-# app carries by default, and one for each other task.
+# app carries by default, one for each other task, and one that computes the map of classes itself.
 TEST_MODELS: dict[str, dict[str, Any]] = {
     "lolvit_xx-256x256": {"model": "lolvit_xx", "weights": "lolvit_xx.digits"},
     "lolvit_x-256x256": {"model": "lolvit_x"},
@@ -36,6 +36,13 @@ TEST_MODELS: dict[str, dict[str, Any]] = {
         "labels": ("dark", "red", "green", "blue"),
         "resize": "letterbox",
         **_COLOURS,
+    },
+    "lolvit_xx-64x96": {
+        "model": "lolvit_xx",
+        "task": "segmentation",
+        "class_map": True,
+        "num_classes": 4,
+        "size": (64, 96),
     },
 }
 FORMATS = ("onnx", "tflite")

@@ -193,7 +193,7 @@ private struct Opening: Sendable {
         }
         if fallbacks.count == 1 { throw fallbacks[0].reason }
         let reasons = fallbacks.map(\.reason.description).joined(separator: ". ")
-        throw LolvitError(.allUnitsFailed, ["path": url.path, "reasons": reasons])
+        throw LolvitError(.allEnginesFailed, ["path": url.path, "reasons": reasons])
     }
 
     /// The compiled model, and whether it was compiled now.
@@ -245,8 +245,8 @@ private struct Opening: Sendable {
         LolvitError(
             .selfCheckMissed,
             [
-                "path": artifact.path, "unit": unit.title, "found": oneDigit(found),
-                "expected": oneDigit(check.minSnrDb),
+                "path": artifact.path, "unit": unit.title, "snr_db": oneDigit(found),
+                "min_snr_db": oneDigit(check.minSnrDb),
             ])
     }
 

@@ -45,7 +45,7 @@ public struct LolvitError: Error, Equatable, Sendable {
         case runFailed = "run_failed"
         case selfCheckInvalid = "self_check_invalid"
         case selfCheckMissed = "self_check_missed"
-        case allUnitsFailed = "all_units_failed"
+        case allEnginesFailed = "all_engines_failed"
         case lowPowerMode = "low_power_mode"
         case unitsDiffer = "units_differ"
         case tooFewRounds = "too_few_rounds"
@@ -129,9 +129,9 @@ extension LolvitError.Code {
         case .runFailed: "{path}: {engine} failed on the {unit}: {reason}; try again"
         case .selfCheckInvalid: "{folder}/self-check.json: {reason}; package the model again"
         case .selfCheckMissed:
-            "{path}: on the {unit} its outputs are not those that it was exported with: {found} dB,"
-                + " threshold {expected} dB; choose another compute unit"
-        case .allUnitsFailed: "{path}: no compute unit here runs it: {reasons}"
+            "{path}: on the {unit} its outputs are not those that it was exported with: {snr_db} dB,"
+                + " threshold {min_snr_db} dB; choose another compute unit"
+        case .allEnginesFailed: "{path}: no compute unit here runs it: {reasons}"
         case .lowPowerMode: "low-power mode slows the device; switch it off in Settings to measure"
         case .unitsDiffer:
             "{candidate} runs on the {first}, {baseline} on the {second}; choose one that runs both"

@@ -160,7 +160,7 @@ import Testing
         error = await lolvitError {
             try await Classifier(source, engines: engines()).prewarm()
         }
-        #expect(error?.code == .allUnitsFailed)
+        #expect(error?.code == .allEnginesFailed)
         for reason in ["no Neural Engine", "no GPU", "busy"] {
             #expect(error?.description.contains(reason) == true)
         }

@@ -175,7 +175,7 @@ struct CheckedModel {
     @Test func whereNoUnitPassesEachReasonIsGiven() async throws {
         let kind = kind { [wrong = model.wrong] _, _ in wrong }
         let error = await lolvitError { try await open(kind) }
-        #expect(error?.code == .allUnitsFailed)
+        #expect(error?.code == .allEnginesFailed)
         for unit in ["Neural Engine", "GPU", "CPU"] { #expect(error?.description.contains(unit) == true) }
     }
 

@@ -3,6 +3,7 @@ package org.lolvit
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.FloatBuffer
+import java.nio.IntBuffer
 
 /**
  * An artifact loaded into a runtime with a fixed number of threads. Not thread-safe; a GPU engine can be
@@ -11,7 +12,7 @@ import java.nio.FloatBuffer
  * [Classifier], [Detector] and [Segmenter] need none of this: it is for what they don't do, such as timing.
  */
 public interface Engine : AutoCloseable {
-    /** The runtime and its accelerator, such as `LiteRT, CPU`. */
+    /** The runtime and its compute unit, such as `LiteRT, CPU`. */
     public val title: String
 
     /** The runtime's version. */
@@ -50,15 +51,23 @@ internal fun requireInput(input: FloatBuffer, artifact: ArtifactSpec) {
     }
 }
 
-/** A buffer that a runtime writes an output into. */
+/** A buffer that a runtime writes an output into: of float32, or of int32, such as classes. */
 internal class OutputBuffer(spec: TensorSpec) {
     val bytes: ByteBuffer = directBytes(spec.count * Float.SIZE_BYTES)
+
+    /** As whole numbers; null where they are floats. */
+    val wholes: IntBuffer? = if (spec.dtype == INT32) bytes.asIntBuffer() else null
     val floats: FloatBuffer = bytes.asFloatBuffer()
 
+    /** The numbers, whole ones as floats too. */
     fun copy(): FloatArray {
+        if (wholes != null) return FloatArray(wholes.capacity()) { wholes[it].toFloat() }
         val values = FloatArray(floats.capacity())
         floats.rewind()
         floats.get(values)
         return values
     }
 }
+
+internal const val FLOAT32 = "float32"
+internal const val INT32 = "int32"

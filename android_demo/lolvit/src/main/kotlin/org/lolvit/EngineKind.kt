@@ -3,11 +3,11 @@ package org.lolvit
 import java.nio.ByteBuffer
 import org.lolvit.LolvitException.Code
 
-/** One runtime on one accelerator. It loads the runtime's classes in [open] only. */
+/** One runtime on one compute unit. It loads the runtime's classes in [open] only. */
 internal interface EngineKind {
     val id: String
     val title: String
-    val accelerator: Accelerator
+    val unit: ComputeUnit
 
     /** The format of the artifacts that it opens, as the manifest names it. */
     val format: String

@@ -6,7 +6,7 @@ import org.lolvit.LolvitException.Code
  * The processor that runs a model. NNAPI is not offered: it is deprecated since Android 15, and does
  * not report which operations it left to the CPU.
  */
-public enum class Accelerator { CPU, GPU }
+public enum class ComputeUnit { CPU, GPU }
 
 /**
  * An engine that a user may choose for a model.
@@ -17,7 +17,7 @@ public enum class Accelerator { CPU, GPU }
 public data class EngineChoice(
     val id: String,
     val title: String,
-    val accelerator: Accelerator,
+    val unit: ComputeUnit,
     val missing: LolvitException?,
 )
 
@@ -146,11 +146,11 @@ public object Engines {
         val packaged = packaged(kind, spec)
         if (packaged.isEmpty()) {
             val missing = kind.missing() ?: notPackaged(kind, spec)
-            return listOf(EngineChoice(kind.id, kind.title, kind.accelerator, missing))
+            return listOf(EngineChoice(kind.id, kind.title, kind.unit, missing))
         }
         return packaged.map { artifact ->
             val missing = kind.missing() ?: incompatibility(artifact, spec)
-            EngineChoice(id(kind, artifact), "${kind.title}, ${artifact.precision}", kind.accelerator, missing)
+            EngineChoice(id(kind, artifact), "${kind.title}, ${artifact.precision}", kind.unit, missing)
         }
     }
 
@@ -172,15 +172,17 @@ public object Engines {
         val (height, width) = spec.size
         val channels = spec.preprocessing.color.channels
         val expected = if (input.layout == Layout.NHWC) listOf(1, height, width, channels) else listOf(1, channels, height, width)
-        val wrong = (listOf(input) + artifact.outputs).find { it.dtype != "float32" }
+        val wrong = (listOf(input) + artifact.outputs).find { it.dtype != expectedType(it) }
         return when {
-            wrong != null -> incompatible(artifact, "${wrong.name} is ${wrong.dtype}, not float32")
+            wrong != null -> incompatible(artifact, "${wrong.name} is ${wrong.dtype}, not ${expectedType(wrong)}")
             input.meaning != "normalized" || input.layout !in listOf(Layout.NCHW, Layout.NHWC) ->
                 incompatible(artifact, "input of ${input.meaning} values, not of normalized ones")
             input.shape != expected -> incompatible(artifact, "input ${shape(input.shape)}, the manifest has size ${spec.size}")
             else -> artifact.outputs.zip(spec.outputs).firstNotNullOfOrNull { (own, wanted) -> mismatch(artifact, own, wanted) }
         }
     }
+
+    private fun expectedType(tensor: TensorSpec) = if (tensor.meaning == "classes") INT32 else FLOAT32
 
     private fun mismatch(artifact: ArtifactSpec, own: TensorSpec, wanted: TensorSpec): LolvitException? {
         val expected = if (own.layout in CHANNELS_LAST) wanted.shape.let { listOf(it[0]) + it.drop(2) + it[1] } else wanted.shape

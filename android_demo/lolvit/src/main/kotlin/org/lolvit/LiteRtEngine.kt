@@ -20,7 +20,7 @@ private fun notInApp(kind: EngineKind, library: String) =
 internal object LiteRtCpu : EngineKind {
     override val id = "litert-cpu"
     override val title = "LiteRT, CPU"
-    override val accelerator = Accelerator.CPU
+    override val unit = ComputeUnit.CPU
     override val format = "tflite"
 
     override fun missing(): LolvitException? = if (isPresent(INTERPRETER)) null else notInApp(this, LITERT)
@@ -41,13 +41,13 @@ internal class LiteRtGpu(
 ) : EngineKind {
     override val id = "litert-gpu"
     override val title = "LiteRT, GPU"
-    override val accelerator = Accelerator.GPU
+    override val unit = ComputeUnit.GPU
     override val format = "tflite"
 
     override fun missing(): LolvitException? = when {
         !isPresent(INTERPRETER) -> notInApp(this, LITERT)
         !isPresent(delegateClass) -> notInApp(this, "$LITERT-gpu")
-        !supported() -> LolvitException(Code.GPU_UNSUPPORTED, "engine" to title)
+        !supported() -> LolvitException(Code.COMPUTE_UNIT_ABSENT, "engine" to title)
         else -> null
     }
 

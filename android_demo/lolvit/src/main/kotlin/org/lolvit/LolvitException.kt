@@ -60,8 +60,8 @@ public class LolvitException(
         /** A runtime that the app does not have: `engine`, `library`. */
         ENGINE_ABSENT,
 
-        /** A GPU that the delegate does not support: `engine`. */
-        GPU_UNSUPPORTED,
+        /** A device without the compute unit, or one that the runtime does not support: `engine`. */
+        COMPUTE_UNIT_ABSENT,
 
         /** The model has no artifact for the engine: `engine`, `model`, `format`. */
         ENGINE_NOT_EXPORTED,
@@ -101,6 +101,9 @@ public class LolvitException(
 
         /** No engine runs the model: `model`, `reasons`. */
         ALL_ENGINES_FAILED,
+
+        /** An output with other values than the manifest allows: `output`, `found`, `expected`. */
+        OUTPUT_MISMATCH,
 
         /** Outputs that are not finite: `engine`. */
         OUTPUT_NOT_FINITE,

@@ -42,7 +42,7 @@ internal class ManifestReader(private val source: ModelSource) {
         val preprocessing = preprocessing(json.getJSONObject("preprocessing"))
         val postprocessing = postprocessing(task, json.optJSONObject("postprocessing") ?: JSONObject())
         val outputs = json.getJSONObject("signature").getJSONArray("outputs").objects().map(::tensor)
-        val classes = TaskOutputs(source, task, postprocessing, preprocessing.size).classes(outputs)
+        val classes = TaskOutputs(source, task, postprocessing, preprocessing.size).classes(outputs, json)
         val labels = labels(json, classes)
         val weights = json.getJSONObject("weights")
         return ModelSpec(
@@ -71,7 +71,7 @@ internal class ManifestReader(private val source: ModelSource) {
     }
 
     private fun preprocessing(json: JSONObject): Preprocessing {
-        val color = one(json, "color", ColorMode.values())
+        val color = one(json, "color", ColorMode.values()) { it.id }
         val size = json.getJSONArray("size").let { ImageSize(it.getInt(0), it.getInt(1)) }
         val cropPct = json.getDouble("crop_pct")
         val std = channels(json, "std", color)
@@ -79,25 +79,28 @@ internal class ManifestReader(private val source: ModelSource) {
         expect(size.height in sides && size.width in sides) { "size $size" }
         expect(cropPct >= MIN_CROP_PCT && cropPct <= MAX_CROP_PCT) { "crop_pct $cropPct" }
         expect(std.all { it > 0 }) { "std ${std.toList()}" }
-        val resize = one(json, "resize", Resize.values())
-        expect(resize != Resize.LETTERBOX || cropPct == 1.0) { "crop_pct $cropPct of a letterbox" }
-        val interpolation = one(json, "interpolation", Interpolation.values())
+        val resize = one(json, "resize", ResizeMode.values()) { it.name.lowercase() }
+        expect(resize != ResizeMode.LETTERBOX || cropPct == 1.0) { "crop_pct $cropPct of a letterbox" }
+        val interpolation = one(json, "interpolation", Interpolation.values()) { it.name.lowercase() }
         return Preprocessing(size, resize, cropPct, interpolation, channels(json, "mean", color), std, color)
     }
 
     private fun postprocessing(task: ModelTask, json: JSONObject): Postprocessing {
-        val kind = KINDS.getValue(task)
-        supported("postprocessing", json.optString("kind", kind), kind)
+        val kinds = KINDS.getValue(task)
+        val kind = json.optString("kind", kinds[0])
+        supported("postprocessing", kind, *kinds)
         return when (task) {
             ModelTask.CLASSIFICATION -> Postprocessing.Softmax
             ModelTask.DETECTION -> boxes(json)
-            ModelTask.SEGMENTATION -> {
-                supported("upsample", json.optString("upsample", UPSAMPLE), UPSAMPLE)
-                val ignore = json.optInt("ignore", NO_CLASS)
-                expect(ignore in 0..NO_CLASS) { "ignore $ignore" }
-                Postprocessing.ClassMap(ignore)
-            }
+            ModelTask.SEGMENTATION -> map(json, isComputed = kind == CLASS_MAP)
         }
+    }
+
+    private fun map(json: JSONObject, isComputed: Boolean): Postprocessing.Map {
+        if (!isComputed) supported("upsample", json.optString("upsample", UPSAMPLE), UPSAMPLE)
+        val ignore = json.optInt("ignore", NO_CLASS)
+        expect(ignore in 0..NO_CLASS) { "ignore $ignore" }
+        return Postprocessing.Map(isComputed, ignore)
     }
 
     private fun boxes(json: JSONObject): Postprocessing.Boxes {
@@ -116,16 +119,16 @@ internal class ManifestReader(private val source: ModelSource) {
     }
 
     /** The value of a field of preprocessing among those that this library implements; the first if absent. */
-    private fun <T : Enum<T>> one(json: JSONObject, field: String, implemented: Array<T>): T {
-        val value = json.optString(field, implemented.first().name)
-        val known = implemented.joinToString { if (field == "color") it.name else it.name.lowercase() }
-        return implemented.find { it.name.equals(value, ignoreCase = true) }
-            ?: throw failure(Code.SETTING_UNSUPPORTED, "setting" to field, "value" to value, "supported" to known)
+    private fun <T : Enum<T>> one(json: JSONObject, field: String, implemented: Array<T>, id: (T) -> String): T {
+        val value = json.optString(field, id(implemented.first()))
+        return implemented.find { id(it) == value } ?: throw unsupported(field, value, implemented.map(id))
     }
 
-    private fun supported(setting: String, value: String, implemented: String) {
-        if (value == implemented) return
-        throw failure(Code.SETTING_UNSUPPORTED, "setting" to setting, "value" to value, "supported" to implemented)
+    private fun unsupported(setting: String, value: String, implemented: List<String>) =
+        failure(Code.SETTING_UNSUPPORTED, "setting" to setting, "value" to value, "supported" to implemented.joinToString())
+
+    private fun supported(setting: String, value: String, vararg implemented: String) {
+        if (value !in implemented) throw unsupported(setting, value, implemented.toList())
     }
 
     private fun expect(holds: Boolean, field: () -> String) {
@@ -209,15 +212,16 @@ internal class ManifestReader(private val source: ModelSource) {
     private companion object {
         const val MANIFEST = "manifest.json"
         const val LABELS = "labels.txt"
+        const val CLASS_MAP = "class_map"
         const val UPSAMPLE = "bilinear_half_pixel"
         const val NO_CLASS = 255
         const val MIN_CROP_PCT = 0.001
         const val MAX_CROP_PCT = 2.0
         const val MAX_SIDE = 65_535
         val KINDS = mapOf(
-            ModelTask.CLASSIFICATION to "softmax",
-            ModelTask.DETECTION to "boxes_ltrb",
-            ModelTask.SEGMENTATION to "argmax",
+            ModelTask.CLASSIFICATION to arrayOf("softmax"),
+            ModelTask.DETECTION to arrayOf("boxes_ltrb"),
+            ModelTask.SEGMENTATION to arrayOf("argmax", CLASS_MAP),
         )
         val COLOR = Regex("#[0-9a-f]{6}")
         val SCHEMA_VERSIONS = 1..2
@@ -232,9 +236,11 @@ private class TaskOutputs(
     private val postprocessing: Postprocessing,
     private val size: ImageSize,
 ) {
-    /** The number of classes. */
-    fun classes(outputs: List<TensorSpec>): Int {
-        val expected = MEANINGS.getValue(task)
+    private val isComputedMap = (postprocessing as? Postprocessing.Map)?.isComputed ?: false
+
+    /** The number of classes; [manifest] has that of a map which the model computes. */
+    fun classes(outputs: List<TensorSpec>, manifest: JSONObject): Int {
+        val expected = if (isComputedMap) listOf("classes") else MEANINGS.getValue(task)
         val found = outputs.map { it.meaning }
         if (found.sorted() != expected) {
             throw LolvitException(
@@ -242,20 +248,25 @@ private class TaskOutputs(
                 "found" to found.joinToString(), "expected" to expected.joinToString(),
             )
         }
-        for (output in outputs) if (!fits(output)) {
-            val reason = "shape ${shape(output.shape)} of the ${output.name} is out of range"
-            throw LolvitException(Code.MANIFEST_INVALID, "folder" to source, "reason" to reason)
-        }
-        return outputs.first { it.meaning != DISTANCES }.shape[1]
+        for (output in outputs) if (isComputedMap && output.dtype != INT32) throw outOfRange("type ${output.dtype} of the ${output.name}")
+        for (output in outputs) if (!fits(output)) throw outOfRange("shape ${shape(output.shape)} of the ${output.name}")
+        if (!isComputedMap) return outputs.first { it.meaning != DISTANCES }.shape[1]
+        val classes = manifest.getJSONObject("postprocessing").getInt("num_classes")
+        if (classes !in 2..MAX_MAP_CLASSES) throw outOfRange("num_classes $classes")
+        return classes
     }
+
+    private fun outOfRange(what: String) =
+        LolvitException(Code.MANIFEST_INVALID, "folder" to source, "reason" to "$what is out of range")
 
     private fun fits(output: TensorSpec): Boolean {
         val shape = output.shape
+        if (isComputedMap) return shape == listOf(1, size.height, size.width)
         if (shape.size != RANKS.getValue(task) || shape[0] != 1 || shape.any { it < 1 }) return false
         return when (postprocessing) {
             is Postprocessing.Boxes ->
                 shape[2] == Points(size, postprocessing.strides).count && (output.meaning != DISTANCES || shape[1] == SIDES)
-            is Postprocessing.ClassMap -> shape[1] <= MAX_MAP_CLASSES
+            is Postprocessing.Map -> shape[1] <= MAX_MAP_CLASSES
             is Postprocessing.Softmax -> true
         }
     }

@@ -24,7 +24,8 @@ public enum class Layout { NCHW, NHWC, NC, NCL, NLC }
  * One input or output of an artifact.
  *
  * @property layout the order of the axes; null if they have none of the listed meanings.
- * @property meaning of an input: `normalized` or `pixels`; of an output: `logits`, `distances` or `scores`.
+ * @property meaning of an input: `normalized` or `pixels`; of an output: `logits`, `distances`, `scores`,
+ *   or `classes` of a map.
  */
 public data class TensorSpec(
     val name: String,
@@ -78,8 +79,13 @@ public sealed class Postprocessing {
         val maxDetections: Int,
     ) : Postprocessing()
 
-    /** Each pixel's largest logit: see [SegmentationMap]. [ignore] is the value of pixels without a class. */
-    public data class ClassMap(val ignore: Int) : Postprocessing()
+    /**
+     * Each pixel's class: see [SegmentationMap].
+     *
+     * @property isComputed whether the model computes the map itself, rather than logits.
+     * @property ignore the value of pixels without a class.
+     */
+    public data class Map(val isComputed: Boolean, val ignore: Int) : Postprocessing()
 }
 
 /**

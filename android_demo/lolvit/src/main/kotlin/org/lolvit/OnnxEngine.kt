@@ -15,7 +15,7 @@ private const val LIBRARY = "com.microsoft.onnxruntime:onnxruntime-android"
 internal object OnnxCpu : EngineKind {
     override val id = "onnx-cpu"
     override val title = "ONNX Runtime, CPU"
-    override val accelerator = Accelerator.CPU
+    override val unit = ComputeUnit.CPU
     override val format = "onnx"
 
     override fun missing(): LolvitException? =
@@ -89,7 +89,7 @@ private class OnnxEngine(
     private val buffers = this.artifact.outputs.map(::OutputBuffer)
 
     init {
-        outputs = names.indices.associate { names[it] to tensor(buffers[it].floats, this.artifact.outputs[it]) }
+        outputs = names.indices.associate { names[it] to tensor(buffers[it], this.artifact.outputs[it]) }
     }
 
     override val version: String get() = environment.version
@@ -99,8 +99,14 @@ private class OnnxEngine(
         return expectTensor(artifact, what, spec, info.shape.map(Long::toInt), dtype)
     }
 
-    private fun tensor(floats: FloatBuffer, spec: TensorSpec) =
-        OnnxTensor.createTensor(environment, floats, LongArray(spec.shape.size) { spec.shape[it].toLong() })
+    private fun tensor(buffer: OutputBuffer, spec: TensorSpec): OnnxTensor {
+        val wholes = buffer.wholes ?: return tensor(buffer.floats, spec)
+        return OnnxTensor.createTensor(environment, wholes, shapeOf(spec))
+    }
+
+    private fun tensor(floats: FloatBuffer, spec: TensorSpec) = OnnxTensor.createTensor(environment, floats, shapeOf(spec))
+
+    private fun shapeOf(spec: TensorSpec) = LongArray(spec.shape.size) { spec.shape[it].toLong() }
 
     override fun run(input: FloatBuffer) {
         requireInput(input, artifact)

@@ -33,6 +33,9 @@ internal class Maps(private val values: FloatArray, val channels: Int, val heigh
 internal class Outputs(private val values: List<FloatArray>, private val specs: List<TensorSpec>) {
     fun only(): FloatArray = values.single()
 
+    /** The name of the only output. */
+    fun name(): String = specs.single().name
+
     fun channels(meaning: String): Channels = specs.indexOfFirst { it.meaning == meaning }.let { Channels.of(values[it], specs[it]) }
 
     fun maps(): Maps = Maps.of(values.single(), specs.single())

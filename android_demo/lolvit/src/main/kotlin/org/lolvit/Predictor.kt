@@ -171,6 +171,6 @@ public class Segmenter(source: ModelSource, choice: EngineChoice? = null, thread
      * @throws LolvitException as [Classifier.predict].
      */
     public suspend fun predict(photo: Bitmap): Predicted<SegmentationMap> = predictBy(photo) { spec, outputs, placement ->
-        SegmentationMap.of(outputs.maps(), spec, spec.postprocessing as Postprocessing.ClassMap, placement)
+        SegmentationMap.of(outputs, spec, spec.postprocessing as Postprocessing.Map, placement)
     }
 }

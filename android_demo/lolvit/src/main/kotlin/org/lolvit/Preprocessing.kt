@@ -13,10 +13,10 @@ public enum class Interpolation { BICUBIC, BILINEAR }
  * How a photo gets to the input: it covers the box that is cropped at its centre, is stretched to that box,
  * or fits into the input, with grey around it.
  */
-public enum class Resize { CROP, STRETCH, LETTERBOX }
+public enum class ResizeMode { CROP, STRETCH, LETTERBOX }
 
-/** The colours of the input, as Pillow names them: red, green and blue, or grey levels by ITU-R 601. */
-public enum class ColorMode(internal val channels: Int) { RGB(3), L(1) }
+/** The colours of the input: red, green and blue, or grey levels by ITU-R 601; [id] is Pillow's name. */
+public enum class ColorMode(public val id: String, internal val channels: Int) { RGB("RGB", 3), GREY("L", 1) }
 
 /**
  * How a photo becomes an input, by the manifest: resize, crop at the centre or pad, normalize.
@@ -36,7 +36,7 @@ public enum class ColorMode(internal val channels: Int) { RGB(3), L(1) }
  */
 public class Preprocessing internal constructor(
     public val size: ImageSize,
-    public val resize: Resize,
+    public val resize: ResizeMode,
     public val cropPct: Double,
     public val interpolation: Interpolation,
     mean: FloatArray,
@@ -54,7 +54,7 @@ public class Preprocessing internal constructor(
 
     /** Where a photo of this size lies in the input. */
     public fun placement(photo: ImageSize): Placement {
-        if (resize == Resize.LETTERBOX) {
+        if (resize == ResizeMode.LETTERBOX) {
             val ratio = min(size.height.toDouble() / photo.height, size.width.toDouble() / photo.width)
             val height = max(1, Math.rint(photo.height * ratio).toInt()) // halves to even
             val width = max(1, Math.rint(photo.width * ratio).toInt())
@@ -68,7 +68,7 @@ public class Preprocessing internal constructor(
     private fun resizedSize(photo: ImageSize): ImageSize {
         val boxHeight = floor(size.height / cropPct).toInt()
         val boxWidth = floor(size.width / cropPct).toInt()
-        if (resize == Resize.STRETCH) return ImageSize(boxHeight, boxWidth)
+        if (resize == ResizeMode.STRETCH) return ImageSize(boxHeight, boxWidth)
         val (height, width) = photo
         if (boxHeight == boxWidth) {
             val long = (boxHeight.toLong() * max(height, width)).toDouble() / min(height, width)
@@ -126,14 +126,14 @@ public class Preprocessing internal constructor(
         }
         val columns = Taps.of(photo.width, width, place.left, size.width, interpolation)
         val rows = Taps.of(photo.height, height, place.top, size.height, interpolation)
-        val source = Source(readable(photo), grey = color == ColorMode.L)
+        val source = Source(readable(photo), grey = color == ColorMode.GREY)
         val shrunk = photo.height - height // the condition is Pillow's
         val levels = if (shrunk > 0 && shrunk > 2L * (photo.width - width)) {
             resizeRows(mixRows(source, columns, rows), columns, rows.count)
         } else {
             resizeColumns(resizeRows(source, columns, rows), size.width * CHANNELS, rows)
         }
-        if (resize == Resize.LETTERBOX) pad(levels, place)
+        if (resize == ResizeMode.LETTERBOX) pad(levels, place)
         return levels
     }
 

@@ -34,7 +34,7 @@ internal class SelfCheck private constructor(private val levels: ByteArray, priv
     fun compare(choice: EngineChoice, engine: Engine): SelfCheckOutcome {
         val expected = artifacts[engine.artifact.path]?.takeIf { it.sha256 == engine.artifact.sha256 }
             ?: return SelfCheckOutcome.Absent
-        val gpu = choice.accelerator == Accelerator.GPU
+        val gpu = choice.unit == ComputeUnit.GPU
         val least = if (gpu) min(expected.minSnrDb, HALF_PRECISION_DB) else expected.minSnrDb
         val found = engine.outputs()
         val snr = found.indices.minOf { snrDb(expected.outputs.getOrNull(it), found[it], engine.artifact.outputs[it]) }

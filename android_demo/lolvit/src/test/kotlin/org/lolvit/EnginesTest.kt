@@ -44,7 +44,7 @@ class EnginesTest {
         val choices = Engines.choices(ModelSpec.load(model.source))
         assertEquals(listOf("litert-cpu/fp32", "litert-gpu/fp32", "onnx-cpu/fp32"), choices.map { it.id })
         assertNull(choices[0].missing)
-        assertEquals(Accelerator.GPU, choices[1].accelerator)
+        assertEquals(ComputeUnit.GPU, choices[1].unit)
         assertEquals(Code.ENGINE_ABSENT, choices[1].missing?.code)
         assertRefused("litert-gpu", Code.ENGINE_ABSENT, "LiteRT, GPU", "litert-gpu")
     }

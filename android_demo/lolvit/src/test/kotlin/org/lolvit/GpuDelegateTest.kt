@@ -61,7 +61,7 @@ class GpuDelegateTest {
 
     @Test fun `the delegate's own list of GPUs decides where it is there`() {
         assertNull(LiteRtGpu(delegate, KnownGpu::class.java.name).missing())
-        assertEquals(Code.GPU_UNSUPPORTED, LiteRtGpu(delegate, UnknownGpu::class.java.name).missing()?.code)
+        assertEquals(Code.COMPUTE_UNIT_ABSENT, LiteRtGpu(delegate, UnknownGpu::class.java.name).missing()?.code)
         assertNull(LiteRtGpu(delegate, "org.tensorflow.lite.gpu.NoSuchList").missing())
     }
 

@@ -33,11 +33,13 @@ class ModelSpecTest {
     @Test fun `every packaged model is listed and read`() {
         val sources = AssetSource.list(RuntimeEnvironment.getApplication().assets)
         val specs = sources.associate { it.toString() to ModelSpec.load(it) }
-        val names = listOf("colour_detector-128x160", "colour_segmenter-128x160", "lolvit_x-256x256", "lolvit_xx-256x256")
+        val colours = listOf("colour_detector-128x160", "colour_segmenter-128x160")
+        val names = colours + listOf("lolvit_x-256x256", "lolvit_xx-256x256", "lolvit_xx-64x96")
         assertEquals(names.map { "assets/lolvit/$it" }, specs.keys.toList())
-        assertEquals(listOf("detection", "segmentation", "classification", "classification"), specs.values.map { it.task.id })
-        assertEquals(listOf(3, 4, 1000, 10), specs.values.map { it.classes })
-        assertEquals(listOf(true, true, false, true), specs.values.map { it.trained })
+        val tasks = listOf("detection", "segmentation", "classification", "classification", "segmentation")
+        assertEquals(tasks, specs.values.map { it.task.id })
+        assertEquals(listOf(3, 4, 1000, 10, 4), specs.values.map { it.classes })
+        assertEquals(listOf(true, true, false, true, false), specs.values.map { it.trained })
         assertTrue(specs.values.all { spec -> spec.artifacts.all { it.packaged } && spec.artifacts.size == 2 })
     }
 
@@ -59,7 +61,7 @@ class ModelSpecTest {
                 .put("color", "L").put("mean", grey).put("std", grey)
         }
         val found = load().preprocessing
-        assertEquals(listOf(Resize.STRETCH, ColorMode.L, 1.15), listOf(found.resize, found.color, found.cropPct))
+        assertEquals(listOf(ResizeMode.STRETCH, ColorMode.GREY, 1.15), listOf(found.resize, found.color, found.cropPct))
         assertEquals(listOf(0.5f), found.mean.toList())
         model.edit { it.getJSONObject("preprocessing").put("color", "RGB") }
         assertRefused(Code.MANIFEST_INVALID, "[0.5] for the color RGB")
@@ -159,6 +161,26 @@ class ModelSpecTest {
         detector.file("manifest.json").writeText(whole)
         detector.edit { it.getJSONObject("postprocessing").put("strides", JSONArray(listOf(8, 16))) }
         assertFails(Code.MANIFEST_INVALID, "of the boxes is out of range") { ModelSpec.load(detector.source) }
+    }
+
+    @Test fun `a map that the model computes is checked against its size, its type and its classes`() {
+        val folder = ModelFolder(temporary.newFolder(), "lolvit_xx-64x96")
+        val spec = ModelSpec.load(folder.source)
+        assertEquals(Postprocessing.Map(isComputed = true, ignore = 255), spec.postprocessing)
+        assertEquals(listOf(1, 64, 96) to "int32", spec.outputs.single().run { shape to dtype })
+        val whole = folder.file("manifest.json").readText()
+        fun refused(part: String, edit: (JSONObject) -> Unit) {
+            folder.file("manifest.json").writeText(whole)
+            folder.edit(edit)
+            assertFails(Code.MANIFEST_INVALID, part) { ModelSpec.load(folder.source) }
+        }
+        fun output(json: JSONObject) = json.getJSONObject("signature").only("outputs")
+        refused("num_classes 256 is out of range") { it.getJSONObject("postprocessing").put("num_classes", 256) }
+        refused("shape 1x64x64 of the") { output(it).put("shape", JSONArray(listOf(1, 64, 64))) }
+        refused("type float32 of the") { output(it).put("dtype", "float32") }
+        folder.file("manifest.json").writeText(whole)
+        folder.edit { it.getJSONObject("postprocessing").put("kind", "argmax") }
+        assertFails(Code.TENSORS_UNSUPPORTED, "classes", "logits") { ModelSpec.load(folder.source) }
     }
 
     @Test fun `colours are the manifest's, else Python's generated ones`() {

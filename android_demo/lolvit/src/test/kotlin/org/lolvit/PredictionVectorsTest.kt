@@ -5,6 +5,7 @@ import org.json.JSONArray
 import org.json.JSONObject
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
@@ -51,8 +52,9 @@ class PredictionVectorsTest {
             val maps = Maps.of(ordered, TensorSpec("logits", shape, "float32", layout, "logits"))
             val place = placement(case)
             assertArrayEquals(name, runs(case.getJSONArray("on_input")), SegmentationMap.classes(maps, place.size))
-            val parameters = Postprocessing.ClassMap(case.getJSONObject("postprocessing").getInt("ignore"))
-            val found = SegmentationMap.of(maps, spec(ModelTask.SEGMENTATION, parameters), parameters, place)
+            val logits = Outputs(listOf(ordered), listOf(TensorSpec("logits", shape, "float32", layout, "logits")))
+            val parameters = Postprocessing.Map(isComputed = false, case.getJSONObject("postprocessing").getInt("ignore"))
+            val found = SegmentationMap.of(logits, spec(ModelTask.SEGMENTATION, parameters, channels), parameters, place)
             val onPhoto = runs(case.getJSONArray("on_photo"))
             assertArrayEquals(name, onPhoto, found.classes)
             for (share in found.shares) {
@@ -60,6 +62,25 @@ class PredictionVectorsTest {
             }
         }
     }
+
+    @Test fun `maps that the model computed are Python's on the photo, and have no class beyond its own`() {
+        for (case in vectors.getJSONArray("segmentation").objects()) {
+            val place = placement(case)
+            val classes = case.getJSONArray("logits_shape").getInt(1)
+            val parameters = Postprocessing.Map(isComputed = true, case.getJSONObject("postprocessing").getInt("ignore"))
+            val spec = spec(ModelTask.SEGMENTATION, parameters, classes)
+            val map = runs(case.getJSONArray("on_input")).let { onInput -> FloatArray(onInput.size) { onInput[it].toFloat() } }
+            fun found() = SegmentationMap.of(computed(map, place.size), spec, parameters, place)
+            assertArrayEquals(case.getString("name"), runs(case.getJSONArray("on_photo")), found().classes)
+            map[map.size / 2] = classes.toFloat()
+            val error = assertThrows(LolvitException::class.java) { found() }
+            assertEquals(LolvitException.Code.OUTPUT_MISMATCH, error.code)
+            assertEquals(mapOf("output" to "map", "found" to "class $classes", "expected" to "$classes classes"), error.details)
+        }
+    }
+
+    private fun computed(map: FloatArray, size: ImageSize) =
+        Outputs(listOf(map), listOf(TensorSpec("map", listOf(1, size.height, size.width), "int32", null, "classes")))
 
     @Test fun `a box that lies in the padding alone is none on the photo`() {
         val place = Placement(ImageSize(100, 50), ImageSize(64, 32), ImageSize(64, 96), 0, -32)
@@ -98,13 +119,13 @@ class PredictionVectorsTest {
     private fun runs(array: JSONArray): ByteArray = (0 until array.length() step 2)
         .flatMap { List(array.getInt(it + 1)) { _ -> array.getInt(it).toByte() } }.toByteArray()
 
-    private fun spec(task: ModelTask, postprocessing: Postprocessing): ModelSpec {
+    private fun spec(task: ModelTask, postprocessing: Postprocessing, classes: Int = CLASSES): ModelSpec {
         val none = floatArrayOf(0f, 0f, 0f)
         val preprocessing = Preprocessing(
-            ImageSize(64, 96), Resize.STRETCH, 1.0, Interpolation.BICUBIC, none, floatArrayOf(1f, 1f, 1f), ColorMode.RGB,
+            ImageSize(64, 96), ResizeMode.STRETCH, 1.0, Interpolation.BICUBIC, none, floatArrayOf(1f, 1f, 1f), ColorMode.RGB,
         )
         return ModelSpec(
-            "none", task, preprocessing, postprocessing, CLASSES, emptyList(), Palette.of(CLASSES), false, "", 0, 0, emptyList(),
+            "none", task, preprocessing, postprocessing, classes, emptyList(), Palette.of(classes), false, "", 0, 0, emptyList(),
             emptyList(),
         )
     }

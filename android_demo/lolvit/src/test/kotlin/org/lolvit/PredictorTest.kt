@@ -62,23 +62,27 @@ class PredictorTest {
     }
 
     @Test fun `maps are Python's in both engines, on photos of each kind`() {
-        var worst = 0.0
-        for (case in cases.filter { it.getString("task") == "segmentation" }) {
-            val source = FolderSource(Fixtures.model(case.getString("model")))
-            Segmenter(source, choice(source, case)).use { segmenter ->
-                for (one in case.getJSONArray("predictions").objects()) {
-                    val bitmap = photo(one.getString("photo"))
-                    val found = runBlocking { segmenter.predict(bitmap) }.prediction
-                    assertEquals(ImageSize(bitmap.height, bitmap.width), found.size)
-                    val expected = Fixtures.bytes(one.getString("classes"))
-                    assertEquals(expected.size, found.classes.size)
-                    val differ = expected.indices.count { expected[it] != found.classes[it] }
-                    worst = maxOf(worst, differ.toDouble() / expected.size)
-                }
+        // The second one's class of each pixel is the model's own; its weights are random, and ties are near.
+        for ((model, most) in mapOf("colour_segmenter-128x160" to 1e-4, "lolvit_xx-64x96" to 2e-3)) {
+            val worst = cases.filter { it.getString("model") == model }.maxOf(::largestDifference)
+            Fixtures.report("maps-$model", "maps" to model, "largest_difference" to worst)
+            assertTrue("$model: $worst of the pixels", worst <= most)
+        }
+    }
+
+    /** The largest share of a photo's pixels whose class is not Python's. */
+    private fun largestDifference(case: JSONObject): Double {
+        val source = FolderSource(Fixtures.model(case.getString("model")))
+        return Segmenter(source, choice(source, case)).use { segmenter ->
+            case.getJSONArray("predictions").objects().maxOf { one ->
+                val bitmap = photo(one.getString("photo"))
+                val found = runBlocking { segmenter.predict(bitmap) }.prediction
+                assertEquals(ImageSize(bitmap.height, bitmap.width), found.size)
+                val expected = Fixtures.bytes(one.getString("classes"))
+                assertEquals(expected.size, found.classes.size)
+                expected.indices.count { expected[it] != found.classes[it] }.toDouble() / expected.size
             }
         }
-        Fixtures.report("maps", "maps" to "colour_segmenter", "largest_difference" to worst)
-        assertTrue("$worst of the pixels", worst <= 1e-4)
     }
 
     private val digits = FolderSource(Fixtures.model(ModelFolder.TRAINED))

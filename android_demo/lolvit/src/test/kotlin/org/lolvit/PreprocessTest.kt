@@ -84,11 +84,11 @@ internal fun preprocessingOf(json: JSONObject): Preprocessing {
     val size = json.getJSONArray("size")
     return Preprocessing(
         size = ImageSize(size.getInt(0), size.getInt(1)),
-        resize = Resize.valueOf(json.getString("resize").uppercase()),
+        resize = ResizeMode.valueOf(json.getString("resize").uppercase()),
         cropPct = json.getDouble("crop_pct"),
         interpolation = Interpolation.valueOf(json.getString("interpolation").uppercase()),
         mean = floats("mean"),
         std = floats("std"),
-        color = ColorMode.valueOf(json.getString("color")),
+        color = ColorMode.values().single { it.id == json.getString("color") },
     )
 }

@@ -23,7 +23,7 @@ private fun textOf(code: Code): Int = when (code) {
     Code.PATH_LEAVES_FOLDER -> R.string.error_path_leaves_folder
     Code.UNREADABLE -> R.string.error_unreadable
     Code.ENGINE_ABSENT -> R.string.error_engine_absent
-    Code.GPU_UNSUPPORTED -> R.string.error_gpu_unsupported
+    Code.COMPUTE_UNIT_ABSENT -> R.string.error_compute_unit_absent
     Code.ENGINE_NOT_EXPORTED -> R.string.error_engine_not_exported
     Code.ENGINE_NOT_PACKAGED -> R.string.error_engine_not_packaged
     Code.ENGINE_UNKNOWN -> R.string.error_engine_unknown
@@ -37,6 +37,7 @@ private fun textOf(code: Code): Int = when (code) {
     Code.SELF_CHECK_MISSED -> R.string.error_self_check_missed
     Code.SELF_CHECK_INVALID -> R.string.error_self_check_invalid
     Code.ALL_ENGINES_FAILED -> R.string.error_all_engines_failed
+    Code.OUTPUT_MISMATCH -> R.string.error_output_mismatch
     Code.OUTPUT_NOT_FINITE -> R.string.error_output_not_finite
     Code.PHOTO_UNDECODABLE -> R.string.error_photo_undecodable
     Code.PHOTO_UNAVAILABLE -> R.string.error_photo_unavailable

@@ -7,7 +7,7 @@ import android.view.View
 import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
-import org.lolvit.Accelerator
+import org.lolvit.ComputeUnit
 import org.lolvit.Classification
 import org.lolvit.Detections
 import org.lolvit.EngineChoice
@@ -134,7 +134,7 @@ internal class MainScreen(private val activity: Activity) {
     private fun howMeasured(screen: Screen, count: Int): String {
         if (count == 0) return activity.getString(R.string.first_run)
         val runs = activity.resources.getQuantityString(R.plurals.runs, count, count)
-        val onGpu = screen.engine?.accelerator == Accelerator.GPU
+        val onGpu = screen.engine?.unit == ComputeUnit.GPU
         val where = if (onGpu) activity.getString(R.string.on_gpu) else threads(screen.threads)
         val preparing = activity.milliseconds(screen.predicted?.preprocessMs ?: 0.0)
         return activity.getString(R.string.how_measured, runs, where, preparing)

@@ -9,6 +9,7 @@ import android.view.View
 import java.io.ByteArrayOutputStream
 import java.io.File
 import java.io.FileNotFoundException
+import java.security.MessageDigest
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -20,6 +21,7 @@ import org.junit.runner.RunWith
 import org.lolvit.Fixtures
 import org.lolvit.FolderSource
 import org.lolvit.LolvitException
+import org.lolvit.ModelFolder
 import org.lolvit.objects
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
@@ -95,6 +97,41 @@ class FailuresTest {
         val robot = MainScreenRobot(broken { edit(File(it, "manifest.json")) { text -> text.replace("256", "128") } })
         robot.await()
         assertTrue(robot.isShown(R.id.problem))
+    }
+
+    @Test fun `a model for another task`() {
+        val robot = MainScreenRobot(broken { edit(File(it, "manifest.json")) { text -> text.replace("\"classification\"", "\"tensors\"") } })
+        robot.await()
+        check(robot, R.string.model_title, "is for the task ‘tensors’")
+    }
+
+    @Test fun `a model that no runtime can load`() {
+        val folder = ModelFolder(temporary.newFolder(), DIGITS)
+        val garbage = "no model at all".toByteArray()
+        val digest = MessageDigest.getInstance("SHA-256").digest(garbage).joinToString("") { "%02x".format(it) }
+        folder.editArtifacts {
+            folder.file(it.getString("path")).writeBytes(garbage)
+            it.put("bytes", garbage.size).put("sha256", digest)
+        }
+        val robot = MainScreenRobot(folder.source)
+        robot.pick(photo("full.png"))
+        robot.await()
+        check(robot, R.string.engine_title, "ONNX Runtime, CPU can’t load model-fp32.onnx")
+        assertTrue(robot.text(R.id.problem_text).endsWith("Choose another engine."))
+    }
+
+    @Test fun `a device on which every engine misses the self-check`() {
+        val folder = broken { folder ->
+            edit(File(folder, "self-check.json")) { text ->
+                JSONObject(text).apply { getJSONArray("artifacts").objects().forEach { it.put("min_snr_db", 1000) } }.toString()
+            }
+        }
+        val robot = MainScreenRobot(folder)
+        robot.pick(photo("full.png"))
+        robot.await()
+        check(robot, R.string.engine_title, "No engine here runs lolvit_xx")
+        assertTrue(robot.text(R.id.problem_text), "self_check_missed" in robot.text(R.id.problem_text))
+        assertFalse(robot.isShown(R.id.scores))
     }
 
     @Test fun `a model whose artifacts are all missing names the engines with a reason each`() {

@@ -4,7 +4,7 @@ import java.util.Locale
 import kotlin.math.abs
 
 /** One of the two models of a comparison: fields of its manifest, and the times of its first use in milliseconds. */
-public class Candidate(
+public class MeasuredModel(
     public val model: String,
     public val height: Int,
     public val width: Int,
@@ -29,8 +29,8 @@ public class Reading(public val atSeconds: Double, public val state: PhoneState)
  * baseline, how its outputs differed after it was timed; null where they did not.
  */
 public class Comparison(
-    public val candidate: Candidate,
-    public val baseline: Candidate,
+    public val candidate: MeasuredModel,
+    public val baseline: MeasuredModel,
     public val recording: Recording,
     public val readings: List<Reading>,
     cores: Int,
@@ -69,7 +69,7 @@ public class Comparison(
             )
         }
 
-        private fun notesOf(a: Candidate, b: Candidate): List<String> {
+        private fun notesOf(a: MeasuredModel, b: MeasuredModel): List<String> {
             val untrained = listOf(a, b).filter { !it.trained }.joinToString { it.model }
             return listOfNotNull(
                 untrained(untrained).takeIf { untrained.isNotEmpty() },
@@ -83,10 +83,10 @@ public class Comparison(
         private fun untrained(models: String) = "Weights are untrained ($models; BatchNorm calibrated on photos): " +
             "the times are of the architecture; accuracy is meaningless."
 
-        private fun sizes(a: Candidate, b: Candidate) = "The models take images of different sizes: " +
+        private fun sizes(a: MeasuredModel, b: MeasuredModel) = "The models take images of different sizes: " +
             listOf(a, b).joinToString(" and ") { "${it.model} ${it.height}x${it.width}" } + "."
 
-        private fun parameters(a: Candidate, b: Candidate) = String.format(
+        private fun parameters(a: MeasuredModel, b: MeasuredModel) = String.format(
             Locale.ROOT, "The models differ in parameters: %s has %.2f M, %s %.2f M.",
             a.model, a.params / 1e6, b.model, b.params / 1e6,
         )

@@ -133,7 +133,7 @@ public class ResultDocument(private val comparison: Comparison, private val prov
 }
 
 /** One model's part of a result document. */
-private class ModelJson(private val candidate: Candidate, private val samples: Samples, private val curve: Curve?) {
+private class ModelJson(private val candidate: MeasuredModel, private val samples: Samples, private val curve: Curve?) {
     fun json(): JSONObject = JSONObject().also {
         identity(it)
         figures(it)

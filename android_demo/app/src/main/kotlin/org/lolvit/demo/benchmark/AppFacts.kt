@@ -37,7 +37,7 @@ private fun details(measured: Measured): Map<String, String> {
     return listOfNotNull(
         "Android" to Build.VERSION.RELEASE,
         "build" to Build.FINGERPRINT,
-        "accelerator" to measured.plan.engine.accelerator.name,
+        "accelerator" to measured.plan.engine.unit.name,
         state?.thermalStatus?.let { "thermal status at the end" to it.toString() },
         state?.powerSave?.let { "battery saver" to if (it) "on" else "off" },
     ).toMap()

@@ -8,7 +8,7 @@ import org.lolvit.Engines
 import org.lolvit.Layout
 import org.lolvit.LolvitException
 import org.lolvit.benchmark.Cancellation
-import org.lolvit.benchmark.Candidate
+import org.lolvit.benchmark.MeasuredModel
 import org.lolvit.benchmark.Comparison
 import org.lolvit.benchmark.Curve
 import org.lolvit.benchmark.Inference
@@ -47,7 +47,7 @@ internal class ComparisonRun(
     private val start = System.nanoTime()
     private val readings = ArrayList<Reading>()
     private val outputsChanged = arrayListOf<String?>(null, null)
-    private var first: List<Candidate>? = null // of the first block
+    private var first: List<MeasuredModel>? = null // of the first block
     private var runtimeVersion = ""
 
     /**
@@ -152,7 +152,7 @@ internal class ComparisonRun(
             return engine.outputs().reduce(FloatArray::plus)
         }
 
-        fun candidate(): Candidate = Candidate(
+        fun candidate(): MeasuredModel = MeasuredModel(
             model = model.spec.name,
             height = model.spec.size.height,
             width = model.spec.size.width,

@@ -1,7 +1,7 @@
 package org.lolvit.demo.benchmark
 
 import android.content.res.Resources
-import org.lolvit.benchmark.Candidate
+import org.lolvit.benchmark.MeasuredModel
 import org.lolvit.benchmark.Comparison
 import org.lolvit.benchmark.Curve
 import org.lolvit.benchmark.Finding
@@ -14,7 +14,7 @@ import org.lolvit.demo.R
 /** The texts that the screen shows of a comparison. */
 internal class ResultText(private val resources: Resources, private val measured: Measured) {
     private val comparison: Comparison = measured.comparison
-    private val names = listOf(comparison.candidate, comparison.baseline).map(Candidate::model)
+    private val names = listOf(comparison.candidate, comparison.baseline).map(MeasuredModel::model)
 
     fun headline(): String = when {
         comparison.quality.state == State.INVALID ->
