@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from lolvit.manifest import Artifact
 from lolvit_export.quantization.images import Images
@@ -96,3 +97,48 @@ def test_a_model_without_integer_biases_stays(folder, fp32, images) -> None:
     model = onnx.load(str(folder / fp32.path))
     inputs = [normalize(images.calibration[0], small_net.PREPROCESS)]
     assert corrected_biases(Graph(model), model, inputs) == model
+
+
+def test_the_channels_of_a_layer_on_tokens_are_its_last_axis() -> None:
+    """As MobileViT's layer normalization on HTP: more tokens than channels, or as many."""
+    for tokens in (3, 5, 7):
+        plain, rounded = _normalization(tokens, 1.0), _normalization(tokens, 1.2)
+        generator = np.random.default_rng(0)
+        images = [
+            (generator.standard_normal((1, tokens, 5)) + np.arange(5)).astype(np.float32)
+            for _ in range(8)
+        ]
+        corrected = corrected_biases(Graph(plain), rounded, images)
+        exact, before, after = (
+            collected(model, ["result"], images)["result"].mean((0, 1))
+            for model in (plain, rounded, corrected)
+        )
+        assert np.abs(before - exact).max() > 0.05
+        np.testing.assert_allclose(after, exact, atol=1e-3)
+
+
+def _normalization(tokens: int, factor: float) -> onnx.ModelProto:
+    """Return layer normalization of 5 channels, with a bias in integers and weights times
+    `factor`."""
+    weight = np.linspace(-1, 1, 5, dtype=np.float32) * factor
+    constants = {
+        "weight": weight,
+        "norm/bias/quantized": np.arange(5, dtype=np.int32) * 1000,
+        "norm/bias/scale": np.full((), 1e-3, np.float32),
+    }
+    quantized = ["norm/bias/quantized", "norm/bias/scale"]
+    nodes = [
+        helper.make_node("DequantizeLinear", quantized, ["bias"], name="dequantize"),
+        helper.make_node(
+            "LayerNormalization", ["image", "weight", "bias"], ["normal"], name="norm"
+        ),
+        helper.make_node("Identity", ["normal"], ["result"], name="last"),
+    ]
+    shape = (1, tokens, 5)
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name in ("image", "result")
+    ]
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "norm", values[:1], values[1:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

@@ -58,9 +58,9 @@ def corrected_biases(
         return model
     taken = images if quantized_images is None else quantized_images
     results = {node.name: node.output[0] for node in model.graph.node}  # some are renamed
-    exact = _means(graph.model, [node.output[0] for node in layers], images)
+    exact = _means(graph.model, {node.output[0]: _channel_axis(node) for node in layers}, images)
     for group in _independent(graph, {node.name for node in layers}):
-        found = _means(model, [results[node.name] for node in group], taken)
+        found = _means(model, {results[node.name]: _channel_axis(node) for node in group}, taken)
         for node in group:
             error = found[results[node.name]] - exact[node.output[0]]
             _add(constants, node.name, -error)
@@ -80,13 +80,20 @@ def _independent(graph: Graph, names: Collection[str]) -> Iterable[list[onnx.Nod
     return [groups[place] for place in sorted(groups)]
 
 
+def _channel_axis(layer: onnx.NodeProto) -> int:
+    """Return the axis of a layer's result that its bias belongs to: of a linear layer the last."""
+    return 1 if layer.op_type in ("Conv", "ConvTranspose") else -1
+
+
 def _means(
-    model: onnx.ModelProto, tensors: Sequence[str], images: Sequence[FloatArray | Pixels]
+    model: onnx.ModelProto, channel_axes: Mapping[str, int], images: Sequence[FloatArray | Pixels]
 ) -> Means:
-    """Return each channel's mean over all images and places, (channels,) a tensor."""
-    sums = dict.fromkeys(tensors, np.float64(0))
-    for name, values in run_activations(model, tensors, images):
-        places = tuple(axis for axis in range(values.ndim) if axis != 1)
+    """Return each channel's mean over all images and places, (channels,) a tensor; `channel_axes`
+    are the axes of the channels, by tensor."""
+    sums = dict.fromkeys(channel_axes, np.float64(0))
+    for name, values in run_activations(model, list(channel_axes), images):
+        channels = channel_axes[name] % values.ndim
+        places = tuple(axis for axis in range(values.ndim) if axis != channels)
         sums[name] = sums[name] + values.mean(axis=places, dtype=np.float64)
     return {name: np.asarray(total) / len(images) for name, total in sums.items()}
 
