@@ -1,7 +1,8 @@
-"""Which processes there are, as Linux's /proc shows them."""
+"""Which processes there are, as Linux's /proc shows them, and what they print."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,3 +49,18 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
     except OSError:
         return ""
+
+
+def read_to_end(descriptor: int) -> bytes:
+    """Return what comes from a pipe or a terminal until its other end is closed, and close it."""
+    parts = []
+    while True:
+        try:
+            part = os.read(descriptor, 1 << 16)
+        except OSError:  # a terminal whose other end is closed
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts)

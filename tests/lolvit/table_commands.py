@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.processes import read_to_end
+
 TABLES = (
     "models", "devices", "doctor", "predict", "lint", "report", "compare", "gates", "accuracies",
     "classes", "export",
@@ -142,23 +144,9 @@ def _forked(case: Case, variant: str) -> tuple[int, str]:
         finally:
             os._exit(code)
     os.close(writing)
-    text = b"" if variant == "closed pipe" else _read(reading)
+    text = b"" if variant == "closed pipe" else read_to_end(reading)
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status), text.decode("latin-1" if not terminal else "utf-8")
-
-
-def _read(descriptor: int) -> bytes:
-    parts = []
-    while True:
-        try:
-            part = os.read(descriptor, 1 << 16)
-        except OSError:  # a terminal whose other end is closed
-            break
-        if not part:
-            break
-        parts.append(part)
-    os.close(descriptor)
-    return b"".join(parts)
 
 
 def _print_all() -> None:

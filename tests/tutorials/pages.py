@@ -33,6 +33,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.processes import read_to_end
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "tutorials"
 PACKAGES = ("", "data", "training", "export", "runtimes", "benchmarks")
@@ -150,7 +152,7 @@ def _forked(call: Callable[[], int], folder: Path, tree: Path) -> tuple[int, str
         if pid == 0:
             _child(call, folder, tree, writing, errors.fileno())
         os.close(writing)
-        text = _read(reading).decode().replace("\r", "")
+        text = read_to_end(reading).decode().replace("\r", "")
         _, status = os.waitpid(pid, 0)
         errors.seek(0)
         said = errors.read()
@@ -183,20 +185,6 @@ def _child(call: Callable[[], int], folder: Path, tree: Path, out: int, errors: 
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _read(descriptor: int) -> bytes:
-    parts = []
-    while True:
-        try:
-            part = os.read(descriptor, 1 << 16)
-        except OSError:  # a terminal whose other end is closed
-            break
-        if not part:
-            break
-        parts.append(part)
-    os.close(descriptor)
-    return b"".join(parts)
 
 
 def _tree(scratch: Path) -> Path:
