@@ -168,7 +168,7 @@ def _exchange() -> Any:
     logits = np.linspace(-1, 1, 10, dtype=np.float32)[np.newaxis]
     cases = [
         PageCase(Configuration(runtime, "fp32", 1), _candidates(),
-                 dict.fromkeys(("fast", "slow"), logits))
+                 dict.fromkeys(("fast", "slow"), {"logits": logits}))
         for runtime in ("ort-web-wasm", "ort-web-webgpu")
     ]  # fmt: skip
     return Exchange(cases, PROFILES["quick"])
@@ -213,7 +213,8 @@ def _conversations() -> list[bytes]:
     logits = [round(float(v), 6) for v in np.linspace(-1, 1, 10)]
     loaded = [
         {"name": name, "load_ms": 20.0, "first_ms": 5.0, "preprocess_ms": 3.0, "run_ms": 900.0,
-         "logits": logits, "options": {}, "placement": {}} for name in ("fast", "slow")
+         "outputs": {"logits": {"size": len(logits), "values": logits}}, "options": {},
+         "placement": {}} for name in ("fast", "slow")
     ]  # fmt: skip
     for case in (0, 1):
         plan = say("ready", case=case, runtime_version="1", clock_us=5.0, candidates=loaded)["plan"]
