@@ -168,7 +168,7 @@ def _exchange() -> Any:
     logits = np.linspace(-1, 1, 10, dtype=np.float32)[np.newaxis]
     cases = [
         PageCase(Configuration(runtime, "fp32", 1), _candidates(),
-                 dict.fromkeys(("fast", "slow"), {"logits": logits}))
+                 {name: {"logits": logits} for name in ("fast", "slow")})
         for runtime in ("ort-web-wasm", "ort-web-webgpu")
     ]  # fmt: skip
     return Exchange(cases, PROFILES["quick"])
