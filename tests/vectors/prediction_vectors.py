@@ -40,6 +40,7 @@ _DETECTIONS: dict[str, tuple[Placement, dict[str, Any], int]] = {
     "scores at the threshold count": (_STRETCHED, {"score_threshold": 0.875}, 8),
     "nothing": (_STRETCHED, {"score_threshold": 1.0}, 1024),
 }  # fmt: skip
+_AT_THRESHOLD = "an overlap of the threshold itself is kept, a larger one is not"
 _MAPS = {"stretched": _STRETCHED, "letterbox": _PADDED, "crop": _CROPPED}
 
 
@@ -47,7 +48,10 @@ def vectors() -> dict[str, Any]:
     """Return all vectors, the same each time."""
     generator = np.random.default_rng(8)
     return {
-        "detection": [_detection(name, *case, generator) for name, case in _DETECTIONS.items()],
+        "detection": [
+            *(_detection(name, *case, generator) for name, case in _DETECTIONS.items()),
+            _overlapping(),
+        ],
         "segmentation": [_map(name, place, generator) for name, place in _MAPS.items()],
     }
 
@@ -62,6 +66,32 @@ def _detection(
     scores = generator.integers(0, levels, (1, CLASSES, POINTS)) / levels
     scores *= generator.random(scores.shape) < 0.2  # most are background
     boxes = generator.integers(-16, 192, (1, 4, POINTS)) / 64  # a negative one counts as 0
+    return _described(name, placement, changed, boxes, scores)
+
+
+def _overlapping() -> dict[str, Any]:
+    """Return three boxes from the corner, 16 pixels wide and 16, 8 and 12 high, in the order of
+    their scores: the others have 0.5 and 0.75 in common with the first."""
+    boxes, scores = np.zeros((1, 4, POINTS)), np.zeros((1, CLASSES, POINTS))
+    columns = SIZE[1] // 8
+    for place, score, distances in (
+        (0, 0.875, (0.5, 0.5, 1.5, 1.5)),  # left, top, right, bottom, from (4, 4) in strides of 8
+        (1, 0.75, (1.5, 0.5, 0.5, 0.5)),  # from (12, 4)
+        (columns + 1, 0.625, (1.5, 1.5, 0.5, 0)),  # from (12, 12)
+    ):
+        boxes[0, :, place], scores[0, 0, place] = distances, score
+    same = Placement(SIZE, SIZE, SIZE)
+    return _described(_AT_THRESHOLD, same, {"iou_threshold": 0.5}, boxes, scores)
+
+
+def _described(
+    name: str,
+    placement: Placement,
+    changed: dict[str, Any],
+    boxes: np.ndarray,
+    scores: np.ndarray,
+) -> dict[str, Any]:
+    """Return outputs with what Python finds in them."""
     task = DETECTION.configure(SIZE, {**DETECTION.postprocessing(), **changed})
     outputs = {"boxes": boxes.astype(np.float32), "scores": scores.astype(np.float32)}
     found = task.predict(outputs, Model(placement), {})
