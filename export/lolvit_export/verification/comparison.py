@@ -9,7 +9,7 @@ import numpy as np
 
 from lolvit.manifest import Gate
 from lolvit.tasks import Agreement, Array, Outputs, Task
-from lolvit_runtimes.snr import snr_db
+from lolvit_runtimes.snr import full_scale_snr_db, snr_db
 from lolvit_runtimes.table import RUNTIMES
 
 # An artifact's SNR may be this much below that of eager PyTorch in the same precision, in dB, and
@@ -45,8 +45,7 @@ def worst_snr_db(
 ) -> dict[str, float]:
     """Return for each float output the worst photo's SNR, in dB.
 
-    That of `scores`, outputs from 0 to 1, is relative to 1, their full scale: where a detector sees
-    nothing all of them are nearly 0, and a runtime's sigmoid has an absolute error of about 1e-7.
+    That of `scores`, outputs from 0 to 1, is relative to their full scale.
     """
     return {
         name: min(
@@ -72,9 +71,7 @@ def pooled_snr_db(
 
 def _snr_db(reference: Array, found: Array, of_full_scale: bool) -> float:
     expected, given = reference.astype(np.float64), found.astype(np.float64)
-    if of_full_scale:
-        return snr_db(np.ones_like(expected), 1 + (given - expected))
-    return snr_db(expected, given)
+    return (full_scale_snr_db if of_full_scale else snr_db)(expected, given)
 
 
 def worst_class_snr_db(

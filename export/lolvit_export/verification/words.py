@@ -133,7 +133,8 @@ def _headroom(gate: Gate, artifact: Artifact) -> str:
     if gate.passed:
         return f"the largest activation is {gate.value:,.0f} times below half precision's limit"
     largest = LARGEST_HALF / gate.value
-    return f"an activation of {largest:,.0f} overflows half precision, whose limit is 65,504"
+    limit = f"{LARGEST_HALF:,.0f}"
+    return f"an activation of {largest:,.0f} overflows half precision, whose limit is {limit}"
 
 
 def _placement(gate: Gate) -> str:

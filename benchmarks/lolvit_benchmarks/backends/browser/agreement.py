@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lolvit.manifest import Artifact, TensorSpec
 from lolvit.tasks.segmentation import SegmentationTask
-from lolvit_runtimes.snr import snr_db
+from lolvit_runtimes.snr import full_scale_snr_db, snr_db
 
 # Values of an output that a page sends: all of a detector's would be several megabytes.
 MOST_VALUES = 5000
@@ -79,7 +79,8 @@ def agreement(
         if spec.meaning == "classes":
             problem = _other_classes(artifact, chosen, found.values)
         else:
-            snr = _snr_db(spec, chosen.astype(np.float64), found.values)
+            compare = full_scale_snr_db if spec.meaning == "scores" else snr_db
+            snr = compare(chosen.astype(np.float64), found.values)
             lowest = snr if lowest is None else min(lowest, snr)
             problem = _low_snr(spec, snr, snr_threshold_db(runtime, artifact))
         if problem is None and spec.layout == "NC" and found.values.argmax() != chosen.argmax():
@@ -87,13 +88,6 @@ def agreement(
         if problem is not None:
             return Agreement(lowest, problem)
     return Agreement(lowest, None)
-
-
-def _snr_db(spec: TensorSpec, expected: Array, found: Array) -> float:
-    """Return the SNR; that of scores, 0 to 1, is relative to 1, as export verifies it."""
-    if spec.meaning == "scores":
-        return snr_db(np.ones_like(expected), 1 + (found - expected))
-    return snr_db(expected, found)
 
 
 def _low_snr(spec: TensorSpec, snr: float, threshold: float) -> str | None:
