@@ -47,13 +47,16 @@ def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
 
 def annotated_images(source: str, split: Split, task: str | None = None) -> AnnotatedDataset | None:
     """Return a split of a data set for its images, with the annotations of `task` where it has
-    them, or else with others; None if `source` is no data set with boxes or masks.
+    them, or else with others; None if `source` is no data set with boxes or masks, or one that has
+    classes for a classifier.
 
     Raises:
         UserError: it is not laid out as it has to be.
     """
     root = Path(source.partition("#")[0])
     if source in objects.SOURCES:
+        if task == "classification":
+            return None  # they have classes for it
         kind = "segmentation" if task == "segmentation" else "detection"
         return open_annotated(source, split, kind)
     if source == deepforest.NAME:

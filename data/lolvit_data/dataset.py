@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 from PIL import Image
@@ -81,7 +82,7 @@ class Subset:
         """The classes of the whole."""
         return self.whole.classes
 
-    @property
+    @cached_property
     def labels(self) -> Sequence[int]:
         """The class of each image."""
         return tuple(self.whole.labels[index] for index in self.indices)

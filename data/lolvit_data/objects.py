@@ -1,5 +1,7 @@
-"""Cut-out pictures over photos, with exact boxes and masks: a data set to try detection and
-segmentation on, made as it is read.
+"""Cut-out pictures over photos, with exact boxes and masks: a data set to try detection,
+segmentation and classification on, made as it is read.
+
+As a data set of classes, each image shows one picture.
 
 `objects` has the photographs of Tux Paint's stamps (Debian's package tuxpaint-stamps-default, which
 is not redistributed), in eight classes; `digit-objects` has the digits of scikit-learn, and needs
@@ -26,7 +28,7 @@ from lolvit.manifest import Color
 from lolvit_data import crops, digits
 from lolvit_data.annotations import IGNORE, Mask, Objects
 from lolvit_data.bundled import bundled_photo
-from lolvit_data.dataset import Split
+from lolvit_data.dataset import Dataset, Split
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,6 +55,8 @@ _MIRRORED = "_mirror"  # ends the name of a picture that the package has the oth
 _OTHER_THINGS = {"7spoke256", "ww2_german_gun"}  # among the vehicles: a wheel and a gun
 _TEST_EVERY = 4  # of each class's pictures, and of the photos
 _MOST, _SMALLEST, _LARGEST = 5, 40, 150  # objects, and their longer sides in pixels
+SIDE = 128  # pixels, of images with one object
+_SMALLEST_ALONE, _LARGEST_ALONE = 56, 92  # turned by 25 degrees, the largest still fits
 _TURNED = 25.0  # degrees, at most, to either side
 _VISIBLE = 0.4  # an object of which less can be seen is not annotated
 _OPAQUE = 128
@@ -112,27 +116,25 @@ class CutoutDataset:
 
     @cached_property
     def _by_class(self) -> list[list[Cutout]]:
-        labels = sorted({cutout.label for cutout in self.cutouts})
-        return [[cutout for cutout in self.cutouts if cutout.label == label] for label in labels]
+        return _by_class(self.cutouts)
 
     @lru_cache(maxsize=2)  # noqa: B019 - of two images; data sets live as long as the process
     def _scene(self, index: int) -> tuple[Pixels, npt.NDArray[np.int64], list[int | None]]:
         """Return an image (H, W, 3), the number of the object at each pixel (-1: none), and the
         objects' classes, None where too little can be seen."""
         draw = np.random.default_rng((list(COUNTS).index(self.split), index))
-        canvas = _background(self.backgrounds, draw)
+        canvas = _background(self.backgrounds, draw, HEIGHT, WIDTH)
         owners = np.full((HEIGHT, WIDTH), -1, np.int64)
         labels: list[int | None] = []
         sizes: list[int] = []
         for number in range(int(draw.integers(1, _MOST + 1))):
             same = self._by_class[draw.integers(len(self._by_class))]
             cutout = same[draw.integers(len(same))]
-            pixels = _scaled(cutout.pixels, draw)
+            pixels = _scaled(cutout.pixels, draw, _SMALLEST, _LARGEST)
             height, width = pixels.shape[:2]
             top, left = draw.integers(HEIGHT - height + 1), draw.integers(WIDTH - width + 1)
             place = np.s_[top : top + height, left : left + width]
-            alpha = pixels[..., 3:].astype(np.float32) / 255
-            canvas[place] = np.rint(canvas[place] * (1 - alpha) + pixels[..., :3] * alpha)
+            _paste(canvas, place, pixels)
             opaque = pixels[..., 3] >= _OPAQUE
             owners[place][opaque] = number
             labels.append(cutout.label)
@@ -145,21 +147,68 @@ class CutoutDataset:
         return canvas, owners, visible
 
 
-def _background(photos: tuple[Image.Image, ...], draw: np.random.Generator) -> Pixels:
-    """Return a random crop of a photo."""
+@dataclass(frozen=True, eq=False)
+class SingleObjects:
+    """Images of a split with one cut-out each, (128, 128) pixels, and its class. Classes, and the
+    pictures of each, take turns."""
+
+    name: str
+    classes: tuple[str, ...]
+    split: Split
+    cutouts: tuple[Cutout, ...] = field(repr=False)
+    backgrounds: tuple[Image.Image, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def labels(self) -> tuple[int, ...]:
+        """The class of each image."""
+        return tuple(index % len(self.classes) for index in range(COUNTS[self.split]))
+
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color`."""
+        draw = np.random.default_rng((list(COUNTS).index(self.split), index))
+        canvas = _background(self.backgrounds, draw, SIDE, SIDE)
+        same = self._by_class[self.labels[index]]
+        cutout = same[index // len(self.classes) % len(same)]
+        pixels = _scaled(cutout.pixels, draw, _SMALLEST_ALONE, _LARGEST_ALONE)
+        height, width = pixels.shape[:2]
+        top, left = draw.integers(SIDE - height + 1), draw.integers(SIDE - width + 1)
+        _paste(canvas, np.s_[top : top + height, left : left + width], pixels)
+        return Image.fromarray(canvas).convert(color)
+
+    @cached_property
+    def _by_class(self) -> list[list[Cutout]]:
+        return _by_class(self.cutouts)
+
+
+def _by_class(cutouts: tuple[Cutout, ...]) -> list[list[Cutout]]:
+    labels = sorted({cutout.label for cutout in cutouts})
+    return [[cutout for cutout in cutouts if cutout.label == label] for label in labels]
+
+
+def _paste(canvas: Pixels, place: tuple[slice, slice], pixels: Pixels) -> None:
+    """Draw a picture in RGBA over a part of an image."""
+    alpha = pixels[..., 3:].astype(np.float32) / 255
+    canvas[place] = np.rint(canvas[place] * (1 - alpha) + pixels[..., :3] * alpha)
+
+
+def _background(
+    photos: tuple[Image.Image, ...], draw: np.random.Generator, height: int, width: int
+) -> Pixels:
+    """Return a random crop of a photo, scaled to (height, width, 3)."""
     photo = photos[draw.integers(len(photos))]
-    scale = draw.uniform(0.5, 1) * min(photo.width / WIDTH, photo.height / HEIGHT)
-    width, height = WIDTH * scale, HEIGHT * scale
-    left, top = draw.uniform(0, photo.width - width), draw.uniform(0, photo.height - height)
-    box = (left, top, left + width, top + height)
-    crop = photo.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=box)
+    scale = draw.uniform(0.5, 1) * min(photo.width / width, photo.height / height)
+    right, bottom = width * scale, height * scale
+    left, top = draw.uniform(0, photo.width - right), draw.uniform(0, photo.height - bottom)
+    box = (left, top, left + right, top + bottom)
+    crop = photo.resize((width, height), Image.Resampling.BILINEAR, box=box)
     pixels = np.array(crop)
     return pixels[:, ::-1].copy() if draw.random() < 0.5 else pixels
 
 
-def _scaled(pixels: Pixels, draw: np.random.Generator) -> Pixels:
-    """Return a cut-out of a random size, turned a little."""
-    side = draw.uniform(_SMALLEST, _LARGEST)
+def _scaled(pixels: Pixels, draw: np.random.Generator, smallest: int, largest: int) -> Pixels:
+    """Return a cut-out turned a little, its longer side random between two, before that."""
+    side = draw.uniform(smallest, largest)
     angle = draw.uniform(-_TURNED, _TURNED)
     ratio = side / max(pixels.shape[:2])
     height, width = (max(8, round(extent * ratio)) for extent in pixels.shape[:2])
@@ -179,6 +228,18 @@ def load(source: str, split: Split, task: str) -> CutoutDataset:
     names, cutouts = SOURCES[source](split)
     classes = names if task == "detection" else (BACKGROUND, *names)
     return CutoutDataset(source, task, classes, split, cutouts, _photos(split))
+
+
+def load_classes(source: str, split: Split) -> Dataset:
+    """Return a split of `objects` or `digit-objects` as a data set of classes: 4,000 images to
+    train on, 400 to test on, of pictures and backgrounds that the other split has not.
+
+    Raises:
+        UserError: the package with the pictures is not installed.
+        ModuleNotFoundError: scikit-image or scikit-learn is not installed.
+    """
+    names, cutouts = SOURCES[source](split)
+    return SingleObjects(source, names, split, cutouts, _photos(split))
 
 
 @cache

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit_data import crops, digits, folder, hugging_face, shards
+from lolvit_data import crops, digits, fashion_mnist, folder, hugging_face, objects, shards
 from lolvit_data.dataset import Dataset, Split
 
 # Those that an installed package carries; anything else is a folder or a reference.
-BUNDLED: dict[str, Callable[[Split], Dataset]] = {"digits": digits.load, "crops": crops.load}
+BUNDLED: dict[str, Callable[[Split], Dataset]] = {
+    "digits": digits.load,
+    "crops": crops.load,
+    fashion_mnist.NAME: fashion_mnist.load,
+    **{name: partial(objects.load_classes, name) for name in objects.SOURCES},
+}
 HUGGING_FACE = "hf:"
 
 
 def open_dataset(source: str, split: Split) -> Dataset:
-    """Return a split of `digits`, `crops`, `hf:OWNER/NAME`, a folder of class folders, of
+    """Return a split of one of `BUNDLED`, `hf:OWNER/NAME`, a folder of class folders, of
     WebDataset shards, or of a data set that Hugging Face's library saved.
 
     Raises:

@@ -11,7 +11,8 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit_data import objects
 from lolvit_data.annotated import open_annotated
-from lolvit_data.objects import CutoutDataset
+from lolvit_data.objects import CutoutDataset, SingleObjects
+from lolvit_data.table import open_dataset
 
 
 def opened(split: str, task: str, source: str = "digit-objects") -> CutoutDataset:
@@ -80,6 +81,27 @@ def test_stamps_are_cut_out_and_every_fourth_is_of_the_test_split(stamps: Path) 
     assert train.classes == tuple(objects.CLASSES)
     assert (len(train.cutouts), len(test.cutouts)) == (24, 8)
     assert {cutout.pixels.shape for cutout in test.cutouts} == {(39, 39, 4)}
+
+
+def test_as_classes_each_image_has_one_object_of_its_class_and_of_its_split() -> None:
+    train, test = (open_dataset("digit-objects", split) for split in ("train", "test"))
+    assert isinstance(train, SingleObjects) and isinstance(test, SingleObjects)
+    assert train.classes == tuple("0123456789")
+    assert (len(train.labels), len(test.labels)) == (4000, 400)
+    assert {test.labels.count(label) for label in range(10)} == {40}
+    assert train.image(3).size == (128, 128)
+    assert train.image(3).tobytes() == open_dataset("digit-objects", "train").image(3).tobytes()
+    assert train.image(3).tobytes() != train.image(13).tobytes()
+    own = {cutout.pixels.tobytes() for cutout in train.cutouts}
+    assert not own & {cutout.pixels.tobytes() for cutout in test.cutouts}
+
+
+def test_as_classes_the_pictures_of_a_class_take_turns(stamps: Path) -> None:
+    test = open_dataset("objects", "test")
+    assert test.classes == tuple(objects.CLASSES) and test.labels[:9] == (*range(8), 0)
+    for index, label in enumerate(test.labels[:8]):  # the disc of class n has the grey level 20 n
+        middle = np.asarray(test.image(index)).reshape(-1, 3)
+        assert (middle == 20 * label).all(axis=1).sum() > 1500
 
 
 def test_without_the_stamps_the_package_is_named(

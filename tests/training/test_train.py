@@ -52,7 +52,11 @@ def one_thread() -> Iterator[None]:
 
 def job(data: Path, recipe: Path, out: Path, resume: bool = False, **changes: Any) -> Job:
     """Return a run of LOLViT-XX; what is no field of a `Job` changes the recipe (a__b is a.b)."""
-    own = {name: changes.pop(name) for name in ("workers", "checkpoint_steps") if name in changes}
+    own = {
+        name: changes.pop(name)
+        for name in ("workers", "checkpoint_steps", "limit")
+        if name in changes
+    }
     fields = {name.replace("__", "."): value for name, value in changes.items()}
     return Job("lolvit_xx", str(data), read_recipe(str(recipe), fields), out, resume=resume, **own)
 
@@ -76,6 +80,18 @@ def test_a_run_leaves_a_checkpoint_a_log_and_a_plot(
     logged = [event.value for event in events.Scalars("loss")]
     assert logged == pytest.approx([entry.loss for entry in outcome.history], rel=1e-6)
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_limit_takes_a_part_of_the_training_images_and_is_part_of_the_run(
+    few_digits: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    limited = job(few_digits, recipe_file, tmp_path / "run", epochs=1, limit=24)
+    outcome = train(limited, ALONE, Silent())
+    assert outcome.run.steps == 24 // 8
+    assert [outcome.run.train_set.labels.count(label) for label in range(3)] == [8] * 3
+    assert outcome.score.images == 18
+    with pytest.raises(UserError, match="limit 24 instead of None"):
+        train(job(few_digits, recipe_file, tmp_path / "run", True, epochs=1), ALONE, Silent())
 
 
 def test_an_interrupted_run_resumes_with_the_same_results(

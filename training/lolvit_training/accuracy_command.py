@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--recipe", default="small", show_default=True, help="As for train.")
 @click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
 @click.option("--size", type=click.IntRange(32), help="Image size in pixels.")
+@click.option("--limit", type=click.IntRange(2), help="Train on about N images, as for train.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def accuracy(
@@ -38,6 +39,7 @@ def accuracy(
     recipe: str,
     epochs: int | None,
     size: int | None,
+    limit: int | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -62,6 +64,7 @@ def accuracy(
     options = ["--recipe", recipe]
     options += ["--epochs", str(epochs)] if epochs is not None else []
     options += ["--size", str(size)] if size is not None else []
+    options += ["--limit", str(limit)] if limit is not None else []
     comparison = Comparison(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
     log = console().print
     rows = train_models(comparison, log)

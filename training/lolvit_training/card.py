@@ -72,13 +72,14 @@ Image classifier: {parameters_of(loaded.model) / 1e6:.2f} M parameters, \
 {macs_of(loaded.model, size) / 1e6:.0f} M multiply-adds at {size[0]}x{size[1]}.
 
 - Classes: {classes}
-- Data: {shown}, its training split
+- Data: {shown}, {_part(config.get("limit"))}
 - Result: top-1 {metrics["top1"]:.2%}{top5} on {metrics["images"]} images of the test split, \
 in eager PyTorch in fp32, at the end of training
 - Processes: {config.get("processes", 1)}; lolvit {config.get("lolvit", "")}
 
 ```sh
-lolvit train --data {quoted_line(data)} --model {loaded.name} --recipe recipe.toml --out run
+lolvit train --data {quoted_line(data)} --model {loaded.name} --recipe recipe.toml\
+{_option(config.get("limit"))} --out run
 ```
 
 `recipe.toml`:
@@ -87,6 +88,15 @@ lolvit train --data {quoted_line(data)} --model {loaded.name} --recipe recipe.to
 {recipe}
 ```
 """
+
+
+def _part(limit: int | None) -> str:
+    """Return how much of the data was trained on."""
+    return "its training split" if limit is None else f"{limit} images of its training split"
+
+
+def _option(limit: int | None) -> str:
+    return "" if limit is None else f" --limit {limit}"
 
 
 def quoted_line(text: str) -> str:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit.models.modes import eval_mode
 from lolvit.placement import Placement
@@ -97,6 +98,12 @@ class AnnotatedObjective:
     def open(self, source: str, split: Split) -> AnnotatedDataset:
         """Open a split of a data set for the task."""
         return open_annotated(source, split, self.task)
+
+    def limited(self, dataset: AnnotatedDataset, count: int) -> AnnotatedDataset:
+        """Refuse: images with boxes or masks are trained on all together."""
+        raise UserError(
+            f"--limit is for classifiers, not for {self.task}", remedy="leave out --limit"
+        )
 
     def count(self, dataset: AnnotatedDataset) -> int:
         """Return the number of images."""

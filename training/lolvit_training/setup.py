@@ -46,6 +46,7 @@ class Job:
     out: Path
     weights: Path | None = None
     resume: bool = False
+    limit: int | None = None
     workers: int = 0
     checkpoint_steps: int | None = None
 
@@ -56,6 +57,7 @@ class Job:
             "data": recorded_source(self.data),
             "weights": self.weights.name if self.weights else None,
             "recipe": self._recipe(),
+            "limit": self.limit,
         }
 
     def _recipe(self) -> dict[str, Any]:
@@ -99,6 +101,8 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
     recipe = job.recipe
     objective = find_objective(recipe.task)
     train_set, test_set = objective.open(job.data, "train"), objective.open(job.data, "test")
+    if job.limit is not None:
+        train_set = objective.limited(train_set, job.limit)
     images = objective.count(train_set)
     _check_classes(train_set, test_set)
     _check_batches(recipe, images, processes)

@@ -24,9 +24,12 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--data", required=True, help="digits, crops, a folder with train/CLASS/… and "
-              "test/CLASS/…, one of WebDataset shards, or hf:OWNER/NAME; with boxes or masks: "
-              "objects, digit-objects, a folder as COCO or BDD100K.")  # fmt: skip
+@click.option("--data", required=True, help="digits, crops, fashion-mnist, objects, digit-objects, "
+              "a folder with train/CLASS/… and test/CLASS/…, one of WebDataset shards, or "
+              "hf:OWNER/NAME; with boxes or masks: objects, digit-objects, a folder as COCO or "
+              "BDD100K.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(2), help="Train a classifier on about N images, "
+              "stratified by class.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
               help="small, imagenet, int8, detection, segmentation, coco, bdd100k, or a TOML "
@@ -97,6 +100,7 @@ def _job(
         out=out,
         weights=options["weights"],
         resume=options["resume"],
+        limit=options["limit"],
         workers=_default_workers(processes) if workers is None else workers,
         checkpoint_steps=options["checkpoint_steps"],
     )

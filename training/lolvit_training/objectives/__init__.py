@@ -45,6 +45,13 @@ class Objective(Protocol):
             UserError: there is none, or it is not for the task.
         """
 
+    def limited(self, dataset: Any, count: int) -> TrainingSet:
+        """Return about `count` images of a data set.
+
+        Raises:
+            UserError: the task has no such subsets.
+        """
+
     def count(self, dataset: Any) -> int:
         """Return the number of images."""
 

@@ -11,7 +11,7 @@ from torch.utils.data import default_collate
 
 from lolvit.accuracy import Score
 from lolvit.manifest import Preprocessing
-from lolvit_data.dataset import Dataset, Split
+from lolvit_data.dataset import Dataset, Split, Subset, even_share
 from lolvit_data.table import open_dataset
 from lolvit_training.batches import AugmentedDataset
 from lolvit_training.distributed import ProcessGroup
@@ -27,6 +27,10 @@ class ClassificationObjective:
     def open(self, source: str, split: Split) -> Dataset:
         """Open a split of a data set."""
         return open_dataset(source, split)
+
+    def limited(self, dataset: Dataset, count: int) -> Dataset:
+        """Return about `count` images, stratified by class."""
+        return Subset(dataset, tuple(even_share(dataset.labels, count)), dataset.notes)
 
     def count(self, dataset: Dataset) -> int:
         """Return the number of images."""
