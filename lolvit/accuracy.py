@@ -1,17 +1,19 @@
-"""The document that `lolvit evaluate` prints; reports combine it with benchmark results."""
+"""The documents that `lolvit evaluate` and `lolvit accuracy` print; reports combine them with
+benchmark results."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from lolvit.documents import Frozen, read_document
+from lolvit.documents import Frozen, load_json, validate
 from lolvit.manifest import Sha256
 
 ACCURACY_SCHEMA: Final = 1
 DENSE_ACCURACY_SCHEMA: Final = 2  # of detection and segmentation
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClassScore(Frozen):
@@ -23,15 +25,26 @@ class ClassScore(Frozen):
     precision: float | None
 
 
+class TeacherScore(Frozen):
+    """How far a model agrees with a teacher, beside the top class: the mean share (0 to 1) of the
+    teacher's five highest classes that are among its own, and the mean Kullback-Leibler divergence
+    of the teacher's probabilities from its own, in nats."""
+
+    top5_overlap: float
+    kl: float
+
+
 class Score(Frozen):
     """Metrics of a model on a set of images: accuracies 0 to 1, and the mean cross-entropy in nats.
-    Top-5 is null for five classes or fewer."""
+    Top-5 is null for five classes or fewer. Of images with a teacher's outputs in place of labels
+    the right class is the teacher's highest, and `teacher` is not null."""
 
     images: int
     top1: float
     top5: float | None
     loss: float
     per_class: tuple[ClassScore, ...]
+    teacher: TeacherScore | None = None
 
 
 class ClassAveragePrecision(Frozen):
@@ -189,15 +202,70 @@ class DenseAccuracyDocument(Frozen):
     failures: tuple[EvaluationFailure, ...] = ()
 
 
-def read_accuracy(path: Path) -> AccuracyDocument:
-    """Read what `lolvit evaluate --json` printed.
+class TrainedAccuracy(Frozen):
+    """One model, trained with several seeds: the top-1 accuracy of each run, 0 to 1, their mean and
+    standard deviation (null for one seed). In documents of earlier versions null: `size`, height
+    and width of the images in pixels; `images`, those of the test split; the bounds of the mean's
+    95 % interval over seeds and images."""
+
+    data: str
+    model: str
+    top1: tuple[Fraction, ...] = Field(min_length=1)
+    mean: Fraction
+    deviation: float | None
+    size: tuple[int, int] | None = None
+    images: int | None = None
+    low: Fraction | None = None
+    high: Fraction | None = None
+
+
+class AccuracyDifference(Frozen):
+    """The mean top-1 accuracy of `model` less that of `against`, -1 to 1, with its 95 % interval,
+    over seeds and images or, of one seed, images alone; paired by the test images."""
+
+    data: str
+    model: str
+    against: str
+    difference: float
+    low: float
+    high: float
+    over: Literal["seeds and images", "images"]
+    seeds: int
+    images: int
+    significant: bool = Field(description="the interval does not have 0 in it")
+
+    def line(self) -> str:
+        """Return in one line whether the models differ."""
+        interval = f"95 % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}"
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        basis = f"{interval} over {self.over}; {seeds}, {self.images} images"
+        if not self.significant:
+            models = f"{self.model} and {self.against}"
+            return f"{self.data}: {models} do not differ significantly ({basis})"
+        return (
+            f"{self.data}: {self.model} is {abs(100 * self.difference):.2f} points"
+            f" {'more' if self.difference > 0 else 'less'} accurate than {self.against} ({basis})"
+        )
+
+
+class ComparisonDocument(Frozen):
+    """What `lolvit accuracy` writes: models that were trained with the same recipe and seeds, and
+    the differences of each two of them (none in documents of earlier versions)."""
+
+    options: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[TrainedAccuracy, ...]
+    differences: tuple[AccuracyDifference, ...] = ()
+
+
+def read_accuracy(path: Path) -> AccuracyDocument | ComparisonDocument:
+    """Read what `lolvit evaluate --json` printed, or the `accuracy.json` of `lolvit accuracy`.
 
     Raises:
         UserError: it is missing or invalid.
     """
-    return read_document(
-        path,
-        AccuracyDocument,
-        kind="document of accuracies",
-        remedy="give what lolvit evaluate --json printed",
-    )
+    remedy = "give what lolvit evaluate --json printed, or the accuracy.json of lolvit accuracy"
+    document = load_json(path, kind="document of accuracies", remedy=remedy)
+    if isinstance(document, dict) and "rows" in document:
+        return validate(ComparisonDocument, document, str(path), remedy)
+    return validate(AccuracyDocument, document, str(path), remedy)

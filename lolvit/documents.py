@@ -84,8 +84,16 @@ def read_document(path: Path, model: type[Model], *, kind: str, remedy: str) -> 
     Raises:
         UserError: it is missing, not JSON, or a field is invalid; the message names the field.
     """
+    return validate(model, load_json(path, kind=kind, remedy=remedy), str(path), remedy)
+
+
+def load_json(path: Path, *, kind: str, remedy: str) -> Any:
+    """Read a document without validating it; `kind` names it in messages.
+
+    Raises:
+        UserError: it is missing or not JSON.
+    """
     try:
-        document = parse_json(path.read_bytes())
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"no {kind}: {error}", where=str(path), remedy=remedy) from error
-    return validate(model, document, str(path), remedy)

@@ -16,8 +16,20 @@ from lolvit.manifest import Color
 Split = Literal["train", "test"]
 
 
-class Dataset(Protocol):
-    """Images with labels, at random access: any process may read any part in any order."""
+class ImageSource(Protocol):
+    """Images at random access: any process may read any part in any order."""
+
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image as 8-bit RGB, or in another `color` of a manifest: RGBA keeps the alpha
+        channel, which RGB leaves out.
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+
+
+class Dataset(ImageSource, Protocol):
+    """Images with labels."""
 
     @property
     def name(self) -> str:
@@ -34,14 +46,6 @@ class Dataset(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes to print, one line each: what was left out, and why."""
-
-    def image(self, index: int, color: Color = "RGB") -> Image.Image:
-        """Return an image as 8-bit RGB, or in another `color` of a manifest: RGBA keeps the alpha
-        channel, which RGB leaves out.
-
-        Raises:
-            UserError: it can't be read; the message names it.
-        """
 
 
 class UnlabelledError(UserError):

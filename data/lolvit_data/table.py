@@ -8,7 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit_data import crops, digits, fashion_mnist, folder, hugging_face, objects, shards
+from lolvit_data import (
+    crops,
+    digits,
+    fashion_mnist,
+    folder,
+    hugging_face,
+    objects,
+    photo_crops,
+    shards,
+    teacher_outputs,
+)
 from lolvit_data.dataset import Dataset, Split
 
 # Those that an installed package carries; anything else is a folder or a reference.
@@ -23,7 +33,7 @@ HUGGING_FACE = "hf:"
 
 def open_dataset(source: str, split: Split) -> Dataset:
     """Return a split of one of `BUNDLED`, `hf:OWNER/NAME`, a folder of class folders, of
-    WebDataset shards, or of a data set that Hugging Face's library saved.
+    WebDataset shards, of a data set that Hugging Face's library saved, or of a teacher's outputs.
 
     Raises:
         UserError: there is no such data set, or it is not laid out as it has to be.
@@ -33,6 +43,13 @@ def open_dataset(source: str, split: Split) -> Dataset:
         return BUNDLED[source](split)
     if source.startswith(HUGGING_FACE):
         return hugging_face.load(source.removeprefix(HUGGING_FACE), split)
+    if photo_crops.is_photo_crops(source):
+        raise UserError(
+            "has no classes of its own",
+            where=source,
+            remedy="train on a teacher's outputs (--teacher), or give the folder"
+            f" {photo_crops.NAME} of a run that has them",
+        )
     root = Path(source)
     if not root.is_dir():
         raise UserError(
@@ -40,6 +57,8 @@ def open_dataset(source: str, split: Split) -> Dataset:
             where=source,
             remedy=f"give {', '.join(BUNDLED)}, a folder, or {HUGGING_FACE}OWNER/NAME",
         )
+    if teacher_outputs.is_teacher_outputs(root):
+        return teacher_outputs.load(root, split)
     if shards.has_shards(root):
         return shards.load(root, split)
     if hugging_face.is_saved(root):
@@ -50,6 +69,9 @@ def open_dataset(source: str, split: Split) -> Dataset:
 def recorded_source(source: str) -> str:
     """Return a source as a file records it, to be found from any working folder: a folder by its
     absolute path, anything else as it is."""
+    if photo_crops.is_photo_crops(source):
+        photos = photo_crops.folder_of(source)
+        return source if photos is None else f"{photo_crops.NAME}:{os.path.abspath(photos)}"
     named = source in BUNDLED or source.startswith(HUGGING_FACE)
     return os.path.abspath(source) if not named and os.path.exists(source) else source
 
@@ -65,5 +87,8 @@ def is_dataset(source: str) -> bool:
         return True
     root = Path(source)
     return root.is_dir() and (
-        shards.has_shards(root) or hugging_face.is_saved(root) or folder.is_labelled(root)
+        teacher_outputs.is_teacher_outputs(root)
+        or shards.has_shards(root)
+        or hugging_face.is_saved(root)
+        or folder.is_labelled(root)
     )

@@ -205,6 +205,19 @@ ACCURACY = {
     "failures": [{"target": "model.tflite", "runtime": "litert", "error": "it failed"}],
 }  # fmt: skip
 
+COMPARISON = {
+    "options": ["--size", "64"], "seeds": [0, 1],
+    "rows": [
+        {"data": "digits", "model": "lolvit_x", "top1": [0.9, 0.8], "mean": 0.85, "deviation": 0.07,
+         "size": [64, 64], "images": 355, "low": 0.7, "high": 1.0},
+    ],
+    "differences": [
+        {"data": "digits", "model": "lolvit_x", "against": "mobilevit_xs", "difference": -0.01,
+         "low": -0.03, "high": 0.01, "over": "seeds and images", "seeds": 2, "images": 355,
+         "significant": False},
+    ],
+}  # fmt: skip
+
 
 def _verifications() -> list[bytes]:
     manifest = json.loads((TESTS / "fixtures/manifest-2.json").read_bytes())
@@ -232,7 +245,7 @@ DOCUMENTS = (
     ),
     Target(
         "accuracy", _document("accuracy.json", "lolvit.accuracy:read_accuracy"),
-        lambda: [json.dumps(ACCURACY).encode()], mutate_json,
+        lambda: [json.dumps(ACCURACY).encode(), json.dumps(COMPARISON).encode()], mutate_json,
     ),
     Target(
         "timm-config", _document("config.json", "lolvit.models.hub:read_timm_config"),

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lolvit.errors import LolvitError, UserError
 from lolvit_training.checkpoints import LAST, load_last
+from lolvit_training.correctness import read_correctness
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.loop import Outcome, train
 from lolvit_training.recipe import read_recipe
@@ -75,6 +76,8 @@ def test_a_run_leaves_a_checkpoint_a_log_and_a_plot(
     saved = load_file(path)
     for name, tensor in weights(outcome).items():
         assert torch.equal(saved[name], tensor)
+    right = read_correctness(tmp_path / "run").right()
+    assert right.shape == (18,) and right.mean() == pytest.approx(outcome.score.top1)
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
     logged = [event.value for event in events.Scalars("loss")]

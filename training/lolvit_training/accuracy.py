@@ -3,6 +3,7 @@ models from differences between seeds."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -11,9 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lolvit.accuracy import AccuracyDifference, ComparisonDocument, TrainedAccuracy
 from lolvit.errors import EXIT_BUG, DeviceError, UserError
 from lolvit.files import write_atomic
+from lolvit.text import markdown
 from lolvit_runtimes.worker.process import exit_reason, python_module, start
+from lolvit_training.correctness import Correctness, read_correctness
+from lolvit_training.paired import Right, accuracy_of, difference_of
 
 Log = Callable[[str], None]
 RESULT = "accuracy.json"
@@ -38,67 +45,161 @@ class Comparison:
                 for model in self.models:
                     yield data, model, seed
 
+    def folder(self, data: str, model: str, seed: int) -> Path:
+        """Return the folder of a run."""
+        return self.out / f"{Path(data).name}-{model.replace('/', '-')}-{seed}"
+
 
 @dataclass(frozen=True)
-class Row:
-    """One model on one data set: top-1 of each seed's run on the test split, at its end."""
+class _Run:
+    """A finished run: its top-1 accuracy on the test split, the size of its images (height, width),
+    and the images that it gets right."""
 
     data: str
     model: str
-    top1: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Return the mean over seeds."""
-        return statistics.fmean(self.top1)
-
-    @property
-    def deviation(self) -> float | None:
-        """Return the standard deviation between seeds; None for one seed."""
-        return statistics.stdev(self.top1) if len(self.top1) > 1 else None
+    top1: float
+    size: tuple[int, int]
+    correctness: Correctness
 
 
-def train_models(comparison: Comparison, log: Log) -> list[Row]:
+def train_models(comparison: Comparison, log: Log) -> ComparisonDocument:
     """Train, resuming unfinished runs, and write `accuracy.json`.
 
     Raises:
-        UserError, DeviceError: from the run that failed.
+        UserError, DeviceError: from the run that failed; or two runs have different test images.
     """
-    found: dict[tuple[str, str], list[float]] = {}
+    runs = []
     for data, model, seed in comparison.runs():
         log(f"{model} on {data}, seed {seed}")
-        top1 = float(_run(comparison, data, model, seed)["metrics"]["top1"])
-        log(f"    top-1 {top1:.2%}")
-        found.setdefault((data, model), []).append(top1)
-    rows = [Row(data, model, tuple(top1)) for (data, model), top1 in found.items()]
-    rows.sort(key=lambda row: (comparison.data.index(row.data), comparison.models.index(row.model)))
-    write_atomic(
-        comparison.out / RESULT, json.dumps(as_document(comparison, rows), indent=2) + "\n"
+        run = _finished(comparison, data, model, seed)
+        log(f"    top-1 {run.top1:.2%}")
+        runs.append(run)
+    document = compare(comparison, runs)
+    write_atomic(comparison.out / RESULT, document.model_dump_json(indent=2) + "\n")
+    return document
+
+
+def _finished(comparison: Comparison, data: str, model: str, seed: int) -> _Run:
+    document = _run(comparison, data, model, seed)
+    height, width = _both_sides(document["recipe"]["size"])
+    folder = comparison.folder(data, model, seed)
+    return _Run(
+        data, model, float(document["metrics"]["top1"]), (height, width), read_correctness(folder)
     )
-    return rows
 
 
-def as_document(comparison: Comparison, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the comparison as a JSON document."""
-    return {
-        "options": list(comparison.options),
-        "seeds": list(comparison.seeds),
-        "rows": [
-            {
-                "data": row.data,
-                "model": row.model,
-                "top1": list(row.top1),
-                "mean": row.mean,
-                "deviation": row.deviation,
-            }
-            for row in rows
-        ],
-    }
+def _both_sides(size: int | list[int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def compare(comparison: Comparison, runs: Sequence[_Run]) -> ComparisonDocument:
+    """Return the accuracies of all runs by data set and model, and the differences of each two
+    models on a data set.
+
+    Raises:
+        UserError: two runs on a data set were evaluated on different images.
+    """
+    rows, differences = [], []
+    for data in comparison.data:
+        here = {
+            model: [run for run in runs if (run.data, run.model) == (data, model)]
+            for model in comparison.models
+        }
+        _check_same_images(data, [run for found in here.values() for run in found])
+        right = {
+            model: np.stack([run.correctness.right() for run in found])
+            for model, found in here.items()
+        }
+        rows += [_row(here[model], right[model]) for model in comparison.models]
+        differences += [
+            _difference(data, model, against, right[model], right[against])
+            for model, against in itertools.combinations(comparison.models, 2)
+        ]
+    return ComparisonDocument(
+        options=comparison.options,
+        seeds=comparison.seeds,
+        rows=tuple(rows),
+        differences=tuple(differences),
+    )
+
+
+def _check_same_images(data: str, runs: Sequence[_Run]) -> None:
+    first = runs[0]
+    other = next((r for r in runs if not r.correctness.same_images(first.correctness)), None)
+    if other is not None:
+        raise UserError(
+            f"{first.model} and {other.model} were evaluated on different test images",
+            where=data,
+            remedy="choose another --out, so that all runs see the same data",
+        )
+
+
+def _row(runs: Sequence[_Run], right: Right) -> TrainedAccuracy:
+    top1 = tuple(run.top1 for run in runs)
+    estimate = accuracy_of(right)
+    return TrainedAccuracy(
+        data=runs[0].data,
+        model=runs[0].model,
+        top1=top1,
+        mean=statistics.fmean(top1),
+        deviation=statistics.stdev(top1) if len(top1) > 1 else None,
+        size=runs[0].size,
+        images=right.shape[1],
+        low=estimate.low,
+        high=estimate.high,
+    )
+
+
+def _difference(
+    data: str, model: str, against: str, first: Right, second: Right
+) -> AccuracyDifference:
+    estimate = difference_of(first, second)
+    return AccuracyDifference(
+        data=data,
+        model=model,
+        against=against,
+        difference=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        over=estimate.over,
+        seeds=len(first),
+        images=first.shape[1],
+        significant=not estimate.low <= 0 <= estimate.high,
+    )
+
+
+HEADINGS = ("data", "model", "mean top-1", "95 % interval", "std over seeds", "each seed")
+
+
+def table_row(row: TrainedAccuracy) -> tuple[str, ...]:
+    """Return a model's accuracies under `HEADINGS`."""
+    interval = "–"
+    if row.low is not None and row.high is not None:
+        interval = f"{row.low:.2%} to {row.high:.2%}"
+    return (
+        row.data,
+        row.model,
+        f"{row.mean:.2%}",
+        interval,
+        "–" if row.deviation is None else f"{100 * row.deviation:.2f} points",
+        ", ".join(f"{100 * value:.1f}" for value in row.top1),
+    )
+
+
+def as_markdown(document: ComparisonDocument) -> str:
+    """Return the accuracies as a table in Markdown, and the differences as a list."""
+    rule = ("---", "---", "---:", "---:", "---:", "---:")
+    cells = [HEADINGS, *map(table_row, document.rows)]
+    literal = [tuple(map(markdown, row)) for row in cells]
+    lines = [f"| {' | '.join(row)} |" for row in (literal[0], rule, *literal[1:])]
+    found = [f"- {markdown(each.line())}" for each in document.differences]
+    return "\n".join([*lines, *([""] if found else []), *found]) + "\n"
 
 
 def _run(comparison: Comparison, data: str, model: str, seed: int) -> dict[str, Any]:
     """Run `lolvit train` in a process of its own; a finished run is only evaluated again."""
-    out = comparison.out / f"{Path(data).name}-{model.replace('/', '-')}-{seed}"
+    out = comparison.folder(data, model, seed)
     resume = ["--resume"] if (out / _LAST).exists() else []
     command = ["train", "--data", data, "--model", model, "--seed", str(seed), "--out", str(out)]
     arguments = [*command, *comparison.options, *resume, "--json"]

@@ -11,7 +11,7 @@ from lolvit.errors import UserError
 from lolvit.output import console, print_json, print_table, results
 
 if TYPE_CHECKING:
-    from lolvit_training.accuracy import Row
+    from lolvit.accuracy import ComparisonDocument
 
 
 @click.command()
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 @click.option("--size", type=click.IntRange(32), help="Image size in pixels.")
 @click.option("--limit", type=click.IntRange(2), help="Train on about N images, as for train.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
+@click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Also write the "
+              "table in Markdown to this file.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def accuracy(
     model: str,
@@ -41,15 +43,17 @@ def accuracy(
     size: int | None,
     limit: int | None,
     out: Path,
+    markdown_file: Path | None,
     as_json: bool,
 ) -> None:
     """Compare the accuracy of MODEL and others, trained from scratch with the same recipe and
-    seeds.
+    seeds; intervals of their differences are paired by the test images.
 
     After an interruption, run the same command again: it resumes.
     """
+    from lolvit.files import write_atomic
     from lolvit.models.names import resolve_name
-    from lolvit_training.accuracy import Comparison, as_document, train_models
+    from lolvit_training.accuracy import Comparison, as_markdown, train_models
     from lolvit_training.recipe import read_recipe
 
     task = read_recipe(recipe, {}).task
@@ -66,12 +70,13 @@ def accuracy(
     options += ["--size", str(size)] if size is not None else []
     options += ["--limit", str(limit)] if limit is not None else []
     comparison = Comparison(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
-    log = console().print
-    rows = train_models(comparison, log)
+    document = train_models(comparison, console().print)
+    if markdown_file is not None:
+        write_atomic(markdown_file, as_markdown(document))
     if as_json:
-        print_json(as_document(comparison, rows))
+        print_json(document.model_dump(mode="json"))
     else:
-        _show(rows)
+        _show(document)
 
 
 def _names(text: str) -> list[str]:
@@ -81,14 +86,17 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _show(rows: list[Row]) -> None:
+def _show(document: ComparisonDocument) -> None:
     from rich.table import Table
 
+    from lolvit_training.accuracy import HEADINGS, table_row
+
     table = Table()
-    for heading in ("data", "model", "mean top-1", "std over seeds", "each seed"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("data", "model") else "right")
-    for row in rows:
-        spread = "–" if row.deviation is None else f"{100 * row.deviation:.2f} points"
-        each = ", ".join(f"{100 * value:.1f}" for value in row.top1)
-        table.add_row(row.data, row.model, f"{row.mean:.2%}", spread, each)
-    print_table(table, results())
+    for row in document.rows:
+        table.add_row(*table_row(row))
+    out = results()
+    print_table(table, out)
+    for each in document.differences:
+        out.print(each.line())

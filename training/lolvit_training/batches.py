@@ -16,6 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset
+from lolvit_data.teacher_outputs import TaughtImages
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.recipe import Augmentation, Recipe
 from lolvit_training.seeding import IMAGE, seed_everything, shuffled
@@ -69,8 +70,9 @@ def loaded(loader: DataLoader[Any]) -> Iterator[Any]:
         yield batch
 
 
-class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
-    """Images (3, H, W) with labels; augmented as a function of (seed, epoch, index)."""
+class AugmentedDataset(TorchDataset[tuple[Tensor, int | Tensor]]):
+    """Images (3, H, W) with labels, or with a teacher's logits (classes,); augmented as a function
+    of (seed, epoch, index)."""
 
     def __init__(
         self,
@@ -82,11 +84,16 @@ class AugmentedDataset(TorchDataset[tuple[Tensor, int]]):
         self._dataset, self._seed = dataset, recipe.seed
         self._transform = _transform(recipe.augmentation, preprocessing, size)
 
-    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int]:
+    def __getitem__(self, key: SampleKey) -> tuple[Tensor, int | Tensor]:
         epoch, index = key
         image = self._dataset.image(index)
         seed_everything(IMAGE, self._seed, epoch, index)
-        return self._transform(image), self._dataset.labels[index]
+        return self._transform(image), self._target(index)
+
+    def _target(self, index: int) -> int | Tensor:
+        if isinstance(self._dataset, TaughtImages):
+            return torch.from_numpy(self._dataset.outputs_of([index])[0])
+        return self._dataset.labels[index]
 
 
 def _transform(

@@ -35,6 +35,12 @@ def save_folder(loaded: LoadedCheckpoint, folder: Path, *, licence: str, half: b
             where=loaded.name,
             remedy="share the checkpoint itself, which records its training",
         )
+    if (loaded.config.get("metrics") or {}).get("teacher") is not None:
+        raise UserError(
+            "was trained on a teacher's outputs: it has no accuracy to write a card with",
+            where=loaded.name,
+            remedy="share the checkpoint itself, which records its training",
+        )
     missing = [name for name in _NEEDED if name not in loaded.config]
     if missing:
         raise UserError(

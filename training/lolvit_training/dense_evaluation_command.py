@@ -139,7 +139,7 @@ def _scored(
     if isinstance(objective, DetectionObjective) and errors:
         metrics = objective.detections(*given)
         return metrics.compute(), errors_of(metrics) if processes.is_main else None
-    score = objective.evaluate(*given)
+    score = objective.evaluate(*given).score
     assert not isinstance(score, Score)
     return score, None
 

@@ -21,7 +21,7 @@ from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.snr import snr_db
 from lolvit_runtimes.table import opens
 from lolvit_runtimes.worker.isolated import IsolatedSession
-from lolvit_training.metrics import ClassificationMetrics
+from lolvit_training.metrics import DatasetMetrics
 
 Log = Callable[[str], None]
 Logits = npt.NDArray[np.float32]
@@ -43,9 +43,9 @@ class EvaluationSet:
 
     def score(self, logits: Logits) -> Score:
         """Return the metrics of logits (B, classes), one row per image."""
-        metrics = ClassificationMetrics(len(self.dataset.classes))
-        metrics.update(logits, [self.dataset.labels[index] for index in self.indices])
-        return metrics.compute(self.dataset.classes)
+        metrics = DatasetMetrics(self.dataset)
+        metrics.update(logits, self.indices)
+        return metrics.compute()
 
 
 class HasClasses(Protocol):

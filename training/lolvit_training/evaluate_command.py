@@ -14,7 +14,12 @@ from lolvit.text import one_line
 from lolvit.variants import HEAD_TASKS
 
 if TYPE_CHECKING:
-    from lolvit.accuracy import AccuracyDocument, DenseAccuracyDocument, EvaluationResult
+    from lolvit.accuracy import (
+        AccuracyDocument,
+        DenseAccuracyDocument,
+        EvaluationResult,
+        TeacherScore,
+    )
 
     Document = AccuracyDocument | DenseAccuracyDocument
 
@@ -180,7 +185,7 @@ def _checkpoint(
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
     with process_group() as processes:
         loaded.model.to(processes.device)
-        score = evaluate_eager(
+        metrics = evaluate_eager(
             loaded.model,
             dataset,
             loaded.preprocessing(),
@@ -196,7 +201,7 @@ def _checkpoint(
         sha256=sha256_of(find_weights(path)),
         runtime=EAGER,
         precision="fp32",
-        metrics=score,
+        metrics=metrics.compute(),
         agreement=1.0,
     )
     return AccuracyDocument(
@@ -253,9 +258,11 @@ def _show_document(document: Document, per_class: bool) -> None:
 def _show(found: Sequence[EvaluationResult], per_class: bool) -> None:
     from rich.table import Table
 
+    taught = any(entry.metrics.teacher for entry in found)
+    teachers = ("teacher's top-5", "KL") if taught else ()
     table = Table()
     for heading in ("file", "runtime", "precision", "images", "top-1", "top-5", "loss",
-                    "agreement", "SNR (dB)"):  # fmt: skip
+                    *teachers, "agreement", "SNR (dB)"):  # fmt: skip
         table.add_column(heading, justify="left" if heading in ("file", "runtime") else "right")
     for entry in found:
         score = entry.metrics
@@ -267,6 +274,7 @@ def _show(found: Sequence[EvaluationResult], per_class: bool) -> None:
             f"{score.top1:.2%}",
             or_dash(score.top5, "{:.2%}"),
             f"{score.loss:.4f}",
+            *_teacher_columns(score.teacher),
             or_dash(entry.agreement, "{:.2%}"),
             or_dash(entry.snr_db, "{:.1f}"),
         )
@@ -275,6 +283,11 @@ def _show(found: Sequence[EvaluationResult], per_class: bool) -> None:
     if per_class:
         for entry in found:
             print_table(_class_table(entry), out)
+
+
+def _teacher_columns(score: TeacherScore | None) -> tuple[str, ...]:
+    """Return the overlap of the five highest classes and the divergence, if there is a teacher."""
+    return () if score is None else (f"{score.top5_overlap:.2%}", f"{score.kl:.4f}")
 
 
 def _class_table(entry: EvaluationResult) -> Any:

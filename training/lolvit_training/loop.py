@@ -20,10 +20,11 @@ from lolvit.errors import UserError
 from lolvit.models.dense import DenseModel
 from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader, loaded
 from lolvit_training.checkpoints import LAST, check_same_run, load_last, save_last
+from lolvit_training.correctness import Correctness
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import freeze_batch_norm
 from lolvit_training.features import FeatureCache, Features
-from lolvit_training.objectives import Loss
+from lolvit_training.objectives import Evaluation, Loss
 from lolvit_training.recipe import as_sides
 from lolvit_training.seeding import STEP, seed_everything
 from lolvit_training.setup import Job, Run, build_run
@@ -93,11 +94,13 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run, with the metrics of its final model on the test split."""
+    """A finished run, with the metrics of its final model on the test split and, of a classifier,
+    the images that it gets right."""
 
     run: Run
     history: tuple[Epoch, ...]
     score: AnyScore
+    correctness: Correctness | None
 
 
 def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
@@ -122,13 +125,13 @@ def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
             build_mixup(job.recipe, classes),
             cache,
         )
-        score = None
+        found = None
         while state.epoch < job.recipe.epochs:
-            score = loop.run_epoch(state)
-        if score is None:  # all epochs were done before
-            score = loop.score(job.recipe.size)
+            found = loop.run_epoch(state)
+        if found is None:  # all epochs were done before
+            found = loop.evaluate(job.recipe.size)
     run.ddp_model = run.model  # nothing may refer to the process group when it is destroyed
-    return Outcome(run, tuple(state.history), score)
+    return Outcome(run, tuple(state.history), found.score, found.correctness)
 
 
 @contextmanager
@@ -183,7 +186,7 @@ class _Loop:
     mixup: Mixup | None
     cache: FeatureCache | None
 
-    def run_epoch(self, state: TrainState) -> AnyScore:
+    def run_epoch(self, state: TrainState) -> Evaluation:
         """Train the rest of an epoch, evaluate, and save a checkpoint."""
         start = time.monotonic()
         before = state.seconds
@@ -197,7 +200,8 @@ class _Loop:
             )
             if self._is_checkpoint_due(step):
                 self._save(state, state.loss_sum)
-        score = self.score(self.job.recipe.size_at(state.epoch))
+        found = self.evaluate(self.job.recipe.size_at(state.epoch))
+        score = found.score
         for figure in self.run.objective.figures(score).values():
             self._check_finite(figure, state.epoch, self.run.steps)
         entry = self._entry(state, score, before + time.monotonic() - start)
@@ -207,7 +211,7 @@ class _Loop:
         self._save(state, 0.0)
         described = self.run.objective.describe(entry.metrics)
         self.listener.log(entry.line(self.job.recipe.epochs, described))
-        return score
+        return found
 
     def _train_mode(self) -> None:
         recipe, model = self.job.recipe, self.run.model
@@ -217,7 +221,7 @@ class _Loop:
         if isinstance(model, DenseModel) and recipe.backbone_lr_scale == 0:
             model.backbone.eval()
 
-    def score(self, size: tuple[int, int]) -> AnyScore:
+    def evaluate(self, size: tuple[int, int]) -> Evaluation:
         """Evaluate the final model on the test split at this size: with progressive resizing early
         epochs have only seen smaller images."""
         return self.run.objective.evaluate(

@@ -1,4 +1,5 @@
-"""The loss of a recipe: cross-entropy with label smoothing, mixup or distillation."""
+"""The loss of a recipe: cross-entropy with label smoothing, mixup or distillation; or the
+divergence from a teacher's outputs."""
 
 from __future__ import annotations
 
@@ -15,14 +16,16 @@ from lolvit.manifest import Preprocessing
 from lolvit.models.loading import load_checkpoint, number_of_classes
 from lolvit_training.recipe import Distillation, Recipe
 
-# (images (B, 3, H, W), logits (B, classes), labels (B,) or (B, classes)) -> loss
+# (images (B, 3, H, W), logits (B, classes), labels (B,), shares of mixed labels (B, classes), or a
+# teacher's logits (B, classes)) -> loss
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def loss_of(
     recipe: Recipe, classes: int, preprocessing: Preprocessing, device: torch.device
 ) -> Loss:
-    """Return the recipe's loss.
+    """Return the recipe's loss. Targets (B, classes) are a teacher's logits unless the recipe mixes
+    labels: their loss is the Kullback-Leibler divergence of the model's probabilities.
 
     Raises:
         UserError: the teacher can't be loaded or has another number of classes.
@@ -33,9 +36,20 @@ def loss_of(
         base_loss = SoftTargetCrossEntropy()
     else:
         base_loss = LabelSmoothingCrossEntropy(augmentation.smoothing)
-    if recipe.distillation is None:
+    if recipe.distillation is not None:
+        return _distilled(base_loss, recipe.distillation, classes, preprocessing, device)
+    if augmentation.mixes:
         return lambda _images, logits, labels: base_loss(logits, labels)
-    return _distilled(base_loss, recipe.distillation, classes, preprocessing, device)
+    return lambda _images, logits, targets: (
+        _divergence(logits, targets) if targets.ndim == 2 else base_loss(logits, targets)
+    )
+
+
+def _divergence(logits: Tensor, teachers: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return the mean over images of KL(teacher ‖ student), in nats, of logits (B, classes) over a
+    temperature."""
+    own, soft = (F.log_softmax(each / temperature, dim=-1) for each in (logits, teachers))
+    return F.kl_div(own, soft, reduction="batchmean", log_target=True)
 
 
 def _distilled(
@@ -58,9 +72,8 @@ def _distilled(
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            soft = F.log_softmax(teacher(images * scale + shift) / temperature, dim=-1)
-        student = F.log_softmax(logits / temperature, dim=-1)  # (B, classes)
-        distance = F.kl_div(student, soft, reduction="batchmean", log_target=True)
+            outputs = teacher(images * scale + shift)  # (B, classes)
+        distance = _divergence(logits, outputs, temperature)
         result: Tensor = (1 - alpha) * base_loss(logits, labels) + alpha * temperature**2 * distance
         return result
 

@@ -11,15 +11,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from lolvit.accuracy import Score
 from lolvit.manifest import Preprocessing
 from lolvit.models.finite import check_outputs
 from lolvit.models.modes import eval_mode
-from lolvit_data.dataset import Dataset
+from lolvit_data.dataset import Dataset, ImageSource
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 from lolvit_training.batches import ReportingDataset, collate, loaded
 from lolvit_training.distributed import ProcessGroup
-from lolvit_training.metrics import ClassificationMetrics
+from lolvit_training.metrics import DatasetMetrics
 
 Logits = npt.NDArray[np.float32]
 
@@ -28,7 +27,7 @@ class EvaluationDataset(TorchDataset[npt.NDArray[np.float32]]):
     """Images (3, H, W) preprocessed as an app does, by the manifest."""
 
     def __init__(
-        self, dataset: Dataset, indices: Sequence[int], preprocessing: Preprocessing
+        self, dataset: ImageSource, indices: Sequence[int], preprocessing: Preprocessing
     ) -> None:
         self._dataset, self._indices, self._preprocess = dataset, indices, preprocessing
 
@@ -45,7 +44,7 @@ class EvaluationDataset(TorchDataset[npt.NDArray[np.float32]]):
 
 def predict_logits(
     model: nn.Module,
-    dataset: Dataset,
+    dataset: ImageSource,
     indices: Sequence[int],
     preprocessing: Preprocessing,
     *,
@@ -84,13 +83,13 @@ def evaluate_eager(
     *,
     workers: int = 0,
     where: str = "",
-) -> Score:
+) -> DatasetMetrics:
     """Return the metrics of `model` on all of `dataset`, the same for any number of processes.
 
     Raises:
         UserError: as `predict_logits`.
     """
-    metrics = ClassificationMetrics(len(dataset.classes))
+    metrics = DatasetMetrics(dataset)
     indices_here = processes.shard(list(range(len(dataset.labels))))
     found = predict_logits(
         model,
@@ -102,7 +101,6 @@ def evaluate_eager(
         where=where,
     )
     for indices, logits in found:
-        metrics.update(logits, [dataset.labels[index] for index in indices])
-    return ClassificationMetrics.from_state(processes.all_reduce(metrics.state())).compute(
-        dataset.classes
-    )
+        metrics.update(logits, indices)
+    metrics.reduce(processes.all_reduce)
+    return metrics

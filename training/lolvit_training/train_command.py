@@ -27,13 +27,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--data", required=True, help="digits, crops, fashion-mnist, objects, digit-objects, "
               "a folder with train/CLASS/… and test/CLASS/…, one of WebDataset shards, or "
               "hf:OWNER/NAME; with boxes or masks: objects, digit-objects, a folder as COCO or "
-              "BDD100K.")  # fmt: skip
+              "BDD100K; with --teacher also photo-crops, photo-crops:FOLDER.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(2), help="Train a classifier on about N images, "
               "stratified by class.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
-              help="small, imagenet, int8, detection, segmentation, coco, bdd100k, or a TOML "
-              "file.")  # fmt: skip
+              help="small, imagenet, int8, agreement, detection, segmentation, coco, bdd100k, or a "
+              "TOML file.")  # fmt: skip
 @click.option("--out", type=_PATH, required=True, help="Output folder of this run.")
 @click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
 @click.option("--size", help="256; of detection and segmentation also HEIGHTxWIDTH.")
@@ -67,13 +67,17 @@ def train(data: str, model: str, recipe: str, out: Path, as_json: bool, **option
     """
     if (options["teacher"] is None) != (options["teacher_weights"] is None):
         raise click.UsageError("--teacher and --teacher-weights go together")
+    from lolvit_data.photo_crops import is_photo_crops
     from lolvit_training.distributed import process_group
     from lolvit_training.loop import train as run_training  # loads torch
     from lolvit_training.results import as_document, write_results
+    from lolvit_training.teacher import with_teacher_outputs
 
     with process_group() as processes:
         job = _job(data, model, recipe, out, options, processes.world_size)
         with _listener(processes.is_main) as listener:
+            if is_photo_crops(data):
+                job = with_teacher_outputs(job, processes, listener.log)
             outcome = run_training(job, processes, listener)
         if not processes.is_main:
             return

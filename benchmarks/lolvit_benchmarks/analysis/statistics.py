@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from lolvit.student_t import t_quantile
+
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int_]
 
@@ -105,9 +107,6 @@ def quotient(above: Interval, below: Interval) -> Interval:
 
 TRIMMED_SHARE = 0.2  # of the rounds, at either end
 MIN_ROUNDS_OF_A_HALF = 4
-# Two-sided 95 % quantiles of Student's t with 1 to 4 degrees of freedom.
-_T_975 = (12.706204736, 4.302652730, 3.182446305, 2.776445105)
-_Z_975 = 1.959963985
 
 
 @dataclass(frozen=True)
@@ -246,24 +245,6 @@ def halves_disagree(log_ratios: Sequence[float], blocks: Sequence[int]) -> bool:
     second = _over_rounds(values[middle:], labels[middle:], 1).interval
     apart = first.high < second.low or second.high < first.low
     return apart and not (whole.spans(first.value) and whole.spans(second.value))
-
-
-def t_quantile(freedom: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t: a table up to 4 degrees of freedom, and
-    from 5 the Cornish-Fisher expansion, whose relative error is at most 0.011 %.
-
-    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
-    """
-    if freedom <= len(_T_975):
-        return _T_975[freedom - 1]
-    z, v = _Z_975, freedom
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )
 
 
 def _by_round(samples: Sequence[float], rounds: Sequence[int]) -> Floats:

@@ -20,8 +20,8 @@ _PATH = click.Path(path_type=Path)
               help="An export folder, whose verification gates the HTML report shows; may be "
               "repeated.")  # fmt: skip
 @click.option("--accuracy", "evaluated", type=_PATH, multiple=True,
-              help="A file with the output of lolvit evaluate --json, for a plot of accuracy over "
-              "latency; may be repeated.")  # fmt: skip
+              help="A file with the output of lolvit evaluate --json, or accuracy.json of lolvit "
+              "accuracy, for a plot of accuracy over latency; may be repeated.")  # fmt: skip
 @click.option("--verified", type=_PATH, multiple=True,
               help="A file with the output of lolvit verify --json, for devices that can't be "
               "timed; may be repeated.")  # fmt: skip
@@ -39,7 +39,7 @@ def report(
 
     Files of several devices, and those of --verified, are combined into one table of devices.
     """
-    from lolvit.accuracy import read_accuracy
+    from lolvit.accuracy import AccuracyDocument, ComparisonDocument, read_accuracy
     from lolvit.files import write_atomic
     from lolvit.manifest import read_manifest
     from lolvit.verification import read_verification
@@ -51,6 +51,8 @@ def report(
     documents = [read_result(path) for path in results]
     manifests = [read_manifest(folder) for folder in folders]
     accuracies = [read_accuracy(path) for path in evaluated]
+    of_artifacts = [each for each in accuracies if isinstance(each, AccuracyDocument)]
+    of_models = [each for each in accuracies if isinstance(each, ComparisonDocument)]
     checks = [read_verification(path) for path in verified]
     if {path.resolve() for path in (out, markdown) if path} & {p.resolve() for p in results}:
         raise UserError("would overwrite a result file", remedy="choose another --out")
@@ -60,10 +62,10 @@ def report(
     if out is not None:
         from lolvit_benchmarks.reporting.html import as_html  # loads matplotlib
 
-        write_atomic(out, as_html(documents, manifests, accuracies, checks))
+        write_atomic(out, as_html(documents, manifests, of_artifacts, checks, of_models))
         written.append(out)
     if markdown is not None:
-        write_atomic(markdown, as_markdown(documents, checks))
+        write_atomic(markdown, as_markdown(documents, checks, of_models))
         written.append(markdown)
     for path in written:
         output.console().print(f"written to {path}")

@@ -9,12 +9,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from lolvit.accuracy import AccuracyDocument
+from lolvit.accuracy import AccuracyDocument, ComparisonDocument
 from lolvit.manifest import Manifest
 from lolvit.text import visible
 from lolvit.verification import VerificationDocument
 from lolvit_benchmarks.analysis import statistics as stats
-from lolvit_benchmarks.reporting import grids, matrix, plots
+from lolvit_benchmarks.reporting import frontier, grids, matrix, plots
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.table import overviews
 from lolvit_benchmarks.results.document import Conditions, Document, Estimate, ModelResult, Result
@@ -29,9 +29,11 @@ def as_html(
     manifests: Sequence[Manifest] = (),
     evaluated: Sequence[AccuracyDocument] = (),
     verified: Sequence[VerificationDocument] = (),
+    compared: Sequence[ComparisonDocument] = (),
 ) -> str:
-    """Return the page; `manifests` add the gates of their artifacts, `evaluated` a plot of accuracy
-    over latency, and `verified` the devices where nothing is timed."""
+    """Return the page; `manifests` add the gates of their artifacts, `evaluated` a plot of the
+    artifacts' accuracy over latency, `compared` one of models that were trained with the same
+    recipe, and `verified` the devices where nothing is timed."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lolvit_benchmarks.reporting"),
         autoescape=True,
@@ -41,6 +43,7 @@ def as_html(
     page = environment.get_template("report.html.j2").render(
         _context(documents, manifests)
         | _accuracy(documents, evaluated)
+        | _frontiers(documents, compared)
         | {"matrix": matrix.grid(documents, verified)}
     )
     return visible(page)
@@ -88,6 +91,22 @@ def _accuracy(
     return {
         "accuracy_plot": _both(partial(plots.accuracy_over_latency, points)),
         "accuracy_grid": grids.accuracy(points),
+    }
+
+
+def _frontiers(
+    documents: Sequence[Document], compared: Sequence[ComparisonDocument]
+) -> dict[str, Any]:
+    results = [result for document in documents for result in document.results]
+    found, notes = frontier.frontiers(results, compared)
+    differences = [each.line() for document in compared for each in document.differences]
+    return {
+        "frontier_plots": [
+            {"where": each.where, "figure": _both(partial(plots.frontier, each)), "grid": grid}
+            for each, grid in zip(found, frontier.tables(found), strict=True)
+        ],
+        "frontier_notes": notes,
+        "differences": differences,
     }
 
 

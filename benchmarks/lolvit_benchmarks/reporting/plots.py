@@ -25,6 +25,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.reporting import text as words
+from lolvit_benchmarks.reporting.frontier import Frontier, FrontierPoint
 from lolvit_benchmarks.reporting.grids import Growth, Point, pixels
 from lolvit_benchmarks.results.document import ModelResult, Result, StageTime
 
@@ -46,6 +47,7 @@ _STYLE: Any = {
     "grid.color": _FAINT,
     "grid.linewidth": 0.7,
 }
+_DASHES: tuple[Any, ...] = ("solid", (0, (4, 3)), (0, (1, 2)))  # of lines in one colour
 _NICE = (1, 1.5, 2, 3, 5, 7)
 
 
@@ -158,6 +160,42 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
         axes.grid()
         axes.legend(frameon=False)
         return _svg(figure, "accuracy over latency")
+
+
+def frontier(found: Frontier, width: float) -> str:
+    """Return top-1 over latency of models, each with its 95 % intervals; of each runtime, those
+    that no other model beats are joined."""
+    markers, dashes = itertools.cycle("os^vD"), itertools.cycle(_DASHES)
+    first = found.points[0].model
+    with _figure(width, 3.6) as (figure, axes):
+        for runtime, marker, dash in zip(found.runtimes(), markers, dashes, strict=False):
+            line = found.line(runtime)
+            axes.plot([p.ms.value for p in line], [100 * p.top1.value for p in line], color=_INK,
+                      linewidth=1, linestyle=dash, marker=marker, markersize=0)  # fmt: skip
+            axes.plot([], [], color=_INK, linewidth=1, linestyle=dash, marker=marker,
+                      label=words.runtime_name(runtime))  # fmt: skip
+            for point in found.points:
+                if point.runtime == runtime:
+                    _with_intervals(axes, point, marker, _A if point.model == first else _B)
+        axes.set_xscale("log")
+        bounds = [bound for p in found.points for bound in (p.ms.low, p.ms.high)]
+        axes.set_xlim(min(bounds) / 1.25, max(bounds) * 1.8)  # the labels are to the right
+        _plain_ticks(axes.xaxis, _nice_between(min(bounds) / 1.25, max(bounds) * 1.8))
+        axes.set_xlabel("latency, ms")
+        axes.set_ylabel("top-1, %")
+        axes.margins(y=0.14)
+        axes.grid()
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+        return _svg(figure, f"accuracy over latency, {found.where}")
+
+
+def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -> None:
+    ms, top1 = point.ms, point.top1
+    axes.plot([ms.low, ms.high], [100 * top1.value] * 2, color=color, linewidth=1.5)
+    axes.plot([ms.value] * 2, [100 * top1.low, 100 * top1.high], color=color, linewidth=1.5)
+    axes.plot([ms.value], [100 * top1.value], marker, color=color, markersize=6)
+    axes.annotate(point.model, (ms.value, 100 * top1.value), xytext=(6, 5), fontsize=8.5,
+                  textcoords="offset points")  # fmt: skip
 
 
 def over_sizes(group: Sequence[Growth], width: float) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from lolvit.accuracy import ComparisonDocument
 from lolvit.output import print_table
 from lolvit.text import markdown
 from lolvit.verification import VerificationDocument
-from lolvit_benchmarks.reporting import grids, matrix
+from lolvit_benchmarks.reporting import frontier, grids, matrix
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.text import Grid
 from lolvit_benchmarks.results.document import Document, Estimate, Result
@@ -81,15 +82,22 @@ def _rich_table(results: Sequence[Result]) -> Table:
 
 
 def as_markdown(
-    documents: Sequence[Document], verified: Sequence[VerificationDocument] = ()
+    documents: Sequence[Document],
+    verified: Sequence[VerificationDocument] = (),
+    compared: Sequence[ComparisonDocument] = (),
 ) -> str:
-    """Return the results of all documents as Markdown, with the conditions they hold under, and
-    what was verified on devices where nothing is timed."""
+    """Return the results of all documents as Markdown, with the conditions they hold under, what
+    was verified on devices where nothing is timed, and the accuracies of trained models."""
     results = [result for document in documents for result in document.results]
     lines = ["### Latency", "", *_markdown_table(results), ""] if results else []
     estimates = [estimate for document in documents for estimate in document.estimates]
     everywhere = matrix.grid(documents, verified)
-    for grid in ([everywhere] if everywhere else []) + _all_grids(results, estimates):
+    accuracies = frontier.tables(frontier.frontiers(results, compared)[0])
+    for grid in [
+        *([everywhere] if everywhere else []),
+        *_all_grids(results, estimates),
+        *accuracies,
+    ]:
         heading, note = markdown(grid.title), markdown(grid.note)
         lines += [f"### {heading}", "", *_markdown_grid(grid), "", note, ""]
     lines += [f"- {markdown(words.headline(result))}" for result in results]

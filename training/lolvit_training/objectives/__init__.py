@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, device, nn
@@ -12,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from lolvit.accuracy import AnyScore
 from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Split
+from lolvit_training.correctness import Correctness
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.recipe import Recipe
 
@@ -33,6 +35,14 @@ class TrainingSet(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes to print, one line each: what was left out, and why."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's metrics on a data set, and, of a classifier, the images that it gets right."""
+
+    score: AnyScore
+    correctness: Correctness | None = None
 
 
 class Objective(Protocol):
@@ -78,7 +88,7 @@ class Objective(Protocol):
         preprocessing: Preprocessing,
         processes: ProcessGroup,
         workers: int,
-    ) -> AnyScore:
+    ) -> Evaluation:
         """Return a model's metrics on a data set, the same for any number of processes."""
 
     def figures(self, score: Any) -> dict[str, float]:

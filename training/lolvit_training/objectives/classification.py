@@ -10,13 +10,15 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import default_collate
 
 from lolvit.accuracy import Score
+from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Dataset, Split, Subset, even_share
 from lolvit_data.table import open_dataset
+from lolvit_data.teacher_outputs import TaughtImages
 from lolvit_training.batches import AugmentedDataset
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.losses import loss_of
-from lolvit_training.objectives import Loss
+from lolvit_training.objectives import Evaluation, Loss
 from lolvit_training.recipe import Recipe
 from lolvit_training.scoring import evaluate_eager
 
@@ -29,7 +31,9 @@ class ClassificationObjective:
         return open_dataset(source, split)
 
     def limited(self, dataset: Dataset, count: int) -> Dataset:
-        """Return about `count` images, stratified by class."""
+        """Return about `count` images, stratified by class; of crops of photos, the first."""
+        if isinstance(dataset, TaughtImages):
+            return dataset.first(count)
         return Subset(dataset, tuple(even_share(dataset.labels, count)), dataset.notes)
 
     def count(self, dataset: Dataset) -> int:
@@ -46,7 +50,13 @@ class ClassificationObjective:
         preprocessing: Preprocessing,
         size: tuple[int, int],
     ) -> TorchDataset[Any]:
-        """Return augmented images (3, H, W) with labels."""
+        """Return augmented images (3, H, W) with labels, or with a teacher's outputs.
+
+        Raises:
+            UserError: images with a teacher's outputs are to be mixed, or to have another teacher.
+        """
+        if isinstance(dataset, TaughtImages):
+            _check_taught(dataset, recipe)
         return AugmentedDataset(dataset, recipe, preprocessing, size)
 
     def join(self, samples: list[Any]) -> Any:
@@ -66,22 +76,53 @@ class ClassificationObjective:
         preprocessing: Preprocessing,
         processes: ProcessGroup,
         workers: int,
-    ) -> Score:
-        """Return a model's accuracy."""
-        return evaluate_eager(model, dataset, preprocessing, processes, workers=workers)
+    ) -> Evaluation:
+        """Return a model's accuracy, and the images that it gets right."""
+        metrics = evaluate_eager(model, dataset, preprocessing, processes, workers=workers)
+        return Evaluation(metrics.compute(), metrics.correctness())
 
     def figures(self, score: Score) -> dict[str, float]:
-        """Return the top-1 accuracy and the loss."""
-        return {"test_top1": score.top1, "test_loss": score.loss}
+        """Return the top-1 accuracy and the loss; with a teacher, whose top class is the right one,
+        the overlap of the five highest classes, and the divergence as the loss."""
+        if score.teacher is None:
+            return {"test_top1": score.top1, "test_loss": score.loss}
+        overlap, divergence = score.teacher.top5_overlap, score.teacher.kl
+        return {"test_top1": score.top1, "test_top5_overlap": overlap, "test_loss": divergence}
 
     def describe(self, figures: Mapping[str, float]) -> str:
-        """Return the loss and the top-1 accuracy."""
-        return f"test loss {figures['test_loss']:.4f}, top-1 {figures['test_top1']:.2%}"
+        """Return the loss and the top-1 accuracy, or the agreement with a teacher."""
+        overlap = figures.get("test_top5_overlap")
+        shared = "" if overlap is None else f", {overlap:.2%} of the teacher's five highest"
+        return f"test loss {figures['test_loss']:.4f}, top-1 {figures['test_top1']:.2%}{shared}"
 
     def summary(self, score: Score) -> str:
-        """Return the accuracies and the loss."""
+        """Return the accuracies and the loss, or the agreement with a teacher."""
+        if score.teacher is not None:
+            return (
+                f"the teacher's top class {score.top1:.2%}, of its five highest"
+                f" {score.teacher.top5_overlap:.2%}, KL {score.teacher.kl:.4f} on"
+                f" {score.images} test images"
+            )
         top5 = f", top-5 {score.top5:.2%}" if score.top5 is not None else ""
         return f"top-1 {score.top1:.2%}{top5}, loss {score.loss:.4f} on {score.images} test images"
+
+
+def _check_taught(dataset: TaughtImages, recipe: Recipe) -> None:
+    """Check that a recipe leaves images with a teacher's outputs to that teacher.
+
+    Raises:
+        UserError: it does not.
+    """
+    if recipe.augmentation.mixes:
+        raise UserError(
+            "mixup and cutmix are not for images with a teacher's outputs",
+            where=dataset.name,
+            remedy="give --recipe agreement",
+        )
+    if recipe.distillation is not None:
+        raise UserError(
+            "has a teacher's outputs already", where=dataset.name, remedy="leave out --teacher"
+        )
 
 
 OBJECTIVE = ClassificationObjective()

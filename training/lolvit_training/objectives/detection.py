@@ -20,7 +20,7 @@ from lolvit_training.batches import SampleKey
 from lolvit_training.dense import AnnotatedObjective, AnnotatedSamples, collect
 from lolvit_training.detection_loss import BOX, CLASS, COLUMNS, CROWD, DetectionLoss
 from lolvit_training.distributed import ProcessGroup
-from lolvit_training.objectives import Loss
+from lolvit_training.objectives import Evaluation, Loss
 from lolvit_training.recipe import Recipe
 
 
@@ -81,9 +81,10 @@ class DetectionObjective(AnnotatedObjective):
         preprocessing: Preprocessing,
         processes: ProcessGroup,
         workers: int,
-    ) -> DetectionScore:
+    ) -> Evaluation:
         """Return COCO's metrics."""
-        return self.detections(model, dataset, preprocessing, processes, workers).compute()
+        found = self.detections(model, dataset, preprocessing, processes, workers)
+        return Evaluation(found.compute())
 
     def detections(
         self,

@@ -20,7 +20,7 @@ from lolvit_data.segmentation_metrics import SegmentationMetrics
 from lolvit_training.batches import SampleKey
 from lolvit_training.dense import AnnotatedObjective, AnnotatedSamples, collect
 from lolvit_training.distributed import ProcessGroup
-from lolvit_training.objectives import Loss
+from lolvit_training.objectives import Evaluation, Loss
 from lolvit_training.recipe import Recipe
 
 AUXILIARY_WEIGHT = 0.4  # of the head on the map at stride 16, as in PSPNet (arXiv:1612.01105)
@@ -81,12 +81,12 @@ class SegmentationObjective(AnnotatedObjective):
         preprocessing: Preprocessing,
         processes: ProcessGroup,
         workers: int,
-    ) -> SegmentationScore:
+    ) -> Evaluation:
         """Return the mean intersection over union, on the photos' pixels."""
         collector = MapCollector(dataset, preprocessing.size, {})
         collect(collector, model, dataset, preprocessing, processes, workers)
         sums = processes.all_reduce(collector.metrics.state())
-        return SegmentationMetrics.from_state(dataset.classes, sums).compute()
+        return Evaluation(SegmentationMetrics.from_state(dataset.classes, sums).compute())
 
     def figures(self, score: SegmentationScore) -> dict[str, float]:
         """Return the mean intersection over union and the share of right pixels."""
