@@ -52,6 +52,11 @@ class Frontier:
         """Return the runtimes, each once."""
         return tuple(dict.fromkeys(point.runtime for point in self.points))
 
+    def models(self) -> tuple[str, ...]:
+        """Return the models, each once, by their smallest latency."""
+        ordered = sorted(self.points, key=lambda point: point.ms.value)
+        return tuple(dict.fromkeys(point.model for point in ordered))
+
     def line(self, runtime: str) -> list[FrontierPoint]:
         """Return a runtime's points on the frontier, the fastest first."""
         found = [p for p in self.points if p.runtime == runtime and p.on_frontier]

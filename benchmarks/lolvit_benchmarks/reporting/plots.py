@@ -164,10 +164,14 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
 
 def frontier(found: Frontier, width: float) -> str:
     """Return top-1 over latency of models, each with its 95 % intervals; of each runtime, those
-    that no other model beats are joined."""
+    that no other model beats are joined. Points have their model's number, and names stand below:
+    they would cover each other."""
     markers, dashes = itertools.cycle("os^vD"), itertools.cycle(_DASHES)
+    numbers = {model: number for number, model in enumerate(found.models(), 1)}
+    listed = ", ".join(f"{number}\N{NO-BREAK SPACE}{model}" for model, number in numbers.items())
+    below = textwrap.wrap(listed, round(13 * width), break_on_hyphens=False)
     first = found.points[0].model
-    with _figure(width, 3.6) as (figure, axes):
+    with _figure(width, 3.4 + 0.17 * len(below)) as (figure, axes):
         for runtime, marker, dash in zip(found.runtimes(), markers, dashes, strict=False):
             line = found.line(runtime)
             axes.plot([p.ms.value for p in line], [100 * p.top1.value for p in line], color=_INK,
@@ -176,12 +180,14 @@ def frontier(found: Frontier, width: float) -> str:
                       label=words.runtime_name(runtime))  # fmt: skip
             for point in found.points:
                 if point.runtime == runtime:
-                    _with_intervals(axes, point, marker, _A if point.model == first else _B)
+                    color = _A if point.model == first else _B
+                    _with_intervals(axes, point, marker, color, numbers[point.model])
         axes.set_xscale("log")
         bounds = [bound for p in found.points for bound in (p.ms.low, p.ms.high)]
-        axes.set_xlim(min(bounds) / 1.25, max(bounds) * 1.8)  # the labels are to the right
-        _plain_ticks(axes.xaxis, _nice_between(min(bounds) / 1.25, max(bounds) * 1.8))
-        axes.set_xlabel("latency, ms")
+        low, high = min(bounds) / 1.25, max(bounds) * 1.25
+        axes.set_xlim(low, high)
+        _plain_ticks(axes.xaxis, _nice_between(low, high))
+        axes.set_xlabel("\n".join(["latency, ms", *below]))
         axes.set_ylabel("top-1, %")
         axes.margins(y=0.14)
         axes.grid()
@@ -189,12 +195,12 @@ def frontier(found: Frontier, width: float) -> str:
         return _svg(figure, f"accuracy over latency, {found.where}")
 
 
-def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -> None:
+def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str, number: int) -> None:
     ms, top1 = point.ms, point.top1
     axes.plot([ms.low, ms.high], [100 * top1.value] * 2, color=color, linewidth=1.5)
     axes.plot([ms.value] * 2, [100 * top1.low, 100 * top1.high], color=color, linewidth=1.5)
     axes.plot([ms.value], [100 * top1.value], marker, color=color, markersize=6)
-    axes.annotate(point.model, (ms.value, 100 * top1.value), xytext=(6, 5), fontsize=8.5,
+    axes.annotate(f"{number}", (ms.value, 100 * top1.value), xytext=(5, 4), weight="bold",
                   textcoords="offset points")  # fmt: skip
 
 
