@@ -34,10 +34,10 @@ _LONGEST = 640  # pixels, of the side that photos are reduced to
 _SMALLEST_SHARE = 0.3  # of a photo's shorter side, of a crop's side
 _KEPT = 1024  # reduced photos in memory, of up to 0.9 MB each
 _COPIES = "other sizes or variants of a photo"
-# Packages of wallpapers have a photo in several sizes, as NAME/contents/images/1920x1080.jpg, and
-# for light and dark surroundings, as NAME-l.jpg and NAME-d.jpg, or in images and images_dark.
-_SIZE_AS_NAME = re.compile(r"\d{3,5}x\d{3,5}")
-_VARIANT = re.compile(r"[-_](?:l|d|light|dark|day|night)$")
+# Packages of wallpapers have a photo in several sizes, as NAME_3840x2160.jpg, and for light and
+# dark surroundings, as NAME-l.jpg and NAME-d.jpg; KDE's have all, and a preview, in NAME/contents.
+_VARIANT = re.compile(r"[-_](?:l|d|light|dark|day|night|\d{3,5}x\d{3,5})$")
+_CONTENTS = "contents"
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,10 @@ def _photos_below(root: Path) -> tuple[list[Photo], tuple[str, ...]]:
 
 def _name(path: Path) -> str:
     """Return the name that all sizes and variants of a photo have in common."""
-    parts = path.with_suffix("").parts
-    if _SIZE_AS_NAME.fullmatch(parts[-1]) and len(parts) > 1:
-        parts = parts[:-1]
-    return as_unicode("/".join(_VARIANT.sub("", part.lower()) for part in parts))
+    parts = [_VARIANT.sub("", part.lower()) for part in path.with_suffix("").parts]
+    if _CONTENTS in parts[1:]:
+        parts = parts[: parts.index(_CONTENTS, 1)]
+    return as_unicode("/".join(parts))
 
 
 @lru_cache(maxsize=_KEPT)

@@ -29,7 +29,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def wallpapers(tmp_path: Path) -> Path:
     """Photos as packages of wallpapers have them."""
     root = tmp_path / "wallpapers"
-    names = ["a.jpg", "b-l.jpg", "b-d.jpg", "c.jpg", "d.jpg", "README.txt"]
+    names = ["a.jpg", "b-l.jpg", "b-d.jpg", "c.jpg", "c_320x240.jpg", "d.jpg", "README.txt"]
+    names += ["Hill/contents/screenshot.png"]
     names += [f"Hill/contents/{kind}/{size}.png" for kind in ("images", "images_dark")
               for size in ("1080x1920", "320x240")]  # fmt: skip
     for number, name in enumerate(names):
@@ -48,9 +49,9 @@ def test_splits_share_no_photo_and_sizes_of_one_photo_are_one(wallpapers: Path) 
     names = [{photo.name for photo in crops.photos} for crops in (train, test)]
     assert not names[0] & names[1]
     below = {photo.name for crops in (train, test) for photo in crops.photos if photo.path}
-    assert below == {"a", "b", "c", "d", "hill/contents/images"}
+    assert below == {"a", "b", "c", "d", "hill"}
     (note,) = train.notes
-    assert "5 files left out" in note and "4 other sizes or variants of a photo" in note
+    assert "7 files left out" in note and "6 other sizes or variants of a photo" in note
     assert (train.count, test.count) == (16_000, 2_000)
 
 
