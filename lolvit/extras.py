@@ -27,7 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "torchvision",
     ),
     "bench": ("jinja2", "matplotlib", "platformdirs", "psutil", "segno"),
-    "train": ("datasets", "huggingface_hub", "sklearn", "tensorboard"),
+    "train": ("datasets", "huggingface_hub", "pycocotools", "sklearn", "tensorboard"),
 }
 
 

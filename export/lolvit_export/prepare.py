@@ -313,8 +313,8 @@ def _preprocessing(
         if options.mean is None or options.std is None:
             notes = (
                 f"the model does not record its normalization: mean {_listed(mean)} and std"
-                f" {_listed(std)} (ImageNet's) are assumed; give mean and std if it was trained"
-                " with others",
+                f" {_listed(std)} (ImageNet's) are assumed; give --mean and --std if it was"
+                " trained with others",
             )
     return (
         Preprocessing.model_validate(

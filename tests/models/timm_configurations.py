@@ -17,7 +17,7 @@ from lolvit.models.factory import timm_preprocessing
 _FOLLOWED = {
     "crop": "crop mode center: `resize` is `crop`",
     "stretch": "crop mode squash: `resize` is `stretch`",
-    "letterbox": "crop mode border: `resize` is `letterbox`, not in Kotlin",
+    "letterbox": "crop mode border: `resize` is `letterbox`",
 }
 
 

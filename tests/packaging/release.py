@@ -27,6 +27,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from packaging.tags import sys_tags
+from packaging.utils import parse_wheel_filename
+
 import lolvit
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +39,7 @@ BASE = "base"
 MAX_BASE_MB = 60.0  # of the files that pip downloads
 MAX_PREDICT_S = 1.0
 _PREDICT = ("predict", "{artifacts}", "{photo}", "--json", "--runtime")
+_EXPORT = ("export", "lolvit_xx", "--weights", "lolvit_xx.digits", "--out", "{out}", "--json")
 # By extra, the command that is run in its environment; `dev` is for this repository alone.
 COMMANDS: dict[str, tuple[str, ...]] = {
     BASE: ("doctor", "--json"),
@@ -46,13 +50,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "qnn": (*_PREDICT, "qnn"),
     "coreai": (*_PREDICT, "coreai"),
     "tensorflow": (*_PREDICT, "tensorflow"),
-    "export": ("export", "lolvit_xx", "--weights", "lolvit_xx.digits", "--to", "onnx",
-               "--out", "{out}", "--json"),
+    "export": (*_EXPORT, "--to", "onnx,tflite,coreml"),
     "bench": ("bench", "{artifacts}/model-fp16.onnx", "--against", "{artifacts}/model-fp32.onnx",
               "--runtime", "ort", "--profile", "quick", "--out", "{out}", "--json"),
     "train": ("train", "--data", "digits", "--model", "lolvit_xx", "--size", "32", "--epochs", "1",
               "--out", "{out}", "--json"),
-    "all": ("doctor", "--json"),
+    "all": (*_EXPORT, "--to", "onnx,tflite,coreml,coreai,executorch,qnn"),
 }  # fmt: skip
 # The targets of the artifacts that these commands open; the time of `predict` is that of ONNX.
 TARGETS = {
@@ -68,6 +71,7 @@ class Row:
     python: str
     extra: str
     error: str
+    download_mb: float = 0.0
     installed_mb: float = 0.0
     seconds: float = 0.0
     unpinned: bool = False
@@ -75,8 +79,9 @@ class Row:
     def line(self) -> str:
         """Return the row of the table."""
         end = self.error or ("newest versions, not the pinned ones" if self.unpinned else "ran")
-        size = f"{self.installed_mb:8,.0f} MB" if self.installed_mb else " " * 11
-        return f"{self.python:<6} {self.extra:<11} {size} {self.seconds:6.0f} s  {end}"
+        both = (self.download_mb, self.installed_mb)
+        sizes = " ".join(f"{mb:7,.0f} MB" if mb else " " * 10 for mb in both)
+        return f"{self.python:<6} {self.extra:<11} {sizes} {self.seconds:6.0f} s  {end}"
 
 
 def release_notes(changelog: str, version: str) -> tuple[str, str]:
@@ -102,6 +107,35 @@ def pins(*locks: Path) -> str:
     """Return the pinned versions of lock files, without digests, as constraints."""
     names = [re.findall(r"^[a-z][^ ]*==[^ \\\n]+", lock.read_text(), re.M) for lock in locks]
     return "\n".join(dict.fromkeys(name for lock in names for name in lock)) + "\n"
+
+
+def fitting(names: Sequence[str]) -> str | None:
+    """Return the wheel that pip takes of a package's wheels on this Python; None: none fits."""
+    order = {tag: number for number, tag in enumerate(sys_tags())}
+    ranks = [
+        (min(order.get(tag, len(order)) for tag in parse_wheel_filename(name)[3]), name)
+        for name in names
+    ]
+    rank, best = min(ranks, default=(len(order), ""))
+    return best if rank < len(order) else None
+
+
+def download_mb(wheel: Path, extra: str, constraints: Path) -> float:
+    """Return the size of the files that an extra downloads on this Python, the wheel of this
+    project among them, in 10^6 bytes: as the package index states them."""
+    command = [sys.executable, "-m", "uv", "-q", "pip", "compile", "-", "--format", "pylock.toml"]
+    command += ["--python", sys.executable, "--constraints", str(constraints)]
+    name = "lolvit" if extra == BASE else f"lolvit[{extra}]"
+    requirement = f"{name} @ {wheel.resolve().as_uri()}\n"
+    done = subprocess.run(command, input=requirement, check=True, capture_output=True, text=True)
+    total = wheel.stat().st_size
+    for package in tomllib.loads(done.stdout)["packages"]:
+        if package["name"] == "lolvit":
+            continue
+        files = {each["url"].rpartition("/")[2]: each for each in package.get("wheels", [])}
+        best = fitting(list(files))
+        total += (files[best] if best else package["sdist"])["size"]
+    return total / 1e6
 
 
 def failures(rows: Sequence[Row], base_mb: float, predict_s: float) -> list[str]:
@@ -176,7 +210,9 @@ def install(place: Path, requirement: str, constraints: Path | None) -> str:
 def run(place: Path, words: Sequence[str], folder: Path) -> tuple[float, str]:
     """Run `lolvit` of an environment; return its seconds, and its last line if it failed."""
     start = time.perf_counter()
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    outside = ("PYTHONPATH", "VIRTUAL_ENV", "XDG_CACHE_HOME")
+    clean = {k: v for k, v in os.environ.items() if k not in outside}
+    clean["HOME"] = str(folder)  # nothing that was cached before
     done = subprocess.run(
         [place / "bin" / "lolvit", *words], cwd=folder, env=clean, capture_output=True, text=True
     )
@@ -185,11 +221,17 @@ def run(place: Path, words: Sequence[str], folder: Path) -> tuple[float, str]:
     return seconds, "" if done.returncode == 0 else last[-300:]
 
 
+def constraints_of(extra: str, work: Path) -> Path:
+    """Return the file with the pinned versions of an extra."""
+    return work / ("tensorflow.txt" if extra == "tensorflow" else "pins.txt")
+
+
 def row(python: str, version: str, extra: str, wheel: Path, work: Path) -> Row:
     """Install the base or an extra into a fresh environment, and run its command there."""
     start = time.perf_counter()
     requirement = str(wheel) if extra == BASE else f"{wheel}[{extra}]"
-    constraints = work / ("tensorflow.txt" if extra == "tensorflow" else "pins.txt")
+    constraints = constraints_of(extra, work)
+    download = download_mb(wheel, extra, constraints) if version == TESTED else 0.0
     with environment(python) as place:
         error = install(place, requirement, constraints)
         unpinned = bool(error) and version != TESTED
@@ -201,7 +243,7 @@ def row(python: str, version: str, extra: str, wheel: Path, work: Path) -> Row:
         if not error:
             _, error = run(place, [w.format(**given) for w in COMMANDS[extra]], place.parent)
     seconds = time.perf_counter() - start
-    return Row(version, extra, error, 0 if error else size, seconds, unpinned)
+    return Row(version, extra, error, download, 0 if error else size, seconds, unpinned)
 
 
 def photo() -> Path:
@@ -252,14 +294,6 @@ def undisturbed(seconds: float, processor: float, load: float, cores: int) -> tu
     return seconds, "from start to end"
 
 
-def base_download_mb(wheel: Path, work: Path) -> float:
-    """Return the size of the files that pip downloads for the base, with the wheel."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", work / "base"]
-    command += ["--constraint", work / "pins.txt", "--only-binary", ":all:", wheel]
-    subprocess.run(command, check=True)
-    return megabytes(work / "base")
-
-
 def machine() -> str:
     """Return this machine's class in words."""
     cpu = Path("/proc/cpuinfo")
@@ -279,6 +313,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def rows_of(pythons: Sequence[str], extras: Sequence[str], wheel: Path, work: Path) -> list[Row]:
     """Install everything, one after another, and print a line of each."""
+    print(f"{'Python':<6} {'extra':<11} {'download':>10} {'installed':>10} {'time':>8}", flush=True)
     rows = []
     for version in pythons:
         python = interpreter(version)
@@ -302,7 +337,7 @@ def main(arguments: Sequence[str]) -> int:
         (work / "sdist").mkdir()
         same = same_wheel(sdist, wheel, work / "sdist")
         print(f"sdist: {'gives the same wheel, bit by bit' if same else 'gives another wheel'}")
-        base_mb = base_download_mb(wheel, work)
+        base_mb = download_mb(wheel, BASE, constraints_of(BASE, work))
         print(f"the base downloads {base_mb:.1f} MB", flush=True)
         extras = chosen.extras.split(",")
         export_model(work, extras)

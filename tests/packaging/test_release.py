@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,16 @@ def test_what_stops_a_release(
 def test_on_a_busy_machine_the_limit_is_for_processor_time() -> None:
     assert release.undisturbed(0.8, 0.9, load=1.5, cores=2)[0] == 0.8
     assert release.undisturbed(2.5, 0.9, load=7.5, cores=2)[0] == 0.9
+
+
+def test_of_the_wheels_of_a_package_the_one_that_pip_takes_is_counted() -> None:
+    here = f"cp3{sys.version_info.minor}"
+    own = f"a-1-{here}-{here}-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    others = ["a-1-cp38-cp38-manylinux_2_17_x86_64.whl", f"a-1-{here}-{here}-win_amd64.whl"]
+    if platform.machine() == "x86_64" and sys.platform == "linux":
+        assert release.fitting(["a-1-py3-none-any.whl", *others, own]) == own
+    assert release.fitting(["a-1-py3-none-any.whl", *others]) == "a-1-py3-none-any.whl"
+    assert release.fitting(others) is None
 
 
 def test_pins_are_the_lock_without_digests(tmp_path: Path) -> None:

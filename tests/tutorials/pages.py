@@ -1,5 +1,6 @@
-"""Execute the code blocks of docs/tutorials: `python -m tests.tutorials.pages [--write] [PAGE…]`
-prints what they gave as JSON; with `--write` it puts the real outputs into the pages.
+"""Execute the code blocks of docs/tutorials and of OTHERS: `python -m tests.tutorials.pages
+[--write] [PAGE…]` prints what they gave as JSON; with `--write` it puts the real outputs into the
+pages.
 
 Each page has a folder of its own, in which its blocks are run in order:
 
@@ -11,7 +12,9 @@ HTML comments before a block, which readers don't see:
 
 - `<!-- test: OLD => NEW -->`: the tests run NEW in place of OLD, which takes less time;
 - `<!-- varies -->`: what the block prints differs between runs and is not compared;
-- `<!-- exit: 1 -->`: the block's last command ends with this code.
+- `<!-- exit: 1 -->`: the block's last command ends with this code;
+- `<!-- first: COMMAND -->`: run in the shell before the block, to make what a reader has;
+- `<!-- not run: REASON -->`: the block is left out.
 
 Commands run in forks of one process that has loaded torch: alone, each would take seconds for it.
 """
@@ -22,6 +25,7 @@ import json
 import os
 import pty
 import re
+import resource
 import runpy
 import shlex
 import shutil
@@ -37,6 +41,8 @@ from tests.processes import read_to_end
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "tutorials"
+# Pages that are no tutorials, whose blocks are run too, by their names here.
+OTHERS = {"README": ROOT / "README.md", "any-model": ROOT / "docs" / "any-model.md"}
 PACKAGES = ("", "data", "training", "export", "runtimes", "benchmarks")
 COLUMNS = 80
 _BLOCK = re.compile(r"((?:^<!-- .*? -->\n)*)^```(sh|python|text)\n(.*?)^```$", re.M | re.S)
@@ -51,15 +57,17 @@ class Block:
     text: str
     exit: int = 0
     compared: bool = True
+    first: tuple[str, ...] = ()
     shown: str | None = None
     printed: str = ""
     code: int | None = None
     seconds: float = 0.0
+    processor_s: float = 0.0
 
 
 @dataclass
 class Page:
-    """A tutorial's executable blocks, in order."""
+    """A page's executable blocks, in order."""
 
     path: Path
     blocks: list[Block] = field(default_factory=list)
@@ -72,12 +80,15 @@ def names() -> list[str]:
 
 def read(name: str, *, full: bool = False) -> Page:
     """Return a page's blocks: as tests run them, or in full."""
-    page = Page(FOLDER / f"{name}.md")
+    page = Page(OTHERS.get(name, FOLDER / f"{name}.md"))
     for comments, language, text in _BLOCK.findall(page.path.read_text()):
         if language == "text":
             page.blocks[-1].shown = text
             continue
+        if "<!-- not run: " in comments:
+            continue
         block = Block(language, text, compared="<!-- varies -->" not in comments)
+        block.first = tuple(re.findall(r"<!-- first: (.*?) -->", comments))
         if found := re.search(r"<!-- exit: (\d+) -->", comments):
             block.exit = int(found[1])
         for old, new in re.findall(r"<!-- test: (.*?) => (.*?) -->", comments):
@@ -92,14 +103,23 @@ def run(page: Page, folder: Path, tree: Path) -> None:
     """Run a page's blocks in a folder, with the packages of `tree`, until one does not end as it
     should."""
     for block in page.blocks:
-        start = time.monotonic()
+        start, used = time.monotonic(), _processor_s()
         block.code, block.printed = _run(block, folder, tree)
-        block.seconds = time.monotonic() - start
+        block.seconds, block.processor_s = time.monotonic() - start, _processor_s() - used
         if block.code != block.exit:
             return
 
 
+def _processor_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _run(block: Block, folder: Path, tree: Path) -> tuple[int, str]:
+    for line in block.first:
+        code, printed = _shell(line, folder)
+        if code != 0:
+            return code, printed
     if block.language == "python":
         if named := _FILE.match(block.text):
             place = _place(named[1], folder, tree)
@@ -115,14 +135,20 @@ def _run(block: Block, folder: Path, tree: Path) -> tuple[int, str]:
             arguments = shlex.split(line, comments=True)[1:]
             code, text = _forked(lambda given=arguments: _command(given), folder, tree)  # type: ignore[misc]
         else:
-            done = subprocess.run(
-                ["sh", "-ec", line], cwd=folder, capture_output=True, text=True, check=False
-            )
-            code, text = done.returncode, done.stdout + done.stderr
+            code, text = _shell(line, folder)
         printed += text
         if code != 0:
             return code, printed
     return 0, printed
+
+
+def _shell(line: str, folder: Path) -> tuple[int, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", line], cwd=folder, capture_output=True, text=True, check=False,
+        env=os.environ | {"PATH": path},
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
 
 
 def _place(name: str, folder: Path, tree: Path) -> Path:
@@ -202,6 +228,8 @@ def with_outputs(page: Page) -> str:
 
     def put(match: re.Match[str]) -> str:
         nonlocal current
+        if "<!-- not run: " in match[1]:
+            return match[0]
         if match[2] != "text":
             current = next(blocks)
             return match[0]
@@ -215,7 +243,8 @@ def with_outputs(page: Page) -> str:
 def main(arguments: list[str]) -> None:
     """Run pages, and print the blocks of each as JSON, or write their outputs into them."""
     write = "--write" in arguments
-    chosen = [name for name in arguments if not name.startswith("--")] or names()
+    chosen = [name for name in arguments if not name.startswith("--")]
+    chosen = chosen or [*names(), *OTHERS]
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import timm  # noqa: F401 - once, for all forks
     import torch
@@ -235,7 +264,9 @@ def main(arguments: list[str]) -> None:
             run(page, folder, _tree(Path(scratch) / "tree") if adds else ROOT)
         found[name] = [asdict(block) for block in page.blocks]
         seconds = sum(block.seconds for block in page.blocks)
-        print(f"{name}: {len(page.blocks)} blocks, {seconds:.0f} s", file=sys.stderr, flush=True)
+        processor = sum(block.processor_s for block in page.blocks)
+        line = f"{name}: {len(page.blocks)} blocks, {seconds:.0f} s, processor {processor:.0f} s"
+        print(line, file=sys.stderr, flush=True)
         if write and all(block.code == block.exit for block in page.blocks):
             page.path.write_text(with_outputs(page))
     print(json.dumps(found, indent=1))

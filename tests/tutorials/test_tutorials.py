@@ -1,4 +1,4 @@
-"""Every code block of the tutorials runs, and prints what the page says it prints."""
+"""The code blocks of the tutorials, of README and of a guide run, and print what the page shows."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from tests.tutorials.pages import ROOT, names, read
+from tests.tutorials.pages import OTHERS, ROOT, names, read
 
 NAMES = names()
+PAGES = [*NAMES, *OTHERS]
 
 
 @cache
 def executed() -> dict[str, list[dict[str, Any]]]:
-    """Run all tutorials, in forks of one process; return their blocks."""
+    """Run all pages, in forks of one process; return their blocks."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.tutorials.pages", *NAMES], capture_output=True, text=True,
+        [sys.executable, "-m", "tests.tutorials.pages", *PAGES], capture_output=True, text=True,
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -42,8 +43,8 @@ def as_text(printed: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and opens pseudo terminals")
-@pytest.mark.parametrize("name", NAMES)
-def test_a_tutorial_runs_and_prints_what_it_shows(name: str) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_runs_and_prints_what_it_shows(name: str) -> None:
     for block in executed()[name]:
         assert block["code"] == block["exit"], f"{block['text']}\n{block['printed']}"
         if block["shown"] is None or not block["compared"]:
