@@ -40,6 +40,11 @@ DENORMAL_CHECK_PHOTOS = 4  # every layer's activations are checked on these
 # torchvision's, which most networks trained on ImageNet expect.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DEFAULT_CROP_PCT = 0.875
+PROBABILITIES = (
+    "its outputs are probabilities: not negative, with the sum 1. What reads a classifier takes the"
+    " softmax of its outputs, which makes these nearly equal: return the logits, or the logarithm"
+    " of the probabilities, or add --task tensors"
+)
 _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -247,7 +252,9 @@ def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Pr
         if options.name or not is_function(reference)
         else _file_name(reference)
     )
-    _check_runs(model, images, name)
+    outputs = _outputs(model, images, name)
+    if options.task in (None, CLASSIFICATION) and _are_probabilities(outputs):
+        notes = (*notes, PROBABILITIES)
     if not options.trained:
         calibrate_batch_norm(model, images)
     check_denormals(model, images, where=name)
@@ -285,7 +292,7 @@ def _file_name(reference: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lower()
 
 
-def _check_runs(model: nn.Module, images: torch.Tensor, where: str) -> None:
+def _outputs(model: nn.Module, images: torch.Tensor, where: str) -> list[torch.Tensor]:
     """Run a model on one image, before anything else can fail because it does not run.
 
     Raises:
@@ -293,7 +300,15 @@ def _check_runs(model: nn.Module, images: torch.Tensor, where: str) -> None:
     """
     from lolvit_export.capture import run_once
 
-    run_once(model, images[:1].to(images.dtype), where)
+    return [tensor for _, tensor in run_once(model, images[:1].to(images.dtype), where)]
+
+
+def _are_probabilities(outputs: list[torch.Tensor]) -> bool:
+    """Whether a classifier returns softmax's values instead of logits."""
+    if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape[1] < 2:
+        return False
+    (values,) = outputs
+    return bool((values >= 0).all()) and bool((values.sum(1) - 1).abs().max() < 1e-3)
 
 
 def _preprocessing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit_data.bundled import bundled_photo
 from lolvit_export.capture import named_outputs
+from lolvit_export.prepare import PROBABILITIES, ModelOptions, prepare
 from lolvit_export.request import ExportResult
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 
@@ -351,3 +353,13 @@ def test_a_target_that_cannot_convert_the_model_leaves_the_others(
     assert isinstance(exported, ExportResult)
     assert [artifact.path for artifact in exported.manifest.artifacts] == ["model-fp32.pt2"]
     assert (exported.folder / "model-fp32.pt2").exists()
+
+
+def test_probabilities_in_place_of_logits_are_noted() -> None:
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    options = ModelOptions(size=(32, 32), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    probabilities = nn.Sequential(body, nn.Softmax(1))
+    assert prepare(probabilities, options).notes == (PROBABILITIES,)
+    assert prepare(probabilities, replace(options, task="tensors")).notes == ()
+    for last in (nn.Identity(), nn.LogSoftmax(1), nn.Sigmoid()):
+        assert prepare(nn.Sequential(body, last), options).notes == ()
