@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_benchmarks.cli import bench as command
 from lolvit_benchmarks.harness.candidates import notes
+from lolvit_benchmarks.harness.prepare import offered_by_folders
 from lolvit_benchmarks.results.document import Document, Failure
 from lolvit_benchmarks.results.files import read_result
 from lolvit_benchmarks.runner import baseline_of, distinct
@@ -32,7 +34,8 @@ QUICK = ("--runtime", "ort", "--profile", "quick", "--json")
 def measured(fast: Path, slow: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The document of one run of a small model against a larger one, and where it lies."""
     out = tmp_path_factory.mktemp("bench")
-    arguments = ["bench", fast, "--against", slow, *QUICK, "--out", out]
+    # Without --runtime: the folders hold ONNX alone.
+    arguments = ["bench", fast, "--against", slow, *QUICK[2:], "--out", out]
     done = subprocess.run(
         [sys.executable, "-m", "lolvit", *map(str, arguments)], capture_output=True, text=True
     )
@@ -268,6 +271,21 @@ def test_what_is_compared_by_default_is_what_the_device_computes_in(
     devices: str, precisions: str
 ) -> None:
     assert command.default_precisions(choose_devices(devices, None)) == precisions
+
+
+def test_folders_are_measured_in_what_all_of_them_have(
+    fast: Path, slow: Path, tmp_path: Path
+) -> None:
+    assert offered_by_folders(["lolvit_x", "timm/resnet18"]) == (set(), [])
+    assert offered_by_folders([str(fast), "lolvit_x", str(slow)]) == ({"onnx"}, ["fp32"])
+    half = shutil.copytree(fast, tmp_path / "half") / "manifest.json"
+    half.write_text(half.read_text().replace('"fp32"', '"fp16"'))
+    assert offered_by_folders([str(half.parent)]) == ({"onnx"}, ["fp16"])
+    assert offered_by_folders([str(half.parent), str(fast)]) == ({"onnx"}, [])
+    (host,) = choose_devices("host", None, offered={"onnx", "coreml"})
+    assert host.runtimes == ("ort",)
+    assert command.default_precisions((host,), ["fp16"]) == "fp16"
+    assert command.default_precisions((host,), ["int8", "fp32"]) == "fp32"
 
 
 def test_sizes_are_several_or_each_models_own() -> None:

@@ -151,14 +151,18 @@ class DeviceChoice:
 
 
 def choose_devices(
-    text: str, runtimes: str | None, formats: Collection[str] = ()
+    text: str,
+    runtimes: str | None,
+    formats: Collection[str] = (),
+    offered: Collection[str] = (),
 ) -> tuple[DeviceChoice, ...]:
     """Return the devices of text such as `host,browser` or `adb:1234,adb:5678`. What follows a
     comma and is no device belongs to the one before it: `qnn-estimate:52,57`.
 
     `runtimes` names some of theirs, comma-separated; a device of which it names none, or no text,
-    means a device's defaults. Of those only what opens one of the `formats`, if any are given, or
-    else whatever else of the device does.
+    means a device's defaults. Of those only what opens one of the `formats` of the artifacts that
+    are measured, if any are given, or of those that export folders have (`offered`), or else
+    whatever else of the device does.
 
     Raises:
         UserError: a device or a runtime is unknown, what stands after a colon is missing or not
@@ -168,7 +172,7 @@ def choose_devices(
     _require_timed(runtimes or "", formats)
     known = [runtime for name, _ in entries for runtime in DEVICES[name].runtimes]
     wanted = choose_many("runtime", runtimes, dict.fromkeys(known)) if runtimes is not None else []
-    return tuple(_chosen(*entry, wanted, formats) for entry in _together(entries))
+    return tuple(_chosen(*entry, wanted, formats or offered) for entry in _together(entries))
 
 
 def _require_timed(runtimes: str, formats: Collection[str]) -> None:

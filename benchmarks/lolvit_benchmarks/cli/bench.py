@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -48,14 +48,14 @@ class _Options(TypedDict):
 @click.option("--device", "devices", default="host", show_default=True, metavar="DEVICE[,DEVICE]",
               help="Where to measure: names that lolvit devices lists.")
 @click.option("--runtime", "runtimes", metavar="NAME[,NAME]",
-              help="Default: those of the device, on host ort,litert; for an artifact, those that "
-                   "open its format.")
+              help="Default: those of the device, on host ort,litert; for artifacts and folders, "
+                   "those that open what is there.")
 @click.option("--threads", default="1", show_default=True, metavar="N[,N]",
               help="Numbers of threads, such as 1, or 1,2, or 1,all.")
 @click.option("--precision", metavar="NAME[,NAME]",
               help="fp32, fp16, int8 or others of the export, or best: each model in the one that "
-                   "is fastest. Default: fp32; for qnn-estimate fp16,int8,w8a16; for an artifact "
-                   "its own.")
+                   "is fastest. Default: fp32, or what a folder has; for qnn-estimate "
+                   "fp16,int8,w8a16; for an artifact its own.")
 @click.option("--size", metavar="SIZE[,SIZE]",
               help="Input sizes for models given by name, such as 256, or 192x320, or 128,256,512. "
                    "Default: each model's own.")
@@ -104,15 +104,20 @@ def bench(
     timm/NAME, export folders, or single artifacts in one. Models given by name are exported first
     and cached.
     """
-    from lolvit_benchmarks.harness.prepare import artifact_formats, default_cache
+    from lolvit_benchmarks.harness.prepare import (
+        artifact_formats,
+        default_cache,
+        offered_by_folders,
+    )
     from lolvit_benchmarks.results.files import LATEST_NAME, new_path
     from lolvit_benchmarks.runner import Request, baseline_of, parse_precisions, run
 
     models = (model, *(_names(against) if against is not None else (baseline_of(model),)))
     formats = artifact_formats(models)
-    chosen = choose_devices(devices, runtimes, formats)
+    offered, precisions = offered_by_folders(models)
+    chosen = choose_devices(devices, runtimes, formats, offered)
     if precision is None:
-        precision = "best" if formats else default_precisions(chosen)
+        precision = "best" if formats else default_precisions(chosen, precisions)
     request = Request(
         models=models,
         devices=chosen,
@@ -132,11 +137,12 @@ def bench(
 # fmt: on
 
 
-def default_precisions(devices: tuple[DeviceChoice, ...]) -> str:
+def default_precisions(devices: tuple[DeviceChoice, ...], offered: Sequence[str] = ()) -> str:
     """Return the precisions where the user names none: those that all devices have in common, or
-    else fp32."""
+    else fp32; of export folders that have no fp32, the first that they have (`offered`)."""
     wanted = {device.precisions for device in devices}
-    return wanted.pop() if len(wanted) == 1 else "fp32"
+    usual = wanted.pop() if len(wanted) == 1 else "fp32"
+    return offered[0] if usual == "fp32" and offered and usual not in offered else usual
 
 
 def _most_threads(devices: tuple[DeviceChoice, ...]) -> int:

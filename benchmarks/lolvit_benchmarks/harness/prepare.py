@@ -216,6 +216,22 @@ def artifact_formats(models: Iterable[str]) -> set[str]:
     return {artifact.file_format for one in given for artifact in one.manifest.artifacts}
 
 
+def offered_by_folders(models: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Return the formats and the precisions that each of the models that are export folders has
+    artifacts of; nothing if none is a folder.
+
+    Raises:
+        UserError: there is no such folder, or its manifest can't be read.
+    """
+    paths = [Path(m) for m in models if Path(m).exists() or _looks_like_path(m)]
+    found = [open_folder(p).manifest.artifacts for p in paths if not is_artifact(str(p))]
+    formats = [{f for a in each for f in (a.format, a.file_format)} for each in found]
+    precisions = [dict.fromkeys(a.precision for a in each) for each in found]
+    if not found:
+        return set(), []
+    return set.intersection(*formats), [p for p in precisions[0] if all(p in o for o in precisions)]
+
+
 def open_folder(path: Path) -> Prepared:
     """Open an export folder, or one artifact in it: a folder that holds no other.
 
