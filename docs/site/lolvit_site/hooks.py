@@ -196,7 +196,8 @@ def command_entry(
         record = parameter.get_help_record(context)
         if record is not None and record[1]:
             option, text = (re.sub(r"\s+", " ", part) for part in record)
-            yield f"| `{option}` | {escaped(text)} |"
+            words = " ".join(f"`{word}`" for word in option.split())  # lines end between them
+            yield f"| {words} | {escaped(text)} |"
     yield ""
 
 
