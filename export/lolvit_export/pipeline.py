@@ -2,93 +2,41 @@
 
 from __future__ import annotations
 
-import pkgutil
-import platform
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
-from torch.fx import GraphModule
 
 from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.files import remove, sha256_of, size_of, staged_folder
-from lolvit.manifest import (
-    MANIFEST_NAME,
-    Artifact,
-    Manifest,
-    RewriteRecord,
-    Signature,
-    TensorSpec,
-    Weights,
-    write_manifest,
-)
-from lolvit.models import macs_of, parameters_of
-from lolvit.models.checkpoint import save_checkpoint
-from lolvit.models.factory import task_of_model
-from lolvit.models.loading import number_of_classes
-from lolvit.models.reparam import reparameterize
+from lolvit.manifest import MANIFEST_NAME, Artifact, write_manifest
 from lolvit.output import Finished
-from lolvit.tasks import Task, find_task, specs_of
 from lolvit.tasks.detection import DetectionTask
-from lolvit.tasks.segmentation import CLASS_MAP
-from lolvit.tasks.tensors import FEATURES
-from lolvit_export.capture import (
-    INPUT_NAME,
-    ONLY_OUTPUT,
-    OutputDescription,
-    capture,
-    described_outputs,
-)
+from lolvit_export.export_job import ExportJob, export_job
+from lolvit_export.export_manifest import manifest_of, save_weights
 from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
-from lolvit_export.lowering.request import BASE_PREFIX, Lowered, LoweringRequest
+from lolvit_export.lowering.request import BASE_PREFIX, Lowered
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import ModelOptions, Prepared, export_name, prepare, resolve_size
 from lolvit_export.quantization.images import Images, open_images
 from lolvit_export.quantization.job import QuantizationJob, read_plans
 from lolvit_export.quantization.plan import Plan
-from lolvit_export.quantization.recommend import recommended
 from lolvit_export.quiet import quiet
 from lolvit_export.request import ExportRequest, ExportResult
-from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.suppression import SUPPRESSION_FORMATS, Suppression
-from lolvit_export.targets import (
-    find_target,
-)
+from lolvit_export.targets import find_target
 from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
 
 Progress = Callable[[str], None]
-Verify = Callable[[Path, Artifact], Artifact]
 
-STATE_NAME, PROGRAM_NAME = "weights.safetensors", "model.pt2"
 FAILED_PREFIX = "FAILED-"  # of a withheld artifact that is kept
-_TOOLS = (
-    "lolvit",
-    "torch",
-    "timm",
-    "onnx",
-    "onnxscript",
-    "onnxsim",
-    "onnxruntime",
-    "coremltools",
-    "litert-torch",
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-    "executorch",
-    "onnxruntime-qnn",
-    "coreai-core",
-    "coreai-torch",
-)
 
 
 def export_model(
@@ -121,14 +69,14 @@ def export_model(
         images = _images(request, prepared, progress)
         progress("capture and rewrite the graph")
         with quiet():
-            job, records = _job(prepared, request, staging)
+            job, records = export_job(prepared, request, staging)
         artifacts, failures = _lower_and_verify(job, lowering, verifiers, progress)
         if images is not None:
             artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
         kept, withheld = _split_withheld(artifacts, request, staging)
         suppressed, unequal = _with_suppression(job, kept) if request.nms else ((), {})
-        weights = _save_model(job, staging)
-        manifest = _manifest(job, kept, records, weights)
+        weights = save_weights(job, staging)
+        manifest = manifest_of(job, kept, records, weights)
         if kept or (withheld and request.keep_failed):
             write_manifest(staging, manifest)
         else:
@@ -197,120 +145,8 @@ def _leaving_cores() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The captured graph with everything that lowering and verification need."""
-
-    graph: GraphModule
-    prepared: Prepared
-    task: Task
-    signature: Signature
-    request: ExportRequest
-    folder: Path
-
-    def lowering(self, target: str) -> LoweringRequest:
-        """Return the lowering request of one target."""
-        spec = find_target(target)
-        bases = {spec.precisions[name].base for name in self.request.quantized(target)}
-        return LoweringRequest(
-            folder=self.folder,
-            target=target,
-            precisions=spec.to_lower(self.request.precisions),
-            signature=self.signature,
-            preprocessing=self.prepared.preprocessing,
-            bases=tuple(sorted(bases)),
-        )
-
-    def compiled_variants(self, artifact: Artifact) -> list[Artifact]:
-        """Return an artifact and what it is compiled to ahead of time. One that was lowered only
-        to be quantized is compiled for no SoC."""
-        reference = find_target(artifact.format).compiled_variants
-        if reference is None:
-            return [artifact]
-        requested = artifact.precision in self.request.precisions
-        function: Callable[..., list[Artifact]] = pkgutil.resolve_name(reference)
-        return function(artifact, self.folder, self.request.socs if requested else ())
-
-
-def _job(
-    prepared: Prepared, request: ExportRequest, folder: Path
-) -> tuple[_Job, tuple[RewriteRecord, ...]]:
-    """Capture the model and apply the static rewrites, unless they are disabled; return the job and
-    the rewrites' records."""
-    size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
-    model = reparameterize(prepared.exported) if request.rewrites else prepared.exported
-    graph, records = capture(model, size, channels, request.batch), tuple[RewriteRecord, ...]()
-    described = described_outputs(graph)
-    if getattr(prepared.model, "num_classes", None) == 0:
-        described = _named_as_features(described)
-    if request.rewrites:
-        graph, records = apply_all(STATIC_REWRITE, graph)
-    postprocessing = (
-        {"kind": CLASS_MAP, "num_classes": number_of_classes(prepared.model)}
-        if prepared.class_map
-        else {}
-    )
-    task, outputs = task_of(
-        prepared.task, described, size, prepared.labels, request.batch, postprocessing
-    )
-    image = TensorSpec(
-        name=INPUT_NAME,
-        shape=(request.batch, channels, *size),
-        layout="NCHW",
-        meaning="normalized",
-    )
-    signature = Signature(inputs=(image,), outputs=outputs)
-    return _Job(graph, prepared, task, signature, request, folder), records
-
-
-def _named_as_features(outputs: tuple[OutputDescription, ...]) -> tuple[OutputDescription, ...]:
-    """Return the outputs of a model without classes: its only one is named as what it is."""
-    if [output[0] for output in outputs] != [ONLY_OUTPUT]:
-        return outputs
-    return ((FEATURES, *outputs[0][1:]),)
-
-
-def task_of(
-    name: str | None,
-    outputs: Sequence[OutputDescription],
-    size: tuple[int, int],
-    labels: Sequence[str] | None,
-    batch: int = 1,
-    postprocessing: Mapping[str, Any] | None = None,
-) -> tuple[Task, tuple[TensorSpec, ...]]:
-    """Return the task of a model for images of `size` (height, width), with parameters other than
-    the default ones if they are given, and its signature's outputs.
-
-    Without a `name` the task is classification if the outputs match it, else tensors.
-
-    Raises:
-        UserError: an output has no batch axis, the outputs do not match the task, or the number of
-            labels differs from the number of classes.
-    """
-    for output, shape, _ in outputs:
-        if not shape or shape[0] != batch:
-            raise UserError(
-                f"output '{output}' of shape {shape} has no batch axis of {batch}",
-                remedy="return tensors whose first axis is the batch",
-            )
-    task = find_task(name or "classification").configure(size, postprocessing or {})
-    if name is None and not task.recognizes(outputs):
-        task = find_task("tensors")
-    only = [output[0] for output in outputs] == [ONLY_OUTPUT]
-    if only and task.meaning(ONLY_OUTPUT) == "logits":
-        outputs = [("logits", *outputs[0][1:])]
-    specs = specs_of(task, outputs)
-    classes = task.classes({spec.name: spec.shape for spec in specs})
-    if classes is not None and labels is not None and len(labels) != classes:
-        raise UserError(
-            f"{len(labels)} labels for {classes} classes",
-            remedy="give one label per class, in the order of the classes",
-        )
-    return task, specs
-
-
 def _lower_and_verify(
-    job: _Job, lowerers: Lowerers, verifiers: Verifiers, progress: Progress
+    job: ExportJob, lowerers: Lowerers, verifiers: Verifiers, progress: Progress
 ) -> tuple[list[Artifact], dict[str, LolvitError]]:
     """Lower to each target, and verify each artifact in child processes once it is written. Return
     the artifacts, and the failure of each target without any: the other targets go on."""
@@ -382,7 +218,7 @@ def _collect_failure(target: str, failures: dict[str, LolvitError]) -> Iterator[
         failures[target] = UserError(f"{target}: its converter cannot convert the model: {reason}")
 
 
-def _photo_data(job: _Job) -> ReferenceData:
+def _photo_data(job: ExportJob) -> ReferenceData:
     """Return the bundled photos with eager PyTorch's outputs for them."""
     photos = verification_pixels(job.prepared.preprocessing)
     reference = Reference(job.prepared.exported, job.signature, job.prepared.source)
@@ -429,7 +265,7 @@ def _split_withheld(
 
 
 def _with_suppression(
-    job: _Job, artifacts: Sequence[Artifact]
+    job: ExportJob, artifacts: Sequence[Artifact]
 ) -> tuple[Sequence[str], Mapping[str, LolvitError]]:
     """Write detectors with non-maximum suppression beside those without; return their names, and
     the failures by artifact."""
@@ -445,62 +281,6 @@ def _with_suppression(
 def _plans(artifacts: Sequence[Artifact]) -> set[str]:
     """Return the plans of artifacts; what was compiled from one has the same as that."""
     return {each.quantization.plan for each in artifacts if each.quantization is not None}
-
-
-def _save_model(job: _Job, folder: Path) -> Weights:
-    """Write what restores the eager model: its state dict where `create_model` can create it by
-    name, else a torch.export program."""
-    prepared = job.prepared
-    if prepared.rebuilt:
-        path = folder / STATE_NAME
-        config = {
-            "model": prepared.name,
-            "task": task_of_model(prepared.model),
-            "num_classes": int(prepared.model.num_classes),  # type: ignore[arg-type]
-            "trained": prepared.trained,
-            "preprocess": prepared.preprocessing.model_dump(),
-            "labels": prepared.labels,
-            "colors": prepared.colors,
-            "data": prepared.data,
-            "model_args": dict(prepared.model_args),
-        }
-        save_checkpoint(prepared.model, path, config)
-    else:
-        from lolvit_export.verification.program import save_model
-
-        path = folder / PROGRAM_NAME
-        save_model(prepared.exported, job.signature, path)
-    return Weights(
-        path=path.name, sha256=sha256_of(path), trained=prepared.trained, source=prepared.source
-    )
-
-
-def _manifest(
-    job: _Job,
-    artifacts: list[Artifact],
-    records: tuple[RewriteRecord, ...],
-    weights: Weights,
-) -> Manifest:
-    prepared, preprocessing = job.prepared, job.prepared.preprocessing
-    return Manifest(
-        model=prepared.name,
-        task=job.task.name,
-        params=parameters_of(prepared.model),
-        macs=macs_of(prepared.model, preprocessing.size, preprocessing.channels),
-        size=preprocessing.size,
-        rewritten=job.request.rewrites,
-        weights=weights,
-        preprocessing=preprocessing,
-        postprocessing=job.task.postprocessing(),
-        labels=prepared.labels,
-        colors=prepared.colors,
-        signature=job.signature,
-        artifacts=tuple(artifacts),
-        rewrites=records,
-        recommended=recommended(artifacts),
-        tools=tool_versions(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
 
 
 def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> Images | None:
@@ -519,7 +299,7 @@ def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> I
 
 
 def _quantize(
-    job: _Job,
+    job: ExportJob,
     artifacts: Sequence[Artifact],
     images: Images,
     plans: Sequence[Plan],
@@ -574,14 +354,3 @@ def _quantize(
             if each not in result:
                 remove(job.folder / each.path)
     return result
-
-
-def tool_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that an export uses."""
-    versions = {"python": platform.python_version()}
-    for name in _TOOLS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

@@ -18,9 +18,9 @@ from lolvit.manifest import Artifact, Signature, TensorSpec
 from lolvit.models.reparam import reparameterize
 from lolvit.tasks import Task
 from lolvit_export.capture import INPUT_NAME, capture, described_outputs
+from lolvit_export.export_job import task_of
 from lolvit_export.lowering.request import LoweringRequest
 from lolvit_export.photos import verification_pixels
-from lolvit_export.pipeline import task_of
 from lolvit_export.prepare import Prepared
 from lolvit_export.quantization.images import open_images
 from lolvit_export.quantization.job import QuantizationJob

@@ -1,0 +1,143 @@
+"""What an export lowers and verifies: the captured graph with its task and signature."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.fx import GraphModule
+
+from lolvit.errors import UserError
+from lolvit.manifest import Artifact, RewriteRecord, Signature, TensorSpec
+from lolvit.models.loading import number_of_classes
+from lolvit.models.reparam import reparameterize
+from lolvit.tasks import Task, find_task, specs_of
+from lolvit.tasks.segmentation import CLASS_MAP
+from lolvit.tasks.tensors import FEATURES
+from lolvit_export.capture import (
+    INPUT_NAME,
+    ONLY_OUTPUT,
+    OutputDescription,
+    capture,
+    described_outputs,
+)
+from lolvit_export.lowering.request import LoweringRequest
+from lolvit_export.prepare import Prepared
+from lolvit_export.request import ExportRequest
+from lolvit_export.rewrites import STATIC_REWRITE, apply_all
+from lolvit_export.targets import find_target
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """The captured graph with everything that lowering and verification need."""
+
+    graph: GraphModule
+    prepared: Prepared
+    task: Task
+    signature: Signature
+    request: ExportRequest
+    folder: Path
+
+    def lowering(self, target: str) -> LoweringRequest:
+        """Return the lowering request of one target."""
+        spec = find_target(target)
+        bases = {spec.precisions[name].base for name in self.request.quantized(target)}
+        return LoweringRequest(
+            folder=self.folder,
+            target=target,
+            precisions=spec.to_lower(self.request.precisions),
+            signature=self.signature,
+            preprocessing=self.prepared.preprocessing,
+            bases=tuple(sorted(bases)),
+        )
+
+    def compiled_variants(self, artifact: Artifact) -> list[Artifact]:
+        """Return an artifact and what it is compiled to ahead of time. One that was lowered only
+        to be quantized is compiled for no SoC."""
+        reference = find_target(artifact.format).compiled_variants
+        if reference is None:
+            return [artifact]
+        requested = artifact.precision in self.request.precisions
+        function: Callable[..., list[Artifact]] = pkgutil.resolve_name(reference)
+        return function(artifact, self.folder, self.request.socs if requested else ())
+
+
+def export_job(
+    prepared: Prepared, request: ExportRequest, folder: Path
+) -> tuple[ExportJob, tuple[RewriteRecord, ...]]:
+    """Capture the model and apply the static rewrites, unless they are disabled; return the job and
+    the rewrites' records."""
+    size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
+    model = reparameterize(prepared.exported) if request.rewrites else prepared.exported
+    graph, records = capture(model, size, channels, request.batch), tuple[RewriteRecord, ...]()
+    described = described_outputs(graph)
+    if getattr(prepared.model, "num_classes", None) == 0:
+        described = _named_as_features(described)
+    if request.rewrites:
+        graph, records = apply_all(STATIC_REWRITE, graph)
+    postprocessing = (
+        {"kind": CLASS_MAP, "num_classes": number_of_classes(prepared.model)}
+        if prepared.class_map
+        else {}
+    )
+    task, outputs = task_of(
+        prepared.task, described, size, prepared.labels, request.batch, postprocessing
+    )
+    image = TensorSpec(
+        name=INPUT_NAME,
+        shape=(request.batch, channels, *size),
+        layout="NCHW",
+        meaning="normalized",
+    )
+    signature = Signature(inputs=(image,), outputs=outputs)
+    return ExportJob(graph, prepared, task, signature, request, folder), records
+
+
+def _named_as_features(outputs: tuple[OutputDescription, ...]) -> tuple[OutputDescription, ...]:
+    """Return the outputs of a model without classes: its only one is named as what it is."""
+    if [output[0] for output in outputs] != [ONLY_OUTPUT]:
+        return outputs
+    return ((FEATURES, *outputs[0][1:]),)
+
+
+def task_of(
+    name: str | None,
+    outputs: Sequence[OutputDescription],
+    size: tuple[int, int],
+    labels: Sequence[str] | None,
+    batch: int = 1,
+    postprocessing: Mapping[str, Any] | None = None,
+) -> tuple[Task, tuple[TensorSpec, ...]]:
+    """Return the task of a model for images of `size` (height, width), with parameters other than
+    the default ones if they are given, and its signature's outputs.
+
+    Without a `name` the task is classification if the outputs match it, else tensors.
+
+    Raises:
+        UserError: an output has no batch axis, the outputs do not match the task, or the number of
+            labels differs from the number of classes.
+    """
+    for output, shape, _ in outputs:
+        if not shape or shape[0] != batch:
+            raise UserError(
+                f"output '{output}' of shape {shape} has no batch axis of {batch}",
+                remedy="return tensors whose first axis is the batch",
+            )
+    task = find_task(name or "classification").configure(size, postprocessing or {})
+    if name is None and not task.recognizes(outputs):
+        task = find_task("tensors")
+    only = [output[0] for output in outputs] == [ONLY_OUTPUT]
+    if only and task.meaning(ONLY_OUTPUT) == "logits":
+        outputs = [("logits", *outputs[0][1:])]
+    specs = specs_of(task, outputs)
+    classes = task.classes({spec.name: spec.shape for spec in specs})
+    if classes is not None and labels is not None and len(labels) != classes:
+        raise UserError(
+            f"{len(labels)} labels for {classes} classes",
+            remedy="give one label per class, in the order of the classes",
+        )
+    return task, specs
