@@ -242,14 +242,21 @@ def _overflow_in_half(model: nn.Module, _: Preprocessing) -> nn.Module | None:
 
 
 def _activation_replaced(model: nn.Module, _: Preprocessing) -> nn.Module | None:
-    """One activation of another kind: ReLU6 without its upper bound, ReLU with PyTorch's slope of
-    leaky ReLU, which changes a network also where nothing exceeds 6, the others by ReLU6."""
+    """One activation of another kind: ReLU and ReLU6 with PyTorch's slope of leaky ReLU, which
+    changes a network also where nothing exceeds 6, the others by ReLU6."""
     kinds = (nn.ReLU6, nn.ReLU, nn.SiLU, nn.GELU, nn.Hardswish)
     layer = _middle([each for each in model.modules() if isinstance(each, kinds)])
     if layer is None:
         return None
-    others = {nn.ReLU6: nn.ReLU(), nn.ReLU: nn.LeakyReLU()}
-    return _replace(model, layer, others.get(type(layer), nn.ReLU6()))
+    leaky = isinstance(layer, nn.ReLU | nn.ReLU6)
+    return _replace(model, layer, nn.LeakyReLU() if leaky else nn.ReLU6())
+
+
+def _bound_dropped(model: nn.Module, _: Preprocessing) -> nn.Module | None:
+    """ReLU in place of one ReLU6. Where little exceeds 6, it costs less than half precision does:
+    in that of EfficientNet-Lite1 and 2, 1.5 and 0.8 of 40 dB."""
+    layer = _middle([each for each in model.modules() if isinstance(each, nn.ReLU6)])
+    return None if layer is None else _replace(model, layer, nn.ReLU())
 
 
 def _trained_further(model: nn.Module, preprocessing: Preprocessing) -> nn.Module:
@@ -346,6 +353,7 @@ MODEL_FAULTS = (
     ModelFault("an average pool counts its padding", _padding_counted),
     ModelFault("padding of one convolution off by one pixel", _padding_shifted),
     ModelFault("one activation replaced by another", _activation_replaced),
+    ModelFault("one ReLU6 without its upper bound", _bound_dropped, ("fp32",)),
     ModelFault("a class is dead", _class_dead),
     ModelFault("weights of another training step", _trained_further),
     ModelFault("scores of one class zeroed", _scores_zeroed),

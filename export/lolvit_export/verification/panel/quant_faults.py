@@ -16,7 +16,8 @@ from onnx import numpy_helper
 from lolvit.files import write_atomic
 
 _Array = npt.NDArray[Any]
-_INT8 = 9  # TensorType of TFLite's schema
+# The integers of tensors by TensorType of TFLite's schema.
+_LIMITS = {9: np.iinfo(np.int8), 7: np.iinfo(np.int16)}
 
 
 @dataclass
@@ -36,6 +37,9 @@ class Quantized(Protocol):
 
     def params(self, name: str) -> tuple[float, int]:
         """Return the scale and the zero point of an activation."""
+
+    def levels(self, name: str) -> int:
+        """Return how many values the integers of an activation have: 256 or 65,536."""
 
     def set_params(self, name: str, scale: float, zero_point: int) -> None:
         """Change them; the zero point is clipped to the integers' range."""
@@ -76,6 +80,9 @@ class QuantizedOnnx:
 
     def params(self, name: str) -> tuple[float, int]:
         return float(self._array(f"{name}/scale")), int(self._array(f"{name}/zero_point"))
+
+    def levels(self, name: str) -> int:
+        return 2 ** np.iinfo(self._array(f"{name}/zero_point").dtype).bits
 
     def set_params(self, name: str, scale: float, zero_point: int) -> None:
         old = self._array(f"{name}/zero_point")
@@ -119,15 +126,35 @@ class QuantizedOnnx:
         write_atomic(path, self._model.SerializeToString())
 
 
+class QuantizedForHtp(QuantizedOnnx):
+    """An ONNX file for HTP, whose compiler gives a tensor the scale of the operation that writes
+    it: what reads it can't differ. A bound is fused into what it bounds, whose own scale is then
+    unused: such activations are left out."""
+
+    def activations(self) -> list[str]:
+        readers: dict[str, set[str]] = {}
+        for node in self._model.graph.node:
+            for name in node.input:
+                readers.setdefault(name, set()).add(node.op_type)
+        return [
+            name
+            for name in super().activations()
+            if not readers.get(f"{name}/dequantized", set()) <= {"Clip", "Relu"}
+        ]
+
+    def misread(self, name: str, scale: float, zero_point: int) -> bool:
+        return False
+
+
 class QuantizedTflite:
-    """A TFLite file with int8 tensors."""
+    """A TFLite file with int8 weights, and activations of int8 or int16."""
 
     def __init__(self, path: Path) -> None:
         self._model = flatbuffer_utils.read_model(str(path))
         self._tensors = {
             f"{number}": tensor
             for number, tensor in enumerate(self._model.subgraphs[0].tensors)
-            if tensor.type == _INT8 and tensor.quantization is not None
+            if tensor.type in _LIMITS and tensor.quantization is not None
         }
 
     def _data(self, tensor: Any) -> _Array | None:
@@ -141,10 +168,14 @@ class QuantizedTflite:
         stored = self._tensors[name].quantization
         return float(stored.scale[0]), int(stored.zeroPoint[0])
 
+    def levels(self, name: str) -> int:
+        return 2 ** _LIMITS[self._tensors[name].type].bits
+
     def set_params(self, name: str, scale: float, zero_point: int) -> None:
-        stored = self._tensors[name].quantization
-        stored.scale = [scale]
-        stored.zeroPoint = [int(np.clip(zero_point, -128, 127))]
+        tensor = self._tensors[name]
+        limits = _LIMITS[tensor.type]
+        tensor.quantization.scale = [scale]
+        tensor.quantization.zeroPoint = [int(np.clip(zero_point, limits.min, limits.max))]
 
     def misread(self, name: str, scale: float, zero_point: int) -> bool:
         return False
@@ -174,6 +205,7 @@ class QuantizedTflite:
 READERS: dict[str, Callable[[Path], Quantized]] = {
     "onnx": QuantizedOnnx,
     "tflite": QuantizedTflite,
+    "qnn": QuantizedForHtp,
 }
 
 
@@ -197,7 +229,7 @@ def _scale_misread(file: Quantized) -> bool:
 def _zero_point_misread(file: Quantized) -> bool:
     name = _middle(file.activations())
     scale, zero_point = file.params(name)
-    return file.misread(name, scale, zero_point ^ 16)
+    return file.misread(name, scale, zero_point ^ file.levels(name) // 16)
 
 
 def _per_tensor(file: Quantized) -> bool:
@@ -242,7 +274,7 @@ class QuantFault:
 QUANT_FAULTS = (
     QuantFault("an activation's scale saturates (1/16)", _saturated),
     QuantFault("an activation's scale read off by one bit (2)", _scale_misread),
-    QuantFault("an activation's zero point read off by one bit (16)", _zero_point_misread),
+    QuantFault("an activation's zero point read off by one bit (1/16)", _zero_point_misread),
     QuantFault("weights per tensor instead of per channel", _per_tensor),
     QuantFault("weight scales of one layer off by one bit (1/2)", _channel_scale_halved),
     QuantFault("channels of one layer's weight rotated", _channels_swapped),
