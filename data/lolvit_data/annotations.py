@@ -90,6 +90,79 @@ class AnnotatedDataset(Protocol):
 
 
 @dataclass(frozen=True)
+class AnnotatedSubset:
+    """Some images of a data set, by their indices there."""
+
+    whole: AnnotatedDataset
+    indices: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the whole."""
+        return self.whole.name
+
+    @property
+    def task(self) -> str:
+        """The task of the whole."""
+        return self.whole.task
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the whole."""
+        return self.whole.classes
+
+    @property
+    def colors(self) -> tuple[str, ...] | None:
+        """The colours of the whole."""
+        return self.whole.colors
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the whole."""
+        return self.whole.notes
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def identifier(self, index: int) -> str:
+        """Return an image's name in the whole."""
+        return self.whole.identifier(self.indices[index])
+
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image, as the whole does.
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+        return self.whole.image(self.indices[index], color)
+
+    def objects(self, index: int) -> Objects:
+        """Return an image's objects."""
+        return self.whole.objects(self.indices[index])
+
+    def mask(self, index: int) -> Mask:
+        """Return an image's classes (height, width).
+
+        Raises:
+            UserError: it can't be read; the message names it.
+        """
+        return self.whole.mask(self.indices[index])
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return at most `most` of `count` indices, evenly spread."""
+    chosen = min(count, most)
+    return [index * count // chosen for index in range(chosen)]
+
+
+def limited(dataset: AnnotatedDataset, limit: int | None) -> AnnotatedDataset:
+    """Return at most `limit` images of a data set, evenly spread; all of them without a limit."""
+    if limit is None or limit >= len(dataset):
+        return dataset
+    return AnnotatedSubset(dataset, tuple(spread(len(dataset), limit)))
+
+
+@dataclass(frozen=True)
 class WithoutObjects:
     """The part of a data set that has masks alone."""
 

@@ -100,6 +100,14 @@ class Subset:
         return self.whole.image(self.indices[index], color)
 
 
+def limited(dataset: Dataset, limit: int | None) -> Dataset:
+    """Return about `limit` images of a data set, stratified by class; all of them without a
+    limit."""
+    if limit is None:
+        return dataset
+    return Subset(dataset, tuple(even_share(dataset.labels, limit)), dataset.notes)
+
+
 def even_share(labels: Sequence[int], count: int) -> list[int]:
     """Return the indices of a stratified subset of `count` images, spread over each class from its
     first image to its last; all of them if there are no more."""

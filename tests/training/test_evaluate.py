@@ -15,6 +15,7 @@ from lolvit.weights import find_weights
 from tests.conftest import Run
 
 TRAINED = "lolvit_xx.digits"  # at 256 pixels
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "lolvit_xx-128x128"
 
 
-def told(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+def told(capfd: Capture, *arguments: str | Path) -> str:
     """Return the one line of an evaluation that is refused."""
     capfd.readouterr()
     assert main(["evaluate", *map(str, arguments)]) == 2
@@ -67,22 +68,37 @@ def test_a_limit_takes_all_classes_evenly(exported: Path, run_lolvit: Run) -> No
     assert images == [4] * 10
 
 
-@pytest.mark.slow
-def test_data_of_other_classes_is_one_line(
-    exported: Path, capfd: pytest.CaptureFixture[str]
+def test_a_limit_takes_all_classes_of_a_checkpoint_evenly(capfd: Capture) -> None:
+    assert main(["evaluate", TRAINED, "--limit", "20", "--json"]) == 0
+    (eager,) = json.loads(capfd.readouterr().out)["results"]
+    assert [entry["images"] for entry in eager["metrics"]["per_class"]] == [2] * 10
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--errors", "is for detection"), ("--save", "is for detection and segmentation")],
+)
+def test_what_a_classifier_has_not_is_one_line(
+    option: str, message: str, tmp_path: Path, capfd: Capture
 ) -> None:
+    value = [tmp_path] if option == "--save" else []
+    assert f"{option} {message}" in told(capfd, TRAINED, option, *value)
+
+
+@pytest.mark.slow
+def test_data_of_other_classes_is_one_line(exported: Path, capfd: Capture) -> None:
     for target in (TRAINED, exported):
         assert "has 10 classes, crops 15" in told(capfd, target, "--data", "crops")
 
 
-def test_a_checkpoint_of_another_model_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_of_another_model_is_one_line(capfd: Capture) -> None:
     line = told(capfd, TRAINED, "--model", "lolvit_x")
     assert "is a checkpoint of lolvit_xx, not of lolvit_x" in line
 
 
 @pytest.mark.slow
 def test_labels_in_another_order_are_an_error(
-    exported: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    exported: Path, capfd: Capture, tmp_path: Path
 ) -> None:
     folder = tmp_path / "export"
     shutil.copytree(exported, folder)

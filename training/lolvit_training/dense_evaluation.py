@@ -34,18 +34,10 @@ from lolvit_training.evaluate import Log, runtimes_of_artifacts
 Prediction = tuple[int, Outputs, Placement]  # an image's index, its outputs, its place in the input
 
 
-def spread(count: int, limit: int | None) -> list[int]:
-    """Return `limit` of `count` indices, evenly spread; all of them without a limit."""
-    if limit is None or limit >= count:
-        return list(range(count))
-    return [int(index) for index in np.linspace(0, count - 1, limit).round()]
-
-
 def evaluate_artifacts(
     folder: Path,
     manifest: Manifest,
     dataset: AnnotatedDataset,
-    indices: Sequence[int],
     runtimes: Sequence[str] | None,
     save: Path | None,
     errors: bool,
@@ -65,13 +57,13 @@ def evaluate_artifacts(
     found: list[DenseResult] = []
     failures: list[EvaluationFailure] = []
     for artifact, runtime in pairs:
-        log(f"{artifact.path} in {runtime} on {len(indices)} images")
+        log(f"{artifact.path} in {runtime} on {len(dataset)} images")
         collector = collector_of(
             dataset, manifest.size, dict(manifest.postprocessing), save is not None
         )
         times: list[float] = []
         try:
-            for prediction in _outputs(folder, manifest, artifact, runtime, dataset, indices):
+            for prediction in _outputs(folder, manifest, artifact, runtime, dataset):
                 times.append(_decoding_ms(task, prediction[1]))
                 collector.add(*prediction)
         except DeviceError as error:
@@ -110,11 +102,10 @@ def _outputs(
     artifact: Artifact,
     runtime: str,
     dataset: AnnotatedDataset,
-    indices: Sequence[int],
 ) -> Iterable[Prediction]:
     preprocessing: Preprocessing = manifest.preprocessing
     with closing(IsolatedSession(runtime, folder / artifact.path, artifact)) as session:
-        for index in indices:
+        for index in range(len(dataset)):
             photo = dataset.image(index, preprocessing.color)
             image = to_input(to_pixels(photo, preprocessing), preprocessing, artifact.image)
             batch = np.repeat(image, artifact.image.batch, axis=0)

@@ -23,10 +23,10 @@ from lolvit.tasks import configured
 from lolvit.text import one_line
 from lolvit.weights import find_weights
 from lolvit_data.annotated import open_annotated
-from lolvit_data.annotations import AnnotatedDataset
+from lolvit_data.annotations import AnnotatedDataset, limited
 from lolvit_data.dataset import Split
 from lolvit_data.detection_errors import errors_of
-from lolvit_training.dense_evaluation import evaluate_artifacts, spread
+from lolvit_training.dense_evaluation import evaluate_artifacts
 from lolvit_training.evaluate import EAGER, check_classes
 from lolvit_training.evaluate_command import UNTRAINED, or_dash
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from lolvit_training.distributed import ProcessGroup
 
 
-def _open(source: str, split: Split, task: str) -> AnnotatedDataset:
+def _open(source: str, split: Split, task: str, limit: int | None) -> AnnotatedDataset:
     dataset = open_annotated(source, split, task)
     for note in dataset.notes:
         console().print(note)
-    return dataset
+    return limited(dataset, limit)
 
 
 def _name(dataset: AnnotatedDataset) -> Literal["detection", "segmentation"]:
@@ -61,16 +61,14 @@ def evaluate_export_folder(
     Raises:
         UserError: the data does not match the model, or no runtime opens an artifact.
     """
-    _require_detector(manifest.task, errors)
-    dataset = _open(source, split, manifest.task)
+    dataset = _open(source, split, manifest.task, limit)
     shapes = {spec.name: spec.shape for spec in manifest.signature.outputs}
     classes = configured(manifest).classes(shapes)
     check_classes(dataset, classes or 0, manifest.labels, str(folder))
     if not manifest.weights.trained:
         console().print(UNTRAINED, style="yellow")
-    indices = spread(len(dataset), limit)
     found, failures = evaluate_artifacts(
-        folder, manifest, dataset, indices, runtimes, save, errors, console().print
+        folder, manifest, dataset, runtimes, save, errors, console().print
     )
     return DenseAccuracyDocument(
         task=_name(dataset), data=dataset.name, split=split, classes=dataset.classes,
@@ -83,6 +81,7 @@ def evaluate_checkpoint(
     path: Path,
     source: str,
     split: Split,
+    limit: int | None,
     workers: int,
     save: Path | None,
     errors: bool,
@@ -98,10 +97,9 @@ def evaluate_checkpoint(
 
     if save is not None:
         raise click.UsageError("--save is for an export folder")
-    _require_detector(loaded.task, errors)
     for note in loaded.notes:
         console().print(note)
-    dataset = _open(source, split, loaded.task)
+    dataset = _open(source, split, loaded.task, limit)
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
     with process_group() as processes:
         loaded.model.to(processes.device)
@@ -116,11 +114,6 @@ def evaluate_checkpoint(
         task=_name(dataset), data=dataset.name, split=split, classes=dataset.classes,
         trained=bool(loaded.config.get("trained", True)), results=(found,),
     )  # fmt: skip
-
-
-def _require_detector(task: str, errors: bool) -> None:
-    if errors and task != "detection":
-        raise click.UsageError("--errors is for detection")
 
 
 def _scored(

@@ -70,9 +70,9 @@ def evaluate(
             raise click.UsageError("--model is for a checkpoint: a manifest names its model")
         document: Document | None = _export(target, data, split, runtimes, limit, save, errors)
     else:
-        if runtimes is not None or limit is not None:
-            raise click.UsageError("--runtime and --limit are for an export folder")
-        document = _checkpoint(target, data, model, split, workers, save, errors)
+        if runtimes is not None:
+            raise click.UsageError("--runtime is for an export folder")
+        document = _checkpoint(target, data, model, split, limit, workers, save, errors)
     if document is None:
         return  # rank 0 prints
     if as_json:
@@ -102,11 +102,12 @@ def _export(
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
     source = data or _recorded_data(folder / manifest.weights.path)
+    _check_options(manifest.task, save, errors)
     if manifest.task in HEAD_TASKS:
         from lolvit_training.dense_evaluation_command import evaluate_export_folder
 
         return evaluate_export_folder(folder, manifest, source, split, chosen, limit, save, errors)
-    _require_classifier(manifest.task, folder, save, errors)
+    _require_classifier(manifest.task, folder)
     dataset = open_dataset(source, split)
     _print_notes(dataset.notes)
     classes = manifest.signature.outputs[0].shape[-1]
@@ -136,9 +137,20 @@ def _print_notes(notes: Sequence[str]) -> None:
         console().print(note)
 
 
-def _require_classifier(task: str, where: Path, save: Path | None, errors: bool) -> None:
-    """Check that a model is a classifier, whose accuracy can be evaluated, and has no predictions
-    to save and no boxes.
+def _check_options(task: str, save: Path | None, errors: bool) -> None:
+    """Check that what is asked for is of a model's task.
+
+    Raises:
+        UsageError: predictions can't be saved, or errors not be analysed.
+    """
+    if save is not None and task not in HEAD_TASKS:
+        raise click.UsageError("--save is for detection and segmentation")
+    if errors and task != "detection":
+        raise click.UsageError("--errors is for detection")
+
+
+def _require_classifier(task: str, where: Path) -> None:
+    """Check that a model is a classifier, whose accuracy can be evaluated.
 
     Raises:
         UserError: it is for another task.
@@ -149,10 +161,6 @@ def _require_classifier(task: str, where: Path, save: Path | None, errors: bool)
             where=str(where),
             remedy="compare its outputs with eager PyTorch: lolvit verify",
         )
-    if save is not None:
-        raise click.UsageError("--save is for detection and segmentation")
-    if errors:
-        raise click.UsageError("--errors is for detection")
 
 
 def _checkpoint(
@@ -160,6 +168,7 @@ def _checkpoint(
     data: str | None,
     model: str | None,
     split: Any,
+    limit: int | None,
     workers: int,
     save: Path | None,
     errors: bool,
@@ -168,6 +177,7 @@ def _checkpoint(
     from lolvit.files import sha256_of
     from lolvit.models.loading import load_checkpoint, number_of_classes
     from lolvit.weights import find_weights
+    from lolvit_data.dataset import limited
     from lolvit_data.table import open_dataset
     from lolvit_training.distributed import process_group
     from lolvit_training.evaluate import EAGER, check_classes
@@ -175,11 +185,12 @@ def _checkpoint(
 
     loaded = load_checkpoint(model, path)
     source = data or _data_of(loaded.config, path)
+    _check_options(loaded.task, save, errors)
     if loaded.task in HEAD_TASKS:
         from lolvit_training.dense_evaluation_command import evaluate_checkpoint
 
-        return evaluate_checkpoint(loaded, path, source, split, workers, save, errors)
-    _require_classifier(loaded.task, path, save, errors)
+        return evaluate_checkpoint(loaded, path, source, split, limit, workers, save, errors)
+    _require_classifier(loaded.task, path)
     dataset = open_dataset(source, split)
     _print_notes((*loaded.notes, *dataset.notes))
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))
@@ -187,7 +198,7 @@ def _checkpoint(
         loaded.model.to(processes.device)
         metrics = evaluate_eager(
             loaded.model,
-            dataset,
+            limited(dataset, limit),
             loaded.preprocessing(),
             processes,
             workers=workers,

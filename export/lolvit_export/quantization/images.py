@@ -11,7 +11,7 @@ from pathlib import Path
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.annotated import annotated_images
-from lolvit_data.annotations import AnnotatedDataset
+from lolvit_data.annotations import AnnotatedDataset, spread
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.photos import (
@@ -131,12 +131,12 @@ def _annotated(
     model's classes (`known`)."""
     for note in dict.fromkeys((*train.notes, *test.notes)):
         say(note)
-    share = _spread(len(train), CALIBRATION_COUNT + ANNOTATED_TUNING_COUNT)
+    share = spread(len(train), CALIBRATION_COUNT + ANNOTATED_TUNING_COUNT)
     _require(source, "training", len(share))
     tuning = _every(share, _EVERY_ANNOTATED)[:ANNOTATED_TUNING_COUNT]
     calibration = sorted(set(share) - set(tuning))[:CALIBRATION_COUNT]
     tuning_pixels, tuning_truth = _with_annotations(train, tuning, preprocessing)
-    held_out = _spread(len(test), HELD_OUT_COUNT)
+    held_out = spread(len(test), HELD_OUT_COUNT)
     held_out_pixels, truth = _with_annotations(test, held_out, preprocessing)
     return Images(
         source=source,
@@ -156,12 +156,6 @@ def _with_annotations(
         crops.append(to_pixels(photo, preprocessing))
         placements.append(placement_of((photo.height, photo.width), preprocessing))
     return tuple(crops), Annotations(dataset, tuple(indices), tuple(placements))
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """Return at most `most` of `count` indices, evenly spread."""
-    chosen = min(count, most)
-    return [index * count // chosen for index in range(chosen)]
 
 
 def _refuse_one_class(source: str, split: str, images: Dataset, indices: Sequence[int]) -> None:
