@@ -21,8 +21,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 
+from lolvit.drawing import palette
 from lolvit.errors import UserError
 from lolvit.manifest import Color
 from lolvit_data import crops, digits
@@ -47,9 +48,10 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "instrument": ("hobbies/music",),
     "coin": ("symbols/money",),
 }
-BACKGROUND = "background"
-# Photos that show what `objects` has a class for would be background with objects in it.
-BACKGROUNDS = tuple(name for name in crops.PHOTOS if name not in ("cat", "coins"))
+BACKGROUND, _BACKGROUND_COLOR = "background", "#000000"
+# Photos left out as backgrounds: those that show what `objects` has a class for; and, as weights
+# trained on `digit-objects` are in the package, those whose terms are not plain (docs/photos.md).
+_NO_BACKGROUNDS = {"objects": ("cat", "coins"), "digit-objects": ("moon", "rocket")}
 _DRAWN = {"cartoon", "00_symbols"}  # folders; the latter has signs of currencies
 _MIRRORED = "_mirror"  # ends the name of a picture that the package has the other way round too
 _OTHER_THINGS = {"7spoke256", "ww2_german_gun"}  # among the vehicles: a wheel and a gun
@@ -60,6 +62,10 @@ _SMALLEST_ALONE, _LARGEST_ALONE = 56, 92  # turned by 25 degrees, the largest st
 _TURNED = 25.0  # degrees, at most, to either side
 _VISIBLE = 0.4  # an object of which less can be seen is not annotated
 _OPAQUE = 128
+# Of a digit, which has 64 x 64 pixels: its outline's width, and the levels where a stroke begins
+# and where it is solid.
+_OUTLINE, _FAINT, _SOLID = 5, 72, 168
+_LUMA = np.array([0.299, 0.587, 0.114])  # brightness of RGB, ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -226,8 +232,13 @@ def load(source: str, split: Split, task: str) -> CutoutDataset:
         ModuleNotFoundError: scikit-image or scikit-learn is not installed.
     """
     names, cutouts = SOURCES[source](split)
-    classes = names if task == "detection" else (BACKGROUND, *names)
-    return CutoutDataset(source, task, classes, split, cutouts, _photos(split))
+    photos = _photos(source, split)
+    if task == "detection":
+        return CutoutDataset(source, task, names, split, cutouts, photos)
+    # Drawn on a photo, the background is darker and objects have the colours of their boxes.
+    own = (f"#{bytes(color).hex()}" for color in palette(len(names)))
+    colors = (_BACKGROUND_COLOR, *own)
+    return CutoutDataset(source, task, (BACKGROUND, *names), split, cutouts, photos, colors)
 
 
 def load_classes(source: str, split: Split) -> Dataset:
@@ -239,12 +250,13 @@ def load_classes(source: str, split: Split) -> Dataset:
         ModuleNotFoundError: scikit-image or scikit-learn is not installed.
     """
     names, cutouts = SOURCES[source](split)
-    return SingleObjects(source, names, split, cutouts, _photos(split))
+    return SingleObjects(source, names, split, cutouts, _photos(source, split))
 
 
 @cache
-def _photos(split: Split) -> tuple[Image.Image, ...]:
-    chosen = [name for i, name in enumerate(BACKGROUNDS) if _is_test(i) == (split == "test")]
+def _photos(source: str, split: Split) -> tuple[Image.Image, ...]:
+    names = [name for name in crops.PHOTOS if name not in _NO_BACKGROUNDS[source]]
+    chosen = [name for i, name in enumerate(names) if _is_test(i) == (split == "test")]
     return tuple(bundled_photo(name) for name in chosen)
 
 
@@ -254,16 +266,32 @@ def _is_test(place: int) -> bool:
 
 @cache
 def _digits(split: Split) -> tuple[tuple[str, ...], tuple[Cutout, ...]]:
-    """Return the digits in colours, opaque where they are bright."""
+    """Return the digits in colours, with outlines."""
     draw = np.random.default_rng(0)
     found = digits.load(split)
     cutouts = []
     for image, label in zip(found.images, found.labels, strict=True):
-        alpha = np.asarray(image.convert("L"))
         color = draw.integers(0, 256, 3, dtype=np.uint8)
-        pixels = np.dstack([np.broadcast_to(color, (*alpha.shape, 3)), alpha])
-        cutouts.append(Cutout(_cut(pixels), label))
+        cutouts.append(Cutout(_cut(_outlined(image, color)), label))
     return found.classes, tuple(cutouts)
+
+
+def _outlined(digit: Image.Image, color: Pixels) -> Pixels:
+    """Return a digit, bright on black, in a colour and with an outline of the opposite brightness
+    (h, w, 4): without it many could not be seen, as a red one on something red."""
+    margin = _OUTLINE + 1
+    levels = ImageOps.expand(digit.convert("L"), margin).point(_as_stroke)
+    outline = levels.filter(ImageFilter.MaxFilter(2 * _OUTLINE + 1))
+    outline = outline.filter(ImageFilter.GaussianBlur(1))
+    stroke = np.asarray(levels, np.float32)[..., None] / 255
+    contrast = 0 if float(color @ _LUMA) > 127 else 255
+    pixels = np.rint(stroke * color + (1 - stroke) * contrast)
+    return np.dstack([pixels.astype(np.uint8), np.asarray(outline)])
+
+
+def _as_stroke(level: int) -> int:
+    """Return the opacity of a digit's level: upscaled smoothly, its edges are blurred."""
+    return min(255, max(0, 255 * (level - _FAINT) // (_SOLID - _FAINT)))
 
 
 @cache

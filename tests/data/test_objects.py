@@ -54,6 +54,13 @@ def test_splits_share_neither_objects_nor_backgrounds() -> None:
     assert all(photos) and not photos[0] & photos[1]
 
 
+def test_every_digit_stands_out_from_its_outline() -> None:
+    """By its brightness, so that it is legible on a background of its own colour."""
+    for cutout in opened("test", "detection").cutouts:
+        opaque = cutout.pixels[cutout.pixels[..., 3] >= 128][:, :3] @ [0.299, 0.587, 0.114]
+        assert np.ptp(opaque) > 110
+
+
 @pytest.fixture
 def stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pictures as the Debian package has them: discs, and what is left out."""
