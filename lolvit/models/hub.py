@@ -132,7 +132,8 @@ def training_config(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def timm_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return timm's configuration of a lolvit checkpoint, which `timm.create_model` reads from a
-    folder or the Hub."""
+    folder or the Hub; that of a detector or segmentation model, whose backbone alone is timm's,
+    names its task."""
     preprocessing = Preprocessing.model_validate(config["preprocess"])
     crop_mode = {"crop": "center", "stretch": "squash", "letterbox": "border"}[preprocessing.resize]
     document: dict[str, Any] = {
@@ -148,6 +149,8 @@ def timm_config(config: Mapping[str, Any]) -> dict[str, Any]:
             "num_classes": config["num_classes"],
         },
     }
+    if config.get("task", "classification") != "classification":
+        document["task"] = config["task"]
     if config.get("labels"):
         document["label_names"] = list(config["labels"])
     return document

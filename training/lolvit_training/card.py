@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,29 @@ _PLAIN = re.compile(r"[A-Za-z][\w.+-]*")  # text that YAML takes for nothing els
 _NEEDED = ("data", "recipe", "metrics", "preprocess")
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """What a card calls the models of a task, the hub's tag for it, and the library that loads
+    them."""
+
+    title: str
+    tag: str
+    library: str
+
+
+_KINDS = {
+    "classification": _Kind("Image classifier", "image-classification", "timm"),
+    "detection": _Kind("Object detector", "object-detection", "lolvit"),
+    "segmentation": _Kind("Segmentation model", "image-segmentation", "lolvit"),
+}
+
+
 def save_folder(loaded: LoadedCheckpoint, folder: Path, *, licence: str, half: bool) -> None:
     """Write `model.safetensors`, `config.json` and `README.md`, all or nothing.
 
     Raises:
         UserError: the checkpoint does not record its training, or the folder can't be written.
     """
-    if loaded.task != "classification":
-        raise UserError(
-            f"is a checkpoint for {loaded.task}, a card is written for classifiers",
-            where=loaded.name,
-            remedy="share the checkpoint itself, which records its training",
-        )
     if (loaded.config.get("metrics") or {}).get("teacher") is not None:
         raise UserError(
             "was trained on a teacher's outputs: it has no accuracy to write a card with",
@@ -62,30 +74,31 @@ def card(loaded: LoadedCheckpoint, licence: str) -> str:
     """Return a model card in Markdown, with the metadata that the hub reads."""
     config, size = loaded.config, loaded.preprocessing().size
     data = source_name(config["data"])
-    metrics: Mapping[str, Any] = config["metrics"]
-    top5 = f", top-5 {metrics['top5']:.2%}" if metrics.get("top5") is not None else ""
+    kind = _KINDS[loaded.task]
+    command = f"lolvit train --data {quoted_line(data)} --model {loaded.name} --recipe recipe.toml"
+    if config.get("weights"):
+        command += f" --weights {quoted_line(config['weights'])}"
     recipe = "\n".join(_lines(config["recipe"]))
     classes = markdown(", ".join(loaded.labels() or ()) or f"{config['num_classes']}")
     name, shown = markdown(loaded.name), markdown(data)
     return f"""---
 license: {licence if _PLAIN.fullmatch(licence) else json.dumps(licence)}
-library_name: timm
-tags: [image-classification, lolvit]
+library_name: {kind.library}
+tags: [{kind.tag}, lolvit]
 ---
 # {name}, trained on {shown}
 
-Image classifier: {parameters_of(loaded.model) / 1e6:.2f} M parameters, \
+{kind.title}: {parameters_of(loaded.model) / 1e6:.2f} M parameters, \
 {macs_of(loaded.model, size) / 1e6:.0f} M multiply-adds at {size[0]}x{size[1]}.
 
 - Classes: {classes}
 - Data: {shown}, {_part(config.get("limit"))}
-- Result: top-1 {metrics["top1"]:.2%}{top5} on {metrics["images"]} images of the test split, \
+- Result: {_result(loaded.task, config["metrics"])} of the test split, \
 in eager PyTorch in fp32, at the end of training
 - Processes: {config.get("processes", 1)}; lolvit {config.get("lolvit", "")}
 
 ```sh
-lolvit train --data {quoted_line(data)} --model {loaded.name} --recipe recipe.toml\
-{_option(config.get("limit"))} --out run
+{command}{_option(config.get("limit"))} --out run
 ```
 
 `recipe.toml`:
@@ -103,6 +116,19 @@ def _part(limit: int | None) -> str:
 
 def _option(limit: int | None) -> str:
     return "" if limit is None else f" --limit {limit}"
+
+
+def _result(task: str, metrics: Mapping[str, Any]) -> str:
+    """Return the metrics of a checkpoint, and on how many images they are."""
+    images = f"{metrics['images']} images"
+    if task == "detection":
+        shown = ", ".join(f"{name.upper()} {metrics[name]:.2%}" for name in ("ap", "ap50", "ap75"))
+        return f"{shown} of {metrics['objects']} objects in {images}"
+    if task == "segmentation":
+        right = metrics["pixel_accuracy"]
+        return f"mIoU {metrics['miou']:.2%}, {right:.2%} of pixels right in {images}"
+    top5 = f", top-5 {metrics['top5']:.2%}" if metrics.get("top5") is not None else ""
+    return f"top-1 {metrics['top1']:.2%}{top5} on {images}"
 
 
 def quoted_line(text: str) -> str:
