@@ -15,7 +15,7 @@ from torch import Tensor
 from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit.models import create_model
-from lolvit.models.checkpoint import read_state
+from lolvit.models.checkpoint import read_state, save_checkpoint
 from lolvit.models.dense import DenseModel, backbone_state
 from lolvit.models.factory import preprocessing_of
 from lolvit.models.loading import load_checkpoint
@@ -72,8 +72,17 @@ def test_a_run_is_trained_resumed_and_its_checkpoint_evaluated(
     printed = capfd.readouterr()
     expected = {"detection": "if all classes were one", "segmentation": "is for detection"}
     assert expected[task] in printed.out + printed.err
-    assert main(["save", str(tmp_path / "model.safetensors"), "--out", str(tmp_path / "c")]) == 2
-    assert "a card is written for classifiers" in capfd.readouterr().err
+    limited = ["evaluate", str(tmp_path / "model.safetensors"), "--limit", "2", "--json"]
+    assert main(limited) == 0
+    (few,) = json.loads(capfd.readouterr().out)["results"]
+    assert few["metrics"]["images"] == 2
+    saved = tmp_path / "card"
+    assert main(["save", str(tmp_path / "model.safetensors"), "--out", str(saved), "--half"]) == 0
+    again = load_checkpoint(None, saved / "model.safetensors")
+    assert (again.task, again.preprocessing()) == (task, loaded.preprocessing())
+    card = (saved / "README.md").read_text()
+    assert {"detection": "Result: AP ", "segmentation": "Result: mIoU "}[task] in card
+    assert "--weights lolvit_xx.digits" in card
 
 
 @pytest.mark.slow
@@ -137,6 +146,18 @@ def test_a_backbone_learns_at_its_share_of_the_rate(tmp_path: Path) -> None:
     assert rates[2:] == pytest.approx([rate / 10 for rate in rates[:2]])
     counted = sum(len(group["params"]) for group in built.optimizer.param_groups)
     assert counted == len(list(built.model.parameters()))
+
+
+def test_a_segmentation_model_starts_from_a_detectors_backbone(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    detector = create_model("lolvit_xx", 3, task="detection", size=(64, 64))
+    path = tmp_path / "detector.safetensors"
+    save_checkpoint(detector, path, {"model": "lolvit_xx", "task": "detection"})
+    recipe = read_recipe("segmentation", {"size": 64, "batch_size": 4})
+    built = build_run(Job("lolvit_xx", "digit-objects", recipe, tmp_path, weights=path), ALONE)
+    state = built.model.state_dict()
+    for name, tensor in detector.get_submodule("backbone").state_dict().items():
+        assert torch.equal(state[f"backbone.{name}"], tensor), name
 
 
 @pytest.fixture

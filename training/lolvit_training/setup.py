@@ -34,6 +34,7 @@ from lolvit_training.seeding import SETUP, seed_everything
 
 # Fields of recipes that runs of earlier versions, which may be resumed, were saved without.
 _LATER_FIELDS = ("task", "backbone_lr_scale", "cached_views")
+_BACKBONE = "backbone."  # begins the names of a backbone's tensors in a DenseModel
 
 
 @dataclass(frozen=True)
@@ -210,15 +211,20 @@ def _check_batches(recipe: Recipe, images: int, processes: ProcessGroup) -> None
 
 def _load_backbone(model: nn.Module, path: Path) -> None:
     """Load a checkpoint; classifiers with another number of classes keep their initialization, and
-    so does a head on the backbone of a checkpoint without it.
+    so does a head on the backbone of a classifier, or of a checkpoint for another task.
 
     Raises:
         UserError: the checkpoint is of another model.
     """
     if isinstance(model, DenseModel):
-        state, _ = read_state(find_weights(path))
-        if not any(name.startswith("backbone.") for name in state):
-            _load_classifiers_backbone(model, state, path)
+        state, config = read_state(find_weights(path))
+        part = {
+            name.removeprefix(_BACKBONE): state[name]
+            for name in state
+            if name.startswith(_BACKBONE)
+        }
+        if not part or str(config.get("task", model.task)) != model.task:
+            _load_backbone_alone(model, part or state, path)
             return
     own = model.state_dict()
     state = match_names(read_state(find_weights(path))[0], own).state
@@ -233,7 +239,7 @@ def _load_backbone(model: nn.Module, path: Path) -> None:
     load_weights(model, state, where=str(path))
 
 
-def _load_classifiers_backbone(model: DenseModel, state: Mapping[str, Tensor], path: Path) -> None:
+def _load_backbone_alone(model: DenseModel, state: Mapping[str, Tensor], path: Path) -> None:
     wanted = model.backbone.state_dict()
     # BatchNorm's counters of batches have no effect: checkpoints of other frameworks lack them.
     counters = {name: wanted[name] for name in wanted if name.endswith("num_batches_tracked")}
