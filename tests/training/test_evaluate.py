@@ -47,6 +47,18 @@ def test_the_checkpoint_of_the_package_finds_the_digits(run_lolvit: Run) -> None
     assert len(find_weights(TRAINED).read_bytes()) < 3_000_000
 
 
+@pytest.mark.parametrize(("task", "metric", "least"), [("detection", "ap50", 0.86)])
+def test_checkpoints_of_the_package_find_digits_in_photos(
+    task: str, metric: str, least: float, capfd: Capture
+) -> None:
+    name = f"{TRAINED}-{task}"
+    assert main(["evaluate", name, "--limit", "40", "--json"]) == 0
+    (eager,) = json.loads(capfd.readouterr().out)["results"]
+    assert eager["metrics"]["images"] == 40
+    assert eager["metrics"][metric] > least
+    assert find_weights(name).stat().st_size < 3_000_000
+
+
 @pytest.mark.slow
 def test_fp32_artifacts_have_the_accuracy_of_eager(exported: Path, run_lolvit: Run) -> None:
     document = evaluated(run_lolvit, exported)
