@@ -24,7 +24,7 @@ from lolvit.manifest import read_manifest
 from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.harness.prepare import Prepared, open_photo, prepare_input
-from lolvit_benchmarks.harness.schedule import PROFILES
+from lolvit_benchmarks.harness.schedule import PROFILES, Profile
 from lolvit_benchmarks.harness.system_monitor import Machine, SystemMonitor, pinned
 from lolvit_benchmarks.harness.timing import Recording, Runnable, measure
 from lolvit_runtimes.session import Session, open_session
@@ -39,13 +39,18 @@ _PATH = click.Path(path_type=Path)
 @click.argument("other", type=_PATH)
 @click.option("--runtime", default="ort", show_default=True)
 @click.option("--turns", default=5, show_default=True, type=click.IntRange(min=1))
-def overhead(model: Path, other: Path, runtime: str, turns: int) -> None:
+@click.option("--profile", default="default", show_default=True, type=click.Choice([*PROFILES]))
+def overhead(model: Path, other: Path, runtime: str, turns: int, profile: str) -> None:
     """Compare the harness's median of MODEL with a bare loop's."""
     with pinned(1, Machine()) as cores:
         (first, one), (second, another) = (_open(path, runtime) for path in (model, other))
         with closing(first), closing(second):
             monitor = SystemMonitor(Machine(), cores or [0])
-            pairs = [(_bare(one.run), _harness([one, another], monitor)) for _ in range(turns)]
+            chosen = PROFILES[profile]
+            pairs = [
+                (_bare(one.run, chosen), _harness([one, another], chosen, monitor))
+                for _ in range(turns)
+            ]
     for bare, harness in pairs:
         print(f"bare loop {bare:.3f} ms, harness {harness:.3f} ms, {harness / bare - 1:+.2%}")
     bare, harness = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -65,19 +70,19 @@ def _open(folder: Path, runtime: str) -> tuple[Session, Runnable]:
     return session, Runnable(str(folder), partial(session.run, {artifact.image.name: image}))
 
 
-def _bare(run: Callable[[], object]) -> float:
+def _bare(run: Callable[[], object], profile: Profile) -> float:
     """Return the median of a plain loop's later half, in milliseconds."""
     times = []
-    for _ in range(2 * PROFILES["default"].runs):
+    for _ in range(2 * profile.runs):
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times[len(times) // 2 :])
 
 
-def _harness(runnables: list[Runnable], monitor: SystemMonitor) -> float:
+def _harness(runnables: list[Runnable], profile: Profile, monitor: SystemMonitor) -> float:
     recording = Recording()
-    measure(lambda _: nullcontext(runnables), PROFILES["default"], recording, monitor)
+    measure(lambda _: nullcontext(runnables), profile, recording, monitor)
     return stats.median(recording.samples(runnables[0].name).ms)
 
 

@@ -12,6 +12,7 @@ from lolvit_benchmarks.results.files import read_result
 from tests.benchmarks.tiny import make_folder
 
 
+@pytest.mark.usefixtures("short_warm_up")
 def test_two_folders_give_one_speedup_with_its_interval(tmp_path: Path) -> None:
     small, large = make_folder(tmp_path / "a"), make_folder(tmp_path / "b", layers=4, width=48)
     steps: list[str] = []
@@ -25,6 +26,7 @@ def test_two_folders_give_one_speedup_with_its_interval(tmp_path: Path) -> None:
     assert steps
 
 
+@pytest.mark.usefixtures("short_warm_up")
 def test_several_results_have_no_single_speedup(tmp_path: Path) -> None:
     small, large = make_folder(tmp_path / "a"), make_folder(tmp_path / "b", layers=4)
     found = lolvit.benchmark(

@@ -89,12 +89,12 @@ def test_untrained_weights_are_reported_in_the_document_and_on_the_terminal(
 
 
 def test_every_result_of_a_run_is_judged(
-    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+    run_here: Run, fast: Path, slow: Path, tmp_path: Path
 ) -> None:
     """Three models: the first against each other one; --min-speedup beyond reach fails, with the
     document printed all the same."""
-    done = run_lolvit("bench", fast, "--against", f"{slow},{fast}", *QUICK, "--out", tmp_path,
-                      "--min-speedup", "1000")  # fmt: skip
+    done = run_here("bench", fast, "--against", f"{slow},{fast}", *QUICK, "--out", tmp_path,
+                    "--min-speedup", "1000")  # fmt: skip
     assert done.returncode == 1
     results = json.loads(done.stdout)["results"]
     assert [result["baseline"]["model"] for result in results] == ["slow", "fast (2)"]
@@ -158,15 +158,15 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def test_a_runtime_that_fails_is_reported_and_the_rest_is_measured(
-    run_lolvit: Run, fast: Path, tmp_path: Path
+    run_here: Run, fast: Path, tmp_path: Path
 ) -> None:
     """The fp16 file can't be opened, the fp32 file is measured, in this order."""
     folder = tiny.make_folder(tmp_path / "half", "half")
     content = (fast / tiny.artifact_of(fast).path).read_bytes()
     tiny.add_artifact(folder, "fp16", tiny.with_unknown_operation(content))
     out = tmp_path / "out"
-    done = run_lolvit("bench", folder, "--against", folder, *QUICK, "--precision", "fp16,fp32",
-                      "--out", out)  # fmt: skip
+    done = run_here("bench", folder, "--against", folder, *QUICK, "--precision", "fp16,fp32",
+                    "--out", out)  # fmt: skip
     assert done.returncode == 3
     assert "ort fp16, 1 thread gave no result" in done.stderr.splitlines()[-1]
     document = read_result(out / "result.json")
@@ -353,12 +353,12 @@ def test_what_makes_models_unequal_is_noted() -> None:
 
 
 def test_of_several_models_one_that_a_runtime_refuses_is_left_out(
-    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+    run_here: Run, fast: Path, slow: Path, tmp_path: Path
 ) -> None:
     broken = tiny.make_folder(tmp_path / "broken", "broken")
     content = tiny.with_unknown_operation((broken / tiny.artifact_of(broken).path).read_bytes())
     tiny.add_artifact(broken, "fp32", content)
-    done = run_lolvit("bench", fast, "--against", f"{broken},{slow}", *QUICK, "--out", tmp_path)
+    done = run_here("bench", fast, "--against", f"{broken},{slow}", *QUICK, "--out", tmp_path)
     assert done.returncode == 3
     document = json.loads(done.stdout)
     assert [(r["candidate"]["model"], r["baseline"]["model"]) for r in document["results"]] == [

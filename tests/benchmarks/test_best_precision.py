@@ -26,7 +26,7 @@ def test_what_is_tried_is_exported_and_need_not_be_there() -> None:
 
 
 def test_each_model_takes_its_fastest_artifact_and_lists_the_others(
-    run_lolvit: Run, tmp_path: Path
+    run_here: Run, tmp_path: Path
 ) -> None:
     """Model one has a small file in fp16 and a large one in fp32; model two the other way round."""
     small = tiny.make_folder(tmp_path / "small", "small", layers=1, width=8)
@@ -35,8 +35,8 @@ def test_each_model_takes_its_fastest_artifact_and_lists_the_others(
     tiny.add_artifact(one, "fp16", (small / tiny.artifact_of(small).path).read_bytes())
     two = tiny.make_folder(tmp_path / "two", "two", layers=1, width=8)
     tiny.add_artifact(two, "fp16", (large / tiny.artifact_of(large).path).read_bytes())
-    done = run_lolvit("bench", one, "--against", two, "--runtime", "ort", "--profile", "quick",
-                      "--precision", "best", "--json", "--out", tmp_path / "out")  # fmt: skip
+    done = run_here("bench", one, "--against", two, "--runtime", "ort", "--profile", "quick",
+                    "--precision", "best", "--json", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert result["precision"] == "best"
@@ -52,11 +52,11 @@ def test_each_model_takes_its_fastest_artifact_and_lists_the_others(
     assert "one (fp16)" in done.stderr and "two (fp32)" in done.stderr
 
 
-def test_two_artifacts_need_no_runtime_and_no_precision(run_lolvit: Run, tmp_path: Path) -> None:
+def test_two_artifacts_need_no_runtime_and_no_precision(run_here: Run, tmp_path: Path) -> None:
     folders = [tiny.make_folder(tmp_path / name, name) for name in ("one", "two")]
     one, two = (folder / tiny.artifact_of(folder).path for folder in folders)
-    done = run_lolvit("bench", one, "--against", two, "--profile", "quick", "--json",
-                      "--out", tmp_path / "out")  # fmt: skip
+    done = run_here("bench", one, "--against", two, "--profile", "quick", "--json",
+                    "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert result["runtime"] == "ort"
@@ -80,13 +80,13 @@ def test_best_of_a_format_that_is_not_there_is_reported_in_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_two_artifacts_of_one_folder_are_compared(run_lolvit: Run, tmp_path: Path) -> None:
+def test_two_artifacts_of_one_folder_are_compared(run_here: Run, tmp_path: Path) -> None:
     large = tiny.make_folder(tmp_path / "large", "large", layers=6, width=64)
     folder = tiny.make_folder(tmp_path / "one", "one", layers=1, width=8)
     tiny.add_artifact(folder, "fp16", (large / tiny.artifact_of(large).path).read_bytes())
     artifacts = {a.precision: folder / a.path for a in read_manifest(folder).artifacts}
-    done = run_lolvit("bench", artifacts["fp32"], "--against", artifacts["fp16"], "--runtime",
-                      "ort", "--profile", "quick", "--json", "--out", tmp_path / "out")  # fmt: skip
+    done = run_here("bench", artifacts["fp32"], "--against", artifacts["fp16"], "--runtime",
+                    "ort", "--profile", "quick", "--json", "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert (result["candidate"]["precision"], result["baseline"]["precision"]) == ("fp32", "fp16")

@@ -13,7 +13,7 @@ import pytest
 
 from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.coverage import estimators, simulation
-from lolvit_benchmarks.coverage.__main__ import UNDISTURBED
+from lolvit_benchmarks.coverage.__main__ import UNDISTURBED, cli
 from lolvit_benchmarks.coverage.recording import read_runs
 from lolvit_benchmarks.results.files import read_result
 from tests.benchmarks.test_result_schema_1 import FIXTURE
@@ -64,20 +64,23 @@ def test_a_models_own_slots_become_two_candidates_with_all_samples() -> None:
     assert simulation.splits([FIXTURE], 10)[0].candidate.shape == pair.candidate.shape
 
 
+def record(*arguments: str | Path) -> None:
+    cli.main(["record", *map(str, arguments)], standalone_mode=False)
+
+
 def _coverage(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lolvit_benchmarks.coverage", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.usefixtures("short_warm_up")
 def test_runs_are_recorded_under_every_condition_resumed_and_evaluated(tmp_path: Path) -> None:
     file, folder = tmp_path / "runs.jsonl", make_folder(tmp_path / "model")
     first = ("--condition", "quiet", "--condition", "step", "--profile", "quick")
-    done = _coverage("record", file, "--model", folder, "--runs", "1", *first)
-    assert done.returncode == 0, done.stderr
+    record(file, "--model", folder, "--runs", "1", *first)
     before = file.read_bytes()
     file.write_bytes(before + before[:100])  # as a killed process leaves it
-    done = _coverage("record", file, "--model", folder, "--runs", "1", "--profile", "quick")
-    assert done.returncode == 0, done.stderr
+    record(file, "--model", folder, "--runs", "1", "--profile", "quick")
     assert file.read_bytes().startswith(before)
     runs = read_runs(file)
     assert sorted(run.condition for run in runs) == ["busy", "memory", "quiet", "slower", "step"]

@@ -158,11 +158,11 @@ def test_a_roofline_that_fails_is_noted(
 
 
 def test_bench_adds_profiles_to_its_document_and_says_what_does_not_fit(
-    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+    run_here: Run, fast: Path, slow: Path, tmp_path: Path
 ) -> None:
     """The small models' manifests state multiply-adds that are made up."""
-    done = run_lolvit("bench", fast, "--against", slow, "--runtime", "ort", "--profile", "quick",
-                      "--profile-ops", "--json", "--out", tmp_path)  # fmt: skip
+    done = run_here("bench", fast, "--against", slow, "--runtime", "ort", "--profile", "quick",
+                    "--profile-ops", "--json", "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert result["baseline"]["operation_profile"]["macs"] == MACS

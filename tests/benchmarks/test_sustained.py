@@ -104,10 +104,10 @@ def test_the_table_and_the_page_show_how_far_a_model_slowed_down() -> None:
 
 
 def test_bench_runs_each_model_by_itself_for_as_long(
-    run_lolvit: Run, fast: Path, slow: Path, tmp_path: Path
+    run_here: Run, fast: Path, slow: Path, tmp_path: Path
 ) -> None:
-    done = run_lolvit("bench", fast, "--against", slow, "--runtime", "ort", "--profile", "quick",
-                      "--sustain", "0.01", "--json", "--out", tmp_path)  # fmt: skip
+    done = run_here("bench", fast, "--against", slow, "--runtime", "ort", "--profile", "quick",
+                    "--sustain", "0.01", "--json", "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     for one in (result["candidate"], result["baseline"]):
@@ -116,6 +116,7 @@ def test_bench_runs_each_model_by_itself_for_as_long(
     assert "Without a pause" in done.stderr
 
 
+@pytest.mark.usefixtures("short_warm_up")
 def test_a_runtime_that_fails_without_a_pause_loses_nothing_of_what_was_measured(
     fast: Path, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
