@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import lowering_children
 from tests.skips import pytest_configure
 
 __all__ = ["pytest_configure"]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported and collected by now out of garbage collections: there are millions of
+    such objects, which a whole collection would look at each time."""
+    gc.collect()
+    gc.freeze()
+
 
 # What else the machine does decides how long an example takes; it says nothing of the code.
 # A run is repeatable: whoever lands a change sees the examples that its author saw. New ones are
@@ -22,6 +32,13 @@ settings.register_profile("repeatable", settings.get_profile("explore"), derando
 settings.load_profile("repeatable")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lowering_child() -> Iterator[None]:
+    """Exports of these processes share the one that lowers beside them."""
+    with lowering_children.kept():
+        yield
 
 
 @pytest.fixture

@@ -10,20 +10,26 @@ from lolvit.manifest import Manifest, read_manifest
 from lolvit_export.quantization.images import Images
 from tests.export import small_net
 from tests.export.requests import export, request
+from tests.made_once import made_once
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     """LOLViT-XX at 64x96, untrained, in every format and precision."""
-    asked = request(
-        tmp_path_factory.mktemp("exported"),
-        targets=("onnx", "tflite", "coreml"),
-        precisions=("fp32", "fp16"),
-        size=(64, 96),
-    )
-    folder, manifest = export(asked)
-    assert read_manifest(folder) == manifest
-    return folder, manifest
+
+    def make(out: Path) -> None:
+        folder, manifest = export(
+            request(
+                out,
+                targets=("onnx", "tflite", "coreml"),
+                precisions=("fp32", "fp16"),
+                size=(64, 96),
+            )
+        )
+        assert read_manifest(folder) == manifest
+
+    folder = made_once(tmp_path_factory, "lolvit-xx", make) / "lolvit_xx-64x96"
+    return folder, read_manifest(folder)
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,12 @@ def asked(folder: Path) -> LoweringRequest:
     return LoweringRequest(folder, "onnx", ("fp32",), signature, PREPROCESS)
 
 
+@pytest.fixture(autouse=True)
+def own_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere tests share them."""
+    monkeypatch.setattr("lolvit_export.lowering.lowerers.LoweringChild", LoweringChild)
+
+
 @pytest.fixture
 def graph() -> torch.fx.GraphModule:
     torch.manual_seed(0)

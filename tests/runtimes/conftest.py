@@ -25,6 +25,7 @@ from lolvit.manifest import (
     read_manifest,
     write_manifest,
 )
+from tests.made_once import made_once
 
 SIDE, CLASSES = 32, 10
 # In scikit-image's wheel, so that no test downloads.
@@ -158,7 +159,9 @@ def image() -> np.ndarray:
 @pytest.fixture(scope="session")
 def torch_exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the small model as an ExecuTorch and as a torch.export program."""
-    folder = tmp_path_factory.mktemp("torch_exported")
-    command = [sys.executable, "-m", "tests.runtimes.torch_formats", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
-    return folder
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-m", "tests.runtimes.torch_formats", str(folder)]
+        subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+
+    return made_once(tmp_path_factory, "torch-formats", make)
