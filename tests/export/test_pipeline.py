@@ -37,6 +37,7 @@ from tests.export.requests import export, request
 from tests.lived_in import lived_in
 
 Exported = tuple[Path, Manifest]
+ANY = "timm/test_resnet"  # where the network makes no difference: it is exported fast
 
 
 def demand(monkeypatch: pytest.MonkeyPatch, snr_db: float, precision: str = "fp32") -> None:
@@ -49,8 +50,8 @@ def demand(monkeypatch: pytest.MonkeyPatch, snr_db: float, precision: str = "fp3
 
 @pytest.fixture(scope="module")
 def onnx_export(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """One export by `request`, for tests that need one to have been made before: copy it."""
-    return export(request(tmp_path_factory.mktemp("onnx")))
+    """One export of ANY, for tests that need one to have been made before: copy it."""
+    return export(request(tmp_path_factory.mktemp("onnx"), model=ANY))
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_failed_gate_leaves_the_previous_export(
     folder, before = previous
     demand(monkeypatch, 299.0)
     with pytest.raises(GateFailedError, match=r"ort\.snr_db .* < 294"):
-        export(request(tmp_path))
+        export(request(tmp_path, model=ANY))
     assert read_manifest(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
@@ -177,7 +178,7 @@ def test_failed_gate_leaves_nothing_where_nothing_was(
 ) -> None:
     demand(monkeypatch, 299.0)
     with pytest.raises(GateFailedError):
-        export(request(tmp_path))
+        export(request(tmp_path, model=ANY))
     assert not list(tmp_path.iterdir())
 
 
@@ -187,7 +188,7 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(pipeline, "write_manifest", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        export(request(tmp_path))
+        export(request(tmp_path, model=ANY))
     assert not list(tmp_path.iterdir())
 
 
@@ -211,7 +212,7 @@ def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(
     previous: Exported, tmp_path: Path
 ) -> None:
     folder, before = previous
-    command = [sys.executable, "-m", "lolvit", "export", "lolvit_xx", "--to", "onnx"]
+    command = [sys.executable, "-m", "lolvit", "export", ANY, "--to", "onnx"]
     with subprocess.Popen(
         [*command, "--size", "64", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True
     ) as process:
@@ -219,11 +220,11 @@ def test_killed_export_leaves_the_previous_one_and_the_next_cleans_up(
         for line in process.stderr:
             if "lower to onnx" in line:
                 break
-        time.sleep(0.5)
+        time.sleep(0.1)
         os.kill(process.pid, signal.SIGKILL)
     assert read_manifest(folder) == before
     assert any(path.name.startswith(".") for path in tmp_path.iterdir()), "killed too late"
-    export(request(tmp_path))
+    export(request(tmp_path, model=ANY))
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 

