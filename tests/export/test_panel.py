@@ -16,6 +16,7 @@ from lolvit_export.quantization.plan import Plan
 from lolvit_export.verification.panel.faults import MODEL_FAULTS
 from lolvit_export.verification.panel.networks import NETWORKS, Network, lite_weights
 from lolvit_export.verification.panel.run import Row, Selection, run_network
+from lolvit_export.verification.panel.table import as_markdown, summary
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 
 # Those that differ least from the good artifact, and one in half precision.
@@ -56,7 +57,29 @@ def test_good_artifacts_of_a_trained_network_pass(rows: list[Row]) -> None:
 def test_every_fault_is_caught(rows: list[Row]) -> None:
     faulty = [row for row in rows if row.fault is not None]
     assert {row.fault for row in faulty} > set(FAULTS)
-    assert not [f"{row.fault}: {row.gates}" for row in faulty if not row.as_expected]
+    assert not [f"{row.fault}: {row.gates}" for row in faulty if not row.failed]
+
+
+def row(network: str, precision: str, gate: str, *, failed: bool, hidden: bool = False) -> Row:
+    lines = (gate,)
+    return Row(network, "onnx", precision, "a fault", lines, lines * failed, 1.0, hidden=hidden)
+
+
+def test_a_fault_that_half_precisions_rounding_hides_is_named_and_counted_apart() -> None:
+    rows = [
+        row("deep", "fp32", "ort.snr_db 30 < 100", failed=True),
+        row("deep", "fp16", "ort.snr_db 36.6 >= 28", failed=False, hidden=True),
+        row("flat", "fp16", "ort.snr_db 30 < 45", failed=True),
+    ]
+    assert [each.verdict for each in rows] == ["caught", "hidden", "caught"]
+    table, line = as_markdown(rows), summary(rows)
+    assert "1 of 2, 1 hidden: deep: ort.snr_db 36.6 >= 28" in table
+    assert "2 of 3 faulty ones were caught, 1 are hidden by half precision" in line
+
+
+def test_a_fault_that_no_precision_finds_is_missed() -> None:
+    missed = row("deep", "fp16", "ort.snr_db 36.6 >= 28", failed=False)
+    assert missed.verdict == "MISSED" and not missed.as_expected
 
 
 ESPRESSO = 967
@@ -129,4 +152,4 @@ def test_faults_of_boxes_scores_and_maps_are_caught_where_no_object_is_found(
     }
     faulty = [row for row in found if row.fault is not None]
     assert {row.fault for row in faulty} > {*DENSE_FAULTS[task], "labels shifted by one"}
-    assert not [f"{row.fault}: {row.gates}" for row in faulty if not row.as_expected]
+    assert not [f"{row.fault}: {row.gates}" for row in faulty if not row.failed]

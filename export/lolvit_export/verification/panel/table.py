@@ -42,18 +42,21 @@ def _faults(rows: Sequence[Row]) -> list[str]:
 def _caught(rows: Sequence[Row]) -> str:
     if not rows:
         return "-"
-    caught = sum(row.as_expected for row in rows)
-    return f"{caught} of {len(rows)}: {_closest(rows)}"
+    caught, hidden = (sum(row.verdict == each for row in rows) for each in ("caught", "hidden"))
+    also = f", {hidden} hidden" if hidden else ""
+    return f"{caught} of {len(rows)}{also}: {_closest(rows)}"
 
 
 def summary(rows: Sequence[Row]) -> str:
     """Return one line with the numbers of both kinds."""
     good = [row for row in rows if row.fault is None]
     faulty = [row for row in rows if row.fault is not None]
-    passed, caught = (sum(row.as_expected for row in each) for each in (good, faulty))
+    passed = sum(row.as_expected for row in good)
+    caught, hidden = (sum(row.verdict == each for row in faulty) for each in ("caught", "hidden"))
+    also = f", {hidden} are hidden by half precision and were caught in fp32" if hidden else ""
     return (
         f"{passed} of {len(good)} good artifacts passed, {caught} of {len(faulty)} faulty ones were"
-        " caught"
+        f" caught{also}"
     )
 
 
@@ -82,9 +85,9 @@ def _kind(row: Row) -> str:
 
 def _closest(rows: Sequence[Row]) -> str:
     """Return a gate that failed in the network that a fault shows least in; of a fault that was
-    missed, all gates."""
-    missed = next((row for row in rows if not row.as_expected), None)
-    if missed is not None:
-        return f"{missed.network}: {', '.join(missed.gates)}"
+    missed or is hidden, all gates."""
+    passed = next((row for row in rows if not row.failed), None)
+    if passed is not None:
+        return f"{passed.network}: {', '.join(passed.gates)}"
     row = min(rows, key=lambda each: len(each.failed))
     return row.failed[0] if row.failed else ""
