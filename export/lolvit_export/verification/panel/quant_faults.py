@@ -17,7 +17,7 @@ from lolvit.files import write_atomic
 
 _Array = npt.NDArray[Any]
 # The integers of tensors by TensorType of TFLite's schema.
-_LIMITS = {9: np.iinfo(np.int8), 7: np.iinfo(np.int16)}
+_LIMITS = {9: (-128, 127), 7: (-32768, 32767)}
 
 
 @dataclass
@@ -82,7 +82,7 @@ class QuantizedOnnx:
         return float(self._array(f"{name}/scale")), int(self._array(f"{name}/zero_point"))
 
     def levels(self, name: str) -> int:
-        return 2 ** np.iinfo(self._array(f"{name}/zero_point").dtype).bits
+        return int(256 ** self._array(f"{name}/zero_point").dtype.itemsize)
 
     def set_params(self, name: str, scale: float, zero_point: int) -> None:
         old = self._array(f"{name}/zero_point")
@@ -169,13 +169,13 @@ class QuantizedTflite:
         return float(stored.scale[0]), int(stored.zeroPoint[0])
 
     def levels(self, name: str) -> int:
-        return 2 ** _LIMITS[self._tensors[name].type].bits
+        lowest, highest = _LIMITS[self._tensors[name].type]
+        return highest - lowest + 1
 
     def set_params(self, name: str, scale: float, zero_point: int) -> None:
         tensor = self._tensors[name]
-        limits = _LIMITS[tensor.type]
         tensor.quantization.scale = [scale]
-        tensor.quantization.zeroPoint = [int(np.clip(zero_point, limits.min, limits.max))]
+        tensor.quantization.zeroPoint = [int(np.clip(zero_point, *_LIMITS[tensor.type]))]
 
     def misread(self, name: str, scale: float, zero_point: int) -> bool:
         return False
