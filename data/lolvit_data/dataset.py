@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -46,6 +46,14 @@ class Dataset(ImageSource, Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes to print, one line each: what was left out, and why."""
+
+
+@runtime_checkable
+class HasSubsets(Protocol):
+    """A data set with more than images and labels, which a `Subset` of it would leave out."""
+
+    def subset(self, indices: Sequence[int]) -> Dataset:
+        """Return some of its images, by their indices."""
 
 
 class UnlabelledError(UserError):
@@ -105,7 +113,10 @@ def limited(dataset: Dataset, limit: int | None) -> Dataset:
     limit."""
     if limit is None:
         return dataset
-    return Subset(dataset, tuple(even_share(dataset.labels, limit)), dataset.notes)
+    indices = tuple(even_share(dataset.labels, limit))
+    if isinstance(dataset, HasSubsets):
+        return dataset.subset(indices)
+    return Subset(dataset, indices, dataset.notes)
 
 
 def even_share(labels: Sequence[int], count: int) -> list[int]:

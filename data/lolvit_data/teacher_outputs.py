@@ -65,9 +65,10 @@ class TeacherDescription(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class TaughtImages:
-    """Crops with a teacher's logits (N, classes), in half precision."""
+    """Crops, by their numbers, with a teacher's logits (N, classes) in half precision."""
 
     crops: PhotoCrops
+    numbers: Sequence[int] = field(repr=False)
     classes: tuple[str, ...]
     outputs: Outputs = field(repr=False)
     name: str = photo_crops.NAME
@@ -84,15 +85,16 @@ class TaughtImages:
         Raises:
             UserError: its photo can't be decoded.
         """
-        return self.crops.image(index, color)
+        return self.crops.image(self.numbers[index], color)
 
     def outputs_of(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the teacher's logits (B, classes) of crops."""
         return self.outputs[list(indices)].astype(np.float32)
 
-    def first(self, count: int) -> TaughtImages:
-        """Return the first crops, which are spread over all photos."""
-        return replace(self, outputs=self.outputs[:count])
+    def subset(self, indices: Sequence[int]) -> TaughtImages:
+        """Return some of the images, with the teacher's outputs."""
+        numbers = tuple(self.numbers[index] for index in indices)
+        return replace(self, numbers=numbers, outputs=self.outputs[list(indices)])
 
 
 def is_teacher_outputs(root: Path) -> bool:
@@ -134,7 +136,8 @@ def load(root: Path, split: Split) -> TaughtImages:
         read_part(root, split, number, described.count, classes)
         for number in range(number_of_parts(described.count))
     ]
-    return TaughtImages(crops, description.classes, np.concatenate(parts), notes=crops.notes)
+    outputs = np.concatenate(parts)
+    return TaughtImages(crops, range(crops.count), description.classes, outputs, notes=crops.notes)
 
 
 def number_of_parts(count: int) -> int:

@@ -13,6 +13,7 @@ from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data import photo_crops, teacher_outputs
 from lolvit_data.bundled import bundled_photo
+from lolvit_data.dataset import limited
 from lolvit_data.table import is_dataset, open_dataset, recorded_source
 from lolvit_data.teacher_outputs import Crops, TaughtImages, TeacherDescription
 
@@ -114,7 +115,12 @@ def test_stored_outputs_are_a_data_set_whose_classes_are_the_teachers_highest(
     assert isinstance(dataset, TaughtImages)
     assert list(dataset.labels) == outputs.argmax(1).tolist()
     assert np.array_equal(dataset.outputs_of([5, 2]), outputs[[5, 2]].astype(np.float32))
-    assert dataset.first(3).labels == dataset.labels[:3]
+    part = limited(dataset, 3)
+    assert isinstance(part, TaughtImages) and len(part.labels) == 3
+    for index, number in enumerate(part.numbers):
+        assert part.labels[index] == dataset.labels[number]
+        assert part.outputs_of([index]).tolist() == dataset.outputs_of([number]).tolist()
+        assert part.image(index).tobytes() == dataset.image(number).tobytes()
     assert dataset.image(4).tobytes() == photo_crops.load("photo-crops", "test").image(4).tobytes()
 
 

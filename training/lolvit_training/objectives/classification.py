@@ -12,7 +12,7 @@ from torch.utils.data import default_collate
 from lolvit.accuracy import Score
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
-from lolvit_data.dataset import Dataset, Split, Subset, even_share
+from lolvit_data.dataset import Dataset, Split, limited
 from lolvit_data.table import open_dataset
 from lolvit_data.teacher_outputs import TaughtImages
 from lolvit_training.batches import AugmentedDataset
@@ -31,10 +31,8 @@ class ClassificationObjective:
         return open_dataset(source, split)
 
     def limited(self, dataset: Dataset, count: int) -> Dataset:
-        """Return about `count` images, stratified by class; of crops of photos, the first."""
-        if isinstance(dataset, TaughtImages):
-            return dataset.first(count)
-        return Subset(dataset, tuple(even_share(dataset.labels, count)), dataset.notes)
+        """Return about `count` images, stratified by class."""
+        return limited(dataset, count)
 
     def count(self, dataset: Dataset) -> int:
         """Return the number of images."""
