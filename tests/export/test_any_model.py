@@ -99,13 +99,13 @@ def test_a_backbone_of_torchvision_gives_both_its_outputs(tmp_path: Path) -> Non
         torchvision.models.mobilenet_v3_small(), {"features.3": "low", "features.12": "high"}
     )
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    exported = lolvit.export(model, size=128, targets="onnx,tflite", out=tmp_path, name="backbone")
-    assert exported.folder == tmp_path / "backbone-128x128"
+    exported = lolvit.export(model, size=64, targets="onnx,tflite", out=tmp_path, name="backbone")
+    assert exported.folder == tmp_path / "backbone-64x64"
     assert exported.manifest.task == "tensors"
     outputs = exported.manifest.signature.outputs
     assert [(o.name, o.shape) for o in outputs] == [
-        ("low", (1, 24, 16, 16)),
-        ("high", (1, 576, 4, 4)),
+        ("low", (1, 24, 8, 8)),
+        ("high", (1, 576, 2, 2)),
     ]
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     for runtime in ("ort", "litert"):
@@ -126,8 +126,8 @@ def test_a_timm_model_of_other_channels_takes_photos_of_them(
 ) -> None:
     torch.manual_seed(0)
     model = timm.create_model("resnet10t", in_chans=in_chans, num_classes=5).eval()
-    exported = lolvit.export(model, size=96, targets=",".join(runtimes), out=tmp_path)
-    assert exported.folder.name == "resnet10t-96x96"
+    exported = lolvit.export(model, size=64, targets=",".join(runtimes), out=tmp_path)
+    assert exported.folder.name == "resnet10t-64x64"
     assert exported.manifest.preprocessing.color == color
     assert exported.manifest.task == "classification"
     for runtime in runtimes.values():

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from lolvit.cli import main
 from lolvit.errors import GateFailedError, UserError
 from lolvit.manifest import Artifact, Manifest, Quantization, read_manifest
 from lolvit.models import create_model
@@ -128,10 +129,11 @@ def test_an_edited_plan_is_followed_without_a_search(
 
 
 @pytest.mark.slow
-def test_verify_measures_the_same_again(searched: tuple[Path, Manifest], run_lolvit) -> None:  # type: ignore[no-untyped-def]
-    done = run_lolvit("verify", searched[0], "--json")
-    assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)["artifacts"]
+def test_verify_measures_the_same_again(
+    searched: tuple[Path, Manifest], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(searched[0]), "--json"]) == 0
+    (found,) = json.loads(capfd.readouterr().out)["artifacts"]
     change, *others = sorted(found["gates"], key=lambda gate: gate["name"] != "ort.snr_change")
     assert others == [g.model_dump() for g in searched[1].artifacts[0].gates]
     assert change["name"] == "ort.snr_change" and abs(change["value"]) < 1e-6
@@ -148,7 +150,7 @@ def test_untrained_weights_fail_their_gates_and_leave_nothing(
     write_plan(tmp_path / "p.json", plan)
     plans = (tmp_path / "p.json",)
     with pytest.raises(GateFailedError, match=r"random weights .* --for-timing"):
-        export(asked(None, tmp_path / "out", size=(64, 64), plans=plans))
+        export(asked(None, tmp_path / "out", plans=plans))
     assert list((tmp_path / "out").iterdir()) == []
 
 

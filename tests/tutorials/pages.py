@@ -16,11 +16,13 @@ HTML comments before a block, which readers don't see:
 - `<!-- first: COMMAND -->`: run in the shell before the block, to make what a reader has;
 - `<!-- not run: REASON -->`: the block is left out.
 
-Commands run in forks of one process that has loaded torch: alone, each would take seconds for it.
+Commands run in forks of one process that has loaded torch and what exports use: alone, each would
+take seconds for it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pty
@@ -45,6 +47,11 @@ FOLDER = ROOT / "docs" / "tutorials"
 OTHERS = {"README": ROOT / "README.md", "any-model": ROOT / "docs" / "any-model.md"}
 PACKAGES = ("", "data", "training", "export", "runtimes", "benchmarks")
 COLUMNS = 80
+# Once, for all forks; nothing of this repository, of which a page may have a tree of its own.
+LOADED = (
+    "onnx", "onnxruntime", "onnxscript", "skimage.io", "timm", "torch.export", "torch.onnx",
+    "torch._dynamo", "torchvision",
+)  # fmt: skip
 _BLOCK = re.compile(r"((?:^<!-- .*? -->\n)*)^```(sh|python|text)\n(.*?)^```$", re.M | re.S)
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 
@@ -246,9 +253,9 @@ def main(arguments: list[str]) -> None:
     chosen = [name for name in arguments if not name.startswith("--")]
     chosen = chosen or [*names(), *OTHERS]
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import timm  # noqa: F401 - once, for all forks
+    for name in LOADED:
+        importlib.import_module(name)
     import torch
-    import torchvision  # noqa: F401
 
     torch.set_num_threads(1)
     found = {}
