@@ -17,8 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, Precision, check_artifact
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.onnx import OnnxQuantizer, shared_ranges
+from lolvit_export.quantization.onnx import OnnxQuantizer
+from lolvit_export.quantization.onnx_forms import with_global_pools
 from lolvit_export.quantization.onnx_graph import Graph
+from lolvit_export.quantization.onnx_joins import shared_ranges, shifted_joins
 from lolvit_export.quantization.onnx_qdq import quantized_model
 from lolvit_export.quantization.plan import Method, Plan
 from lolvit_export.quantization.rounding import quant_params
@@ -201,8 +203,116 @@ def test_what_a_join_copies_has_one_range_unless_a_relu_would_be_lost() -> None:
     ]
     graph = Graph(made_of(nodes, {"w": noise(8, 4, 1, 1)}))
     signed = {"positive": (0.0, 2.0), "other": (-1.0, 1.0), "result": (-1.0, 2.0)}
-    assert shared_ranges(graph, ["cat"], signed) == signed
+    assert shared_ranges(graph, ["cat"], signed, ()) == signed
     positive = {"positive": (0.0, 2.0), "other": (0.0, 1.0), "result": (0.0, 2.0)}
-    shared = shared_ranges(graph, ["cat"], positive)
+    shared = shared_ranges(graph, ["cat"], positive, ())
     assert set(shared.values()) == {(0.0, 2.0)}
-    assert shared_ranges(graph, [], positive) == positive
+    assert shared_ranges(graph, [], positive, ()) == positive
+
+
+def mixed_join(last: onnx.NodeProto, **weights: Floats) -> Graph:
+    """Return a model that joins a ReLU's 8 channels with 8 signed ones for `last`."""
+    join = helper.make_node("Concat", ["positive", "other"], ["joined"], "cat", axis=1)
+    return Graph(made_of([*joined_parts(), join, last], {"w": noise(8, 4, 1, 1)} | weights))
+
+
+MIXED = {"image": (-4.0, 4.0), "positive": (0.0, 6.0), "other": (-7.0, 6.0), "joined": (-7.0, 6.0)}
+
+
+def reading(**attributes: Any) -> onnx.NodeProto:
+    """Return a convolution of what is joined, with the weight `v`."""
+    return helper.make_node("Conv", ["joined", "v"], ["result"], "last", **attributes)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_relu_and_signed_channels_are_joined_by_copying(biased: bool, tmp_path: Path) -> None:
+    weights = {"v": noise(4, 16, 1, 1)} | ({"b": noise(4)} if biased else {})
+    last = helper.make_node("Conv", ["joined", *weights], ["result"], "last")
+    graph = mixed_join(last, **weights)
+    chosen = ["conv", "other", "cat", "last"]
+    fitted = MIXED | {"result": (-40.0, 40.0)}
+    shifted = shifted_joins(graph, chosen, fitted)
+    assert shifted == {"cat"}
+    ranges = shared_ranges(graph, chosen, fitted, shifted)
+    assert ranges["joined"] == (0, 13) and ranges["other"] == (-7, 6)
+    integers = quantized_model(graph, chosen, ranges, 8, shifted)
+    image = noise(*IMAGE)
+    exact, found = run(graph.model, image), run(integers, image)
+    step = 80 / 255
+    assert np.abs(found - exact).max() < 2 * step and np.abs((found - exact).mean()) < step / 8
+    kinds = optimised(integers, tmp_path / "optimised.onnx")
+    assert (kinds["QLinearConcat"], kinds["QLinearConv"], kinds["Relu"]) == (1, 2, 0)
+    read = {name for node in integers.graph.node for name in node.input}
+    made = {name: node for node in integers.graph.node for name in node.output}
+    assert set(made) - read <= {"result", "result/dequantized"}  # what nobody reads takes time
+    (join,) = (node for node in integers.graph.node if node.op_type == "Concat")
+    stored = {each.name: numpy_helper.to_array(each) for each in integers.graph.initializer}
+    (after,) = (node for node in integers.graph.node if join.output[0] in node.input)
+    steps = [made[name].input[1:] for name in join.input] + [after.input[1:]]
+    assert len({tuple(float(stored[name]) for name in each) for each in steps}) == 1
+
+
+@pytest.mark.parametrize(
+    ("last", "weights"),
+    [
+        (helper.make_node("Relu", ["joined"], ["result"], "last"), {}),
+        (reading(), {"v": noise(4, 16, 3, 3)}),
+        (reading(group=2), {"v": noise(4, 8, 1, 1)}),
+        (reading(pads=[1] * 4), {"v": noise(4, 16, 1, 1)}),
+    ],
+    ids=["no convolution", "3x3", "grouped", "padded"],
+)  # fmt: skip
+def test_a_join_that_something_else_reads_has_no_shift(
+    last: onnx.NodeProto, weights: dict[str, Floats]
+) -> None:
+    graph = mixed_join(last, **weights)
+    assert shifted_joins(graph, ["conv", "other", "cat", "last"], MIXED) == frozenset()
+
+
+def test_joins_of_one_sign_or_in_float_have_no_shift() -> None:
+    graph = mixed_join(reading(), v=noise(4, 16, 1, 1))
+    everything = ["conv", "other", "cat", "last"]
+    assert shifted_joins(graph, everything, MIXED) == {"cat"}
+    assert shifted_joins(graph, everything, MIXED | {"other": (0.0, 1.0)}) == frozenset()
+    for name in ("cat", "last"):
+        assert shifted_joins(graph, {*everything} - {name}, MIXED) == frozenset()
+
+
+def mean_of(axes: list[int], keepdims: int, *, flat: bool = False) -> onnx.ModelProto:
+    """Return a model that averages what a convolution gives, which is (1, 8, 6, 6), or `flat`
+    (1, 8, 36)."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["given"], "conv"),
+        *[helper.make_node("Reshape", ["given", "shape"], ["flat"], "reshape")][:flat],
+        helper.make_node(
+            "ReduceMean", ["flat" if flat else "given", "axes"], ["result"], "mean",
+            keepdims=keepdims,
+        ),
+    ]  # fmt: skip
+    model = made_of(nodes, {"w": noise(8, 4, 1, 1)})
+    for name, values in {"axes": axes, "shape": [1, 8, 36]}.items():
+        tensor = numpy_helper.from_array(np.asarray(values, np.int64), name)
+        model.graph.initializer.append(tensor)
+    unknown = helper.make_tensor_value_info("result", TensorProto.FLOAT, None)
+    model.graph.output[0].CopyFrom(unknown)
+    return model
+
+
+@pytest.mark.parametrize("axes", [[2, 3], [-1, -2]])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_a_mean_over_height_and_width_is_an_integer_pool(axes: list[int], keepdims: int) -> None:
+    model = mean_of(axes, keepdims)
+    pooled = with_global_pools(model)
+    assert [node.op_type for node in pooled.graph.node][:2] == ["Conv", "GlobalAveragePool"]
+    image = noise(*IMAGE)
+    assert np.allclose(run(pooled, image), run(model, image), rtol=1e-5, atol=1e-6)
+    graph = Graph(pooled)
+    ranges = {"image": (-4.0, 4.0), "given": (-8.0, 8.0), "result": (-1.0, 1.0)}
+    ranges["result/pooled"] = ranges["result"]
+    integers = quantized_model(graph, ["conv", "mean"], ranges, 8)
+    assert np.abs(run(integers, image) - run(model, image)).max() < 0.02
+
+
+def test_other_means_stay() -> None:
+    for model in (mean_of([2], 1), mean_of([1, 2, 3], 1), mean_of([2], 1, flat=True)):
+        assert list(with_global_pools(model).graph.node) == list(model.graph.node)

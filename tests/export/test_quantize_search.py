@@ -15,7 +15,7 @@ from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.evaluator import Score
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Layer
-from lolvit_export.quantization.search import Thresholds, search
+from lolvit_export.quantization.search import NO_THRESHOLDS, Thresholds, narrowings, search
 from lolvit_export.quantization.sensitivity import rank_layers
 from lolvit_export.quantization.timing import speedup
 from lolvit_export.targets import find_target
@@ -31,7 +31,11 @@ ARTIFACT = Artifact(
     inputs=(IMAGE,),
     outputs=(LOGITS,),
 )
-LAYERS = [Layer(f"conv{i}", "Conv") for i in range(20)] + [Layer("product", "Product")]
+# The map becomes narrower at the third and at the ninth layer.
+LAYERS = [
+    *(Layer(f"conv{i}", "Conv", 400 if i < 2 else 200 if i < 8 else 100) for i in range(20)),
+    Layer("product", "Product", 100),
+]
 THRESHOLDS = Thresholds(snr_db=20, top1_agreement=0.9)
 
 
@@ -94,7 +98,9 @@ def test_a_fast_recipe_below_the_thresholds_is_not() -> None:
 
 
 def test_among_equals_in_speed_the_more_accurate_is_taken() -> None:
-    assert found(Model(gain={"product": 0.001})).operations == ("Conv",)
+    exact, rough = ({"product": db} for db in (0.5, 3.0))
+    assert found(Model(gain={"product": 0.001}, noise=rough)).operations == ("Conv",)
+    assert found(Model(gain={"product": 0.001}, noise=exact)).operations == ("Conv", "Product")
 
 
 def test_where_nothing_is_timed_the_widest_recipe_is_taken() -> None:
@@ -112,6 +118,28 @@ def test_the_most_accurate_method_is_taken_and_missing_ones_are_passed_over() ->
 def test_first_layers_that_are_slow_as_integers_stay_in_float() -> None:
     slow = {f"conv{i}": -0.1 for i in range(3)}
     assert set(found(Model(gain=slow)).float_layers) == set(slow)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 9, 10])
+def test_as_many_first_layers_stay_as_is_fastest_at_narrow_places_and_beside_them(
+    count: int,
+) -> None:
+    slow = {f"conv{i}": -0.1 for i in range(count)}
+    assert set(found(Model(gain=slow)).float_layers) == set(slow)
+
+
+def test_first_layers_are_evaluated_where_the_network_becomes_narrower() -> None:
+    assert narrowings(LAYERS) == [1, 3, 9]
+    assert narrowings([Layer("one", "Conv")]) == [1]
+    assert narrowings([]) == []
+
+
+def test_without_thresholds_the_fastest_is_taken_however_inaccurate() -> None:
+    costly = Model(gain={"product": 0.3}, noise={layer.name: 10.0 for layer in LAYERS})
+    plan = found(costly, NO_THRESHOLDS)
+    assert plan.operations == ("Conv", "Product") and plan.float_layers == ()
+    assert plan.sensitivity == ()
+    assert found(costly).candidates[0].snr_db < 0
 
 
 def test_the_fewest_sensitive_layers_stay_in_float() -> None:

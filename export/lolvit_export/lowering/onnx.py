@@ -17,7 +17,7 @@ from lolvit.files import write_atomic
 from lolvit_export.capture import INPUT_NAME, MODEL_PATH, recapture
 from lolvit_export.lowering.onnx_names import name_added_nodes, name_by_module
 from lolvit_export.lowering.request import Lowered, LoweringRequest
-from lolvit_export.rewrites import CPU_REWRITES, apply_all
+from lolvit_export.rewrites import CPU_REWRITES, INTEGER_REWRITES, apply_all
 
 OPSET = 18
 # Explicit pads are kept: an average pool with padding is wrong on Qualcomm's HTP.
@@ -28,8 +28,8 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     """Write `model-PRECISION.onnx`: float32 image (B, C, H, W) in, the graph's outputs out.
 
     In fp16 the weights and the arithmetic are half precision, input and outputs stay float32.
-    Float artifacts have the CPU rewrites applied; quantization starts from the graph without them,
-    which is written to a separate file.
+    Float artifacts have the CPU rewrites applied. Quantization starts from the graph with the
+    integer rewrites instead, which is written to a separate file where it differs.
     """
     names = [spec.name for spec in request.outputs]
     split, records = apply_all(CPU_REWRITES, graph)
@@ -40,10 +40,12 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
         onnx.checker.check_model(model, full_check=True)
         write_atomic(request.path(precision), model.SerializeToString())
         written.append(request.lowered(precision))
-    if "fp32" in request.bases and any(record.applied for record in records):
-        path = request.base_path("fp32")
-        write_atomic(path, to_onnx(graph, names).SerializeToString())
-        written.append(replace(request.lowered("fp32"), path=path))
+    if "fp32" in request.bases:
+        base, changes = apply_all(INTEGER_REWRITES, graph)
+        if any(record.applied for record in (*records, *changes)):
+            path = request.base_path("fp32")
+            write_atomic(path, to_onnx(base, names).SerializeToString())
+            written.append(replace(request.lowered("fp32"), path=path))
     return written
 
 

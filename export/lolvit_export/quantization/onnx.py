@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from lolvit_export.quantization.onnx_bias_correction import (
     LastCorrected,
     corrected_biases,
 )
+from lolvit_export.quantization.onnx_forms import with_global_pools
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph, run_activations
+from lolvit_export.quantization.onnx_joins import shared_ranges, shifted_joins
 from lolvit_export.quantization.onnx_qdq import activations_to_quantize, quantized_model
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.quantization.quantizer import Layer, quantized_artifact
-from lolvit_export.quantization.ranges import Range, Values
+from lolvit_export.quantization.ranges import Values
 from lolvit_export.quantization.selection import (
     chosen_layers,
     present_recipes,
@@ -35,15 +38,18 @@ from lolvit_runtimes.session import FloatArray
 _OPSET_16_BIT = 21
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 _CONVOLUTIONS = ("Conv", "Gemm", "MatMul")
-# From the widest to the narrowest. Pools and scalings of a few values are slower as integers in
-# ONNX Runtime; a product of two activations is in int8 a matter of both time and accuracy.
+_JOINS = ("Add", "Concat", "GlobalAveragePool")
+# From the widest to the narrowest. Scalings of a few values are slower as integers in ONNX Runtime,
+# unless all around them are integers; a product of two activations is in int8 a matter of both time
+# and accuracy.
 _RECIPES: dict[str, tuple[str, ...]] = {
     "everything": tuple(sorted(KINDS)),
     "convolutions, sums, joins and activations": (
-        *_CONVOLUTIONS, "Add", "Concat", "Sigmoid", "Mul", "AveragePool",
+        *_CONVOLUTIONS, *_JOINS, "Sigmoid", "Mul", "AveragePool",
     ),
-    "convolutions, sums, joins and products": (*_CONVOLUTIONS, "Add", "Concat", PRODUCT),
-    "convolutions, sums and joins": (*_CONVOLUTIONS, "Add", "Concat"),
+    "convolutions, sums, joins and scalings": (*_CONVOLUTIONS, *_JOINS, "Mul"),
+    "convolutions, sums, joins and products": (*_CONVOLUTIONS, *_JOINS, PRODUCT),
+    "convolutions, sums and joins": (*_CONVOLUTIONS, *_JOINS),
     "convolutions and sums": (*_CONVOLUTIONS, "Add"),
     "convolutions": _CONVOLUTIONS,
 }  # fmt: skip
@@ -65,6 +71,8 @@ class OnnxQuantizer:
         model = onnx.load(str(fp32_path))
         if precision == "w8a16":
             model = version_converter.convert_version(model, _OPSET_16_BIT)
+        else:
+            model = with_global_pools(model)
         self._graph = Graph(model)
         self._fp32, self._precision = fp32, precision
         self._bits = _ACTIVATION_BITS[precision]
@@ -75,7 +83,7 @@ class OnnxQuantizer:
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution."""
         return [
-            Layer(node.name, kind)
+            Layer(node.name, kind, math.prod(self._graph.shapes.get(node.output[0], (0,))))
             for node in self._graph.nodes
             if (kind := self._graph.kind(node)) in KINDS
             and self._graph.activations(node)
@@ -96,8 +104,10 @@ class OnnxQuantizer:
         reject_gptq(plan)
         chosen = chosen_layers(plan, self.layers(), sorted(KINDS))
         fitted = self._ranges.fit(plan.method, plan.percentile, 2**self._bits)
-        ranges = shared_ranges(self._graph, chosen, fitted)
-        model = quantized_model(self._graph, chosen, ranges, self._bits)
+        # The shift of 16 bits would be too large for a bias of 32.
+        shifted = shifted_joins(self._graph, chosen, fitted) if self._bits == 8 else frozenset()
+        ranges = shared_ranges(self._graph, chosen, fitted, shifted)
+        model = quantized_model(self._graph, chosen, ranges, self._bits, shifted)
         if plan.bias_correction:
             model = self._corrected.get(plan, partial(self._with_corrected_biases, model))
         onnx.checker.check_model(model, full_check=True)
@@ -115,22 +125,3 @@ class OnnxQuantizer:
 
     def _inputs(self, crops: Sequence[Pixels]) -> Iterator[FloatArray]:
         return (normalize(crop, self._preprocess) for crop in crops)
-
-
-def shared_ranges(
-    graph: Graph, chosen: Collection[str], ranges: Mapping[str, Range]
-) -> dict[str, Range]:
-    """Return ranges in which what a quantized Concat joins has the range of the result: joining is
-    then copying. Where one input comes from a ReLU and another is signed it isn't done: the ReLU
-    would have to stay an operation of its own, and take its convolution with it into float."""
-    result = dict(ranges)
-    for node in reversed(graph.nodes):
-        if node.op_type != "Concat" or node.name not in chosen:
-            continue
-        tensors = [*graph.activations(node), graph.end(node)]
-        low = min(result[name][0] for name in tensors)
-        high = max(result[name][1] for name in tensors)
-        signs = {result[name][0] < 0 for name in graph.activations(node)}
-        if len(signs) == 1:
-            result.update(dict.fromkeys(tensors, (low, high)))
-    return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,15 @@ class Graph:
         for node in self.nodes:
             for name in node.input:
                 self.readers[name].append(node)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor for which it is known."""
+        inferred = onnx.shape_inference.infer_shapes(self.model).graph
+        return {
+            value.name: tuple(each.dim_value for each in value.type.tensor_type.shape.dim)
+            for value in (*inferred.input, *inferred.value_info, *inferred.output)
+        }
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """Return a weight."""

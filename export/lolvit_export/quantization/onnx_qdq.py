@@ -46,14 +46,19 @@ BIAS = "{}/bias/quantized"  # of a layer, by its name: int32
 
 
 def quantized_model(
-    graph: Graph, chosen: Collection[str], ranges: Mapping[str, Range], bits: int
+    graph: Graph,
+    chosen: Collection[str],
+    ranges: Mapping[str, Range],
+    bits: int,
+    shifted: Collection[str] = (),
 ) -> onnx.ModelProto:
     """Return a copy of the model in which the operations named in `chosen` are quantized.
 
     `ranges` holds the range of each of their activations; `bits` (8 or 16) are an activation's.
-    Weights are int8, symmetric, one scale an output channel; biases int32.
+    Weights are int8, symmetric, one scale an output channel; biases int32. `shifted` are the
+    Concats of `onnx_joins` that share a scale alone.
     """
-    return _Writer(graph, chosen, ranges, bits).write()
+    return _Writer(graph, chosen, ranges, bits, shifted).write()
 
 
 def activations_to_quantize(graph: Graph, chosen: Collection[str]) -> list[str]:
@@ -77,10 +82,16 @@ def _rounds_output(graph: Graph, node: onnx.NodeProto, chosen: Collection[str]) 
 
 class _Writer:
     def __init__(
-        self, graph: Graph, chosen: Collection[str], ranges: Mapping[str, Range], bits: int
+        self,
+        graph: Graph,
+        chosen: Collection[str],
+        ranges: Mapping[str, Range],
+        bits: int,
+        shifted: Collection[str],
     ) -> None:
         self.graph, self.chosen = graph, frozenset(chosen)
         self.bits = bits
+        self.shifted = frozenset(shifted)
         self.params = {
             name: quant_params(ranges[name], bits)
             for name in activations_to_quantize(graph, chosen)
@@ -88,6 +99,11 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.rounded: dict[str, str] = {}  # an activation: its name behind Q and DQ
+        for node in graph.nodes:
+            if node.name in self.shifted:
+                scale = self.params[graph.end(node)].scale
+                for name in graph.activations(node):
+                    self.params[name] = QuantParams(scale, self.params[name].zero_point)
 
     def write(self) -> onnx.ModelProto:
         for value in self.graph.model.graph.input:
@@ -104,6 +120,8 @@ class _Writer:
         for place, name in enumerate(node.input):
             if name in self.rounded and (integer or self._made_of_integers(name)):
                 written.input[place] = self.rounded[name]
+        if node.name in self.shifted:
+            written.input[:] = [self._shift(name) for name in node.input]
         if integer:
             self._round_constants(node, written)
         self.nodes.append(written)
@@ -121,9 +139,40 @@ class _Writer:
             ("Quantize", tensor, f"{tensor}/quantized"),
             ("Dequantize", f"{tensor}/quantized", f"{tensor}/dequantized"),
         ):
+            if kind == "Dequantize" and self._read_shifted_alone(tensor):
+                break  # ONNX Runtime computes what nobody reads
             name = f"{tensor}/{kind.lower()}"
             self.nodes.append(helper.make_node(f"{kind}Linear", [given, *stored], [result], name))
         self.rounded[tensor] = f"{tensor}/dequantized"
+
+    def _read_shifted_alone(self, tensor: str) -> bool:
+        readers = {reader.name for reader in self.graph.readers[tensor]}
+        return self.params[tensor].zero_point != 0 and bool(readers) and readers <= self.shifted
+
+    def _shift(self, tensor: str) -> str:
+        """Return what is read where a tensor's least integer stands for zero, not its zero point's
+        own."""
+        params = self.params[tensor]
+        if params.zero_point == 0:
+            return self.rounded[tensor]
+        stored = self._params(f"{tensor}/shifted", QuantParams(params.scale, 0))
+        result = f"{tensor}/shifted"
+        given = [f"{tensor}/quantized", *stored]
+        name = f"{tensor}/dequantize_shifted"
+        self.nodes.append(helper.make_node("DequantizeLinear", given, [result], name))
+        return result
+
+    def _shifts(self, tensor: str) -> npt.NDArray[np.int32] | None:
+        """Return by how many steps each channel of a shifted join is shifted, or None for another
+        tensor."""
+        maker = self.graph.begin(tensor)
+        if maker is None or maker.name not in self.shifted:
+            return None
+        parts = [
+            np.full(self.graph.shapes[name][1], self.params[name].zero_point, np.int32)
+            for name in maker.input
+        ]
+        return np.concatenate(parts)
 
     def _params(self, name: str, params: QuantParams) -> tuple[str, str]:
         zero_point = np.asarray(params.zero_point, unsigned(self.bits))
@@ -157,9 +206,15 @@ class _Writer:
             scales = np.maximum(scales, smallest).astype(np.float32)
         qweight = round_per_channel(weight, scales, _WEIGHT_BITS, axis=axis)
         written.input[1] = self._per_channel(f"{node.name}/weight", qweight, scales, axis)
+        shifts = self._shifts(node.input[0])
+        if bias is None and shifts is not None:
+            bias = np.zeros(len(weight), np.float32)
+            written.input[:] = [*written.input[:2], ""]
         if bias is not None:
             bias_scales = scales * scale
             quantized = np.rint(bias / bias_scales.astype(np.float64)).astype(np.int32)
+            if shifts is not None:
+                quantized -= qweight.reshape(len(weight), -1).astype(np.int32) @ shifts
             written.input[2] = self._per_channel(f"{node.name}/bias", quantized, bias_scales, 0)
 
     def _bias(self, node: onnx.NodeProto) -> npt.NDArray[np.float32] | None:

@@ -14,11 +14,12 @@ from lolvit_export.quantization.plan import Plan
 
 @dataclass(frozen=True)
 class Layer:
-    """An operation that can be quantized: its name in the artifact, and its kind there (`Conv`,
-    `CONV_2D`, …)."""
+    """An operation that can be quantized: its name in the artifact, its kind there (`Conv`,
+    `CONV_2D`, …), and the number of elements that it gives, 0 where that is unknown."""
 
     name: str
     operation: str
+    elements: int = 0
 
 
 class Quantizer(Protocol):

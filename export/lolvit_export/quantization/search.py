@@ -6,7 +6,9 @@ enough, by measurement.
     3. sensitive layers      only where the thresholds are not met: the fewest in float, from the
                              top of the ranking by sensitivity
     4. first layers          few channels on large maps are slow as integers: as many of them in
-                             float as makes the whole faster
+                             float as makes the whole faster. Between floats and integers a map is
+                             rounded, and in ONNX Runtime its layout changes: that takes least
+                             behind a layer that gives less than all before it
     5. bias correction       where the format's quantizer does that and it is worth it; before 3 if
                              the thresholds need it
 
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from lolvit.errors import UserError
 from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.plan import Candidate, LayerSensitivity, Method, Plan
+from lolvit_export.quantization.quantizer import Layer
 from lolvit_export.quantization.sensitivity import rank_layers
 
 METHODS: tuple[Method, ...] = (
@@ -29,11 +32,10 @@ METHODS: tuple[Method, ...] = (
     "mse",
     "entropy",
 )  # minmax is evaluated with every recipe
-# Speeds nearer than this are the same; the more accurate counts.
-_SAME_SPEED = 0.02
-_SAME_DB = 1.0  # candidates that fail nearer than this to the most accurate are as accurate
+# Speeds nearer than this are the same; the more accurate counts, if it is that by a decibel.
+_SAME_SPEED = 0.01
+_SAME_DB = 1.0  # candidates nearer than this to the most accurate are as accurate
 _WORTH_DB = 1.0  # with less gained, the simpler plan stays
-_LEADING = (1, 2, 3, 4, 6, 8, 9, 10, 12, 16)
 _SLOWER = 2  # counts in a row that are slower than the best: more layers in float are slower still
 # With more in float than this it is another model than the one that was asked for.
 _LARGEST_FLOAT_SHARE = 0.5
@@ -57,6 +59,9 @@ class Thresholds:
             and candidate.top1_agreement >= self.top1_agreement
             and (change is None or change >= self.accuracy_change)
         )
+
+
+NO_THRESHOLDS = Thresholds(-math.inf, 0.0)
 
 
 def search(candidates: Candidates, thresholds: Thresholds, progress: Progress) -> Plan:
@@ -102,6 +107,18 @@ def _all_slower(last: Sequence[Candidate], candidates: Sequence[Candidate]) -> b
     fastest = max(each.speedup_vs_fp32 or 0 for each in candidates)
     slow = [each for each in last if (each.speedup_vs_fp32 or 0) < fastest * (1 - _SAME_SPEED)]
     return len(slow) == _SLOWER
+
+
+def narrowings(layers: Sequence[Layer]) -> list[int]:
+    """Return after how many layers a network is narrower than anywhere before: there, a layer has
+    given fewer elements than each one before it. The first layer always has."""
+    found: list[int] = []
+    narrowest = math.inf
+    for count, layer in enumerate(layers, start=1):
+        if layer.elements < narrowest:
+            found.append(count)
+            narrowest = layer.elements
+    return found
 
 
 def _plan_of(candidates: Candidates, best: Candidate) -> Plan:
@@ -171,7 +188,8 @@ class _Search:
         near = [
             each for each in good if (each.speedup_vs_fp32 or 0) >= max(speeds) * (1 - _SAME_SPEED)
         ]
-        return max(near, key=lambda each: each.snr_db)
+        accurate = [each for each in near if each.snr_db >= _most_accurate(near).snr_db - _SAME_DB]
+        return max(accurate, key=lambda each: each.speedup_vs_fp32 or 0)
 
     def _best_method(self, best: Candidate) -> Candidate:
         """Return the candidate with the most accurate ranges. The method has no part in speed."""
@@ -203,19 +221,26 @@ class _Search:
         timed once more, as the machine may have become faster or slower since."""
         if best.speedup_vs_fp32 is None:
             return best
-        names = [layer.name for layer in self._candidates.layers(best.operations)]
+        layers = self._candidates.layers(best.operations)
         given = best.operations, best.method
-        candidates = [self.evaluate(best.name, *given, best.float_layers)]
-        for count in _LEADING:
-            if count > len(names) * _LARGEST_FLOAT_SHARE or _all_slower(
-                candidates[-_SLOWER:], candidates
-            ):
+        candidates = {0: self.evaluate(best.name, *given, best.float_layers)}
+
+        def evaluate(count: int) -> None:
+            if count not in candidates and 0 < count <= len(layers) * _LARGEST_FLOAT_SHARE:
+                name = f"{best.name}, {count} first layers in float"
+                names = [layer.name for layer in layers[:count]]
+                candidates[count] = self.evaluate(name, *given, names)
+
+        for count in narrowings(layers):
+            evaluate(count)
+            tried = list(candidates.values())
+            if _all_slower(tried[-_SLOWER:], tried):
                 break
-            name = f"{best.name}, {count} first layers in float"
-            candidates.append(self.evaluate(name, *given, names[:count]))
-        return (
-            self._corrected(best, candidates) if best.bias_correction else self.choose(candidates)
-        )
+        fastest = max(candidates, key=lambda count: candidates[count].speedup_vs_fp32 or 0)
+        for count in (fastest + 1, fastest - 1):
+            evaluate(count)
+        evaluated = list(candidates.values())
+        return self._corrected(best, evaluated) if best.bias_correction else self.choose(evaluated)
 
     def _corrected(self, best: Candidate, candidates: Sequence[Candidate]) -> Candidate:
         """Return the fastest candidate that meets the thresholds with bias correction, or else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,7 +51,9 @@ class Graph:
         model = tfl_flatbuffer_utils.read_model(str(path))
         subgraph = model.subgraphs[0]
         self.tensors = [tensor.name.decode() for tensor in subgraph.tensors]
-        self.ranks = [len(() if t.shape is None else t.shape) for t in subgraph.tensors]
+        shapes = [() if t.shape is None else tuple(t.shape) for t in subgraph.tensors]
+        self.ranks = [len(shape) for shape in shapes]
+        self._elements = [math.prod(shape) for shape in shapes]
         self.activations = [
             index
             for index, tensor in enumerate(subgraph.tensors)
@@ -83,7 +86,7 @@ class Graph:
         bits, becomes zero.
         """
         return [
-            Layer(operation.name, operation.kind)
+            Layer(operation.name, operation.kind, int(self._elements[operation.outputs[0]]))
             for operation in self.operations
             if operation.kind in KINDS
             and operation.name not in self._divisors

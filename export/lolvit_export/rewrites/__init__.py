@@ -1,15 +1,17 @@
 """The rewrites of a captured graph, in the order in which they are applied.
 
-`STATIC_REWRITE` is for every target, `CPU_REWRITES` for those that want it; what only one target
-needs is in that target's file.
+`STATIC_REWRITE` is for every target, `CPU_REWRITES` and `INTEGER_REWRITES` for those that want
+them; what only one target needs is in that target's file.
 """
 
 from __future__ import annotations
 
+from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
+from lolvit_export.rewrites.join_pointwise_convs import JoinPointwiseConvs
 from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
 from lolvit_export.rewrites.remove_expand import RemoveExpand
@@ -40,4 +42,13 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
 # convolution sooner than a sum of narrow ones, which they round, or move, once more.
 CPU_REWRITES: tuple[Rewrite, ...] = (SplitConcatConv(),)
 
-__all__ = ["CPU_REWRITES", "STATIC_REWRITE", "MatchFailure", "Rewrite", "apply", "apply_all"]
+# After STATIC_REWRITE, for what is quantized and runs on a CPU.
+INTEGER_REWRITES: tuple[Rewrite, ...] = (
+    AvgPoolToDepthwiseConv(),  # needs exact windows
+    JoinPointwiseConvs(),  # needs nothing of the other
+)
+
+__all__ = [
+    "CPU_REWRITES", "INTEGER_REWRITES", "STATIC_REWRITE", "MatchFailure", "Rewrite", "apply",
+    "apply_all",
+]  # fmt: skip
