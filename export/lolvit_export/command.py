@@ -74,7 +74,8 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--for-timing",
     is_flag=True,
-    help="Keep artifacts of untrained weights that fail their gates, for benchmarks only.",
+    help="Of untrained weights: quantize as is fastest, and keep artifacts that fail gates; for"
+    " benchmarks only.",
 )
 @click.option(
     "--keep-failed",

@@ -328,6 +328,7 @@ def _quantize(
         ),
         plans=plans,
         verifiers=verifiers,
+        for_timing=job.request.for_timing,
     )
     result: list[Artifact] = []
     for name in job.request.targets:

@@ -29,7 +29,8 @@ class ExportRequest:
     rewrites: bool = True
     plans: tuple[Path, ...] = ()  # quantization plans, used instead of a search
     socs: tuple[Soc, ...] = ()  # SoCs that qnn artifacts are compiled for
-    for_timing: bool = False  # keep artifacts of untrained weights that fail their gates
+    # Of untrained weights: keep artifacts that fail their gates, and quantize for speed alone.
+    for_timing: bool = False
     keep_failed: bool = False  # keep withheld artifacts, under names that say so
     nms: bool = False  # also write detectors with non-maximum suppression in their graph
 

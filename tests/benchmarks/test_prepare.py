@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lolvit.errors import UserError
-from lolvit.manifest import MANIFEST_NAME, read_manifest
+from lolvit.errors import GateFailedError, UserError
+from lolvit.manifest import MANIFEST_NAME, Gate, read_manifest, write_manifest
 from lolvit_benchmarks.harness import prepare as subject
 from lolvit_benchmarks.harness.prepare import ExportRequest, prepare
 from lolvit_export.command import export
@@ -106,6 +106,46 @@ def test_the_export_is_asked_for_in_words_that_it_knows(exporter: Exporter, tmp_
     )  # fmt: skip
     assert (options["weights"], options["task"]) == (weights, "detection")
     assert options["as_json"] is True
+
+
+@pytest.mark.parametrize(
+    ("changed", "for_timing"),
+    [
+        ({}, False),
+        ({"optional": ("fp16",)}, False),
+        ({"optional": ("int8",)}, True),
+        ({"optional": ("fp16", "w8a16")}, True),
+        ({"optional": ("int8",), "weights": "w.safetensors"}, False),
+    ],
+    ids=str,
+)
+def test_random_weights_alone_are_quantized_for_timing(
+    changed: dict[str, Any], for_timing: bool, exporter: Exporter, tmp_path: Path
+) -> None:
+    if "weights" in changed:
+        changed = changed | {"weights": tmp_path / changed["weights"]}
+        changed["weights"].write_bytes(b"x")
+    prepared(replace(WANTED, **changed), tmp_path)
+    assert ("--for-timing" in exporter.calls[0]) == for_timing
+
+
+def test_an_artifact_in_floats_that_failed_its_gates_is_not_timed(
+    exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Gate(name="ort.snr_db", value=3, threshold=100, passed=False)
+
+    def broken(*arguments: Any, **options: Any) -> dict[str, Any]:
+        document = exporter(*arguments, **options)
+        manifest = read_manifest(Path(document["folder"]))
+        artifacts = [each.model_copy(update={"gates": (failed,)}) for each in manifest.artifacts]
+        changed = manifest.model_copy(update={"artifacts": tuple(artifacts)})
+        write_manifest(Path(document["folder"]), changed)
+        return document
+
+    monkeypatch.setattr(subject, "run_module", broken)
+    for _ in range(2):  # exported, and from the cache
+        with pytest.raises(GateFailedError, match=r"verification failed: .*ort\.snr_db"):
+            prepared(WANTED, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,10 @@ from lolvit.models import create_model
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit.models.factory import preprocessing_of
 from lolvit_data.table import open_dataset
-from lolvit_export.quantization.plan import read_plan, write_plan
+from lolvit_export.quantization.candidates import Candidates
+from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.recommend import recommended, slower_than_float
+from lolvit_export.quantization.search import NO_THRESHOLDS, Thresholds
 from lolvit_export.request import ExportRequest
 from lolvit_export.targets import find_target
 from lolvit_runtimes.preprocessing import normalize, to_pixels
@@ -105,6 +107,7 @@ def test_the_plan_tells_what_was_tried(
     assert {"minmax", "percentile", "mse", "entropy"} == {c.method for c in plan.candidates}
     assert any(candidate.speedup_vs_fp32 for candidate in plan.candidates)
     assert plan.sensitivity == ()  # ranked only where the thresholds are not met without
+    assert not plan.for_timing
 
 
 @pytest.mark.slow
@@ -152,6 +155,28 @@ def test_untrained_weights_fail_their_gates_and_leave_nothing(
     with pytest.raises(GateFailedError, match=r"random weights .* --for-timing"):
         export(asked(None, tmp_path / "out", plans=plans))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_for_timing_random_weights_are_quantized_for_speed_and_failed_gates_are_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precisions = find_target("onnx").precisions
+    out_of_reach = dataclasses.replace(precisions["int8"], snr_db=70.0)
+    monkeypatch.setitem(precisions, "int8", out_of_reach)  # type: ignore[arg-type]
+    given: list[Thresholds] = []
+
+    def search(candidates: Candidates, thresholds: Thresholds, _: object) -> Plan:
+        given.append(thresholds)
+        return candidates.plan(("Conv",), "minmax", ())
+
+    monkeypatch.setattr("lolvit_export.quantization.job.search", search)
+    folder, manifest = export(asked(None, tmp_path / "out", for_timing=True))
+    assert given == [NO_THRESHOLDS]
+    (artifact,) = manifest.artifacts
+    assert [gate.name for gate in artifact.gates if not gate.passed] == ["ort.snr_db"]
+    assert "ort.top1_agreement" in artifact.measurements
+    assert read_plan(folder / "model-int8.onnx.plan.json").for_timing
 
 
 def test_a_plan_for_what_is_not_exported_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from PIL import Image
 
 import lolvit
 from lolvit.cache import cache_folder
-from lolvit.errors import UserError
+from lolvit.errors import GateFailedError, UserError
 from lolvit.files import FOLDER_ARTIFACTS, sha256_of
 from lolvit.manifest import (
     MANIFEST_NAME,
@@ -44,6 +44,7 @@ from lolvit_runtimes.session import FloatArray
 _REPEATS = 5
 # What converts, quantizes or verifies: another version of it makes other artifacts.
 _EXPORTING_EXTRAS = ("export", "executorch", "openvino", "qnn", "tensorflow")
+_FLOATS = {"fp32", "fp16"}  # the precisions that no quantizer makes
 _STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
 
 Say = Callable[[str], None]
@@ -280,9 +281,9 @@ def _from_cache(wanted: ExportRequest, cache: Path, *, fresh: bool, say: Say) ->
         if found is not None and not fresh:
             have = {(a.format, a.precision) for a in found.manifest.artifacts}
             if have.issuperset(wanted.pairs()) and found.formats().issuperset(wanted.formats):
-                return found
+                return _refuse_failed_floats(found)
             formats |= {a.format for a in found.manifest.artifacts}
-        return _export(wanted, sorted(formats), place, say)
+        return _refuse_failed_floats(_export(wanted, sorted(formats), place, say))
 
 
 @contextmanager
@@ -332,7 +333,12 @@ def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) ->
     arguments += ["--weights", str(wanted.weights)] if wanted.weights else []
     arguments += ["--task", wanted.task] if wanted.task else []
     if "qnn" in formats:  # its devices compile for their own chips
-        arguments += ["--soc", "none", *([] if wanted.weights else ["--for-timing"])]
+        arguments += ["--soc", "none"]
+    # Random weights lose more in integers than trained ones: an artifact that were quantized less
+    # for their sake would be no measure of what a trained network's takes.
+    integers = set(wanted.all_precisions()) - _FLOATS
+    if not wanted.weights and (integers or "qnn" in formats):
+        arguments.append("--for-timing")
     document = run_module(
         "lolvit",
         [*arguments, "--out", str(place), "--json"],
@@ -340,6 +346,25 @@ def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) ->
         on_line=lambda line: say(f"  {line}") if _STEP.match(line) else None,
     )
     return open_folder(Path(document["folder"]))
+
+
+def _refuse_failed_floats(prepared: Prepared) -> Prepared:
+    """Return an export that was made for timing, unless an artifact in floats failed its gates: it
+    computes something else. Quantized ones may lose accuracy, and Qualcomm's estimates name the
+    gates that theirs fail.
+
+    Raises:
+        GateFailedError: one did.
+    """
+    for artifact in prepared.manifest.artifacts:
+        failed = artifact.failed_gates()
+        if failed and artifact.precision in _FLOATS and artifact.format != "qnn":
+            raise GateFailedError(
+                f"export of {prepared.manifest.model} failed: verification failed:"
+                f" {'; '.join(failed)}",
+                where=str(prepared.folder / artifact.path),
+            )
+    return prepared
 
 
 def _key(wanted: ExportRequest) -> str:

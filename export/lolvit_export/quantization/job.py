@@ -18,7 +18,7 @@ from lolvit_export.quantization.evaluator import Evaluator
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.plan import Plan, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Quantizer
-from lolvit_export.quantization.search import Thresholds, search, search_ranges
+from lolvit_export.quantization.search import NO_THRESHOLDS, Thresholds, search, search_ranges
 from lolvit_export.quiet import quiet
 from lolvit_export.targets import Target, find_target, runtimes_for
 from lolvit_export.verification.reference import ReferenceData
@@ -31,7 +31,12 @@ TIMED_S = 3.0  # for the figure that the manifest has
 
 @dataclass(frozen=True)
 class QuantizationJob:
-    """What all quantized artifacts of one export share."""
+    """What all quantized artifacts of one export share.
+
+    With `for_timing` the search takes the fastest candidate, however far from eager: random weights
+    lose more than trained ones, and with layers in float for their sake an artifact is no measure
+    of what a trained network's takes. Its gates are measured as always.
+    """
 
     folder: Path
     signature: Signature
@@ -42,6 +47,7 @@ class QuantizationJob:
     held_out: ReferenceData
     plans: Sequence[Plan]
     verifiers: Verifiers
+    for_timing: bool = False
 
     def quantize(
         self,
@@ -104,6 +110,9 @@ class QuantizationJob:
     def _searched(self, candidates: Candidates, target: Target, say: Callable[[str], None]) -> Plan:
         if target.fully_quantized:
             return search_ranges(candidates, say)
+        if self.for_timing:
+            say("for timing: the fastest is taken, whatever its accuracy")
+            return search(candidates, NO_THRESHOLDS, say).model_copy(update={"for_timing": True})
         return search(candidates, self._thresholds(target, candidates.precision), say)
 
     def _thresholds(self, target: Target, precision: str) -> Thresholds:

@@ -80,6 +80,11 @@ class Plan(Frozen):
     sensitivity: tuple[LayerSensitivity, ...] = Field(
         default=(), description="the most sensitive layer first"
     )
+    for_timing: bool = Field(
+        default=False,
+        description="chosen by speed, as for trained weights that meet the thresholds, though the"
+        " weights are random and need not: for benchmarks only",
+    )
 
     @model_validator(mode="before")
     @classmethod
