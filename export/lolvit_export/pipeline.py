@@ -82,10 +82,23 @@ def export_model(
         else:
             shutil.rmtree(staging)  # a previous export stays
     failed_files = [f"{FAILED_PREFIX}{each.path}" for each in withheld if request.keep_failed]
+    notes = (*prepared.notes, *_unused_labels(request, manifest))
     return ExportResult(
-        target, manifest, withheld, {**failures, **unequal}, prepared.notes, tuple(failed_files),
+        target, manifest, withheld, {**failures, **unequal}, notes, tuple(failed_files),
         tuple(suppressed),
     )  # fmt: skip
+
+
+def _unused_labels(request: ExportRequest, manifest: Manifest) -> tuple[str, ...]:
+    """Return a note where labels were given for a model that turned out to be no classifier."""
+    options = request.options
+    if options.labels is None or options.task is not None or manifest.task != "tensors":
+        return ()
+    shapes = [f"{o.name} {'x'.join(map(str, o.shape))}" for o in manifest.signature.outputs]
+    return (
+        f"its outputs ({', '.join(shapes)}) are not those of a classifier, one float tensor of"
+        " shape (batch, classes): predictions are arrays, and the labels are not used",
+    )
 
 
 def _require_batch(request: ExportRequest) -> None:

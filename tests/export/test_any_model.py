@@ -165,11 +165,15 @@ def test_a_batch_is_predicted_photo_by_photo(tmp_path: Path) -> None:
 def test_a_function_in_a_file_is_exported_by_the_command(
     user_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "classes.txt").write_text("cat\ncup\n")
     arguments = ["export", f"{user_file}:build", "--size", "64", "--to", "onnx,tflite"]
+    arguments += ["--labels", str(tmp_path / "classes.txt")]
     assert main([*arguments, "--out", str(tmp_path / "out"), "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
     assert (document["model"], document["task"]) == ("build", "tensors")
     assert "ImageNet" in document["notes"][0]
+    assert "are not those of a classifier" in document["notes"][1]
+    assert document["notes"][1].endswith("the labels are not used")
     names = [output["name"] for output in document["artifacts"][0]["outputs"]]
     assert names == ["low", "classes", "mask"]
     assert main(["verify", document["folder"]]) == 0
