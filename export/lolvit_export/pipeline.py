@@ -14,7 +14,7 @@ from torch import nn
 
 from lolvit.errors import DeviceError, LolvitError, UserError
 from lolvit.files import remove, sha256_of, size_of, staged_folder
-from lolvit.manifest import MANIFEST_NAME, Artifact, write_manifest
+from lolvit.manifest import MANIFEST_NAME, Artifact, Manifest, write_manifest
 from lolvit.output import Finished
 from lolvit.tasks.detection import DetectionTask
 from lolvit_export.export_job import ExportJob, export_job
