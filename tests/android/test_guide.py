@@ -20,7 +20,7 @@ from android_build.apk_checks import check_apk
 from android_build.apk_size import sizes_by_part
 from android_build.dex import dex_of_apk
 from android_build.fetch import APK_PROGRAMS, fetch, fetch_apk_parts
-from android_build.project import Build
+from android_build.project import ANDROID, Build
 from android_build.resources import link_resources
 from android_build.tools import run
 from lolvit_runtimes import package_command
@@ -74,11 +74,21 @@ def follow(project: Path) -> None:
     source.write_text(activity.text)
 
 
+def copy_fetched(build: Build) -> None:
+    """Copy the parts that the demo's build has: what is missing there, or is of another pom.xml,
+    Maven fetches."""
+    fetched = Build(ANDROID / "target", REPOSITORY).directory
+    for name in ("fetched", "aar", "tflite", "aapt2"):
+        if (fetched / name).is_dir():
+            shutil.copytree(fetched / name, build.directory / name)
+
+
 def shown_by(build: Build, photo: Path) -> str:
     """Compile the app and show it a photo under Robolectric; return what it shows."""
     tests = build.app / "src" / "test" / "kotlin"
     tests.mkdir(parents=True)
     shutil.copy(Path(__file__).with_name("GuideTest.kt"), tests)
+    copy_fetched(build)
     fetch(build)
     build.fixtures.mkdir(parents=True)
     shutil.copy(photo, build.fixtures)

@@ -245,7 +245,7 @@ def test_mobilevit_goes_through_the_same_pipeline(tmp_path: Path) -> None:
         model="mobilevit_xxs",
         targets=("onnx", "tflite", "coreml"),
         precisions=("fp32", "fp16"),
-        size=(192, 192),
+        size=(128, 128),
     )
     _, manifest = export(asked)
     assert not manifest.failed_gates()
