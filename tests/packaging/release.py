@@ -55,7 +55,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
               "--runtime", "ort", "--profile", "quick", "--out", "{out}", "--json"),
     "train": ("train", "--data", "digits", "--model", "lolvit_xx", "--size", "32", "--epochs", "1",
               "--out", "{out}", "--json"),
-    "all": (*_EXPORT, "--to", "onnx,tflite,coreml,coreai,executorch,qnn"),
+    "all": (*_EXPORT, "--to", "onnx,tflite,coreml,coreai,executorch"),
 }  # fmt: skip
 # The targets of the artifacts that these commands open; the time of `predict` is that of ONNX.
 TARGETS = {
