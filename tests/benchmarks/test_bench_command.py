@@ -19,10 +19,10 @@ from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_benchmarks.cli import bench as command
-from lolvit_benchmarks.harness.candidates import notes
 from lolvit_benchmarks.harness.prepare import offered_by_folders
-from lolvit_benchmarks.results.document import Document, Failure
+from lolvit_benchmarks.results.document import Document, Failure, Result
 from lolvit_benchmarks.results.files import read_result
+from lolvit_benchmarks.results.notes import all_notes, model_notes
 from lolvit_benchmarks.runner import baseline_of, distinct
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
@@ -345,11 +345,27 @@ def test_models_of_one_name_get_different_names() -> None:
 
 def test_what_makes_models_unequal_is_noted() -> None:
     result = documents.result(trained=True)
-    assert notes(result.candidate, result.baseline) == ()
+    assert model_notes(result.candidate, (result.baseline,)) == ()
     smaller = result.baseline.model_copy(update={"params": 1_200_000, "size": (224, 224)})
-    size, params = notes(result.candidate, smaller)
+    size, params = model_notes(result.candidate, (smaller,))
     assert "lolvit_x 256x256 and mobilevit_xs 224x224" in size
     assert "lolvit_x has 2.30 M, mobilevit_xs 1.20 M" in params
+
+
+def test_notes_on_several_baselines_are_one_sentence_of_each_kind() -> None:
+    def against(name: str, runtime: str) -> Result:
+        found = documents.result(against=name, runtime=runtime)
+        changes = {"params": 5_000_000 + len(name), "size": (224, 224)}
+        baseline = found.baseline.model_copy(update=changes)
+        own = (*model_notes(found.candidate, (baseline,)), "A note of the device.")
+        return found.model_copy(update={"baseline": baseline, "notes": own})
+
+    results = [against(name, runtime) for name in "abc" for runtime in ("ort", "litert")]
+    untrained, sizes, params, device = all_notes(results)
+    assert untrained.startswith("Weights are untrained (lolvit_x, a, b, c; BatchNorm")
+    assert sizes.endswith("sizes: lolvit_x 256x256, a 224x224, b 224x224 and c 224x224.")
+    assert params.endswith("lolvit_x has 2.30 M, a 5.00 M, b 5.00 M and c 5.00 M.")
+    assert device == "A note of the device."
 
 
 def test_of_several_models_one_that_a_runtime_refuses_is_left_out(

@@ -25,12 +25,12 @@ from lolvit_benchmarks.results.document import (
     OperationProfile,
     Roofline,
 )
+from lolvit_benchmarks.results.notes import model_notes
 from lolvit_runtimes.session import FloatArray
 from lolvit_runtimes.table import RUNTIMES
 
 ROUNDS_FOR_INTERVAL = 2
 COMPARISON = 2  # models: of more than these, one that fails is left out
-MATCHED_PARAMETERS = 0.03  # two models within this share of each other are of one size
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class Outcome:
                 over=speedup.over,
             ),
             quality=quality_of(quality.evaluate(*series, self.conditions)),
-            notes=(*notes(candidate, baseline), *self.notes),
+            notes=(*model_notes(candidate, (baseline,)), *self.notes),
             conditions=result.Conditions(**asdict(self.conditions)),
             readings=tuple(self.readings),
             roofline=self.roofline if profiled else None,
@@ -258,27 +258,6 @@ class Outcome:
             sample_order=tuple(samples.order),
             sustained=result.Sustained(**asdict(curve)) if curve is not None else None,
         )
-
-
-def notes(candidate: result.ModelResult, baseline: result.ModelResult) -> tuple[str, ...]:
-    """Return what a reader has to know beside the figures of two models."""
-    both = (candidate, baseline)
-    untrained = [one.model for one in both if not one.trained]
-    found = []
-    if untrained:
-        found.append(
-            f"Weights are untrained ({', '.join(untrained)}; BatchNorm calibrated on photos): "
-            "the times are those of the architecture, and accuracy is not measured."
-        )
-    if candidate.size != baseline.size:
-        sizes = " and ".join(f"{one.model} {one.size[0]}x{one.size[1]}" for one in both)
-        found.append(f"The models see images of different sizes: {sizes}.")
-    if abs(candidate.params / baseline.params - 1) > MATCHED_PARAMETERS:
-        found.append(
-            f"The models differ in parameters: {candidate.model} has "
-            f"{candidate.params / 1e6:.2f} M, {baseline.model} {baseline.params / 1e6:.2f} M."
-        )
-    return tuple(found)
 
 
 def quality_of(found: quality.Quality) -> result.Quality:

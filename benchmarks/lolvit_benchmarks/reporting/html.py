@@ -18,6 +18,7 @@ from lolvit_benchmarks.reporting import frontier, grids, matrix, plots
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.table import overviews
 from lolvit_benchmarks.results.document import Conditions, Document, Estimate, ModelResult, Result
+from lolvit_benchmarks.results.notes import all_notes
 
 _UNKNOWN = "can't be read here"
 _NAMED_IN_TITLE = 3
@@ -59,7 +60,7 @@ def _context(documents: Sequence[Document], manifests: Sequence[Manifest]) -> di
         "rule": " ".join(_each(document.quality_rule for document in documents)),
         "results": results,
         "cards": _cards(results),
-        "notes": words.all_notes((*results, *estimates)),
+        "notes": all_notes((*results, *estimates)),
         "invalid": [result for result in results if not words.valid(result)],
         "failures": [failure for document in documents for failure in document.failures],
         "interrupted": any(document.state == "interrupted" for document in documents),

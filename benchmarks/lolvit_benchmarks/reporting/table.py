@@ -15,6 +15,7 @@ from lolvit_benchmarks.reporting import frontier, grids, matrix
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.text import Grid
 from lolvit_benchmarks.results.document import Document, Estimate, Result
+from lolvit_benchmarks.results.notes import all_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +31,7 @@ def show(document: Document, out: Console) -> None:
         _print_grid(grid, out)
     for result in document.results:
         _print_quality(result, out)
-    for note in words.all_notes((*document.results, *document.estimates)):
+    for note in all_notes((*document.results, *document.estimates)):
         out.print(note, style="yellow")
     for failure in document.failures:
         out.print(f"FAILED: {words.failed(failure)}: {failure.what}", style="red")
@@ -140,7 +141,7 @@ def _warnings(documents: Sequence[Document]) -> list[str]:
         for result in results
         for finding in result.quality.findings
     ]
-    lines += [f"- **{markdown(note)}**" for note in words.all_notes((*results, *estimates))]
+    lines += [f"- **{markdown(note)}**" for note in all_notes((*results, *estimates))]
     for document in documents:
         lines += [
             f"- **Failed**: {markdown(f'{words.failed(failure)}: {failure.what}')}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lolvit_benchmarks.results.document import (
     BEST,
     Document,
-    Estimate,
     Failure,
     ModelResult,
     Result,
@@ -164,11 +162,6 @@ def failed(failure: Failure) -> str:
     place = where(failure.runtime, failure.precision or "", failure.threads)
     elsewhere = f" on {failure.device}" if failure.device not in (None, HOST) else ""
     return f"{failure.model} in {place}{elsewhere}" if failure.model else f"{place}{elsewhere}"
-
-
-def all_notes(results: Iterable[Result | Estimate]) -> list[str]:
-    """Return the notes of all results, each once."""
-    return list(dict.fromkeys(note for result in results for note in result.notes))
 
 
 def machine(document: Document) -> str:
