@@ -41,7 +41,7 @@ def all_notes(results: Iterable[Result | Estimate]) -> list[str]:
     found: dict[str, None] = {}
     compared: dict[tuple[str, tuple[int, ...]], tuple[ModelResult, dict[str, ModelResult]]] = {}
     for result in results:
-        own = ()
+        own: tuple[str, ...] = ()
         if isinstance(result, Result):
             own = model_notes(result.candidate, (result.baseline,))
             if own and set(own) <= set(result.notes):
