@@ -75,7 +75,9 @@ class QuantizedOnnx:
         return [
             name.removesuffix("/zero_point")
             for name in self._constants
-            if name.endswith("/zero_point") and self._array(name).ndim == 0
+            if name.endswith("/zero_point")
+            and not name.endswith("/shifted/zero_point")  # another reading of the same integers
+            and self._array(name).ndim == 0
         ]
 
     def params(self, name: str) -> tuple[float, int]:
