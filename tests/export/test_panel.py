@@ -74,7 +74,7 @@ def test_a_fault_that_half_precisions_rounding_hides_is_named_and_counted_apart(
     assert [each.verdict for each in rows] == ["caught", "hidden", "caught"]
     table, line = as_markdown(rows), summary(rows)
     assert "1 of 2, 1 hidden: deep: ort.snr_db 36.6 >= 28" in table
-    assert "2 of 3 faulty ones were caught, 1 are hidden by half precision" in line
+    assert "2 of 3 faulty ones were caught, 1 are hidden by rounding" in line
 
 
 def test_a_fault_that_no_precision_finds_is_missed() -> None:

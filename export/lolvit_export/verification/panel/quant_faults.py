@@ -267,17 +267,18 @@ def _channels_swapped(file: Quantized) -> bool:
 @dataclass(frozen=True)
 class QuantFault:
     """A fault of a quantized file, which `inject` changes; it returns False where the format can't
-    have it."""
+    have it. `consistent`: the file is a valid quantization, coarser than it should be."""
 
     name: str
     inject: Callable[[Quantized], bool]
+    consistent: bool = False
 
 
 QUANT_FAULTS = (
     QuantFault("an activation's scale saturates (1/16)", _saturated),
     QuantFault("an activation's scale read off by one bit (2)", _scale_misread),
     QuantFault("an activation's zero point read off by one bit (1/16)", _zero_point_misread),
-    QuantFault("weights per tensor instead of per channel", _per_tensor),
+    QuantFault("weights per tensor instead of per channel", _per_tensor, consistent=True),
     QuantFault("weight scales of one layer off by one bit (1/2)", _channel_scale_halved),
     QuantFault("channels of one layer's weight rotated", _channels_swapped),
 )

@@ -53,7 +53,7 @@ def summary(rows: Sequence[Row]) -> str:
     faulty = [row for row in rows if row.fault is not None]
     passed = sum(row.as_expected for row in good)
     caught, hidden = (sum(row.verdict == each for row in faulty) for each in ("caught", "hidden"))
-    also = f", {hidden} are hidden by half precision and were caught in fp32" if hidden else ""
+    also = f", {hidden} are hidden by rounding" if hidden else ""
     return (
         f"{passed} of {len(good)} good artifacts passed, {caught} of {len(faulty)} faulty ones were"
         f" caught{also}"
