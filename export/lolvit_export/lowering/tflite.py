@@ -19,6 +19,7 @@ from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.graph import aten, call
+from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_runtimes.tflite_check import check_tflite
 
@@ -104,7 +105,8 @@ def _channels_last_outputs(
     result.args = (tuple(nodes) if several else nodes[0],)
     changed.graph.lint()
     changed.recompile()
-    return apply_all([PointsChannelsLast()], changed)[0], tuple(specs)
+    rewrites = NearestResizeToGather(), PointsChannelsLast()
+    return apply_all(rewrites, changed)[0], tuple(specs)
 
 
 def _as_written(outputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, ...]:
