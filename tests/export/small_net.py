@@ -102,6 +102,23 @@ def trained() -> SmallNet:
     return model.eval()
 
 
+class Joined(nn.Module):
+    """A trained network whose output is a concatenation: of the first and the other classes."""
+
+    def __init__(self, model: SmallNet) -> None:
+        super().__init__()
+        self.features = copy.deepcopy(model)
+        weight, bias = model.classifier.weight, model.classifier.bias
+        self.features.classifier = nn.Identity()  # type: ignore[assignment]
+        self.parts = nn.ModuleList(nn.Linear(32, 5) for _ in range(2))
+        for part, rows in zip(self.parts, (slice(0, 5), slice(5, 10)), strict=True):
+            part.weight.data, part.bias.data = weight.data[rows].clone(), bias.data[rows].clone()
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.features(image)
+        return torch.cat([part(features) for part in self.parts], 1)
+
+
 def lower(model: nn.Module, format: str, folder: Path) -> Artifact:
     """Write the network's fp32 artifact of a format into `folder`."""
     request = LoweringRequest(folder, format, ("fp32",), SIGNATURE, PREPROCESS)

@@ -172,6 +172,13 @@ def test_activations_that_are_always_zero_keep_their_biases(tmp_path, model, ima
     assert decibels(tmp_path, fp32, artifact, images) >= 25
 
 
+def test_an_output_that_is_a_concatenation_stays_in_float(tmp_path, model, images) -> None:
+    joined = small_net.Joined(model).eval()  # as a detector's boxes are
+    fp32 = small_net.lower(joined, "coreml", tmp_path)
+    artifact = make(tmp_path, fp32, images, "int8").quantize(plan(), tmp_path / "ends.mlpackage")
+    assert decibels(tmp_path, fp32, artifact, images) >= 25
+
+
 @pytest.mark.parametrize("method", ["percentile", "mse"])
 def test_methods_cut_ranges(folder, fp32, images, int8, method) -> None:
     int8.quantize(plan(), folder / "minmax.mlpackage")

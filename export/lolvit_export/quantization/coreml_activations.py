@@ -57,11 +57,13 @@ def shared_ranges(
     function: Any, chosen: Collection[str], ranges: Mapping[str, Range]
 ) -> dict[str, Range]:
     """Return ranges in which all that a chosen concat joins has the range of the result: joining is
-    then copying."""
+    then copying. A result that is the program's output has no range, as it stays in float."""
     result = dict(ranges)
     for operation in reversed(list(function.operations)):
         if operation.op_type == "concat" and operation.name in chosen:
             names = [v.name for v in (*activations(operation), end(operation))]
+            if names[-1] not in result:
+                continue
             limits = [result[name] for name in names]
             whole = min(low for low, _ in limits), max(high for _, high in limits)
             result.update(dict.fromkeys(names, whole))
