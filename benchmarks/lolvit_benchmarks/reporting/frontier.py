@@ -28,16 +28,9 @@ class FrontierPoint:
 
     def beats(self, other: Self) -> bool:
         """Whether the other model is slower or less accurate, and better in nothing."""
-        faster, better = self.ms.value <= other.ms.value, self.top1.value >= other.top1.value
-        return (
-            faster
-            and better
-            and (self.ms.value, self.top1.value)
-            != (
-                other.ms.value,
-                other.top1.value,
-            )
-        )
+        if (self.ms.value, self.top1.value) == (other.ms.value, other.top1.value):
+            return False
+        return self.ms.value <= other.ms.value and self.top1.value >= other.top1.value
 
 
 @dataclass(frozen=True)
