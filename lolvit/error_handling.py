@@ -30,6 +30,9 @@ EXIT_BROKEN_PIPE = EXIT_SIGNAL + signal.SIGPIPE
 _OUT_OF_MEMORY = DeviceError(
     "out of memory", remedy="close other programs, or use a smaller size or batch"
 )
+# The signals that were raised as exceptions. C code turns those into exceptions of its own: a
+# module that pybind11 initializes ends in "ImportError: initialization failed".
+_received: list[int] = []
 
 
 class StoppedError(LolvitError):
@@ -53,16 +56,22 @@ def stop_on_signals() -> Iterator[None]:
     """Raise `Terminated` inside the block on SIGTERM and SIGHUP, unless ignored (nohup), and
     `KeyboardInterrupt` on SIGINT, as Python does. Python prints and drops an exception that is
     raised while a finalizer or another callback of C code runs: a stop is raised again then."""
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
-    for number in numbers:
-        signal.signal(number, _raise_terminated)
-    former, sys.unraisablehook = sys.unraisablehook, _raise_again
+    defaults = {
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+        signal.SIGINT: signal.default_int_handler,
+    }
+    former = {n: signal.getsignal(n) for n, each in defaults.items() if signal.getsignal(n) == each}
+    for number in former:
+        signal.signal(number, _raise_stop)
+    former_hook, sys.unraisablehook = sys.unraisablehook, _raise_again
+    _received.clear()
     try:
         yield
     finally:
-        sys.unraisablehook = former
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        sys.unraisablehook = former_hook
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _raise_again(dropped: UnraisableHookArgs) -> None:
@@ -77,8 +86,9 @@ def _raise_again(dropped: UnraisableHookArgs) -> None:
     again.start()
 
 
-def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise Terminated(number)
+def _raise_stop(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
 
 def to_lolvit_error(error: BaseException) -> LolvitError | None:
@@ -100,7 +110,9 @@ def to_lolvit_error(error: BaseException) -> LolvitError | None:
             return _of_the_file_system(error)
     # Libraries report a full disk as their own exceptions, with the system's message inside.
     full = os.strerror(errno.ENOSPC)
-    return _cannot_write(full, None) if full in str(error) else None
+    if full in str(error):
+        return _cannot_write(full, None)
+    return StoppedError(_received[0]) if _received else None
 
 
 def _of_the_file_system(error: OSError) -> UserError:

@@ -62,6 +62,14 @@ def _stop_in_finalizer(number: int) -> None:
         time.sleep(0.1)
 
 
+def _stop_in_a_module_of_c() -> None:
+    """Is stopped while a module of C code initializes, which raises its own exception for that."""
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt as stop:
+        raise ImportError("initialization failed") from stop
+
+
 BODIES = {
     "user-error": lambda: _raise(UserError("bad\nvalue", where="x.onnx", remedy="use\nanother")),
     "gate-failed": lambda: _raise(GateFailedError("40 dB, threshold 100 dB")),
@@ -69,6 +77,7 @@ BODIES = {
     "bug": lambda: _raise(KeyError("surprise")),
     "ctrl-c-in-finalizer": lambda: _stop_in_finalizer(signal.SIGINT),
     "sigterm-in-finalizer": lambda: _stop_in_finalizer(signal.SIGTERM),
+    "sigterm-in-an-import": _stop_in_a_module_of_c,
     "ctrl-c": lambda: _raise(KeyboardInterrupt()),
     "memory": lambda: _raise(MemoryError()),
     "disk-full": lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "out/a.onnx")),

@@ -27,6 +27,7 @@ ONE_LINE_ENDINGS = {
     "gate-failed": (1, "lolvit: 40 dB, threshold 100 dB"),
     "device-failed": (3, "lolvit: adb:1: no answer"),
     "ctrl-c": (130, "lolvit: stopped by SIGINT, nothing half-written is left"),
+    "sigterm-in-an-import": (143, "lolvit: stopped by SIGTERM, nothing half-written is left"),
     "memory": (3, "lolvit: out of memory; close other programs, or use a smaller size or batch"),
     "disk-full": (
         2,
