@@ -15,11 +15,16 @@ _BITS: Final = 32
 
 
 def seed_everything(purpose: int, *position: int) -> None:
-    """Seed Python's, numpy's and torch's generators for one purpose at one position of the run."""
+    """Seed Python's, numpy's and torch's generators, of the CPU and of CUDA where it is in use, for
+    one purpose at one position of the run."""
     state = np.random.SeedSequence((purpose, *position)).generate_state(1)[0]
     random.seed(int(state))
     np.random.seed(int(state) % 2**_BITS)
-    torch.manual_seed(int(state))
+    torch.default_generator.manual_seed(int(state))
+    # torch.manual_seed, before CUDA is in use, formats a stack trace for it: a tenth of an epoch
+    # of small images, as each image is a position.
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(int(state))
 
 
 def shuffled(count: int, *position: int) -> list[int]:

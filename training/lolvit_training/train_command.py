@@ -32,8 +32,8 @@ _PATH = click.Path(path_type=Path)
               "stratified by class.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
-              help="small, imagenet, int8, agreement, detection, segmentation, coco, bdd100k, or a "
-              "TOML file.")  # fmt: skip
+              help="small, imagenet, int8, agreement, fashion-mnist, detection, segmentation, "
+              "coco, bdd100k, or a TOML file.")  # fmt: skip
 @click.option("--out", type=_PATH, required=True, help="Output folder of this run.")
 @click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
 @click.option("--size", help="256; of detection and segmentation also HEIGHTxWIDTH.")
