@@ -62,6 +62,11 @@ class DenseModel(nn.Module):
         self.task, self.num_classes = task, num_classes
         self.pretrained_cfg = self.default_cfg = dict(backbone.default_cfg)  # type: ignore[arg-type]
 
+    @property
+    def class_layers(self) -> tuple[str, ...]:
+        """The names of the layers whose shapes depend on the number of classes."""
+        return tuple(f"head.{layer}" for layer in DENSE_TASKS[self.task].head.class_layers)
+
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Image (B, in_chans, H, W) -> the head's outputs by name.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,13 @@ from lolvit.models.loading import load_checkpoint
 from lolvit.weights import find_weights
 from lolvit_data import objects
 from lolvit_data.annotated import open_annotated
+from lolvit_data.annotations import AnnotatedSubset
 from lolvit_training.checkpoints import load_last
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.objectives.detection import OBJECTIVE
 from lolvit_training.recipe import read_recipe
 from lolvit_training.setup import Job, build_run
+from tests.data.test_annotated import coco
 
 Capture = pytest.CaptureFixture[str]
 TASKS = ("detection", "segmentation")
@@ -53,7 +56,9 @@ def test_a_run_is_trained_resumed_and_its_checkpoint_evaluated(
     task: str, tmp_path: Path, capfd: Capture
 ) -> None:
     assert main(trained(task, tmp_path, "--weights", "lolvit_xx.digits", "--json")) == 0
-    document = json.loads(capfd.readouterr().out)
+    printed = capfd.readouterr()
+    assert "of its weights the backbone's are used; the head is new" in printed.err
+    document = json.loads(printed.out)
     key = {"detection": "ap", "segmentation": "miou"}[task]
     assert [f"test_{key}" in epoch for epoch in document["history"]] == [True, True]
     assert 0 <= document["metrics"][key] <= 1
@@ -159,6 +164,43 @@ def test_a_segmentation_model_starts_from_a_detectors_backbone(tmp_path: Path) -
     state = built.model.state_dict()
     for name, tensor in detector.get_submodule("backbone").state_dict().items():
         assert torch.equal(state[f"backbone.{name}"], tensor), name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_limit_takes_training_images_from_all_over(task: str, tmp_path: Path) -> None:
+    recipe = read_recipe(task, {"size": 64, "batch_size": 2})
+    for processes in (ALONE, replace(ALONE, rank=1)):  # each process takes the same ones
+        built = build_run(Job("lolvit_xx", "digit-objects", recipe, tmp_path, limit=4), processes)
+        taken, whole = built.train_set, open_annotated("digit-objects", "train", task)
+        assert isinstance(taken, AnnotatedSubset) and taken.indices == (0, 2, 4, 6)
+        assert taken.image(1) == whole.image(2)
+        assert (built.steps, built.objective.count(built.test_set)) == (2, 4)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_for_other_classes_the_layers_of_the_classes_are_new_and_named(
+    task: str, tmp_path: Path
+) -> None:
+    """A trained detector of ten digits, onto two classes of COCO; and a segmentation model of
+    eleven classes of which the file has other names."""
+    path, data = Path("lolvit_xx.digits-detection"), str(coco(tmp_path / "coco"))
+    new = [f"head.levels.{level}.scores" for level in range(3)]
+    if task == "segmentation":
+        path, data = tmp_path / "roads.safetensors", "digit-objects"
+        new = ["head.classifier", "head.auxiliary"]
+        torch.manual_seed(1)
+        model = create_model("lolvit_xx", 11, task=task, size=(64, 64))
+        save_checkpoint(model, path, {"task": task, "labels": [f"road {n}" for n in range(11)]})
+    recipe = read_recipe(task, {"size": 64, "batch_size": 2})
+    built = build_run(Job("lolvit_xx", data, recipe, tmp_path, weights=path), ALONE)
+    given, _ = read_state(find_weights(path))
+    for name, tensor in built.model.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        same = given[name].shape == tensor.shape and torch.equal(given[name].float(), tensor)
+        assert same != (name.rpartition(".")[0] in new), name
+    (note,) = built.notes
+    assert f"{', '.join(new)} are new, the rest is loaded" in note
 
 
 @pytest.fixture

@@ -16,12 +16,11 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit.models.modes import eval_mode
 from lolvit.placement import Placement
 from lolvit_data.annotated import open_annotated
-from lolvit_data.annotations import AnnotatedDataset
+from lolvit_data.annotations import AnnotatedDataset, limited
 from lolvit_data.collectors import Collector
 from lolvit_data.dataset import Split
 from lolvit_runtimes.preprocessing import normalize, placement_of, to_pixels
@@ -100,10 +99,8 @@ class AnnotatedObjective:
         return open_annotated(source, split, self.task)
 
     def limited(self, dataset: AnnotatedDataset, count: int) -> AnnotatedDataset:
-        """Refuse: images with boxes or masks are trained on all together."""
-        raise UserError(
-            f"--limit is for classifiers, not for {self.task}", remedy="leave out --limit"
-        )
+        """Return at most `count` images, evenly spread over the data set."""
+        return limited(dataset, count)
 
     def count(self, dataset: AnnotatedDataset) -> int:
         """Return the number of images."""

@@ -114,6 +114,9 @@ def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
     for note in dict.fromkeys((*run.train_set.notes, *run.test_set.notes)):
         listener.log(note)
     state = _resume(job, run, processes, listener)
+    if state == TrainState():  # a resumed run has its own weights
+        for note in run.notes:
+            listener.log(note)
     classes = len(run.train_set.classes)
     with _feature_cache(job, run, processes) as cache:
         loop = _Loop(

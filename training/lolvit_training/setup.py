@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,29 +11,26 @@ from timm.optim import create_optimizer_v2, param_groups_weight_decay
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit.models import create_model
-from lolvit.models.checkpoint import load_weights, read_state
-from lolvit.models.dense import DenseModel, backbone_state
+from lolvit.models.dense import DenseModel
 from lolvit.models.factory import preprocessing_of
 from lolvit.models.names import resolve_name
-from lolvit.models.prefixes import match_names
-from lolvit.weights import find_weights
 from lolvit_data.table import recorded_source
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import insert_fake_quantization
 from lolvit_training.features import HeadOnFeatures
+from lolvit_training.initial_weights import load_initial
 from lolvit_training.objectives import Objective, TrainingSet, find_objective
 from lolvit_training.recipe import Recipe
 from lolvit_training.seeding import SETUP, seed_everything
 
 # Fields of recipes that runs of earlier versions, which may be resumed, were saved without.
 _LATER_FIELDS = ("task", "backbone_lr_scale", "cached_views")
-_BACKBONE = "backbone."  # begins the names of a backbone's tensors in a DenseModel
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class Job:
 @dataclass
 class Run:
     """The parts of a run. `model` is the bare network; `ddp_model` is the one to call: with
-    several processes it averages their gradients."""
+    several processes it averages their gradients. `notes`: lines about its initial weights."""
 
     objective: Objective
     model: nn.Module
@@ -87,6 +83,7 @@ class Run:
     ema: ModelEmaV3 | None
     scaler: torch.amp.GradScaler
     steps: int
+    notes: tuple[str, ...] = ()
 
     def final_model(self) -> nn.Module:
         """Return the model to save: the exponential moving average if there is one."""
@@ -115,8 +112,7 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
         size=recipe.size,
         task=recipe.task,
     )
-    if job.weights is not None:
-        _load_backbone(model, job.weights)
+    notes = [] if job.weights is None else load_initial(model, job.weights, train_set.classes)
     model.to(processes.device)
     if isinstance(model, DenseModel):  # convolutions alone: a CPU computes them 1.5 times as fast
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,6 +135,7 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
         else None,
         scaler=torch.amp.GradScaler(processes.device.type, enabled=recipe.amp == "fp16"),
         steps=steps,
+        notes=tuple(notes),
     )
 
 
@@ -207,50 +204,6 @@ def _check_batches(recipe: Recipe, images: int, processes: ProcessGroup) -> None
             f"{images} training images are fewer than a batch of {size}",
             remedy=f"give --batch-size {max(1, images // parts) * parts} or less",
         )
-
-
-def _load_backbone(model: nn.Module, path: Path) -> None:
-    """Load a checkpoint; classifiers with another number of classes keep their initialization, and
-    so does a head on the backbone of a classifier, or of a checkpoint for another task.
-
-    Raises:
-        UserError: the checkpoint is of another model.
-    """
-    if isinstance(model, DenseModel):
-        state, config = read_state(find_weights(path))
-        part = {
-            name.removeprefix(_BACKBONE): state[name]
-            for name in state
-            if name.startswith(_BACKBONE)
-        }
-        if not part or str(config.get("task", model.task)) != model.task:
-            _load_backbone_alone(model, part or state, path)
-            return
-    own = model.state_dict()
-    state = match_names(read_state(find_weights(path))[0], own).state
-    classifiers = getattr(model, "default_cfg", {}).get("classifier") or ()
-    heads = [
-        [f"{classifier}.{part}" for part in ("weight", "bias")]
-        for classifier in ([classifiers] if isinstance(classifiers, str) else classifiers)
-    ]
-    for head in heads:
-        if all(n in state and n in own and state[n].shape != own[n].shape for n in head):
-            state |= {name: own[name] for name in head}
-    load_weights(model, state, where=str(path))
-
-
-def _load_backbone_alone(model: DenseModel, state: Mapping[str, Tensor], path: Path) -> None:
-    wanted = model.backbone.state_dict()
-    # BatchNorm's counters of batches have no effect: checkpoints of other frameworks lack them.
-    counters = {name: wanted[name] for name in wanted if name.endswith("num_batches_tracked")}
-    found = {**counters, **backbone_state(model, state)}
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise UserError(
-            f"does not fit the backbone: it lacks {missing[0]}", where=str(path),
-            remedy="give a checkpoint of the same model",
-        )  # fmt: skip
-    model.backbone.load_state_dict(found)
 
 
 def _schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, steps: int) -> Scheduler:

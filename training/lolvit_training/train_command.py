@@ -28,8 +28,8 @@ _PATH = click.Path(path_type=Path)
               "a folder with train/CLASS/… and test/CLASS/…, one of WebDataset shards, or "
               "hf:OWNER/NAME; with boxes or masks: objects, digit-objects, a folder as COCO or "
               "BDD100K; with --teacher also photo-crops, photo-crops:FOLDER.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(2), help="Train a classifier on about N images, "
-              "stratified by class.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(2), help="Train on about N images, spread "
+              "over the training split, and evenly over the classes of a classifier.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
 @click.option("--recipe", default="small", show_default=True,
               help="small, imagenet, int8, agreement, fashion-mnist, detection, segmentation, "

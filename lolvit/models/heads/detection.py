@@ -64,6 +64,7 @@ class DetectionHead(nn.Module):
     """
 
     strides = (8, 16, 32)
+    class_layers = tuple(f"levels.{level}.scores" for level in range(len(strides)))
 
     def __init__(self, channels: list[int], width: int, num_classes: int) -> None:
         super().__init__()

@@ -53,6 +53,7 @@ class SegmentationHead(nn.Module):
     """
 
     strides = (8,)
+    class_layers = ("classifier", "auxiliary")
 
     def __init__(self, channels: list[int], width: int, num_classes: int) -> None:
         super().__init__()

@@ -56,11 +56,7 @@ class Objective(Protocol):
         """
 
     def limited(self, dataset: Any, count: int) -> TrainingSet:
-        """Return about `count` images of a data set.
-
-        Raises:
-            UserError: the task has no such subsets.
-        """
+        """Return about `count` images of a data set, the same ones each time."""
 
     def count(self, dataset: Any) -> int:
         """Return the number of images."""
