@@ -295,15 +295,24 @@ class FastWindowAttention(nn.Module):
         B, _, H, W = x.shape
         heads, dim = self.heads, self.head_dim
         query = self.query(x).reshape(B, heads, dim, -1)  # (B, heads, d, N), N = H * W
-        windows = aggregate_windows(x)  # (B, in, h, w)
+        windows = self.aggregate(x)  # (B, in, h, w)
         windows = self.key_value(windows)  # (B, 2 * heads * d, h, w)
         windows = windows.reshape(B, 2, heads, dim, -1)  # (B, 2, heads, d, M), M = h * w
         key, value = windows.unbind(1)  # 2 x (B, heads, d, M)
         query = query.transpose(-2, -1)  # (B, heads, N, d)
         key = key.transpose(-2, -1)  # (B, heads, M, d)
         value = value.transpose(-2, -1)  # (B, heads, M, d)
-        tokens = relu_attention(query, key, value)  # (B, heads, N, d)
+        tokens = self.attend(query, key, value)  # (B, heads, N, d)
         return tokens.transpose(-2, -1).reshape(B, heads * dim, H, W)  # (B, heads * d, H, W)
+
+    def aggregate(self, x: Tensor) -> Tensor:
+        """Return what keys and values are made of. (B, in, H, W) -> (B, in, h, w)."""
+        windows: Tensor = aggregate_windows(x)
+        return windows
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """(B, heads, N, d), twice (B, heads, M, d) -> (B, heads, N, d)."""
+        return relu_attention(query, key, value)
 
 
 class GlobalLocalFusion(nn.Module):
@@ -659,12 +668,14 @@ def _cfg(url: str = "", **kwargs: Any) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs({name: _cfg() for name in VARIANTS})
 
 
-def _create_lolvit(variant: str, pretrained: bool = False, **kwargs: Any) -> Lolvit:
+def _create_lolvit(
+    name: str, pretrained: bool = False, variant: Variant | None = None, **kwargs: Any
+) -> Lolvit:
     model: Lolvit = build_model_with_cfg(
         Lolvit,
-        variant,
+        name,
         pretrained,
-        model_cfg=VARIANTS[variant],
+        model_cfg=VARIANTS[name] if variant is None else variant,
         feature_cfg={"out_indices": (0, 1, 2, 3), "flatten_sequential": True},
         **kwargs,
     )

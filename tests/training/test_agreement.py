@@ -11,10 +11,13 @@ import torch
 from scipy.stats import entropy
 
 from lolvit.errors import UserError
+from lolvit.models import create_model
 from lolvit_data import photo_crops, teacher_outputs
 from lolvit_data.table import open_dataset
 from lolvit_data.teacher_outputs import TaughtImages, part_path
 from lolvit_export.verification.panel.networks import lite_weights
+from lolvit_training.ablation.__main__ import main
+from lolvit_training.ablation.changes import DESCRIPTIONS
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.evaluate import EvaluationSet
 from lolvit_training.loop import train
@@ -27,6 +30,18 @@ from tests.training.test_train import Silent
 
 ALONE = ProcessGroup(0, 1, torch.device("cpu"), False)
 TRAIN, TEST, PART = 16, 6, 8
+RECIPE = """
+epochs = 1
+size = 32
+crop_pct = 1.0
+batch_size = 8
+[optimizer]
+name = "adamw"
+lr = 1e-3
+[schedule]
+warmup_epochs = 0
+[augmentation]
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -157,3 +172,35 @@ def test_the_teacher_agrees_with_itself(taught: Job) -> None:
     assert score.teacher is not None
     assert (score.top1, score.teacher.top5_overlap) == (1, 1)
     assert score.teacher.kl == pytest.approx(0, abs=1e-9)
+
+
+def test_a_change_of_the_model_is_trained_beside_the_model(
+    taught: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(RECIPE)
+    arguments = ["--data", taught.data, "--out", str(tmp_path), "--recipe", str(recipe)]
+    main([*arguments, "--seeds", "1", "--changes", "sum_fusion"])
+    base, changed = (
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()[2:]
+    )
+    assert (base[0], changed[0]) == ("lolvit_x", "lolvit_x_sum_fusion")
+    assert float(changed[3]) < float(base[3]) and changed[6] != base[6]
+    assert (tmp_path / "lolvit_x_sum_fusion-0" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_each_change_alters_the_outputs_and_keeps_their_shape(name: str) -> None:
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    outputs = []
+    for each in ("lolvit_x", f"timm/{name}"):
+        torch.manual_seed(0)
+        model = create_model(each, 10).eval()
+        for norm in model.modules():  # the residual branches begin at zero
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                torch.nn.init.ones_(norm.weight)
+        with torch.no_grad():
+            outputs.append(model(image))
+    assert outputs[0].shape == outputs[1].shape
+    assert not torch.allclose(outputs[0], outputs[1], atol=1e-4)

@@ -23,7 +23,7 @@ def seed_everything(purpose: int, *position: int) -> None:
     torch.default_generator.manual_seed(int(state))
     # torch.manual_seed, before CUDA is in use, formats a stack trace for it: a tenth of an epoch
     # of small images, as each image is a position.
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(int(state))
 
 
