@@ -36,6 +36,7 @@ MANIFEST_NAME = "manifest.json"
 
 Format = str  # the name of an export target
 Precision = str  # one of a target's precisions
+FLOAT_PRECISIONS: Final = frozenset({"fp32", "fp16"})  # those that no quantizer makes
 Layout = Literal["NCHW", "NHWC", "NC", "NCL", "NLC"]
 Dtype = Literal["float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool"]
 Meaning = Literal[

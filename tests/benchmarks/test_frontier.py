@@ -68,6 +68,11 @@ def test_figures_of_different_sizes_are_not_in_one_plot() -> None:
     assert "lolvit_x was measured at 64x64 and trained on digits at 256x256" in notes[0]
 
 
+def test_a_quantized_artifact_does_not_get_the_accuracy_of_eager_pytorch() -> None:
+    found, notes = frontiers(measured(precision="int8"), [compared(lolvit_x=0.9, mobilevit_xs=0.9)])
+    assert not found and "lolvit_x in int8 is not in a plot" in notes[0]
+
+
 @pytest.mark.parametrize("option", ["--out", "--markdown"])
 def test_the_report_has_the_models_of_an_accuracy_file(option: str, tmp_path: Path) -> None:
     result, accuracy = tmp_path / "result.json", tmp_path / "accuracy.json"

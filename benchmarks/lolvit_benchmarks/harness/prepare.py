@@ -27,6 +27,7 @@ from lolvit.cache import cache_folder
 from lolvit.errors import GateFailedError, UserError
 from lolvit.files import FOLDER_ARTIFACTS, sha256_of
 from lolvit.manifest import (
+    FLOAT_PRECISIONS,
     MANIFEST_NAME,
     Artifact,
     Manifest,
@@ -44,7 +45,6 @@ from lolvit_runtimes.session import FloatArray
 _REPEATS = 5
 # What converts, quantizes or verifies: another version of it makes other artifacts.
 _EXPORTING_EXTRAS = ("export", "executorch", "openvino", "qnn", "tensorflow")
-_FLOATS = {"fp32", "fp16"}  # the precisions that no quantizer makes
 _STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
 
 Say = Callable[[str], None]
@@ -336,7 +336,7 @@ def _export(wanted: ExportRequest, formats: list[str], place: Path, say: Say) ->
         arguments += ["--soc", "none"]
     # Random weights lose more in integers than trained ones: an artifact that were quantized less
     # for their sake would be no measure of what a trained network's takes.
-    integers = set(wanted.all_precisions()) - _FLOATS
+    integers = set(wanted.all_precisions()) - FLOAT_PRECISIONS
     if not wanted.weights and (integers or "qnn" in formats):
         arguments.append("--for-timing")
     document = run_module(
@@ -358,7 +358,7 @@ def _refuse_failed_floats(prepared: Prepared) -> Prepared:
     """
     for artifact in prepared.manifest.artifacts:
         failed = artifact.failed_gates()
-        if failed and artifact.precision in _FLOATS and artifact.format != "qnn":
+        if failed and artifact.precision in FLOAT_PRECISIONS and artifact.format != "qnn":
             raise GateFailedError(
                 f"export of {prepared.manifest.model} failed: verification failed:"
                 f" {'; '.join(failed)}",

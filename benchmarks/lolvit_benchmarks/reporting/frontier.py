@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from lolvit.accuracy import ComparisonDocument, TrainedAccuracy
+from lolvit.manifest import FLOAT_PRECISIONS
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.analysis.statistics import Interval
 from lolvit_benchmarks.reporting import text as words
@@ -69,6 +70,10 @@ def frontiers(
             for row in rows:
                 if row.model.removeprefix("timm/") != one.model:
                     continue
+                precision = one.precision or result.precision
+                if precision not in FLOAT_PRECISIONS:
+                    notes[_quantized(one.model, precision)] = None
+                    continue
                 if row.size is not None and row.size != one.size:
                     notes[_other_size(row, one)] = None
                     continue
@@ -90,6 +95,13 @@ def _where(result: Result, one: ModelResult, row: TrainedAccuracy) -> str:
     return (
         f"{row.data}, {words.size(one)}, {device}{result.precision},"
         f" {words.threads(result.threads)}"
+    )
+
+
+def _quantized(model: str, precision: str) -> str:
+    return (
+        f"{model} in {precision} is not in a plot: lolvit accuracy has the accuracy of eager"
+        " PyTorch; for that of artifacts, give the output of lolvit evaluate --json"
     )
 
 
