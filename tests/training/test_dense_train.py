@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from lolvit_training.objectives.detection import OBJECTIVE
 from lolvit_training.recipe import read_recipe
 from lolvit_training.setup import Job, build_run
 from tests.data.test_annotated import coco
+from tests.guides import blocks_of
 
 Capture = pytest.CaptureFixture[str]
 TASKS = ("detection", "segmentation")
@@ -91,17 +93,38 @@ def test_a_run_is_trained_resumed_and_its_checkpoint_evaluated(
     assert "--weights lolvit_xx.digits" in card
 
 
+def exported_as_the_card_says(task: str, place: Path) -> Path:
+    """Save a folder to publish, run the code of its card there, and return the export."""
+    classes = open_annotated("digit-objects", "test", task).classes
+    model = create_model("lolvit_xx", len(classes), task=task, size=(64, 64))
+    metrics = {"detection": {"ap": 0.0, "ap50": 0.0, "ap75": 0.0, "objects": 9},
+               "segmentation": {"miou": 0.1, "pixel_accuracy": 0.2}}[task]  # fmt: skip
+    config = {
+        "model": "lolvit_xx", "task": task, "num_classes": len(classes), "data": "digit-objects",
+        "recipe": read_recipe(task, {"size": 64}).model_dump(mode="json"), "labels": list(classes),
+        "preprocess": preprocessing_of(model, (64, 64)).model_dump(), "trained": True,
+        "metrics": {"images": 4, **metrics},
+    }  # fmt: skip
+    save_checkpoint(model, place / "run.safetensors", config)
+    card = place / "card"
+    assert main(["save", str(place / "run.safetensors"), "--out", str(card)]) == 0
+    blocks = {block.language: block.text for block in blocks_of(card / "README.md")}
+    (card / "recipe.toml").write_text(blocks["toml"])
+    assert read_recipe(str(card / "recipe.toml"), {}).task == task
+    open_annotated("digit-objects", "test", task).image(0).save(card / "photo.jpg")
+    with chdir(card):
+        exec(blocks["python"], {})
+    return card / "out" / "lolvit_xx-64x64"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_artifacts_score_as_eager_and_their_predictions_are_saved(
+def test_artifacts_of_a_published_folder_score_as_eager_and_their_predictions_are_saved(
     task: str, tmp_path: Path, capfd: Capture
 ) -> None:
-    classes = {"detection": 10, "segmentation": 11}[task]
-    command = ["export", "lolvit_xx", "--task", task, "--num-classes", str(classes), "--size",
-               "64", "--to", "onnx", "--out", str(tmp_path)]  # fmt: skip
-    assert main(command) == 0
-    folder = tmp_path / "lolvit_xx-64x64"
-    capfd.readouterr()
+    folder = exported_as_the_card_says(task, tmp_path)
+    printed = capfd.readouterr().out
+    assert {"detection": "()", "segmentation": "{"}[task] in printed.splitlines()[-1]
     evaluate = ["evaluate", str(folder), "--data", "digit-objects", "--json"]
     errors = ["--errors"] if task == "detection" else []
     assert main([*evaluate, "--save", str(tmp_path / "saved"), "--limit", "3", *errors]) == 0

@@ -26,18 +26,19 @@ _NEEDED = ("data", "recipe", "metrics", "preprocess")
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a card calls the models of a task, the hub's tag for it, and the library that loads
-    them."""
+    """What a card calls the models of a task, the hub's tag for it, the library that loads them,
+    and what its example prints of a prediction."""
 
     title: str
     tag: str
     library: str
+    prediction: str
 
 
 _KINDS = {
-    "classification": _Kind("Image classifier", "image-classification", "timm"),
-    "detection": _Kind("Object detector", "object-detection", "lolvit"),
-    "segmentation": _Kind("Segmentation model", "image-segmentation", "lolvit"),
+    "classification": _Kind("Image classifier", "image-classification", "timm", "top"),
+    "detection": _Kind("Object detector", "object-detection", "lolvit", "objects"),
+    "segmentation": _Kind("Segmentation model", "image-segmentation", "lolvit", "shares()"),
 }
 
 
@@ -96,6 +97,18 @@ tags: [{kind.tag}, lolvit]
 - Result: {_result(loaded.task, config["metrics"])} of the test split, \
 in eager PyTorch in fp32, at the end of training
 - Processes: {config.get("processes", 1)}; lolvit {config.get("lolvit", "")}
+
+Used, in the folder of this card:
+
+```python
+import lolvit
+
+exported = lolvit.export("{loaded.name}", weights="model.safetensors", targets=["onnx"])
+with lolvit.load(exported.folder) as predictor:
+    print(predictor("photo.jpg").{kind.prediction})
+```
+
+Trained:
 
 ```sh
 {command}{_option(config.get("limit"))} --out run
