@@ -56,7 +56,7 @@ test-deps: system-deps ## all that the tests use and make install does not bring
 tensorflow: install ## TensorFlow's interpreter, for a second verification of .tflite files (1.3 GB on disk)
 	uv pip install --require-hashes --requirements requirements-tensorflow.lock
 
-demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, evaluate it; find objects
+demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLViT-XX, evaluate it; boxes and masks of objects
 	lolvit export lolvit_x --to onnx,tflite,coreml --precision fp32,fp16 --out $(OUT)
 	lolvit bench lolvit_x --against mobilevit_xs --runtime ort,litert --threads 1 --profile default --out $(OUT)/bench
 	lolvit report $(OUT)/bench/result.json --manifest $(OUT)/lolvit_x-256x256 --out $(OUT)/bench/report.html
@@ -65,8 +65,10 @@ demo: install ## export LOLViT-X, verify it, measure it; quantize a trained LOLV
 	lolvit evaluate $(OUT)/lolvit_xx-256x256
 	lolvit export lolvit_xx --weights lolvit_xx.digits-detection --to onnx --precision fp32 --out $(OUT)
 	python -c 'from lolvit_data.annotated import annotated_images; annotated_images("digit-objects", "test").image(8).save("$(OUT)/scene.png")'
-	lolvit predict $(OUT)/lolvit_xx-160x192 $(OUT)/scene.png --out $(OUT)/predictions
-	@echo "Open $(CURDIR)/$(OUT)/bench/report.html and $(CURDIR)/$(OUT)/predictions/scene.png"
+	lolvit predict $(OUT)/lolvit_xx-160x192 $(OUT)/scene.png --out $(OUT)/boxes
+	lolvit export lolvit_xx --weights lolvit_xx.digits-segmentation --to onnx --precision fp32 --out $(OUT)/segmentation
+	lolvit predict $(OUT)/segmentation/lolvit_xx-160x192 $(OUT)/scene.png --out $(OUT)/masks
+	@echo "Open $(CURDIR)/$(OUT)/bench/report.html, $(CURDIR)/$(OUT)/boxes/scene.png and $(CURDIR)/$(OUT)/masks/scene.png"
 
 # Two processes with a thread for each core compute several times as long as with one.
 test test-fast: export OMP_NUM_THREADS ?= 1
