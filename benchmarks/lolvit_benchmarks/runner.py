@@ -15,7 +15,13 @@ from lolvit_benchmarks.analysis import quality
 from lolvit_benchmarks.backends.backend import Device, Job, Listener, Models
 from lolvit_benchmarks.backends.registry import DeviceChoice, DeviceOptions
 from lolvit_benchmarks.harness.candidates import COMPARISON, Configuration
-from lolvit_benchmarks.harness.prepare import ExportRequest, Photo, open_photo, prepare
+from lolvit_benchmarks.harness.prepare import (
+    ExportRequest,
+    Photo,
+    check_models,
+    open_photo,
+    prepare,
+)
 from lolvit_benchmarks.harness.schedule import PROFILES, Profile
 from lolvit_benchmarks.harness.system_monitor import read_environment
 from lolvit_benchmarks.results import document as result
@@ -129,10 +135,11 @@ def run(request: Request, path: Path, listener: Listener) -> result.Document:
         for runtime in chosen.runtimes:
             if runtime in RUNTIMES:
                 require_runtime(runtime)
+    check_models(request.models)
     devices = [(chosen, chosen.open(request.device_options)) for chosen in request.devices]
     photo = open_photo(request.photo)
     failures: list[result.Failure] = []
-    # All models before the first measurement, so that a wrong name fails at once.
+    # All models before the first measurement.
     groups = [_group(request, size, failures, listener) for size in request.sizes]
     ensure_writable(path.parent)
     findings = Findings(
@@ -208,10 +215,11 @@ def baseline_of(model: str) -> str:
     """Return the MobileViT that a variant is compared with: the one with as many parameters.
 
     Raises:
-        UserError: it is no variant.
+        UserError: it is no variant, or no model.
     """
     variant = VARIANTS.get(model)
     if variant is None:
+        check_models((model,))
         raise UserError(f"no model to compare '{model}' with", remedy="add --against mobilevit_xs")
     return variant.baseline
 

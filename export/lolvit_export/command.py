@@ -18,6 +18,7 @@ from lolvit_export.targets import (
     require_precisions,
     target_names,
 )
+from lolvit_export.user_function import check_reference, is_function, size_unknown
 from lolvit_runtimes.predict_command import Channels
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def export(
     require_precisions(picked, precisions)
     socs = _socs(soc, picked, precisions)
     _check_conflicts(picked, precisions, for_timing, options)
+    _check_function(model, options)
     apps = _given_apps(android, ios)
     _check_apps(apps, picked)
     exported = _export(
@@ -224,6 +226,14 @@ def _check_conflicts(
             "--calibrate applies to untrained models and to quantization: leave it out, or add"
             " --precision int8"
         )
+
+
+def _check_function(model: str, options: dict[str, Any]) -> None:
+    """Raise an error for a function in a file that can't be exported, before anything is loaded."""
+    if is_function(model):
+        check_reference(model)
+        if options["size"] is None:
+            raise size_unknown(model)
 
 
 def _given_apps(android: Path | None, ios: Path | None) -> dict[str, Path]:

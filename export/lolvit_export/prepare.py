@@ -4,10 +4,8 @@ provenance."""
 from __future__ import annotations
 
 import copy
-import importlib.util
 import re
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lolvit.errors import LolvitError, UserError
+from lolvit.errors import UserError
 from lolvit.labels import read_labels
 from lolvit.manifest import Preprocessing
 from lolvit.models import create_model
@@ -34,6 +32,7 @@ from lolvit.models.heads.segmentation import ClassMap
 from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
+from lolvit_export.user_function import build_model, is_function, size_unknown
 
 SEED = 0
 DENORMAL_CHECK_PHOTOS = 4  # every layer's activations are checked on these
@@ -45,7 +44,6 @@ PROBABILITIES = (
     " softmax of its outputs, which makes these nearly equal: return the logits, or the logarithm"
     " of the probabilities, or add --task tensors"
 )
-_FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,7 @@ def resolve_size(model: str | nn.Module, options: ModelOptions) -> tuple[int, in
     if "input_size" in config:
         _, height, width = config["input_size"]
         return height, width
-    raise UserError(
-        "its image size is unknown",
-        where=model if isinstance(model, str) else type(model).__name__,
-        remedy="give --size 224, or size=(224, 224)",
-    )
+    raise size_unknown(model if isinstance(model, str) else type(model).__name__)
 
 
 def prepare(model: str | nn.Module, options: ModelOptions) -> Prepared:
@@ -164,71 +158,6 @@ def _check_resize(options: ModelOptions) -> None:
         f"resize '{options.resize}' is for detection and segmentation",
         remedy="leave it out, or give the task",
     )
-
-
-def is_function(text: str) -> bool:
-    """Whether a model is named as a function in the user's file: my_models.py:build."""
-    return _FUNCTION.fullmatch(text) is not None or text.endswith(".py")
-
-
-def build_model(reference: str) -> nn.Module:
-    """Import FILE.py of a reference FILE.py:FUNCTION, and call the function without arguments.
-
-    The file's own folder is on `sys.path` during the import.
-
-    Raises:
-        UserError: there is no such file or function, importing or calling it fails, or it returns
-            something else than a module.
-    """
-    match = _FUNCTION.fullmatch(reference)
-    if match is None:
-        raise UserError("names no function", where=reference, remedy=f"write {reference}:FUNCTION")
-    path, name = Path(match["file"]), match["name"]
-    if not path.is_file():
-        raise UserError("no such file", where=str(path), remedy="check the path")
-    function = _import_function(path, name)
-    try:
-        model = function() if not isinstance(function, nn.Module) else function
-    except LolvitError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"{name}() failed: {type(error).__name__}: {error}", where=str(path),
-            remedy="it is called without arguments and returns the module",
-        ) from error  # fmt: skip
-    if not isinstance(model, nn.Module):
-        raise UserError(
-            f"{name}() returns {type(model).__name__}, not a torch.nn.Module", where=str(path),
-            remedy="return the module",
-        )  # fmt: skip
-    return model
-
-
-def _import_function(path: Path, name: str) -> Callable[[], Any]:
-    spec = importlib.util.spec_from_file_location(f"lolvit_user_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickle look up a class's module
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(
-            f"cannot be imported: {type(error).__name__}: {error}",
-            where=str(path),
-            remedy="fix the file",
-        ) from error
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
-    function = getattr(module, name, None)
-    if not callable(function):
-        known = sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
-        raise UserError(
-            f"has no function '{name}'", where=str(path),
-            remedy=f"choose from: {', '.join(known)}" if known else f"define {name}()",
-        )  # fmt: skip
-    found: Callable[[], Any] = function
-    return found
 
 
 def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Prepared:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import timm
 
 from lolvit.errors import UserError
+from lolvit.model_names import ALIASES, KNOWN, TIMM, unknown_in_timm, without_prefix
 from lolvit.registry import choose
-from lolvit.variants import VARIANTS
-
-# MobileViT's paper has XXS, XS and S; LOLViT's abstract has an X, interpreted as XS.
-ALIASES = {"mobilevit_x": "mobilevit_xs"}
-BASELINES = {variant.baseline for variant in VARIANTS.values()}
 
 
 def resolve_name(name: str) -> str:
@@ -19,17 +15,14 @@ def resolve_name(name: str) -> str:
     Raises:
         UserError: no variant, baseline or timm model has that name; the message suggests one.
     """
-    if name.startswith("timm/"):
-        bare = name.removeprefix("timm/")
+    if name.startswith(TIMM):
+        bare = name.removeprefix(TIMM)
         if timm.is_model(bare):
             return _with_known_tag(bare)
-        near = timm.list_models(f"*{bare.split('_')[0][:6]}*")[:5]
-        hint = f"did you mean one of: {', '.join(near)}" if near else "see timm.list_models()"
-        raise UserError(f"timm has no model '{bare}'", remedy=hint)
-    available = [*VARIANTS, *BASELINES, *ALIASES]
-    if name not in available and timm.is_model(name):
-        raise UserError(f"unknown model '{name}'", remedy=f"for timm's model, write timm/{name}")
-    return ALIASES.get(choose("model", name, available), name)
+        raise unknown_in_timm(bare, timm.list_models())
+    if name not in KNOWN and timm.is_model(name):
+        raise without_prefix(name)
+    return ALIASES.get(choose("model", name, KNOWN), name)
 
 
 def _with_known_tag(name: str) -> str:

@@ -93,7 +93,17 @@ def _devices_table(devices: list[Status]) -> Any:
     from rich.text import Text
 
     table = Table("runtime or tool", "version", "ready", "note", title="Runtimes")
-    for device in devices:
-        ready = Text("yes", "green") if device.ready else Text("no", "red")
-        table.add_row(device.id, device.version or "-", ready, device.reason)
+    for (ready, reason), alike in _by_reason(devices).items():
+        word, style = ("yes", "green") if ready else ("no", "red")
+        ids = "\n".join(device.id for device in alike)
+        versions = "\n".join(device.version or "-" for device in alike)
+        table.add_row(ids, versions, Text("\n".join([word] * len(alike)), style), reason)
     return table
+
+
+def _by_reason(devices: list[Status]) -> dict[tuple[bool, str], list[Status]]:
+    """Return the devices in their order, those together that lack the same."""
+    found: dict[tuple[bool, str], list[Status]] = {}
+    for device in devices:
+        found.setdefault((device.ready, device.reason), []).append(device)
+    return found

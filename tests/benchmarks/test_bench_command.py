@@ -11,19 +11,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from lolvit.cli import main
 from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.backends.registry import choose_devices
 from lolvit_benchmarks.cli import bench as command
-from lolvit_benchmarks.harness.prepare import offered_by_folders
+from lolvit_benchmarks.harness.prepare import offered_by_folders, open_photo
 from lolvit_benchmarks.results.document import Document, Failure, Result
 from lolvit_benchmarks.results.files import read_result
 from lolvit_benchmarks.results.notes import all_notes, model_notes
 from lolvit_benchmarks.runner import baseline_of, distinct
+from lolvit_runtimes.photos import load_photo
 from tests.benchmarks import documents, tiny
 from tests.conftest import Run
 
@@ -261,6 +264,50 @@ def test_without_against_what_has_no_baseline_is_one_line(
     assert main(["bench", str(fast), "--out", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "no model to compare" in line and "add --against mobilevit_xs" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lolvit_y",), "unknown model 'lolvit_y'; did you mean 'lolvit_x'? choose from: "),
+        (("lolvit_x", "--against", "mobilevit_xxxs"), "did you mean 'mobilevit_xxs'?"),
+        (("lolvit_x", "--against", "timm/mobilnetv3_small_100"),
+         "timm has no model 'mobilnetv3_small_100'; did you mean one of: mobilenetv3_small_100"),
+        (("lolvit_x", "--against", "resnet18"), "for timm's model, write timm/resnet18"),
+        (("my_models.py:net", "--against", "mobilevit_xs"),
+         "not exported here; run: lolvit export my_models.py:net, and give the folder"),
+    ],
+)  # fmt: skip
+def test_an_unknown_model_is_one_line_before_any_is_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    cache = tmp_path / "cache"
+    given = ["--cache", str(cache), "--out", str(tmp_path / "out"), "--runtime", "ort"]
+    assert main(["bench", *arguments, *given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("mode", ["P", "LA", "CMYK", "I;16"])
+def test_a_photo_is_decoded_once_and_its_colours_are_those_of_any_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / ("photo.jpg" if mode == "CMYK" else "photo.png")
+    if mode == "I;16":
+        Image.fromarray(rng.integers(0, 65536, (9, 7), np.uint16)).save(path)
+    else:
+        image = Image.fromarray(rng.integers(0, 256, (9, 7, 4), np.uint8), "RGBA")
+        image = image.convert("RGB").convert(mode) if mode == "CMYK" else image.convert(mode)
+        image.save(path, **({"transparency": 3} if mode == "P" else {}))
+    expected = load_photo(path)
+    opened = []
+    real = Image.open
+    monkeypatch.setattr(Image, "open", lambda *a, **k: opened.append(a) or real(*a, **k))
+    photo = open_photo(path)
+    assert len(opened) == 1
+    assert np.array_equal(photo.image, expected)
 
 
 @pytest.mark.parametrize(

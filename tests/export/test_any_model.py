@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import replace
@@ -183,7 +185,7 @@ FUNCTIONS = {
     "no such function": (":biuld", "has no function 'biuld'"),
     "nothing given": (":nothing", "returns NoneType, not a torch.nn.Module"),
     "raises": (":broken", r"broken\(\) failed: ValueError: no weights here"),
-    "not named": ("", "names no function"),
+    "not named": ("", "names no function; write one of: .*:build"),
 }
 
 
@@ -191,6 +193,34 @@ FUNCTIONS = {
 def test_a_file_without_the_model_is_one_line(user_file: Path, name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         lolvit.export(f"{user_file}{name}", size=64)
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "remedy"),
+    [
+        ("def net(size=3): 1", "", "write {0}:net"),
+        ("def net(): 1\ndef other(): 1\ndef _own(): 1\ndef of(x): 1\nx = 1 / 0", "",
+         "names no function; write one of: {0}:net, {0}:other"),
+        ("import torch", ":", "define one that returns the module, and write {0}:FUNCTION"),
+        ("def net(: 1", "", "cannot be imported: SyntaxError: "),
+        ("def net(): 1", ":net", "its image size is unknown; give --size 224"),
+    ],
+)  # fmt: skip
+def test_what_a_reference_lacks_is_said_before_torch_is_loaded_and_the_file_executed(
+    tmp_path: Path, text: str, given: str, remedy: str
+) -> None:
+    path = tmp_path / "my_models.py"
+    path.write_text(f"{text}\n")
+    code = (
+        "import sys; from lolvit.cli import main; code = main(sys.argv[1:]);"
+        "loaded = {'torch', 'numpy', 'onnx'} & set(sys.modules); sys.exit(str(loaded or code))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "export", f"{path}{given}"], capture_output=True, text=True
+    )
+    line, code = done.stderr.splitlines()
+    assert code == "2"
+    assert remedy.format(path) in line
 
 
 class Gives(nn.Module):

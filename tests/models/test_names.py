@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import timm
 
 from lolvit.errors import UserError
+from lolvit.model_names import KNOWN, check_name
 from lolvit.models import VARIANTS, create_model
 from lolvit.models.names import resolve_name
 from lolvit_export.pipeline import folder_name
@@ -54,3 +56,27 @@ def test_a_folder_is_named_after_model_and_size() -> None:
 @pytest.mark.parametrize("name", ["mobilevit_x", "timm/mobilevit_xs"])
 def test_a_baseline_is_created_by_any_of_its_names(name: str) -> None:
     assert create_model(name, num_classes=3).num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lolvit_xs", "unknown model 'lolvit_xs'; did you mean 'lolvit_x'?"),
+        ("ghostnet_100", "for timm's model, write timm/ghostnet_100"),
+        ("timm/mobilenetv3_smal_100", "did you mean one of: mobilenetv3_small_100, "),
+        ("timm/zzz", "timm has no model 'zzz'; see timm.list_models()"),
+    ],
+)
+def test_without_timm_names_are_checked_by_its_sources(name: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_name(name)
+    assert message in caught.value.line()
+
+
+def test_every_name_of_timm_passes_the_check_by_its_sources() -> None:
+    former = ("vit_base_patch16_224_in21k", "mixnet_m.ft_in1k")
+    assert timm.is_model(former[0])
+    for name in (*timm.list_models(), *former):
+        check_name(f"timm/{name}")
+    for name in KNOWN:
+        check_name(name)

@@ -100,6 +100,15 @@ def test_a_missing_extra_is_shown_with_its_command(capfd, monkeypatch, fresh_ver
     assert "pip install 'lolvit[export]'" in output
 
 
+def test_what_several_runtimes_lack_is_said_once(capfd, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["doctor"]) == 0
+    output = capfd.readouterr().out
+    assert output.count("lolvit setup arm64") == 1
+    for name in ("ort-arm64-a76", "ort-arm64-i8mm", "litert-arm64-a76", "litert-arm64-i8mm"):
+        assert name in output
+
+
 def test_the_cpu_is_read_from_cpuinfo(tmp_path, monkeypatch):
     path = tmp_path / "cpuinfo"
     path.write_text(

@@ -35,6 +35,7 @@ from lolvit.manifest import (
     check_artifact,
     read_manifest,
 )
+from lolvit.model_names import TIMM, check_name
 from lolvit.weights import find_weights
 from lolvit_benchmarks.harness.child import run_module
 from lolvit_runtimes.photos import bundled_photo_path, load_photo
@@ -45,6 +46,7 @@ from lolvit_runtimes.session import FloatArray
 _REPEATS = 5
 # What converts, quantizes or verifies: another version of it makes other artifacts.
 _EXPORTING_EXTRAS = ("export", "executorch", "openvino", "qnn", "tensorflow")
+_FUNCTION = re.compile(r"\.py(:\w+)?$")
 _STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
 
 Say = Callable[[str], None]
@@ -72,7 +74,8 @@ def open_photo(path: Path | None) -> Photo:
         UserError: it can't be read, or scikit-image is not installed.
     """
     path = path or default_photo()
-    return Photo(load_photo(path), load_photo(path, "RGBA"), path.name, sha256_of(path))
+    decoded = load_photo(path, "RGBA")
+    return Photo(decoded.convert("RGB"), decoded, path.name, sha256_of(path))
 
 
 def default_photo() -> Path:
@@ -192,13 +195,30 @@ def prepare(wanted: ExportRequest, *, cache: Path, fresh: bool, say: Say) -> Pre
     return prepared
 
 
+def check_models(models: Iterable[str]) -> None:
+    """Check the names of models, in milliseconds: before the first of them is exported.
+
+    Raises:
+        UserError: one is no variant, baseline or model of timm, or a function in a file, whose
+            export could not be cached: its file may import others.
+    """
+    for model in models:
+        if _FUNCTION.search(model):
+            raise UserError(
+                "a function in a file is not exported here", where=model,
+                remedy=f"run: lolvit export {model}, and give the folder that it writes",
+            )  # fmt: skip
+        if not (Path(model).exists() or _looks_like_path(model)):
+            check_name(model)
+
+
 def default_cache() -> Path:
     """Return the folder of exports that benchmarks made, for this user."""
     return cache_folder() / "exports"
 
 
 def _looks_like_path(model: str) -> bool:
-    return "/" in model and not model.startswith("timm/")
+    return "/" in model and not model.startswith(TIMM)
 
 
 def is_artifact(model: str) -> bool:
