@@ -111,8 +111,9 @@ DENSE_FAULTS = {
         "width and height of boxes swapped",
     ),
     "segmentation": (
-        "scores of one class zeroed",
+        "a class is dead",
         "classes shifted by one",
+        "width and height of the map swapped",
         "map upsampled with aligned corners",
     ),
 }

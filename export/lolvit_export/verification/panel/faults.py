@@ -228,6 +228,11 @@ def _padding_shifted(model: nn.Module, _: Preprocessing) -> nn.Module | None:
 
 
 def _class_dead(model: nn.Module, _: Preprocessing) -> nn.Module | None:
+    if isinstance(model, DenseModel):  # the last one: a map's first is the background
+        for name in model.class_layers:
+            with torch.no_grad():
+                model.get_submodule(name).weight[-1].zero_()  # type: ignore[index]
+        return model
     layer = next(iter(reversed(_all_of(model, nn.Linear))), None)
     if layer is None:
         return None
@@ -328,6 +333,15 @@ def _sides_swapped(model: nn.Module, _: Preprocessing) -> nn.Module | None:
     )
 
 
+def _map_swapped(model: nn.Module, _: Preprocessing) -> nn.Module | None:
+    """The map is written column by column and read row by row."""
+    if not _is_for(model, "segmentation"):
+        return None
+    return _ChangedOutputs(
+        model, logits=lambda logits: logits.transpose(2, 3).reshape(logits.shape)
+    )
+
+
 def _corners_aligned(model: nn.Module, preprocessing: Preprocessing) -> nn.Module | None:
     """The map is upsampled with aligned corners, and read where its half-pixel centres are."""
     if not _is_for(model, "segmentation"):
@@ -361,6 +375,7 @@ MODEL_FAULTS = (
     ModelFault("classes shifted by one", _classes_shifted),
     ModelFault("boxes shifted by a stride", _boxes_shifted),
     ModelFault("width and height of boxes swapped", _sides_swapped),
+    ModelFault("width and height of the map swapped", _map_swapped),
     ModelFault("map upsampled with aligned corners", _corners_aligned),
     ModelFault("one layer overflows in half precision", _overflow_in_half, ("fp16",), True),
 )

