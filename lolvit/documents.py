@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lolvit import __version__
 from lolvit.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,13 +69,19 @@ def validate(model: type[Model], document: Any, where: str, remedy: str) -> Mode
     """Return the document as its type.
 
     Raises:
-        UserError: a field is invalid; the message names the first one.
+        UserError: a field is invalid, or unknown as in a document of a later version; the message
+            names the first one.
     """
     try:
         return model.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f"this lolvit ({__version__}) does not know the key '{field}'", where=where,
+                remedy=f"use the version of lolvit that wrote it, or {remedy}",
+            ) from error  # fmt: skip
         raise UserError(f"field '{field}': {first['msg']}", where=where, remedy=remedy) from error
 
 

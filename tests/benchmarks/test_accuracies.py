@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+import lolvit
 from lolvit.accuracy import AccuracyDocument, EvaluationResult, Score, read_accuracy
 from lolvit.errors import UserError
 from lolvit_benchmarks.reporting.grids import accuracy_points
@@ -73,3 +75,15 @@ def test_a_document_of_another_kind_is_one_line(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(UserError, match=r"field 'data': .*lolvit evaluate --json"):
         read_accuracy(path)
+
+
+def test_a_key_of_a_later_version_is_named_with_the_version_that_reads(tmp_path: Path) -> None:
+    path = tmp_path / "accuracy.json"
+    document = counted(measured(), ort=0.5).model_dump(mode="json")
+    path.write_text(json.dumps({**document, "energy": 1}))
+    with pytest.raises(UserError) as caught:
+        read_accuracy(path)
+    assert f"this lolvit ({lolvit.__version__}) does not know the key 'energy'" in str(caught.value)
+    assert "use the version of lolvit that wrote it, or give what lolvit evaluate" in str(
+        caught.value
+    )

@@ -70,4 +70,4 @@ def test_a_key_as_long_as_the_file_is_still_one_short_line(tmp_path: Path) -> No
     with pytest.raises(UserError) as caught:
         read_document(path, Empty, kind="document", remedy="write it again")
     line = caught.value.line()
-    assert len(line) < 5000 and line.endswith("; write it again")
+    assert len(line) < 5000 and line.endswith("wrote it, or write it again")
