@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import lolvit
 from lolvit.commands import COMMANDS
 from tests.packaging import release
 from tests.packaging.release import Row
@@ -43,10 +45,18 @@ def test_the_notes_are_the_section_of_the_version(version: str, section: str, no
     assert release.release_notes(CHANGELOG, version) == (section, notes)
 
 
-def test_the_changelog_of_this_repository_has_notes() -> None:
-    _, notes = release.release_notes((release.ROOT / "CHANGELOG.md").read_text(), "0.1.0")
-    assert "### Added" in notes
-    assert not notes.startswith("#\n")
+def test_the_changelog_has_a_section_of_this_version_as_keep_a_changelog_wants_it() -> None:
+    changelog = (release.ROOT / "CHANGELOG.md").read_text()
+    name, notes = release.release_notes(changelog, lolvit.__version__)
+    assert name == lolvit.__version__
+    kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+    found = re.findall(r"^### (.+)$", notes, re.MULTILINE)
+    assert found == [kind for kind in kinds if kind in found] != []
+    first, *released = re.findall(r"^## (.+)$", changelog, re.MULTILINE)
+    assert first == "[Unreleased]"
+    dates = [re.fullmatch(r"\[\d+\.\d+\.\d+\] - (\d{4}-\d\d-\d\d)", each) for each in released]
+    assert [date[1] for date in dates if date] == sorted((d[1] for d in dates if d), reverse=True)
+    assert all(dates)
 
 
 def test_sha256sum_accepts_the_checksums_and_finds_a_change(tmp_path: Path) -> None:
