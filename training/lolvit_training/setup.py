@@ -113,9 +113,8 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
         task=recipe.task,
     )
     notes = [] if job.weights is None else load_initial(model, job.weights, train_set.classes)
-    model.to(processes.device)
-    if isinstance(model, DenseModel):  # convolutions alone: a CPU computes them 1.5 times as fast
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # With channels last, a CPU trains LOLViT-X, MobileViT and MobileNetV4 1.4 to 1.6 times as fast.
+    model.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = images // recipe.batch_size
     optimizer = _optimizer(model, recipe)
     if recipe.quantization_aware is not None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from lolvit.errors import UserError
 from lolvit.files import sha256_of, write_atomic
@@ -124,7 +125,7 @@ def _compute(
     ]
     if missing:
         log(f"outputs of {teacher.name} on {crops.count} crops of the {split} split")
-    model = teacher.model.to(processes.device)
+    model = teacher.model.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     for number in processes.shard(missing):
         indices = indices_of_part(number, crops.count)
         found = predict_logits(
