@@ -186,7 +186,7 @@ def test_a_change_of_the_model_is_trained_beside_the_model(
         for line in capsys.readouterr().out.splitlines()[2:]
     )
     assert (base[0], changed[0]) == ("lolvit_x", "lolvit_x_sum_fusion")
-    assert changed[2] < base[2] and changed[6] != base[6]
+    assert changed[2] < base[2] and changed[5] != base[5]
     assert (tmp_path / "lolvit_x_sum_fusion-0" / "last.pt").exists()  # to go on from
 
 
