@@ -1,6 +1,6 @@
 """Train LOLViT-X and each of its changes with one recipe, and print a table:
 
-python -m lolvit_training.ablation --data fashion-mnist --recipe fashion-mnist --limit 12000 --out OUT
+python -m lolvit_training.ablation --data fashion-mnist --recipe fashion-mnist --out OUT
 
 After an interruption the same command goes on. Seeds are outermost.
 """
