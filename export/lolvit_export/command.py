@@ -183,14 +183,18 @@ def export(
         nms=nms,
     )
     packaged = _package(exported.folder, apps) if exported.complete else {}
+    _print(exported, packaged, as_json)
+    exported.raise_on_failure()
+
+
+def _print(exported: ExportResult, packaged: dict[str, PackageResult], as_json: bool) -> None:
     if as_json:
         print_json({**as_document(exported), **_app_documents(packaged)})
-    else:
-        from lolvit_export.outcome import show
+        return
+    from lolvit_export.outcome import show
 
-        show(exported)
-        _show_packaged(packaged)
-    exported.raise_on_failure()
+    show(exported)
+    _show_packaged(packaged)
 
 
 def _export(targets: list[str], options: dict[str, Any], **request: Any) -> ExportResult:

@@ -146,19 +146,7 @@ def evaluate_export(
         check_artifact(folder, artifact)
     log(f"{EAGER} on {len(images.indices)} images")
     reference = eager_logits(folder, manifest, images)
-    found = []
-    if reference is not None:
-        found.append(
-            EvaluationResult(
-                model=manifest.model,
-                target=manifest.weights.path,
-                sha256=manifest.weights.sha256,
-                runtime=EAGER,
-                precision="fp32",
-                metrics=images.score(reference),
-                agreement=1.0,
-            )
-        )
+    found = [_eager_result(manifest, images, reference)] if reference is not None else []
     failures = []
     for artifact, runtime in pairs:
         log(f"{artifact.path} in {runtime}")
@@ -181,6 +169,18 @@ def evaluate_export(
             )
         )
     return found, failures
+
+
+def _eager_result(manifest: Manifest, images: EvaluationSet, logits: Logits) -> EvaluationResult:
+    return EvaluationResult(
+        model=manifest.model,
+        target=manifest.weights.path,
+        sha256=manifest.weights.sha256,
+        runtime=EAGER,
+        precision="fp32",
+        metrics=images.score(logits),
+        agreement=1.0,
+    )
 
 
 def _compared(logits: Logits, reference: Logits | None) -> dict[str, float]:

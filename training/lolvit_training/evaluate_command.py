@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EvaluationResult,
         TeacherScore,
     )
+    from lolvit.models.loading import LoadedCheckpoint
 
     Document = AccuracyDocument | DenseAccuracyDocument
 
@@ -173,15 +174,8 @@ def _checkpoint(
     save: Path | None,
     errors: bool,
 ) -> Document | None:
-    from lolvit.accuracy import AccuracyDocument, EvaluationResult
-    from lolvit.files import sha256_of
-    from lolvit.models.loading import load_checkpoint, number_of_classes
-    from lolvit.weights import find_weights
-    from lolvit_data.dataset import limited
-    from lolvit_data.table import open_dataset
-    from lolvit_training.distributed import process_group
-    from lolvit_training.evaluate import EAGER, check_classes
-    from lolvit_training.scoring import evaluate_eager
+    """Evaluate a checkpoint; None: in a process of torchrun's that is not the main one."""
+    from lolvit.models.loading import load_checkpoint
 
     loaded = load_checkpoint(model, path)
     source = data or _data_of(loaded.config, path)
@@ -191,6 +185,22 @@ def _checkpoint(
 
         return evaluate_checkpoint(loaded, path, source, split, limit, workers, save, errors)
     _require_classifier(loaded.task, path)
+    return _classifier_checkpoint(loaded, path, source, split, limit, workers)
+
+
+def _classifier_checkpoint(
+    loaded: LoadedCheckpoint, path: Path, source: str, split: Any, limit: int | None, workers: int
+) -> AccuracyDocument | None:
+    from lolvit.accuracy import AccuracyDocument, EvaluationResult
+    from lolvit.files import sha256_of
+    from lolvit.models.loading import number_of_classes
+    from lolvit.weights import find_weights
+    from lolvit_data.dataset import limited
+    from lolvit_data.table import open_dataset
+    from lolvit_training.distributed import process_group
+    from lolvit_training.evaluate import EAGER, check_classes
+    from lolvit_training.scoring import evaluate_eager
+
     dataset = open_dataset(source, split)
     _print_notes((*loaded.notes, *dataset.notes))
     check_classes(dataset, number_of_classes(loaded.model), loaded.labels(), str(path))

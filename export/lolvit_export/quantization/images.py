@@ -97,6 +97,17 @@ def open_images(
     folder = photo_folder(source)
     if folder is not None:
         return _unlabelled(source, folder, preprocessing, say)
+    return _informative(_labelled(source, preprocessing, classes, say))
+
+
+def _labelled(
+    source: str,
+    preprocessing: Preprocessing,
+    classes: Sequence[str] | None,
+    say: Callable[[str], None],
+) -> Images:
+    """Return images of a data set with classes, evenly over these, with their labels if the classes
+    are the model's."""
     train, test = open_dataset(source, "train"), open_dataset(source, "test")
     for note in dict.fromkeys((*train.notes, *test.notes)):
         say(note)
@@ -108,14 +119,12 @@ def open_images(
     held_out = even_share(test.labels, HELD_OUT_COUNT)
     _refuse_one_class(source, "training", train, calibration)
     _refuse_one_class(source, "test", test, held_out)
-    return _informative(
-        Images(
-            source=source,
-            calibration=_crops(train, calibration, preprocessing),
-            tuning=_crops(train, tuning, preprocessing),
-            held_out=_crops(test, held_out, preprocessing),
-            truth=Labels(tuple(test.labels[i] for i in held_out)) if known else None,
-        )
+    return Images(
+        source=source,
+        calibration=_crops(train, calibration, preprocessing),
+        tuning=_crops(train, tuning, preprocessing),
+        held_out=_crops(test, held_out, preprocessing),
+        truth=Labels(tuple(test.labels[i] for i in held_out)) if known else None,
     )
 
 
