@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lolvit.errors import UserError
+from lolvit.model_names import check_name
 from lolvit.output import print_json, step_progress
 from lolvit.registry import choose_many
 from lolvit.sizes import RESIZES, parse_size
@@ -165,7 +166,7 @@ def export(
     require_precisions(picked, precisions)
     socs = _socs(soc, picked, precisions)
     _check_conflicts(picked, precisions, for_timing, options)
-    _check_function(model, options)
+    _check_model(model, options)
     apps = _given_apps(android, ios)
     _check_apps(apps, picked)
     exported = _export(
@@ -232,12 +233,20 @@ def _check_conflicts(
         )
 
 
-def _check_function(model: str, options: dict[str, Any]) -> None:
-    """Raise an error for a function in a file that can't be exported, before anything is loaded."""
+def _check_model(model: str, options: dict[str, Any]) -> None:
+    """Raise an error for a model that is unknown, or a function in a file that can't be exported,
+    before anything is loaded."""
     if is_function(model):
         check_reference(model)
         if options["size"] is None:
             raise size_unknown(model)
+        return
+    file, _, name = model.partition(":")
+    if name and Path(f"{file}.py").is_file():
+        raise UserError(
+            f"unknown model '{model}'", remedy=f"for a function in a file, write {file}.py:{name}"
+        )
+    check_name(model)
 
 
 def _given_apps(android: Path | None, ios: Path | None) -> dict[str, Path]:

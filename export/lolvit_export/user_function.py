@@ -7,10 +7,11 @@ once.
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ def check_reference(reference: str) -> tuple[Path, str]:
     executed.
 
     Raises:
-        UserError: no function is named, there is no such file, or it is no Python.
+        UserError: no function is named, there is no such file, it is no Python, or the name of the
+            function is nowhere in it.
     """
     match = _FUNCTION.fullmatch(reference)
     path = Path(reference.rpartition(".py")[0] + ".py")
@@ -40,6 +42,8 @@ def check_reference(reference: str) -> tuple[Path, str]:
         raise UserError("no such file", where=str(path), remedy="check the path")
     functions = list(_functions_in(path))
     if match is not None:
+        if not _may_define(path, match["name"]):
+            raise _no_function(path, match["name"], functions)
         return path, match["name"]
     ways = ", ".join(f"{path}:{name}" for name in functions)
     if functions:
@@ -72,6 +76,24 @@ def _functions_in(path: Path) -> Iterator[str]:
             positional = len(given.posonlyargs) + len(given.args) - len(given.defaults)
             if positional == 0 and None not in given.kw_defaults:
                 yield node.name
+
+
+def _may_define(path: Path, name: str) -> bool:
+    """Whether a file can define a name: the word is in it, or it makes names that are not."""
+    words = set(re.findall(r"\w+", path.read_text(encoding="utf-8", errors="replace")))
+    return bool(words & {name, "__getattr__", "exec", "globals", "setattr", "vars"}) or any(
+        isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+        for node in ast.walk(ast.parse(path.read_bytes()))
+    )
+
+
+def _no_function(path: Path, name: str, functions: Sequence[str]) -> UserError:
+    near = difflib.get_close_matches(name, functions, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return UserError(
+        f"has no function '{name}'", where=str(path),
+        remedy=f"{hint}choose from: {', '.join(functions)}" if functions else f"define {name}()",
+    )  # fmt: skip
 
 
 def _cannot_be_imported(path: Path, error: Exception) -> UserError:
@@ -126,10 +148,6 @@ def _import_function(path: Path, name: str) -> Callable[[], Any]:
         sys.path.remove(str(path.parent.resolve()))
     function = getattr(module, name, None)
     if not callable(function):
-        known = sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
-        raise UserError(
-            f"has no function '{name}'", where=str(path),
-            remedy=f"choose from: {', '.join(known)}" if known else f"define {name}()",
-        )  # fmt: skip
+        raise _no_function(path, name, list(_functions_in(path)))
     found: Callable[[], Any] = function
     return found

@@ -26,6 +26,7 @@ from lolvit_data.bundled import bundled_photo
 from lolvit_export.capture import named_outputs
 from lolvit_export.prepare import PROBABILITIES, ModelOptions, prepare
 from lolvit_export.request import ExportResult
+from lolvit_export.user_function import check_reference
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 
 Points = namedtuple("Points", ["boxes", "scores"])
@@ -204,6 +205,7 @@ def test_a_file_without_the_model_is_one_line(user_file: Path, name: str, messag
         ("import torch", ":", "define one that returns the module, and write {0}:FUNCTION"),
         ("def net(: 1", "", "cannot be imported: SyntaxError: "),
         ("def net(): 1", ":net", "its image size is unknown; give --size 224"),
+        ("def network(): 1", ":netwrok", "no function 'netwrok'; did you mean 'network'? choose"),
     ],
 )  # fmt: skip
 def test_what_a_reference_lacks_is_said_before_torch_is_loaded_and_the_file_executed(
@@ -221,6 +223,23 @@ def test_what_a_reference_lacks_is_said_before_torch_is_loaded_and_the_file_exec
     line, code = done.stderr.splitlines()
     assert code == "2"
     assert remedy.format(path) in line
+
+
+def test_a_function_that_a_file_makes_in_another_way_is_left_to_the_import(tmp_path: Path) -> None:
+    for text in ("from torch import *", "globals()['n' + 'et'] = 1", "net = partial(other, 1)"):
+        (tmp_path / "my_models.py").write_text(text)
+        assert check_reference(f"{tmp_path}/my_models.py:net")[1] == "net"
+
+
+def test_an_unknown_name_is_said_before_torch_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_models.py").write_text("def net(): 1")
+    for model, remedy in (("lolvit_y", "'lolvit_x'?"), ("my_models:net", "my_models.py:net")):
+        assert main(["export", model, "--size", "64"]) == 2
+        (line,) = capfd.readouterr().err.splitlines()  # no line on a step, such as loading PyTorch
+        assert f"unknown model '{model}'" in line and remedy in line
 
 
 class Gives(nn.Module):
