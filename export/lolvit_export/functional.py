@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from lolvit_export.module_paths import copy_module_stack
-from lolvit_export.shapes import refresh_shapes
+from lolvit_export.shapes import refresh_shapes, update_shapes
 
 aten = torch.ops.aten
 _VIEWS = (aten.view.default, aten._unsafe_view.default)
@@ -34,7 +34,7 @@ def functionalize(program: ExportedProgram) -> GraphModule:
     _reshape_for_view(module)
     module.graph.lint()
     module.recompile()
-    refresh_shapes(module)
+    update_shapes(module)
     return module
 
 

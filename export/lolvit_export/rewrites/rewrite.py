@@ -14,7 +14,7 @@ from torch.fx import GraphModule, Node
 
 from lolvit.manifest import RewriteRecord
 from lolvit_export.module_paths import tag_inserted_nodes
-from lolvit_export.shapes import refresh_shapes
+from lolvit_export.shapes import update_shapes
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ def apply_all(
 
 
 def _clean_up(module: GraphModule) -> None:
-    """Drop what nothing reads any more, then recompute shapes and code."""
+    """Drop what nothing reads any more, then recompute code, and the shapes that changed."""
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     _delete_unused_tensors(module)
     module.graph.lint()
     module.recompile()
-    refresh_shapes(module)
+    update_shapes(module)
 
 
 def _delete_unused_tensors(module: GraphModule) -> None:
