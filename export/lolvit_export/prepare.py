@@ -45,6 +45,14 @@ PROBABILITIES = (
     " of the probabilities, or add --task tensors"
 )
 
+SCORES_OF_PIXELS = (
+    "its output may be each pixel's scores of the classes: with --task segmentation predictions are"
+    " maps of classes, drawn over the photo, instead of arrays"
+)
+COARSEST_SCORES = (
+    8  # pixels of the image to one of a segmentation model's output, in each direction
+)
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -184,6 +192,8 @@ def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Pr
     outputs = _outputs(model, images, name)
     if options.task in (None, CLASSIFICATION) and _are_probabilities(outputs):
         notes = (*notes, PROBABILITIES)
+    if options.task is None and _are_scores_of_pixels(outputs, options.size):
+        notes = (*notes, SCORES_OF_PIXELS)
     if not options.trained:
         calibrate_batch_norm(model, images)
     check_denormals(model, images, where=name)
@@ -238,6 +248,15 @@ def _are_probabilities(outputs: list[torch.Tensor]) -> bool:
         return False
     (values,) = outputs
     return bool((values >= 0).all()) and bool((values.sum(1) - 1).abs().max() < 1e-3)
+
+
+def _are_scores_of_pixels(outputs: list[torch.Tensor], size: tuple[int, int]) -> bool:
+    """Whether the only output, (batch, classes, height, width), has the image's size, or this
+    divided by a small number."""
+    if len(outputs) != 1 or outputs[0].ndim != 4 or outputs[0].shape[1] < 2:
+        return False
+    factor = size[0] // outputs[0].shape[2]
+    return factor <= COARSEST_SCORES and size == tuple(n * factor for n in outputs[0].shape[2:])
 
 
 def _preprocessing(

@@ -15,7 +15,16 @@ from typing import Any, NoReturn, get_args
 
 from lolvit.errors import MissingExtraError, UserError
 from lolvit.files import FOLDER_ARTIFACTS, sha256_of, size_of
-from lolvit.manifest import CHANNELS, Artifact, Dtype, Format, Layout, Meaning, TensorSpec
+from lolvit.manifest import (
+    CHANNELS,
+    MANIFEST_NAME,
+    Artifact,
+    Dtype,
+    Format,
+    Layout,
+    Meaning,
+    TensorSpec,
+)
 from lolvit_runtimes.coreai_asset import check_asset
 from lolvit_runtimes.native import native_path, reason
 from lolvit_runtimes.pte import check_pte
@@ -42,7 +51,7 @@ def format_of(path: Path) -> Format:
         UserError: there is no such file, or its suffix is not that of an artifact.
     """
     if not path.exists():
-        raise UserError("no such artifact", where=str(path), remedy="check the path")
+        raise UserError("no such artifact", where=str(path), remedy=_what_is_there(path))
     if path.suffix not in SUFFIXES:
         raise UserError(
             "is not an artifact",
@@ -53,6 +62,16 @@ def format_of(path: Path) -> Format:
         kind = "a folder" if path.is_dir() else "not a folder"
         raise UserError(f"is {kind}", where=str(path), remedy="give the artifact itself")
     return SUFFIXES[path.suffix]
+
+
+def _what_is_there(path: Path) -> str:
+    """Return the remedy for a path that does not exist: its folder's artifacts or exports."""
+    try:
+        beside = sorted(path.parent.iterdir())
+        found = [p.name for p in beside if p.suffix in SUFFIXES or (p / MANIFEST_NAME).exists()]
+    except OSError:  # there is no such folder either, or it may not be read
+        found = []
+    return f"{path.parent} has {', '.join(found[:10])}" if found else "check the path"
 
 
 def check(path: Path, format: Format) -> None:

@@ -15,7 +15,7 @@ from lolvit.text import one_line
 from lolvit_runtimes.photos import PHOTO_FORMATS, UNREAD_SUFFIXES, is_photo
 
 HIDDEN = "hidden or of the operating system"
-NO_PHOTO = "no photos"
+NO_PHOTO = "not a photo"
 EMPTY = "empty"
 UNREAD = "in a format that is not read: convert them to JPEG"
 UNFINISHED = "unfinished downloads"

@@ -117,7 +117,7 @@ def test_a_folder_as_systems_and_notebooks_leave_it_is_read_and_counted(tmp_path
         f"{root}/train: 12 files left out: 1 empty (empty.png), "
         "5 hidden or of the operating system (._0000.png, copy.png, copy.png …), "
         "1 in a format that is not read: convert them to JPEG (phone.HEIC), "
-        "1 links to nothing (gone.png), 2 no photos (README.txt, pipe.png), "
+        "1 links to nothing (gone.png), 2 not a photo (README.txt, pipe.png), "
         "1 unfinished downloads (photo.png.crdownload), 1 in no class folder (labels.csv)",
     )
 

@@ -24,7 +24,7 @@ from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit_data.bundled import bundled_photo
 from lolvit_export.capture import named_outputs
-from lolvit_export.prepare import PROBABILITIES, ModelOptions, prepare
+from lolvit_export.prepare import PROBABILITIES, SCORES_OF_PIXELS, ModelOptions, prepare
 from lolvit_export.request import ExportResult
 from lolvit_export.user_function import check_reference
 from lolvit_runtimes.preprocessing import normalize, to_pixels
@@ -416,3 +416,13 @@ def test_probabilities_in_place_of_logits_are_noted() -> None:
     assert prepare(probabilities, replace(options, task="tensors")).notes == ()
     for last in (nn.Identity(), nn.LogSoftmax(1), nn.Sigmoid()):
         assert prepare(nn.Sequential(body, last), options).notes == ()
+
+
+def test_one_output_of_classes_by_pixel_gets_a_note_on_segmentation() -> None:
+    options = ModelOptions(size=(32, 48), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    for stride, noted in ((1, True), (8, True), (16, False)):
+        network = nn.Conv2d(3, 4, stride, stride)
+        assert (SCORES_OF_PIXELS in prepare(network, options).notes) == noted
+    mask = nn.Conv2d(3, 1, 1)  # of one class: may be a depth, or another image
+    assert prepare(mask, options).notes == ()
+    assert prepare(nn.Conv2d(3, 4, 1), replace(options, task="segmentation")).notes == ()

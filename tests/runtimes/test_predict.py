@@ -137,7 +137,7 @@ def test_the_photos_of_a_folder_are_classified_and_what_is_left_out_is_counted(
     ]
     assert err.splitlines() == [
         f"{folder}: 3 files left out: 2 hidden or of the operating system (Thumbs.db, b.png), "
-        "1 no photos (notes.txt)"
+        "1 not a photo (notes.txt)"
     ]
 
 

@@ -181,7 +181,8 @@ def test_format_comes_from_the_name(tmp_path):
     (tmp_path / "a.onnx").mkdir()
     (tmp_path / "a.mlpackage").touch()
     for name, message in [
-        ("absent.onnx", "no such artifact"),
+        ("absent.onnx", r"no such artifact; .* has a.mlpackage, a.onnx$"),
+        ("absent/a.onnx", "no such artifact; check the path"),
         ("notes.txt", "is not an artifact"),
         ("a.onnx", "is a folder"),
         ("a.mlpackage", "not a folder"),
