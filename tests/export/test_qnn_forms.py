@@ -119,3 +119,25 @@ def test_a_quotient_of_activations_becomes_a_product() -> None:
     assert kinds == ["Abs", "Add", "Pow", "Mul", "Div"]
     image = DRAW.normal(size=(1, 3, *SIZE)).astype(np.float32)
     assert np.abs(run(changed, image) - run(model, image)).max() < 1e-6
+
+
+@pytest.mark.parametrize(("highest", "centred"), [(1.0, True), (4.0, False)])
+def test_the_second_factor_of_a_product_has_its_zero_point_in_the_middle(
+    highest: float, centred: bool
+) -> None:
+    nodes = [
+        helper.make_node("Abs", ["image"], ["size"], "abs"),
+        helper.make_node("Transpose", ["image"], ["turned"], "turn", perm=[0, 1, 3, 2]),
+        helper.make_node("MatMul", ["size", "turned"], ["logits"], "product"),
+    ]
+    model = model_of(nodes, [], (1, 3, SIZE[0], SIZE[0]))
+    graph = Graph(model)
+    ranges = {name: (-0.9, highest) for name in quantized_tensors(graph)}
+    quantized = quantized_model(graph, {**ranges, "logits": (-9.0, 9.0)}, bits=8)
+    stored = {each.name: numpy_helper.to_array(each) for each in quantized.graph.initializer}
+    middle = {name: int(stored[f"{name}/zero_point"]) for name in ("image", "turned", "size")}
+    assert (middle["image"] == middle["turned"] == 128) is centred
+    assert middle["size"] != 128
+    if centred:
+        image = np.clip(DRAW.normal(size=(1, 3, *SIZE)) / 2, -0.9, 0.9).astype(np.float32)
+        assert np.abs(run(quantized, image) - run(model, image)).max() < 0.2

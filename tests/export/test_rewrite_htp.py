@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lolvit.models.lolvit import FastWindowAttention, aggregate_windows
+from lolvit.models.lolvit import FastWindowAttention, aggregate_windows, window_size
 from lolvit.models.reparam import reparameterize
 from lolvit_export.capture import capture
 from lolvit_export.rewrites import STATIC_REWRITE, apply, apply_all
@@ -66,7 +68,9 @@ def test_masked_heads_equal_split_ones(heads: int, size: tuple[int, int], produc
     after, record = apply(MergeHeadsBlockDiagonal(), before)
     assert record.applied == 1
     assert "sum" not in operations(after)
-    assert not products or "cat" not in operations(after)
+    keys = math.prod(-(-side // window_size(side)) for side in size)
+    groups = math.ceil(heads / (32 // keys))  # 32 scores are a block of channels
+    assert operations(after).count("matmul") == products + 3 * groups
     image = image_like(before)
     with torch.no_grad():
         assert relative_error(after(image), model(image)) <= BOUND

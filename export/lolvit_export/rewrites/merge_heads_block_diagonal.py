@@ -1,16 +1,21 @@
-"""Compute the heads of ReLU attention in one product each, masked, instead of side by side.
+"""Compute heads of ReLU attention together, masked, instead of side by side.
 
     for each head: vᵀ (d, M) · A (M, N),  A = ReLU(k (M, d)·q (d, N)) ÷ (column sum + ε)
-becomes, with positions as rows and C = heads · d channels,
-    [K V] = (W [X … X]) ∘ mask                    (heads · M, 2 · C)
-    S = ReLU(Q (N, C) · Kᵀ)                       (N, heads · M)
-    Y = S ÷ (S·B + ε) · V                         (N, C)
+becomes, with positions as rows, for each group of G heads, c = G · d of all C channels,
+    [K V] = (W [X … X]) ∘ mask                    (G · M, 2 · C), once for all groups
+    S = ReLU(Q (N, c) · Kᵀ)                       (N, G · M)
+    Y = S ÷ (S·B + ε) · V                         (N, c)
 
-[X … X] stacks the windows (M, in) once a head; W are the pointwise convolutions of keys and
-values, joined. The mask keeps of each copy the channels of its head, so that a row meets its own
-head alone. B (heads · M, heads · M) is one where both belong to the same head: S·B is each head's
-sum, as often as it divides. There are more multiply-adds and hardly a change of layout:
-Qualcomm's HTP multiplies faster than it transposes or joins.
+[X … X] stacks the windows (M, in) once a head of a group; W are the pointwise convolutions of keys
+and values, joined. The mask keeps of each copy the channels of its head in every group, so that a
+row meets its own head alone; a group reads its c channels of queries, keys and values.
+B (G · M, G · M) is one where both belong to the same head: S·B is each head's sum, as often as it
+divides.
+
+Qualcomm's HTP multiplies faster than it transposes or joins, but what it multiplies by it first has
+to bring into the layout of weights, masked zeros too. It holds channels in blocks of 32: a group is
+as large as its G · M scores fit into one. LOLViT-X at 256x256 has 9 heads of 9 windows at the end:
+three groups of 27 scores, a ninth of the products of all heads together.
 
 Where the windows are a product with a constant (avg_pool_to_matmul), that is stacked instead
 of them. The queries stay a map (1, H, W, C): each of its rows is multiplied with the same keys.
@@ -22,7 +27,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 from lolvit_export.rewrites.channels_last_tokens import as_map, as_positions
 from lolvit_export.rewrites.graph import (
@@ -43,6 +48,8 @@ from lolvit_export.rewrites.graph import (
 from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _CHANNELS_LAST, _CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+# Channels of 8 bits that HTP holds side by side; what it computes of fewer takes as long.
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class MergeHeadsBlockDiagonal(Rewrite):
     """Requires static attention; after avg_pool_to_matmul it joins less."""
 
     name = "merge_heads_block_diagonal"
-    ensures = "ReLU attention splits no channels into heads"
+    ensures = "ReLU attention has a product for each group of heads, and no axis of heads"
 
     def matches(self, node: Node) -> bool:
         if not is_call(node, *RESHAPES) or not is_call(node.args[0], aten.matmul.default):
@@ -75,46 +82,79 @@ class MergeHeadsBlockDiagonal(Rewrite):
         assert isinstance(site, _Site)
         graph, channels = module.graph, shape_of(node)[1]
         keys = shape_of(site.key)[2] * shape_of(site.key)[3]
+        group = _group(site.heads, keys)
         query = call(graph, aten.permute.default, site.query, _CHANNELS_LAST)  # (1, H, W, C)
-        both = _keys_and_values(module, site, keys)  # (1, 1, heads · M, 2 · C)
-        key = call(graph, aten.slice.Tensor, both, 3, 0, channels)  # (1, 1, heads · M, C)
-        value = call(graph, aten.slice.Tensor, both, 3, channels, 2 * channels)
-        scores = call(graph, aten.matmul.default, query, swapped(graph, key))
-        scores = call(graph, aten.relu.default, scores)  # (1, H, W, heads · M)
-        same = _same(site.heads, keys).to(node.meta["val"].dtype)
-        same_head = add_constant(module, f"{node.name}_same", same)
-        total = call(graph, aten.matmul.default, scores, same_head)  # (1, H, W, heads · M)
-        bounded = call(graph, aten.add.Tensor, total, site.eps)
-        weights = call(graph, aten.div.Tensor, scores, bounded)  # (1, H, W, heads · M)
-        tokens = call(graph, aten.matmul.default, weights, value)  # (1, H, W, C)
+        both = _keys_and_values(module, site, keys, group)  # (1, 1, G · M, 2 · C)
+        width = channels // site.heads
+        parts = []
+        for first in range(0, site.heads, group):
+            count = min(group, site.heads - first)  # the last group may be smaller
+            begin, end = first * width, (first + count) * width
+            rows = _slice(graph, both, 2, 0, count * keys)  # (1, 1, count · M, 2 · C)
+            key = _slice(graph, rows, 3, begin, end)  # (1, 1, count · M, c)
+            value = _slice(graph, rows, 3, channels + begin, channels + end)
+            own = _slice(graph, query, 3, begin, end)  # (1, H, W, c)
+            parts.append(_attended(module, node, (own, key, value), count, site.eps))
+        tokens = parts[0] if len(parts) == 1 else call(graph, aten.cat.default, parts, 3)
         node.replace_all_uses_with(call(graph, aten.permute.default, tokens, _CHANNELS_FIRST))
 
 
-def _keys_and_values(module: GraphModule, site: _Site, keys: int) -> Node:
-    """Return the keys and behind them the values, once a head, masked: (1, 1, heads · M, 2 · C)."""
-    stacked = _stacked(module, site.key.args[0], site.heads)  # (1, 1, heads · M, in)
-    windows = as_map(module.graph, stacked, (1, site.heads * keys))  # (1, in, 1, heads · M)
+def _group(heads: int, keys: int) -> int:
+    """Return how many heads are computed together: so many that their scores fit into a block of
+    channels, in groups as even as possible."""
+    groups = -(-heads // max(1, _BLOCK // keys))
+    return -(-heads // groups)
+
+
+def _slice(graph: Graph, node: Node, axis: int, begin: int, end: int) -> Node:
+    if (begin, end) == (0, shape_of(node)[axis]):
+        return node
+    return call(graph, aten.slice.Tensor, node, axis, begin, end)
+
+
+def _attended(
+    module: GraphModule, node: Node, operands: tuple[Node, Node, Node], heads: int, eps: float
+) -> Node:
+    """Return what the heads of one group attend to, (1, H, W, c), of their queries (1, H, W, c),
+    and keys and values, masked (1, 1, heads · M, c)."""
+    query, key, value = operands
+    graph, rows = module.graph, shape_of(key)[2]
+    scores = call(graph, aten.matmul.default, query, swapped(graph, key))
+    scores = call(graph, aten.relu.default, scores)  # (1, H, W, heads · M)
+    same = _same(heads, rows // heads).to(node.meta["val"].dtype)
+    same_head = add_constant(module, f"{node.name}_same", same)
+    total = call(graph, aten.matmul.default, scores, same_head)  # (1, H, W, heads · M)
+    bounded = call(graph, aten.add.Tensor, total, eps)
+    weights = call(graph, aten.div.Tensor, scores, bounded)  # (1, H, W, heads · M)
+    return call(graph, aten.matmul.default, weights, value)  # (1, H, W, c)
+
+
+def _keys_and_values(module: GraphModule, site: _Site, keys: int, group: int) -> Node:
+    """Return the keys and behind them the values, once a head of a group of G, masked:
+    (1, 1, G · M, 2 · C)."""
+    stacked = _stacked(module, site.key.args[0], group)  # (1, 1, G · M, in)
+    windows = as_map(module.graph, stacked, (1, group * keys))  # (1, in, 1, G · M)
     weights, biases = zip(
         *(_constants(module, each) for each in (site.key, site.value)), strict=True
     )
     both = with_weights(
         module, site.key, site.key.name, torch.cat(weights), torch.cat(biases), source=windows
-    )  # (1, 2 · C, 1, heads · M)
-    mask = _mask(site.heads, keys, shape_of(site.key)[1]).to(both.meta["val"].dtype)
+    )  # (1, 2 · C, 1, G · M)
+    mask = _mask(site.heads, group, keys, shape_of(site.key)[1]).to(both.meta["val"].dtype)
     masked = add_constant(module, f"{site.key.name}_heads", mask.repeat(1, 2)[None, None])
     return call(module.graph, aten.mul.Tensor, as_positions(module.graph, both), masked)
 
 
-def _stacked(module: GraphModule, windows: object, heads: int) -> Node:
-    """Return windows (1, in, a, b) as rows, once a head: (1, 1, heads · M, in)."""
+def _stacked(module: GraphModule, windows: object, group: int) -> Node:
+    """Return windows (1, in, a, b) as rows, once a head of a group of G: (1, 1, G · M, in)."""
     assert isinstance(windows, Node)
     product = _product(module, windows)
     if product is None:
         rows = as_positions(module.graph, windows)
-        return call(module.graph, aten.cat.default, [rows] * heads, 2)
+        return rows if group == 1 else call(module.graph, aten.cat.default, [rows] * group, 2)
     factor = constant(module, product.args[0])
     assert factor is not None
-    repeated = add_constant(module, f"{product.name}_heads", factor.repeat(1, 1, heads, 1))
+    repeated = add_constant(module, f"{product.name}_heads", factor.repeat(1, 1, group, 1))
     return call(module.graph, aten.matmul.default, repeated, product.args[1])
 
 
@@ -136,10 +176,11 @@ def _constants(module: GraphModule, projection: Node) -> tuple[Tensor, Tensor]:
     return weight, weight.new_zeros(len(weight)) if bias is None else bias
 
 
-def _mask(heads: int, keys: int, channels: int) -> Tensor:
-    """Return (heads · keys, channels): one where a row's head is the channel's, else zero."""
-    rows = torch.arange(heads * keys)[:, None] // keys
-    return (rows == torch.arange(channels)[None] // (channels // heads)).double()
+def _mask(heads: int, group: int, keys: int, channels: int) -> Tensor:
+    """Return (group · keys, channels): one where a row's head is the channel's in its group, else
+    zero."""
+    rows = torch.arange(group * keys)[:, None] // keys
+    return (rows == torch.arange(channels)[None] // (channels // heads) % group).double()
 
 
 def _same(heads: int, keys: int) -> Tensor:
