@@ -132,7 +132,7 @@ def test_the_second_factor_of_a_product_has_its_zero_point_in_the_middle(
     ]
     model = model_of(nodes, [], (1, 3, SIZE[0], SIZE[0]))
     graph = Graph(model)
-    ranges = {name: (-0.9, highest) for name in quantized_tensors(graph)}
+    ranges = dict.fromkeys(quantized_tensors(graph), (-0.9, highest))
     quantized = quantized_model(graph, {**ranges, "logits": (-9.0, 9.0)}, bits=8)
     stored = {each.name: numpy_helper.to_array(each) for each in quantized.graph.initializer}
     middle = {name: int(stored[f"{name}/zero_point"]) for name in ("image", "turned", "size")}
