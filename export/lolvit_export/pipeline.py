@@ -21,7 +21,7 @@ from lolvit_export.export_job import ExportJob, export_job
 from lolvit_export.export_manifest import manifest_of, save_weights
 from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
-from lolvit_export.lowering.request import BASE_PREFIX, Lowered
+from lolvit_export.lowering.request import Lowered, is_base
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import ModelOptions, Prepared, export_name, prepare, resolve_size
 from lolvit_export.quantization.images import Images, open_images
@@ -171,13 +171,13 @@ def _lower_and_verify(
         variants = [
             variant
             for artifact in described
-            if not _is_base(artifact)
+            if not is_base(artifact)
             for variant in job.compiled_variants(artifact)
         ]
         given = job.signature, job.task, data[0]
         return [
             *(verifiers.verify(job.folder / each.path, each, *given) for each in variants),
-            *filter(_is_base, described),  # not shipped, so not verified
+            *filter(is_base, described),  # not shipped, so not verified
         ]
 
     def beside(target: str, message: bytes) -> list[Artifact]:
@@ -251,11 +251,6 @@ def _describe(lowered: Lowered, target: str) -> Artifact:
         inputs=lowered.inputs,
         outputs=lowered.outputs,
     )
-
-
-def _is_base(artifact: Artifact) -> bool:
-    """Whether an artifact was lowered only to be quantized from."""
-    return artifact.path.startswith(BASE_PREFIX)
 
 
 def _split_withheld(
@@ -347,10 +342,10 @@ def _quantize(
     for name in job.request.targets:
         target = find_target(name)
         own = [artifact for artifact in artifacts if artifact.format == name]
-        floats = [artifact for artifact in own if not _is_base(artifact)]
+        floats = [artifact for artifact in own if not is_base(artifact)]
         if not own:  # the target failed
             continue
-        bases = {artifact.precision: artifact for artifact in own if _is_base(artifact)}
+        bases = {artifact.precision: artifact for artifact in own if is_base(artifact)}
         result += [each for each in floats if each.precision in job.request.precisions]
         for precision in job.request.quantized(name):
             wanted = target.precisions[precision].base

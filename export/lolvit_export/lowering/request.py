@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lolvit.manifest import Preprocessing, Signature, TensorSpec
+from lolvit.manifest import Artifact, Preprocessing, Signature, TensorSpec
 from lolvit_export.targets import find_target
 
 if TYPE_CHECKING:  # a process that only starts lowerings does not need torch
@@ -75,3 +75,8 @@ class Lowered:
     precision: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...] = field(default=())
+
+
+def is_base(artifact: Artifact) -> bool:
+    """Whether an artifact was lowered only to be quantized from."""
+    return artifact.path.startswith(BASE_PREFIX)

@@ -19,7 +19,7 @@ from lolvit.models.reparam import reparameterize
 from lolvit.tasks import Task
 from lolvit_export.capture import INPUT_NAME, capture, described_outputs
 from lolvit_export.export_job import task_of
-from lolvit_export.lowering.request import LoweringRequest
+from lolvit_export.lowering.request import LoweringRequest, is_base
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import Prepared
 from lolvit_export.quantization.images import open_images
@@ -146,29 +146,42 @@ class _Bench:
         spec = find_target(target)
         precisions = tuple(p for p in self._selection.precisions if p in spec.precisions)
         began = time.monotonic()
-        floats = self._lowered(self._graph, target, spec.to_lower(precisions), self._folder)
+        lowered = self._lowered(
+            self._graph, target, spec.to_lower(precisions), self._folder,
+            bases=tuple({spec.precisions[p].base for p in precisions if p in spec.quantized}),
+        )  # fmt: skip
+        floats = {each.precision: each for each in lowered if not is_base(each)}
+        bases = floats | {each.precision: each for each in lowered if is_base(each)}
         for artifact in floats.values():
             if artifact.precision in precisions:
                 yield self._verified(self._folder, artifact, None, began, self._data)
                 began = time.monotonic()
         for precision in precisions:
             if precision in spec.quantized:
-                yield self._quantized_row(floats[spec.precisions[precision].base], precision, say)
+                base = spec.precisions[precision].base
+                yield self._quantized_row(bases[base], floats[base], precision, say)
 
     def _lowered(
-        self, graph: Any, target: str, precisions: tuple[str, ...], folder: Path
-    ) -> dict[str, Artifact]:
+        self,
+        graph: Any,
+        target: str,
+        precisions: tuple[str, ...],
+        folder: Path,
+        bases: tuple[str, ...] = (),
+    ) -> list[Artifact]:
+        """Return artifacts as an export lowers them, with those that are quantized from alone."""
         request = LoweringRequest(
             folder=folder,
             target=target,
             precisions=precisions,
             signature=self._signature,
             preprocessing=self._prepared.preprocessing,
+            bases=bases,
         )
         with quiet():
             lowered = find_lowering(target)(graph, request)
-        return {
-            each.precision: Artifact(
+        return [
+            Artifact(
                 path=each.path.name,
                 format=target,
                 container=find_target(target).container,
@@ -179,7 +192,7 @@ class _Bench:
                 outputs=each.outputs,
             )
             for each in lowered
-        }
+        ]
 
     def _verified(
         self,
@@ -214,10 +227,12 @@ class _Bench:
             measurements=artifact.measurements,
         )
 
-    def _quantized_row(self, base: Artifact, precision: str, say: Progress) -> Row:
+    def _quantized_row(self, base: Artifact, whole: Artifact, precision: str, say: Progress) -> Row:
         began = time.monotonic()
         job = self._job()
-        artifact = job.quantize(base, precision, lambda step: say(f"{self._network.name}: {step}"))
+        artifact = job.quantize(
+            base, precision, lambda step: say(f"{self._network.name}: {step}"), compared=whole
+        )
         self._quantized[base.format] = artifact, job
         return self._row(artifact, None, began)
 
@@ -264,7 +279,8 @@ class _Bench:
             if fault.of_the_network:
                 reference = Reference(model, self._signature)
                 data = ReferenceData(reference, data.photos, data.preprocessing)
-            found = self._lowered(self._captured(model), target, wanted, folder)
+            lowered_models = self._lowered(self._captured(model), target, wanted, folder)
+            found = {each.precision: each for each in lowered_models}
             caught = set()
             for precision in sorted(found, reverse=True):  # fp32 before fp16
                 row = self._verified(folder, found[precision], fault.name, began, data)
