@@ -96,5 +96,5 @@ def test_a_wrong_field_is_named(
     inner[place[-1]] = value
     path = tmp_path / "r.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"field 'results\.0|field 'state'"):
+    with pytest.raises(UserError, match=r"(field|key) 'results\.0|field 'state'"):
         read_result(path)

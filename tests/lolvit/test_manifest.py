@@ -136,7 +136,7 @@ def test_a_wrong_field_is_named() -> None:
 
 
 def test_an_unknown_field_is_named() -> None:
-    with pytest.raises(UserError, match="field 'surprise'"):
+    with pytest.raises(UserError, match="does not know the key 'surprise'"):
         read_text(json.dumps(VALID | {"surprise": 1}))
 
 
