@@ -244,7 +244,9 @@ def _class_dead(model: nn.Module, _: Preprocessing) -> nn.Module | None:
 
 
 def _overflow_in_half(model: nn.Module, _: Preprocessing) -> nn.Module | None:
-    layer = _dense(model)
+    layers = [each for each in _all_of(model, nn.Conv2d) if each.kernel_size == (1, 1)]
+    # Reparameterization merges depthwise branches by their weights: they can't be replaced.
+    layer = _middle([each for each in layers if each.groups == 1])
     return _replace(model, layer, _Scaled(layer)) if layer is not None else None
 
 
