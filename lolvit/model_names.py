@@ -22,6 +22,11 @@ KNOWN = (*VARIANTS, *BASELINES, *ALIASES)
 _REGISTERED = re.compile(r"^@register_model\b.*\n(?:@.*\n)*def (\w+)", re.MULTILINE)
 
 
+def is_function(text: str) -> bool:
+    """Whether a model is named as a function in the user's file: my_models.py:build."""
+    return text.endswith(".py") or ".py:" in text
+
+
 def check_name(name: str) -> None:
     """Check that a name may be one of a model; tags (resnet18.a1_in1k) are checked by
     `lolvit.models.names.resolve_name`, which loads timm.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lolvit.errors import UserError
-from lolvit.model_names import check_name
+from lolvit.model_names import check_name, is_function
 from lolvit.output import print_json, step_progress
 from lolvit.registry import choose_many
 from lolvit.sizes import RESIZES, parse_size
@@ -21,7 +21,7 @@ from lolvit_export.targets import (
     require_precisions,
     target_names,
 )
-from lolvit_export.user_function import check_reference, is_function, size_unknown
+from lolvit_export.user_function import check_reference, size_unknown
 from lolvit_runtimes.predict_command import Channels
 
 if TYPE_CHECKING:

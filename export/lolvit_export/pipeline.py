@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lolvit.errors import DeviceError, LolvitError, UserError
-from lolvit.files import remove, sha256_of, size_of, staged_folder
+from lolvit.files import remove, staged_folder
 from lolvit.manifest import MANIFEST_NAME, Artifact, Manifest, write_manifest
 from lolvit.output import Finished
 from lolvit.tasks.detection import DetectionTask
@@ -21,7 +21,7 @@ from lolvit_export.export_job import ExportJob, export_job
 from lolvit_export.export_manifest import manifest_of, save_weights
 from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
-from lolvit_export.lowering.request import Lowered, is_base
+from lolvit_export.lowering.request import Lowered, as_artifact, is_base
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import ModelOptions, Prepared, export_name, prepare, resolve_size
 from lolvit_export.quantization.images import Images, open_images
@@ -167,7 +167,7 @@ def _lower_and_verify(
     ready = threading.Event()
 
     def verified(lowered: list[Lowered], target: str) -> list[Artifact]:
-        described = [_describe(item, target) for item in lowered]
+        described = [as_artifact(item, target) for item in lowered]
         variants = [
             variant
             for artifact in described
@@ -238,19 +238,6 @@ def _photo_data(job: ExportJob) -> ReferenceData:
     data = ReferenceData(reference, photos, job.prepared.preprocessing)
     assert data.references  # computed before threads share it
     return data
-
-
-def _describe(lowered: Lowered, target: str) -> Artifact:
-    return Artifact(
-        path=lowered.path.name,
-        format=target,
-        container=find_target(target).container,
-        precision=lowered.precision,
-        sha256=sha256_of(lowered.path),
-        bytes=size_of(lowered.path),
-        inputs=lowered.inputs,
-        outputs=lowered.outputs,
-    )
 
 
 def _split_withheld(

@@ -16,6 +16,7 @@ from torch import nn
 from lolvit.errors import UserError
 from lolvit.labels import read_labels
 from lolvit.manifest import Preprocessing
+from lolvit.model_names import is_function
 from lolvit.models import create_model
 from lolvit.models.calibrate import calibrate_batch_norm, check_denormals
 from lolvit.models.dense import DENSE_TASKS, STRIDES
@@ -32,7 +33,7 @@ from lolvit.models.heads.segmentation import ClassMap
 from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
-from lolvit_export.user_function import build_model, is_function, size_unknown
+from lolvit_export.user_function import build_model, size_unknown
 
 SEED = 0
 DENORMAL_CHECK_PHOTOS = 4  # every layer's activations are checked on these
@@ -44,14 +45,12 @@ PROBABILITIES = (
     " softmax of its outputs, which makes these nearly equal: return the logits, or the logarithm"
     " of the probabilities, or add --task tensors"
 )
-
 SCORES_OF_PIXELS = (
     "its output may be each pixel's scores of the classes: with --task segmentation predictions are"
     " maps of classes, drawn over the photo, instead of arrays"
 )
-COARSEST_SCORES = (
-    8  # pixels of the image to one of a segmentation model's output, in each direction
-)
+# Pixels of the image to one of a segmentation model's output, in each direction.
+COARSEST_SCORES = 8
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 
 
-def is_function(text: str) -> bool:
-    """Whether a model is named as a function in the user's file: my_models.py:build."""
-    return text.endswith(".py") or ".py:" in text
-
-
 def check_reference(reference: str) -> tuple[Path, str]:
     """Return the file and the function of a reference FILE.py:FUNCTION. The file is parsed, not
     executed.

@@ -35,7 +35,7 @@ from lolvit.manifest import (
     check_artifact,
     read_manifest,
 )
-from lolvit.model_names import TIMM, check_name
+from lolvit.model_names import TIMM, check_name, is_function
 from lolvit.weights import find_weights
 from lolvit_benchmarks.harness.child import run_module
 from lolvit_runtimes.photos import bundled_photo_path, load_photo
@@ -46,7 +46,6 @@ from lolvit_runtimes.session import FloatArray
 _REPEATS = 5
 # What converts, quantizes or verifies: another version of it makes other artifacts.
 _EXPORTING_EXTRAS = ("export", "executorch", "openvino", "qnn", "tensorflow")
-_FUNCTION = re.compile(r"\.py(:\w+)?$")
 _STEP = re.compile(r"\[ *[\d.]+ s\]")  # how `lolvit export` begins a line about its progress
 
 Say = Callable[[str], None]
@@ -203,7 +202,7 @@ def check_models(models: Iterable[str]) -> None:
             export could not be cached: its file may import others.
     """
     for model in models:
-        if _FUNCTION.search(model):
+        if is_function(model):
             raise UserError(
                 "a function in a file is not exported here", where=model,
                 remedy=f"run: lolvit export {model}, and give the folder that it writes",

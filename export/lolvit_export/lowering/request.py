@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lolvit.files import sha256_of, size_of
 from lolvit.manifest import Artifact, Preprocessing, Signature, TensorSpec
 from lolvit_export.targets import find_target
 
@@ -75,6 +76,20 @@ class Lowered:
     precision: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...] = field(default=())
+
+
+def as_artifact(lowered: Lowered, target: str) -> Artifact:
+    """Return what a manifest records of a lowered file, before it is verified."""
+    return Artifact(
+        path=lowered.path.name,
+        format=target,
+        container=find_target(target).container,
+        precision=lowered.precision,
+        sha256=sha256_of(lowered.path),
+        bytes=size_of(lowered.path),
+        inputs=lowered.inputs,
+        outputs=lowered.outputs,
+    )
 
 
 def is_base(artifact: Artifact) -> bool:

@@ -145,8 +145,11 @@ def _batch_norm_epsilon(model: nn.Module, _: Preprocessing) -> nn.Module | None:
 
 
 def _dense(model: nn.Module) -> nn.Conv2d | None:
-    layers = [each for each in _all_of(model, nn.Conv2d) if each.kernel_size == (1, 1)]
-    return _middle(layers)
+    return _middle(_pointwise(model))
+
+
+def _pointwise(model: nn.Module) -> list[nn.Conv2d]:
+    return [each for each in _all_of(model, nn.Conv2d) if each.kernel_size == (1, 1)]
 
 
 def _channels_swapped(model: nn.Module, _: Preprocessing) -> nn.Module | None:
@@ -244,9 +247,8 @@ def _class_dead(model: nn.Module, _: Preprocessing) -> nn.Module | None:
 
 
 def _overflow_in_half(model: nn.Module, _: Preprocessing) -> nn.Module | None:
-    layers = [each for each in _all_of(model, nn.Conv2d) if each.kernel_size == (1, 1)]
     # Reparameterization merges depthwise branches by their weights: they can't be replaced.
-    layer = _middle([each for each in layers if each.groups == 1])
+    layer = _middle([each for each in _pointwise(model) if each.groups == 1])
     return _replace(model, layer, _Scaled(layer)) if layer is not None else None
 
 

@@ -13,13 +13,13 @@ from typing import Any
 from torch import nn
 
 from lolvit.errors import DeviceError
-from lolvit.files import sha256_of, size_of
+from lolvit.files import sha256_of
 from lolvit.manifest import Artifact, Signature, TensorSpec
 from lolvit.models.reparam import reparameterize
 from lolvit.tasks import Task
 from lolvit_export.capture import INPUT_NAME, capture, described_outputs
 from lolvit_export.export_job import task_of
-from lolvit_export.lowering.request import LoweringRequest, is_base
+from lolvit_export.lowering.request import LoweringRequest, as_artifact, is_base
 from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import Prepared
 from lolvit_export.quantization.images import open_images
@@ -180,19 +180,7 @@ class _Bench:
         )
         with quiet():
             lowered = find_lowering(target)(graph, request)
-        return [
-            Artifact(
-                path=each.path.name,
-                format=target,
-                container=find_target(target).container,
-                precision=each.precision,
-                sha256=sha256_of(each.path),
-                bytes=size_of(each.path),
-                inputs=each.inputs,
-                outputs=each.outputs,
-            )
-            for each in lowered
-        ]
+        return [as_artifact(each, target) for each in lowered]
 
     def _verified(
         self,
