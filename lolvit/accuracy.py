@@ -9,10 +9,23 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from lolvit.documents import Frozen, load_json, validate
+from lolvit.errors import UserError
 from lolvit.manifest import Sha256
 
 ACCURACY_SCHEMA: Final = 1
 DENSE_ACCURACY_SCHEMA: Final = 2  # of detection and segmentation
+DenseTask = Literal["detection", "segmentation"]
+DenseMetric = Literal["ap50", "ap", "miou", "miou_foreground"]
+METRICS: Final[dict[DenseTask, tuple[DenseMetric, ...]]] = {  # that models are compared by
+    "detection": ("ap50", "ap"),
+    "segmentation": ("miou", "miou_foreground"),
+}
+METRIC_LABELS: Final[dict[DenseMetric, str]] = {
+    "ap50": "AP50",
+    "ap": "AP",
+    "miou": "mIoU",
+    "miou_foreground": "mIoU without the background",
+}
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -193,7 +206,7 @@ class DenseAccuracyDocument(Frozen):
     """All scores of a checkpoint or of an export's artifacts, of detection or segmentation."""
 
     schema_version: Literal[2] = DENSE_ACCURACY_SCHEMA
-    task: Literal["detection", "segmentation"]
+    task: DenseTask
     data: str
     split: str
     classes: tuple[str, ...]
@@ -219,9 +232,9 @@ class TrainedAccuracy(Frozen):
     high: Fraction | None = None
 
 
-class AccuracyDifference(Frozen):
-    """The mean top-1 accuracy of `model` less that of `against`, -1 to 1, with its 95 % interval,
-    over seeds and images or, of one seed, images alone; paired by the test images."""
+class _Difference(Frozen):
+    """The mean of a figure over the runs of `model` less that of `against`, -1 to 1, with its 95 %
+    interval, over seeds and images or, of one seed, images alone; paired by the test images."""
 
     data: str
     model: str
@@ -234,17 +247,42 @@ class AccuracyDifference(Frozen):
     images: int
     significant: bool = Field(description="the interval does not have 0 in it")
 
-    def line(self) -> str:
-        """Return in one line whether the models differ."""
+    def _basis(self) -> str:
         interval = f"95 % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}"
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        basis = f"{interval} over {self.over}; {seeds}, {self.images} images"
+        return f"{interval} over {self.over}; {seeds}, {self.images} images"
+
+
+class AccuracyDifference(_Difference):
+    """The difference of two models' mean top-1 accuracies."""
+
+    def line(self) -> str:
+        """Return in one line whether the models differ."""
         if not self.significant:
             models = f"{self.model} and {self.against}"
-            return f"{self.data}: {models} do not differ significantly ({basis})"
+            return f"{self.data}: {models} do not differ significantly ({self._basis()})"
+        more = "more" if self.difference > 0 else "less"
         return (
-            f"{self.data}: {self.model} is {abs(100 * self.difference):.2f} points"
-            f" {'more' if self.difference > 0 else 'less'} accurate than {self.against} ({basis})"
+            f"{self.data}: {self.model} is {abs(100 * self.difference):.2f} points {more} accurate"
+            f" than {self.against} ({self._basis()})"
+        )
+
+
+class MetricDifference(_Difference):
+    """The difference of two models' means of a metric of detection or segmentation."""
+
+    metric: DenseMetric
+
+    def line(self) -> str:
+        """Return in one line whether the models differ."""
+        label = METRIC_LABELS[self.metric]
+        if not self.significant:
+            models = f"{self.model} and {self.against}"
+            return f"{self.data}: {models} do not differ significantly in {label} ({self._basis()})"
+        higher = "higher" if self.difference > 0 else "lower"
+        return (
+            f"{self.data}: {label} of {self.model} is {abs(100 * self.difference):.2f} points"
+            f" {higher} than that of {self.against} ({self._basis()})"
         )
 
 
@@ -258,14 +296,50 @@ class ComparisonDocument(Frozen):
     differences: tuple[AccuracyDifference, ...] = ()
 
 
+class TrainedMetric(Frozen):
+    """One detector or segmentation model, trained with several seeds: a metric of each run, 0 to 1,
+    their mean with its 95 % interval over seeds and images, and their standard deviation (null for
+    one seed); `size` is height and width of the images in pixels, `images` the number of those of
+    the test split."""
+
+    data: str
+    model: str
+    metric: DenseMetric
+    values: tuple[Fraction, ...] = Field(min_length=1)
+    mean: Fraction
+    deviation: float | None
+    low: Fraction
+    high: Fraction
+    size: tuple[int, int]
+    images: int
+
+
+class DenseComparisonDocument(Frozen):
+    """What `lolvit accuracy` writes of detectors and segmentation models."""
+
+    schema_version: Literal[2] = DENSE_ACCURACY_SCHEMA
+    task: DenseTask
+    options: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[TrainedMetric, ...]
+    differences: tuple[MetricDifference, ...]
+
+
 def read_accuracy(path: Path) -> AccuracyDocument | ComparisonDocument:
-    """Read what `lolvit evaluate --json` printed, or the `accuracy.json` of `lolvit accuracy`.
+    """Read what `lolvit evaluate --json` printed of classifiers, or the `accuracy.json` of `lolvit
+    accuracy`.
 
     Raises:
-        UserError: it is missing or invalid.
+        UserError: it is missing or invalid, or of detection or segmentation.
     """
     remedy = "give what lolvit evaluate --json printed, or the accuracy.json of lolvit accuracy"
     document = load_json(path, kind="document of accuracies", remedy=remedy)
+    if isinstance(document, dict) and document.get("schema_version") == DENSE_ACCURACY_SCHEMA:
+        raise UserError(
+            "is of detection or segmentation: only top-1 accuracies are read here",
+            where=str(path),
+            remedy="give one of classifiers",
+        )
     if isinstance(document, dict) and "rows" in document:
         return validate(ComparisonDocument, document, str(path), remedy)
     return validate(AccuracyDocument, document, str(path), remedy)

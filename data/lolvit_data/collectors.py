@@ -22,16 +22,10 @@ DenseScore = DetectionScore | SegmentationScore
 
 
 class Collector(Protocol):
-    """Collects predictions of images, and computes their metrics."""
+    """Collects predictions of images."""
 
     def add(self, index: int, outputs: Outputs, placement: Placement) -> None:
         """Add an image's outputs."""
-
-    def compute(self) -> DenseScore:
-        """Return the metrics of all images."""
-
-    def save(self, place: Path) -> Path:
-        """Write the predictions to a file or folder that begins with this path; return its path."""
 
 
 class BoxCollector:

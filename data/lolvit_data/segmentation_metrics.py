@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,6 +44,10 @@ class SegmentationMetrics:
         metrics.images = int(sums[0])
         metrics.confusion = sums[1:].reshape(metrics.confusion.shape).astype(np.int64)
         return metrics
+
+    def merge(self, others: Sequence[SegmentationMetrics]) -> SegmentationMetrics:
+        """Return the metrics of all images of several parts."""
+        return self.from_state(self.classes, np.sum([each.state() for each in others], axis=0))
 
     def compute(self) -> SegmentationScore:
         """Return the metrics of the classes that are there or were found."""

@@ -305,9 +305,3 @@ def test_what_can_not_be_trained_on_is_one_line(
 ) -> None:
     assert main(trained("detection", tmp_path, *options)) == 2
     assert message in capfd.readouterr().err
-
-
-def test_accuracies_are_compared_of_classifiers_alone(tmp_path: Path, capfd: Capture) -> None:
-    command = ["accuracy", "lolvit_xx", "--against", "mobilevit_xxs", "--recipe", "detection"]
-    assert main([*command, "--out", str(tmp_path)]) == 2
-    assert "is a recipe for detection" in capfd.readouterr().err

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lolvit.accuracy import ComparisonDocument, read_accuracy
 from lolvit.errors import UserError
-from lolvit_training.accuracy import Comparison, _Run, as_markdown, compare
+from lolvit_training.accuracy import Comparison, _Run, compare
+from lolvit_training.accuracy_table import as_markdown
 from lolvit_training.correctness import CORRECTNESS, Correctness, read_correctness
 from lolvit_training.paired import Right, accuracy_of, difference_of
 

@@ -17,7 +17,6 @@ import numpy as np
 from lolvit.accuracy import AccuracyDifference, ComparisonDocument, TrainedAccuracy
 from lolvit.errors import EXIT_BUG, DeviceError, UserError
 from lolvit.files import write_atomic
-from lolvit.text import markdown
 from lolvit_runtimes.worker.process import exit_reason, python_module, start
 from lolvit_training.correctness import Correctness, read_correctness
 from lolvit_training.paired import Right, accuracy_of, difference_of
@@ -69,9 +68,8 @@ def train_models(comparison: Comparison, log: Log) -> ComparisonDocument:
         UserError, DeviceError: from the run that failed; or two runs have different test images.
     """
     runs = []
-    for data, model, seed in comparison.runs():
-        log(f"{model} on {data}, seed {seed}")
-        run = _finished(comparison, data, model, seed)
+    for data, model, seed, printed in trained(comparison, log):
+        run = _finished(comparison.folder(data, model, seed), data, model, printed)
         log(f"    top-1 {run.top1:.2%}")
         runs.append(run)
     document = compare(comparison, runs)
@@ -79,13 +77,22 @@ def train_models(comparison: Comparison, log: Log) -> ComparisonDocument:
     return document
 
 
-def _finished(comparison: Comparison, data: str, model: str, seed: int) -> _Run:
-    document = _run(comparison, data, model, seed)
+def trained(comparison: Comparison, log: Log) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+    """Train each model on each data set with each seed, resuming unfinished runs; yield data,
+    model, seed and the document of `lolvit train --json`.
+
+    Raises:
+        UserError, DeviceError: from the run that failed.
+    """
+    for data, model, seed in comparison.runs():
+        log(f"{model} on {data}, seed {seed}")
+        yield data, model, seed, _run(comparison, data, model, seed)
+
+
+def _finished(folder: Path, data: str, model: str, document: dict[str, Any]) -> _Run:
     height, width = _both_sides(document["recipe"]["size"])
-    folder = comparison.folder(data, model, seed)
-    return _Run(
-        data, model, float(document["metrics"]["top1"]), (height, width), read_correctness(folder)
-    )
+    top1 = float(document["metrics"]["top1"])
+    return _Run(data, model, top1, (height, width), read_correctness(folder))
 
 
 def _both_sides(size: int | list[int]) -> tuple[int, int]:
@@ -167,34 +174,6 @@ def _difference(
         images=first.shape[1],
         significant=not estimate.low <= 0 <= estimate.high,
     )
-
-
-HEADINGS = ("data", "model", "mean top-1", "95 % interval", "std over seeds", "each seed")
-
-
-def table_row(row: TrainedAccuracy) -> tuple[str, ...]:
-    """Return a model's accuracies under `HEADINGS`."""
-    interval = "–"
-    if row.low is not None and row.high is not None:
-        interval = f"{row.low:.2%} to {row.high:.2%}"
-    return (
-        row.data,
-        row.model,
-        f"{row.mean:.2%}",
-        interval,
-        "–" if row.deviation is None else f"{100 * row.deviation:.2f} points",
-        ", ".join(f"{100 * value:.1f}" for value in row.top1),
-    )
-
-
-def as_markdown(document: ComparisonDocument) -> str:
-    """Return the accuracies as a table in Markdown, and the differences as a list."""
-    rule = ("---", "---", "---:", "---:", "---:", "---:")
-    cells = [HEADINGS, *map(table_row, document.rows)]
-    literal = [tuple(map(markdown, row)) for row in cells]
-    lines = [f"| {' | '.join(row)} |" for row in (literal[0], rule, *literal[1:])]
-    found = [f"- {markdown(each.line())}" for each in document.differences]
-    return "\n".join([*lines, *([""] if found else []), *found]) + "\n"
 
 
 def _run(comparison: Comparison, data: str, model: str, seed: int) -> dict[str, Any]:

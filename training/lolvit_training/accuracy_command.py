@@ -9,9 +9,10 @@ import click
 
 from lolvit.errors import UserError
 from lolvit.output import console, print_json, print_table, results
+from lolvit.sizes import parse_size
 
 if TYPE_CHECKING:
-    from lolvit.accuracy import ComparisonDocument
+    from lolvit_training.accuracy_table import AnyComparison
 
 
 @click.command()
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--recipe", default="small", show_default=True, help="As for train.")
 @click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
-@click.option("--size", type=click.IntRange(32), help="Image size in pixels.")
+@click.option("--size", help="As for train.")
 @click.option("--limit", type=click.IntRange(2), help="Train on about N images, as for train.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
 @click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Also write the "
@@ -40,7 +41,7 @@ def accuracy(
     seeds: int,
     recipe: str,
     epochs: int | None,
-    size: int | None,
+    size: str | None,
     limit: int | None,
     out: Path,
     markdown_file: Path | None,
@@ -49,28 +50,34 @@ def accuracy(
     """Compare the accuracy of MODEL and others, trained from scratch with the same recipe and
     seeds; intervals of their differences are paired by the test images.
 
+    A recipe of detection compares AP50 and AP, one of segmentation mIoU.
+
     After an interruption, run the same command again: it resumes.
     """
     from lolvit.files import write_atomic
     from lolvit.models.names import resolve_name
-    from lolvit_training.accuracy import Comparison, as_markdown, train_models
+    from lolvit_training.accuracy import Comparison, train_models
+    from lolvit_training.accuracy_table import as_markdown
     from lolvit_training.recipe import read_recipe
 
     task = read_recipe(recipe, {}).task
-    if task != "classification":
-        raise UserError(
-            f"is a recipe for {task}: top-1 accuracies of classifiers are compared",
-            where=f"recipe {recipe}", remedy="train each model with lolvit train",
-        )  # fmt: skip
     models = tuple(dict.fromkeys((model, *_names(against))))
     for name in models:
         resolve_name(name)
     options = ["--recipe", recipe]
     options += ["--epochs", str(epochs)] if epochs is not None else []
-    options += ["--size", str(size)] if size is not None else []
+    if size is not None:
+        parse_size(size)
+        options += ["--size", size]
     options += ["--limit", str(limit)] if limit is not None else []
     comparison = Comparison(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
-    document = train_models(comparison, console().print)
+    document: AnyComparison
+    if task == "classification":
+        document = train_models(comparison, console().print)
+    else:
+        from lolvit_training.dense_accuracy import train_dense_models  # torch: imported on use
+
+        document = train_dense_models(comparison, task, console().print)
     if markdown_file is not None:
         write_atomic(markdown_file, as_markdown(document))
     if as_json:
@@ -86,16 +93,16 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _show(document: ComparisonDocument) -> None:
+def _show(document: AnyComparison) -> None:
     from rich.table import Table
 
-    from lolvit_training.accuracy import HEADINGS, table_row
+    from lolvit_training.accuracy_table import cells, headings, is_of_words
 
     table = Table()
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("data", "model") else "right")
-    for row in document.rows:
-        table.add_row(*table_row(row))
+    for heading in headings(document):
+        table.add_column(heading, justify="left" if is_of_words(heading) else "right")
+    for row in cells(document):
+        table.add_row(*row)
     out = results()
     print_table(table, out)
     for each in document.differences:

@@ -25,7 +25,7 @@ from lolvit.tasks import Outputs, configured
 from lolvit.tasks.detection import DetectionTask
 from lolvit.tasks.segmentation import SegmentationTask
 from lolvit_data.annotations import AnnotatedDataset
-from lolvit_data.collectors import BoxCollector, Collector, collector_of
+from lolvit_data.collectors import BoxCollector, MapCollector, collector_of
 from lolvit_data.detection_errors import errors_of
 from lolvit_runtimes.preprocessing import placement_of, to_input, to_pixels
 from lolvit_runtimes.worker.isolated import IsolatedSession
@@ -91,7 +91,7 @@ def _decoding_ms(task: DetectionTask | SegmentationTask, outputs: Outputs) -> fl
     return (time.perf_counter() - start) * 1e3
 
 
-def saved(collector: Collector, save: Path | None, name: str) -> str | None:
+def saved(collector: BoxCollector | MapCollector, save: Path | None, name: str) -> str | None:
     """Write a collector's predictions into a folder, if one is given; return where they are."""
     return str(collector.save(save / name)) if save is not None else None
 

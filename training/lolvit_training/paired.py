@@ -1,10 +1,11 @@
-"""Accuracies and their differences with 95 % intervals, from the images of one test set that each
-run of each model gets right: pure functions.
+"""Metrics and their differences with 95 % intervals, from the results of several runs of each model
+on the images of one test set: pure functions.
 
-A model's run is a row of a boolean array (runs, images): whether the run, with a seed of its own,
-gets each image right. Images are the same in all rows of both models, which makes a difference
-paired. An interval holds for new seeds and for new images of the same kind: both are random
-effects.
+Of a classifier a run is a row of a boolean array (runs, images): whether the run, with a seed of
+its own, gets each image right. Metrics of detection and segmentation have no such figure of an
+image: theirs are computed again without each of some groups of images (`MetricOfRuns`). Images are
+the same in all rows of both models, which makes a difference paired. An interval holds for new
+seeds and for new images of the same kind: both are random effects.
 """
 
 from __future__ import annotations
@@ -32,6 +33,15 @@ class Estimate:
     low: float
     high: float
     over: Over
+
+
+@dataclass(frozen=True)
+class MetricOfRuns:
+    """A metric, 0 to 1, of a model's runs: on all images (runs,), and on all but those of each
+    group (runs, groups)."""
+
+    whole: Floats
+    without: Floats
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def accuracy_of(right: Right) -> Estimate:
     per_image = right.mean(axis=0)
     found = _interval(
         float(per_image.mean()),
-        [_over_images(per_image, _AGRESTI_COULL), *_over_seeds(right)],
+        [_over_images(per_image, _AGRESTI_COULL), *_over_seeds(right.mean(axis=1))],
         seeds=len(right) > 1,
     )
     return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.over)
@@ -96,8 +106,46 @@ def difference_of(first: Right, second: Right) -> Estimate:
     per_image = first.mean(axis=0) - second.mean(axis=0)
     return _interval(
         float(per_image.mean()),
-        [_over_images(per_image, _AGRESTI_MIN), *_over_seeds(first), *_over_seeds(second)],
+        [
+            _over_images(per_image, _AGRESTI_MIN),
+            *_over_seeds(first.mean(axis=1)),
+            *_over_seeds(second.mean(axis=1)),
+        ],
         seeds=min(len(first), len(second)) > 1,
+    )
+
+
+def mean_of(runs: MetricOfRuns) -> Estimate:
+    """Return the mean of a metric over a model's runs; its interval is cut at 0 and 1.
+
+    The variance over images is the jackknife's, of groups of images that are left out one at a time
+    (Shao and Wu, Annals of Statistics 17, 1989, on leaving out several).
+    """
+    found = _interval(
+        float(runs.whole.mean()),
+        [_over_groups(runs.without.mean(axis=0)), *_over_seeds(runs.whole)],
+        seeds=len(runs.whole) > 1,
+    )
+    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.over)
+
+
+def difference_of_means(first: MetricOfRuns, second: MetricOfRuns) -> Estimate:
+    """Return the mean of a metric over the first model's runs less that over the second's, as
+    `difference_of` does it; the variance over images is the jackknife's.
+
+    Raises:
+        ValueError: the models have different numbers of groups.
+    """
+    if first.without.shape[1] != second.without.shape[1]:
+        raise ValueError(f"{first.without.shape[1]} and {second.without.shape[1]} groups")
+    return _interval(
+        float(first.whole.mean() - second.whole.mean()),
+        [
+            _over_groups(first.without.mean(axis=0) - second.without.mean(axis=0)),
+            *_over_seeds(first.whole),
+            *_over_seeds(second.whole),
+        ],
+        seeds=min(len(first.whole), len(second.whole)) > 1,
     )
 
 
@@ -109,16 +157,22 @@ def _over_images(per_image: Floats, added: _Added) -> _Variance:
     return _Variance((squares - mean**2) / count, max(1, per_image.size - 1))
 
 
-def _over_seeds(right: Right) -> list[_Variance]:
-    """Return the variance of the mean over seeds; none of a single run."""
-    runs = len(right)
+def _over_groups(without: Floats) -> _Variance:
+    """Return the variance over images of a figure, from those without each group, (groups,)."""
+    groups = without.size
+    return _Variance(float(without.var() * (groups - 1)), groups - 1)
+
+
+def _over_seeds(figures: Floats) -> list[_Variance]:
+    """Return the variance of the mean of the runs' figures (runs,); none of a single run."""
+    runs = len(figures)
     if runs < 2:
         return []
-    return [_Variance(float(right.mean(axis=1).var(ddof=1) / runs), runs - 1)]
+    return [_Variance(float(figures.var(ddof=1) / runs), runs - 1)]
 
 
 def _interval(value: float, variances: Sequence[_Variance], *, seeds: bool) -> Estimate:
     total = sum(each.value for each in variances)
     spread = sum(each.value**2 / each.freedom for each in variances)
-    half = t_quantile(max(1, int(total**2 / spread))) * total**0.5
+    half = t_quantile(max(1, int(total**2 / spread))) * total**0.5 if total else 0.0
     return Estimate(value, value - half, value + half, "seeds and images" if seeds else "images")

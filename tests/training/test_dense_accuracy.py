@@ -1,0 +1,167 @@
+"""Detectors and segmentation models compared over seeds and images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lolvit.accuracy import DenseComparisonDocument, SegmentationScore, read_accuracy
+from lolvit.cli import main
+from lolvit.errors import UserError
+from lolvit.manifest import Preprocessing
+from lolvit_data.annotated import open_annotated
+from lolvit_data.annotations import limited
+from lolvit_data.collectors import collector_of
+from lolvit_runtimes.preprocessing import placement_of
+from lolvit_training.accuracy import Comparison
+from lolvit_training.accuracy_table import as_markdown
+from lolvit_training.dense_accuracy import RunScores, _Groups, compare_metrics
+from lolvit_training.paired import MetricOfRuns, accuracy_of, difference_of_means, mean_of
+from tests.data.test_annotated import coco
+
+Capture = pytest.CaptureFixture[str]
+STRETCHED = Preprocessing(size=(32, 32), resize="stretch", crop_pct=1.0, interpolation="bilinear",
+                          mean=(0, 0, 0), std=(1, 1, 1), color="RGB")  # fmt: skip
+RECIPE = """
+task = "detection"
+epochs = 1
+batch_size = 2
+size = 32
+crop_pct = 1.0
+[optimizer]
+name = "adamw"
+lr = 1e-3
+weight_decay = 0.05
+clip_grad = 5.0
+[schedule]
+warmup_epochs = 0
+warmup_lr = 1e-5
+min_lr = 1e-5
+[augmentation]
+"""
+
+
+@pytest.mark.slow
+def test_detectors_are_trained_and_compared_by_ap50_and_ap(tmp_path: Path, capfd: Capture) -> None:
+    data, recipe, out = coco(tmp_path / "coco"), tmp_path / "tiny.toml", tmp_path / "runs"
+    recipe.write_text(RECIPE)
+    command = ["accuracy", "lolvit_xx", "--against", "mobilevit_xxs", "--data", str(data),
+               "--recipe", str(recipe), "--seeds", "1", "--out", str(out)]  # fmt: skip
+    assert main([*command, "--json"]) == 0
+    document = DenseComparisonDocument.model_validate_json(capfd.readouterr().out)
+    found = [(row.model, row.metric, row.images, row.size) for row in document.rows]
+    assert found == [(model, metric, 2, (32, 32)) for metric in ("ap50", "ap")
+                     for model in ("lolvit_xx", "mobilevit_xxs")]  # fmt: skip
+    assert [each.over for each in document.differences] == ["images", "images"]
+    for row in document.rows:
+        path = out / f"coco-{row.model}-0" / "model.safetensors"
+        assert main(["evaluate", str(path), "--data", str(data), "--json"]) == 0
+        (evaluated,) = json.loads(capfd.readouterr().out)["results"]
+        assert row.values == (pytest.approx(evaluated["metrics"][row.metric], abs=1e-12),)
+    assert (out / "accuracy.json").read_text() == document.model_dump_json(indent=2) + "\n"
+    with pytest.raises(UserError, match="is of detection or segmentation: only top-1"):
+        read_accuracy(out / "accuracy.json")
+
+
+def test_one_test_image_has_no_interval(tmp_path: Path, capfd: Capture) -> None:
+    def of_one_image(document: dict[str, list[object]]) -> None:
+        del document["images"][0]
+
+    data, recipe = coco(tmp_path / "coco", of_one_image), tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+    command = ["accuracy", "lolvit_xx", "--against", "mobilevit_xxs", "--data", str(data)]
+    assert main([*command, "--recipe", str(recipe), "--out", str(tmp_path / "runs")]) == 2
+    assert "coco: has one test image: an interval needs two" in capfd.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_groups_of_images_have_the_metrics_of_all_and_of_all_but_one_group() -> None:
+    images = limited(open_annotated("digit-objects", "test", "segmentation"), 22)
+    draw = np.random.default_rng(0)
+    groups = _Groups(images, (32, 32))
+    whole, without_second = collector_of(images, (32, 32), {}), collector_of(images, (32, 32), {})
+    for index in range(22):
+        photo = images.image(index)
+        logits = draw.normal(size=(1, len(images.classes), 8, 8)).astype(np.float32)
+        given = index, {"logits": logits}, placement_of(
+            (photo.height, photo.width), STRETCHED)  # fmt: skip
+        groups.add(*given)
+        whole.add(*given)
+        if index not in (1, 21):  # twenty groups take turns
+            without_second.add(*given)
+    assert groups.compute() == whole.compute()
+    without = groups.without_each()
+    assert len(without) == 20 and without[1] == without_second.compute()
+
+
+def scored(draw: np.random.Generator, chance: float, model: str) -> RunScores:
+    """Return a run whose metric is a mean over 400 images."""
+    images = draw.random(400) < chance
+    kept = [np.delete(images, slice(group, None, 20)) for group in range(20)]
+
+    def score(part: np.ndarray) -> SegmentationScore:
+        return SegmentationScore(
+            images=len(part), miou=float(part.mean()), miou_foreground=None,
+            pixel_accuracy=0.9, per_class=(),
+        )  # fmt: skip
+
+    return RunScores("streets", model, (32, 32), score(images), tuple(map(score, kept)))
+
+
+def test_the_document_says_in_a_line_whether_metrics_differ(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    models = ("lolvit_x", "mobilevit_xs")
+    runs = [scored(draw, chance, model) for model, chance in zip(models, (0.9, 0.7), strict=True)
+            for _ in range(3)]  # fmt: skip
+    comparison = Comparison(models, ("streets",), (0, 1, 2), (), tmp_path)
+    document = compare_metrics(comparison, "segmentation", runs)
+    assert [row.metric for row in document.rows] == ["miou", "miou"]  # there is no background
+    (difference,) = document.differences
+    assert difference.significant and difference.low > 0.1
+    assert difference.line().startswith("streets: mIoU of lolvit_x is ")
+    assert "points higher than that of mobilevit_xs (95 % interval +" in difference.line()
+    table = as_markdown(document).splitlines()
+    assert table[0].startswith("| data | model | metric | mean | 95 % interval |")
+    assert table[2].startswith("| streets | lolvit_x | mIoU | ")
+    others = [replace(run, model="mobilevit_xs") for run in runs[:3]]
+    alike = compare_metrics(comparison, "segmentation", [*runs[:3], *others])
+    assert "do not differ significantly in mIoU" in alike.differences[0].line()
+
+
+def test_the_jackknife_of_a_mean_is_the_interval_of_its_images() -> None:
+    draw = np.random.default_rng(2)
+    right = draw.random((1, 2000)) < 0.7
+    without = np.array([[np.delete(right[0], slice(g, None, 20)).mean() for g in range(20)]])
+    found, known = mean_of(MetricOfRuns(right.mean(axis=1), without)), accuracy_of(right)
+    assert found.value == known.value and found.over == "images"
+    assert found.high - found.low == pytest.approx(known.high - known.low, rel=0.4)
+
+
+def test_intervals_of_differences_of_equal_models_have_0_in_them() -> None:
+    """The metric is a mean over images in twenty groups; seeds shift a whole run."""
+    draw = np.random.default_rng(3)
+    hits = seeds_alone = 0
+    for _ in range(600):
+        images = draw.normal(0, 1, (2, 1, 20, 20)) + draw.normal(0, 1, (20, 20))
+        figures = images + draw.normal(0, 0.05, (2, 3, 1, 1))
+        whole, of_groups = figures.mean(axis=(2, 3)), figures.mean(axis=2)
+        without = (20 * whole[..., np.newaxis] - of_groups) / 19
+        found = difference_of_means(*map(MetricOfRuns, whole, without))
+        hits += found.low <= 0 <= found.high
+        same = np.repeat(whole[..., np.newaxis], 20, axis=2)
+        alone = difference_of_means(*map(MetricOfRuns, whole, same))
+        seeds_alone += alone.low <= 0 <= alone.high
+    assert hits / 600 >= 0.92
+    assert seeds_alone / 600 < 0.85  # so that the images are needed
+
+
+def test_models_that_find_nothing_do_not_differ() -> None:
+    nothing = MetricOfRuns(np.zeros(3), np.zeros((3, 20)))
+    found = difference_of_means(nothing, nothing)
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+    with pytest.raises(ValueError, match="20 and 13 groups"):
+        difference_of_means(nothing, MetricOfRuns(np.zeros(3), np.zeros((3, 13))))
