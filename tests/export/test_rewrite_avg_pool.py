@@ -1,22 +1,46 @@
-"""pad_avg_pool_to_divisible: equal to the ragged pools that it replaces."""
+"""pad_avg_pool_to_divisible and padded_avg_pool_to_depthwise_conv: equal to the ragged pools that
+they replace."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lolvit.manifest import Signature, TensorSpec
+from lolvit_export.capture import capture
+from lolvit_export.lowering.request import LoweringRequest
+from lolvit_export.lowering.tflite import lower
+from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
-from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
+from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
+from tests.export.rewriting import (
+    BOUND,
+    Model,
+    image_like,
+    match_failures,
+    nodes,
+    operations,
+    relative_error,
+    rewritten,
+    some_shapes,
+)
+from tests.export.small_net import PREPROCESS
 from tests.export.static_form import violations
 
-REWRITE = PadAvgPoolToDivisible()
+REWRITE, AS_CONVOLUTION = PadAvgPoolToDivisible(), PaddedAvgPoolToDepthwiseConv()
 extents = st.integers(1, 40)
 windows = st.integers(1, 8)
+
+
+padded = torch.ops.aten.constant_pad_nd  # F.pad is captured as another operation
 
 
 def pooled(*window: int, **options: Any) -> Model:
@@ -130,3 +154,72 @@ def test_adaptive_windows_of_several_sizes_are_left_alone(size: tuple[int, int])
 )
 def test_pools_that_are_no_matter_of_this_rewrite_are_not_reported(forward: Any) -> None:
     assert match_failures(REWRITE, Model(forward), (8, 8)) == []
+
+
+@some_shapes
+@given(extents, extents, windows, windows)
+def test_pools_of_zeros_behind_a_map_are_convolutions_that_pad_themselves(
+    height: int, width: int, tall: int, wide: int
+) -> None:
+    tall, wide = min(tall, height), min(wide, width)
+    model = pooled(tall, wide, ceil_mode=True, count_include_pad=False)
+    ragged = bool(height % tall or width % wide)
+    before, _ = apply_all([REWRITE], capture(model, (height, width)))
+    assert ("constant_pad_nd" in operations(before)) == ragged
+    after, (record,) = apply_all([AS_CONVOLUTION], before)
+    assert record.applied == ragged and record.match_failures == ()
+    image = image_like(before)
+    assert relative_error(after(image), model(image)) <= BOUND
+    assert ("conv2d" in operations(after)) == ragged
+    assert "constant_pad_nd" not in operations(after)
+
+
+@pytest.mark.parametrize(
+    ("pads", "value", "window", "reason"),
+    [
+        ((1, 0, 1, 0), 0.0, 3, "its map is padded with other than zeros behind it"),
+        ((0, -1, 0, -1), 0.0, 7, "its map is padded with other than zeros behind it"),
+        ((0, 1, 0, 1), 2.0, 3, "its map is padded with other than zeros behind it"),
+        ((0, 1, 0, 1, 0, 1), 0.0, 3, "its map is padded with other than zeros behind it"),
+        ((0, 2, 0, 2), 0.0, 3, "its windows are not exact"),
+    ],
+    ids=str,
+)
+def test_pools_of_maps_padded_otherwise_stay(
+    pads: tuple[int, ...], value: float, window: int, reason: str
+) -> None:
+    model = Model(lambda m, x: F.avg_pool2d(padded(x, pads, value), window))
+    assert match_failures(AS_CONVOLUTION, model) == [reason]
+
+
+def test_a_padded_map_without_batch_is_pooled_as_it_was() -> None:
+    model = Model(lambda m, x: F.avg_pool2d(padded(x[0], (0, 1, 0, 1), 0.0), 3))
+    assert match_failures(AS_CONVOLUTION, model) == ["its map has no batch"]
+
+
+def test_in_tflite_no_map_is_moved_for_a_ragged_pool(tmp_path: Path) -> None:
+    first, last = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 8, 1)
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        windows = F.avg_pool2d(m.first(x), 3, ceil_mode=True, count_include_pad=False)
+        averaged: Tensor = m.last(windows).mean((2, 3))
+        return averaged
+
+    model = Model(forward, first=first, last=last).float()
+    graph, _ = apply_all([REWRITE], capture(model, (8, 8)))
+    image = TensorSpec(name="image", shape=(1, 3, 8, 8), layout="NCHW", meaning="normalized")
+    logits = TensorSpec(name="logits", shape=(1, 8), layout="NC", meaning="logits")
+    signature = Signature(inputs=(image,), outputs=(logits,))
+    (lowered,) = lower(graph, LoweringRequest(tmp_path, "tflite", ("fp32",), signature, PREPROCESS))
+    interpreter = Interpreter(str(lowered.path))
+    interpreter.allocate_tensors()
+    kinds = [each["op_name"] for each in interpreter._get_ops_details()]
+    assert "DEPTHWISE_CONV_2D" in kinds and not {"PAD", "PADV2", "AVERAGE_POOL_2D"} & set(kinds)
+    pixels = torch.rand(1, 3, 8, 8)
+    interpreter.set_tensor(
+        interpreter.get_input_details()[0]["index"], pixels.permute(0, 2, 3, 1).numpy()
+    )
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    assert relative_error(torch.from_numpy(found), model(pixels).detach()) <= 1e-5
+    assert kinds.count("TRANSPOSE") <= 1  # for the mean

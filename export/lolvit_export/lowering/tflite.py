@@ -20,6 +20,7 @@ from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
+from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_runtimes.tflite_check import check_tflite
 
@@ -44,6 +45,9 @@ _FP16_RECIPE = [
     for operation in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 ]
 
+
+# After the static rewrites; none needs anything of the others.
+_REWRITES = (NearestResizeToGather(), PointsChannelsLast(), PaddedAvgPoolToDepthwiseConv())
 
 # By layout: the layout with channels last, and the order of its axes.
 _CHANNELS_LAST = {"NCHW": ("NHWC", [0, 2, 3, 1]), "NCL": ("NLC", [0, 2, 1])}
@@ -105,8 +109,7 @@ def _channels_last_outputs(
     result.args = (tuple(nodes) if several else nodes[0],)
     changed.graph.lint()
     changed.recompile()
-    rewrites = NearestResizeToGather(), PointsChannelsLast()
-    return apply_all(rewrites, changed)[0], tuple(specs)
+    return apply_all(_REWRITES, changed)[0], tuple(specs)
 
 
 def _as_written(outputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, ...]:
