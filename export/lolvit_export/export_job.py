@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from lolvit_export.prepare import Prepared
 from lolvit_export.request import ExportRequest
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets import find_target
+from lolvit_export.verification.images import VerificationImages, verification_images
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class ExportJob:
     signature: Signature
     request: ExportRequest
     folder: Path
+
+    @cached_property
+    def verification_images(self) -> VerificationImages:
+        """The images that float artifacts are verified on."""
+        prepared = self.prepared
+        return verification_images(prepared.preprocessing, self.task.name, prepared.data)
 
     def lowering(self, target: str) -> LoweringRequest:
         """Return the lowering request of one target."""

@@ -22,7 +22,6 @@ from lolvit_export.export_manifest import manifest_of, save_weights
 from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
 from lolvit_export.lowering.request import Lowered, as_artifact, is_base
-from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import ModelOptions, Prepared, export_name, prepare, resolve_size
 from lolvit_export.quantization.images import Images, open_images
 from lolvit_export.quantization.job import QuantizationJob, read_plans
@@ -82,7 +81,12 @@ def export_model(
         else:
             shutil.rmtree(staging)  # a previous export stays
     failed_files = [f"{FAILED_PREFIX}{each.path}" for each in withheld if request.keep_failed]
-    notes = (*prepared.notes, *_unused_labels(request, manifest))
+    verified_on = job.verification_images.note
+    notes = (
+        *prepared.notes,
+        *_unused_labels(request, manifest),
+        *([verified_on] if verified_on is not None else []),
+    )
     return ExportResult(
         target, manifest, withheld, {**failures, **unequal}, notes, tuple(failed_files),
         tuple(suppressed),
@@ -208,7 +212,7 @@ def _lower_and_verify(
             with _collect_failure(target, failures), quiet():
                 lowered = lowerers.lower(target, job.graph, job.lowering(target))
                 pending[target] = threads.submit(verified, lowered, target)
-        progress("verify on eight photos")
+        progress(f"verify on {job.verification_images.described}")
         artifacts: list[Artifact] = []
         for target, future in pending.items():
             with _collect_failure(target, failures):
@@ -232,10 +236,10 @@ def _collect_failure(target: str, failures: dict[str, LolvitError]) -> Iterator[
 
 
 def _photo_data(job: ExportJob) -> ReferenceData:
-    """Return the bundled photos with eager PyTorch's outputs for them."""
-    photos = verification_pixels(job.prepared.preprocessing)
+    """Return the images of verification with eager PyTorch's outputs for them."""
     reference = Reference(job.prepared.exported, job.signature, job.prepared.source)
-    data = ReferenceData(reference, photos, job.prepared.preprocessing)
+    images = job.verification_images.pixels
+    data = ReferenceData(reference, images, job.prepared.preprocessing)
     assert data.references  # computed before threads share it
     return data
 
@@ -267,7 +271,7 @@ def _with_suppression(
     assert isinstance(job.task, DetectionTask)
     suppression = Suppression(
         job.folder, job.graph, job.signature, job.prepared.preprocessing, job.task,
-        job.prepared.labels, verification_pixels(job.prepared.preprocessing),
+        job.prepared.labels, job.verification_images.pixels,
     )  # fmt: skip
     with quiet():
         return suppression.write(artifacts)

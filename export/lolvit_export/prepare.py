@@ -30,7 +30,12 @@ from lolvit.models.factory import (
     task_of_model,
 )
 from lolvit.models.heads.segmentation import ClassMap
-from lolvit.models.loading import load_checkpoint, number_of_classes, recorded_size
+from lolvit.models.loading import (
+    load_checkpoint,
+    number_of_classes,
+    recorded_data,
+    recorded_size,
+)
 from lolvit.models.names import resolve_name
 from lolvit_export.photos import calibration_images
 from lolvit_export.user_function import build_model, size_unknown
@@ -338,7 +343,7 @@ def _from_checkpoint(name: str, weights: Path, options: ModelOptions) -> Prepare
         labels=_labels(options.labels, classes) or loaded.labels(),
         colors=loaded.colors(),
         task=task,
-        data=_recorded_data(loaded.config),
+        data=recorded_data(loaded.config),
         model_args=loaded.config.get("model_args") or {},
         notes=loaded.notes,
     )
@@ -372,11 +377,6 @@ def _check_sides(task: str | None, size: tuple[int, int]) -> None:
             f"size {size[0]}x{size[1]} is no multiple of {STRIDES[-1]}",
             remedy=f"a model for {task} takes sides that are multiples of {STRIDES[-1]}",
         )
-
-
-def _recorded_data(config: Mapping[str, Any]) -> str | None:
-    recorded = config.get("data")
-    return recorded if isinstance(recorded, str) else None
 
 
 def _untrained(name: str, options: ModelOptions) -> Prepared:

@@ -68,6 +68,13 @@ def task_of_config(config: Mapping[str, Any]) -> str:
     return str(config.get("task") or CLASSIFICATION)
 
 
+def recorded_data(config: Mapping[str, Any]) -> str | None:
+    """Return the data set that a checkpoint's configuration records, as `lolvit train --data` takes
+    it; None: it records none."""
+    recorded = config.get("data")
+    return recorded if isinstance(recorded, str) else None
+
+
 def load_checkpoint(
     name: str | None,
     path: Path,

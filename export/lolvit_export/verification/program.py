@@ -15,7 +15,7 @@ from torch import nn
 from lolvit.manifest import Manifest, Signature
 from lolvit.models.checkpoint import read_state
 from lolvit.models.heads.segmentation import ClassMap
-from lolvit.models.loading import rebuild_model, task_of_config
+from lolvit.models.loading import rebuild_model, recorded_data, task_of_config
 from lolvit.tasks.segmentation import CLASS_MAP
 from lolvit_export.capture import FlatOutputs
 from lolvit_export.lowering.torch_export import write_program
@@ -35,6 +35,15 @@ def save_model(model: nn.Module, signature: Signature, path: Path) -> None:
     except Exception:  # noqa: BLE001 - torch raises many types for parts that need float32
         program = torch.export.export(FlatOutputs(model), (torch.rand(shape),))
     write_program(program, path)
+
+
+def training_data(path: Path) -> str | None:
+    """Return the data set that the weights of an export record; None: they record none.
+
+    Raises:
+        UserError: the file can't be read.
+    """
+    return None if path.suffix == ".pt2" else recorded_data(read_state(path)[1])
 
 
 def load_model(manifest: Manifest, path: Path) -> nn.Module:

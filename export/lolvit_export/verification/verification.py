@@ -20,11 +20,11 @@ from lolvit.manifest import (
 )
 from lolvit.output import Finished
 from lolvit.tasks import configured
-from lolvit_export.photos import verification_pixels
 from lolvit_export.quantization.images import open_images
 from lolvit_export.targets import HOST, devices, runtimes_for
+from lolvit_export.verification.images import verification_images
 from lolvit_export.verification.manifest_check import check_manifest
-from lolvit_export.verification.program import load_model
+from lolvit_export.verification.program import load_model, training_data
 from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
 from lolvit_runtimes.table import RUNTIMES, require_runtime
@@ -100,7 +100,9 @@ def verify(
     verified: list[Artifact] = []
     failures: list[tuple[str, DeviceError]] = []
     with Verifiers(device=device) as verifiers:
-        verification = Verification(reference, manifest, verifiers)
+        verification = Verification(
+            reference, manifest, verifiers, data=training_data(weights), say=report
+        )
         for artifact in chosen:
             report(f"verify {artifact.path}")
             try:
@@ -157,10 +159,23 @@ def _supported(
 
 
 class Verification:
-    """Verifies artifacts of one export; eager PyTorch runs once on each set of images."""
+    """Verifies artifacts of one export; eager PyTorch runs once on each set of images.
 
-    def __init__(self, reference: Reference, manifest: Manifest, verifiers: Verifiers) -> None:
+    `data` is the data set that the weights record; `say` is called with what the float artifacts
+    are verified on, where that is not the bundled photos alone.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        manifest: Manifest,
+        verifiers: Verifiers,
+        *,
+        data: str | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self._reference, self._manifest, self._verifiers = reference, manifest, verifiers
+        self._data, self._say = data, say
         self._task = configured(manifest)
         self._photos: ReferenceData | None = None
         self._held_out: dict[tuple[str | None, int | None], ReferenceData] = {}
@@ -177,8 +192,11 @@ class Verification:
             data = self._held_out_data(artifact.quantization.calibration, artifact.format)
             return self._verifiers.verify(*given, data)
         if self._photos is None:
-            photos = verification_pixels(self._manifest.preprocessing)
-            self._photos = ReferenceData(self._reference, photos, self._manifest.preprocessing)
+            preprocessing = self._manifest.preprocessing
+            images = verification_images(preprocessing, self._manifest.task, self._data)
+            if images.note is not None:
+                self._say(Finished(images.note))
+            self._photos = ReferenceData(self._reference, images.pixels, preprocessing)
         return self._verifiers.verify(*given, self._photos)
 
     def _held_out_data(self, source: str | None, target: str) -> ReferenceData:

@@ -17,6 +17,7 @@ import click
 from lolvit.errors import EXIT_GATE_FAILED, LolvitError
 from lolvit.files import write_atomic
 from lolvit.registry import choose_many
+from lolvit_export.quantization.job import read_plans
 from lolvit_export.targets import precision_names, target_names
 from lolvit_export.verification.panel.networks import NETWORKS
 from lolvit_export.verification.panel.run import Row, Selection, run_network
@@ -30,13 +31,23 @@ from lolvit_export.verification.panel.table import as_markdown, summary
 @click.option("--precision", default="fp32,fp16,int8")
 @click.option("--faulty-to", default="onnx", help="Of faulty models; empty: none.")
 @click.option(
+    "--plan", "plans", type=click.Path(path_type=Path), multiple=True,
+    help="A quantization plan, in place of the search; repeat for each format.",
+)  # fmt: skip
+@click.option(
     "--cache",
     type=click.Path(path_type=Path),
     default=Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lolvit" / "panel",
     help="Where checkpoints are kept.",
 )
 def panel(
-    out: Path, networks: str | None, targets: str, precision: str, faulty_to: str, cache: Path
+    out: Path,
+    networks: str | None,
+    targets: str,
+    precision: str,
+    faulty_to: str,
+    plans: tuple[Path, ...],
+    cache: Path,
 ) -> None:
     """Verify good and faulty artifacts of trained networks.
 
@@ -45,10 +56,13 @@ def panel(
     try:
         names = [each.name for each in NETWORKS]
         chosen = choose_many("network", networks, names) if networks is not None else names
+        picked = choose_many("target", targets, target_names())
+        precisions = choose_many("precision", precision, precision_names())
         selection = Selection(
-            tuple(choose_many("target", targets, target_names())),
-            tuple(choose_many("precision", precision, precision_names())),
+            tuple(picked),
+            tuple(precisions),
             tuple(choose_many("target", faulty_to, target_names())) if faulty_to else (),
+            plans=tuple(read_plans(plans, picked, precisions)),
         )
         rows = _run(out, chosen, selection, cache)
     except LolvitError as error:

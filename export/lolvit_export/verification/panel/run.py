@@ -20,7 +20,6 @@ from lolvit.tasks import Task
 from lolvit_export.capture import INPUT_NAME, capture, described_outputs
 from lolvit_export.export_job import task_of
 from lolvit_export.lowering.request import LoweringRequest, as_artifact, is_base
-from lolvit_export.photos import verification_pixels
 from lolvit_export.prepare import Prepared
 from lolvit_export.quantization.images import open_images
 from lolvit_export.quantization.job import QuantizationJob
@@ -28,6 +27,7 @@ from lolvit_export.quantization.plan import Plan
 from lolvit_export.quiet import quiet
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets import find_lowering, find_target
+from lolvit_export.verification.images import verification_images
 from lolvit_export.verification.manifest_check import differences
 from lolvit_export.verification.panel.faults import MODEL_FAULTS, ModelFault
 from lolvit_export.verification.panel.manifest_faults import MANIFEST_FAULTS
@@ -129,9 +129,8 @@ class _Bench:
         self._task: Task = task
         self._signature = Signature(inputs=(image,), outputs=outputs)
         self._reference = Reference(prepared.model, self._signature)
-        self._data = ReferenceData(
-            self._reference, verification_pixels(preprocessing), preprocessing
-        )
+        images = verification_images(preprocessing, task.name, prepared.data).pixels
+        self._data = ReferenceData(self._reference, images, preprocessing)
         self._quantized: dict[str, tuple[Artifact, QuantizationJob]] = {}
 
     def _captured(self, model: nn.Module) -> Any:
