@@ -111,7 +111,12 @@ def _progress_line(out: Console) -> Progress:
 
     turning = SpinnerColumn("line" if out.options.ascii_only else "dots")
     columns = (turning, TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    return Progress(*columns, console=out, transient=True, refresh_per_second=4)
+    # Its redirection would print the converters' own progress bars, although the descriptors of
+    # standard output and error are redirected while converters run.
+    return Progress(
+        *columns, console=out, transient=True, refresh_per_second=4,
+        redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
 
 
 class _Steps:

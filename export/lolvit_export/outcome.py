@@ -107,7 +107,8 @@ def _print_rewrites_in_short(manifest: Manifest, out: Console) -> None:
     failures = sum(len(record.match_failures) for record in manifest.rewrites)
     failed = f", match failed {failures} times" if failures else ""
     places = f"{sum(applied)} place{'s' * (sum(applied) != 1)}"
-    out.print(f"rewrites: {len(applied)} applied at {places}{failed} (listed in manifest.json)")
+    done = f"{len(applied)} applied at {places}" if applied else "none applied"
+    out.print(f"rewrites: {done}{failed} (listed in manifest.json)")
 
 
 def _print_next(exported: ExportResult, out: Console) -> None:

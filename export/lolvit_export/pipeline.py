@@ -101,7 +101,8 @@ def _unused_labels(request: ExportRequest, manifest: Manifest) -> tuple[str, ...
     shapes = [f"{o.name} {'x'.join(map(str, o.shape))}" for o in manifest.signature.outputs]
     return (
         f"its outputs ({', '.join(shapes)}) are not those of a classifier, one float tensor of"
-        " shape (batch, classes): predictions are arrays, and the labels are not used",
+        " shape (batch, classes): predictions are arrays, and the labels are not used; for ranked"
+        " classes, return the logits alone",
     )
 
 

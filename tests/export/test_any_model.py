@@ -176,7 +176,7 @@ def test_a_function_in_a_file_is_exported_by_the_command(
     assert (document["model"], document["task"]) == ("build", "tensors")
     assert "ImageNet" in document["notes"][0]
     assert "are not those of a classifier" in document["notes"][1]
-    assert document["notes"][1].endswith("the labels are not used")
+    assert document["notes"][1].endswith("for ranked classes, return the logits alone")
     names = [output["name"] for output in document["artifacts"][0]["outputs"]]
     assert names == ["low", "classes", "mask"]
     assert main(["verify", document["folder"]]) == 0

@@ -133,6 +133,21 @@ def test_the_fastest_artifact_is_recommended_with_its_speedup(manifest: Manifest
     ]
 
 
+def test_a_format_that_can_not_be_timed_here_is_recommended_beside_one_that_was(
+    manifest: Manifest,
+) -> None:
+    fp32, int8 = artifact(), artifact(path="model-int8.onnx", precision="int8")
+    apple = [
+        artifact(path=f"model-{precision}.mlpackage", format="coreml", precision=precision)
+        for precision in ("int8", "fp32")
+    ]
+    timed = changed(manifest, fp32, int8, *apple, recommended={"ort": fp32.path})
+    assert recommendations(timed) == [
+        "recommended in ort: model-fp32.onnx, no quantized artifact is faster here",
+        "recommended: model-fp32.mlpackage, the most precise (speed was not measured)",
+    ]
+
+
 def test_without_times_the_most_precise_is_recommended_and_that_is_said(manifest: Manifest) -> None:
     fp16, fp32 = artifact(path="model-fp16.onnx", precision="fp16"), artifact()
     other = artifact(path="model-fp32.tflite", format="tflite")

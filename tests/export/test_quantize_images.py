@@ -121,7 +121,7 @@ def test_what_is_no_photo_is_left_out_and_reported(tmp_path: Path) -> None:
     open_images(str(tmp_path), PREPROCESS, None, steps.append)
     assert steps == [
         f"{tmp_path}: 4 files left out: 2 hidden or of the operating system (.DS_Store, "
-        "Thumbs.db), 1 not a photo (README.txt), 1 photos that can't be decoded (011.png)"
+        "Thumbs.db), 1 not a photo (README.txt), 1 that can't be decoded (011.png)"
     ]
 
 

@@ -146,6 +146,21 @@ def test_a_finished_step_stays_on_a_terminal_with_its_own_time(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="opens pseudo terminals")
+def test_standard_error_is_not_replaced_while_a_terminal_shows_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise converters' progress bars are printed although its descriptor is redirected."""
+    reading, writing = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(writing, "w", encoding="utf-8") as stream, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stream)
+        with step_progress() as progress:
+            progress("lower to coreml")
+            assert sys.stderr is stream
+    assert "lower to coreml" in read_to_its_end(reading).decode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="opens pseudo terminals")
 def test_a_terminal_that_can_not_draw_anew_gets_a_line_as_each_step_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

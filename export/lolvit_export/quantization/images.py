@@ -33,7 +33,7 @@ ANNOTATED_TUNING_COUNT = 128
 LEAST = 10  # images in all: with fewer, ranges are a matter of luck
 LEAST_DIFFERENT = 8
 _FLAT = 4  # grey levels between an image's darkest and brightest value: it is of one colour
-_BROKEN = "photos that can't be decoded"
+_BROKEN = "that can't be decoded"
 _CROPS = 10  # of each bundled photo
 # Of a folder of few photos, crops of the same photos are added until so many images calibrate,
 # tune and are held out: of four images, one that differs is 25 percentage points.

@@ -23,16 +23,18 @@ def recommended(artifacts: Sequence[Artifact]) -> dict[str, str]:
 
 
 def recommendations(manifest: Manifest) -> list[str]:
-    """Return one line for each runtime with the artifact to use in it and the reason; or, where no
-    artifact was timed, one with the most precise artifact of each format."""
-    if not manifest.recommended:
-        first: dict[str, str] = {}
-        for artifact in sorted(manifest.artifacts, key=lambda a: a.precision != "fp32"):
-            first.setdefault(artifact.format, artifact.path)
-        others = " (speed was not measured)" if len(manifest.artifacts) > len(first) else ""
-        reason = "the most precise" if others else "all that was written"
-        return [f"recommended: {', '.join(first.values())}, {reason}{others}"]
+    """Return one line for each runtime with the artifact to use in it and the reason, and one with
+    the most precise artifact of each format of which none was timed."""
+    first: dict[str, str] = {}
+    for artifact in sorted(manifest.artifacts, key=lambda a: a.precision != "fp32"):
+        first.setdefault(artifact.format, artifact.path)
     by_path = {artifact.path: artifact for artifact in manifest.artifacts}
+    timed = {by_path[path].format for path in manifest.recommended.values()}
+    untimed = [a for a in manifest.artifacts if a.format not in timed]
+    precise = {a.format: first[a.format] for a in untimed}
+    choice = len(untimed) > len(precise)
+    if not timed and not choice:
+        return [f"recommended: {', '.join(precise.values())}, all that was written"]
     lines = []
     for runtime, path in manifest.recommended.items():
         speed = _speeds(by_path[path]).get(runtime)
@@ -42,6 +44,9 @@ def recommendations(manifest: Manifest) -> list[str]:
             else _faster(by_path[path], speed)
         )
         lines.append(f"recommended in {runtime}: {path}, {reason}")
+    if choice:
+        names = ", ".join(precise.values())
+        lines.append(f"recommended: {names}, the most precise (speed was not measured)")
     return lines
 
 

@@ -227,7 +227,8 @@ class _Search:
 
         def evaluate(count: int) -> None:
             if count not in candidates and 0 < count <= len(layers) * _LARGEST_FLOAT_SHARE:
-                name = f"{best.name}, {count} first layers in float"
+                first = "first layer" if count == 1 else f"{count} first layers"
+                name = f"{best.name}, {first} in float"
                 names = [layer.name for layer in layers[:count]]
                 candidates[count] = self.evaluate(name, *given, names)
 
