@@ -20,6 +20,11 @@ from lolvit.errors import LolvitError, UserError
 if TYPE_CHECKING:
     from torch import nn
 
+_CALLED = "it is called without arguments and returns the module"
+_NO_FILE = (
+    "relative paths start at the current folder: run lolvit in the right one, or build the path"
+    " from __file__"
+)
 _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -119,7 +124,7 @@ def build_model(reference: str) -> nn.Module:
     except Exception as error:
         raise UserError(
             f"{name}() failed: {type(error).__name__}: {error}", where=str(path),
-            remedy="it is called without arguments and returns the module",
+            remedy=_NO_FILE if isinstance(error, FileNotFoundError) else _CALLED,
         ) from error  # fmt: skip
     if not isinstance(model, nn.Module):
         raise UserError(

@@ -49,6 +49,10 @@ def nothing():
 
 def broken():
     raise ValueError("no weights here")
+
+
+def lost():
+    return torch.load("net.pt")
 '''
 PARTS = """
 from torch import nn
@@ -186,6 +190,7 @@ FUNCTIONS = {
     "no such function": (":biuld", "has no function 'biuld'"),
     "nothing given": (":nothing", "returns NoneType, not a torch.nn.Module"),
     "raises": (":broken", r"broken\(\) failed: ValueError: no weights here"),
+    "no file": (":lost", r"lost\(\) failed: FileNotFoundError: .*; relative paths start at"),
     "not named": ("", "names no function; write one of: .*:build"),
 }
 
