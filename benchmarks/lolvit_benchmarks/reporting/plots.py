@@ -48,6 +48,7 @@ _STYLE: Any = {
     "grid.linewidth": 0.7,
 }
 _DASHES: tuple[Any, ...] = ("solid", (0, (4, 3)), (0, (1, 2)))  # of lines in one colour
+_BESIDE = ((5, 4), (5, -12), (-12, 4), (-12, -12))  # where a point's number is, by its runtime
 _NICE = (1, 1.5, 2, 3, 5, 7)
 
 
@@ -167,12 +168,14 @@ def frontier(found: Frontier, width: float) -> str:
     that no other model beats are joined. Points have their model's number, and names stand below:
     they would cover each other."""
     markers, dashes = itertools.cycle("os^vD"), itertools.cycle(_DASHES)
+    beside = itertools.cycle(_BESIDE)
     numbers = {model: number for number, model in enumerate(found.models(), 1)}
     listed = ", ".join(f"{number}\N{NO-BREAK SPACE}{model}" for model, number in numbers.items())
     below = textwrap.wrap(listed, round(13 * width), break_on_hyphens=False)
     first = found.points[0].model
     with _figure(width, 3.4 + 0.17 * len(below)) as (figure, axes):
-        for runtime, marker, dash in zip(found.runtimes(), markers, dashes, strict=False):
+        styles = zip(found.runtimes(), markers, dashes, beside, strict=False)
+        for runtime, marker, dash, offset in styles:
             line = found.line(runtime)
             axes.plot([p.ms.value for p in line], [100 * p.top1.value for p in line], color=_INK,
                       linewidth=1, linestyle=dash, marker=marker, markersize=0)  # fmt: skip
@@ -181,7 +184,10 @@ def frontier(found: Frontier, width: float) -> str:
             for point in found.points:
                 if point.runtime == runtime:
                     color = _A if point.model == first else _B
-                    _with_intervals(axes, point, marker, color, numbers[point.model])
+                    _with_intervals(axes, point, marker, color)
+                    place = point.ms.value, 100 * point.top1.value
+                    axes.annotate(f"{numbers[point.model]}", place, xytext=offset, weight="bold",
+                                  textcoords="offset points")  # fmt: skip
         axes.set_xscale("log")
         bounds = [bound for p in found.points for bound in (p.ms.low, p.ms.high)]
         low, high = min(bounds) / 1.25, max(bounds) * 1.25
@@ -195,13 +201,11 @@ def frontier(found: Frontier, width: float) -> str:
         return _svg(figure, f"accuracy over latency, {found.where}")
 
 
-def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str, number: int) -> None:
+def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -> None:
     ms, top1 = point.ms, point.top1
     axes.plot([ms.low, ms.high], [100 * top1.value] * 2, color=color, linewidth=1.5)
     axes.plot([ms.value] * 2, [100 * top1.low, 100 * top1.high], color=color, linewidth=1.5)
     axes.plot([ms.value], [100 * top1.value], marker, color=color, markersize=6)
-    axes.annotate(f"{number}", (ms.value, 100 * top1.value), xytext=(5, 4), weight="bold",
-                  textcoords="offset points")  # fmt: skip
 
 
 def over_sizes(group: Sequence[Growth], width: float) -> str:
