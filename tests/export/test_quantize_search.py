@@ -142,6 +142,16 @@ def test_without_thresholds_the_fastest_is_taken_however_inaccurate() -> None:
     assert found(costly).candidates[0].snr_db < 0
 
 
+def test_without_thresholds_random_weights_keep_the_same_layers_in_float_as_trained_ones() -> None:
+    gain = {"conv0": -0.1, "conv1": -0.1, "product": -0.3}
+    trained = found(Model(gain=gain))
+    untrained = Model(gain=gain, noise={"conv7": 18.0, "conv11": 9.0})
+    timed = found(untrained, NO_THRESHOLDS)
+    assert timed.operations == trained.operations == ("Conv",)
+    assert set(timed.float_layers) == set(trained.float_layers) == {"conv0", "conv1"}
+    assert "conv7" in found(untrained).float_layers
+
+
 def test_the_fewest_sensitive_layers_stay_in_float() -> None:
     costly = {"conv7": 8.0, "conv11": 6.0, "conv15": 1.0}
     plan = found(Model(noise=costly))  # 40 - 8 - 6 - 1 - 17.5 or - 18: below 20 dB
