@@ -15,6 +15,8 @@ from lolvit_runtimes.probe import Extra, Status, extras, machine, runtime_status
 if TYPE_CHECKING:
     from rich.console import Console
 
+_OF_THE_REPOSITORY = "dev"  # an extra that users of the wheel don't need
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -24,6 +26,7 @@ def doctor(as_json: bool) -> None:
     if as_json:
         print_json(_document(found, devices, host))
         return
+    found = [extra for extra in found if extra.ready or extra.name != _OF_THE_REPOSITORY]
     out = results()
     out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
     out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")

@@ -93,11 +93,13 @@ def test_the_distributions_own_extras_are_listed(capfd):
 
 
 def test_a_missing_extra_is_shown_with_its_command(capfd, monkeypatch, fresh_versions):
-    monkeypatch.setattr(probe, "requires", lambda name: ["no-such-thing; extra == 'export'"])
+    lines = ["no-such-thing; extra == 'export'", "no-such-tool; extra == 'dev'"]
+    monkeypatch.setattr(probe, "requires", lambda name: lines)
     assert main(["doctor"]) == 0
     output = capfd.readouterr().out
     assert "no-such-thing" in output
     assert "pip install 'lolvit[export]'" in output
+    assert "no-such-tool" not in output  # for work on the repository alone
 
 
 def test_what_several_runtimes_lack_is_said_once(capfd, monkeypatch, tmp_path):
