@@ -153,13 +153,14 @@ docs: install ## build the documentation site into site/, without a network; bro
 	python docs/site/lolvit_site/check.py site
 	@echo "Open $(CURDIR)/site/index.html"
 
-# Both are the same, bit by bit, wherever they are built.
+# Both are the same, bit by bit, wherever they are built. cyclonedx-py warns that a list of requirements
+# has no graph of dependencies.
 wheel: install ## build the wheel, and its bill of materials in CycloneDX's form, into dist/
 	python -m build --wheel --no-isolation
 	@mkdir -p build
 	@version=$$(hatchling version) && \
 	  sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml > build/pyproject.toml && \
-	  cyclonedx-py requirements requirements.lock --pyproject build/pyproject.toml \
+	  PYTHONWARNINGS=ignore::UserWarning cyclonedx-py requirements requirements.lock --pyproject build/pyproject.toml \
 	    --output-reproducible --output-file dist/lolvit-$$version.cdx.json
 
 RELEASE_FLAGS ?=

@@ -340,6 +340,7 @@ def main(arguments: Sequence[str]) -> int:
         base_mb = download_mb(wheel, BASE, constraints_of(BASE, work))
         print(f"the base downloads {base_mb:.1f} MB", flush=True)
         extras = chosen.extras.split(",")
+        print("exporting the model that the commands of the extras open", flush=True)
         export_model(work, extras)
         rows = rows_of(chosen.python.split(","), extras, wheel, work)
         times = predict_seconds(sys.executable, wheel, work)
