@@ -49,13 +49,7 @@ def export_model(
     """
     plans = read_plans(request.plans, request.targets, request.precisions)
     _require_batch(request)
-    target = request.out / folder_name(request.model, request.options, request.batch)
-    if target.exists() and not (target / MANIFEST_NAME).exists():
-        raise UserError(
-            "exists and is not an export folder",
-            where=str(target),
-            remedy="choose another --out folder",
-        )
+    target = _target_folder(request)
     with (
         _leaving_cores(),
         Verifiers(own=True) as verifiers,
@@ -81,16 +75,33 @@ def export_model(
         else:
             shutil.rmtree(staging)  # a previous export stays
     failed_files = [f"{FAILED_PREFIX}{each.path}" for each in withheld if request.keep_failed]
-    verified_on = job.verification_images.note
-    notes = (
-        *prepared.notes,
-        *_unused_labels(request, manifest),
-        *([verified_on] if verified_on is not None else []),
-    )
     return ExportResult(
-        target, manifest, withheld, {**failures, **unequal}, notes, tuple(failed_files),
-        tuple(suppressed),
+        target, manifest, withheld, {**failures, **unequal}, _notes(job, manifest),
+        tuple(failed_files), tuple(suppressed),
     )  # fmt: skip
+
+
+def _target_folder(request: ExportRequest) -> Path:
+    """Return the folder that is written.
+
+    Raises:
+        UserError: there is something else at its place.
+    """
+    target = request.out / folder_name(request.model, request.options, request.batch)
+    if target.exists() and not (target / MANIFEST_NAME).exists():
+        raise UserError(
+            "exists and is not an export folder",
+            where=str(target),
+            remedy="choose another --out folder",
+        )
+    return target
+
+
+def _notes(job: ExportJob, manifest: Manifest) -> tuple[str, ...]:
+    """Return the lines that are printed with the result."""
+    verified_on = job.verification_images.note
+    images = (verified_on,) if verified_on is not None else ()
+    return (*job.prepared.notes, *_unused_labels(job.request, manifest), *images)
 
 
 def _unused_labels(request: ExportRequest, manifest: Manifest) -> tuple[str, ...]:
@@ -172,18 +183,7 @@ def _lower_and_verify(
     ready = threading.Event()
 
     def verified(lowered: list[Lowered], target: str) -> list[Artifact]:
-        described = [as_artifact(item, target) for item in lowered]
-        variants = [
-            variant
-            for artifact in described
-            if not is_base(artifact)
-            for variant in job.compiled_variants(artifact)
-        ]
-        given = job.signature, job.task, data[0]
-        return [
-            *(verifiers.verify(job.folder / each.path, each, *given) for each in variants),
-            *filter(is_base, described),  # not shipped, so not verified
-        ]
+        return _verified(job, verifiers, data[0], [as_artifact(item, target) for item in lowered])
 
     def beside(target: str, message: bytes) -> list[Artifact]:
         lowered = lowerers.lower_beside(message)
@@ -219,6 +219,23 @@ def _lower_and_verify(
             with _collect_failure(target, failures):
                 artifacts += future.result()
     return sorted(artifacts, key=lambda a: job.request.targets.index(a.format)), failures
+
+
+def _verified(
+    job: ExportJob, verifiers: Verifiers, data: ReferenceData, lowered: Sequence[Artifact]
+) -> list[Artifact]:
+    """Return the artifacts of one target, and what they are compiled to, with their gates."""
+    variants = [
+        variant
+        for artifact in lowered
+        if not is_base(artifact)
+        for variant in job.compiled_variants(artifact)
+    ]
+    given = job.signature, job.task, data
+    return [
+        *(verifiers.verify(job.folder / each.path, each, *given) for each in variants),
+        *filter(is_base, lowered),  # not shipped, so not verified
+    ]
 
 
 @contextmanager
@@ -312,24 +329,7 @@ def _quantize(
     that failed its gates is not quantized.
     """
     progress(f"eager PyTorch on {len(images.tuning) + len(images.held_out)} images")
-    reference = Reference(job.prepared.exported, job.signature, job.prepared.source)
-    preprocessing, trained = job.prepared.preprocessing, job.prepared.trained
-    quantization = QuantizationJob(
-        folder=job.folder,
-        signature=job.signature,
-        task=job.task,
-        images=images,
-        preprocessing=preprocessing,
-        tuning=ReferenceData(
-            reference, images.tuning, preprocessing, truth=images.tuning_truth, trained=trained
-        ),
-        held_out=ReferenceData(
-            reference, images.held_out, preprocessing, truth=images.truth, trained=trained
-        ),
-        plans=plans,
-        verifiers=verifiers,
-        for_timing=job.request.for_timing,
-    )
+    quantization = _quantization(job, images, plans, verifiers)
     result: list[Artifact] = []
     for name in job.request.targets:
         target = find_target(name)
@@ -355,3 +355,27 @@ def _quantize(
             if each not in result:
                 remove(job.folder / each.path)
     return result
+
+
+def _quantization(
+    job: ExportJob, images: Images, plans: Sequence[Plan], verifiers: Verifiers
+) -> QuantizationJob:
+    """Return what all quantized artifacts share."""
+    reference = Reference(job.prepared.exported, job.signature, job.prepared.source)
+    preprocessing, trained = job.prepared.preprocessing, job.prepared.trained
+    return QuantizationJob(
+        folder=job.folder,
+        signature=job.signature,
+        task=job.task,
+        images=images,
+        preprocessing=preprocessing,
+        tuning=ReferenceData(
+            reference, images.tuning, preprocessing, truth=images.tuning_truth, trained=trained
+        ),
+        held_out=ReferenceData(
+            reference, images.held_out, preprocessing, truth=images.truth, trained=trained
+        ),
+        plans=plans,
+        verifiers=verifiers,
+        for_timing=job.request.for_timing,
+    )

@@ -4,7 +4,7 @@ their calibration data."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,20 +97,30 @@ def verify(
         require_runtime(runtime)  # before minutes of work
     report("eager PyTorch on photos")
     reference = Reference(load_model(manifest, weights), manifest.signature, str(weights))
-    verified: list[Artifact] = []
-    failures: list[tuple[str, DeviceError]] = []
+    data = training_data(weights)
     with Verifiers(device=device) as verifiers:
-        verification = Verification(
-            reference, manifest, verifiers, data=training_data(weights), say=report
-        )
-        for artifact in chosen:
-            report(f"verify {artifact.path}")
-            try:
-                verified.append(verification.verify(folder / artifact.path, artifact))
-            except DeviceError as error:  # the others are verified
-                failures.append((artifact.path, error))
+        verification = Verification(reference, manifest, verifiers, data=data, say=report)
+        verified, failures = _each(verification, chosen, folder, report)
     result = manifest.model_copy(update={"artifacts": tuple(verified)})
     return VerificationResult(folder, device, result, tuple(failures))
+
+
+def _each(
+    verification: Verification,
+    artifacts: Sequence[Artifact],
+    folder: Path,
+    report: Callable[[str], None],
+) -> tuple[list[Artifact], list[tuple[str, DeviceError]]]:
+    """Return the artifacts that ran, with their gates, and the failures of the others by path."""
+    verified: list[Artifact] = []
+    failures: list[tuple[str, DeviceError]] = []
+    for artifact in artifacts:
+        report(f"verify {artifact.path}")
+        try:
+            verified.append(verification.verify(folder / artifact.path, artifact))
+        except DeviceError as error:
+            failures.append((artifact.path, error))
+    return verified, failures
 
 
 def _folder_and_name(path: Path) -> tuple[Path, str | None]:
