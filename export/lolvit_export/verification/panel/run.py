@@ -290,8 +290,8 @@ class _Bench:
             path = self._folder / f"faulty-{artifact.path}"
             file.save(path)
             changed = {"path": path.name, "sha256": sha256_of(path), "measurements": {}}
-            found = job.verify(path, artifact.model_copy(update=changed))
-            row = self._row(found, fault.name, began)
+            faulty = artifact.model_copy(update=changed)
+            row = self._verified(self._folder, faulty, fault.name, began, job.held_out)
             yield replace(row, hidden=fault.consistent and not row.failed)
 
     def faulty_manifests(self) -> Iterator[Row]:
