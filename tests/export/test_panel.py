@@ -13,8 +13,15 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit_data.bundled import bundled_photo
 from lolvit_export.prepare import ModelOptions, prepare
 from lolvit_export.quantization.plan import Plan
+from lolvit_export.verification.panel import run
 from lolvit_export.verification.panel.faults import MODEL_FAULTS
 from lolvit_export.verification.panel.networks import NETWORKS, Network, lite_weights
+from lolvit_export.verification.panel.quant_faults import (
+    QUANT_FAULTS,
+    QuantFault,
+    Quantized,
+    QuantizedOnnx,
+)
 from lolvit_export.verification.panel.run import Row, Selection, run_network
 from lolvit_export.verification.panel.table import as_markdown, summary
 from lolvit_runtimes.preprocessing import normalize, to_pixels
@@ -35,6 +42,15 @@ PLAN = Plan(
 )
 
 
+def with_an_unknown_operation(file: Quantized) -> bool:
+    assert isinstance(file, QuantizedOnnx)
+    file._model.graph.node[0].op_type = "Unknown"
+    return True
+
+
+UNREADABLE = QuantFault("a file that the runtime refuses", with_an_unknown_operation)
+
+
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     selection = Selection(
@@ -44,7 +60,10 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
         plans=(PLAN,),
     )
     network = next(each for each in NETWORKS if each.name == "lolvit_xx.digits")
-    return list(run_network(network, selection, tmp_path_factory.mktemp("cache"), lambda _: None))
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(run, "QUANT_FAULTS", (*QUANT_FAULTS, UNREADABLE))
+        cache = tmp_path_factory.mktemp("cache")
+        return list(run_network(network, selection, cache, lambda _: None))
 
 
 @pytest.mark.slow
@@ -56,7 +75,7 @@ def test_good_artifacts_of_a_trained_network_pass(rows: list[Row]) -> None:
 @pytest.mark.slow
 def test_every_fault_is_caught(rows: list[Row]) -> None:
     faulty = [row for row in rows if row.fault is not None]
-    assert {row.fault for row in faulty} > set(FAULTS)
+    assert {row.fault for row in faulty} > {*FAULTS, UNREADABLE.name}
     assert not [f"{row.fault}: {row.gates}" for row in faulty if not row.failed]
 
 
