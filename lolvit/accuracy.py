@@ -247,25 +247,35 @@ class _Difference(Frozen):
     images: int
     significant: bool = Field(description="the interval does not have 0 in it")
 
-    def _basis(self) -> str:
+    def line(self) -> str:
+        """Return in one line whether the models differ."""
         interval = f"95 % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}"
         seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        return f"{interval} over {self.over}; {seeds}, {self.images} images"
+        alike = f"{self.model} and {self.against} do not differ significantly{self._in_metric()}"
+        claim = self._claim(f"{abs(100 * self.difference):.2f} points")
+        return (
+            f"{self.data}: {claim if self.significant else alike}"
+            f" ({interval} over {self.over}; {seeds}, {self.images} images)"
+        )
+
+    def _in_metric(self) -> str:
+        """Return which metric is compared, as the end of a sentence."""
+        raise NotImplementedError
+
+    def _claim(self, points: str) -> str:
+        """Return which model is better, by how many points."""
+        raise NotImplementedError
 
 
 class AccuracyDifference(_Difference):
     """The difference of two models' mean top-1 accuracies."""
 
-    def line(self) -> str:
-        """Return in one line whether the models differ."""
-        if not self.significant:
-            models = f"{self.model} and {self.against}"
-            return f"{self.data}: {models} do not differ significantly ({self._basis()})"
+    def _in_metric(self) -> str:
+        return ""
+
+    def _claim(self, points: str) -> str:
         more = "more" if self.difference > 0 else "less"
-        return (
-            f"{self.data}: {self.model} is {abs(100 * self.difference):.2f} points {more} accurate"
-            f" than {self.against} ({self._basis()})"
-        )
+        return f"{self.model} is {points} {more} accurate than {self.against}"
 
 
 class MetricDifference(_Difference):
@@ -273,17 +283,13 @@ class MetricDifference(_Difference):
 
     metric: DenseMetric
 
-    def line(self) -> str:
-        """Return in one line whether the models differ."""
-        label = METRIC_LABELS[self.metric]
-        if not self.significant:
-            models = f"{self.model} and {self.against}"
-            return f"{self.data}: {models} do not differ significantly in {label} ({self._basis()})"
+    def _in_metric(self) -> str:
+        return f" in {METRIC_LABELS[self.metric]}"
+
+    def _claim(self, points: str) -> str:
         higher = "higher" if self.difference > 0 else "lower"
-        return (
-            f"{self.data}: {label} of {self.model} is {abs(100 * self.difference):.2f} points"
-            f" {higher} than that of {self.against} ({self._basis()})"
-        )
+        label = METRIC_LABELS[self.metric]
+        return f"{label} of {self.model} is {points} {higher} than that of {self.against}"
 
 
 class ComparisonDocument(Frozen):

@@ -172,7 +172,7 @@ def _difference(
         over=estimate.over,
         seeds=len(first),
         images=first.shape[1],
-        significant=not estimate.low <= 0 <= estimate.high,
+        significant=estimate.excludes_zero(),
     )
 
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -78,8 +78,9 @@ class _Groups:
 
     @staticmethod
     def _merged(collectors: Sequence[BoxCollector | MapCollector]) -> DenseScore:
-        first, *others = (each.metrics for each in collectors)
-        return first.merge([first, *others]).compute()  # type: ignore[list-item]
+        parts: list[Any] = [each.metrics for each in collectors]  # all of one task
+        score: DenseScore = parts[0].merge(parts).compute()
+        return score
 
 
 def train_dense_models(
@@ -183,5 +184,5 @@ def _difference(
         over=estimate.over,
         seeds=len(runs),
         images=runs[0].whole.images,
-        significant=not estimate.low <= 0 <= estimate.high,
+        significant=estimate.excludes_zero(),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from lolvit.accuracy import (
     DenseAccuracyDocument,
     DenseResult,
+    DenseTask,
     DetectionErrors,
     DetectionScore,
     Score,
@@ -42,7 +43,7 @@ def _open(source: str, split: Split, task: str, limit: int | None) -> AnnotatedD
     return limited(dataset, limit)
 
 
-def _name(dataset: AnnotatedDataset) -> Literal["detection", "segmentation"]:
+def _name(dataset: AnnotatedDataset) -> DenseTask:
     return "detection" if dataset.task == "detection" else "segmentation"
 
 

@@ -34,6 +34,10 @@ class Estimate:
     high: float
     over: Over
 
+    def excludes_zero(self) -> bool:
+        """Whether a difference is significant."""
+        return not self.low <= 0 <= self.high
+
 
 @dataclass(frozen=True)
 class MetricOfRuns:
