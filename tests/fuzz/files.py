@@ -48,7 +48,8 @@ def _checkpoint(suffix: str) -> Callable[[Path], Parse]:
 
 
 def _resumed(folder: Path) -> Parse:
-    from lolvit_training.checkpoints import LAST, load_last
+    from lolvit_training.checkpoints import load_last
+    from lolvit_training.run_files import LAST
 
     def parse(data: bytes) -> None:
         (folder / LAST).write_bytes(data)

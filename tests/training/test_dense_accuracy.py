@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from lolvit.accuracy import DenseComparisonDocument, SegmentationScore, read_accuracy
 from lolvit.cli import main
@@ -65,6 +66,34 @@ def test_detectors_are_trained_and_compared_by_ap50_and_ap(tmp_path: Path, capfd
     assert (out / "accuracy.json").read_text() == document.model_dump_json(indent=2) + "\n"
     with pytest.raises(UserError, match="is of detection or segmentation: only top-1"):
         read_accuracy(out / "accuracy.json")
+
+
+@pytest.mark.slow
+def test_runs_begin_with_another_comparisons_weights_of_their_model_and_seed(
+    tmp_path: Path, capfd: Capture
+) -> None:
+    data, recipe, first = coco(tmp_path / "coco"), tmp_path / "tiny.toml", tmp_path / "first"
+    recipe.write_text(RECIPE)
+    command = ["accuracy", "lolvit_xx", "--against", "mobilevit_xxs", "--data", str(data),
+               "--recipe", str(recipe)]  # fmt: skip
+    assert main([*command, "--seeds", "1", "--out", str(first)]) == 0
+    recipe.write_text(RECIPE.replace("lr = 1e-3", "lr = 1e-9"))  # which leaves weights as they are
+    continued = [*command, "--weights-from", str(first), "--out", str(tmp_path / "second")]
+    assert main([*continued, "--seeds", "2"]) == 2
+    assert "has no finished run of lolvit_xx with seed 1" in capfd.readouterr().err
+    assert not (tmp_path / "second").exists()
+    assert main([*continued, "--seeds", "1", "--json"]) == 0
+    document = DenseComparisonDocument.model_validate_json(capfd.readouterr().out)
+    assert document.options[-2:] == ("--weights-from", str(first))
+    for model in ("lolvit_xx", "mobilevit_xxs"):
+        before, after = (
+            load_file(folder / f"coco-{model}-0" / "model.safetensors")
+            for folder in (first, tmp_path / "second")
+        )
+        weights = [name for name in before if name.endswith("weight")]
+        assert weights
+        for name in weights:
+            np.testing.assert_allclose(after[name], before[name], atol=1e-6, err_msg=name)
 
 
 def test_one_test_image_has_no_interval(tmp_path: Path, capfd: Capture) -> None:

@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lolvit.errors import LolvitError, UserError
-from lolvit_training.checkpoints import LAST, load_last
+from lolvit_training.checkpoints import load_last
 from lolvit_training.correctness import read_correctness
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.loop import Outcome, train
 from lolvit_training.recipe import read_recipe
 from lolvit_training.results import write_results
+from lolvit_training.run_files import LAST
 from lolvit_training.setup import Job
 from tests.data.images import write_folder
 

@@ -20,21 +20,26 @@ from lolvit.files import write_atomic
 from lolvit_runtimes.worker.process import exit_reason, python_module, start
 from lolvit_training.correctness import Correctness, read_correctness
 from lolvit_training.paired import Right, accuracy_of, difference_of
+from lolvit_training.run_files import LAST, MODEL
 
 Log = Callable[[str], None]
 RESULT = "accuracy.json"
-_LAST = "last.pt"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The runs: each model on each data set with each seed; `options` go to `lolvit train`."""
+    """The runs: each model on each data set with each seed; `options` go to `lolvit train`.
+
+    `weights_from` is the folder of another comparison: each run begins with the weights of that
+    one's run of the same model and seed.
+    """
 
     models: tuple[str, ...]
     data: tuple[str, ...]
     seeds: tuple[int, ...]
     options: tuple[str, ...]
     out: Path
+    weights_from: Path | None = None
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """Yield (data, model, seed), seeds outermost: an interrupted comparison has about as many
@@ -46,7 +51,44 @@ class Comparison:
 
     def folder(self, data: str, model: str, seed: int) -> Path:
         """Return the folder of a run."""
-        return self.out / f"{Path(data).name}-{model.replace('/', '-')}-{seed}"
+        return self.out / f"{Path(data).name}-{_of_run(model, seed)}"
+
+    def initial_weights(self, model: str, seed: int) -> Path | None:
+        """Return the file of weights that runs of a model and seed begin with; None: from scratch.
+
+        Raises:
+            UserError: `weights_from` has no finished run of them, or runs on several data sets, or
+                is the folder of these runs.
+        """
+        if self.weights_from is None:
+            return None
+        if self.weights_from.resolve() == self.out.resolve():
+            raise UserError(
+                "is the folder of these runs too",
+                where=str(self.out),
+                remedy="choose another --out",
+            )
+        pattern = f"*-{_of_run(model, seed)}/{MODEL}"
+        found = sorted(self.weights_from.glob(pattern))
+        if len(found) != 1:
+            has = f"has {len(found)} runs" if found else "has no finished run"
+            raise UserError(
+                f"{has} of {model} with seed {seed}: one is needed",
+                where=str(self.weights_from),
+                remedy="name the folder of a lolvit accuracy of the same models and seeds, "
+                f"on one data set; looked for {pattern}",
+            )
+        return found[0]
+
+    def all_options(self) -> tuple[str, ...]:
+        """Return what distinguishes this comparison from others of the same runs."""
+        if self.weights_from is None:
+            return self.options
+        return (*self.options, "--weights-from", str(self.weights_from))
+
+
+def _of_run(model: str, seed: int) -> str:
+    return f"{model.replace('/', '-')}-{seed}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +126,8 @@ def trained(comparison: Comparison, log: Log) -> Iterator[tuple[str, str, int, d
     Raises:
         UserError, DeviceError: from the run that failed.
     """
+    for model, seed in itertools.product(comparison.models, comparison.seeds):
+        comparison.initial_weights(model, seed)  # a missing one is an error now, not hours later
     for data, model, seed in comparison.runs():
         log(f"{model} on {data}, seed {seed}")
         yield data, model, seed, _run(comparison, data, model, seed)
@@ -124,7 +168,7 @@ def compare(comparison: Comparison, runs: Sequence[_Run]) -> ComparisonDocument:
             for model, against in itertools.combinations(comparison.models, 2)
         ]
     return ComparisonDocument(
-        options=comparison.options,
+        options=comparison.all_options(),
         seeds=comparison.seeds,
         rows=tuple(rows),
         differences=tuple(differences),
@@ -179,8 +223,10 @@ def _difference(
 def _run(comparison: Comparison, data: str, model: str, seed: int) -> dict[str, Any]:
     """Run `lolvit train` in a process of its own; a finished run is only evaluated again."""
     out = comparison.folder(data, model, seed)
-    resume = ["--resume"] if (out / _LAST).exists() else []
+    resume = ["--resume"] if (out / LAST).exists() else []
     command = ["train", "--data", data, "--model", model, "--seed", str(seed), "--out", str(out)]
+    weights = comparison.initial_weights(model, seed)
+    command += [] if weights is None else ["--weights", str(weights)]
     arguments = [*command, *comparison.options, *resume, "--json"]
     with start(  # tied to this process: it ends too when this one is killed
         python_module("lolvit_runtimes.worker.server", "lolvit", *arguments),

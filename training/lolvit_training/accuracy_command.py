@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), help="Overrides the recipe.")
 @click.option("--size", help="As for train.")
 @click.option("--limit", type=click.IntRange(2), help="Train on about N images, as for train.")
+@click.option("--weights-from", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Folder of another lolvit accuracy: each run begins with the weights of that "
+              "one's run of the same model and seed.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
 @click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Also write the "
               "table in Markdown to this file.")  # fmt: skip
@@ -43,12 +46,13 @@ def accuracy(
     epochs: int | None,
     size: str | None,
     limit: int | None,
+    weights_from: Path | None,
     out: Path,
     markdown_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare the accuracy of MODEL and others, trained from scratch with the same recipe and
-    seeds; intervals of their differences are paired by the test images.
+    """Compare the accuracy of MODEL and others, trained with the same recipe and seeds, from
+    scratch or from other runs; intervals of their differences are paired by the test images.
 
     A recipe of detection compares AP50 and AP, one of segmentation mIoU.
 
@@ -70,7 +74,9 @@ def accuracy(
         parse_size(size)
         options += ["--size", size]
     options += ["--limit", str(limit)] if limit is not None else []
-    comparison = Comparison(models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out)
+    comparison = Comparison(
+        models, tuple(_names(data)), tuple(range(seeds)), tuple(options), out, weights_from
+    )
     document: AnyComparison
     if task == "classification":
         document = train_models(comparison, console().print)

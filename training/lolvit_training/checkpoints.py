@@ -12,9 +12,7 @@ from lolvit.errors import UserError
 from lolvit.files import write_atomic
 from lolvit.models.torch_file import load_torch_file
 from lolvit_data.table import source_name
-
-LAST = "last.pt"
-MODEL = "model.safetensors"
+from lolvit_training.run_files import LAST
 
 
 def save_last(folder: Path, state: dict[str, Any]) -> None:

@@ -29,10 +29,10 @@ from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import AnnotatedDataset
 from lolvit_data.collectors import BoxCollector, DenseScore, MapCollector, collector_of
 from lolvit_training.accuracy import RESULT, Comparison, trained
-from lolvit_training.checkpoints import MODEL
 from lolvit_training.dense import collect
 from lolvit_training.distributed import process_group
 from lolvit_training.paired import MetricOfRuns, difference_of_means, mean_of
+from lolvit_training.run_files import MODEL
 
 Log = Callable[[str], None]
 _GROUPS: Final = 20  # of test images, that metrics are computed without
@@ -137,7 +137,7 @@ def compare_metrics(
         ]
     return DenseComparisonDocument(
         task=task,
-        options=comparison.options,
+        options=comparison.all_options(),
         seeds=comparison.seeds,
         rows=tuple(rows),
         differences=tuple(differences),

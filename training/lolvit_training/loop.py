@@ -19,13 +19,14 @@ from lolvit.accuracy import AnyScore
 from lolvit.errors import UserError
 from lolvit.models.dense import DenseModel
 from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader, loaded
-from lolvit_training.checkpoints import LAST, check_same_run, load_last, save_last
+from lolvit_training.checkpoints import check_same_run, load_last, save_last
 from lolvit_training.correctness import Correctness
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import freeze_batch_norm
 from lolvit_training.features import FeatureCache, Features
 from lolvit_training.objectives import Evaluation, Loss
 from lolvit_training.recipe import as_sides
+from lolvit_training.run_files import LAST
 from lolvit_training.seeding import STEP, seed_everything
 from lolvit_training.setup import Job, Run, build_run
 

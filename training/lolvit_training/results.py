@@ -12,9 +12,9 @@ from typing import Any
 import lolvit
 from lolvit.files import write_atomic
 from lolvit.models.checkpoint import save_checkpoint
-from lolvit_training.checkpoints import MODEL
 from lolvit_training.correctness import CORRECTNESS
 from lolvit_training.loop import Epoch, Outcome
+from lolvit_training.run_files import MODEL
 from lolvit_training.setup import Job
 
 CURVES = "curves.png"

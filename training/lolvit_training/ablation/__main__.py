@@ -18,10 +18,10 @@ from lolvit.accuracy import Score
 from lolvit.files import write_atomic
 from lolvit.models import create_model, macs_of, parameters_of
 from lolvit_training.ablation.changes import BASE, DESCRIPTIONS
-from lolvit_training.checkpoints import LAST
 from lolvit_training.distributed import process_group
 from lolvit_training.loop import train
 from lolvit_training.recipe import Recipe, read_recipe
+from lolvit_training.run_files import LAST
 from lolvit_training.setup import Job
 
 _HEADINGS = (
