@@ -135,8 +135,8 @@ def _stages(*changes: tuple[int, dict[str, Any]]) -> Variant:
 
 _Change = tuple[str, Variant, Callable[[Lolvit], None]]
 _BASE_STAGES: Final = VARIANTS[BASE]
-# Name, what is changed, widths and depths, changed parts. `wide` and `deep` keep about the number
-# of parameters; a last stage of 64 channels more or less has its heads changed with it.
+# Name, what is changed, widths and depths, changed parts. `wide`, `deep` and `heads_of_64` keep about
+# the number of parameters; a last stage of 64 channels more or less has its heads changed with it.
 _CHANGES: Final[dict[str, _Change]] = {
     "softmax": ("softmax in the attention", _BASE_STAGES, _with_attention(_SoftmaxAttention)),
     "learned_windows": (
@@ -167,6 +167,11 @@ _CHANGES: Final[dict[str, _Change]] = {
     "deep": (
         "a last stage of 4 blocks of 256 channels",
         _stages((3, {"width": 256, "depth": 4, "heads": 8})),
+        _unchanged,
+    ),
+    "heads_of_64": (
+        "a last stage of 256 channels with 4 heads of 64 and an expansion of 4",
+        _stages((3, {"width": 256, "heads": 4, "head_dim": 64, "expansion": 4})),
         _unchanged,
     ),
 }  # fmt: skip
