@@ -135,8 +135,9 @@ def _stages(*changes: tuple[int, dict[str, Any]]) -> Variant:
 
 _Change = tuple[str, Variant, Callable[[Lolvit], None]]
 _BASE_STAGES: Final = VARIANTS[BASE]
-# Name, what is changed, widths and depths, changed parts. `wide`, `deep` and `heads_of_64` keep about
-# the number of parameters; a last stage of 64 channels more or less has its heads changed with it.
+_LAST_OF_64: Final = (3, {"width": 256, "heads": 4, "head_dim": 64, "expansion": 4})
+# Name, what is changed, widths and depths, changed parts. All but
+# `no_attention` and `sum_fusion` keep about the number of parameters; a last stage of 64 channels more or less has its heads changed with it.
 _CHANGES: Final[dict[str, _Change]] = {
     "softmax": ("softmax in the attention", _BASE_STAGES, _with_attention(_SoftmaxAttention)),
     "learned_windows": (
@@ -171,7 +172,12 @@ _CHANGES: Final[dict[str, _Change]] = {
     ),
     "heads_of_64": (
         "a last stage of 256 channels with 4 heads of 64 and an expansion of 4",
-        _stages((3, {"width": 256, "heads": 4, "head_dim": 64, "expansion": 4})),
+        _stages(_LAST_OF_64),
+        _unchanged,
+    ),
+    "attention_last_of_64": (
+        "the same last stage with the only attention, after 3 blocks of an expansion of 3.5",
+        _stages((2, {"heads": 0, "depth": 3, "expansion": 3.5}), _LAST_OF_64),
         _unchanged,
     ),
 }  # fmt: skip
