@@ -136,8 +136,8 @@ def _stages(*changes: tuple[int, dict[str, Any]]) -> Variant:
 _Change = tuple[str, Variant, Callable[[Lolvit], None]]
 _BASE_STAGES: Final = VARIANTS[BASE]
 _LAST_OF_64: Final = (3, {"width": 256, "heads": 4, "head_dim": 64, "expansion": 4})
-# Name, what is changed, widths and depths, changed parts. All but
-# `no_attention` and `sum_fusion` keep about the number of parameters; a last stage of 64 channels more or less has its heads changed with it.
+# Name, what is changed, widths and depths, changed parts. All but `no_attention` and `sum_fusion`
+# keep about the number of parameters; a last stage of another width has other heads.
 _CHANGES: Final[dict[str, _Change]] = {
     "softmax": ("softmax in the attention", _BASE_STAGES, _with_attention(_SoftmaxAttention)),
     "learned_windows": (
