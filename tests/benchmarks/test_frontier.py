@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lolvit.accuracy import AccuracyDifference, ComparisonDocument, TrainedAccuracy
 from lolvit.cli import main
+from lolvit_benchmarks.reporting import plots
 from lolvit_benchmarks.reporting.frontier import frontiers
 from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.reporting.label_places import Box, label_places
 from lolvit_benchmarks.reporting.table import as_markdown
 from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
@@ -91,3 +97,110 @@ def test_the_page_has_the_plot_in_its_own_colours_and_whether_models_differ() ->
     assert "do not differ significantly" in page and "#010205" not in page
     assert "Accuracy and speed of trained models" not in as_html([documents.document(*measured())])
     assert "on the frontier" in as_markdown([documents.document(*measured())], (), [accuracies])
+
+
+BASELINES = {"ghostnet_050": 0.45, "mobilenetv4_conv_small": 0.46, "edgenext_xx_small": 0.5,
+             "efficientvit_m1": 0.51, "mobilevit_xs": 0.57}  # fmt: skip
+TOP1 = (0.866, 0.855, 0.851, 0.861, 0.862, 0.866)  # of lolvit_x, and of these
+
+
+def of_six_models(width: float) -> str:
+    """Return the plot of six models in two runtimes, with latencies within 30 %."""
+    results = [
+        documents.result(0.44 * factor, ms * factor, against=name, size=SIZE, runtime=runtime)
+        for runtime, factor in (("ort", 1.0), ("litert", 0.97))
+        for name, ms in BASELINES.items()
+    ]
+    models = dict(zip(("lolvit_x", *BASELINES), TOP1, strict=True))
+    (found,), _ = frontiers(results, [compared(**models)])
+    return plots.frontier(found, width)
+
+
+NUMBER = re.compile(
+    r'<text style="[^"]*font-weight: 700[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>(\d)<'
+)
+MARKER = re.compile(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: var\(--model-(\d)\)')
+
+
+@pytest.mark.parametrize("width", [plots.WIDE, plots.NARROW])
+def test_numbers_of_models_of_similar_latency_cover_neither_each_other_nor_points(
+    width: float,
+) -> None:
+    drawn = of_six_models(width)
+    # A number's y is that of its lower edge; digits are 6.4 x 7 points.
+    numbers = [Box.around((float(x), float(y) - 3.5), 6.4, 7.0) for x, y, _ in
+               NUMBER.findall(drawn)]  # fmt: skip
+    points = [Box.around((float(x), float(y)), 6.0, 6.0) for x, y, _ in MARKER.findall(drawn)]
+    assert len(numbers) == len(points) == 12
+    covered = [pair for pair in itertools.combinations(numbers, 2) if pair[0].shared(pair[1])]
+    assert not covered
+    assert not [pair for pair in itertools.product(numbers, points) if pair[0].shared(pair[1])]
+
+
+def test_each_model_has_a_colour_of_its_own_in_all_runtimes() -> None:
+    drawn = of_six_models(plots.WIDE)
+    colors = [color for _, _, color in MARKER.findall(drawn)]
+    assert sorted(colors) == sorted([*"123456"] * 2)
+    assert [f"{n}\N{NO-BREAK SPACE}" in drawn for n in range(1, 8)] == [True] * 6 + [False]
+
+
+def test_labels_of_points_in_one_place_are_beside_each_other() -> None:
+    size = (7.0, 10.0)
+    marker, frame = Box.around((50, 50), 7, 7), Box(0, 0, 100, 100)
+    found = label_places([(50, 50)] * 12, [size] * 12, [marker], [], frame)
+    boxes = [Box.around(place, *size) for place in found]
+    assert not any(a.shared(b) for a, b in itertools.combinations([marker, *boxes], 2))
+    assert all(box.shared(frame) == pytest.approx(70) for box in boxes)
+    (beside_a_line,) = label_places([(50, 50)], [size], [marker], [Box(50, 49, 100, 51)], frame)
+    assert not Box.around(beside_a_line, *size).shared(Box(50, 49, 100, 51))
+
+
+# How colours look to people without one kind of cones, on linear RGB: Machado, Oliveira and
+# Fernandes, IEEE Transactions on Visualization and Computer Graphics 15 (2009), severity 1.
+VISIONS = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                   [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                     [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                   [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+def linear(color: str) -> np.ndarray:
+    values = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    """Return the places of colours (N, 3) in Oklab (Ottosson, 2020)."""
+    cones = rgb @ np.array([[0.4122214708, 0.2119034982, 0.0883024619],
+                            [0.5363325363, 0.6806995451, 0.2817188376],
+                            [0.0514459929, 0.1073969566, 0.6299787005]])  # fmt: skip
+    found: np.ndarray = np.cbrt(cones) @ np.array(
+        [[0.2104542553, 1.9779984951, 0.0259040371], [0.7936177850, -2.4285922050, 0.7827717662],
+         [-0.0040720468, 0.4505937099, -0.8086757660]])  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("vision", list(VISIONS))
+def test_colours_of_models_differ_for_people_with_any_colour_vision(
+    dark: bool, vision: str
+) -> None:
+    package = resources.files("lolvit_benchmarks.reporting")
+    style = (package / "templates/report.html.j2").read_text().split("</style>")[0]
+    light, of_dark = (dict(re.findall(r"--([\w-]+): (#\w+|var\(--\w\))", part)) for part in
+                      style.split("@media (prefers-color-scheme: dark)"))  # fmt: skip
+    values = light | (of_dark if dark else {})
+    models = [values[f"model-{number}"] for number in range(1, len(plots.MODEL_COLORS) + 1)]
+    colors = [values[each[6]] if each.startswith("var") else each for each in models]
+    page = values["page"] if len(values["page"]) == 7 else "#ffffff"
+    rgb = np.array([linear(each) for each in colors])
+    brightness = np.array([0.2126, 0.7152, 0.0722])
+    lights = np.stack([rgb @ brightness, np.full(len(rgb), linear(page) @ brightness)])
+    assert ((lights.max(0) + 0.05) / (lights.min(0) + 0.05)).min() >= 3  # WCAG, 1.4.11
+    seen = oklab(np.clip(rgb @ np.array(VISIONS[vision]).T, 0, 1))
+    apart = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)]
+    assert len(colors) == 8 and min(apart) > 0.1  # five times what is just noticed

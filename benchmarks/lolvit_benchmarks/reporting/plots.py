@@ -21,17 +21,25 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.frontier import Frontier, FrontierPoint
 from lolvit_benchmarks.reporting.grids import Growth, Point, pixels
+from lolvit_benchmarks.reporting.label_places import Box, Place, label_places
 from lolvit_benchmarks.results.document import ModelResult, Result, StageTime
 
 WIDE, NARROW = 7.6, 3.5  # inches
 _INK, _FAINT, _A, _B, _PAGE = "#010203", "#010204", "#010205", "#010206", "#010207"
-_VARIABLES = {_INK: "--ink", _FAINT: "--line", _A: "--a", _B: "--b", _PAGE: "--page"}
+# Of models, where there may be more than a candidate and a baseline: eight that people with any
+# colour vision tell apart, on light and on dark; the first two are those of the two.
+MODEL_COLORS = tuple(f"#0104{number:02x}" for number in range(1, 9))
+_VARIABLES = {
+    _INK: "--ink", _FAINT: "--line", _A: "--a", _B: "--b", _PAGE: "--page",
+    **{color: f"--model-{number}" for number, color in enumerate(MODEL_COLORS, 1)},
+}  # fmt: skip
 _STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -48,8 +56,9 @@ _STYLE: Any = {
     "grid.linewidth": 0.7,
 }
 _DASHES: tuple[Any, ...] = ("solid", (0, (4, 3)), (0, (1, 2)))  # of lines in one colour
-_BESIDE = ((5, 4), (5, -12), (-12, 4), (-12, -12))  # where a point's number is, by its runtime
 _NICE = (1, 1.5, 2, 3, 5, 7)
+_NICE_OF_FEW = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
+_LABEL, _DIGIT, _MARKER = 9.5, 6.7, 7.0  # points: a number's height, a digit's width, a marker's
 
 
 def ratios(results: Sequence[Result], width: float) -> str:
@@ -164,18 +173,17 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
 
 
 def frontier(found: Frontier, width: float) -> str:
-    """Return top-1 over latency of models, each with its 95 % intervals; of each runtime, those
-    that no other model beats are joined. Points have their model's number, and names stand below:
-    they would cover each other."""
-    markers, dashes = itertools.cycle("os^vD"), itertools.cycle(_DASHES)
-    beside = itertools.cycle(_BESIDE)
+    """Return top-1 over latency of models, each in its own colour with its 95 % intervals; of each
+    runtime, those that no other model beats are joined. Points have their model's number, whose
+    names stand below: they would cover each other."""
     numbers = {model: number for number, model in enumerate(found.models(), 1)}
-    listed = ", ".join(f"{number}\N{NO-BREAK SPACE}{model}" for model, number in numbers.items())
-    below = textwrap.wrap(listed, round(13 * width), break_on_hyphens=False)
-    first = found.points[0].model
-    with _figure(width, 3.4 + 0.17 * len(below)) as (figure, axes):
-        styles = zip(found.runtimes(), markers, dashes, beside, strict=False)
-        for runtime, marker, dash, offset in styles:
+    colors = dict(zip(_each_model(found), itertools.cycle(MODEL_COLORS), strict=False))
+    columns = max(1, int(13 * width / (max(map(len, numbers)) + 7)))
+    lines = -(-len(numbers) // columns)
+    with _figure(width, 3.4 + 0.2 * lines) as (figure, axes):
+        styles = zip(found.runtimes(), itertools.cycle("os^vD"), itertools.cycle(_DASHES),
+                     strict=False)  # fmt: skip
+        for runtime, marker, dash in styles:
             line = found.line(runtime)
             axes.plot([p.ms.value for p in line], [100 * p.top1.value for p in line], color=_INK,
                       linewidth=1, linestyle=dash, marker=marker, markersize=0)  # fmt: skip
@@ -183,22 +191,33 @@ def frontier(found: Frontier, width: float) -> str:
                       label=words.runtime_name(runtime))  # fmt: skip
             for point in found.points:
                 if point.runtime == runtime:
-                    color = _A if point.model == first else _B
-                    _with_intervals(axes, point, marker, color)
-                    place = point.ms.value, 100 * point.top1.value
-                    axes.annotate(f"{numbers[point.model]}", place, xytext=offset, weight="bold",
-                                  textcoords="offset points")  # fmt: skip
-        axes.set_xscale("log")
+                    _with_intervals(axes, point, marker, colors[point.model])
         bounds = [bound for p in found.points for bound in (p.ms.low, p.ms.high)]
-        low, high = min(bounds) / 1.25, max(bounds) * 1.25
+        margin = max(1.04, min(1.25, (max(bounds) / min(bounds)) ** 0.15))
+        low, high = min(bounds) / margin, max(bounds) * margin
+        axes.set_xscale("log")
         axes.set_xlim(low, high)
         _plain_ticks(axes.xaxis, _nice_between(low, high))
-        axes.set_xlabel("\n".join(["latency, ms", *below]))
+        axes.set_xlabel("latency, ms")
         axes.set_ylabel("top-1, %")
         axes.margins(y=0.14)
         axes.grid()
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+        runtimes, _ = axes.get_legend_handles_labels()
+        figure.legend(handles=runtimes, loc="outside upper right", frameon=False,
+                      ncols=2 if width == NARROW else 4)  # fmt: skip
+        figure.legend(
+            handles=[Patch(color=colors[m], label=f"{n}\N{NO-BREAK SPACE}{m}")
+                     for m, n in numbers.items()],
+            loc="outside lower center", ncols=columns, frameon=False,
+            handlelength=0.8, handleheight=0.8, columnspacing=1.2,
+        )  # fmt: skip
+        _number_points(figure, axes, found.points, numbers)
         return _svg(figure, f"accuracy over latency, {found.where}")
+
+
+def _each_model(found: Frontier) -> list[str]:
+    """Return the models, the candidate first."""
+    return list(dict.fromkeys(point.model for point in found.points))
 
 
 def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -> None:
@@ -208,11 +227,52 @@ def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -
     axes.plot([ms.value], [100 * top1.value], marker, color=color, markersize=6)
 
 
+def _number_points(
+    figure: Figure, axes: Axes, points: Sequence[FrontierPoint], numbers: dict[str, int]
+) -> None:
+    """Write each point's number beside it, where there is room; a line leads to one that is not
+    next to its point. The rest of the plot must be drawn: it decides where points are."""
+    figure.draw_without_rendering()
+    in_points = 72 / figure.dpi
+
+    def placed(ms: float, top1: float) -> Place:
+        x, y = axes.transData.transform((ms, 100 * top1)) * in_points
+        return float(x), float(y)
+
+    centres = [placed(p.ms.value, p.top1.value) for p in points]
+    lows = [placed(p.ms.low, p.top1.low) for p in points]
+    highs = [placed(p.ms.high, p.top1.high) for p in points]
+    ends = list(zip(centres, lows, highs, strict=True))
+    texts = [str(numbers[p.model]) for p in points]
+    window = axes.get_window_extent()
+    frame = [in_points * each for each in (window.x0, window.y0, window.x1, window.y1)]
+    places = label_places(
+        centres,
+        sizes=[(_DIGIT * len(text), _LABEL) for text in texts],
+        markers=[Box.around(centre, _MARKER, _MARKER) for centre in centres],
+        lines=[
+            *(Box(low[0], y - 1, high[0], y + 1) for (_, y), low, high in ends),
+            *(Box(x - 1, low[1], x + 1, high[1]) for (x, _), low, high in ends),
+        ],
+        frame=Box(*frame),
+    )
+    for point, text, centre, place in zip(points, texts, centres, places, strict=True):
+        offset = place[0] - centre[0], place[1] - centre[1]
+        far = math.hypot(*offset) > 2 * _LABEL
+        written = axes.annotate(
+            text, (point.ms.value, 100 * point.top1.value), xytext=offset, weight="bold",
+            textcoords="offset points", ha="center", va="center",
+            arrowprops={"arrowstyle": "-", "color": _INK, "linewidth": 0.6, "shrinkA": 5,
+                        "shrinkB": 4} if far else None,
+        )  # fmt: skip
+        written.set_in_layout(False)
+
+
 def over_sizes(group: Sequence[Growth], width: float) -> str:
     """Return the median of each model over the edge length of its input, both axes logarithmic."""
     with _figure(width, 3.0) as (figure, axes):
-        for growth, color, marker in zip(group, itertools.cycle((_A, _B)), itertools.cycle("os^vD"),
-                                         strict=False):  # fmt: skip
+        styles = zip(itertools.cycle(MODEL_COLORS), itertools.cycle("os^vD"), strict=False)
+        for growth, (color, marker) in zip(group, styles, strict=False):
             edges = [math.sqrt(pixels(one)) for one in growth.results]
             medians = [one.median_ms for one in growth.results]
             axes.plot(edges, medians, marker=marker, color=color,
@@ -311,8 +371,11 @@ def _logarithmic_ms(axes: Axes, samples: Sequence[float]) -> None:
 def _nice_between(low: float, high: float) -> list[float]:
     """Return at most seven round numbers between two bounds, evenly spaced by their logarithm."""
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [step * 10.0**decade for decade in decades for step in _NICE]
-    ticks = [tick for tick in ticks if low <= tick <= high]
+    for steps in (_NICE, _NICE_OF_FEW):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) > 2:
+            break
     return ticks[:: max(1, -(-len(ticks) // 7))]
 
 
