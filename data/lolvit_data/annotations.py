@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from PIL import Image
 from lolvit.manifest import Color
 
 IGNORE = 255  # of a mask: the pixel has no class
+# Metrics are computed without each of these groups of images, for intervals: image number i is in
+# group i modulo GROUPS.
+GROUPS: Final = 20
 Mask = npt.NDArray[np.uint8]
 
 

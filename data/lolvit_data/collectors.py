@@ -76,7 +76,7 @@ class MapCollector:
     def add(self, index: int, outputs: Outputs, placement: Placement) -> None:
         """Add an image's map."""
         found = placement.map_on_photo(self._task.decoded(outputs), IGNORE)
-        self.metrics.update(self._dataset.mask(index), found)
+        self.metrics.update(index, self._dataset.mask(index), found)
         if self._keep:
             buffer = io.BytesIO()
             Image.fromarray(found).save(buffer, "PNG")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ import numpy.typing as npt
 
 from lolvit.accuracy import ClassAveragePrecision, DetectionScore
 from lolvit.files import write_atomic
-from lolvit_data.annotations import AnnotatedDataset, Objects
+from lolvit_data.annotations import GROUPS, AnnotatedDataset, Objects
 
 # What is evaluated: unlikely detections too, as COCO's curves need them.
-OPTIONS = {"score_threshold": 0.01, "max_detections": 100}
+_MOST = 100
+OPTIONS = {"score_threshold": 0.01, "max_detections": _MOST}
 _ALL_AREAS, _SIZES = 0, (1, 2, 3)  # places of all areas, and of small, medium and large ones
 _AT_50, _AT_75 = 0, 5  # places of the thresholds 0.5 and 0.75 among 0.5, 0.55, …, 0.95
 
@@ -55,12 +58,58 @@ class DetectionMetrics:
 
     def compute(self) -> DetectionScore:
         """Return the metrics: 0 where nothing was found."""
-        counts = np.zeros(len(self.classes), np.int64)
-        for objects in self.truth.values():
+        return self.matched().compute()
+
+    def matched(self) -> MatchedDetections:
+        """Match the detections with the objects."""
+        return MatchedDetections(self)
+
+
+class MatchedDetections:
+    """Detections that pycocotools has matched with the objects of their images, once for the
+    metrics of all images and of any part of them."""
+
+    def __init__(self, metrics: DetectionMetrics) -> None:
+        self._classes, self._truth = metrics.classes, metrics.truth
+        self._images = sorted(metrics.truth)  # as pycocotools orders them
+        self._evaluation = _evaluated(metrics)
+        # A record or None for each (class, area, image): pycocotools has them in one list.
+        records = np.empty(len(self._evaluation.evalImgs), object)
+        records[:] = self._evaluation.evalImgs
+        areas = len(self._evaluation.params.areaRng)
+        self._records = records.reshape(len(self._classes), areas, len(self._images))
+
+    def compute(self) -> DetectionScore:
+        """Return the metrics of all images: 0 where nothing was found."""
+        return self.compute_of(self._images)
+
+    def without_groups(self) -> tuple[DetectionScore, ...]:
+        """Return the metrics of all images but those of each group, of groups that have any."""
+        groups = sorted({image % GROUPS for image in self._images})
+        return tuple(
+            self.compute_of([image for image in self._images if image % GROUPS != group])
+            for group in groups
+        )
+
+    def truth_sha256(self) -> str:
+        """Return the digest of all images' objects, in the order of the images."""
+        digest = hashlib.sha256()
+        for image in self._images:
+            objects = self._truth[image]
+            digest.update(np.array([image, len(objects.classes)], "<i8").tobytes())
+            columns = (objects.boxes, objects.areas, objects.classes, objects.crowd)
+            digest.update(np.column_stack(columns).astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    def compute_of(self, images: Collection[int]) -> DetectionScore:
+        """Return the metrics of some images."""
+        chosen = sorted(images)
+        counts = np.zeros(len(self._classes), np.int64)
+        for image in chosen:
+            objects = self._truth[image]
             np.add.at(counts, objects.classes[~objects.crowd], 1)
-        found = self._evaluated()
-        # (thresholds, recalls, classes): all areas, 100 detections
-        precision = found["precision"][..., _ALL_AREAS, -1]
+        found = self._accumulated(chosen)
+        precision = found["precision"][..., _ALL_AREAS, -1]  # (thresholds, recalls, classes)
         seen = precision > -1
         totals = np.where(seen, precision, 0).sum(1)
         points = np.maximum(seen.sum(1), 1)
@@ -74,7 +123,7 @@ class DetectionMetrics:
         by_size = [_mean_of_known(found["precision"][..., area, -1]) for area in _SIZES]
 
         return DetectionScore(
-            images=len(self.truth),
+            images=len(chosen),
             objects=int(counts.sum()),
             ap=mean(by_class),
             ap50=mean(by_class[_AT_50]),
@@ -90,58 +139,80 @@ class DetectionMetrics:
                     ap=float(by_class[:, i].mean()) if present[i] else None,
                     ap50=float(by_class[_AT_50, i]) if present[i] else None,
                 )
-                for i, name in enumerate(self.classes)
+                for i, name in enumerate(self._classes)
             ),
         )
 
-    def _evaluated(self) -> dict[str, npt.NDArray[np.float64]]:
+    def _accumulated(self, images: Sequence[int]) -> dict[str, npt.NDArray[np.float64]]:
         """Return pycocotools' `precision` (thresholds, recalls, classes, areas, limits) and
-        `recall` (thresholds, classes, areas, limits), -1 where there is no object."""
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
+        `recall` (thresholds, classes, areas, limits) of some images in ascending order, -1 where
+        there is no object."""
+        part = copy.copy(self._evaluation)
+        part.params = copy.copy(part.params)
+        part.params.imgIds = list(images)
+        # What the records are of: accumulate() finds them by their places, in this.
+        part._paramsEval = part.params
+        places = np.searchsorted(self._images, images)
+        part.evalImgs = self._records[..., places].ravel().tolist()
+        with _silent():
+            part.accumulate()
+        return {name: part.eval[name] for name in ("precision", "recall")}
 
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints each step
-            truth = COCO()
-            truth.dataset = self._document()
-            truth.createIndex()
-            found = COCO()
-            found.dataset = {**self._document(), "annotations": self._results()}
-            found.createIndex()
-            evaluation = COCOeval(truth, found, "bbox")
-            evaluation.evaluate()
-            evaluation.accumulate()
-        return {name: evaluation.eval[name] for name in ("precision", "recall")}
 
-    def _document(self) -> dict[str, Any]:
-        annotations = [
-            {
-                "id": 0, "image_id": image, "category_id": int(objects.classes[i]),
-                "bbox": _as_xywh(objects.boxes[i].tolist()), "area": float(objects.areas[i]),
-                "iscrowd": int(objects.crowd[i]),
-            }
-            for image, objects in self.truth.items()
-            for i in range(len(objects.classes))
-        ]  # fmt: skip
-        for number, each in enumerate(annotations, 1):  # 0 would count as no match
-            each["id"] = number
-        return {
-            "info": {},
-            "images": [{"id": image} for image in self.truth],
-            "categories": [{"id": i} for i in range(len(self.classes))],
-            "annotations": annotations,
+def _evaluated(metrics: DetectionMetrics) -> Any:
+    """Return a COCOeval that has matched all detections."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with _silent():
+        truth = COCO()
+        truth.dataset = _document(metrics)
+        truth.createIndex()
+        found = COCO()
+        found.dataset = {**_document(metrics), "annotations": _results(metrics)}
+        found.createIndex()
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.params.maxDets = [_MOST]
+        evaluation.evaluate()
+    return evaluation
+
+
+def _silent() -> contextlib.AbstractContextManager[Any]:
+    """Swallow what pycocotools prints of each step."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+def _document(metrics: DetectionMetrics) -> dict[str, Any]:
+    annotations = [
+        {
+            "id": 0, "image_id": image, "category_id": int(objects.classes[i]),
+            "bbox": _as_xywh(objects.boxes[i].tolist()), "area": float(objects.areas[i]),
+            "iscrowd": int(objects.crowd[i]),
         }
+        for image, objects in metrics.truth.items()
+        for i in range(len(objects.classes))
+    ]  # fmt: skip
+    for number, each in enumerate(annotations, 1):  # 0 would count as no match
+        each["id"] = number
+    return {
+        "info": {},
+        "images": [{"id": image} for image in metrics.truth],
+        "categories": [{"id": i} for i in range(len(metrics.classes))],
+        "annotations": annotations,
+    }
 
-    def _results(self) -> list[dict[str, Any]]:
-        rows = [
-            (image, label, score, _as_xywh(box))
-            for image, detections in self.found.items()
-            for label, score, box in detections
-        ]
-        return [
-            {"id": i, "image_id": image, "category_id": label, "score": score, "bbox": box,
-             "area": box[2] * box[3], "iscrowd": 0}
-            for i, (image, label, score, box) in enumerate(rows, 1)
-        ]  # fmt: skip
+
+def _results(metrics: DetectionMetrics) -> list[dict[str, Any]]:
+    rows = [
+        (image, label, score, _as_xywh(box))
+        for image, detections in metrics.found.items()
+        for label, score, box in detections
+    ]
+    return [
+        {"id": i, "image_id": image, "category_id": label, "score": score, "bbox": box,
+         "area": box[2] * box[3], "iscrowd": 0}
+        for i, (image, label, score, box) in enumerate(rows, 1)
+    ]  # fmt: skip
 
 
 def _mean_of_known(values: npt.NDArray[np.float64]) -> float | None:

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
 
 import numpy as np
 import numpy.typing as npt
 
 from lolvit.accuracy import ClassIou, SegmentationScore
-from lolvit_data.annotations import IGNORE, Mask
+from lolvit_data.annotations import GROUPS, IGNORE, Mask
 
 BACKGROUND = "background"
 
 
+Counts = npt.NDArray[np.int64]
+
+
 class SegmentationMetrics:
-    """The confusion matrix [class, prediction] of pixels; a prediction may be none at all."""
+    """Confusion matrices [group of images, class, prediction] of pixels, and the number of images
+    of each group; a prediction may be none at all."""
 
     def __init__(self, classes: tuple[str, ...]) -> None:
-        self.classes, self.images = classes, 0
+        self.classes = classes
         count = len(classes)
-        self.confusion = np.zeros((count, count + 1), np.int64)
+        self.images: Counts = np.zeros(GROUPS, np.int64)
+        self.confusion: Counts = np.zeros((GROUPS, count, count + 1), np.int64)
 
-    def update(self, mask: Mask, found: Mask) -> None:
-        """Add an image: its classes (H, W), and the predicted ones; `IGNORE` is not labelled, or
-        not seen by the model, which counts as wrong."""
+    def update(self, image: int, mask: Mask, found: Mask) -> None:
+        """Add an image: its index, its classes (H, W), and the predicted ones; `IGNORE` is not
+        labelled, or not seen by the model, which counts as wrong."""
         count = len(self.classes)
         labelled = mask != IGNORE
         claimed = np.minimum(found[labelled].astype(np.int64), count)
         pairs = mask[labelled].astype(np.int64) * (count + 1) + claimed
-        self.confusion += np.bincount(pairs, minlength=count * (count + 1)).reshape(count, -1)
-        self.images += 1
+        counted = np.bincount(pairs, minlength=count * (count + 1)).reshape(count, -1)
+        self.confusion[image % GROUPS] += counted
+        self.images[image % GROUPS] += 1
 
     def state(self) -> npt.NDArray[np.float64]:
         """Return all sums as one vector, to be all-reduced over processes."""
-        return np.concatenate([[self.images], self.confusion.ravel()]).astype(np.float64)
+        return np.concatenate([self.images, self.confusion.ravel()]).astype(np.float64)
 
     @classmethod
     def from_state(
@@ -41,26 +47,39 @@ class SegmentationMetrics:
     ) -> SegmentationMetrics:
         """Return the metrics whose `state` this is."""
         metrics = cls(classes)
-        metrics.images = int(sums[0])
-        metrics.confusion = sums[1:].reshape(metrics.confusion.shape).astype(np.int64)
+        images, confusion = np.split(sums.astype(np.int64), [GROUPS])
+        metrics.images, metrics.confusion = images, confusion.reshape(metrics.confusion.shape)
         return metrics
 
-    def merge(self, others: Sequence[SegmentationMetrics]) -> SegmentationMetrics:
-        """Return the metrics of all images of several parts."""
-        return self.from_state(self.classes, np.sum([each.state() for each in others], axis=0))
+    def truth_sha256(self) -> str:
+        """Return the digest of what the confusion matrices say of all images' masks: the number of
+        images and of pixels of each class, in each group."""
+        counts = np.column_stack([self.images, self.confusion.sum(2)])
+        return hashlib.sha256(counts.astype("<i8").tobytes()).hexdigest()
 
     def compute(self) -> SegmentationScore:
         """Return the metrics of the classes that are there or were found."""
-        right = np.diag(self.confusion)
-        support = self.confusion.sum(1)
-        union = support + self.confusion[:, :-1].sum(0) - right
+        return self._compute(int(self.images.sum()), self.confusion.sum(0))
+
+    def without_groups(self) -> tuple[SegmentationScore, ...]:
+        """Return the metrics of all images but those of each group, of groups that have any."""
+        images, confusion = self.images.sum(), self.confusion.sum(0)
+        return tuple(
+            self._compute(int(images - self.images[group]), confusion - self.confusion[group])
+            for group in np.flatnonzero(self.images)
+        )
+
+    def _compute(self, images: int, confusion: Counts) -> SegmentationScore:
+        right = np.diag(confusion)
+        support = confusion.sum(1)
+        union = support + confusion[:, :-1].sum(0) - right
         total = max(1, int(support.sum()))
         ious = [float(r / u) if u else None for r, u in zip(right, union, strict=True)]
         background = self.classes.index(BACKGROUND) if BACKGROUND in self.classes else None
         known = [iou for iou in ious if iou is not None]
         objects = [iou for i, iou in enumerate(ious) if iou is not None and i != background]
         return SegmentationScore(
-            images=self.images,
+            images=images,
             miou=float(np.mean(known)) if known else 0.0,
             miou_foreground=_mean(objects) if background is not None else None,
             pixel_accuracy=float(right.sum() / total),

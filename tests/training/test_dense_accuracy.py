@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from lolvit.accuracy import DenseComparisonDocument, SegmentationScore, read_accuracy
+from lolvit.accuracy import DenseComparisonDocument, DetectionScore, read_accuracy
 from lolvit.cli import main
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.annotated import open_annotated
-from lolvit_data.annotations import limited
-from lolvit_data.collectors import collector_of
+from lolvit_data.annotations import Objects, limited
+from lolvit_data.collectors import MapCollector
+from lolvit_data.detection_metrics import DetectionMetrics
 from lolvit_runtimes.preprocessing import placement_of
 from lolvit_training.accuracy import Comparison
 from lolvit_training.accuracy_table import as_markdown
-from lolvit_training.dense_accuracy import RunScores, _Groups, compare_metrics
+from lolvit_training.dense_accuracy import DenseRun, compare_metrics
+from lolvit_training.jackknife import JACKKNIFE, Jackknife, JackknifedMetric, read_jackknife
 from lolvit_training.paired import MetricOfRuns, accuracy_of, difference_of_means, mean_of
 from tests.data.test_annotated import coco
 
@@ -64,6 +66,12 @@ def test_detectors_are_trained_and_compared_by_ap50_and_ap(tmp_path: Path, capfd
         (evaluated,) = json.loads(capfd.readouterr().out)["results"]
         assert row.values == (pytest.approx(evaluated["metrics"][row.metric], abs=1e-12),)
     assert (out / "accuracy.json").read_text() == document.model_dump_json(indent=2) + "\n"
+    of_run = out / "coco-lolvit_xx-0" / JACKKNIFE  # runs of version 0.1 do not have it
+    known = of_run.read_text()
+    of_run.unlink()
+    assert main([*command, "--json"]) == 0
+    assert DenseComparisonDocument.model_validate_json(capfd.readouterr().out) == document
+    assert of_run.read_text() == known
     with pytest.raises(UserError, match="is of detection or segmentation: only top-1"):
         read_accuracy(out / "accuracy.json")
 
@@ -108,37 +116,101 @@ def test_one_test_image_has_no_interval(tmp_path: Path, capfd: Capture) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_groups_of_images_have_the_metrics_of_all_and_of_all_but_one_group() -> None:
+def test_maps_have_the_metrics_of_all_images_but_those_of_each_group() -> None:
     images = limited(open_annotated("digit-objects", "test", "segmentation"), 22)
     draw = np.random.default_rng(0)
-    groups = _Groups(images, (32, 32))
-    whole, without_second = collector_of(images, (32, 32), {}), collector_of(images, (32, 32), {})
+    collectors = [MapCollector(images, (32, 32), {}) for _ in range(21)]
     for index in range(22):
         photo = images.image(index)
         logits = draw.normal(size=(1, len(images.classes), 8, 8)).astype(np.float32)
-        given = index, {"logits": logits}, placement_of(
-            (photo.height, photo.width), STRETCHED)  # fmt: skip
-        groups.add(*given)
-        whole.add(*given)
-        if index not in (1, 21):  # twenty groups take turns
-            without_second.add(*given)
-    assert groups.compute() == whole.compute()
-    without = groups.without_each()
-    assert len(without) == 20 and without[1] == without_second.compute()
+        place = placement_of((photo.height, photo.width), STRETCHED)
+        for number, collector in enumerate(collectors):
+            if number != index % 20:  # number 20 has all images
+                collector.add(index, {"logits": logits}, place)
+    *parts, whole = (collector.metrics for collector in collectors)
+    assert whole.without_groups() == tuple(part.compute() for part in parts)
+    assert whole.truth_sha256() != parts[0].truth_sha256()
 
 
-def scored(draw: np.random.Generator, chance: float, model: str) -> RunScores:
+def noisy(draw: np.random.Generator, images: int) -> DetectionMetrics:
+    """Return detections around the objects of images, some of other classes, some of nothing, some
+    with equal scores; objects of three classes and all sizes, some of them crowds."""
+    metrics = DetectionMetrics(("cat", "dog", "bird", "never there"))
+    for image in draw.permutation(images).tolist():
+        count = int(draw.integers(0, 6))
+        corners = draw.uniform(0, 200, (count, 2))
+        boxes = np.concatenate([corners, corners + draw.uniform(5, 150, (count, 2))], axis=1)
+        labels = draw.integers(0, 3, count)
+        objects = Objects.of(boxes, labels, draw.random(count) < 0.1)
+        found = np.concatenate([boxes + draw.normal(0, 4, boxes.shape),
+                                draw.uniform(0, 50, (3, 4)).cumsum(axis=1)])  # fmt: skip
+        right = draw.random(len(found)) < 0.7
+        classes = np.where(right, np.append(labels, [0, 1, 2]), draw.integers(0, 4, len(found)))
+        scores = draw.choice([0.1, 0.3, 0.35, 0.6, 0.9], len(found))
+        metrics.update(image, objects, found, scores, classes)
+    return metrics
+
+
+@pytest.mark.parametrize("images", [90, 7])
+def test_detections_that_are_matched_once_have_the_metrics_of_each_part_matched_alone(
+    images: int,
+) -> None:
+    metrics = noisy(np.random.default_rng(images), images)
+    found = metrics.matched().without_groups()
+    assert len(found) == min(20, images)
+    for group, of_part in enumerate(found):
+        kept = [image for image in metrics.truth if image % 20 != group]
+        alone = DetectionMetrics(
+            metrics.classes,
+            {image: metrics.truth[image] for image in kept},
+            {image: metrics.found[image] for image in kept},
+        ).compute()
+        assert flat(of_part) == pytest.approx(flat(alone), abs=1e-9, nan_ok=True)
+        assert (of_part.images, of_part.objects) == (alone.images, alone.objects)
+    assert 0.1 < found[0].ap < 0.9 and len({each.ap for each in found}) > 1
+
+
+def flat(score: DetectionScore) -> list[float]:
+    """Return all figures of a score, NaN for one that is not known."""
+    values = [
+        score.ap,
+        score.ap50,
+        score.ap75,
+        score.ap_small,
+        score.ap_medium,
+        score.ap_large,
+        score.ar,
+        *(value for each in score.per_class for value in (each.ap, each.ap50)),
+    ]
+    return [np.nan if value is None else value for value in values]  # fmt: skip
+
+
+def test_the_digest_of_objects_is_of_all_that_is_known_of_them() -> None:
+    def digest(**changed: object) -> str:
+        metrics = DetectionMetrics(("cat", "dog"))
+        known = {"boxes": [[1, 2, 30, 40]], "classes": [1], "crowd": [False], "areas": [9.0]}
+        for image in (1, 0):
+            metrics.update(image, Objects.of(**known | changed), *np.zeros((3, 0)))  # type: ignore[arg-type]
+        return metrics.matched().truth_sha256()
+
+    changes: list[dict[str, object]] = [
+        {"boxes": [[1, 2, 30, 41]]}, {"classes": [0]}, {"crowd": [True]}, {"areas": [8.0]}
+    ]  # fmt: skip
+    assert len({digest(), *(digest(**each) for each in changes)}) == 5
+    assert digest() == digest(crowd=None)
+
+
+def scored(draw: np.random.Generator, chance: float, model: str) -> DenseRun:
     """Return a run whose metric is a mean over 400 images."""
     images = draw.random(400) < chance
     kept = [np.delete(images, slice(group, None, 20)) for group in range(20)]
 
-    def score(part: np.ndarray) -> SegmentationScore:
-        return SegmentationScore(
-            images=len(part), miou=float(part.mean()), miou_foreground=None,
-            pixel_accuracy=0.9, per_class=(),
-        )  # fmt: skip
-
-    return RunScores("streets", model, (32, 32), score(images), tuple(map(score, kept)))
+    metric = JackknifedMetric(
+        whole=float(images.mean()), without=tuple(float(part.mean()) for part in kept)
+    )
+    known = Jackknife(data="streets", images=400, annotations_sha256="0" * 64,
+                      metrics={"miou": metric})  # fmt: skip
+    return DenseRun("streets", model, (32, 32), known)
 
 
 def test_the_document_says_in_a_line_whether_metrics_differ(tmp_path: Path) -> None:
@@ -159,6 +231,37 @@ def test_the_document_says_in_a_line_whether_metrics_differ(tmp_path: Path) -> N
     others = [replace(run, model="mobilevit_xs") for run in runs[:3]]
     alike = compare_metrics(comparison, "segmentation", [*runs[:3], *others])
     assert "do not differ significantly in mIoU" in alike.differences[0].line()
+
+
+def test_runs_on_different_annotations_are_not_compared(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    models = ("lolvit_x", "mobilevit_xs")
+    first, second = (scored(draw, 0.8, model) for model in models)
+    other = second.jackknife.model_copy(update={"annotations_sha256": "1" * 64})
+    comparison = Comparison(models, ("streets",), (0,), (), tmp_path)
+    with pytest.raises(UserError, match="evaluated on different test images"):
+        compare_metrics(comparison, "segmentation", [first, replace(second, jackknife=other)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (None, "No such file"),
+        ({"images": 400}, "groups of"),
+        ({"schema_version": 2}, "schema_version"),
+    ],
+)
+def test_a_missing_or_damaged_file_of_a_run_is_one_line(
+    tmp_path: Path, changes: dict[str, object] | None, named: str
+) -> None:
+    if changes is not None:
+        whole = {"schema_version": 1, "data": "streets", "images": 4,
+                 "annotations_sha256": "0" * 64,
+                 "metrics": {"miou": {"whole": 0.5, "without": [0.5] * 4}}}  # fmt: skip
+        (tmp_path / JACKKNIFE).write_text(json.dumps(whole | changes))
+    with pytest.raises(UserError, match=named) as raised:
+        read_jackknife(tmp_path)
+    assert "run the same command again: it evaluates the run" in raised.value.line()
 
 
 def test_the_jackknife_of_a_mean_is_the_interval_of_its_images() -> None:

@@ -91,7 +91,7 @@ def test_iou_of_known_maps() -> None:
     metrics = SegmentationMetrics(("background", "road", "sky"))
     mask = np.array([[0, 0, 1, 1], [0, 0, 1, 255]], np.uint8)
     found = np.array([[0, 0, 1, 0], [0, 255, 1, 1]], np.uint8)
-    metrics.update(mask, found)
+    metrics.update(0, mask, found)
     result = SegmentationMetrics.from_state(metrics.classes, metrics.state()).compute()
     # background: 3 right of 4 there and 1 more found; road: 2 of 3; a pixel that the model did not
     # see is wrong, an unlabelled one does not count

@@ -18,7 +18,7 @@ from lolvit.accuracy import AccuracyDifference, ComparisonDocument, TrainedAccur
 from lolvit.errors import EXIT_BUG, DeviceError, UserError
 from lolvit.files import write_atomic
 from lolvit_runtimes.worker.process import exit_reason, python_module, start
-from lolvit_training.correctness import Correctness, read_correctness
+from lolvit_training.correctness import Correctness, EvaluatedImages, read_correctness
 from lolvit_training.paired import Right, accuracy_of, difference_of
 from lolvit_training.run_files import LAST, MODEL
 
@@ -134,12 +134,14 @@ def trained(comparison: Comparison, log: Log) -> Iterator[tuple[str, str, int, d
 
 
 def _finished(folder: Path, data: str, model: str, document: dict[str, Any]) -> _Run:
-    height, width = _both_sides(document["recipe"]["size"])
     top1 = float(document["metrics"]["top1"])
-    return _Run(data, model, top1, (height, width), read_correctness(folder))
+    return _Run(data, model, top1, size_of(document), read_correctness(folder))
 
 
-def _both_sides(size: int | list[int]) -> tuple[int, int]:
+def size_of(document: dict[str, Any]) -> tuple[int, int]:
+    """Return the size (height, width) of a run's images, from the document of `lolvit train
+    --json`."""
+    size: int | list[int] = document["recipe"]["size"]
     height, width = (size, size) if isinstance(size, int) else size
     return height, width
 
@@ -157,7 +159,10 @@ def compare(comparison: Comparison, runs: Sequence[_Run]) -> ComparisonDocument:
             model: [run for run in runs if (run.data, run.model) == (data, model)]
             for model in comparison.models
         }
-        _check_same_images(data, [run for found in here.values() for run in found])
+        check_same_images(
+            data,
+            [(run.model, run.correctness.evaluated_images) for run in runs if run.data == data],
+        )
         right = {
             model: np.stack([run.correctness.right() for run in found])
             for model, found in here.items()
@@ -175,12 +180,17 @@ def compare(comparison: Comparison, runs: Sequence[_Run]) -> ComparisonDocument:
     )
 
 
-def _check_same_images(data: str, runs: Sequence[_Run]) -> None:
-    first = runs[0]
-    other = next((r for r in runs if not r.correctness.same_images(first.correctness)), None)
+def check_same_images(data: str, runs: Sequence[tuple[str, EvaluatedImages]]) -> None:
+    """Check that runs, each a model and its test images, were evaluated on the same ones.
+
+    Raises:
+        UserError: two were not.
+    """
+    first, images = runs[0]
+    other = next((model for model, of_run in runs if of_run != images), None)
     if other is not None:
         raise UserError(
-            f"{first.model} and {other.model} were evaluated on different test images",
+            f"{first} and {other} were evaluated on different test images",
             where=data,
             remedy="choose another --out, so that all runs see the same data",
         )

@@ -81,7 +81,7 @@ def accuracy(
     if task == "classification":
         document = train_models(comparison, console().print)
     else:
-        from lolvit_training.dense_accuracy import train_dense_models  # torch: imported on use
+        from lolvit_training.dense_accuracy import train_dense_models
 
         document = train_dense_models(comparison, task, console().print)
     if markdown_file is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,18 @@ from lolvit.manifest import Sha256
 CORRECTNESS: Final = "correct.json"
 
 
+class EvaluatedImages(NamedTuple):
+    """What is compared to know whether two runs were evaluated on the same images in the same
+    order: the data set's name, the number of images, and a digest of what is known of them."""
+
+    data: str
+    images: int
+    sha256: str
+
+
 class Correctness(Frozen):
     """The images of a test set, in its order, that a model gets right: a bit each, in hexadecimal
-    digits, the first image in the highest bit of the first digit. Two files are of the same images
-    if data, number of images and the digest of the labels agree."""
+    digits, the first image in the highest bit of the first digit."""
 
     schema_version: Literal[1] = 1
     data: str
@@ -50,10 +58,10 @@ class Correctness(Frozen):
         bits = np.frombuffer(bytes.fromhex(self.correct), np.uint8)
         return np.unpackbits(bits, count=self.images).astype(bool)
 
-    def same_images(self, other: Correctness) -> bool:
-        """Whether another document is of the same images in the same order."""
-        ours, theirs = ((each.data, each.images, each.labels_sha256) for each in (self, other))
-        return ours == theirs
+    @property
+    def evaluated_images(self) -> EvaluatedImages:
+        """Return what the images are known by."""
+        return EvaluatedImages(self.data, self.images, self.labels_sha256)
 
 
 def read_correctness(folder: Path) -> Correctness:

@@ -26,6 +26,8 @@ from lolvit_data.dataset import Split
 from lolvit_runtimes.preprocessing import normalize, placement_of, to_pixels
 from lolvit_training.batches import ReportingDataset, SampleKey, collate, loaded
 from lolvit_training.distributed import ProcessGroup
+from lolvit_training.jackknife import DenseMetrics, Jackknife
+from lolvit_training.objectives import Evaluation
 from lolvit_training.recipe import Augmentation, Recipe
 from lolvit_training.seeding import IMAGE, seed_everything
 
@@ -109,6 +111,13 @@ class AnnotatedObjective:
     def colors(self, dataset: AnnotatedDataset) -> tuple[str, ...] | None:
         """Return the colours of the classes."""
         return dataset.colors
+
+    def evaluation(self, dataset: AnnotatedDataset, metrics: DenseMetrics) -> Evaluation:
+        """Return a model's metrics on all images of a data set."""
+        score = metrics.compute()
+        if len(dataset) < 2:
+            return Evaluation(score)
+        return Evaluation(score, jackknife=lambda: Jackknife.of(dataset, score, metrics))
 
 
 class _Photos(TorchDataset[tuple[npt.NDArray[np.float32], int, int]]):

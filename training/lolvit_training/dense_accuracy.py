@@ -6,8 +6,6 @@ import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
 
@@ -22,65 +20,23 @@ from lolvit.accuracy import (
 )
 from lolvit.errors import UserError
 from lolvit.files import write_atomic
-from lolvit.models.loading import load_checkpoint
-from lolvit.placement import Placement
-from lolvit.tasks import Outputs
 from lolvit_data.annotated import open_annotated
-from lolvit_data.annotations import AnnotatedDataset
-from lolvit_data.collectors import BoxCollector, DenseScore, MapCollector, collector_of
-from lolvit_training.accuracy import RESULT, Comparison, trained
-from lolvit_training.dense import collect
-from lolvit_training.distributed import process_group
+from lolvit_training.accuracy import RESULT, Comparison, check_same_images, size_of, trained
+from lolvit_training.jackknife import Jackknife, read_jackknife
 from lolvit_training.paired import MetricOfRuns, difference_of_means, mean_of
-from lolvit_training.run_files import MODEL
 
 Log = Callable[[str], None]
-_GROUPS: Final = 20  # of test images, that metrics are computed without
 
 
 @dataclass(frozen=True)
-class RunScores:
-    """The metrics of a run's final model on all test images, and without each group of them; the
-    size of its images (height, width)."""
+class DenseRun:
+    """A finished run: the size of its images (height, width), and the metrics of its final model on
+    the test images, all of them and without groups."""
 
     data: str
     model: str
     size: tuple[int, int]
-    whole: DenseScore
-    without: tuple[DenseScore, ...]
-
-    def knows(self, metric: DenseMetric) -> bool:
-        """Whether the test images have what a metric is about."""
-        return getattr(self.whole, metric) is not None
-
-
-class _Groups:
-    """Collects predictions in one collector for each group of images, which take turns."""
-
-    def __init__(self, dataset: AnnotatedDataset, size: tuple[int, int]) -> None:
-        count = min(_GROUPS, len(dataset))
-        self._collectors = [collector_of(dataset, size, {}) for _ in range(count)]
-
-    def add(self, index: int, outputs: Outputs, placement: Placement) -> None:
-        """Add an image's outputs."""
-        self._collectors[index % len(self._collectors)].add(index, outputs, placement)
-
-    def compute(self) -> DenseScore:
-        """Return the metrics of all images."""
-        return self._merged(self._collectors)
-
-    def without_each(self) -> tuple[DenseScore, ...]:
-        """Return the metrics of all images but those of each group."""
-        return tuple(
-            self._merged([each for each in self._collectors if each is not left_out])
-            for left_out in self._collectors
-        )
-
-    @staticmethod
-    def _merged(collectors: Sequence[BoxCollector | MapCollector]) -> DenseScore:
-        parts: list[Any] = [each.metrics for each in collectors]  # all of one task
-        score: DenseScore = parts[0].merge(parts).compute()
-        return score
+    jackknife: Jackknife
 
 
 def train_dense_models(
@@ -89,43 +45,41 @@ def train_dense_models(
     """Train, resuming unfinished runs, and write `accuracy.json`.
 
     Raises:
-        UserError, DeviceError: from the run that failed; or a data set has one test image.
+        UserError, DeviceError: from the run that failed; a data set has one test image; or two runs
+            have different test images.
     """
-    tests = {data: open_annotated(data, "test", task) for data in comparison.data}
-    for dataset in tests.values():
+    for data in comparison.data:
+        dataset = open_annotated(data, "test", task)
         if len(dataset) < 2:
             raise UserError("has one test image: an interval needs two", where=dataset.name)
     runs = []
-    for data, model, seed, _ in trained(comparison, log):
-        run = _measured(data, model, comparison.folder(data, model, seed), tests[data])
+    for data, model, seed, printed in trained(comparison, log):
+        found = read_jackknife(comparison.folder(data, model, seed))
         main = METRICS[task][0]
-        log(f"    {METRIC_LABELS[main]} {getattr(run.whole, main):.2%}")
-        runs.append(run)
+        log(f"    {METRIC_LABELS[main]} {found.metrics[main].whole:.2%}")
+        runs.append(DenseRun(data, model, size_of(printed), found))
     document = compare_metrics(comparison, task, runs)
     write_atomic(comparison.out / RESULT, document.model_dump_json(indent=2) + "\n")
     return document
 
 
-def _measured(data: str, model: str, folder: Path, dataset: AnnotatedDataset) -> RunScores:
-    """Evaluate a run's final model in eager PyTorch."""
-    loaded = load_checkpoint(model, folder / MODEL)
-    preprocessing = loaded.preprocessing()
-    groups = _Groups(dataset, preprocessing.size)
-    with process_group() as processes:
-        loaded.model.to(processes.device)
-        collect(groups, loaded.model, dataset, preprocessing, processes, workers=0)
-    return RunScores(data, model, preprocessing.size, groups.compute(), groups.without_each())
-
-
 def compare_metrics(
-    comparison: Comparison, task: DenseTask, runs: Sequence[RunScores]
+    comparison: Comparison, task: DenseTask, runs: Sequence[DenseRun]
 ) -> DenseComparisonDocument:
     """Return the metrics of all runs by data set, metric and model, and the differences of each two
-    models."""
+    models.
+
+    Raises:
+        UserError: two runs on a data set were evaluated on different images.
+    """
+    for data in comparison.data:
+        check_same_images(
+            data, [(run.model, run.jackknife.evaluated_images) for run in runs if run.data == data]
+        )
     rows, differences = [], []
     for data, metric in itertools.product(comparison.data, METRICS[task]):
         here = [run for run in runs if run.data == data]
-        if not all(run.knows(metric) for run in here):
+        if not all(metric in run.jackknife.metrics for run in here):
             continue
         of_model = {
             model: [run for run in here if run.model == model] for model in comparison.models
@@ -144,14 +98,14 @@ def compare_metrics(
     )
 
 
-def _of_runs(metric: DenseMetric, runs: Sequence[RunScores]) -> MetricOfRuns:
+def _of_runs(metric: DenseMetric, runs: Sequence[DenseRun]) -> MetricOfRuns:
+    found = [run.jackknife.metrics[metric] for run in runs]
     return MetricOfRuns(
-        np.array([getattr(run.whole, metric) for run in runs]),
-        np.array([[getattr(score, metric) for score in run.without] for run in runs]),
+        np.array([each.whole for each in found]), np.array([each.without for each in found])
     )
 
 
-def _row(metric: DenseMetric, runs: Sequence[RunScores]) -> TrainedMetric:
+def _row(metric: DenseMetric, runs: Sequence[DenseRun]) -> TrainedMetric:
     figures = _of_runs(metric, runs)
     estimate = mean_of(figures)
     values = tuple(map(float, figures.whole))
@@ -165,12 +119,12 @@ def _row(metric: DenseMetric, runs: Sequence[RunScores]) -> TrainedMetric:
         low=estimate.low,
         high=estimate.high,
         size=runs[0].size,
-        images=runs[0].whole.images,
+        images=runs[0].jackknife.images,
     )
 
 
 def _difference(
-    metric: DenseMetric, runs: Sequence[RunScores], against: Sequence[RunScores]
+    metric: DenseMetric, runs: Sequence[DenseRun], against: Sequence[DenseRun]
 ) -> MetricDifference:
     estimate = difference_of_means(_of_runs(metric, runs), _of_runs(metric, against))
     return MetricDifference(
@@ -183,6 +137,6 @@ def _difference(
         high=estimate.high,
         over=estimate.over,
         seeds=len(runs),
-        images=runs[0].whole.images,
+        images=runs[0].jackknife.images,
         significant=estimate.excludes_zero(),
     )

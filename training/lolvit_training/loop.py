@@ -20,7 +20,6 @@ from lolvit.errors import UserError
 from lolvit.models.dense import DenseModel
 from lolvit_training.batches import EpochBatchSampler, build_mixup, epoch_loader, loaded
 from lolvit_training.checkpoints import check_same_run, load_last, save_last
-from lolvit_training.correctness import Correctness
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import freeze_batch_norm
 from lolvit_training.features import FeatureCache, Features
@@ -95,13 +94,16 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run, with the metrics of its final model on the test split and, of a classifier,
-    the images that it gets right."""
+    """A finished run, with the evaluation of its final model on the test split."""
 
     run: Run
     history: tuple[Epoch, ...]
-    score: AnyScore
-    correctness: Correctness | None
+    evaluation: Evaluation
+
+    @property
+    def score(self) -> AnyScore:
+        """Return the final model's metrics."""
+        return self.evaluation.score
 
 
 def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
@@ -135,7 +137,7 @@ def train(job: Job, processes: ProcessGroup, listener: Listener) -> Outcome:
         if found is None:  # all epochs were done before
             found = loop.evaluate(job.recipe.size)
     run.ddp_model = run.model  # nothing may refer to the process group when it is destroyed
-    return Outcome(run, tuple(state.history), found.score, found.correctness)
+    return Outcome(run, tuple(state.history), found)
 
 
 @contextmanager

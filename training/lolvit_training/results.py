@@ -13,6 +13,7 @@ import lolvit
 from lolvit.files import write_atomic
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit_training.correctness import CORRECTNESS
+from lolvit_training.jackknife import JACKKNIFE
 from lolvit_training.loop import Epoch, Outcome
 from lolvit_training.run_files import MODEL
 from lolvit_training.setup import Job
@@ -21,8 +22,8 @@ CURVES = "curves.png"
 
 
 def write_results(job: Job, outcome: Outcome, processes: int) -> Path:
-    """Write the model, events, curves and, of a classifier, the test images that it gets right into
-    the run's folder; return the model's path.
+    """Write the model, events, curves and what comparisons of runs need of the test images into the
+    run's folder; return the model's path.
 
     Raises:
         UserError: they can't be written.
@@ -30,8 +31,11 @@ def write_results(job: Job, outcome: Outcome, processes: int) -> Path:
     path = job.out / MODEL
     write_events(job.out, outcome.history)
     plot_curves(job.out, outcome.history, f"{job.model} on {job.data}")
-    if outcome.correctness is not None:
-        write_atomic(job.out / CORRECTNESS, outcome.correctness.model_dump_json() + "\n")
+    found = outcome.evaluation
+    if found.correctness is not None:
+        write_atomic(job.out / CORRECTNESS, found.correctness.model_dump_json() + "\n")
+    if found.jackknife is not None:
+        write_atomic(job.out / JACKKNIFE, found.jackknife().model_dump_json() + "\n")
     save_checkpoint(outcome.run.final_model(), path, _config(job, outcome, processes))
     return path
 

@@ -15,6 +15,7 @@ from lolvit.manifest import Preprocessing
 from lolvit_data.dataset import Split
 from lolvit_training.correctness import Correctness
 from lolvit_training.distributed import ProcessGroup
+from lolvit_training.jackknife import Jackknife
 from lolvit_training.recipe import Recipe
 
 # (images (B, 3, H, W) or their features, the model's outputs, targets (B, ...)) -> loss
@@ -39,10 +40,13 @@ class TrainingSet(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's metrics on a data set, and, of a classifier, the images that it gets right."""
+    """A model's metrics on a data set, and what intervals are computed from: of a classifier the
+    images that it gets right, of other models what returns the metrics without groups of images;
+    None: there are too few images."""
 
     score: AnyScore
     correctness: Correctness | None = None
+    jackknife: Callable[[], Jackknife] | None = None
 
 
 class Objective(Protocol):

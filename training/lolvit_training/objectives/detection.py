@@ -84,7 +84,7 @@ class DetectionObjective(AnnotatedObjective):
     ) -> Evaluation:
         """Return COCO's metrics."""
         found = self.detections(model, dataset, preprocessing, processes, workers)
-        return Evaluation(found.compute())
+        return self.evaluation(dataset, found.matched())
 
     def detections(
         self,

@@ -86,7 +86,7 @@ class SegmentationObjective(AnnotatedObjective):
         collector = MapCollector(dataset, preprocessing.size, {})
         collect(collector, model, dataset, preprocessing, processes, workers)
         sums = processes.all_reduce(collector.metrics.state())
-        return Evaluation(SegmentationMetrics.from_state(dataset.classes, sums).compute())
+        return self.evaluation(dataset, SegmentationMetrics.from_state(dataset.classes, sums))
 
     def figures(self, score: SegmentationScore) -> dict[str, float]:
         """Return the mean intersection over union and the share of right pixels."""
