@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from PIL import Image
 from pydantic import BaseModel
 
 import lolvit
@@ -22,7 +23,8 @@ from lolvit.commands import COMMANDS, SETUP_SECTIONS, commands_of
 from lolvit.manifest import Artifact, Manifest, Preprocessing, TensorSpec, Weights
 from lolvit_benchmarks.results.document import Document, ModelResult, Result
 from lolvit_export.photos import CALIBRATION, VERIFICATION
-from lolvit_site import check, hooks, targets
+from lolvit_site import check, hooks, pictures, targets
+from tests.benchmarks.chromium_page import needs_chromium
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]
@@ -38,7 +40,7 @@ OTHER_OPTIONS = {"--abi", "--budget", "--max-restarts"}
 
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
-_LINK = re.compile(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
+_LINK = re.compile(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"|srcset=\"([^\"]+)\"")
 
 
 def rows(page: str) -> list[list[str]]:
@@ -190,6 +192,38 @@ def test_a_link_of_a_page_leads_to_what_the_site_has(
     folder = page.rpartition("/")[0]
     on_site = "" if folder in ("", "docs") else folder.removeprefix("docs/")
     assert hooks.site_target(link, folder, on_site) == expected
+
+
+def test_a_picture_for_dark_pages_follows_the_colours_of_the_site() -> None:
+    page = (
+        'As <picture><source media="(prefers-color-scheme: dark)" srcset="images/a-dark.png">\n'
+        '<img src="images/a.png" width="402" alt="A plot"></picture>.'
+    )
+    assert hooks.by_palette(page) == (
+        'As <img src="images/a.png#only-light" width="402" alt="A plot">'
+        '<img src="images/a-dark.png#only-dark" width="402" alt="A plot">.'
+    )
+
+
+@needs_chromium
+def test_pictures_of_a_report_have_one_part_of_it_in_its_light_and_dark_colours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(
+        "<!doctype html><html><head><style>body { margin: 0; background: #fff; }"
+        "@media (prefers-color-scheme: dark) { body { background: #000; } }"
+        "div { height: 70px; }</style></head><body><h1>Title</h1>"
+        '<div class="cards" style="background: #0a0"></div><div style="background: #00a"></div>'
+    )
+    given = [str(report), ".cards", str(tmp_path / "part.png"), "--width", "600"]
+    monkeypatch.setattr("sys.argv", ["pictures.py", *given])
+    pictures.main()
+    for name, page in (("part.png", (255, 255, 255)), ("part-dark.png", (0, 0, 0))):
+        image = Image.open(tmp_path / name).convert("RGB")
+        assert image.size == (600, 70 + pictures.MARGIN)
+        assert image.getpixel((300, 35)) == (0, 0xAA, 0)
+        assert image.getpixel((300, 80)) == page
 
 
 def test_the_tables_of_targets_are_those_of_the_code() -> None:

@@ -78,6 +78,11 @@ _LINKS = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _IMAGES = re.compile(r'(?P<before><img [^>]*src=")(?P<to>[^"]+)"')
+# A picture that is another one on dark pages.
+_PICTURES = re.compile(
+    r'<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\s*'
+    r'(?P<before><img [^>]*src=")(?P<light>[^"]+)(?P<after>"[^>]*>)\s*</picture>'
+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -116,10 +121,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return text if text.strip("`") == path else f"{text} (`{path}`)"
         return match["before"] + target + match[0][-1]
 
-    led_markdown = _IMAGES.sub(led, _LINKS.sub(led, markdown))
+    led_markdown = _IMAGES.sub(led, _LINKS.sub(led, by_palette(markdown)))
     if uri == "manifest.md":
         led_markdown += f"\n\nThe same as a JSON Schema: [{MANIFEST_SCHEMA}]({MANIFEST_SCHEMA}).\n"
     return led_markdown
+
+
+def by_palette(markdown: str) -> str:
+    """Return a page whose `<picture>` elements follow the site's colours, which a reader may
+    choose, where they followed the system's."""
+    return _PICTURES.sub(
+        r"\g<before>\g<light>#only-light\g<after>\g<before>\g<dark>#only-dark\g<after>", markdown
+    )
 
 
 def site_target(link: str, here: str, page_folder: str) -> str | None:
