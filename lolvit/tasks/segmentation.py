@@ -28,6 +28,7 @@ CLASS_MAP = "class_map"  # the kind of postprocessing of a model that computes t
 # A class with a smaller share of eager's pixels is left out of the mean intersection over union.
 MIN_SHARE = 0.002
 WORST_CLASS_RECALL = 0.5
+_CHANCE = 1.645  # standard errors: an artifact at the threshold is not refused in 95 % of the cases
 # Eager's two most likely classes differ by less than this in probability: rounding may turn them.
 NEAR_TIE = 0.02
 MAX_LEFT_OUT = 0.05
@@ -195,12 +196,14 @@ class SegmentationTask:
         union over the classes that eager sees, and the recall of the worst of them.
 
         Eager's near ties that turned are left out, in number, up to `MAX_LEFT_OUT` of all pixels;
-        none in fp32, nor of models that compute the map, whose ties are unknown.
+        none in fp32, nor of models that compute the map, whose ties are unknown. But in fp32, the
+        threshold of the mean intersection over union is lower by what may be chance with so few
+        images.
         """
         (first, *_) = references[0].values()
         count = self._count(first.shape)
         has_logits = not isinstance(self.parameters, ClassMapParameters)
-        confusion = np.zeros((count, count), np.int64)  # [eager's class, the artifact's]
+        of_images = []  # [eager's class, the artifact's]
         ties = 0
         for reference, output in zip(references, outputs, strict=True):
             own, found = self.decoded(reference).astype(np.int64), self.decoded(output)
@@ -212,16 +215,18 @@ class SegmentationTask:
             ties += int(near.sum())
             counted = ~near
             pairs = own[counted] * count + found[counted]
-            confusion += np.bincount(pairs, minlength=count * count).reshape(count, count)
+            of_images.append(np.bincount(pairs, minlength=count * count).reshape(count, count))
+        confusion = np.sum(of_images, axis=0)
         total = int(confusion.sum()) + ties
         threshold = self.agreement_thresholds[precision]
         excess = max(0, ties - int(MAX_LEFT_OUT * total))
         right = np.diag(confusion)
-        support, claimed = confusion.sum(1), confusion.sum(0)
+        support = confusion.sum(1)
         seen = support >= MIN_SHARE * total
-        union = support + claimed - right
+        miou = float(_ious(confusion)[seen].mean())
+        allowed = 0.0 if precision == "fp32" else _CHANCE * _miou_error(np.array(of_images), seen)
         others = (
-            Metric("miou", float((right[seen] / union[seen]).mean()), threshold),
+            Metric("miou", miou, round(threshold - allowed, 4)),
             Metric("worst_class_recall", float((right[seen] / support[seen]).min()),
                    WORST_CLASS_RECALL),
         )  # fmt: skip
@@ -231,6 +236,24 @@ class SegmentationTask:
     def is_right(self, outputs: Outputs, label: int) -> bool | None:
         """Return None: an image has no single label."""
         return None
+
+
+def _ious(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the intersection over union of each class, (..., C) of (..., C, C); 1 of a class that
+    does not occur."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    union = confusion.sum(-1) + confusion.sum(-2) - right
+    return np.where(union > 0, right / np.maximum(union, 1), 1.0)
+
+
+def _miou_error(confusions: npt.NDArray[np.int64], seen: npt.NDArray[np.bool_]) -> float:
+    """Return the standard error of the mean intersection over union of the seen classes, by the
+    jackknife over images (N, C, C) (Efron and Stein, Annals of Statistics 9, 1981); 0 of one."""
+    count = len(confusions)
+    if count < 2:
+        return 0.0
+    without = _ious(confusions.sum(0) - confusions)[:, seen].mean(1)  # (N,)
+    return float(np.sqrt((count - 1) * without.var()))
 
 
 def _near_ties(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

@@ -150,3 +150,34 @@ def test_a_map_is_recognized_by_its_size_and_dtype(
     shape: tuple[int, ...], dtype: str, fits: bool
 ) -> None:
     assert CLASS_MAP.recognizes([("classes", shape, dtype)]) is fits
+
+
+def _with_a_share_changed(shares: list[float]) -> list[Outputs]:
+    """The maps with a share of the columns of each moved to the next class."""
+    changed = maps()
+    for each, share in zip(changed, shares, strict=True):
+        columns = round(share * SIZE[1])
+        part = each["classes"][..., :columns]
+        each["classes"][..., :columns] = (part + 1) % CLASSES
+    return changed
+
+
+@pytest.mark.parametrize(("precision", "allows"), [("fp32", False), ("int8", True)])
+def test_few_images_that_differ_by_chance_lower_the_threshold_of_miou(
+    precision: str, allows: bool
+) -> None:
+    found = CLASS_MAP.compare(maps(), _with_a_share_changed([0.2, 0, 0, 0]), precision)
+    miou = next(metric for metric in found.others if metric.name == "miou")
+    usual = TASK.agreement_thresholds[precision]
+    assert miou.value < usual
+    assert (miou.value >= miou.threshold) == allows
+    assert (miou.threshold < usual) == allows
+
+
+def test_what_all_images_lose_is_no_chance() -> None:
+    found = CLASS_MAP.compare(maps(), _with_a_share_changed([0.2] * 4), "int8")
+    miou = next(metric for metric in found.others if metric.name == "miou")
+    assert miou.value < miou.threshold
+    many = CLASS_MAP.compare(maps() * 100, _with_a_share_changed([0.2, 0, 0, 0]) * 100, "int8")
+    miou = next(metric for metric in many.others if metric.name == "miou")
+    assert miou.value < 0.92 < miou.threshold < 0.94
