@@ -49,10 +49,11 @@ class Model:
     timed: bool = True
     corrects_biases: bool = False
     bias_db: float = 0.0
+    network: Sequence[Layer] = tuple(LAYERS)
     now: Plan | None = None
 
     def layers(self) -> Sequence[Layer]:
-        return LAYERS
+        return self.network
 
     def recipes(self) -> dict[str, tuple[str, ...]]:
         return {"everything": ("Conv", "Product"), "convolutions": ("Conv",)}
@@ -66,7 +67,8 @@ class Model:
     def quantized(self) -> list[str]:
         assert self.now is not None
         kept = self.now.float_layers
-        return [x.name for x in LAYERS if x.operation in self.now.operations and x.name not in kept]
+        kinds = self.now.operations
+        return [x.name for x in self.network if x.operation in kinds and x.name not in kept]
 
     def score(self, path: Path, artifact: Artifact, count: int | None = None) -> Score:
         assert self.now is not None
@@ -132,6 +134,25 @@ def test_first_layers_are_evaluated_where_the_network_becomes_narrower() -> None
     assert narrowings(LAYERS) == [1, 3, 9]
     assert narrowings([Layer("one", "Conv")]) == [1]
     assert narrowings([]) == []
+
+
+def test_a_place_is_narrow_by_what_stays_in_float_too() -> None:
+    """The product halves the map behind the sixth layer; the convolutions behind it double it."""
+    network = [Layer(f"conv{i}", "Conv", 400) for i in range(20)]
+    network.insert(6, Layer("product", "Product", 100))
+    slow = {f"conv{i}": -0.1 for i in range(6)} | {"product": -0.3}
+    plan = found(Model(gain=slow, network=network))
+    assert plan.operations == ("Conv",)
+    assert set(plan.float_layers) == {f"conv{i}" for i in range(6)}
+
+
+def test_kinds_are_chosen_again_once_the_first_layers_are_in_float() -> None:
+    """As an integer, one product is slow among the first layers, and the other one fast."""
+    network = [Layer("first", "Product", 400), *LAYERS[:20], Layer("last", "Product", 100)]
+    gain = {"first": -0.5, "conv0": -0.1, "conv1": -0.1, "last": 0.2}
+    plan = found(Model(gain=gain, network=network))
+    assert plan.operations == ("Conv", "Product")
+    assert set(plan.float_layers) == {"first", "conv0", "conv1"}
 
 
 def test_without_thresholds_the_fastest_is_taken_however_inaccurate() -> None:

@@ -8,7 +8,8 @@ enough, by measurement.
     4. first layers          few channels on large maps are slow as integers: as many of them in
                              float as makes the whole faster. Between floats and integers a map is
                              rounded, and in ONNX Runtime its layout changes: that takes least
-                             behind a layer that gives less than all before it
+                             behind a layer that gives less than all before it. Then the other
+                             recipes with as many in float
     5. bias correction       where the format's quantizer does that and it is worth it; before 3 if
                              the thresholds need it
 
@@ -101,11 +102,15 @@ def _most_accurate(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=lambda each: each.snr_db)
 
 
+def _speed(candidate: Candidate) -> float:
+    return candidate.speedup_vs_fp32 or 0
+
+
 def _all_slower(last: Sequence[Candidate], candidates: Sequence[Candidate]) -> bool:
     """Whether the last candidates are slower than the fastest, each by more than measures as the
     same speed."""
-    fastest = max(each.speedup_vs_fp32 or 0 for each in candidates)
-    slow = [each for each in last if (each.speedup_vs_fp32 or 0) < fastest * (1 - _SAME_SPEED)]
+    fastest = max(map(_speed, candidates))
+    slow = [each for each in last if _speed(each) < fastest * (1 - _SAME_SPEED)]
     return len(slow) == _SLOWER
 
 
@@ -185,11 +190,9 @@ class _Search:
         speeds = [each.speedup_vs_fp32 for each in good if each.speedup_vs_fp32 is not None]
         if not speeds:
             return good[0]
-        near = [
-            each for each in good if (each.speedup_vs_fp32 or 0) >= max(speeds) * (1 - _SAME_SPEED)
-        ]
+        near = [each for each in good if _speed(each) >= max(speeds) * (1 - _SAME_SPEED)]
         accurate = [each for each in near if each.snr_db >= _most_accurate(near).snr_db - _SAME_DB]
-        return max(accurate, key=lambda each: each.speedup_vs_fp32 or 0)
+        return max(accurate, key=_speed)
 
     def _best_method(self, best: Candidate) -> Candidate:
         """Return the candidate with the most accurate ranges. The method has no part in speed."""
@@ -232,22 +235,49 @@ class _Search:
                 names = [layer.name for layer in layers[:count]]
                 candidates[count] = self.evaluate(name, *given, names)
 
-        for count in narrowings(layers):
+        for count in self._counts_at_narrowings(best.operations):
             evaluate(count)
             tried = list(candidates.values())
             if _all_slower(tried[-_SLOWER:], tried):
                 break
-        fastest = max(candidates, key=lambda count: candidates[count].speedup_vs_fp32 or 0)
+        fastest = max(candidates, key=lambda count: _speed(candidates[count]))
         for count in (fastest + 1, fastest - 1):
             evaluate(count)
+        count, fastest_yet = max(candidates.items(), key=lambda item: _speed(item[1]))
         evaluated = list(candidates.values())
+        if count:
+            evaluated += self._other_kinds(fastest_yet)
         return self._corrected(best, evaluated) if best.bias_correction else self.choose(evaluated)
+
+    def _other_kinds(self, fastest: Candidate) -> list[Candidate]:
+        """Return the other recipes with the same first layers in float: as integers, those layers
+        take so long that the recipes hardly differ."""
+        every = self._candidates.quantizer.layers()
+        place = max(i for i, each in enumerate(every, 1) if each.name in fastest.float_layers)
+        found = []
+        for name, operations in self._candidates.quantizer.recipes().items():
+            first = [each.name for each in every[:place] if each.operation in operations]
+            if operations != fastest.operations and first:
+                name = f"{name}, {len(first)} first layers in float"
+                found.append(self.evaluate(name, operations, fastest.method, first))
+        return found
+
+    def _counts_at_narrowings(self, operations: Sequence[str]) -> list[int]:
+        """Return how many layers of these kinds there are up to each place where the network, with
+        what stays in float anyway, becomes narrower."""
+        every = self._candidates.quantizer.layers()
+        counts = [
+            sum(layer.operation in operations for layer in every[:place])
+            for place in narrowings(every)
+        ]
+        return list(dict.fromkeys(counts))
 
     def _corrected(self, best: Candidate, candidates: Sequence[Candidate]) -> Candidate:
         """Return the fastest candidate that meets the thresholds with bias correction, or else
         `best`. Correction takes long and has no part in speed: only the fastest get it."""
-        for each in sorted(candidates, key=lambda each: each.speedup_vs_fp32 or 0, reverse=True):
-            if each.float_layers == best.float_layers:  # `best` is this one, corrected
+        for each in sorted(candidates, key=_speed, reverse=True):
+            if (each.operations, each.float_layers) == (best.operations, best.float_layers):
+                # `best` is this one, corrected
                 return best.model_copy(update={"speedup_vs_fp32": each.speedup_vs_fp32})
             given = each.operations, each.method, each.float_layers
             found = self.evaluate(each.name, *given, timed=False, bias_correction=True)

@@ -42,9 +42,12 @@ _BIAS_IMAGES = 16  # every layer after another: each image counts once for each
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _JOINS = ("ADD", "CONCATENATION", "PAD")
 _MOVES = ("MEAN", "RESHAPE", "TRANSPOSE")
+_DENSE = ("CONV_2D", "FULLY_CONNECTED")  # and pointwise ones
 # By precision, from the widest to the narrowest. XNNPACK has no product of two 8-bit activations,
-# nor an 8-bit ReLU by itself: each is an island among its operations. In 16 bits it has nothing at
-# all, and LiteRT's own kernels run: that precision is for accelerators, which want few islands.
+# nor an 8-bit ReLU by itself: each is an island among its operations. On x86 its 8-bit depthwise
+# convolutions take longer than those in float, and it has no 8-bit average pool. In 16 bits it has
+# nothing at all, and LiteRT's own kernels run: that precision is for accelerators, which want few
+# islands.
 _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
     "int8": {
         "everything": KINDS,
@@ -54,6 +57,10 @@ _RECIPES: dict[str, dict[str, tuple[str, ...]]] = {
         "convolutions, joins and activations": (*_CONVOLUTIONS, *_JOINS, "LOGISTIC", "MUL"),
         "convolutions, joins and moves": (*_CONVOLUTIONS, *_JOINS, *_MOVES),
         "convolutions and joins": (*_CONVOLUTIONS, *_JOINS),
+        "dense convolutions, joins, moves and scalings": (
+            *_DENSE, *_JOINS, *_MOVES, "LOGISTIC", "MUL",
+        ),
+        "dense convolutions, sums and joins": (*_DENSE, "ADD", "CONCATENATION"),
         "convolutions": _CONVOLUTIONS,
     },
     "w8a16": {
