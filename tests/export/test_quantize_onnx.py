@@ -19,6 +19,7 @@ from lolvit.manifest import Artifact, Precision, check_artifact
 from lolvit_export.quantization.images import Images
 from lolvit_export.quantization.onnx import OnnxQuantizer
 from lolvit_export.quantization.onnx_forms import with_global_pools
+from lolvit_export.quantization.onnx_gemm import gemm_depth
 from lolvit_export.quantization.onnx_graph import Graph
 from lolvit_export.quantization.onnx_joins import shared_ranges, shifted_joins
 from lolvit_export.quantization.onnx_qdq import quantized_model
@@ -135,6 +136,7 @@ def test_the_same_plan_gives_the_same_bytes(folder: Path, quantizer: OnnxQuantiz
         ({"operations": ("Conv", "Softmax")}, "no operation 'Softmax'"),
         ({"operations": ()}, "leaves every layer in float"),
         ({"gptq": True}, "has no gptq: qnn only"),
+        ({"gemm_layers": ("nowhere",)}, "'nowhere' can't be computed as a product of matrices"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused(
@@ -190,6 +192,82 @@ def test_a_channel_of_zeros_keeps_its_bias() -> None:
     assert np.abs(found[0, 3] - 2.5).max() <= 40 / 255 / 2 + 1e-3
 
 
+@pytest.mark.parametrize("window", [1, 3])
+@pytest.mark.parametrize("pads", [0, 1])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_zero_point_of_one_in_weights_changes_no_more_than_their_rounding(
+    window: int, pads: int, stride: int
+) -> None:
+    weight = noise(16, 4, window, window)
+    weight[3] = 0
+    where = {"pads": [pads] * 4, "strides": [stride] * 2}
+    model = made_of(
+        [helper.make_node("Conv", ["image", "w", "b"], ["result"], "conv", **where)],
+        {"w": weight, "b": noise(16)},
+    )
+    ranges = {"image": (-4.0, 3.0), "result": (-40.0, 40.0)}
+    integers = quantized_model(Graph(model), ["conv"], ranges, 8, gemm=["conv"])
+    image = noise(*IMAGE)
+    exact, found = run(model, image), run(integers, image)
+    assert np.abs(found - exact).max() < 2 * 80 / 255
+    stored = {each.name: numpy_helper.to_array(each) for each in integers.graph.initializer}
+    assert set(stored["conv/weight/zero_point"]) == {1}
+    qweight = stored["conv/weight/quantized"].astype(np.float32) - 1
+    scales = stored["conv/weight/scale"].reshape(-1, 1, 1, 1)
+    assert (np.abs(qweight * scales - weight) <= scales * 0.501).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "group", "depth"),
+    [
+        ((16, 4, 1, 1), 1, 4),
+        ((16, 4, 3, 3), 1, 36),
+        ((12, 4, 1, 1), 1, 0),  # too few outputs
+        ((18, 4, 1, 1), 1, 0),  # not a multiple of four
+        ((16, 2, 1, 1), 2, 0),  # grouped
+    ],
+)
+def test_convolutions_with_both_kinds_of_kernels_have_a_depth(
+    shape: tuple[int, ...], group: int, depth: int
+) -> None:
+    node = helper.make_node("Conv", ["image", "w"], ["result"], "conv", group=group)
+    assert gemm_depth(Graph(made_of([node], {"w": noise(*shape)})), node) == depth
+
+
+def test_other_operations_and_computed_weights_have_no_depth() -> None:
+    relu = helper.make_node("Relu", ["image"], ["result"], "relu")
+    assert gemm_depth(Graph(made_of([relu], {})), relu) == 0
+    computed = helper.make_node("Conv", ["image", "image"], ["result"], "conv")
+    assert gemm_depth(Graph(made_of([computed], {})), computed) == 0
+
+
+@pytest.mark.parametrize(("precision", "some"), [("int8", True), ("w8a16", False)])
+def test_only_int8_has_products_of_matrices(
+    precision: Precision, some: bool, folder: Path, fp32: Artifact, images: Images
+) -> None:
+    layers = make(folder, fp32, images, precision).layers()
+    assert any(layer.gemm_depth for layer in layers) == some
+
+
+def test_a_plan_names_convolutions_by_products_of_matrices(
+    folder: Path, quantizer: OnnxQuantizer, images: Images
+) -> None:
+    names = [layer.name for layer in quantizer.layers() if layer.gemm_depth]
+    path = folder / "gemm.onnx"
+    artifact = quantizer.quantize(plan(gemm_layers=names), path)
+    stored = {each.name: each for each in onnx.load(str(path)).graph.initializer}
+    found = {
+        name.removesuffix("/weight/zero_point")
+        for name, each in stored.items()
+        if name.endswith("/weight/zero_point") and numpy_helper.to_array(each).all()
+    }
+    assert found == set(names)
+    plain = quantizer.quantize(plan(), folder / "plain.onnx")
+    given = [logits(folder / each.path, each, images.tuning) for each in (artifact, plain)]
+    differ = np.concatenate(given[0]) - np.concatenate(given[1])
+    assert np.std(differ) < 0.1 * np.std(np.concatenate(given[1]))
+
+
 def joined_parts() -> Iterator[onnx.NodeProto]:
     yield helper.make_node("Conv", ["image", "w"], ["signed"], "conv")
     yield helper.make_node("Relu", ["signed"], ["positive"], "relu")
@@ -225,7 +303,10 @@ def reading(**attributes: Any) -> onnx.NodeProto:
 
 
 @pytest.mark.parametrize("biased", [True, False])
-def test_a_relu_and_signed_channels_are_joined_by_copying(biased: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gemm", [(), ("last",)])
+def test_a_relu_and_signed_channels_are_joined_by_copying(
+    biased: bool, gemm: tuple[str, ...], tmp_path: Path
+) -> None:
     weights = {"v": noise(4, 16, 1, 1)} | ({"b": noise(4)} if biased else {})
     last = helper.make_node("Conv", ["joined", *weights], ["result"], "last")
     graph = mixed_join(last, **weights)
@@ -235,7 +316,7 @@ def test_a_relu_and_signed_channels_are_joined_by_copying(biased: bool, tmp_path
     assert shifted == {"cat"}
     ranges = shared_ranges(graph, chosen, fitted, shifted)
     assert ranges["joined"] == (0, 13) and ranges["other"] == (-7, 6)
-    integers = quantized_model(graph, chosen, ranges, 8, shifted)
+    integers = quantized_model(graph, chosen, ranges, 8, shifted, gemm)
     image = noise(*IMAGE)
     exact, found = run(graph.model, image), run(integers, image)
     step = 80 / 255

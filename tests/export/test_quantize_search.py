@@ -50,6 +50,7 @@ class Model:
     corrects_biases: bool = False
     bias_db: float = 0.0
     network: Sequence[Layer] = tuple(LAYERS)
+    gemm_gain: dict[str, float] = field(default_factory=dict)
     now: Plan | None = None
 
     def layers(self) -> Sequence[Layer]:
@@ -77,7 +78,9 @@ class Model:
         return Score(40 - loss + gained, 1.0)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
+        assert self.now is not None
         gained = sum(self.gain.get(name, 0.05) for name in self.quantized())
+        gained += sum(self.gemm_gain[name] for name in self.now.gemm_layers)
         return 1 + gained if self.timed else None
 
 
@@ -153,6 +156,44 @@ def test_kinds_are_chosen_again_once_the_first_layers_are_in_float() -> None:
     plan = found(Model(gain=gain, network=network))
     assert plan.operations == ("Conv", "Product")
     assert set(plan.float_layers) == {"first", "conv0", "conv1"}
+
+
+# Twenty convolutions, the sums of each pair longer than those of the pair behind it.
+DEEP = [Layer(f"conv{i}", "Conv", 400, 16 * (10 - i // 2)) for i in range(20)]
+
+
+@pytest.mark.parametrize("count", [0, 2, 6, 20])
+def test_convolutions_with_the_longest_sums_are_products_of_matrices_where_that_is_faster(
+    count: int,
+) -> None:
+    gains = {f"conv{i}": 0.1 if i < count else -0.1 for i in range(20)}
+    plan = found(Model(network=DEEP, gemm_gain=gains))
+    assert plan.gemm_layers == tuple(f"conv{i}" for i in range(count))
+    evaluated = [each for each in plan.candidates if each.gemm_layers]
+    assert len(evaluated) == min(count // 2 + 2, 10)  # two that are slower end it
+
+
+def test_products_of_matrices_that_gain_a_trifle_are_not_taken() -> None:
+    assert (
+        found(Model(network=DEEP, gemm_gain={f"conv{i}": 1e-4 for i in range(20)})).gemm_layers
+        == ()
+    )
+
+
+def test_what_stays_in_float_is_no_product_of_matrices() -> None:
+    slow = {"conv0": -0.1}
+    plan = found(Model(network=DEEP, gain=slow, gemm_gain={f"conv{i}": 0.1 for i in range(20)}))
+    assert plan.float_layers == ("conv0",)
+    assert plan.gemm_layers == tuple(f"conv{i}" for i in range(1, 20))
+
+
+def test_products_of_matrices_are_corrected_as_all_else_is() -> None:
+    noisy = {f"conv{i}": 1.5 for i in range(20)}
+    gains = {f"conv{i}": 0.1 for i in range(20)}
+    model = Model(network=DEEP, noise=noisy, gemm_gain=gains, corrects_biases=True, bias_db=15)
+    plan = found(model)
+    assert plan.bias_correction and len(plan.gemm_layers) == 20
+    assert not any(each.bias_correction and each.speedup_vs_fp32 for each in plan.candidates)
 
 
 def test_without_thresholds_the_fastest_is_taken_however_inaccurate() -> None:

@@ -47,6 +47,7 @@ class Candidates:
         method: Method = "minmax",
         float_layers: Sequence[str] = (),
         *,
+        gemm_layers: Sequence[str] = (),
         timed: bool = True,
         bias_correction: bool = False,
         gptq: bool = False,
@@ -56,6 +57,7 @@ class Candidates:
             operations,
             method,
             float_layers,
+            gemm_layers=gemm_layers,
             bias_correction=bias_correction,
             gptq=gptq,
         )
@@ -68,6 +70,7 @@ class Candidates:
             operations=tuple(operations),
             method=method,
             float_layers=tuple(float_layers),
+            gemm_layers=tuple(gemm_layers),
             bias_correction=bias_correction,
             gptq=gptq,
             snr_db=score.snr_db,
@@ -87,6 +90,7 @@ class Candidates:
         method: Method,
         float_layers: Sequence[str],
         *,
+        gemm_layers: Sequence[str] = (),
         bias_correction: bool = False,
         gptq: bool = False,
     ) -> Plan:
@@ -97,6 +101,7 @@ class Candidates:
             method=method,
             operations=tuple(operations),
             float_layers=tuple(float_layers),
+            gemm_layers=tuple(gemm_layers),
             bias_correction=bias_correction,
             gptq=gptq,
         )

@@ -20,6 +20,7 @@ from lolvit_export.quantization.onnx_bias_correction import (
     corrected_biases,
 )
 from lolvit_export.quantization.onnx_forms import with_global_pools
+from lolvit_export.quantization.onnx_gemm import gemm_depth
 from lolvit_export.quantization.onnx_graph import KINDS, PRODUCT, Graph, run_activations
 from lolvit_export.quantization.onnx_joins import shared_ranges, shifted_joins
 from lolvit_export.quantization.onnx_qdq import activations_to_quantize, quantized_model
@@ -83,7 +84,12 @@ class OnnxQuantizer:
     def layers(self) -> Sequence[Layer]:
         """Return what can be quantized, in the order of execution."""
         return [
-            Layer(node.name, kind, math.prod(self._graph.shapes.get(node.output[0], (0,))))
+            Layer(
+                node.name,
+                kind,
+                math.prod(self._graph.shapes.get(node.output[0], (0,))),
+                gemm_depth(self._graph, node) if self._bits == 8 else 0,
+            )
             for node in self._graph.nodes
             if (kind := self._graph.kind(node)) in KINDS
             and self._graph.activations(node)
@@ -107,7 +113,7 @@ class OnnxQuantizer:
         # The shift of 16 bits would be too large for a bias of 32.
         shifted = shifted_joins(self._graph, chosen, fitted) if self._bits == 8 else frozenset()
         ranges = shared_ranges(self._graph, chosen, fitted, shifted)
-        model = quantized_model(self._graph, chosen, ranges, self._bits, shifted)
+        model = quantized_model(self._graph, chosen, ranges, self._bits, shifted, plan.gemm_layers)
         if plan.bias_correction:
             model = self._corrected.get(plan, partial(self._with_corrected_biases, model))
         onnx.checker.check_model(model, full_check=True)

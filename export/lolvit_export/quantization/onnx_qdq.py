@@ -34,6 +34,7 @@ from lolvit_export.quantization.rounding import (
     Floats,
     QuantParams,
     channel_scales,
+    qmax,
     quant_params,
     round_per_channel,
     unsigned,
@@ -51,14 +52,16 @@ def quantized_model(
     ranges: Mapping[str, Range],
     bits: int,
     shifted: Collection[str] = (),
+    gemm: Collection[str] = (),
 ) -> onnx.ModelProto:
     """Return a copy of the model in which the operations named in `chosen` are quantized.
 
     `ranges` holds the range of each of their activations; `bits` (8 or 16) are an activation's.
     Weights are int8, symmetric, one scale an output channel; biases int32. `shifted` are the
-    Concats of `onnx_joins` that share a scale alone.
+    Concats of `onnx_joins` that share a scale alone, `gemm` the convolutions whose weights have the
+    zero point 1.
     """
-    return _Writer(graph, chosen, ranges, bits, shifted).write()
+    return _Writer(graph, chosen, ranges, bits, shifted, gemm).write()
 
 
 def activations_to_quantize(graph: Graph, chosen: Collection[str]) -> list[str]:
@@ -88,10 +91,11 @@ class _Writer:
         ranges: Mapping[str, Range],
         bits: int,
         shifted: Collection[str],
+        gemm: Collection[str],
     ) -> None:
         self.graph, self.chosen = graph, frozenset(chosen)
         self.bits = bits
-        self.shifted = frozenset(shifted)
+        self.shifted, self.gemm = frozenset(shifted), frozenset(gemm)
         self.params = {
             name: quant_params(ranges[name], bits)
             for name in activations_to_quantize(graph, chosen)
@@ -201,11 +205,16 @@ class _Writer:
         axis, weight, bias = _channel_axis(node), self.graph.array(node.input[1]), self._bias(node)
         scale = self.params[node.input[0]].scale
         scales = channel_scales(weight, _WEIGHT_BITS, axis=axis)
+        zero_point = int(node.name in self.gemm)
+        if zero_point:  # one integer less on either side
+            scales = scales * np.float32(qmax(_WEIGHT_BITS) / (qmax(_WEIGHT_BITS) - 1))
         if bias is not None:  # a channel of tiny weights must not make its bias overflow
             smallest = np.abs(bias) / (float(scale) * LARGEST_BIAS)
             scales = np.maximum(scales, smallest).astype(np.float32)
         qweight = round_per_channel(weight, scales, _WEIGHT_BITS, axis=axis)
-        written.input[1] = self._per_channel(f"{node.name}/weight", qweight, scales, axis)
+        stored = qweight + np.int8(zero_point)
+        name = f"{node.name}/weight"
+        written.input[1] = self._per_channel(name, stored, scales, axis, zero_point)
         shifts = self._shifts(node.input[0])
         if bias is None and shifts is not None:
             bias = np.zeros(len(weight), np.float32)
@@ -228,10 +237,12 @@ class _Writer:
         integers: npt.NDArray[np.int8] | npt.NDArray[np.int32],
         scales: Floats,
         axis: int,
+        zero_point: int = 0,
     ) -> str:
+        zero_points = np.full(scales.shape, zero_point, integers.dtype)
         params = (
             self._constant(f"{name}/scale", scales),
-            self._constant(f"{name}/zero_point", np.zeros(scales.shape, integers.dtype)),
+            self._constant(f"{name}/zero_point", zero_points),
         )
         return self._dequantized(name, integers, params, axis=axis)
 

@@ -43,6 +43,9 @@ class Candidate(Frozen):
     float_layers: tuple[str, ...] = Field(
         default=(), description="layers of those kinds that stayed in float"
     )
+    gemm_layers: tuple[str, ...] = Field(
+        default=(), description="convolutions that are computed as products of matrices"
+    )
     bias_correction: bool = False
     gptq: bool = False
     snr_db: float
@@ -58,8 +61,8 @@ class Candidate(Frozen):
 
 
 class Plan(Frozen):
-    """How one artifact is quantized. Edit `method`, `operations`, `float_layers`, `bias_correction`
-    or `gptq`, and give the file to `lolvit export --plan`."""
+    """How one artifact is quantized. Edit `method`, `operations`, `float_layers`, `gemm_layers`,
+    `bias_correction` or `gptq`, and give the file to `lolvit export --plan`."""
 
     schema_version: Literal[2] = 2
     format: Format
@@ -68,6 +71,11 @@ class Plan(Frozen):
     percentile: float | None = None
     operations: tuple[str, ...] = Field(description="kinds of operations that are quantized")
     float_layers: tuple[str, ...] = Field(description="layers of those kinds that stay in float")
+    gemm_layers: tuple[str, ...] = Field(
+        default=(),
+        description="convolutions whose weights have the zero point 1: ONNX Runtime computes"
+        " them as products of matrices: int8 of onnx only",
+    )
     bias_correction: bool = Field(
         default=False,
         description="take each layer's mean error out of its bias; onnx, and tflite in int8",

@@ -15,11 +15,14 @@ from lolvit_export.quantization.plan import Plan
 @dataclass(frozen=True)
 class Layer:
     """An operation that can be quantized: its name in the artifact, its kind there (`Conv`,
-    `CONV_2D`, …), and the number of elements that it gives, 0 where that is unknown."""
+    `CONV_2D`, …), and the number of elements that it gives, 0 where that is unknown. `gemm_depth`
+    is of a convolution that a plan may have computed as a product of matrices: how many products
+    each element is the sum of; 0 of others."""
 
     name: str
     operation: str
     elements: int = 0
+    gemm_depth: int = 0
 
 
 class Quantizer(Protocol):

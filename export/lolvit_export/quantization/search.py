@@ -10,7 +10,9 @@ enough, by measurement.
                              rounded, and in ONNX Runtime its layout changes: that takes least
                              behind a layer that gives less than all before it. Then the other
                              recipes with as many in float
-    5. bias correction       where the format's quantizer does that and it is worth it; before 3 if
+    5. products of matrices  where a convolution can be computed by another kernel: those with the
+                             longest sums first, as many as makes the whole faster
+    6. bias correction       where the format's quantizer does that and it is worth it; before 3 if
                              the thresholds need it
 
 Where speed can't be measured on this machine, the recipe that quantizes most is taken.
@@ -131,6 +133,7 @@ def _plan_of(candidates: Candidates, best: Candidate) -> Plan:
         best.operations,
         best.method,
         best.float_layers,
+        gemm_layers=best.gemm_layers,
         bias_correction=best.bias_correction,
         gptq=best.gptq,
     )
@@ -153,7 +156,7 @@ class _Search:
             sensitivity = rank_layers(self._candidates, *given, self._report_ranked)
             best = self._fewest_in_float(best, sensitivity)
         if self._thresholds.met(best):
-            best = self._best_first_layers(best)
+            best = self._best_gemm_layers(self._best_first_layers(best))
         plan = _plan_of(self._candidates, self._best_bias_correction(best))
         history = {"candidates": tuple(self._evaluated), "sensitivity": sensitivity}
         return plan.model_copy(update=history)
@@ -165,11 +168,18 @@ class _Search:
         method: Method = "minmax",
         float_layers: Sequence[str] = (),
         *,
+        gemm_layers: Sequence[str] = (),
         timed: bool = True,
         bias_correction: bool = False,
     ) -> Candidate:
         found = self._candidates.evaluate(
-            name, operations, method, float_layers, timed=timed, bias_correction=bias_correction
+            name,
+            operations,
+            method,
+            float_layers,
+            gemm_layers=gemm_layers,
+            timed=timed,
+            bias_correction=bias_correction,
         )
         self._evaluated.append(found)
         ratio = found.speedup_vs_fp32
@@ -211,7 +221,13 @@ class _Search:
             return best
         name = f"{best.name}, bias correction"
         found = self.evaluate(
-            name, best.operations, best.method, best.float_layers, timed=False, bias_correction=True
+            name,
+            best.operations,
+            best.method,
+            best.float_layers,
+            gemm_layers=best.gemm_layers,
+            timed=False,
+            bias_correction=True,
         )
         if found.snr_db < best.snr_db + _WORTH_DB or self._thresholds.met(
             best
@@ -261,6 +277,35 @@ class _Search:
                 name = f"{name}, {len(first)} first layers in float"
                 found.append(self.evaluate(name, operations, fastest.method, first))
         return found
+
+    def _best_gemm_layers(self, best: Candidate) -> Candidate:
+        """Return the candidate with as many convolutions by products of matrices as is fastest, if
+        that is worth it; none is timed once more, as the machine may have become faster or slower
+        since."""
+        layers = [
+            each
+            for each in self._candidates.layers(best.operations)
+            if each.gemm_depth and each.name not in best.float_layers
+        ]
+        if best.speedup_vs_fp32 is None or not layers:
+            return best
+        given = best.operations, best.method, best.float_layers
+        tried = [self.evaluate(best.name, *given)]
+        for depth in sorted({each.gemm_depth for each in layers}, reverse=True):
+            names = [each.name for each in layers if each.gemm_depth >= depth]
+            name = f"{best.name}, {len(names)} by products of matrices"
+            tried.append(self.evaluate(name, *given, gemm_layers=names))
+            if _all_slower(tried[-_SLOWER:], tried):
+                break
+        found = max(tried, key=_speed)
+        if _speed(found) * (1 - _SAME_SPEED) <= _speed(tried[0]):
+            return best
+        if best.bias_correction:
+            corrected = self.evaluate(
+                found.name, *given, gemm_layers=found.gemm_layers, timed=False, bias_correction=True
+            )
+            found = corrected.model_copy(update={"speedup_vs_fp32": found.speedup_vs_fp32})
+        return found if self._thresholds.met(found) else best
 
     def _counts_at_narrowings(self, operations: Sequence[str]) -> list[int]:
         """Return how many layers of these kinds there are up to each place where the network, with

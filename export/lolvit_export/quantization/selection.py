@@ -14,7 +14,8 @@ def chosen_layers(plan: Plan, layers: Sequence[Layer], kinds: Sequence[str]) -> 
     knows, whether the model has them or not.
 
     Raises:
-        UserError: the plan names a layer or a kind that does not exist, or quantizes nothing.
+        UserError: the plan names a layer or a kind that does not exist, quantizes nothing, or has
+            a `gemm_layers` for which there is no choice.
     """
     unknown_kinds = sorted(set(plan.operations) - set(kinds))
     if unknown_kinds:
@@ -29,6 +30,13 @@ def chosen_layers(plan: Plan, layers: Sequence[Layer], kinds: Sequence[str]) -> 
             f"no layer '{unknown[0]}'",
             where="the plan's float_layers",
             remedy="take names from the plan's sensitivity",
+        )
+    others = sorted(set(plan.gemm_layers) - {layer.name for layer in layers if layer.gemm_depth})
+    if others:
+        raise UserError(
+            f"layer '{others[0]}' can't be computed as a product of matrices instead",
+            where="the plan's gemm_layers",
+            remedy="leave it out",
         )
     left = set(plan.float_layers)
     chosen = {layer.name for layer in layers if layer.operation in plan.operations} - left
