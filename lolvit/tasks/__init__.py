@@ -45,6 +45,11 @@ class Model:
     colors: tuple[str, ...] | None = None
 
 
+# Standard errors that a threshold is lowered by for chance: what lies at it is then not refused in
+# 95 % of the cases.
+ONE_SIDED_95 = 1.645
+
+
 @dataclass(frozen=True)
 class Metric:
     """A value and its threshold, which it must not be below."""

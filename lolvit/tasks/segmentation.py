@@ -21,14 +21,13 @@ from lolvit.documents import Frozen, validate
 from lolvit.drawing import draw_map, palette
 from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import Meaning
-from lolvit.tasks import Agreement, Array, Metric, Model, Outputs
+from lolvit.tasks import ONE_SIDED_95, Agreement, Array, Metric, Model, Outputs
 
 MAX_CLASSES = 255  # 255 means: no class
 CLASS_MAP = "class_map"  # the kind of postprocessing of a model that computes the map itself
 # A class with a smaller share of eager's pixels is left out of the mean intersection over union.
 MIN_SHARE = 0.002
 WORST_CLASS_RECALL = 0.5
-_CHANCE = 1.645  # standard errors: an artifact at the threshold is not refused in 95 % of the cases
 # Eager's two most likely classes differ by less than this in probability: rounding may turn them.
 NEAR_TIE = 0.02
 MAX_LEFT_OUT = 0.05
@@ -196,8 +195,8 @@ class SegmentationTask:
         union over the classes that eager sees, and the recall of the worst of them.
 
         Eager's near ties that turned are left out, in number, up to `MAX_LEFT_OUT` of all pixels;
-        none in fp32, nor of models that compute the map, whose ties are unknown. But in fp32, the
-        threshold of the mean intersection over union is lower by what may be chance with so few
+        none in fp32, nor of models that compute the map, whose ties are unknown. Except in fp32,
+        the threshold of the mean intersection over union is lower by what may be chance with so few
         images.
         """
         (first, *_) = references[0].values()
@@ -224,7 +223,9 @@ class SegmentationTask:
         support = confusion.sum(1)
         seen = support >= MIN_SHARE * total
         miou = float(_ious(confusion)[seen].mean())
-        allowed = 0.0 if precision == "fp32" else _CHANCE * _miou_error(np.array(of_images), seen)
+        allowed = (
+            0.0 if precision == "fp32" else ONE_SIDED_95 * _miou_error(np.array(of_images), seen)
+        )
         others = (
             Metric("miou", miou, round(threshold - allowed, 4)),
             Metric("worst_class_recall", float((right[seen] / support[seen]).min()),

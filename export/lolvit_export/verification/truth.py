@@ -10,13 +10,12 @@ from typing import Protocol, Self
 
 from lolvit.accuracy import DetectionScore
 from lolvit.placement import Placement
-from lolvit.tasks import Outputs, Task
+from lolvit.tasks import ONE_SIDED_95, Outputs, Task
 from lolvit_data.annotations import AnnotatedDataset
 from lolvit_data.collectors import collector_of
 
 # With fewer images, one of them is more than one percentage point.
 MIN_IMAGES = 100
-_ONE_SIDED_95 = 1.645  # standard deviations
 
 
 class Truth(Protocol):
@@ -68,7 +67,7 @@ class Labels:
         """Return it from the images that only one of both has right: the change is a sum of as many
         steps up or down, as in McNemar's test."""
         pairs = zip(self._right(task, references), self._right(task, outputs), strict=True)
-        return 100 * _ONE_SIDED_95 * math.sqrt(sum(a != b for a, b in pairs)) / len(self.values)
+        return 100 * ONE_SIDED_95 * math.sqrt(sum(a != b for a, b in pairs)) / len(self.values)
 
     def _right(self, task: Task, outputs: Sequence[Outputs]) -> list[bool | None]:
         pairs = zip(outputs, self.values, strict=True)
