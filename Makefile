@@ -13,6 +13,9 @@ LOCK_FLAGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, as in many containers, each of hundreds of processes compiles torch's and timm's
+# modules again: 10 of the 18 s of processor time of a training that takes one step.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
