@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,15 @@ import click
 
 from lolvit import __version__
 from lolvit.output import narrow, print_json, print_table, results
-from lolvit_runtimes.probe import Extra, Status, extras, machine, runtime_status, tool_status
+from lolvit_runtimes.probe import (
+    Extra,
+    Status,
+    extras,
+    machine,
+    runtime_status,
+    tool_status,
+    uncompiled_modules,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +40,13 @@ def doctor(as_json: bool) -> None:
     out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
     out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")
     out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'unknown'}")  # type: ignore[arg-type]
+    if (uncompiled := uncompiled_modules()) is not None:
+        folder, reason = uncompiled
+        command = f"python -m compileall -q {shlex.quote(str(folder))}"
+        out.print(
+            f"the modules in {folder} are not compiled, and {reason}:"
+            f" each command takes seconds longer; run: {command}"
+        )
     if out.is_terminal:
         _print_short(found, devices, out)
         return

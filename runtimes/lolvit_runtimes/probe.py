@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -136,6 +137,24 @@ def with_dependencies(names: Iterable[str]) -> dict[str, str]:
         lines = [line for line in requires(name) or [] if not re.search(r"extra\s*==", line)]
         waiting += [match[0] for line in lines if (match := re.match(r"[\w.-]+", line))]
     return found
+
+
+def uncompiled_modules() -> tuple[Path, str] | None:
+    """Return the folder of installed packages and why each process compiles their modules again:
+    seconds of processor time, as torch has thousands. None if that is not so.
+
+    Installers that do not compile, as uv's, leave it to the first import, which may be unable to.
+    """
+    specs = (importlib.util.find_spec(name) for name in ("torch", "numpy"))
+    spec = next(filter(None, specs), None)
+    if spec is None or spec.origin is None or spec.cached is None or Path(spec.cached).exists():
+        return None
+    package = Path(spec.origin).parent
+    if sys.dont_write_bytecode:
+        return package.parent, "PYTHONDONTWRITEBYTECODE is set"
+    if not os.access(package, os.W_OK) and sys.pycache_prefix is None:
+        return package.parent, "the folder is read-only"
+    return None
 
 
 def machine() -> dict[str, str | int | list[str]]:

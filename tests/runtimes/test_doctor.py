@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import py_compile
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -129,6 +130,31 @@ def test_a_system_without_cpuinfo_is_described_all_the_same(tmp_path, monkeypatc
     found = probe.machine()
     assert found["cores"] >= found["usable_cores"] >= 1
     assert found["vector_extensions"] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "compiled", "said"),
+    [(False, False, True), (False, True, False), (True, False, False)],
+)
+def test_modules_that_every_command_compiles_again_are_said(
+    written, compiled, said, capfd, monkeypatch, tmp_path
+):
+    package = tmp_path / "torch"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    real, spec = importlib.util.find_spec, importlib.util.spec_from_file_location(
+        "torch", package / "__init__.py"
+    )  # fmt: skip
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: spec if name == "torch" else real(name)
+    )
+    monkeypatch.setattr("sys.dont_write_bytecode", not written)
+    if compiled:
+        py_compile.compile(str(package / "__init__.py"), doraise=True)
+    assert main(["doctor"]) == 0
+    printed = " ".join(capfd.readouterr().out.split())
+    line = f"run: python -m compileall -q {tmp_path}"
+    assert (line in printed and "PYTHONDONTWRITEBYTECODE is set" in printed) == said
 
 
 def test_nothing_heavy_is_loaded():
