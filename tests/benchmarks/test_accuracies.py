@@ -10,8 +10,9 @@ import pytest
 import lolvit
 from lolvit.accuracy import AccuracyDocument, EvaluationResult, Score, read_accuracy
 from lolvit.errors import UserError
-from lolvit_benchmarks.reporting.grids import accuracy_points
+from lolvit_benchmarks.reporting.grids import Point, accuracy_points
 from lolvit_benchmarks.reporting.html import as_html
+from lolvit_benchmarks.reporting.plots import WIDE, accuracy_over_latency
 from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
 
@@ -68,6 +69,19 @@ def test_the_page_shows_accuracy_only_where_it_was_counted() -> None:
     with_it = as_html([documents.document(result)], evaluated=[counted(result, ort=0.975)])
     assert "Accuracy and speed" in with_it and "97.50%" in with_it
     assert "Accuracy and speed" not in as_html([documents.document(result)])
+
+
+def test_each_model_of_the_plot_has_a_colour_and_its_name() -> None:
+    points = [
+        Point(model, runtime, "int8", ms, top1=0.9, images=10, data="digits")
+        for model, ms in (("lolvit_x", 1.0), ("mobilevit_xs", 7.0), ("ghostnet_050", 2.0))
+        for runtime in ("ort", "litert")
+    ]
+    plot = accuracy_over_latency(points, WIDE)
+    for number, point in enumerate(points[::2], 1):
+        assert plot.count(f"var(--model-{number})") >= 3  # two points, and the name's
+        assert point.model in plot
+    assert "var(--model-4)" not in plot
 
 
 def test_a_document_of_another_kind_is_one_line(tmp_path: Path) -> None:

@@ -149,13 +149,14 @@ def against_parameters(results: Sequence[Result], width: float) -> str:
 
 
 def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
-    """Return top-1 over the median latency of every artifact in every runtime: up and to the left
-    is better."""
+    """Return top-1 over the median latency of every artifact in every runtime, each model in a
+    colour of its own: up and to the left is better."""
     markers = dict(zip(dict.fromkeys(p.runtime for p in points), itertools.cycle("os^vD")))
+    colors = dict(zip(dict.fromkeys(p.model for p in points), itertools.cycle(MODEL_COLORS)))
     with _figure(width, 3.4) as (figure, axes):
         for point in points:
             axes.plot([point.ms], [100 * point.top1], markers[point.runtime], markersize=6,
-                      color=_A if point.model == points[0].model else _B)  # fmt: skip
+                      color=colors[point.model])  # fmt: skip
             axes.annotate(point.precision, (point.ms, 100 * point.top1), xytext=(4, 4),
                           textcoords="offset points", fontsize=8)  # fmt: skip
         for runtime, marker in markers.items():
@@ -168,7 +169,9 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
         axes.margins(0.12)
         axes.set_ylim(axes.get_ylim()[0], min(axes.get_ylim()[1], 100.5))
         axes.grid()
-        axes.legend(frameon=False)
+        runtimes, _ = axes.get_legend_handles_labels()
+        models = [Patch(color=color, label=model) for model, color in colors.items()]
+        axes.legend(handles=[*runtimes, *models], frameon=False)
         return _svg(figure, "accuracy over latency")
 
 
