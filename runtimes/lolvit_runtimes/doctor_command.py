@@ -22,6 +22,8 @@ from lolvit_runtimes.probe import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
 _OF_THE_REPOSITORY = "dev"  # an extra that users of the wheel don't need
@@ -32,15 +34,16 @@ _OF_THE_REPOSITORY = "dev"  # an extra that users of the wheel don't need
 def doctor(as_json: bool) -> None:
     """Show what can run on this machine, what is missing, and how to install it."""
     found, devices, host = extras(), [*runtime_status(), *tool_status()], machine()
+    uncompiled = uncompiled_modules()
     if as_json:
-        print_json(_document(found, devices, host))
+        print_json(_document(found, devices, host, uncompiled))
         return
     found = [extra for extra in found if extra.ready or extra.name != _OF_THE_REPOSITORY]
     out = results()
     out.print(f"lolvit {__version__}, Python {platform.python_version()}, {host['system']}")
     out.print(f"{host['cpu']}, {host['cores']} cores ({host['usable_cores']} usable)")
     out.print(f"vector extensions: {' '.join(host['vector_extensions']) or 'unknown'}")  # type: ignore[arg-type]
-    if (uncompiled := uncompiled_modules()) is not None:
+    if uncompiled is not None:
         folder, reason = uncompiled
         command = f"python -m compileall -q {shlex.quote(str(folder))}"
         out.print(
@@ -68,7 +71,12 @@ def _print_short(found: list[Extra], devices: list[Status], out: Console) -> Non
     print_table(narrow(table), out)
 
 
-def _document(found: list[Extra], devices: list[Status], host: dict[str, Any]) -> dict[str, Any]:
+def _document(
+    found: list[Extra],
+    devices: list[Status],
+    host: dict[str, Any],
+    uncompiled: tuple[Path, str] | None,
+) -> dict[str, Any]:
     return {
         "lolvit": __version__,
         "python": platform.python_version(),
@@ -83,6 +91,8 @@ def _document(found: list[Extra], devices: list[Status], host: dict[str, Any]) -
             for extra in found
         ],
         "devices": [asdict(device) for device in devices],
+        "uncompiled_modules": uncompiled
+        and {"folder": str(uncompiled[0]), "reason": uncompiled[1]},
     }
 
 

@@ -154,7 +154,10 @@ def test_modules_that_every_command_compiles_again_are_said(
     assert main(["doctor"]) == 0
     printed = " ".join(capfd.readouterr().out.split())
     line = f"run: python -m compileall -q {tmp_path}"
-    assert (line in printed and "PYTHONDONTWRITEBYTECODE is set" in printed) == said
+    reason = "PYTHONDONTWRITEBYTECODE is set"
+    assert (line in printed and reason in printed) == said
+    expected = {"folder": str(tmp_path), "reason": reason} if said else None
+    assert document(capfd)["uncompiled_modules"] == expected
 
 
 def test_nothing_heavy_is_loaded():
