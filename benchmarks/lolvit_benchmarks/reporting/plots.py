@@ -152,7 +152,7 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
     """Return top-1 over the median latency of every artifact in every runtime, each model in a
     colour of its own: up and to the left is better."""
     markers = dict(zip(dict.fromkeys(p.runtime for p in points), itertools.cycle("os^vD")))
-    colors = dict(zip(dict.fromkeys(p.model for p in points), itertools.cycle(MODEL_COLORS)))
+    colors = _model_colors(points)
     with _figure(width, 3.4) as (figure, axes):
         for point in points:
             axes.plot([point.ms], [100 * point.top1], markers[point.runtime], markersize=6,
@@ -180,7 +180,7 @@ def frontier(found: Frontier, width: float) -> str:
     runtime, those that no other model beats are joined. Points have their model's number, whose
     names stand below: they would cover each other."""
     numbers = {model: number for number, model in enumerate(found.models(), 1)}
-    colors = dict(zip(_each_model(found), itertools.cycle(MODEL_COLORS), strict=False))
+    colors = _model_colors(found.points)
     columns = max(1, int(13 * width / (max(map(len, numbers)) + 7)))
     lines = -(-len(numbers) // columns)
     with _figure(width, 3.4 + 0.2 * lines) as (figure, axes):
@@ -218,9 +218,10 @@ def frontier(found: Frontier, width: float) -> str:
         return _svg(figure, f"accuracy over latency, {found.where}")
 
 
-def _each_model(found: Frontier) -> list[str]:
-    """Return the models, the candidate first."""
-    return list(dict.fromkeys(point.model for point in found.points))
+def _model_colors(points: Sequence[Point] | Sequence[FrontierPoint]) -> dict[str, str]:
+    """Return a colour for each model, the candidate first."""
+    models = dict.fromkeys(point.model for point in points)
+    return dict(zip(models, itertools.cycle(MODEL_COLORS), strict=False))
 
 
 def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -> None:
