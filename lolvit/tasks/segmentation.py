@@ -22,6 +22,7 @@ from lolvit.drawing import draw_map, palette
 from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import Meaning
 from lolvit.tasks import ONE_SIDED_95, Agreement, Array, Metric, Model, Outputs
+from lolvit.upsampling import upsample, upsampled_classes
 
 MAX_CLASSES = 255  # 255 means: no class
 CLASS_MAP = "class_map"  # the kind of postprocessing of a model that computes the map itself
@@ -31,8 +32,6 @@ WORST_CLASS_RECALL = 0.5
 # Eager's two most likely classes differ by less than this in probability: rounding may turn them.
 NEAR_TIE = 0.02
 MAX_LEFT_OUT = 0.05
-_ROUNDING = 1e-5  # of the largest magnitude: more than float32 loses in an interpolation
-_FEW_KNOWN = 0.3  # below this share, as of random weights, interpolating every pixel is faster
 
 
 class MapParameters(Frozen):
@@ -264,63 +263,6 @@ def _near_ties(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     total = np.exp(logits - first).sum(0)
     near: npt.NDArray[np.bool_] = (1 - np.exp(second - first)) / total < NEAR_TIE
     return near
-
-
-def upsample(logits: Array, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Return logits (C, h, w) on `size` (H, W) pixels, float32 (C, H, W): bilinear, with half-pixel
-    centres, as `torch.nn.functional.interpolate(align_corners=False)`."""
-    rows = _along(np.ascontiguousarray(logits, np.float32), 1, size[0])
-    return _along(rows, 2, size[1])
-
-
-def upsampled_classes(logits: Array, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return `upsample(logits, size).argmax(0)`, uint8 (H, W), in a fraction of the time where
-    regions are large.
-
-    A class that is the largest at both ends of a part of a row is the largest between them, by more
-    than rounding if it is so at the ends. Only what is left is interpolated.
-    """
-    rows = _along(np.ascontiguousarray(logits, np.float32), 1, size[0])  # (C, H, w)
-    best, largest = rows.argmax(0), rows.max(0)
-    alone = (rows >= largest - _ROUNDING * np.abs(rows).max()).sum(0) == 1
-    low, high, share = _neighbours(rows.shape[2], size[1])
-    classes: npt.NDArray[np.uint8] = best.astype(np.uint8)[:, low]
-    known = alone[:, low] & alone[:, high] & (best[:, low] == best[:, high])
-    if known.mean() < _FEW_KNOWN:
-        classes[:] = _along(rows, 2, size[1]).argmax(0)
-        return classes
-    y, x = np.nonzero(~known)
-    ends = np.ascontiguousarray(rows.transpose(1, 2, 0))  # each place's logits side by side
-    first, second = ends[y, low[x]], ends[y, high[x]]
-    classes[y, x] = _between(first, second, share[x, np.newaxis]).argmax(1)
-    return classes
-
-
-def _along(values: npt.NDArray[np.float32], axis: int, extent: int) -> npt.NDArray[np.float32]:
-    """Interpolate linearly along one axis."""
-    low, high, share = _neighbours(values.shape[axis], extent)
-    shape = [1, 1, 1]
-    shape[axis] = extent
-    return _between(values.take(low, axis), values.take(high, axis), share.reshape(shape))
-
-
-def _neighbours(
-    own: int, extent: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return, for each of `extent` pixels, the two of `own` places that it lies between, and the
-    share of the second."""
-    places = np.clip((np.arange(extent) + 0.5) * (own / extent) - 0.5, 0, own - 1)
-    low = np.floor(places).astype(np.int64)
-    return low, np.minimum(low + 1, own - 1), (places - low).astype(np.float32)
-
-
-def _between(
-    first: npt.NDArray[np.float32],
-    second: npt.NDArray[np.float32],
-    share: npt.NDArray[np.float32],
-) -> npt.NDArray[np.float32]:
-    result: npt.NDArray[np.float32] = first + (second - first) * share
-    return result
 
 
 TASK = SegmentationTask()

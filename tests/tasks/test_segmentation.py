@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional as F
 
 from lolvit.errors import DeviceError
 from lolvit.placement import Placement
 from lolvit.tasks import Model
-from lolvit.tasks.segmentation import TASK, upsample, upsampled_classes
+from lolvit.tasks.segmentation import TASK
+from lolvit.upsampling import upsample
 
 SIZE, CLASSES = (64, 96), 6
 TASK_64 = TASK.configure(SIZE, {})
@@ -24,49 +23,6 @@ def logits_of(seed: int) -> Outputs:
     """Smooth logits, as of regions."""
     coarse = np.random.default_rng(seed).normal(0, 3, (1, CLASSES, 4, 6)).astype(np.float32)
     return {"logits": upsample(coarse[0], (8, 12))[np.newaxis]}
-
-
-@pytest.mark.parametrize("size", [(64, 96), (8, 12), (100, 33), (5, 7)])
-def test_upsampling_is_torchs_with_half_pixel_centres(size: tuple[int, int]) -> None:
-    logits = logits_of(0)["logits"]
-    expected = F.interpolate(torch.from_numpy(logits), size, mode="bilinear", align_corners=False)
-    np.testing.assert_allclose(upsample(logits[0], size), expected[0].numpy(), atol=2e-6)
-
-
-@settings(max_examples=300)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    shape=st.tuples(st.integers(2, 7), st.integers(1, 9), st.integers(1, 9)),
-    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
-    levels=st.sampled_from([2, 9, 10_000]),  # few: many ties
-    repeated=st.sampled_from([1, 4]),  # regions of one value
-    scale=st.sampled_from([1e-20, 1.0, 1e20]),
-)
-def test_classes_are_those_of_the_upsampled_logits(
-    seed: int, shape: tuple[int, int, int], size: tuple[int, int], levels: int, repeated: int,
-    scale: float,
-) -> None:  # fmt: skip
-    draw = np.random.default_rng(seed)
-    logits = draw.integers(-levels, levels, shape).astype(np.float32) * np.float32(scale)
-    logits = logits.repeat(repeated, 1).repeat(repeated, 2)
-    expected = upsample(logits, size).argmax(0)
-    np.testing.assert_array_equal(upsampled_classes(logits, size), expected)
-
-
-def test_most_of_a_map_of_regions_is_not_interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
-    interpolated = []
-
-    def counting(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-        interpolated.append(first.size)
-        return first + (second - first) * share
-
-    monkeypatch.setattr("lolvit.tasks.segmentation._between", counting)
-    logits = upsample(np.random.default_rng(0).normal(0, 3, (CLASSES, 4, 6)), (48, 80))
-    interpolated.clear()
-    upsampled_classes(logits, (384, 640))
-    along_columns, of_pixels = interpolated
-    assert along_columns == CLASSES * 384 * 80
-    assert of_pixels < 0.15 * CLASSES * 384 * 640
 
 
 def test_the_map_covers_the_photo() -> None:

@@ -41,7 +41,14 @@ _DETECTIONS: dict[str, tuple[Placement, dict[str, Any], int]] = {
     "nothing": (_STRETCHED, {"score_threshold": 1.0}, 1024),
 }  # fmt: skip
 _AT_THRESHOLD = "an overlap of the threshold itself is kept, a larger one is not"
-_MAPS = {"stretched": _STRETCHED, "letterbox": _PADDED, "crop": _CROPPED}
+# Name: the placement, the logits' shape, how many a region of one class has a side.
+_MAPS = {
+    "stretched": (_STRETCHED, (CLASSES, 8, 12), 1),
+    "letterbox": (_PADDED, (CLASSES, 8, 12), 1),
+    "crop": (_CROPPED, (CLASSES, 8, 12), 1),
+    "regions: in most cells one class is left, in others some": (_STRETCHED, (9, 8, 12), 4),
+    "cells of unequal sides": (_STRETCHED, (5, 5, 7), 2),
+}
 
 
 def vectors() -> dict[str, Any]:
@@ -52,7 +59,7 @@ def vectors() -> dict[str, Any]:
             *(_detection(name, *case, generator) for name, case in _DETECTIONS.items()),
             _overlapping(),
         ],
-        "segmentation": [_map(name, place, generator) for name, place in _MAPS.items()],
+        "segmentation": [_map(name, *case, generator) for name, case in _MAPS.items()],
     }
 
 
@@ -108,8 +115,18 @@ def _described(
     }
 
 
-def _map(name: str, placement: Placement, generator: np.random.Generator) -> dict[str, Any]:
-    logits = generator.integers(-8, 8, (1, CLASSES, SIZE[0] // 8, SIZE[1] // 8)) / 4
+def _map(
+    name: str,
+    placement: Placement,
+    shape: tuple[int, int, int],
+    region: int,
+    generator: np.random.Generator,
+) -> dict[str, Any]:
+    logits = generator.integers(-8, 8, (1, *shape)) / 4
+    if region > 1:
+        sides = [side // region + 1 for side in shape[1:]]
+        values = generator.integers(-40, 40, (1, shape[0], *sides)).repeat(region, 2)
+        logits += values.repeat(region, 3)[:, :, : shape[1], : shape[2]]
     task = SEGMENTATION.configure(SIZE, {})
     outputs = {"logits": logits.astype(np.float32)}
     found = task.predict(outputs, Model(placement), {})

@@ -1,6 +1,7 @@
 import { LolvitError } from "./errors.js";
 import { CLASS_MAP } from "./manifest.js";
 import { labelOf, requireFinite } from "./outputs.js";
+import { upsampledClasses } from "./upsampling.js";
 
 /**
  * The class of each pixel of a photo, as lolvit/tasks/segmentation.py finds it: bilinear upsampling of
@@ -32,30 +33,7 @@ export function classesOnInput(outputs, spec) {
   requireFinite(outputs);
   if (spec.postprocessing.kind === CLASS_MAP) return computed(outputs, spec);
   const [logits] = Object.values(outputs);
-  const [, count, ownHeight, ownWidth] = spec.signature.outputs[0].shape;
-  const [height, width] = spec.preprocessing.size;
-  const rows = steps(ownHeight, height);
-  const { low: left, high: right, share: shares } = steps(ownWidth, width);
-  const classes = new Uint8Array(height * width);
-  const best = new Float32Array(height * width).fill(-Infinity);
-  const row = new Float32Array(ownWidth);
-  for (let index = 0; index < count; index++) {
-    const plane = logits.subarray(index * ownHeight * ownWidth, (index + 1) * ownHeight * ownWidth);
-    for (let y = 0; y < height; y++) {
-      const low = rows.low[y] * ownWidth;
-      const high = rows.high[y] * ownWidth;
-      const share = rows.share[y];
-      for (let x = 0; x < ownWidth; x++) row[x] = between(plane[low + x], plane[high + x], share);
-      for (let x = 0, at = y * width; x < width; x++, at++) {
-        const value = between(row[left[x]], row[right[x]], shares[x]);
-        if (value > best[at]) {
-          best[at] = value;
-          classes[at] = index;
-        }
-      }
-    }
-  }
-  return classes;
+  return upsampledClasses(logits, spec.signature.outputs[0].shape, spec.preprocessing.size);
 }
 
 /**
@@ -70,35 +48,6 @@ function computed(outputs, spec) {
   const other = map.find((index) => index < 0 || index >= num_classes);
   if (other === undefined) return Uint8Array.from(map);
   throw new LolvitError("output_mismatch", { name, found: `class ${other}`, expected: `${num_classes} classes` });
-}
-
-/**
- * Linear interpolation, each step rounded to float32.
- *
- * @param {number} first
- * @param {number} second
- * @param {number} share
- */
-function between(first, second, share) {
-  return Math.fround(first + Math.fround(Math.fround(second - first) * share));
-}
-
-/**
- * For each of `extent` pixels its two neighbours among `own`, and the share of the second.
- *
- * @param {number} own
- * @param {number} extent
- */
-function steps(own, extent) {
-  const places = Float64Array.from({ length: extent }, (_, number) =>
-    Math.min(Math.max((number + 0.5) * (own / extent) - 0.5, 0), own - 1),
-  );
-  const low = Int32Array.from(places, Math.floor);
-  return {
-    low,
-    high: low.map((place) => Math.min(place + 1, own - 1)),
-    share: Float32Array.from(places, (place, number) => place - low[number]),
-  };
 }
 
 /**

@@ -8,9 +8,14 @@ import { failureOf, manifestOf, readJson } from "./environment.js";
 
 const vectors = await readJson("../../tests/vectors/predictions.json");
 
-function specOf(task, { size, postprocessing }) {
+function specOf(task, { size, postprocessing, logits_shape: shape }) {
   const manifest = manifestOf(task, { postprocessing });
-  return readManifest({ ...manifest, preprocessing: { ...manifest.preprocessing, size } }, "test");
+  manifest.preprocessing.size = size;
+  if (shape) {
+    manifest.signature.outputs[0].shape = shape;
+    manifest.labels = null;
+  }
+  return readManifest(manifest, "test");
 }
 
 const placementOf = ({ placement: { photo, resized, offset }, size }) =>

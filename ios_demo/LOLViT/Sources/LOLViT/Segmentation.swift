@@ -56,7 +56,7 @@ public struct SegmentationTask: VisionTask {
         let output = try spec.output(outputs, spec.outputs[0])
         let onInput =
             parameters.isComputed
-            ? try computed(output) : Self.classes(output, on: spec.preprocessing.size)
+            ? try computed(output) : Upsampling.classes(output, on: spec.preprocessing.size)
         let classes = placement.onPhoto(onInput, outside: parameters.ignore)
         return SegmentationMap(
             size: placement.photo, classes: classes, ignore: parameters.ignore, shares: shares(classes))
@@ -76,40 +76,6 @@ public struct SegmentationTask: VisionTask {
         return map.values.map { UInt8($0) }
     }
 
-    /// The class of each of the input's pixels, from logits (1, C, h, w).
-    static func classes(_ logits: Tensor, on size: ImageSize) -> [UInt8] {
-        let (count, height, width) = (logits.shape[1], logits.shape[2], logits.shape[3])
-        let rows = Steps(from: height, to: size.height)
-        let columns = Steps(from: width, to: size.width)
-        var classes = [UInt8](repeating: 0, count: size.height * size.width)
-        var line = [Float](repeating: 0, count: count * width)  // one row of each class
-        var best = [Float](repeating: 0, count: size.width)
-        logits.values.withUnsafeBufferPointer { values in
-            for y in 0..<size.height {
-                let (low, high, share) = rows.steps[y]
-                for plane in 0..<count {
-                    let (first, second) = ((plane * height + low) * width, (plane * height + high) * width)
-                    for x in 0..<width {
-                        let start = values[first + x]
-                        line[plane * width + x] = start + (values[second + x] - start) * share
-                    }
-                }
-                for plane in 0..<count {
-                    for x in 0..<size.width {
-                        let (low, high, share) = columns.steps[x]
-                        let start = line[plane * width + low]
-                        let value = start + (line[plane * width + high] - start) * share
-                        if plane == 0 || value > best[x] {
-                            best[x] = value
-                            classes[y * size.width + x] = UInt8(plane)
-                        }
-                    }
-                }
-            }
-        }
-        return classes
-    }
-
     private func shares(_ classes: [UInt8]) -> [ClassShare] {
         var counts = [Int](repeating: 0, count: 256)
         for each in classes { counts[Int(each)] += 1 }
@@ -118,20 +84,6 @@ public struct SegmentationTask: VisionTask {
         return order.map {
             ClassShare(
                 index: $0, label: spec.label($0), share: Double(counts[$0]) / Double(classes.count))
-        }
-    }
-
-    /// The two inputs and the second's share for each output of a linear interpolation along one axis.
-    private struct Steps {
-        let steps: [(low: Int, high: Int, share: Float)]
-
-        init(from own: Int, to extent: Int) {
-            let scale = Double(own) / Double(extent)
-            steps = (0..<extent).map { output in
-                let place = min(max((Double(output) + 0.5) * scale - 0.5, 0), Double(own - 1))
-                let low = Int(place)
-                return (low, min(low + 1, own - 1), Float(place - Double(low)))
-            }
         }
     }
 }

@@ -1,5 +1,7 @@
 package org.lolvit
 
+import kotlin.math.abs
+
 /** The values of one output with channels and places, in whichever order the artifact has them. */
 internal class Channels(private val values: FloatArray, val channels: Int, val places: Int, private val channelsLast: Boolean) {
     operator fun get(channel: Int, place: Int): Float =
@@ -19,6 +21,8 @@ internal class Channels(private val values: FloatArray, val channels: Int, val p
 internal class Maps(private val values: FloatArray, val channels: Int, val height: Int, val width: Int, private val channelsLast: Boolean) {
     operator fun get(channel: Int, y: Int, x: Int): Float =
         values[if (channelsLast) (y * width + x) * channels + channel else (channel * height + y) * width + x]
+
+    fun largestMagnitude(): Float = values.maxOf(::abs)
 
     companion object {
         /** Of shape (1, C, H, W), or (1, H, W, C). */

@@ -1,7 +1,5 @@
 package org.lolvit
 
-import kotlin.math.floor
-
 /** A class and the share of the photo's pixels that it has, from 0 to 1. */
 public data class ClassShare(val index: Int, val label: String, val share: Double)
 
@@ -25,7 +23,7 @@ public class SegmentationMap(
 ) : Prediction {
     internal companion object {
         fun of(outputs: Outputs, spec: ModelSpec, parameters: Postprocessing.Map, placement: Placement): SegmentationMap {
-            val onInput = if (parameters.isComputed) computed(outputs, spec.classes) else classes(outputs.maps(), placement.size)
+            val onInput = if (parameters.isComputed) computed(outputs, spec.classes) else Upsampling(outputs.maps(), placement.size).classes()
             val onPhoto = placement.onPhoto(onInput, parameters.ignore.toByte())
             return SegmentationMap(placement.photo, onPhoto, parameters.ignore, shares(onPhoto, spec, parameters.ignore))
         }
@@ -48,54 +46,5 @@ public class SegmentationMap(
                 .map { ClassShare(it, spec.label(it), counts[it].toDouble() / map.size) }
         }
 
-        /** The classes of [size] pixels, row by row. */
-        fun classes(logits: Maps, size: ImageSize): ByteArray {
-            val down = Linear(logits.height, size.height)
-            val across = Linear(logits.width, size.width)
-            val row = FloatArray(logits.channels * logits.width)
-            val found = ByteArray(size.height * size.width)
-            for (y in 0 until size.height) {
-                for (channel in 0 until logits.channels) for (x in 0 until logits.width) {
-                    val first = logits[channel, down.low[y], x]
-                    val second = logits[channel, down.high[y], x]
-                    row[channel * logits.width + x] = first + (second - first) * down.share[y]
-                }
-                for (x in 0 until size.width) {
-                    found[y * size.width + x] = largest(row, logits, across.low[x], across.high[x], across.share[x])
-                }
-            }
-            return found
-        }
-
-        private fun largest(row: FloatArray, logits: Maps, low: Int, high: Int, share: Float): Byte {
-            var best = 0
-            var most = Float.NEGATIVE_INFINITY
-            for (channel in 0 until logits.channels) {
-                val first = row[channel * logits.width + low]
-                val value = first + (row[channel * logits.width + high] - first) * share
-                if (value > most) {
-                    most = value
-                    best = channel
-                }
-            }
-            return best.toByte()
-        }
-    }
-}
-
-/** Where each of [extent] outputs lies among [own] inputs along an axis: between two, and how far. */
-private class Linear(own: Int, extent: Int) {
-    val low = IntArray(extent)
-    val high = IntArray(extent)
-    val share = FloatArray(extent)
-
-    init {
-        val scale = own.toDouble() / extent
-        for (i in 0 until extent) {
-            val place = ((i + 0.5) * scale - 0.5).coerceIn(0.0, (own - 1).toDouble())
-            low[i] = floor(place).toInt()
-            high[i] = minOf(low[i] + 1, own - 1)
-            share[i] = (place - low[i]).toFloat()
-        }
     }
 }
