@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 OUT ?= out
 # Two processes, a file's tests in one of them: they share what they export. xdist waits for ever for
-# the tests of a process that crashed, if it starts another in its place.
-PYTEST_FLAGS ?= -n 2 --dist loadfile --max-worker-restart 0
+# the tests of a process that crashed, if it starts another in its place. The order is tests/conftest.py's.
+PYTEST_FLAGS ?= -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 LOCK_FLAGS ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)

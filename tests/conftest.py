@@ -17,6 +17,13 @@ from tests.skips import pytest_configure
 __all__ = ["pytest_configure"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests: at the end one process would wait for another
+    one's."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """Leave what is imported and collected by now out of garbage collections: there are millions of
     such objects, which a whole collection would look at each time."""
