@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lolvit
@@ -12,7 +14,7 @@ from lolvit.accuracy import AccuracyDocument, EvaluationResult, Score, read_accu
 from lolvit.errors import UserError
 from lolvit_benchmarks.reporting.grids import Point, accuracy_points
 from lolvit_benchmarks.reporting.html import as_html
-from lolvit_benchmarks.reporting.plots import WIDE, accuracy_over_latency
+from lolvit_benchmarks.reporting.plots import NARROW, WIDE, accuracy_over_latency
 from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
 
@@ -82,6 +84,22 @@ def test_each_model_of_the_plot_has_a_colour_and_its_name() -> None:
         assert plot.count(f"var(--model-{number})") >= 3  # two points, and the name's
         assert point.model in plot
     assert "var(--model-4)" not in plot
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_precisions_of_runtimes_that_are_equally_fast_do_not_cover_each_other(width: float) -> None:
+    points = [
+        Point("lolvit_x", runtime, precision, ms, top1=0.9, images=10, data="digits")
+        for runtime in ("ort", "litert", "openvino")
+        for precision, ms in (("fp32", 2.0), ("fp16", 2.01), ("int8", 1.0))
+    ]
+    plot = accuracy_over_latency(points, width)
+    written = re.findall(r'<text [^>]*x="([\d.-]+)" y="([\d.-]+)"[^>]*>(?:fp32|fp16|int8)<', plot)
+    places = np.array(written, float)
+    assert len(places) == len(points)
+    across, up = np.abs(places[:, np.newaxis] - places).transpose(2, 0, 1)
+    apart = (across > 15) | (up > 7) | np.eye(len(places), dtype=bool)
+    assert apart.all()
 
 
 def test_a_document_of_another_kind_is_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -153,14 +153,13 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
     colour of its own: up and to the left is better."""
     markers = dict(zip(dict.fromkeys(p.runtime for p in points), itertools.cycle("os^vD")))
     colors = _model_colors(points)
-    with _figure(width, 3.4) as (figure, axes):
+    names = {model: model for model in colors}
+    with _figure(width, 3.4 + _legend_height(names.values(), width)) as (figure, axes):
         for point in points:
             axes.plot([point.ms], [100 * point.top1], markers[point.runtime], markersize=6,
                       color=colors[point.model])  # fmt: skip
-            axes.annotate(point.precision, (point.ms, 100 * point.top1), xytext=(4, 4),
-                          textcoords="offset points", fontsize=8)  # fmt: skip
         for runtime, marker in markers.items():
-            axes.plot([], [], marker, color=_INK, label=runtime)
+            axes.plot([], [], marker, color=_INK, label=words.runtime_name(runtime))
         axes.set_xscale("log")
         times = [point.ms for point in points]
         _plain_ticks(axes.xaxis, _nice_between(min(times), max(times)))
@@ -169,9 +168,9 @@ def accuracy_over_latency(points: Sequence[Point], width: float) -> str:
         axes.margins(0.12)
         axes.set_ylim(axes.get_ylim()[0], min(axes.get_ylim()[1], 100.5))
         axes.grid()
-        runtimes, _ = axes.get_legend_handles_labels()
-        models = [Patch(color=color, label=model) for model, color in colors.items()]
-        axes.legend(handles=[*runtimes, *models], frameon=False)
+        _legends(figure, axes, names, colors)
+        at = [(point.ms, 100 * point.top1) for point in points]
+        _write_beside(figure, axes, at, [p.precision for p in points], fontsize=8)
         return _svg(figure, "accuracy over latency")
 
 
@@ -181,9 +180,8 @@ def frontier(found: Frontier, width: float) -> str:
     names stand below: they would cover each other."""
     numbers = {model: number for number, model in enumerate(found.models(), 1)}
     colors = _model_colors(found.points)
-    columns = max(1, int(13 * width / (max(map(len, numbers)) + 7)))
-    lines = -(-len(numbers) // columns)
-    with _figure(width, 3.4 + 0.2 * lines) as (figure, axes):
+    names = {model: f"{number}\N{NO-BREAK SPACE}{model}" for model, number in numbers.items()}
+    with _figure(width, 3.4 + _legend_height(names.values(), width)) as (figure, axes):
         styles = zip(found.runtimes(), itertools.cycle("os^vD"), itertools.cycle(_DASHES),
                      strict=False)  # fmt: skip
         for runtime, marker, dash in styles:
@@ -205,16 +203,13 @@ def frontier(found: Frontier, width: float) -> str:
         axes.set_ylabel("top-1, %")
         axes.margins(y=0.14)
         axes.grid()
-        runtimes, _ = axes.get_legend_handles_labels()
-        figure.legend(handles=runtimes, loc="outside upper right", frameon=False,
-                      ncols=2 if width == NARROW else 4)  # fmt: skip
-        figure.legend(
-            handles=[Patch(color=colors[m], label=f"{n}\N{NO-BREAK SPACE}{m}")
-                     for m, n in numbers.items()],
-            loc="outside lower center", ncols=columns, frameon=False,
-            handlelength=0.8, handleheight=0.8, columnspacing=1.2,
+        _legends(figure, axes, names, colors)
+        _write_beside(
+            figure, axes, [(p.ms.value, 100 * p.top1.value) for p in found.points],
+            [str(numbers[p.model]) for p in found.points],
+            [((p.ms.low, 100 * p.top1.low), (p.ms.high, 100 * p.top1.high)) for p in found.points],
+            weight="bold",
         )  # fmt: skip
-        _number_points(figure, axes, found.points, numbers)
         return _svg(figure, f"accuracy over latency, {found.where}")
 
 
@@ -224,6 +219,26 @@ def _model_colors(points: Sequence[Point] | Sequence[FrontierPoint]) -> dict[str
     return dict(zip(models, itertools.cycle(MODEL_COLORS), strict=False))
 
 
+def _legends(figure: Figure, axes: Axes, names: dict[str, str], colors: dict[str, str]) -> None:
+    """Write what the axes' plots are above them, and below them the models' names."""
+    narrow = figure.get_figwidth() == NARROW
+    figure.legend(handles=axes.get_legend_handles_labels()[0], loc="outside upper right",
+                  ncols=2 if narrow else 4, frameon=False)  # fmt: skip
+    figure.legend(
+        handles=[Patch(color=colors[model], label=name) for model, name in names.items()],
+        loc="outside lower center", ncols=_legend_columns(names.values(), figure.get_figwidth()),
+        frameon=False, handlelength=0.8, handleheight=0.8, columnspacing=1.2,
+    )  # fmt: skip
+
+
+def _legend_columns(names: Collection[str], width: float) -> int:
+    return max(1, int(13 * width / (max(map(len, names)) + 5)))
+
+
+def _legend_height(names: Collection[str], width: float) -> float:
+    return 0.2 * -(-len(names) // _legend_columns(names, width))
+
+
 def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -> None:
     ms, top1 = point.ms, point.top1
     axes.plot([ms.low, ms.high], [100 * top1.value] * 2, color=color, linewidth=1.5)
@@ -231,43 +246,52 @@ def _with_intervals(axes: Axes, point: FrontierPoint, marker: str, color: str) -
     axes.plot([ms.value], [100 * top1.value], marker, color=color, markersize=6)
 
 
-def _number_points(
-    figure: Figure, axes: Axes, points: Sequence[FrontierPoint], numbers: dict[str, int]
+def _write_beside(
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[Place],
+    texts: Sequence[str],
+    intervals: Sequence[tuple[Place, Place]] = (),
+    *,
+    fontsize: float = _LABEL,
+    **style: Any,
 ) -> None:
-    """Write each point's number beside it, where there is room; a line leads to one that is not
-    next to its point. The rest of the plot must be drawn: it decides where points are."""
+    """Write a text beside each point, in the axes' units, where there is room: off the markers and
+    the points' intervals (each from its lowest to its highest place). A line leads to a text that
+    is not next to its point. The rest of the plot must be drawn: it decides where points are."""
     figure.draw_without_rendering()
     in_points = 72 / figure.dpi
 
-    def placed(ms: float, top1: float) -> Place:
-        x, y = axes.transData.transform((ms, 100 * top1)) * in_points
+    def placed(place: Place) -> Place:
+        x, y = axes.transData.transform(place) * in_points
         return float(x), float(y)
 
-    centres = [placed(p.ms.value, p.top1.value) for p in points]
-    lows = [placed(p.ms.low, p.top1.low) for p in points]
-    highs = [placed(p.ms.high, p.top1.high) for p in points]
-    ends = list(zip(centres, lows, highs, strict=True))
-    texts = [str(numbers[p.model]) for p in points]
+    centres = [placed(point) for point in points]
+    ends = [(placed(low), placed(high)) for low, high in intervals]
+    across = zip(centres, ends, strict=False)
     window = axes.get_window_extent()
     frame = [in_points * each for each in (window.x0, window.y0, window.x1, window.y1)]
+    width = _DIGIT * fontsize / _LABEL
     places = label_places(
         centres,
-        sizes=[(_DIGIT * len(text), _LABEL) for text in texts],
+        sizes=[(width * len(text), fontsize) for text in texts],
         markers=[Box.around(centre, _MARKER, _MARKER) for centre in centres],
         lines=[
-            *(Box(low[0], y - 1, high[0], y + 1) for (_, y), low, high in ends),
-            *(Box(x - 1, low[1], x + 1, high[1]) for (x, _), low, high in ends),
+            box
+            for (x, y), (low, high) in across
+            for box in (Box(low[0], y - 1, high[0], y + 1), Box(x - 1, low[1], x + 1, high[1]))
         ],
         frame=Box(*frame),
     )
     for point, text, centre, place in zip(points, texts, centres, places, strict=True):
         offset = place[0] - centre[0], place[1] - centre[1]
-        far = math.hypot(*offset) > 2 * _LABEL
+        far = math.hypot(*offset) > 2 * _LABEL + width * (len(text) - 1) / 2
         written = axes.annotate(
-            text, (point.ms.value, 100 * point.top1.value), xytext=offset, weight="bold",
-            textcoords="offset points", ha="center", va="center",
+            text, point, xytext=offset, textcoords="offset points", ha="center", va="center",
+            fontsize=fontsize,
             arrowprops={"arrowstyle": "-", "color": _INK, "linewidth": 0.6, "shrinkA": 5,
                         "shrinkB": 4} if far else None,
+            **style,
         )  # fmt: skip
         written.set_in_layout(False)
 
