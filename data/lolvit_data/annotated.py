@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit_data import bdd100k, coco, deepforest, objects
+from lolvit_data import bdd100k, coco, deepforest, masked_photos, objects, yolo
 from lolvit_data.annotations import AnnotatedDataset
 from lolvit_data.dataset import Split
 
+Load = Callable[[Split], AnnotatedDataset]
+_LAYOUTS = {
+    "detection": "annotations/instances_train2017.json, as COCO has it, or with data.yaml, as"
+    " YOLO's trainers have it",
+    "segmentation": "labels/sem_seg/masks or labels/drivable/masks, as BDD100K has it, or with"
+    " images/train and masks/train",
+}
+
 
 def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
-    """Return a split of `objects`, `digit-objects`, `deepforest`, a folder in COCO's format
-    (detection) or in BDD100K's (segmentation; FOLDER#sem_seg or FOLDER#drivable where it has both).
+    """Return a split of `objects`, `digit-objects`, `deepforest`, or of a folder: in COCO's,
+    Roboflow's or YOLO's layout, or a YAML file of the last (detection); in BDD100K's
+    (FOLDER#sem_seg or FOLDER#drivable where it has both), or with images/ and masks/
+    (segmentation).
 
     Raises:
         UserError: there is no such data set, it is not for the task, or not laid out as it has to
@@ -25,24 +37,17 @@ def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
         if task != "detection":
             raise UserError(f"has no masks for {task}", where=source, remedy="train a detector")
         return deepforest.load(split)
-    folder, _, kind = source.partition("#")
-    root = Path(folder)
+    if (load := _folder(source, task)) is not None:
+        return load(split)
+    root = Path(source.partition("#")[0])
     if not root.is_dir():
         raise UserError(
             "is a file" if root.exists() else "no such data set for detection or segmentation",
             where=source,
             remedy=f"give {', '.join((*objects.SOURCES, deepforest.NAME))}, or a folder",
         )
-    if task == "detection" and coco.is_coco(root):
-        return coco.load(root, split)
-    if task == "segmentation" and bdd100k.is_bdd100k(root):
-        return bdd100k.load(root, split, kind or None)
-    layouts = {
-        "detection": "annotations/instances_train2017.json, as COCO has it",
-        "segmentation": "labels/sem_seg/masks or labels/drivable/masks, as BDD100K has it",
-    }
     raise UserError(f"is no data set for {task}", where=source,
-                    remedy=f"give a folder with {layouts[task]}")  # fmt: skip
+                    remedy=f"give a folder with {_LAYOUTS[task]}")  # fmt: skip
 
 
 def annotated_images(source: str, split: Split, task: str | None = None) -> AnnotatedDataset | None:
@@ -53,7 +58,6 @@ def annotated_images(source: str, split: Split, task: str | None = None) -> Anno
     Raises:
         UserError: it is not laid out as it has to be.
     """
-    root = Path(source.partition("#")[0])
     if source in objects.SOURCES:
         if task == "classification":
             return None  # they have classes for it
@@ -61,8 +65,24 @@ def annotated_images(source: str, split: Split, task: str | None = None) -> Anno
         return open_annotated(source, split, kind)
     if source == deepforest.NAME:
         return deepforest.load(split)
-    if root.is_dir() and coco.is_coco(root):
-        return open_annotated(source, split, "detection")
-    if root.is_dir() and bdd100k.is_bdd100k(root):
-        return open_annotated(source, split, "segmentation")
+    for kind in sorted(_LAYOUTS, key=lambda kind: kind != task):
+        if (load := _folder(source, kind)) is not None:
+            return load(split)
+    return None
+
+
+def _folder(source: str, task: str) -> Load | None:
+    """Return what opens a folder, or a file that describes one, for a task; None if it is none."""
+    name, _, kind = source.partition("#")
+    root = Path(name)
+    if task == "detection":
+        if root.is_dir() and coco.is_coco(root):
+            return partial(coco.load, root)
+        if root.exists() and (path := yolo.configuration(root)) is not None:
+            return partial(yolo.load, path)
+    elif root.is_dir():
+        if bdd100k.is_bdd100k(root):
+            return partial(bdd100k.load, root, kind=kind or None)
+        if masked_photos.is_masked(root):
+            return partial(masked_photos.load, root)
     return None

@@ -1,4 +1,5 @@
-"""COCO's format of boxes: images in {train,val}2017/, annotations/instances_{train,val}2017.json.
+"""COCO's format of boxes: images in {train,val}2017/, annotations/instances_{train,val}2017.json;
+or as Roboflow exports it: {train,valid}/_annotations.coco.json, with the images beside it.
 
 Class ids have gaps (1 to 90 for 80 classes): they are mapped to 0 to 79 in the order of the ids.
 Boxes are left, top, width, height in pixels. `iscrowd` marks boxes around many objects.
@@ -23,7 +24,7 @@ from lolvit_data.dataset import Split
 from lolvit_runtimes.photos import load_photo
 
 _SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("val", "valid", "test")}
-_LISTED = 3
+_ROBOFLOW = "_annotations.coco.json"
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,17 @@ class CocoDataset(WithoutMasks):
 
 
 def is_coco(root: Path) -> bool:
-    """Whether a folder has annotations as COCO has them."""
-    return any((root / "annotations").glob("instances_*.json"))
+    """Whether a folder has annotations as COCO or Roboflow has them."""
+    return bool(_annotation_files(root))
+
+
+def _annotation_files(root: Path) -> dict[str, Path]:
+    """Return the files of annotations by the names of their splits."""
+    own = {
+        path.stem.removeprefix("instances_"): path
+        for path in sorted((root / "annotations").glob("instances_*.json"))
+    }
+    return own or {path.parent.name: path for path in sorted(root.glob(f"*/{_ROBOFLOW}"))}
 
 
 def load(root: Path, split: Split) -> CocoDataset:
@@ -84,7 +94,7 @@ def load(root: Path, split: Split) -> CocoDataset:
     path = _annotations(root, split)
     document = _read(path)
     try:
-        categories = sorted(document["categories"], key=lambda each: int(each["id"]))
+        categories = _categories(document)
         category_ids = tuple(int(each["id"]) for each in categories)
         images = {int(each["id"]): each for each in document["images"]}
         _check_repeated(path, "images have the id", [int(i["id"]) for i in document["images"]])
@@ -134,13 +144,25 @@ def _size(image: dict[str, Any]) -> tuple[int, int] | None:
     return int(image["width"]), int(image["height"])
 
 
+def _categories(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the classes in the order of their ids. The first one that Roboflow writes is the name
+    of all others' group, and has no object: it is none."""
+    found = sorted(document["categories"], key=lambda each: int(each["id"]))
+    if len(found) > 1 and found[0].get("supercategory") == "none":
+        group, others = found[0], found[1:]
+        used = any(int(each["category_id"]) == int(group["id"]) for each in document["annotations"])
+        if not used and all(each.get("supercategory") == group["name"] for each in others):
+            return others
+    return found
+
+
 def _annotations(root: Path, split: Split) -> Path:
-    files = sorted((root / "annotations").glob("instances_*.json"))
-    for name in _SPLITS[split]:
-        for path in files:
-            if path.stem.removeprefix("instances_").startswith(name):
+    files = _annotation_files(root)
+    for start in _SPLITS[split]:
+        for name, path in files.items():
+            if name.startswith(start):
                 return path
-    have = ", ".join(path.name for path in files)
+    have = ", ".join(path.name if path.name != _ROBOFLOW else name for name, path in files.items())
     raise UserError(
         f"has no annotations of the {split} split, only {have}", where=str(root),
         remedy=f"name them instances_{_SPLITS[split][0]}2017.json",
@@ -148,6 +170,8 @@ def _annotations(root: Path, split: Split) -> Path:
 
 
 def _images(root: Path, annotations: Path) -> Path:
+    if annotations.name == _ROBOFLOW:
+        return annotations.parent
     name = annotations.stem.removeprefix("instances_")
     for folder in (root / name, root / "images" / name):
         if folder.is_dir():

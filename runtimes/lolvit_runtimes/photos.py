@@ -26,6 +26,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _BUNDLED = "astronaut.png"  # scikit-image carries it
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _HIGHEST = 65535
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: by 90 or 270 degrees, mirrored or not
 
 
 def load_photo(source: Path | Image.Image, color: Color = "RGB") -> Image.Image:
@@ -67,6 +68,23 @@ def is_photo(path: Path) -> bool:
     except Exception:  # noqa: BLE001 - decoders raise many types at malformed headers
         return False
     return True
+
+
+def photo_size(path: Path) -> tuple[int, int]:
+    """Return the width and height that `load_photo` gives a photo; its pixels are not decoded.
+
+    Raises:
+        UserError: there is no such file, or it has no photo's header.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(path, formats=PHOTO_FORMATS) as opened:
+                turned = opened.getexif().get(_ORIENTATION) in _TURNED
+                width, height = opened.size
+        except Exception as error:  # decoders raise many types at malformed headers
+            raise _unreadable(error, str(path)) from error
+    return (height, width) if turned else (width, height)
 
 
 def load_encoded(data: bytes, where: str, color: Color = "RGB") -> Image.Image:

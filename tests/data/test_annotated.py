@@ -1,4 +1,4 @@
-"""COCO's and BDD100K's layouts, with the traps that they have."""
+"""Layouts of COCO, Roboflow, BDD100K and of folders of masks, with the traps that they have."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit_data import bdd100k
 from lolvit_data.annotated import open_annotated
 from lolvit_data.coco import CocoDataset
+from lolvit_data.dataset import Split
+from lolvit_data.masked_photos import MaskedPhotos
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -177,7 +178,7 @@ def test_the_drivable_classes_are_those_of_its_masks(tmp_path: Path) -> None:
 
 def test_a_colour_map_or_an_unknown_class_in_place_of_a_mask_is_named(tmp_path: Path) -> None:
     found = open_annotated(str(bdd(tmp_path)), "train", "segmentation")
-    assert isinstance(found, bdd100k.BddDataset)
+    assert isinstance(found, MaskedPhotos)
     Image.new("RGB", (16, 9)).save(found.pairs[0][1])
     with pytest.raises(UserError, match="not of class numbers"):
         found.mask(0)
@@ -188,7 +189,7 @@ def test_a_colour_map_or_an_unknown_class_in_place_of_a_mask_is_named(tmp_path: 
 
 def test_a_mask_of_another_size_than_its_image_is_named(tmp_path: Path) -> None:
     found = open_annotated(str(bdd(tmp_path)), "train", "segmentation")
-    assert isinstance(found, bdd100k.BddDataset)
+    assert isinstance(found, MaskedPhotos)
     Image.fromarray(np.zeros((16, 9), np.uint8)).save(found.pairs[0][1])
     with pytest.raises(UserError, match="has 9x16 pixels, its image 16x9"):
         found.mask(0)
@@ -196,7 +197,7 @@ def test_a_mask_of_another_size_than_its_image_is_named(tmp_path: Path) -> None:
 
 def test_the_classes_of_a_mask_with_a_palette_are_its_indices(tmp_path: Path) -> None:
     found = open_annotated(str(bdd(tmp_path)), "train", "segmentation")
-    assert isinstance(found, bdd100k.BddDataset)
+    assert isinstance(found, MaskedPhotos)
     indices = (np.arange(144, dtype=np.uint8) % 19).reshape(9, 16)
     coloured = Image.fromarray(indices)
     coloured.putpalette([grey for grey in range(255, -1, -1) for _ in range(3)])
@@ -204,6 +205,85 @@ def test_the_classes_of_a_mask_with_a_palette_are_its_indices(tmp_path: Path) ->
     with Image.open(found.pairs[0][1]) as opened:
         assert opened.mode == "P"
     assert (found.mask(0) == indices).all()
+
+
+def roboflow(root: Path, category: int) -> Path:
+    """One image a split, as Roboflow exports it: the classes' group is a class, with the id 0."""
+    for part in ("train", "valid", "test"):
+        (root / part).mkdir(parents=True)
+        Image.new("RGB", (40, 30)).save(root / part / "a_jpg.rf.123.jpg")
+        names = (("pets", "none"), ("dog", "pets"), ("cat", "pets"))
+        document = {
+            "images": [{"id": 0, "file_name": "a_jpg.rf.123.jpg", "width": 40, "height": 30}],
+            "categories": [
+                {"id": n, "name": name, "supercategory": group}
+                for n, (name, group) in enumerate(names)
+            ],
+            "annotations": [
+                {"id": 0, "image_id": 0, "category_id": category, "bbox": [4, 2, 8, 6]}
+            ],
+        }
+        (root / part / "_annotations.coco.json").write_text(json.dumps(document))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("category", "classes", "index"), [(2, ("dog", "cat"), 1), (0, ("pets", "dog", "cat"), 0)]
+)
+def test_roboflows_group_of_the_classes_is_a_class_only_if_it_has_objects(
+    tmp_path: Path, category: int, classes: tuple[str, ...], index: int
+) -> None:
+    folder = roboflow(tmp_path, category)
+    splits: tuple[Split, ...] = ("train", "test")
+    for split in splits:
+        found = open_annotated(str(folder), split, "detection")
+        assert found.classes == classes
+        assert found.objects(0).classes.tolist() == [index]
+        assert found.objects(0).boxes.tolist() == [[4, 2, 12, 8]]
+        assert found.image(0).size == (40, 30)
+
+
+def masked(root: Path, by_split: bool, names: str | None = "ground\nroad\n") -> Path:
+    """A photo on its side and one in a folder below, each with a mask of two classes."""
+    for part in ("train", "val"):
+        images, masks = (
+            root / (f"{part}/{kind}" if by_split else f"{kind}/{part}")
+            for kind in ("images", "masks")
+        )
+        mask = np.zeros((16, 9), np.uint8)
+        mask[4:] = 1
+        mask[0] = 255
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        for name in ("a", "b/a"):
+            (images / name).parent.mkdir(parents=True, exist_ok=True)
+            (masks / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 9)).save(images / f"{name}.jpeg", exif=exif)
+            Image.fromarray(mask).save(masks / f"{name}.png")
+    if names is not None:
+        (root / "classes.txt").write_text(names)
+    return root
+
+
+@pytest.mark.parametrize("by_split", [True, False])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_folders_of_images_and_masks_are_paired_by_their_paths(
+    tmp_path: Path, by_split: bool, split: Split
+) -> None:
+    found = open_annotated(str(masked(tmp_path, by_split)), split, "segmentation")
+    assert found.classes == ("ground", "road") and found.notes == ()
+    assert [found.identifier(i) for i in range(len(found))] == ["a", "b/a"]
+    for index in range(2):
+        assert found.image(index).size == found.mask(index).shape[::-1] == (9, 16)
+        assert np.unique(found.mask(index)).tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [(None, "has no classes.txt"), ("road\n", "has 1 classes")]
+)
+def test_classes_of_masks_need_names(tmp_path: Path, names: str | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_annotated(str(masked(tmp_path, True, names)), "train", "segmentation")
 
 
 @pytest.mark.parametrize(

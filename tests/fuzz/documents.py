@@ -21,6 +21,12 @@ TESTS = Path(__file__).parents[1]
 PIXELS = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(30, 40, 3)
 
 
+YOLO = {
+    "a.txt": b"1 0.5 0.5 0.25 0.5\n0 0 0 0.5 0 0.25 1\n",
+    "data.yaml": b"path: .\ntrain: .\nval: .\nnc: 2\nnames: {0: cat, 1: dog}\n",
+}
+
+
 def _manifest(folder: Path) -> Parse:
     """What `lolvit predict` does with a manifest: read it, check the files that it names, prepare a
     photo by it, and describe its tasks' answer."""
@@ -108,6 +114,31 @@ def _labels(name: str) -> Callable[[Path], Parse]:
             path.write_bytes(data)
             assert all("\n" not in label for label in read_labels(path, None) or ())
             read_labels(path, 3)
+
+        return parse
+
+    return opened
+
+
+def _yolo(name: str) -> Callable[[Path], Parse]:
+    """A data set of one image, of which one file is the input."""
+
+    def opened(folder: Path) -> Parse:
+        from PIL import Image
+
+        from lolvit_data.annotated import open_annotated
+
+        Image.fromarray(PIXELS).save(folder / "a.png")
+        (folder / "a.txt").write_bytes(YOLO["a.txt"])
+        (folder / "data.yaml").write_bytes(YOLO["data.yaml"])
+
+        def parse(data: bytes) -> None:
+            (folder / name).write_bytes(data)
+            found = open_annotated(str(folder / "data.yaml"), "test", "detection")
+            for index in range(len(found)):
+                objects = found.objects(index)
+                assert (objects.boxes >= 0).all() and (objects.areas > 0).all()
+                assert (objects.classes < len(found.classes)).all()
 
         return parse
 
@@ -260,5 +291,7 @@ DOCUMENTS = (
         lambda: [b'id,name\r\n1,"a, ""b"""\r\n0,c\r\n2,d',
                  "sep=;\n0;a;;\n1;b\n2;c".encode("utf-16")],
     ),
+    Target("yolo-data", _yolo("data.yaml"), lambda: [YOLO["data.yaml"]], instrumented=("yaml",)),
+    Target("yolo-labels", _yolo("a.txt"), lambda: [YOLO["a.txt"]]),
     Target("recipe", _recipe, _recipes, _mutate_toml, instrumented=("tomllib",)),
 )  # fmt: skip
