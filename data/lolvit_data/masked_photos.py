@@ -11,7 +11,7 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit.labels import read_labels
 from lolvit.manifest import Color
-from lolvit_data.annotations import IGNORE, Mask, WithoutObjects
+from lolvit_data.annotations import IGNORE, Mask, WithoutObjects, spread
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
 from lolvit_runtimes.photos import load_photo, photo_size
@@ -21,6 +21,7 @@ _SPLITS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"), "test": ("val", "valid", "validation", "test"),
 }  # fmt: skip
 _IMAGES, _MASKS = "images", "masks"
+_LOOKED_AT = 20  # masks
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,13 @@ def paired(
     targets = {_name(path, masks): path for path in sorted(masks.rglob("*.png"))}
     both = sorted(by_name.keys() & targets.keys())
     if not both:
+        names = " and ".join(
+            str(next(iter(found.values())).name) for found in (by_name, targets) if found
+        )
         raise UserError(
-            f"none of {len(by_name)} images has one of {len(targets)} masks", where=str(images),
-            remedy="images and masks have the same name but for the suffix",
+            f"none of {len(by_name)} images has one of {len(targets)} PNG masks"
+            + (f", such as {names}" if names else ""),
+            where=str(images), remedy="images and masks have the same name but for the suffix",
         )  # fmt: skip
     lines = (
         (len(by_name) - len(both), "images have no mask"),
@@ -120,11 +125,12 @@ def is_masked(root: Path) -> bool:
 
 
 def load(root: Path, split: Split) -> MaskedPhotos:
-    """Pair the images and masks of a split; none is opened. The folder's `classes.txt` has a name
-    for each class, one a line.
+    """Pair the images and masks of a split; a few masks are opened. The folder's `classes.txt` has
+    a name for each class, one a line.
 
     Raises:
-        UserError: the split or the file of names is missing, or no image has a mask.
+        UserError: the split or the file of names is missing, no image has a mask, or masks are
+            black and white, or none.
     """
     folders = _folders(root, split)
     if folders is None:
@@ -142,7 +148,23 @@ def load(root: Path, split: Split) -> MaskedPhotos:
     if not 2 <= len(classes) <= IGNORE:
         raise UserError(f"has {len(classes)} classes", where=str(path),
                         remedy=f"give 2 to {IGNORE}, with the background if it is one")  # fmt: skip
-    return paired(root.name, *folders, classes)
+    found = paired(root.name, *folders, classes)
+    _check_foreground(found)
+    return found
+
+
+def _check_foreground(found: MaskedPhotos) -> None:
+    """Check that masks are not black and white: their white would be pixels without a class.
+
+    Raises:
+        UserError: some masks, evenly spread, have no other values.
+    """
+    some = [found.mask(index) for index in spread(len(found), _LOOKED_AT)]
+    if set(np.unique(np.concatenate([mask.ravel() for mask in some]))) == {0, IGNORE}:
+        raise UserError(
+            f"its masks have the values 0 and {IGNORE} alone, and {IGNORE} is no class",
+            where=str(found.folder), remedy="save them with 1 in place of 255",
+        )  # fmt: skip
 
 
 def _folders(root: Path, split: Split) -> tuple[Path, Path] | None:

@@ -286,6 +286,25 @@ def test_classes_of_masks_need_names(tmp_path: Path, names: str | None, message:
         open_annotated(str(masked(tmp_path, True, names)), "train", "segmentation")
 
 
+def test_black_and_white_masks_and_those_of_other_names_are_one_line(tmp_path: Path) -> None:
+    masked(tmp_path, by_split=False)
+    masks = sorted((tmp_path / "masks" / "train").rglob("*.png"))
+    white = np.zeros((16, 9), np.uint8)
+    white[4:] = 255
+    for path in masks:
+        Image.fromarray(white).save(path)
+    with pytest.raises(UserError, match=r"the values 0 and 255 alone.* 1 in place of 255"):
+        open_annotated(str(tmp_path), "train", "segmentation")
+    for path in masks:
+        path.rename(path.with_stem(f"{path.stem}_mask"))
+    with pytest.raises(UserError, match=r"2 PNG masks, such as a\.jpeg and a_mask\.png"):
+        open_annotated(str(tmp_path), "train", "segmentation")
+    for path in masks:
+        path.with_stem(f"{path.stem}_mask").unlink()
+    with pytest.raises(UserError, match=r"0 PNG masks, such as a\.jpeg"):
+        open_annotated(str(tmp_path), "train", "segmentation")
+
+
 @pytest.mark.parametrize(
     ("source", "task", "message"),
     [
