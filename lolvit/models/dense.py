@@ -77,7 +77,7 @@ class DenseModel(nn.Module):
             raise ValueError(
                 f"the image is {image.shape[2]}x{image.shape[3]}, no multiple of {STRIDES[-1]}"
             )
-        outputs: dict[str, Tensor] = self.head(self.backbone(image))
+        outputs: dict[str, Tensor] = self.head(feature_maps(self.backbone, image))
         return outputs
 
 
@@ -105,8 +105,7 @@ def _backbone(name: str, bare: str, in_chans: int, drop_path: float) -> tuple[nn
         options["drop_path_rate"] = drop_path
     try:
         info: Any = timm.create_model(bare, **options).feature_info
-        reductions = info.reduction()
-        last = {stride: index for index, stride in enumerate(reductions)}
+        last = dict(zip(info.reduction(), info.out_indices, strict=True))
         picked = tuple(last[stride] for stride in STRIDES)
         backbone: nn.Module = timm.create_model(bare, out_indices=picked, **options)
     except (TypeError, RuntimeError, AssertionError, ValueError, KeyError, IndexError) as error:
@@ -119,24 +118,32 @@ def _backbone(name: str, bare: str, in_chans: int, drop_path: float) -> tuple[nn
     return backbone, _channels(name, backbone, in_chans)
 
 
+def feature_maps(backbone: nn.Module, image: Tensor) -> list[Tensor]:
+    """Return a backbone's maps, (B, C, H, W): some of timm's have their channels last."""
+    found = backbone(image)
+    if getattr(backbone, "output_fmt", "NCHW") == "NHWC":
+        return [each.permute(0, 3, 1, 2) for each in found]
+    return list(found)
+
+
 def _channels(name: str, backbone: nn.Module, in_chans: int) -> list[int]:
     side = 2 * STRIDES[-1]
     try:
         with eval_mode(backbone), torch.no_grad():
-            maps = backbone(torch.zeros(1, in_chans, side, side))
+            found = feature_maps(backbone, torch.zeros(1, in_chans, side, side))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f"does not run on a {side}x{side} image: {str(error).splitlines()[0]}", where=name,
             remedy="choose a model that takes images of any size",
         ) from error  # fmt: skip
-    found = [tuple(x.shape[2:]) for x in maps]
-    if found != [(side // stride, side // stride) for stride in STRIDES]:
+    shapes = [tuple(x.shape[2:]) for x in found]
+    if shapes != [(side // stride, side // stride) for stride in STRIDES]:
         raise UserError(
-            f"its maps of a {side}x{side} image are {found}, not (height, width) at strides"
+            f"its maps of a {side}x{side} image are {shapes}, not (height, width) at strides"
             f" {', '.join(map(str, STRIDES))}", where=name,
-            remedy="choose a model whose maps are (B, C, H, W)",
+            remedy="choose a model with maps at these strides",
         )  # fmt: skip
-    return [int(x.shape[1]) for x in maps]
+    return [int(x.shape[1]) for x in found]
 
 
 def _width_within_budget(
@@ -144,13 +151,13 @@ def _width_within_budget(
 ) -> int:
     """Return the widest head within `MAX_HEAD_SHARE`, with the task's default classes."""
     image = torch.zeros(1, in_chans, *entry.size, device="meta")
-    maps = [
+    inputs = [
         torch.zeros(1, c, entry.size[0] // s, entry.size[1] // s, device="meta")
         for c, s in zip(channels, STRIDES, strict=True)
     ]
     budget = MAX_HEAD_SHARE * _operations(backbone, image)
     for width in _WIDTHS:
-        if _operations(entry.head(channels, width, entry.num_classes), maps) <= budget:
+        if _operations(entry.head(channels, width, entry.num_classes), inputs) <= budget:
             return width
     return _WIDTHS[-1]
 

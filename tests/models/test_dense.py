@@ -32,7 +32,14 @@ def test_a_head_stays_within_its_share_of_the_backbone(name: str, task: str) -> 
     assert 0 < macs_of(model, size) - backbone <= MAX_HEAD_SHARE * backbone
 
 
-@pytest.mark.parametrize("name", ["lolvit_xx", "mobilevit_xxs", TIMM])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lolvit_xx", "mobilevit_xxs", TIMM,
+        "timm/dla34",  # its maps begin with stride 2
+        "timm/mambaout_femto",  # channels last
+    ],
+)  # fmt: skip
 def test_boxes_and_scores_are_two_outputs_of_all_points(name: str) -> None:
     model = dense(name, "detection", 7).eval()
     with torch.no_grad():

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from lolvit.errors import UserError
-from lolvit.models.dense import DenseModel
+from lolvit.models.dense import DenseModel, feature_maps
 from lolvit.models.modes import eval_mode
 from lolvit_training.batches import ReportingDataset, SampleKey, collate, loaded
 from lolvit_training.objectives import Objective
@@ -116,7 +116,7 @@ class FeatureCache:
         done = 0
         with eval_mode(self._model), torch.no_grad():
             for images, targets in loaded(loader):
-                maps = self._model.backbone(images.to(self._device))
+                maps = feature_maps(self._model.backbone, images.to(self._device))
                 self._shapes = [tuple(each.shape[1:]) for each in maps]
                 self._size = int(images.shape[2]), int(images.shape[3])
                 rows = torch.cat([each.flatten(1) for each in maps], 1).half().cpu()
