@@ -82,9 +82,16 @@ class DenseModel(nn.Module):
 
 
 def create_dense(
-    name: str, bare: str, task: str, num_classes: int | None, in_chans: int, drop_path: float
+    name: str,
+    bare: str,
+    task: str,
+    num_classes: int | None,
+    in_chans: int,
+    drop_path: float,
+    size: tuple[int, int] | None = None,
 ) -> DenseModel:
-    """Return a model of `task` on the backbone `bare`, as timm names it.
+    """Return a model of `task` on the backbone `bare`, as timm names it. `size`, (height, width),
+    is that of the images, by default the task's: some backbones are built for one.
 
     Raises:
         UserError: the backbone has no maps at strides 8, 16 and 32.
@@ -93,16 +100,24 @@ def create_dense(
     classes = entry.num_classes if num_classes is None else num_classes
     if classes < 1:
         raise UserError(f"a model for {task} has at least one class, not {classes}", where=name)
-    backbone, channels = _backbone(name, bare, in_chans, drop_path)
-    width = _HEAD_WIDTHS.get(bare) or _width_within_budget(backbone, channels, entry, in_chans)
+    fixed = timm.models.get_pretrained_cfg_value(bare, "fixed_input_size")
+    built_for = (size or entry.size) if fixed else None
+    backbone, channels = _backbone(name, bare, in_chans, drop_path, built_for)
+    width = _HEAD_WIDTHS.get(bare) or _width_within_budget(
+        backbone, channels, entry, in_chans, built_for or entry.size
+    )
     return DenseModel(backbone, entry.head(channels, width, classes), task, classes)
 
 
-def _backbone(name: str, bare: str, in_chans: int, drop_path: float) -> tuple[nn.Module, list[int]]:
+def _backbone(
+    name: str, bare: str, in_chans: int, drop_path: float, built_for: tuple[int, int] | None
+) -> tuple[nn.Module, list[int]]:
     """Return a model that gives the three maps, and their channels."""
     options: dict[str, Any] = {"in_chans": in_chans, "pretrained": False, "features_only": True}
     if drop_path:
         options["drop_path_rate"] = drop_path
+    if built_for is not None:
+        options["img_size"] = built_for
     try:
         info: Any = timm.create_model(bare, **options).feature_info
         last = dict(zip(info.reduction(), info.out_indices, strict=True))
@@ -115,7 +130,7 @@ def _backbone(name: str, bare: str, in_chans: int, drop_path: float) -> tuple[nn
         ) from error  # fmt: skip
     if bare in _HEAD_WIDTHS and hasattr(backbone, _EXPANSION):
         setattr(backbone, _EXPANSION, nn.Identity())
-    return backbone, _channels(name, backbone, in_chans)
+    return backbone, _channels(name, backbone, in_chans, built_for)
 
 
 def feature_maps(backbone: nn.Module, image: Tensor) -> list[Tensor]:
@@ -126,20 +141,22 @@ def feature_maps(backbone: nn.Module, image: Tensor) -> list[Tensor]:
     return list(found)
 
 
-def _channels(name: str, backbone: nn.Module, in_chans: int) -> list[int]:
-    side = 2 * STRIDES[-1]
+def _channels(
+    name: str, backbone: nn.Module, in_chans: int, built_for: tuple[int, int] | None
+) -> list[int]:
+    height, width = built_for or (2 * STRIDES[-1], 2 * STRIDES[-1])
     try:
         with eval_mode(backbone), torch.no_grad():
-            found = feature_maps(backbone, torch.zeros(1, in_chans, side, side))
+            found = feature_maps(backbone, torch.zeros(1, in_chans, height, width))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
-            f"does not run on a {side}x{side} image: {str(error).splitlines()[0]}", where=name,
+            f"does not run on a {height}x{width} image: {str(error).splitlines()[0]}", where=name,
             remedy="choose a model that takes images of any size",
         ) from error  # fmt: skip
     shapes = [tuple(x.shape[2:]) for x in found]
-    if shapes != [(side // stride, side // stride) for stride in STRIDES]:
+    if shapes != [(height // stride, width // stride) for stride in STRIDES]:
         raise UserError(
-            f"its maps of a {side}x{side} image are {shapes}, not (height, width) at strides"
+            f"its maps of a {height}x{width} image are {shapes}, not (height, width) at strides"
             f" {', '.join(map(str, STRIDES))}", where=name,
             remedy="choose a model with maps at these strides",
         )  # fmt: skip
@@ -147,12 +164,16 @@ def _channels(name: str, backbone: nn.Module, in_chans: int) -> list[int]:
 
 
 def _width_within_budget(
-    backbone: nn.Module, channels: list[int], entry: DenseTask, in_chans: int
+    backbone: nn.Module,
+    channels: list[int],
+    entry: DenseTask,
+    in_chans: int,
+    size: tuple[int, int],
 ) -> int:
     """Return the widest head within `MAX_HEAD_SHARE`, with the task's default classes."""
-    image = torch.zeros(1, in_chans, *entry.size, device="meta")
+    image = torch.zeros(1, in_chans, *size, device="meta")
     inputs = [
-        torch.zeros(1, c, entry.size[0] // s, entry.size[1] // s, device="meta")
+        torch.zeros(1, c, size[0] // s, size[1] // s, device="meta")
         for c, s in zip(channels, STRIDES, strict=True)
     ]
     budget = MAX_HEAD_SHARE * _operations(backbone, image)

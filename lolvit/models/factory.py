@@ -48,7 +48,8 @@ def create_model(
     if choose("task", task, (CLASSIFICATION, *DENSE_TASKS)) != CLASSIFICATION:
         if features_only or out_indices is not None:
             raise UserError(f"features_only is no option of a model for {task}", where=name)
-        return create_dense(name, resolve_name(name), task, num_classes, in_chans, drop_path)
+        bare = resolve_name(name)
+        return create_dense(name, bare, task, num_classes, in_chans, drop_path, size)
     options: dict[str, Any] = {**(model_args or {}), "in_chans": in_chans}
     known = resolve_name(name)
     if size is not None and size != default_size(name) and _has_fixed_size(known):

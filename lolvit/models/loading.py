@@ -217,7 +217,7 @@ def _name(name: str | None, config: Mapping[str, Any], path: Path) -> str:
 
 def _architecture(name: str) -> str:
     """Return timm's name of a model without the tag of its pretrained weights."""
-    return name.partition(".")[0]
+    return name.removeprefix("timm/").partition(".")[0]
 
 
 def _is_resolvable(name: str) -> bool:

@@ -92,7 +92,7 @@ def test_a_stretched_photo_is_the_preprocessing() -> None:
         ("lolvit_xx", {"task": "detection", "num_classes": 0}, "at least one class"),
         ("lolvit_xx", {"task": "detection", "features_only": True}, "features_only"),
         ("timm/vit_tiny_patch16_224", {"task": "detection"}, "strides 8, 16, 32"),
-        ("timm/swin_tiny_patch4_window7_224", {"task": "segmentation"}, "does not run on a 64x64"),
+        ("timm/efficientformer_l1", {"task": "segmentation"}, "does not run on a 384x640"),
     ],
 )
 def test_what_a_model_can_not_be_is_one_line(
@@ -128,6 +128,27 @@ def test_a_checkpoint_records_task_labels_and_colours(task: str, tmp_path: Path)
         for name, expected in model.eval()(image).items():
             torch.testing.assert_close(loaded.model(image)[name], expected)
             torch.testing.assert_close(rebuilt(image)[name], expected)
+
+
+def test_a_backbone_for_one_image_size_is_built_and_restored_for_that_of_the_model(
+    tmp_path: Path,
+) -> None:
+    name, size = "timm/visformer_tiny", (96, 128)
+    model = create_model(name, 2, task="segmentation", size=size)
+    path = tmp_path / "model.safetensors"
+    config = {
+        "model": name, "task": "segmentation", "num_classes": 2,
+        "preprocessing": preprocessing_of(model, size).model_dump(),
+    }  # fmt: skip
+    save_checkpoint(model, path, config)
+    image = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        expected = model.eval()(image)["logits"]
+        restored = load_checkpoint(name, path).model(image)["logits"]
+    assert expected.shape == (1, 2, 12, 16)
+    torch.testing.assert_close(restored, expected)
+    with pytest.raises(UserError, match="is built for 96x128 pixels, not 64x64"):
+        load_checkpoint(name, path, size=(64, 64))
 
 
 @pytest.mark.parametrize("name", ["lolvit_xx", "mobilevit_xxs", "timm/resnet18"])
