@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from lolvit.errors import UserError
 from lolvit_data import bdd100k, coco, deepforest, masked_photos, objects, yolo
-from lolvit_data.annotations import AnnotatedDataset
+from lolvit_data.annotations import AnnotatedDataset, AnnotatedSubset
 from lolvit_data.dataset import Split
+from lolvit_data.splits import HELD_OUT_EVERY
 
-Load = Callable[[Split], AnnotatedDataset]
 _LAYOUTS = {
     "detection": "annotations/instances_train2017.json, as COCO has it, or with data.yaml, as"
     " YOLO's trainers have it",
@@ -24,7 +25,7 @@ def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
     """Return a split of `objects`, `digit-objects`, `deepforest`, or of a folder: in COCO's,
     Roboflow's or YOLO's layout, or a YAML file of the last (detection); in BDD100K's
     (FOLDER#sem_seg or FOLDER#drivable where it has both), or with images/ and masks/
-    (segmentation).
+    (segmentation). Of one without a test split every fifth image is a test image.
 
     Raises:
         UserError: there is no such data set, it is not for the task, or not laid out as it has to
@@ -37,8 +38,8 @@ def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
         if task != "detection":
             raise UserError(f"has no masks for {task}", where=source, remedy="train a detector")
         return deepforest.load(split)
-    if (load := _folder(source, task)) is not None:
-        return load(split)
+    if (folder := _folder(source, task)) is not None:
+        return folder.open(split)
     root = Path(source.partition("#")[0])
     if not root.is_dir():
         raise UserError(
@@ -66,23 +67,46 @@ def annotated_images(source: str, split: Split, task: str | None = None) -> Anno
     if source == deepforest.NAME:
         return deepforest.load(split)
     for kind in sorted(_LAYOUTS, key=lambda kind: kind != task):
-        if (load := _folder(source, kind)) is not None:
-            return load(split)
+        if (folder := _folder(source, kind)) is not None:
+            return folder.open(split)
     return None
 
 
-def _folder(source: str, task: str) -> Load | None:
+@dataclass(frozen=True)
+class _Folder:
+    """What opens the splits of a folder."""
+
+    load: Callable[[Split], AnnotatedDataset]
+    has_test: bool = True
+
+    def open(self, split: Split) -> AnnotatedDataset:
+        """Return a split; where there is no test split, every fifth image is one."""
+        if self.has_test:
+            return self.load(split)
+        whole = self.load("train")
+        held_out = range(HELD_OUT_EVERY - 1, len(whole), HELD_OUT_EVERY)
+        if not held_out:
+            raise UserError(
+                f"has no test split, and only {len(whole)} images to hold some out of",
+                where=whole.name, remedy=f"add images, at least {HELD_OUT_EVERY}",
+            )  # fmt: skip
+        indices = held_out if split == "test" else sorted({*range(len(whole))} - {*held_out})
+        note = f"no test split: every fifth image is one, {len(held_out)} of {len(whole)}"
+        return AnnotatedSubset(whole, tuple(indices), (note,))
+
+
+def _folder(source: str, task: str) -> _Folder | None:
     """Return what opens a folder, or a file that describes one, for a task; None if it is none."""
     name, _, kind = source.partition("#")
     root = Path(name)
     if task == "detection":
         if root.is_dir() and coco.is_coco(root):
-            return partial(coco.load, root)
+            return _Folder(partial(coco.load, root), coco.has_test(root))
         if root.exists() and (path := yolo.configuration(root)) is not None:
-            return partial(yolo.load, path)
+            return _Folder(partial(yolo.load, path), yolo.has_test(path))
     elif root.is_dir():
         if bdd100k.is_bdd100k(root):
-            return partial(bdd100k.load, root, kind=kind or None)
+            return _Folder(partial(bdd100k.load, root, kind=kind or None))
         if masked_photos.is_masked(root):
-            return partial(masked_photos.load, root)
+            return _Folder(partial(masked_photos.load, root), masked_photos.has_test(root))
     return None

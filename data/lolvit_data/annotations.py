@@ -94,10 +94,11 @@ class AnnotatedDataset(Protocol):
 
 @dataclass(frozen=True)
 class AnnotatedSubset:
-    """Some images of a data set, by their indices there."""
+    """Some images of a data set, by their indices there; `more_notes` say why."""
 
     whole: AnnotatedDataset
     indices: tuple[int, ...]
+    more_notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -115,14 +116,19 @@ class AnnotatedSubset:
         return self.whole.classes
 
     @property
+    def category_ids(self) -> tuple[int, ...] | None:
+        """The ids of the classes in the file of the whole, if it has ids of its own."""
+        return getattr(self.whole, "category_ids", None)
+
+    @property
     def colors(self) -> tuple[str, ...] | None:
         """The colours of the whole."""
         return self.whole.colors
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The notes of the whole."""
-        return self.whole.notes
+        """Notes on the part, and those of the whole."""
+        return (*self.more_notes, *self.whole.notes)
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -73,6 +73,11 @@ def is_coco(root: Path) -> bool:
     return bool(_annotation_files(root))
 
 
+def has_test(root: Path) -> bool:
+    """Whether there are annotations of a test split."""
+    return _of_split(_annotation_files(root), "test") is not None
+
+
 def _annotation_files(root: Path) -> dict[str, Path]:
     """Return the files of annotations by the names of their splits."""
     own = {
@@ -156,12 +161,20 @@ def _categories(document: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _annotations(root: Path, split: Split) -> Path:
-    files = _annotation_files(root)
+def _of_split(files: dict[str, Path], split: Split) -> Path | None:
     for start in _SPLITS[split]:
         for name, path in files.items():
             if name.startswith(start):
                 return path
+    return None
+
+
+def _annotations(root: Path, split: Split) -> Path:
+    files = _annotation_files(root)
+    if (found := _of_split(files, split)) is not None:
+        return found
+    if split == "train" and len(files) == 1 and not has_test(root):
+        return next(iter(files.values()))  # CVAT's instances_default.json
     have = ", ".join(path.name if path.name != _ROBOFLOW else name for name, path in files.items())
     raise UserError(
         f"has no annotations of the {split} split, only {have}", where=str(root),
@@ -173,7 +186,8 @@ def _images(root: Path, annotations: Path) -> Path:
     if annotations.name == _ROBOFLOW:
         return annotations.parent
     name = annotations.stem.removeprefix("instances_")
-    for folder in (root / name, root / "images" / name):
+    whole = [root / "images"] if len(_annotation_files(root)) == 1 else []
+    for folder in (root / name, root / "images" / name, *whole):
         if folder.is_dir():
             return folder
     raise UserError(

@@ -120,8 +120,13 @@ def _name(path: Path, folder: Path) -> Path:
 
 
 def is_masked(root: Path) -> bool:
-    """Whether a folder has images/ and masks/ for each split, or each split images/ and masks/."""
+    """Whether a folder has images/ and masks/, by splits or not."""
     return _folders(root, "train") is not None
+
+
+def has_test(root: Path) -> bool:
+    """Whether a folder has images and masks of a test split."""
+    return _folders(root, "test") is not None
 
 
 def load(root: Path, split: Split) -> MaskedPhotos:
@@ -168,11 +173,14 @@ def _check_foreground(found: MaskedPhotos) -> None:
 
 
 def _folders(root: Path, split: Split) -> tuple[Path, Path] | None:
-    for name in _SPLITS[split]:
-        for images, masks in (
+    places = [
+        place
+        for name in _SPLITS[split]
+        for place in (
             (root / _IMAGES / name, root / _MASKS / name),
             (root / name / _IMAGES, root / name / _MASKS),
-        ):
-            if images.is_dir() and masks.is_dir():
-                return images, masks
-    return None
+        )
+    ]
+    if split == "train":
+        places.append((root / _IMAGES, root / _MASKS))  # not split
+    return next((place for place in places if all(folder.is_dir() for folder in place)), None)

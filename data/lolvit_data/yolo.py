@@ -82,6 +82,12 @@ def configuration(root: Path) -> Path | None:
     return next(filter(_describes_a_data_set, files), None)
 
 
+def has_test(path: Path) -> bool:
+    """Whether a YAML file names a test split."""
+    document = _read(path)
+    return _has_keys(document) and _key(document, "test") is not None
+
+
 def load(path: Path, split: Split) -> YoloDataset:
     """Read the boxes of a split that a YAML file describes; no image is opened.
 
@@ -159,7 +165,7 @@ def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
 
 def _files(path: Path, document: dict[str, Any], split: Split) -> tuple[Path, ...]:
     """Return the images of a split: those in its folders, and those that its text files name."""
-    key = next((key for key in _KEYS[split] if document.get(key)), None)
+    key = _key(document, split)
     if key is None:
         raise UserError(f"names no folder of the {split} split", where=str(path),
                         remedy=f"add {_KEYS[split][0]}: and the folder of images")  # fmt: skip
@@ -174,6 +180,10 @@ def _files(path: Path, document: dict[str, Any], split: Split) -> tuple[Path, ..
     if not found:
         raise UserError(f"{key} has no image", where=str(path), remedy="add images")
     return tuple(found)
+
+
+def _key(document: dict[str, Any], split: Split) -> str | None:
+    return next((key for key in _KEYS[split] if document.get(key)), None)
 
 
 def _existing(path: Path, base: Path, place: str) -> Path:

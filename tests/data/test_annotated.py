@@ -14,8 +14,10 @@ from PIL import Image
 
 from lolvit.errors import UserError
 from lolvit_data.annotated import open_annotated
+from lolvit_data.annotations import limited
 from lolvit_data.coco import CocoDataset
 from lolvit_data.dataset import Split
+from lolvit_data.detection_metrics import DetectionMetrics, save_detections
 from lolvit_data.masked_photos import MaskedPhotos
 
 Change = Callable[[dict[str, Any]], object]
@@ -59,6 +61,37 @@ def test_ids_become_indices_and_boxes_corners_inside_the_image(tmp_path: Path) -
     assert objects.areas.tolist() == [80, 60]
     assert found.objects(1).boxes.shape == (0, 4)  # an image without objects stays
     assert found.image(1).size == (40, 30) and found.notes == ()
+
+
+@pytest.mark.parametrize("folder", ["default", "images/default", "images"])
+def test_one_file_of_annotations_is_divided(tmp_path: Path, folder: str) -> None:
+    """As CVAT exports it."""
+    coco(tmp_path)
+    (tmp_path / "annotations" / "instances_val2017.json").unlink()
+    images = tmp_path / folder
+    images.parent.mkdir(exist_ok=True)
+    (tmp_path / "train2017").rename(images)
+    path = tmp_path / "annotations" / "instances_train2017.json"
+    document = json.loads(path.read_text())
+    for number in range(20, 30):
+        Image.new("RGB", (40, 30)).save(images / f"{number}.jpg")
+        document["images"].append({"id": number, "file_name": f"{number}.jpg"})
+    path.with_name("instances_default.json").write_text(json.dumps(document))
+    path.unlink()
+    test = open_annotated(str(tmp_path), "test", "detection")
+    assert [test.identifier(i) for i in range(len(test))] == ["22", "27"]
+    assert len(open_annotated(str(tmp_path), "train", "detection")) == 10
+    assert "every fifth image is one, 2 of 12" in test.notes[0]
+
+
+def test_detections_on_some_of_the_images_are_saved_with_the_files_ids(tmp_path: Path) -> None:
+    some = limited(open_annotated(str(coco(tmp_path / "coco")), "test", "detection"), 1)
+    metrics = DetectionMetrics(some.classes)
+    metrics.update(0, some.objects(0), np.array([[1, 2, 5, 8.0]]), np.array([0.5]), np.array([1]))
+    save_detections(metrics, some, tmp_path / "found.json")
+    (found,) = json.loads((tmp_path / "found.json").read_text())
+    assert (found["image_id"], found["category_id"]) == (7, 90)
+    assert found["bbox"] == [1, 2, 4, 6]
 
 
 def without_area(document: dict[str, Any]) -> None:
@@ -263,6 +296,18 @@ def masked(root: Path, by_split: bool, names: str | None = "ground\nroad\n") -> 
     if names is not None:
         (root / "classes.txt").write_text(names)
     return root
+
+
+def test_masks_that_are_not_split_are_divided(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number in range(6):
+        Image.new("RGB", (16, 9)).save(tmp_path / "images" / f"{number}.png")
+        Image.fromarray(np.eye(9, 16, dtype=np.uint8)).save(tmp_path / "masks" / f"{number}.png")
+    (tmp_path / "classes.txt").write_text("ground\nroad\n")
+    found = open_annotated(str(tmp_path), "test", "segmentation")
+    assert [found.identifier(i) for i in range(len(found))] == ["4"]
+    assert len(open_annotated(str(tmp_path), "train", "segmentation")) == 5
 
 
 @pytest.mark.parametrize("by_split", [True, False])

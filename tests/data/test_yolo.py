@@ -123,7 +123,7 @@ def test_a_rounded_box_at_the_edge_is_kept_inside(tmp_path: Path) -> None:
         ("train: [", LABELS, r"data\.yaml: not YAML"),
         ("train: !!python/object/apply:os.system [ls]\nnames: [a]", LABELS, "not YAML"),
         ("train: a\nval: images/none\nnames: [a]", LABELS, "there is no .*images/none"),
-        ("train: images/train\nnames: [a]", LABELS, "names no folder of the test split"),
+        ("train: images/train\nnames: [a, b]", LABELS, "no test split, and only 2 images"),
         ("train: 1\nval: 2\nnames: [a]", LABELS, "is no path"),
         (DOCUMENT.replace("1: dog", "2: dog"), LABELS, "neither a list, nor numbered"),
         (DOCUMENT.replace("1: dog", "1: cat"), LABELS, "several classes are called cat"),
@@ -138,6 +138,17 @@ def test_a_broken_file_is_one_line(
     with pytest.raises(UserError, match=message) as caught:
         open_annotated(str(yolo(tmp_path, document, labels)), "test", "detection")
     assert "\n" not in caught.value.line()
+
+
+def test_without_a_test_split_every_fifth_image_is_one(tmp_path: Path) -> None:
+    source = str(yolo(tmp_path, "train: images/train\nnames: [cat, dog]\n"))
+    for number in range(9):
+        Image.new("RGB", (40, 20)).save(tmp_path / "images" / "train" / f"b{number}.jpg")
+    train, test = (open_annotated(source, split, "detection") for split in ("train", "test"))  # type: ignore[arg-type]
+    names = [[part.identifier(i) for i in range(len(part))] for part in (train, test)]
+    assert names[1] == ["b3", "b8"]
+    assert sorted(names[0] + names[1]) == ["a", *(f"b{n}" for n in range(9)), "empty"]
+    assert train.notes == test.notes == ("no test split: every fifth image is one, 2 of 11",)
 
 
 def test_images_without_any_labels_are_one_line(tmp_path: Path) -> None:
