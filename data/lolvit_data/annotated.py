@@ -17,7 +17,7 @@ _LAYOUTS = {
     "detection": "annotations/instances_train2017.json, as COCO has it, or with data.yaml, as"
     " YOLO's trainers have it",
     "segmentation": "labels/sem_seg/masks or labels/drivable/masks, as BDD100K has it, or with"
-    " images/train and masks/train",
+    " images/, masks/ and classes.txt, which has a class's name in each line",
 }
 
 

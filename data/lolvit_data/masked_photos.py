@@ -120,8 +120,9 @@ def _name(path: Path, folder: Path) -> Path:
 
 
 def is_masked(root: Path) -> bool:
-    """Whether a folder has images/ and masks/, by splits or not."""
-    return _folders(root, "train") is not None
+    """Whether a folder has images/ and masks/, by splits or not, and a file of the classes' names:
+    without one it may be photos to calibrate with."""
+    return _folders(root, "train") is not None and (root / CLASSES_FILE).is_file()
 
 
 def has_test(root: Path) -> bool:
@@ -134,8 +135,8 @@ def load(root: Path, split: Split) -> MaskedPhotos:
     a name for each class, one a line.
 
     Raises:
-        UserError: the split or the file of names is missing, no image has a mask, or masks are
-            black and white, or none.
+        UserError: the split is missing, no image has a mask, or masks are black and white, or
+            none.
     """
     folders = _folders(root, split)
     if folders is None:
@@ -144,11 +145,6 @@ def load(root: Path, split: Split) -> MaskedPhotos:
             remedy=f"add {_IMAGES}/{_SPLITS[split][0]} and {_MASKS}/{_SPLITS[split][0]}",
         )  # fmt: skip
     path = root / CLASSES_FILE
-    if not path.is_file():
-        raise UserError(
-            f"has no {CLASSES_FILE}", where=str(root),
-            remedy="write the names of the classes to it, one a line, that of class 0 first",
-        )  # fmt: skip
     classes = read_labels(path, None) or ()
     if not 2 <= len(classes) <= IGNORE:
         raise UserError(f"has {len(classes)} classes", where=str(path),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit_data.annotated import open_annotated
+from lolvit_data.annotated import annotated_images, open_annotated
 from lolvit_data.annotations import limited
 from lolvit_data.coco import CocoDataset
 from lolvit_data.dataset import Split
@@ -324,11 +324,16 @@ def test_folders_of_images_and_masks_are_paired_by_their_paths(
 
 
 @pytest.mark.parametrize(
-    ("names", "message"), [(None, "has no classes.txt"), ("road\n", "has 1 classes")]
+    ("names", "message"),
+    [(None, "no data set for segmentation.* classes.txt"), ("road\n", "has 1 classes")],
 )
 def test_classes_of_masks_need_names(tmp_path: Path, names: str | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         open_annotated(str(masked(tmp_path, True, names)), "train", "segmentation")
+
+
+def test_images_and_masks_without_names_are_photos_to_calibrate_with(tmp_path: Path) -> None:
+    assert annotated_images(str(masked(tmp_path, True, None)), "train") is None
 
 
 def test_black_and_white_masks_and_those_of_other_names_are_one_line(tmp_path: Path) -> None:
