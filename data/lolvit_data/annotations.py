@@ -10,11 +10,18 @@ import numpy.typing as npt
 from PIL import Image
 
 from lolvit.manifest import Color
+from lolvit_data.dataset import Split
 
 IGNORE = 255  # of a mask: the pixel has no class
 # Metrics are computed without each of these groups of images, for intervals: image number i is in
 # group i modulo GROUPS.
 GROUPS: Final = 20
+# What folders, files and keys of a split of annotated images are called, in order of preference.
+# Unlike a classifier's, test comes last: COCO's has no annotations.
+SPLITS: Final[dict[Split, tuple[str, ...]]] = {
+    "train": ("train", "training"),
+    "test": ("val", "valid", "validation", "test"),
+}
 Mask = npt.NDArray[np.uint8]
 
 

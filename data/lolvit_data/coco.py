@@ -19,11 +19,10 @@ from PIL import Image
 
 from lolvit.errors import UserError
 from lolvit.manifest import Color
-from lolvit_data.annotations import Objects, WithoutMasks
+from lolvit_data.annotations import SPLITS, Objects, WithoutMasks
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photos import load_photo
 
-_SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("val", "valid", "test")}
 _ROBOFLOW = "_annotations.coco.json"
 
 
@@ -162,7 +161,7 @@ def _categories(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _of_split(files: dict[str, Path], split: Split) -> Path | None:
-    for start in _SPLITS[split]:
+    for start in SPLITS[split]:
         for name, path in files.items():
             if name.startswith(start):
                 return path
@@ -173,12 +172,12 @@ def _annotations(root: Path, split: Split) -> Path:
     files = _annotation_files(root)
     if (found := _of_split(files, split)) is not None:
         return found
-    if split == "train" and len(files) == 1 and not has_test(root):
+    if split == "train" and len(files) == 1 and _of_split(files, "test") is None:
         return next(iter(files.values()))  # CVAT's instances_default.json
     have = ", ".join(path.name if path.name != _ROBOFLOW else name for name, path in files.items())
     raise UserError(
         f"has no annotations of the {split} split, only {have}", where=str(root),
-        remedy=f"name them instances_{_SPLITS[split][0]}2017.json",
+        remedy=f"name them instances_{SPLITS[split][0]}2017.json",
     )  # fmt: skip
 
 

@@ -11,15 +11,12 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit.labels import read_labels
 from lolvit.manifest import Color
-from lolvit_data.annotations import IGNORE, Mask, WithoutObjects, spread
+from lolvit_data.annotations import IGNORE, SPLITS, Mask, WithoutObjects, spread
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
 from lolvit_runtimes.photos import load_photo, photo_size
 
 CLASSES_FILE = "classes.txt"
-_SPLITS: dict[Split, tuple[str, ...]] = {
-    "train": ("train", "training"), "test": ("val", "valid", "validation", "test"),
-}  # fmt: skip
 _IMAGES, _MASKS = "images", "masks"
 _LOOKED_AT = 20  # masks
 
@@ -142,7 +139,7 @@ def load(root: Path, split: Split) -> MaskedPhotos:
     if folders is None:
         raise UserError(
             f"has no images and masks of the {split} split", where=str(root),
-            remedy=f"add {_IMAGES}/{_SPLITS[split][0]} and {_MASKS}/{_SPLITS[split][0]}",
+            remedy=f"add {_IMAGES}/{SPLITS[split][0]} and {_MASKS}/{SPLITS[split][0]}",
         )  # fmt: skip
     path = root / CLASSES_FILE
     classes = read_labels(path, None) or ()
@@ -171,7 +168,7 @@ def _check_foreground(found: MaskedPhotos) -> None:
 def _folders(root: Path, split: Split) -> tuple[Path, Path] | None:
     places = [
         place
-        for name in _SPLITS[split]
+        for name in SPLITS[split]
         for place in (
             (root / _IMAGES / name, root / _MASKS / name),
             (root / name / _IMAGES, root / name / _MASKS),

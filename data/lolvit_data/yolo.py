@@ -22,13 +22,12 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit.manifest import Color
 from lolvit.text import read_text
-from lolvit_data.annotations import Objects, WithoutMasks
+from lolvit_data.annotations import SPLITS, Objects, WithoutMasks
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
 from lolvit_runtimes.photos import load_photo, photo_size
 
 SUFFIXES: Final = (".yaml", ".yml")
-_KEYS: Final[dict[Split, tuple[str, ...]]] = {"train": ("train",), "test": ("val", "valid", "test")}
 _BEYOND = 0.01  # of the image's side: that much a rounded coordinate may lie outside
 _FORMAT = "class, centre x and y, width, height, or an outline, as fractions of the image"
 
@@ -168,7 +167,7 @@ def _files(path: Path, document: dict[str, Any], split: Split) -> tuple[Path, ..
     key = _key(document, split)
     if key is None:
         raise UserError(f"names no folder of the {split} split", where=str(path),
-                        remedy=f"add {_KEYS[split][0]}: and the folder of images")  # fmt: skip
+                        remedy=f"add {SPLITS[split][0]}: and the folder of images")  # fmt: skip
     given = document[key]
     places = [given] if isinstance(given, str) else given
     if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
@@ -183,7 +182,7 @@ def _files(path: Path, document: dict[str, Any], split: Split) -> tuple[Path, ..
 
 
 def _key(document: dict[str, Any], split: Split) -> str | None:
-    return next((key for key in _KEYS[split] if document.get(key)), None)
+    return next((key for key in SPLITS[split] if document.get(key)), None)
 
 
 def _existing(path: Path, base: Path, place: str) -> Path:

@@ -45,6 +45,5 @@ public class SegmentationMap(
                 .sortedByDescending { counts[it] }
                 .map { ClassShare(it, spec.label(it), counts[it].toDouble() / map.size) }
         }
-
     }
 }
