@@ -7,8 +7,10 @@ installed. The import of that package is blocked.
 from __future__ import annotations
 
 import functools
+import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +125,28 @@ def core() -> openvino.Core:
     The plugin sets an alternate signal stack for the thread that creates it, and unmaps the stack
     when it is destroyed. If another thread destroys it (in a garbage collection, for example), the
     next signal that Python handles in the first thread kills the process. OpenVINO 2026.4.
+
+    The plugin never uses more threads than the process had cores when the plugin was loaded, so it
+    is loaded with every core: a benchmark keeps the process on one core and later gives it two.
     """
-    return openvino.Core()
+    found = openvino.Core()
+    with _every_core():
+        found.get_versions(DEVICE)  # loads the plugin
+    return found
+
+
+@contextmanager
+def _every_core() -> Iterator[None]:
+    """Let this thread run on all cores of the process, whichever it is kept to."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def settings(threads: int) -> dict[str, str | int]:
@@ -136,4 +158,7 @@ def settings(threads: int) -> dict[str, str | int]:
         "INFERENCE_PRECISION_HINT": "f32",
         # The benchmark harness pins threads; the plugin's pinning would move them to other cores.
         "ENABLE_CPU_PINNING": False,
+        # The number of threads is the caller's, as in every runtime; without this setting there are
+        # never more than the processor has physical cores.
+        "ENABLE_HYPER_THREADING": True,
     }

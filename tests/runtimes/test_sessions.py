@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,30 @@ def test_placement_counts_every_operation(runtime, exported, manifest):
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_options_name_the_threads(runtime, exported, manifest):
     assert opened(runtime, exported, manifest, threads=2).options()["threads"] == "2"
+
+
+FROM_ONE_CORE_TO_TWO = """
+import os, sys
+from pathlib import Path
+from lolvit.manifest import read_manifest
+from lolvit_runtimes.session import open_session
+artifact = read_manifest(Path(sys.argv[2])).find(sys.argv[3], "fp32")
+path = Path(sys.argv[2]) / artifact.path
+cores = os.sched_getaffinity(0)
+os.sched_setaffinity(0, {min(cores)})
+one = open_session(sys.argv[1], path, artifact, threads=1)
+print(one.options()["threads"], *os.sched_getaffinity(0) - {min(cores)})
+os.sched_setaffinity(0, cores)
+print(open_session(sys.argv[1], path, artifact, threads=2).options()["threads"])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system can't pin")
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_a_process_kept_to_one_core_at_first_later_has_two_threads(runtime, exported):
+    command = [sys.executable, "-c", FROM_ONE_CORE_TO_TWO, runtime, exported, FORMATS[runtime]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["1", "2"]
 
 
 COUNT_THREADS = """
