@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit_data import bdd100k, coco, deepforest, masked_photos, objects, yolo
+from lolvit_data import bdd100k, coco, deepforest, masked_photos, objects, voc, yolo
 from lolvit_data.annotations import AnnotatedDataset, AnnotatedSubset
 from lolvit_data.dataset import Split
 from lolvit_data.splits import HELD_OUT_EVERY
 
 _LAYOUTS = {
-    "detection": "annotations/instances_train2017.json, as COCO has it, or with data.yaml, as"
-    " YOLO's trainers have it",
+    "detection": "annotations/instances_train2017.json, as COCO has it, with data.yaml, as YOLO's"
+    " trainers have it, or with an XML file beside each image, as Pascal VOC has them",
     "segmentation": "labels/sem_seg/masks or labels/drivable/masks, as BDD100K has it, or with"
     " images/, masks/ and classes.txt, which has a class's name in each line",
 }
@@ -23,7 +23,7 @@ _LAYOUTS = {
 
 def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
     """Return a split of `objects`, `digit-objects`, `deepforest`, or of a folder: in COCO's,
-    Roboflow's or YOLO's layout, or a YAML file of the last (detection); in BDD100K's
+    Roboflow's, VOC's or YOLO's layout, or a YAML file of the last (detection); in BDD100K's
     (FOLDER#sem_seg or FOLDER#drivable where it has both), or with images/ and masks/
     (segmentation). Of one without a test split every fifth image is a test image.
 
@@ -104,6 +104,8 @@ def _folder(source: str, task: str) -> _Folder | None:
             return _Folder(partial(coco.load, root), coco.has_test(root))
         if root.exists() and (path := yolo.configuration(root)) is not None:
             return _Folder(partial(yolo.load, path), yolo.has_test(path))
+        if root.is_dir() and voc.is_voc(root):
+            return _Folder(partial(voc.load, root), voc.has_test(root))
     elif root.is_dir():
         if bdd100k.is_bdd100k(root):
             return _Folder(partial(bdd100k.load, root, kind=kind or None))

@@ -15,56 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit.manifest import Color
-from lolvit_data.annotations import SPLITS, Objects, WithoutMasks
+from lolvit_data.annotations import SPLITS, Objects
+from lolvit_data.boxed_photos import BoxedPhotos, clipped
 from lolvit_data.dataset import Split
-from lolvit_runtimes.photos import load_photo
 
 _ROBOFLOW = "_annotations.coco.json"
 
 
-@dataclass(frozen=True)
-class CocoDataset(WithoutMasks):
+@dataclass(frozen=True, kw_only=True)
+class CocoDataset(BoxedPhotos):
     """The images of a split; `ids` are those in the file, of the images and of the classes."""
 
-    name: str
-    classes: tuple[str, ...]
-    files: tuple[Path, ...] = field(repr=False)
     ids: tuple[int, ...] = field(repr=False)
     category_ids: tuple[int, ...] = field(repr=False)
-    annotated: tuple[Objects, ...] = field(repr=False)
-    sizes: tuple[tuple[int, int] | None, ...] = field(repr=False)
-    notes: tuple[str, ...] = ()
-    colors: None = None
-
-    def __len__(self) -> int:
-        return len(self.files)
 
     def identifier(self, index: int) -> str:
         """Return the image's id in the file."""
         return str(self.ids[index])
-
-    def image(self, index: int, color: Color = "RGB") -> Image.Image:
-        """Return an image as 8-bit RGB, or in another `color`.
-
-        Raises:
-            UserError: it can't be read, or has another size than its annotations are for.
-        """
-        photo, size = load_photo(self.files[index], color), self.sizes[index]
-        if size is not None and photo.size != size:
-            raise UserError(
-                f"has {photo.width}x{photo.height} pixels, its annotations are for"
-                f" {size[0]}x{size[1]}", where=str(self.files[index]),
-                remedy="give the images that were annotated",
-            )  # fmt: skip
-        return photo
-
-    def objects(self, index: int) -> Objects:
-        """Return the boxes of an image."""
-        return self.annotated[index]
 
 
 def is_coco(root: Path) -> bool:
@@ -125,9 +94,11 @@ def load(root: Path, split: Split) -> CocoDataset:
     objects = tuple(_objects(grouped.by_image[i], images[i]) for i in ids)
     outside = sum(len(grouped.by_image[i]) for i in ids) - sum(len(o.classes) for o in objects)
     notes = _notes(path, grouped, len(files) - len(found), outside)
-    sizes = tuple(_size(images[i]) for i in ids)
-    return CocoDataset(root.name, names, tuple(found[i] for i in ids), ids, category_ids, objects,
-                       sizes, notes)  # fmt: skip
+    return CocoDataset(
+        name=root.name, classes=names, files=tuple(found[i] for i in ids), annotated=objects,
+        sizes=tuple(_size(images[i]) for i in ids), notes=notes, ids=ids,
+        category_ids=category_ids,
+    )  # fmt: skip
 
 
 def _check_repeated(path: Path, what: str, values: Sequence[object]) -> None:
@@ -255,10 +226,7 @@ def _objects(rows: list[tuple[list[float], int, bool, float]], image: dict[str, 
         [row[2] for row in rows],
         [row[3] for row in rows],
     )
-    if (size := _size(image)) is not None:
-        np.clip(found.boxes, 0, np.array([*size, *size], np.float64), out=found.boxes)
-    kept = (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
-    return Objects(found.boxes[kept], found.classes[kept], found.crowd[kept], found.areas[kept])
+    return clipped(found, _size(image))
 
 
 def _notes(path: Path, grouped: _Grouped, missing: int, outside: int) -> tuple[str, ...]:

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tests.fuzz.json_mutations import mutate_json
 from tests.fuzz.target import Parse, Target
 from tests.runtimes.mutations import damaged
+
+if TYPE_CHECKING:
+    from lolvit_data.annotations import AnnotatedDataset
 
 TESTS = Path(__file__).parents[1]
 PIXELS = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(30, 40, 3)
@@ -25,6 +28,11 @@ YOLO = {
     "a.txt": b"1 0.5 0.5 0.25 0.5\n0 0 0 0.5 0 0.25 1\n",
     "data.yaml": b"path: .\ntrain: .\nval: .\nnc: 2\nnames: {0: cat, 1: dog}\n",
 }
+VOC = (
+    b"<annotation><size><width>40</width><height>30</height></size><object><name>cat</name>"
+    b"<difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>20.5</xmax><ymax>9</ymax>"
+    b"</bndbox></object><object><name>dog</name></object></annotation>"
+)
 
 
 def _manifest(folder: Path) -> Parse:
@@ -134,15 +142,33 @@ def _yolo(name: str) -> Callable[[Path], Parse]:
 
         def parse(data: bytes) -> None:
             (folder / name).write_bytes(data)
-            found = open_annotated(str(folder / "data.yaml"), "test", "detection")
-            for index in range(len(found)):
-                objects = found.objects(index)
-                assert (objects.boxes >= 0).all() and (objects.areas > 0).all()
-                assert (objects.classes < len(found.classes)).all()
+            _check_objects(open_annotated(str(folder / "data.yaml"), "test", "detection"))
 
         return parse
 
     return opened
+
+
+def _voc(folder: Path) -> Parse:
+    from PIL import Image
+
+    from lolvit_data import voc
+
+    Image.fromarray(PIXELS).save(folder / "a.png")
+
+    def parse(data: bytes) -> None:
+        (folder / "a.xml").write_bytes(data)
+        if voc.is_voc(folder):
+            _check_objects(voc.load(folder, "train"))
+
+    return parse
+
+
+def _check_objects(found: AnnotatedDataset) -> None:
+    for index in range(len(found)):
+        objects = found.objects(index)
+        assert (objects.boxes >= 0).all() and (objects.areas > 0).all()
+        assert (objects.classes < len(found.classes)).all()
 
 
 def _recipe(folder: Path) -> Parse:
@@ -293,5 +319,6 @@ DOCUMENTS = (
     ),
     Target("yolo-data", _yolo("data.yaml"), lambda: [YOLO["data.yaml"]], instrumented=("yaml",)),
     Target("yolo-labels", _yolo("a.txt"), lambda: [YOLO["a.txt"]]),
+    Target("voc", _voc, lambda: [VOC]),
     Target("recipe", _recipe, _recipes, _mutate_toml, instrumented=("tomllib",)),
 )  # fmt: skip
