@@ -8,7 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from lolvit.errors import UserError
-from lolvit_data import bdd100k, coco, deepforest, masked_photos, objects, voc, yolo
+from lolvit_data import (
+    bdd100k,
+    cityscapes,
+    coco,
+    deepforest,
+    masked_photos,
+    objects,
+    voc,
+    voc_masks,
+    yolo,
+)
 from lolvit_data.annotations import AnnotatedDataset, AnnotatedSubset
 from lolvit_data.dataset import Split
 from lolvit_data.splits import HELD_OUT_EVERY
@@ -16,16 +26,18 @@ from lolvit_data.splits import HELD_OUT_EVERY
 _LAYOUTS = {
     "detection": "annotations/instances_train2017.json, as COCO has it, with data.yaml, as YOLO's"
     " trainers have it, or with an XML file beside each image, as Pascal VOC has them",
-    "segmentation": "labels/sem_seg/masks or labels/drivable/masks, as BDD100K has it, or with"
-    " images/, masks/ and classes.txt, which has a class's name in each line",
+    "segmentation": "labels/sem_seg/masks or labels/drivable/masks, as BDD100K has it, in the"
+    " layout of Cityscapes, Pascal VOC or Roboflow, or with images/, masks/ and classes.txt, which"
+    " has a class's name in each line",
 }
 
 
 def open_annotated(source: str, split: Split, task: str) -> AnnotatedDataset:
     """Return a split of `objects`, `digit-objects`, `deepforest`, or of a folder: in COCO's,
     Roboflow's, VOC's or YOLO's layout, or a YAML file of the last (detection); in BDD100K's
-    (FOLDER#sem_seg or FOLDER#drivable where it has both), or with images/ and masks/
-    (segmentation). Of one without a test split every fifth image is a test image.
+    (FOLDER#sem_seg or FOLDER#drivable where it has both), Cityscapes', VOC's or Roboflow's, or with
+    images/ and masks/ (segmentation). Of one without a test split every fifth image is a test
+    image.
 
     Raises:
         UserError: there is no such data set, it is not for the task, or not laid out as it has to
@@ -109,6 +121,10 @@ def _folder(source: str, task: str) -> _Folder | None:
     elif root.is_dir():
         if bdd100k.is_bdd100k(root):
             return _Folder(partial(bdd100k.load, root, kind=kind or None))
+        if cityscapes.is_cityscapes(root):
+            return _Folder(partial(cityscapes.load, root))
+        if voc_masks.is_voc_masks(root):
+            return _Folder(partial(voc_masks.load, root), voc_masks.has_test(root))
         if masked_photos.is_masked(root):
             return _Folder(partial(masked_photos.load, root), masked_photos.has_test(root))
     return None

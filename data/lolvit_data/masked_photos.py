@@ -1,11 +1,18 @@
-"""Photos with masks: pictures of one channel, whose values are the numbers of classes."""
+"""Photos with masks: pictures of one channel, whose values are the numbers of classes, or others
+that stand for them.
+
+A folder of them has images/, masks/ and classes.txt; or, as Roboflow exports it, {train,valid}/
+with NAME.jpg, NAME_mask.png and _classes.csv.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from lolvit.errors import UserError
@@ -18,7 +25,38 @@ from lolvit_runtimes.photos import load_photo, photo_size
 
 CLASSES_FILE = "classes.txt"
 _IMAGES, _MASKS = "images", "masks"
+_ROBOFLOW_CLASSES = "_classes.csv"
+_MASK_ENDING = "_mask"  # Roboflow's, and many people's
 _LOOKED_AT = 20  # masks
+
+
+@dataclass(frozen=True)
+class Values:
+    """Which class, or `IGNORE`, each value of a mask stands for: of a picture in colours, the value
+    0xRRGGBB if `of_colors`. `source` says so, for messages."""
+
+    classes: Mapping[int, int] = field(repr=False)
+    of_colors: bool
+    source: str
+
+    def translate(self, found: npt.NDArray[np.uint32], path: Path) -> Mask:
+        """Return the classes of a mask's values.
+
+        Raises:
+            UserError: it has another value.
+        """
+        known = np.array(sorted(self.classes), np.uint32)
+        places = np.searchsorted(known, found).clip(max=len(known) - 1)
+        unknown = found[known[places] != found]
+        if len(unknown):
+            value = f"colour #{unknown[0]:06x}" if self.of_colors else f"value {unknown[0]}"
+            raise UserError(
+                f"has the {value}, which {self.source} does not have", where=str(path),
+                remedy="add it there, or correct the mask",
+            )  # fmt: skip
+        classes = np.array([self.classes[value] for value in known.tolist()], np.uint8)
+        translated: Mask = classes[places]
+        return translated
 
 
 @dataclass(frozen=True)
@@ -31,6 +69,7 @@ class MaskedPhotos(WithoutObjects):
     colors: tuple[str, ...] | None
     pairs: tuple[tuple[Path, Path], ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+    values: Values | None = None  # of masks without class numbers
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -56,17 +95,7 @@ class MaskedPhotos(WithoutObjects):
         """
         photo, path = self.pairs[index]
         size = photo_size(photo)
-        try:
-            with Image.open(path, formats=["PNG"]) as opened:
-                mask = np.asarray(opened)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"can't be read: {error}", where=str(path), remedy="download it again"
-                            ) from error  # fmt: skip
-        if mask.ndim != 2 or mask.dtype != np.uint8:
-            raise UserError(
-                f"is a picture of {mask.dtype} {mask.shape}, not of class numbers", where=str(path),
-                remedy="give the folder masks, not colormaps",
-            )  # fmt: skip
+        mask = _read(path, self.values)
         if mask.shape[::-1] != size:
             raise UserError(
                 f"has {mask.shape[1]}x{mask.shape[0]} pixels, its image {size[0]}x{size[1]}",
@@ -81,18 +110,57 @@ class MaskedPhotos(WithoutObjects):
         return mask
 
 
+def _read(path: Path, values: Values | None) -> Mask:
+    """Return the classes in a file of a mask.
+
+    Raises:
+        UserError: it can't be read, or is in colours that stand for nothing.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            if values is not None and values.of_colors and opened.mode != "L":
+                channels = np.asarray(opened.convert("RGB"), np.uint32)
+                return values.translate(channels @ np.array([1 << 16, 1 << 8, 1], np.uint32), path)
+            mask = np.asarray(opened)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"can't be read: {error}", where=str(path), remedy="download it again"
+                        ) from error  # fmt: skip
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise UserError(
+            f"is a picture of {mask.dtype} {mask.shape}, not of class numbers", where=str(path),
+            remedy="give the folder masks, not colormaps",
+        )  # fmt: skip
+    if values is None or values.of_colors:
+        return mask
+    return values.translate(mask.astype(np.uint32), path)
+
+
+@dataclass(frozen=True)
+class Endings:
+    """What names of images and of masks end with, before the suffix, beside what they share."""
+
+    image: str = ""
+    mask: str = ""
+
+
 def paired(
     name: str, images: Path, masks: Path, classes: tuple[str, ...],
-    colors: tuple[str, ...] | None = None,
+    colors: tuple[str, ...] | None = None, *, endings: Endings = Endings(),
+    names: Collection[str] | None = None, values: Values | None = None,
 ) -> MaskedPhotos:  # fmt: skip
     """Pair the images below a folder with the masks below another one: they have the same path but
-    for the suffix. None is opened; those without a counterpart are counted in `notes`.
+    for their endings and suffixes; `names` are those to take. None is opened; those without a
+    counterpart are counted in `notes`.
 
     Raises:
         UserError: no image has a mask.
     """
-    by_name = {_name(path, images): path for path in list_photos(images).photos}
-    targets = {_name(path, masks): path for path in sorted(masks.rglob("*.png"))}
+    targets = _by_name(sorted(masks.rglob("*.png")), masks, endings.mask)
+    photos = [path for path in list_photos(images).photos if path not in {*targets.values()}]
+    by_name = _by_name(photos, images, endings.image)
+    if names is not None:
+        targets, by_name = ({path: found[path] for path in found if path.as_posix() in names}
+                            for found in (targets, by_name))  # fmt: skip
     both = sorted(by_name.keys() & targets.keys())
     if not both:
         names = " and ".join(
@@ -109,7 +177,16 @@ def paired(
     )
     notes = tuple(f"{count} {what}, left out" for count, what in lines if count)
     pairs = tuple((by_name[each], targets[each]) for each in both)
-    return MaskedPhotos(name, images, classes, colors, pairs, notes)
+    return MaskedPhotos(name, images, classes, colors, pairs, notes, values)
+
+
+def _by_name(paths: Iterable[Path], folder: Path, ending: str) -> dict[Path, Path]:
+    """Return files that have an ending, by their paths in a folder without it and the suffix."""
+    return {
+        _name(path, folder).with_name(path.stem.removesuffix(ending)): path
+        for path in paths
+        if path.stem.endswith(ending)
+    }
 
 
 def _name(path: Path, folder: Path) -> Path:
@@ -117,36 +194,36 @@ def _name(path: Path, folder: Path) -> Path:
 
 
 def is_masked(root: Path) -> bool:
-    """Whether a folder has images/ and masks/, by splits or not, and a file of the classes' names:
+    """Whether a folder has images and masks, by splits or not, and a file of the classes' names:
     without one it may be photos to calibrate with."""
-    return _folders(root, "train") is not None and (root / CLASSES_FILE).is_file()
+    place = _place(root, "train")
+    return place is not None and place.classes.is_file()
 
 
 def has_test(root: Path) -> bool:
     """Whether a folder has images and masks of a test split."""
-    return _folders(root, "test") is not None
+    return _place(root, "test") is not None
 
 
 def load(root: Path, split: Split) -> MaskedPhotos:
-    """Pair the images and masks of a split; a few masks are opened. The folder's `classes.txt` has
-    a name for each class, one a line.
+    """Pair the images and masks of a split; a few masks are opened. The file of the classes has a
+    name for each, one a line, or in a table after its number.
 
     Raises:
         UserError: the split is missing, no image has a mask, or masks are black and white, or
             none.
     """
-    folders = _folders(root, split)
-    if folders is None:
+    place = _place(root, split)
+    if place is None:
         raise UserError(
             f"has no images and masks of the {split} split", where=str(root),
             remedy=f"add {_IMAGES}/{SPLITS[split][0]} and {_MASKS}/{SPLITS[split][0]}",
         )  # fmt: skip
-    path = root / CLASSES_FILE
-    classes = read_labels(path, None) or ()
+    classes = read_labels(place.classes, None) or ()
     if not 2 <= len(classes) <= IGNORE:
-        raise UserError(f"has {len(classes)} classes", where=str(path),
+        raise UserError(f"has {len(classes)} classes", where=str(place.classes),
                         remedy=f"give 2 to {IGNORE}, with the background if it is one")  # fmt: skip
-    found = paired(root.name, *folders, classes)
+    found = paired(root.name, place.images, place.masks, classes, endings=place.endings)
     _check_foreground(found)
     return found
 
@@ -165,8 +242,24 @@ def _check_foreground(found: MaskedPhotos) -> None:
         )  # fmt: skip
 
 
-def _folders(root: Path, split: Split) -> tuple[Path, Path] | None:
-    places = [
+@dataclass(frozen=True)
+class _Place:
+    """Where the images, the masks and the classes' names of a split are."""
+
+    images: Path
+    masks: Path
+    classes: Path
+    endings: Endings = Endings()
+
+
+def _place(root: Path, split: Split) -> _Place | None:
+    for name in SPLITS[split]:
+        if (root / name / _ROBOFLOW_CLASSES).is_file():
+            found = _Place(root / name, root / name, root / name / _ROBOFLOW_CLASSES,
+                           Endings(mask=_MASK_ENDING))  # fmt: skip
+            if any(found.masks.glob(f"*{_MASK_ENDING}.png")):
+                return found
+    folders = [
         place
         for name in SPLITS[split]
         for place in (
@@ -175,5 +268,14 @@ def _folders(root: Path, split: Split) -> tuple[Path, Path] | None:
         )
     ]
     if split == "train":
-        places.append((root / _IMAGES, root / _MASKS))  # not split
-    return next((place for place in places if all(folder.is_dir() for folder in place)), None)
+        folders.append((root / _IMAGES, root / _MASKS))  # not split
+    for images, masks in folders:
+        if images.is_dir() and masks.is_dir():
+            ending = _MASK_ENDING if _all_end_with(_MASK_ENDING, masks) else ""
+            return _Place(images, masks, root / CLASSES_FILE, Endings(mask=ending))
+    return None
+
+
+def _all_end_with(ending: str, folder: Path) -> bool:
+    names = [path.stem for path in folder.rglob("*.png")]
+    return bool(names) and all(name.endswith(ending) for name in names)

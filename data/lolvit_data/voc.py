@@ -12,7 +12,7 @@ Objects marked as difficult are neither trained nor counted on, as crowds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,7 +28,9 @@ from lolvit_data.boxed_photos import BoxedPhotos, clipped
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
 
-_TRAINVAL = "trainval"  # the training split of a data set whose test split is test.txt alone
+IMAGES: Final = "JPEGImages"
+_ANNOTATIONS: Final = "Annotations"
+_TRAINVAL: Final = "trainval"  # the training split of a data set whose test split is test.txt alone
 _LEFT_OUT: Final = (
     "boxes are of a class that the training split does not have",
     "objects have no box",
@@ -37,12 +39,24 @@ _LEFT_OUT: Final = (
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where the images of a split are, their annotations, and the list of their names, if any."""
 
     images: Path
     annotations: Path
-    names: Path | None = None
+    listing: Path | None = None
+
+    def listed(self, known: Collection[str]) -> list[str]:
+        """Return the listed names, all that are `known` without a list. A list of a class has a
+        second column.
+
+        Raises:
+            UserError: the list can't be read.
+        """
+        if self.listing is None:
+            return sorted(known)
+        rows = [row.strip() for row in read_text(self.listing, "list of images").splitlines()]
+        return list(dict.fromkeys(row if row in known else row.split()[0] for row in rows if row))
 
 
 @dataclass(frozen=True)
@@ -103,32 +117,37 @@ def load(root: Path, split: Split) -> BoxedPhotos:
     )
 
 
-def _place(root: Path, split: Split) -> _Place | None:
+def place_in_lists(root: Path, split: Split, annotations: str, lists: str) -> Place | None:
+    """Return where a split is whose list is in ImageSets/`lists`; of a data set without lists of
+    splits, such as CVAT's, with default.txt alone, all is the training split."""
+    found = {path.stem.lower(): path for path in (root / "ImageSets" / lists).glob("*.txt")}
+    for name in (*SPLITS[split], *((_TRAINVAL,) if split == "train" else ())):
+        if name in found:
+            return Place(root / IMAGES, root / annotations, found[name])
+    if split == "train" and not {_TRAINVAL, *chain.from_iterable(SPLITS.values())} & found.keys():
+        return Place(root / IMAGES, root / annotations)
+    return None
+
+
+def _place(root: Path, split: Split) -> Place | None:
     """Return where a split is, in the first of the layouts that the folder has."""
-    images, annotations = root / "JPEGImages", root / "Annotations"
-    if images.is_dir() and annotations.is_dir():
-        lists = {path.stem.lower(): path for path in (root / "ImageSets" / "Main").glob("*.txt")}
-        for name in (*SPLITS[split], *((_TRAINVAL,) if split == "train" else ())):
-            if name in lists:
-                return _Place(images, annotations, lists[name])
-        known = {_TRAINVAL, *chain.from_iterable(SPLITS.values())} & lists.keys()
-        whole = split == "train" and not known  # CVAT's default.txt
-        return _Place(images, annotations) if whole else None
+    if (root / IMAGES).is_dir() and (root / _ANNOTATIONS).is_dir():
+        return place_in_lists(root, split, _ANNOTATIONS, "Main")
     folders = [
         place
         for name in SPLITS[split]
         for place in (
-            _Place(root / name, root / name),
-            _Place(root / "images" / name, root / "annotations" / name),
-            _Place(root / name / "images", root / name / "annotations"),
+            Place(root / name, root / name),
+            Place(root / "images" / name, root / "annotations" / name),
+            Place(root / name / "images", root / name / "annotations"),
         )
     ]
     if split == "train":  # not split
-        folders += [_Place(root / "images", root / "annotations"), _Place(root, root)]
+        folders += [Place(root / "images", root / "annotations"), Place(root, root)]
     return next((place for place in folders if _has_annotations(place)), None)
 
 
-def _has_annotations(place: _Place) -> bool:
+def _has_annotations(place: Place) -> bool:
     """Whether a folder of images has VOC's XML files, of which the first by name is looked at."""
     if not (place.images.is_dir() and place.annotations.is_dir()):
         return False
@@ -139,23 +158,18 @@ def _has_annotations(place: _Place) -> bool:
         return place.annotations != place.images
 
 
-def _paired(place: _Place) -> tuple[list[tuple[Path, Path]], list[str]]:
+def _paired(place: Place) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Return images with their XML files, of the same name but for the suffix, and notes on those
     that are left out."""
     photos = list_photos(place.images, recursive=False).photos
     images = {path.stem: path for path in photos}
     files = {path.stem: path for path in sorted(place.annotations.glob("*.xml"))}
-    names: Sequence[str] = sorted(images.keys() | files.keys())
-    if place.names is not None:
-        rows = [row.strip() for row in read_text(place.names, "list of images").splitlines()]
-        known = images.keys() | files.keys()  # a class's list has a second column
-        listed = (row if row in known else row.split()[0] for row in rows if row)
-        names = list(dict.fromkeys(listed))
+    names = place.listed(images.keys() | files.keys())
     both = [name for name in names if name in images and name in files]
     if not both:
         raise UserError(
             f"none of {len(names)} names has both an image in {place.images.name}/ and an XML file"
-            f" in {place.annotations.name}/", where=str(place.names or place.annotations),
+            f" in {place.annotations.name}/", where=str(place.listing or place.annotations),
             remedy="an image and its annotations have the same name but for the suffix",
         )  # fmt: skip
     counts = (

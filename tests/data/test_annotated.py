@@ -346,11 +346,11 @@ def test_black_and_white_masks_and_those_of_other_names_are_one_line(tmp_path: P
     with pytest.raises(UserError, match=r"the values 0 and 255 alone.* 1 in place of 255"):
         open_annotated(str(tmp_path), "train", "segmentation")
     for path in masks:
-        path.rename(path.with_stem(f"{path.stem}_mask"))
-    with pytest.raises(UserError, match=r"2 PNG masks, such as a\.jpeg and a_mask\.png"):
+        path.rename(path.with_stem(f"{path.stem}-1"))
+    with pytest.raises(UserError, match=r"2 PNG masks, such as a\.jpeg and a-1\.png"):
         open_annotated(str(tmp_path), "train", "segmentation")
     for path in masks:
-        path.with_stem(f"{path.stem}_mask").unlink()
+        path.with_stem(f"{path.stem}-1").unlink()
     with pytest.raises(UserError, match=r"0 PNG masks, such as a\.jpeg"):
         open_annotated(str(tmp_path), "train", "segmentation")
 

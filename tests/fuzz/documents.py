@@ -164,6 +164,25 @@ def _voc(folder: Path) -> Parse:
     return parse
 
 
+def _labelmap(folder: Path) -> Parse:
+    """A data set of one image with a mask, whose map of colours is the input."""
+    from PIL import Image
+
+    from lolvit_data import voc_masks
+
+    for name in ("JPEGImages", "SegmentationClass"):
+        (folder / name).mkdir()
+        Image.fromarray(np.zeros((3, 4, 3), np.uint8)).save(folder / name / "a.png")
+
+    def parse(data: bytes) -> None:
+        (folder / "labelmap.txt").write_bytes(data)
+        found = voc_masks.load(folder, "train")
+        assert found.mask(0).shape == (3, 4)
+        assert found.colors is None or len(found.colors) == len(found.classes)
+
+    return parse
+
+
 def _check_objects(found: AnnotatedDataset) -> None:
     for index in range(len(found)):
         objects = found.objects(index)
@@ -320,5 +339,6 @@ DOCUMENTS = (
     Target("yolo-data", _yolo("data.yaml"), lambda: [YOLO["data.yaml"]], instrumented=("yaml",)),
     Target("yolo-labels", _yolo("a.txt"), lambda: [YOLO["a.txt"]]),
     Target("voc", _voc, lambda: [VOC]),
+    Target("labelmap", _labelmap, lambda: [b"# label:color_rgb\na:0,0,0::\nb:9,8,7::"]),
     Target("recipe", _recipe, _recipes, _mutate_toml, instrumented=("tomllib",)),
 )  # fmt: skip

@@ -27,8 +27,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--data", required=True, help="digits, crops, fashion-mnist, objects, digit-objects, "
               "a folder with train/CLASS/… and test/CLASS/…, one of WebDataset shards, or "
               "hf:OWNER/NAME; with boxes or masks: objects, digit-objects, a folder as COCO, "
-              "Roboflow, VOC, YOLO or BDD100K, or with images and masks; with --teacher also "
-              "photo-crops, photo-crops:FOLDER.")  # fmt: skip
+              "Roboflow, VOC, YOLO, BDD100K or Cityscapes, or with images and masks; with "
+              "--teacher also photo-crops, photo-crops:FOLDER.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(2), help="Train on about N images, spread "
               "over the training split, and evenly over the classes of a classifier.")  # fmt: skip
 @click.option("--model", required=True, help="A variant, a MobileViT baseline, or timm/NAME.")
