@@ -35,6 +35,27 @@ def read_labels(path: Path | None, classes: int | None) -> tuple[str, ...] | Non
     return tuple(labels)
 
 
+def read_values(path: Path) -> dict[int, str]:
+    """Return the labels of a table by the values beside them, 0 to 255, in the order of its rows; a
+    line of headings is passed over.
+
+    Raises:
+        UserError: the file cannot be read, is no such table, or has a value twice.
+    """
+    rows = _rows(path)
+    body = rows[1:] if rows and not any(cell.isdecimal() for cell in rows[0]) else rows
+    try:
+        found = [(int(value), name) for value, name in body]
+        if not all(0 <= value <= 255 for value, _ in found) or len(dict(found)) != len(found):
+            raise ValueError
+    except ValueError as error:
+        raise UserError(
+            "is no table of values from 0 to 255, each once, beside labels", where=str(path),
+            remedy="write a line value,label for each class",
+        ) from error  # fmt: skip
+    return dict(found)
+
+
 def _from_table(path: Path, classes: int | None) -> list[str]:
     rows = _rows(path)
     widths = {len(row) for row in rows}

@@ -1,5 +1,4 @@
-"""COCO's format of boxes: images in {train,val}2017/, annotations/instances_{train,val}2017.json;
-or as Roboflow exports it: {train,valid}/_annotations.coco.json, with the images beside it.
+"""COCO's format of boxes (see `coco_files` for the names of files).
 
 Class ids have gaps (1 to 90 for 80 classes): they are mapped to 0 to 79 in the order of the ids.
 Boxes are left, top, width, height in pixels. `iscrowd` marks boxes around many objects.
@@ -17,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from lolvit.errors import UserError
-from lolvit_data.annotations import SPLITS, Objects
+from lolvit_data.annotations import Objects
 from lolvit_data.boxed_photos import BoxedPhotos, clipped
+from lolvit_data.coco_files import annotation_files, annotations, find_images, of_split
 from lolvit_data.dataset import Split
-
-_ROBOFLOW = "_annotations.coco.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +35,13 @@ class CocoDataset(BoxedPhotos):
 
 
 def is_coco(root: Path) -> bool:
-    """Whether a folder has annotations as COCO or Roboflow has them."""
-    return bool(_annotation_files(root))
+    """Whether a folder has annotations in COCO's format."""
+    return bool(annotation_files(root))
 
 
 def has_test(root: Path) -> bool:
     """Whether there are annotations of a test split."""
-    return _of_split(_annotation_files(root), "test") is not None
-
-
-def _annotation_files(root: Path) -> dict[str, Path]:
-    """Return the files of annotations by the names of their splits."""
-    own = {
-        path.stem.removeprefix("instances_"): path
-        for path in sorted((root / "annotations").glob("instances_*.json"))
-    }
-    return own or {path.parent.name: path for path in sorted(root.glob(f"*/{_ROBOFLOW}"))}
+    return of_split(annotation_files(root), "test") is not None
 
 
 def load(root: Path, split: Split) -> CocoDataset:
@@ -64,7 +53,7 @@ def load(root: Path, split: Split) -> CocoDataset:
     Raises:
         UserError: there is no such split, or the file is not in COCO's format.
     """
-    path = _annotations(root, split)
+    path = annotations(root, split)
     document = _read(path)
     try:
         categories = _categories(document)
@@ -83,13 +72,7 @@ def load(root: Path, split: Split) -> CocoDataset:
     _check_repeated(path, "categories are called", names)
     if not names:
         raise UserError("has no categories", where=str(path), remedy="add them")
-    folder = _images(root, path)
-    found = {i: folder / name for i, name in files.items() if (folder / name).is_file()}
-    if not found:
-        raise UserError(
-            f"none of its {len(files)} images is in {folder.name}/", where=str(path),
-            remedy="put the images there, as train2017/ and val2017/",
-        )  # fmt: skip
+    found = find_images(root, path, files)
     ids = tuple(sorted(found))
     objects = tuple(_objects(grouped.by_image[i], images[i]) for i in ids)
     outside = sum(len(grouped.by_image[i]) for i in ids) - sum(len(o.classes) for o in objects)
@@ -129,41 +112,6 @@ def _categories(document: dict[str, Any]) -> list[dict[str, Any]]:
         if not used and all(each.get("supercategory") == group["name"] for each in others):
             return others
     return found
-
-
-def _of_split(files: dict[str, Path], split: Split) -> Path | None:
-    for start in SPLITS[split]:
-        for name, path in files.items():
-            if name.startswith(start):
-                return path
-    return None
-
-
-def _annotations(root: Path, split: Split) -> Path:
-    files = _annotation_files(root)
-    if (found := _of_split(files, split)) is not None:
-        return found
-    if split == "train" and len(files) == 1 and _of_split(files, "test") is None:
-        return next(iter(files.values()))  # CVAT's instances_default.json
-    have = ", ".join(path.name if path.name != _ROBOFLOW else name for name, path in files.items())
-    raise UserError(
-        f"has no annotations of the {split} split, only {have}", where=str(root),
-        remedy=f"name them instances_{SPLITS[split][0]}2017.json",
-    )  # fmt: skip
-
-
-def _images(root: Path, annotations: Path) -> Path:
-    if annotations.name == _ROBOFLOW:
-        return annotations.parent
-    name = annotations.stem.removeprefix("instances_")
-    whole = [root / "images"] if len(_annotation_files(root)) == 1 else []
-    for folder in (root / name, root / "images" / name, *whole):
-        if folder.is_dir():
-            return folder
-    raise UserError(
-        f"has no folder {name}/ with the images of {annotations.name}", where=str(root),
-        remedy=f"put them into {name}/ or images/{name}/",
-    )  # fmt: skip
 
 
 def _read(path: Path) -> dict[str, Any]:

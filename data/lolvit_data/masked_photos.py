@@ -1,8 +1,9 @@
 """Photos with masks: pictures of one channel, whose values are the numbers of classes, or others
 that stand for them.
 
-A folder of them has images/, masks/ and classes.txt; or, as Roboflow exports it, {train,valid}/
-with NAME.jpg, NAME_mask.png and _classes.csv.
+A folder of them has images/, masks/ and classes.txt, or classes.csv, whose lines have a value and
+the name of the class that it stands for; or, as Roboflow exports it, {train,valid}/ with NAME.jpg,
+NAME_mask.png and _classes.csv.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit.labels import read_labels
+from lolvit.labels import read_labels, read_values
 from lolvit.manifest import Color
 from lolvit_data.annotations import IGNORE, SPLITS, Mask, WithoutObjects, spread
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
 from lolvit_runtimes.photos import load_photo, photo_size
 
-CLASSES_FILE = "classes.txt"
+CLASSES_FILE, _VALUES_FILE = "classes.txt", "classes.csv"
 _IMAGES, _MASKS = "images", "masks"
 _ROBOFLOW_CLASSES = "_classes.csv"
 _MASK_ENDING = "_mask"  # Roboflow's, and many people's
@@ -105,7 +106,8 @@ class MaskedPhotos(WithoutObjects):
         if len(wrong):
             raise UserError(
                 f"has the class {wrong[0]}, there are {len(self.classes)}", where=str(path),
-                remedy="give masks of train ids, from 0, and 255 where there is no class",
+                remedy="give masks of train ids, from 0, and 255 where there is no class; or"
+                f" {_VALUES_FILE}, with a line VALUE,NAME for each class",
             )  # fmt: skip
         return mask
 
@@ -206,8 +208,7 @@ def has_test(root: Path) -> bool:
 
 
 def load(root: Path, split: Split) -> MaskedPhotos:
-    """Pair the images and masks of a split; a few masks are opened. The file of the classes has a
-    name for each, one a line, or in a table after its number.
+    """Pair the images and masks of a split; a few masks are opened where no table has their values.
 
     Raises:
         UserError: the split is missing, no image has a mask, or masks are black and white, or
@@ -219,13 +220,25 @@ def load(root: Path, split: Split) -> MaskedPhotos:
             f"has no images and masks of the {split} split", where=str(root),
             remedy=f"add {_IMAGES}/{SPLITS[split][0]} and {_MASKS}/{SPLITS[split][0]}",
         )  # fmt: skip
-    classes = read_labels(place.classes, None) or ()
+    classes, values = _read_classes(place.classes)
     if not 2 <= len(classes) <= IGNORE:
         raise UserError(f"has {len(classes)} classes", where=str(place.classes),
                         remedy=f"give 2 to {IGNORE}, with the background if it is one")  # fmt: skip
-    found = paired(root.name, place.images, place.masks, classes, endings=place.endings)
-    _check_foreground(found)
+    found = paired(
+        root.name, place.images, place.masks, classes, endings=place.endings, values=values
+    )
+    if values is None:
+        _check_foreground(found)
     return found
+
+
+def _read_classes(path: Path) -> tuple[tuple[str, ...], Values | None]:
+    """Return the names of classes and, of a table, which values stand for them."""
+    if path.suffix.lower() != ".csv":
+        return read_labels(path, None) or (), None
+    names = read_values(path)
+    values = {IGNORE: IGNORE} | {value: number for number, value in enumerate(names)}
+    return tuple(names.values()), Values(values, of_colors=False, source=path.name)
 
 
 def _check_foreground(found: MaskedPhotos) -> None:
@@ -238,7 +251,8 @@ def _check_foreground(found: MaskedPhotos) -> None:
     if set(np.unique(np.concatenate([mask.ravel() for mask in some]))) == {0, IGNORE}:
         raise UserError(
             f"its masks have the values 0 and {IGNORE} alone, and {IGNORE} is no class",
-            where=str(found.folder), remedy="save them with 1 in place of 255",
+            where=str(found.folder),
+            remedy=f"save them with 1 in place of 255, or give {_VALUES_FILE} with a line 255,NAME",
         )  # fmt: skip
 
 
@@ -272,7 +286,9 @@ def _place(root: Path, split: Split) -> _Place | None:
     for images, masks in folders:
         if images.is_dir() and masks.is_dir():
             ending = _MASK_ENDING if _all_end_with(_MASK_ENDING, masks) else ""
-            return _Place(images, masks, root / CLASSES_FILE, Endings(mask=ending))
+            table = root / _VALUES_FILE
+            classes = table if table.is_file() else root / CLASSES_FILE
+            return _Place(images, masks, classes, Endings(mask=ending))
     return None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -187,16 +187,19 @@ def _key(document: dict[str, Any], split: Split) -> str | None:
 
 def _existing(path: Path, base: Path, place: str) -> Path:
     """Return where a folder or list is: below `path:`, or below the YAML file's folder. Roboflow
-    writes paths that begin with ../ and mean the latter."""
-    inside = place
-    while inside.startswith("../"):
-        inside = inside.removeprefix("../")
-    tried = [base / place, path.parent / place, path.parent / inside]
+    writes paths that begin with ../ and mean the latter; others are of another machine, where their
+    last parts, at least two, may be the same."""
+    parts = PurePosixPath(place).parts
+    ends = [Path(*parts[first:]) for first in range(1, len(parts) - 1)]
+    tried = [base / place, path.parent / place, *(path.parent / end for end in ends)]
     for each in tried:
         if each.exists():
             return each
-    raise UserError(f"there is no {tried[0]}", where=str(path),
-                    remedy="correct path:, which begins at the file's own folder")  # fmt: skip
+    raise UserError(
+        f"there is no {tried[0]}", where=str(path),
+        remedy="correct path:, which begins at the file's own folder, or leave val: and test: out"
+        " to hold every fifth image out",
+    )  # fmt: skip
 
 
 def _images(path: Path, key: str, place: Path) -> list[Path]:

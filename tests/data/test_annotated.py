@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,76 @@ def test_one_file_of_annotations_is_divided(tmp_path: Path, folder: str) -> None
     assert [test.identifier(i) for i in range(len(test))] == ["22", "27"]
     assert len(open_annotated(str(tmp_path), "train", "detection")) == 10
     assert "every fifth image is one, 2 of 12" in test.notes[0]
+
+
+def named_otherwise(root: Path, train: str, val: str) -> None:
+    """Rename the files of annotations, relative to the folder."""
+    for part, name in (("train", train), ("val", val)):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / "annotations" / f"instances_{part}2017.json").rename(root / name)
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("annotations/custom_train.json", "annotations/custom_val.json"),
+        ("train.json", "val.json"),
+        ("annotations/Train-2.json", "annotations/valid.json"),
+        ("annotations/instances_default.json", "annotations/val_instances_default.json"),
+    ],
+)
+@pytest.mark.parametrize("images", ["{part}2017", "{part}", "images/{part}", "images"])
+def test_files_of_annotations_and_folders_have_the_names_that_people_give_them(
+    tmp_path: Path, train: str, val: str, images: str
+) -> None:
+    coco(tmp_path)
+    named_otherwise(tmp_path, train, val)
+    for part in ("train", "val"):
+        place = tmp_path / images.format(part=part)
+        place.mkdir(parents=True, exist_ok=True)
+        for path in sorted((tmp_path / f"{part}2017").iterdir()):
+            path.rename(place / path.name)
+    if "default" in train and images != "images":
+        return  # nothing says which folder those are in
+    for split in ("train", "test"):
+        found = open_annotated(str(tmp_path), split, "detection")  # type: ignore[arg-type]
+        assert [found.identifier(i) for i in range(len(found))] == ["7", "9"]
+        assert found.image(0).size == (40, 30) and found.notes == ()
+
+
+def test_label_studios_single_file_has_paths_from_any_system(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "train2017").rename(tmp_path / "images")
+    path = tmp_path / "annotations" / "instances_train2017.json"
+    document = json.loads(path.read_text())
+    for number in range(4):
+        Image.new("RGB", (40, 30)).save(tmp_path / "images" / f"{number}.png")
+        document["images"].append({"id": number, "file_name": f"{number}.png"})
+    for image in document["images"]:
+        image["file_name"] = f"images\\{image['file_name']}"
+    rmtree(tmp_path / "annotations")
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    test = open_annotated(str(tmp_path), "test", "detection")
+    assert [test.identifier(i) for i in range(len(test))] == ["7"] and len(test.objects(0).boxes)
+    for image in document["images"]:
+        image["file_name"] = f"/home/someone/project/{image['file_name']}"
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    assert len(open_annotated(str(tmp_path), "train", "detection")) == 5
+
+
+def test_other_json_beside_photos_is_no_data_set(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
+    (tmp_path / "train.json").write_text('{"images": [], "categories": []}')
+    (tmp_path / "empty.json").write_text("")
+    assert annotated_images(str(tmp_path), "train") is None
+
+
+def test_images_that_are_nowhere_are_one_line(tmp_path: Path) -> None:
+    coco(tmp_path)
+    rmtree(tmp_path / "train2017")
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UserError, match=r"none of its 2 images is in images/, annotations/; put"):
+        open_annotated(str(tmp_path), "train", "detection")
 
 
 def test_detections_on_some_of_the_images_are_saved_with_the_files_ids(tmp_path: Path) -> None:

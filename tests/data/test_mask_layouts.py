@@ -131,6 +131,33 @@ def test_roboflows_masks_lie_beside_the_images_with_a_table_of_classes(tmp_path:
     check(tmp_path, ("a", "b c", "d"), ("a_png.rf.0b1", "a_png.rf.0b1"))
 
 
+@pytest.mark.parametrize("header", ["", "Pixel Value, Class\n"])
+@pytest.mark.parametrize("values", [(0, 127, 254), (0, 100, 255), (2, 0, 1)])
+def test_a_table_says_which_values_of_masks_stand_for_classes(
+    tmp_path: Path, header: str, values: tuple[int, ...]
+) -> None:
+    text = "".join(f"{value},{name}\n" for value, name in zip(values, "abc", strict=True))
+    (tmp_path / "classes.csv").write_text(header + text)
+    for part in ("train", "val"):
+        save(np.zeros((9, 16, 3), np.uint8), tmp_path / "images" / part / "x.jpg")
+        save(np.array(values, np.uint8)[NUMBERS], tmp_path / "masks" / part / "x.png")
+    check(tmp_path, ("a", "b", "c"), ("x", "x"))
+    save(np.where(NUMBERS == 1, 3, 0).astype(np.uint8), tmp_path / "masks" / "val" / "x.png")
+    with pytest.raises(UserError, match=r"x\.png: has the value 3, which classes\.csv does not"):
+        open_annotated(str(tmp_path), "test", "segmentation").mask(0)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb\n", "0,a\n0,b", "0,a\n256,b", "0,a,1\n1,b,2", "a,b\nc,d", ""]
+)
+def test_a_table_without_values_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "classes.csv").write_text(text)
+    for kind in ("images", "masks"):
+        save(NUMBERS, tmp_path / kind / "x.png")
+    with pytest.raises(UserError, match=r"classes\.csv: (is no table of values|has 0 classes)"):
+        open_annotated(str(tmp_path), "train", "segmentation")
+
+
 def test_roboflows_table_of_a_classifier_is_no_data_set_with_masks(tmp_path: Path) -> None:
     save(np.zeros((9, 16, 3), np.uint8), tmp_path / "train" / "a.jpg")
     (tmp_path / "train" / "_classes.csv").write_text("filename, cat\na.jpg, 1\n")

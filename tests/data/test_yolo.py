@@ -81,7 +81,15 @@ def elsewhere(root: Path) -> str:
     return str((root / "set" / "data.yaml").rename(root / "pets.yml"))
 
 
-@pytest.mark.parametrize("layout", [roboflow, with_lists, with_labels_beside, elsewhere])
+def of_another_machine(root: Path) -> str:
+    place = r"C:\Users\someone\pets.v2\images"
+    yolo(root, f"train: {place}\\train\nval: {place}\\val\nnames: [cat, dog]\n")
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    "layout", [roboflow, with_lists, with_labels_beside, elsewhere, of_another_machine]
+)
 def test_other_layouts_are_the_same_data(tmp_path: Path, layout: Callable[[Path], str]) -> None:
     source = layout(tmp_path)
     train, test = (open_annotated(source, split, "detection") for split in ("train", "test"))  # type: ignore[arg-type]
