@@ -18,7 +18,7 @@ import numpy as np
 from lolvit.errors import UserError
 from lolvit_data.annotations import Objects
 from lolvit_data.boxed_photos import BoxedPhotos, clipped
-from lolvit_data.coco_files import annotation_files, annotations, find_images, of_split
+from lolvit_data.coco_files import annotation_file, annotation_files, find_images, of_split
 from lolvit_data.dataset import Split
 
 
@@ -53,7 +53,7 @@ def load(root: Path, split: Split) -> CocoDataset:
     Raises:
         UserError: there is no such split, or the file is not in COCO's format.
     """
-    path = annotations(root, split)
+    path = annotation_file(root, split)
     document = _read(path)
     try:
         categories = _categories(document)

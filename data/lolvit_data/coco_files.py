@@ -46,7 +46,7 @@ def of_split(files: Mapping[str, Path], split: Split) -> Path | None:
     return None
 
 
-def annotations(root: Path, split: Split) -> Path:
+def annotation_file(root: Path, split: Split) -> Path:
     """Return the file of a split. One that names none, such as CVAT's instances_default.json, is
     that of the training split if it is the only one.
 
