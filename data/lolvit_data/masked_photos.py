@@ -19,7 +19,7 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit.labels import read_labels, read_values
 from lolvit.manifest import Color
-from lolvit_data.annotations import IGNORE, SPLITS, Mask, WithoutObjects, spread
+from lolvit_data.annotations import IGNORE, NOT_A_CLASS, SPLITS, Mask, WithoutObjects, spread
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
 from lolvit_runtimes.photos import load_photo, photo_size
@@ -236,8 +236,10 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], Values | None]:
     """Return the names of classes and, of a table, which values stand for them."""
     if path.suffix.lower() != ".csv":
         return read_labels(path, None) or (), None
-    names = read_values(path)
-    values = {IGNORE: IGNORE} | {value: number for number, value in enumerate(names)}
+    found = read_values(path)
+    names = {value: name for value, name in found.items() if name != NOT_A_CLASS}
+    values = {IGNORE: IGNORE} | dict.fromkeys(found, IGNORE)
+    values |= {value: number for number, value in enumerate(names)}
     return tuple(names.values()), Values(values, of_colors=False, source=path.name)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from lolvit.errors import UserError
 from lolvit.text import read_lines
-from lolvit_data.annotations import IGNORE
+from lolvit_data.annotations import IGNORE, NOT_A_CLASS
 from lolvit_data.dataset import Split
 from lolvit_data.masked_photos import MaskedPhotos, Values, paired
 from lolvit_data.voc import IMAGES, Place, place_in_lists
@@ -23,7 +23,6 @@ from lolvit_data.voc import IMAGES, Place, place_in_lists
 _MASKS: Final = ("SegmentationClass", "SegmentationClassPNG")
 _COLORS: Final = "labelmap.txt"
 _NAMES: Final = ("class_names.txt", "classes.txt", "labels.txt")
-_NOT_A_CLASS: Final = "__ignore__"  # labelme's
 _BORDER: Final = 0xE0E0C0
 _VOC_CLASSES: Final = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -79,7 +78,7 @@ def _classes(root: Path) -> _Classes:
     if path is None:
         return _Classes(_VOC_CLASSES)
     lines = [line.strip() for line in read_lines(path, "classes")]
-    lines = [line for line in lines if line and not line.startswith("#") and line != _NOT_A_CLASS]
+    lines = [line for line in lines if line and not line.startswith("#") and line != NOT_A_CLASS]
     colored = path.name == _COLORS and any(":" in line for line in lines)
     found = _with_colors(path, lines) if colored else _Classes(tuple(lines))
     if not 2 <= len(found.names) <= IGNORE:
