@@ -142,7 +142,7 @@ def test_a_table_says_which_values_of_masks_stand_for_classes(
         save(np.zeros((9, 16, 3), np.uint8), tmp_path / "images" / part / "x.jpg")
         save(np.array(values, np.uint8)[NUMBERS], tmp_path / "masks" / part / "x.png")
     check(tmp_path, ("a", "b", "c"), ("x", "x"))
-    (tmp_path / "classes.csv").write_text(text + f"9,d\n77,__ignore__")
+    (tmp_path / "classes.csv").write_text(text + "9,d\n77,__ignore__")
     save(np.full((9, 16), 77, np.uint8), tmp_path / "masks" / "val" / "x.png")
     found = open_annotated(str(tmp_path), "test", "segmentation")
     assert found.classes == ("a", "b", "c", "d") and (found.mask(0) == 255).all()
