@@ -37,6 +37,7 @@ from lolvit.models.loading import (
     recorded_size,
 )
 from lolvit.models.names import resolve_name
+from lolvit.models.sizes import running_at
 from lolvit_export.photos import calibration_images
 from lolvit_export.user_function import build_model, size_unknown
 
@@ -396,14 +397,8 @@ def _untrained(name: str, options: ModelOptions) -> Prepared:
     _check_sides(task, size)
     preprocessing, _ = _preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing, options.calibrate))
-    try:
+    with running_at(size, name):
         calibrate_batch_norm(model, images)
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"does not run at {size[0]}x{size[1]}: {str(error).splitlines()[0]}",
-            where=name,
-            remedy="try a larger size, or one that is a multiple of 32",
-        ) from error
     check_denormals(model, images[:DENORMAL_CHECK_PHOTOS], where=name)
     classes = number_of_classes(model)
     return Prepared(

@@ -298,6 +298,10 @@ def test_a_recipe_that_does_not_fit_the_task_is_one_line(
     [
         (("--data", "digits"), "no such data set for detection"),
         (("--weights", "absent.safetensors"), "no such checkpoint"),
+        (
+            ("--model", "timm/mobilevitv2_050", "--size", "96"),
+            "mobilevitv2_050: does not run at 96x96",
+        ),
     ],
 )
 def test_what_can_not_be_trained_on_is_one_line(

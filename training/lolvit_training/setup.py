@@ -20,6 +20,7 @@ from lolvit.models import create_model
 from lolvit.models.dense import DenseModel
 from lolvit.models.factory import preprocessing_of
 from lolvit.models.names import resolve_name
+from lolvit.models.sizes import check_runs
 from lolvit_data.table import recorded_source
 from lolvit_training.distributed import ProcessGroup
 from lolvit_training.fake_quantize import insert_fake_quantization
@@ -94,7 +95,7 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
     """Build the parts of a run, the same in every process.
 
     Raises:
-        UserError: data, model, weights and batch size do not match.
+        UserError: data, model, image size, weights and batch size do not match.
     """
     recipe = job.recipe
     objective = find_objective(recipe.task)
@@ -112,6 +113,9 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
         size=recipe.size,
         task=recipe.task,
     )
+    preprocessing = preprocessing_of(model, recipe.size)
+    for size in sorted({recipe.size, recipe.size_at(0)}):
+        check_runs(model, size, len(preprocessing.mean), job.model)
     notes = [] if job.weights is None else load_initial(model, job.weights, train_set.classes)
     # With channels last, a CPU trains LOLViT-X, MobileViT and MobileNetV4 1.4 to 1.6 times as fast.
     model.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -119,7 +123,6 @@ def build_run(job: Job, processes: ProcessGroup) -> Run:
     optimizer = _optimizer(model, recipe)
     if recipe.quantization_aware is not None:
         insert_fake_quantization(model, recipe.quantization_aware)
-    preprocessing = preprocessing_of(model, recipe.size)
     return Run(
         objective=objective,
         model=model,
