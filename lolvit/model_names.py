@@ -34,8 +34,7 @@ def check_name(name: str) -> None:
     Raises:
         UserError: no variant, baseline or timm model has that name; the message suggests others.
     """
-    source = _timm_source()
-    registered = [*_REGISTERED.findall(source), *VARIANTS]  # the variants register themselves
+    source, registered = _timm_source(), _registered()
     bare = name.removeprefix(TIMM).partition(".")[0]
     if not name.startswith(TIMM):
         if name not in KNOWN and bare in registered:
@@ -56,6 +55,12 @@ def unknown_in_timm(bare: str, registered: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(bare.lower(), registered, n=5, cutoff=0.6)
     hint = f"did you mean one of: {', '.join(near)}" if near else "see timm.list_models()"
     return UserError(f"timm has no model '{bare}'", remedy=hint)
+
+
+@functools.cache
+def _registered() -> tuple[str, ...]:
+    """Return the names that timm's files register, and the variants, which register themselves."""
+    return (*_REGISTERED.findall(_timm_source()), *VARIANTS)
 
 
 @functools.cache
