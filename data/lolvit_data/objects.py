@@ -124,13 +124,14 @@ class CutoutDataset:
     def _by_class(self) -> list[list[Cutout]]:
         return _by_class(self.cutouts)
 
-    @lru_cache(maxsize=2)  # noqa: B019 - of two images; data sets live as long as the process
-    def _scene(self, index: int) -> tuple[Pixels, npt.NDArray[np.int64], list[int | None]]:
+    # Evaluation reads the objects of a batch after its images. Data sets live as long as the process.
+    @lru_cache(maxsize=32)  # noqa: B019
+    def _scene(self, index: int) -> tuple[Pixels, npt.NDArray[np.int8], list[int | None]]:
         """Return an image (H, W, 3), the number of the object at each pixel (-1: none), and the
         objects' classes, None where too little can be seen."""
         draw = np.random.default_rng((list(COUNTS).index(self.split), index))
         canvas = _background(self.backgrounds, draw, HEIGHT, WIDTH)
-        owners = np.full((HEIGHT, WIDTH), -1, np.int64)
+        owners = np.full((HEIGHT, WIDTH), -1, np.int8)
         labels: list[int | None] = []
         sizes: list[int] = []
         for number in range(int(draw.integers(1, _MOST + 1))):
