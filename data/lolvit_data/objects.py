@@ -124,8 +124,8 @@ class CutoutDataset:
     def _by_class(self) -> list[list[Cutout]]:
         return _by_class(self.cutouts)
 
-    # Evaluation reads the objects of a batch after its images. Data sets live as long as the process.
-    @lru_cache(maxsize=32)  # noqa: B019
+    # Evaluation reads the objects of a batch after its images.
+    @lru_cache(maxsize=32)  # noqa: B019 - data sets live as long as the process
     def _scene(self, index: int) -> tuple[Pixels, npt.NDArray[np.int8], list[int | None]]:
         """Return an image (H, W, 3), the number of the object at each pixel (-1: none), and the
         objects' classes, None where too little can be seen."""
