@@ -30,6 +30,7 @@ from lolvit_runtimes.photo_files import list_photos
 
 IMAGES: Final = "JPEGImages"
 _ANNOTATIONS: Final = "Annotations"
+_XML_FOLDERS: Final = ("annotations", "annots", "xmls", "labels")  # beside images/
 _TRAINVAL: Final = "trainval"  # the training split of a data set whose test split is test.txt alone
 _LEFT_OUT: Final = (
     "boxes are of a class that the training split does not have",
@@ -138,12 +139,16 @@ def _place(root: Path, split: Split) -> Place | None:
         for name in SPLITS[split]
         for place in (
             Place(root / name, root / name),
-            Place(root / "images" / name, root / "annotations" / name),
-            Place(root / name / "images", root / name / "annotations"),
+            Place(root / "images" / name, root / "images" / name),
+            *(Place(root / "images" / name, root / xml / name) for xml in _XML_FOLDERS),
+            *(Place(root / name / "images", root / name / xml) for xml in _XML_FOLDERS),
         )
     ]
     if split == "train":  # not split
-        folders += [Place(root / "images", root / "annotations"), Place(root, root)]
+        folders += [
+            *(Place(root / "images", root / xml) for xml in _XML_FOLDERS),
+            Place(root, root),
+        ]
     return next((place for place in folders if _has_annotations(place)), None)
 
 

@@ -83,14 +83,22 @@ def roboflow(root: Path) -> None:
     rmtree(root / "JPEGImages")
 
 
-def folders_of_splits(root: Path) -> None:
+def folders_of_splits(root: Path, annotations: str = "annotations") -> None:
     voc(root)
     for part, name in (("t", "train"), ("v", "val")):
-        for kind, place in (("JPEGImages", "images"), ("Annotations", "annotations")):
-            (root / place / name).mkdir(parents=True)
+        for kind, place in (("JPEGImages", "images"), ("Annotations", annotations)):
+            (root / place / name).mkdir(parents=True, exist_ok=True)
             for path in root.glob(f"{kind}/{part}*"):
                 path.rename(root / place / name / path.name)
     rmtree(root / "JPEGImages")
+
+
+def in_folders_of_images(root: Path) -> None:
+    folders_of_splits(root, "images")
+
+
+def in_annots(root: Path) -> None:
+    folders_of_splits(root, "annots")
 
 
 def names_with_spaces(root: Path) -> None:
@@ -104,7 +112,7 @@ def names_with_spaces(root: Path) -> None:
 @pytest.mark.parametrize(
     "layout",
     [as_published, trainval_and_test, capital_letters, names_with_spaces, roboflow,
-     folders_of_splits],
+     folders_of_splits, in_folders_of_images, in_annots],
 )  # fmt: skip
 def test_other_layouts_are_the_same_data(tmp_path: Path, layout: Callable[[Path], None]) -> None:
     layout(tmp_path)
