@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +103,8 @@ class MaskedPhotos(WithoutObjects):
                 f"has {mask.shape[1]}x{mask.shape[0]} pixels, its image {size[0]}x{size[1]}",
                 where=str(path), remedy="give the masks of these images",
             )  # fmt: skip
-        wrong = np.setdiff1d(mask, [*range(len(self.classes)), IGNORE])
+        present = np.flatnonzero(np.bincount(mask.ravel()))
+        wrong = np.setdiff1d(present, [*range(len(self.classes)), IGNORE])
         if len(wrong):
             raise UserError(
                 f"has the class {wrong[0]}, there are {len(self.classes)}", where=str(path),
@@ -123,18 +125,29 @@ def _read(path: Path, values: Values | None) -> Mask:
             if values is not None and values.of_colors and opened.mode != "L":
                 channels = np.asarray(opened.convert("RGB"), np.uint32)
                 return values.translate(channels @ np.array([1 << 16, 1 << 8, 1], np.uint32), path)
-            mask = np.asarray(opened)
+            pixels = np.asarray(opened)
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"can't be read: {error}", where=str(path), remedy="download it again"
                         ) from error  # fmt: skip
-    if mask.ndim != 2 or mask.dtype != np.uint8:
+    mask = _as_numbers(pixels)
+    if mask is None:
         raise UserError(
-            f"is a picture of {mask.dtype} {mask.shape}, not of class numbers", where=str(path),
+            f"is a picture of {pixels.dtype} {pixels.shape}, not of class numbers", where=str(path),
             remedy="give the folder masks, not colormaps",
         )  # fmt: skip
     if values is None or values.of_colors:
         return mask
     return values.translate(mask.astype(np.uint32), path)
+
+
+def _as_numbers(pixels: npt.NDArray[Any]) -> Mask | None:
+    """Return a picture of one channel, of one bit or of 16 too, or of grey as three equal channels,
+    as numbers; None for one in colours, and for numbers above 255."""
+    if pixels.ndim == 3 and (pixels[..., :3] == pixels[..., :1]).all():
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2 or (pixels.dtype.itemsize > 1 and not (pixels <= IGNORE).all()):
+        return None
+    return pixels.astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -283,7 +283,7 @@ def test_the_drivable_classes_are_those_of_its_masks(tmp_path: Path) -> None:
 def test_a_colour_map_or_an_unknown_class_in_place_of_a_mask_is_named(tmp_path: Path) -> None:
     found = open_annotated(str(bdd(tmp_path)), "train", "segmentation")
     assert isinstance(found, MaskedPhotos)
-    Image.new("RGB", (16, 9)).save(found.pairs[0][1])
+    Image.new("RGB", (16, 9), "#804080").save(found.pairs[0][1])
     with pytest.raises(UserError, match="not of class numbers"):
         found.mask(0)
     Image.fromarray(np.full((9, 16), 19, np.uint8)).save(found.pairs[1][1])

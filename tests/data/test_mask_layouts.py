@@ -176,6 +176,33 @@ def test_masks_of_a_folder_may_have_mask_at_the_end_of_their_names(tmp_path: Pat
     check(tmp_path, ("a", "b", "c"), ("x.1", "x.1"))
 
 
+def as_saved(mode: str) -> Image.Image:
+    """A mask of two classes, as programs save it."""
+    ones = (NUMBERS == 1).astype(np.uint8)
+    return {
+        "one bit": Image.fromarray(ones * 255).convert("1"),
+        "grey in three channels": Image.fromarray(ones).convert("RGB"),
+        "grey with transparency": Image.fromarray(ones).convert("RGBA"),
+        "16 bits": Image.fromarray(ones.astype(np.uint16)),
+    }[mode]
+
+
+@pytest.mark.parametrize(
+    "mode", ["one bit", "grey in three channels", "grey with transparency", "16 bits"]
+)
+def test_numbers_of_classes_are_read_however_they_are_saved(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "classes.txt").write_text("a\nb")
+    for part in ("train", "val"):
+        save(np.zeros((9, 16, 3), np.uint8), tmp_path / "images" / part / "x.jpg")
+        (tmp_path / "masks" / part).mkdir(parents=True)
+        as_saved(mode).save(tmp_path / "masks" / part / "x.png")
+    found = open_annotated(str(tmp_path), "test", "segmentation")
+    np.testing.assert_array_equal(found.mask(0), NUMBERS == 1)
+    Image.fromarray(np.full((9, 16), 256, np.uint16)).save(tmp_path / "masks" / "val" / "x.png")
+    with pytest.raises(UserError, match="is a picture of uint16"):
+        found.mask(0)
+
+
 @pytest.mark.parametrize("train_ids", [False, True])
 def test_nineteen_of_cityscapes_ids_are_classes(tmp_path: Path, train_ids: bool) -> None:
     """Ids that are not evaluated, and 255, have none."""
