@@ -23,7 +23,11 @@ _SPLIT: Final = re.compile(rf"(?:^|[^a-z])({'|'.join(_SPLIT_NAMES)})(\d*)(?![a-z
 
 def annotation_files(root: Path) -> dict[str, Path]:
     """Return the files of annotations in a folder by the names of their splits, such as train2017;
-    one that names no split by its own name."""
+    one that names no split by its own name.
+
+    Raises:
+        UserError: several are of one split.
+    """
     own = sorted((root / "annotations").glob("*instances_*.json"))
     if own:
         return {path.stem.replace("instances_", ""): path for path in own}
@@ -33,8 +37,18 @@ def annotation_files(root: Path) -> dict[str, Path]:
     for folder in (root / "annotations", root):
         paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
         if 0 < len(paths) <= _MOST_FILES and (found := [*filter(_is_coco, paths)]):
-            return {_split_name(path) or path.stem: path for path in found}
+            return _by_split(root, found)
     return {}
+
+
+def _by_split(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(_split_name(path) or path.stem, path)
+        if other != path:
+            raise UserError(f"has {other.name} and {path.name}, of one split", where=str(root),
+                            remedy="move one of them elsewhere")  # fmt: skip
+    return found
 
 
 def of_split(files: Mapping[str, Path], split: Split) -> Path | None:

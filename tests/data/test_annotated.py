@@ -140,6 +140,13 @@ def test_label_studios_single_file_has_paths_from_any_system(tmp_path: Path) -> 
     assert len(open_annotated(str(tmp_path), "train", "detection")) == 5
 
 
+def test_two_files_of_one_split_are_one_line(tmp_path: Path) -> None:
+    coco(tmp_path)
+    named_otherwise(tmp_path, "train.json", "old_train.json")
+    with pytest.raises(UserError, match=r"has old_train\.json and train\.json, of one split"):
+        open_annotated(str(tmp_path), "train", "detection")
+
+
 def test_other_json_beside_photos_is_no_data_set(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
     (tmp_path / "train.json").write_text('{"images": [], "categories": []}')
