@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -29,8 +29,8 @@ from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
 
 IMAGES: Final = "JPEGImages"
-_ANNOTATIONS: Final = "Annotations"
-_XML_FOLDERS: Final = ("annotations", "annots", "xmls", "labels")  # beside images/
+_IMAGES: Final = (IMAGES, "images", "Images")
+_ANNOTATIONS: Final = ("Annotations", "annotations", "annots", "xmls", "labels")
 _TRAINVAL: Final = "trainval"  # the training split of a data set whose test split is test.txt alone
 _LEFT_OUT: Final = (
     "boxes are of a class that the training split does not have",
@@ -118,38 +118,40 @@ def load(root: Path, split: Split) -> BoxedPhotos:
     )
 
 
-def place_in_lists(root: Path, split: Split, annotations: str, lists: str) -> Place | None:
-    """Return where a split is whose list is in ImageSets/`lists`; of a data set without lists of
-    splits, such as CVAT's, with default.txt alone, all is the training split."""
-    found = {path.stem.lower(): path for path in (root / "ImageSets" / lists).glob("*.txt")}
+def place_in_lists(whole: Place, lists: Path, split: Split) -> Place | None:
+    """Return where a split of a data set is whose lists of names are in a folder; without a list of
+    a split, such as in CVAT's, with default.txt alone, all is the training split."""
+    found = {path.stem.lower(): path for path in lists.glob("*.txt")}
     for name in (*SPLITS[split], *((_TRAINVAL,) if split == "train" else ())):
         if name in found:
-            return Place(root / IMAGES, root / annotations, found[name])
-    if split == "train" and not {_TRAINVAL, *chain.from_iterable(SPLITS.values())} & found.keys():
-        return Place(root / IMAGES, root / annotations)
-    return None
+            return replace(whole, listing=found[name])
+    has_splits = {_TRAINVAL, *chain.from_iterable(SPLITS.values())} & found.keys()
+    return whole if split == "train" and not has_splits else None
 
 
 def _place(root: Path, split: Split) -> Place | None:
     """Return where a split is, in the first of the layouts that the folder has."""
-    if (root / IMAGES).is_dir() and (root / _ANNOTATIONS).is_dir():
-        return place_in_lists(root, split, _ANNOTATIONS, "Main")
-    folders = [
-        place
-        for name in SPLITS[split]
-        for place in (
-            Place(root / name, root / name),
-            Place(root / "images" / name, root / "images" / name),
-            *(Place(root / "images" / name, root / xml / name) for xml in _XML_FOLDERS),
-            *(Place(root / name / "images", root / name / xml) for xml in _XML_FOLDERS),
-        )
-    ]
+    whole, lists = _both_kinds(root), root / "ImageSets" / "Main"
+    if whole is not None and (whole.images.name == IMAGES or lists.is_dir()):
+        return place_in_lists(whole, lists, split)
+    places: list[Place | None] = []
+    for name in SPLITS[split]:
+        places += [Place(root / name, root / name), _both_kinds(root / name)]
+        places += [Place(root / images / name, root / images / name) for images in _IMAGES]
+        if whole is not None:
+            places.append(Place(whole.images / name, whole.annotations / name))
     if split == "train":  # not split
-        folders += [
-            *(Place(root / "images", root / xml) for xml in _XML_FOLDERS),
-            Place(root, root),
-        ]
-    return next((place for place in folders if _has_annotations(place)), None)
+        places += [whole, Place(root, root)]
+    return next((place for place in places if place and _has_annotations(place)), None)
+
+
+def _both_kinds(root: Path) -> Place | None:
+    """Return the folders of images and of annotations in a folder, if it has both."""
+    images, annotations = (
+        next((root / name for name in names if (root / name).is_dir()), None)
+        for names in (_IMAGES, _ANNOTATIONS)
+    )
+    return Place(images, annotations) if images and annotations else None
 
 
 def _has_annotations(place: Place) -> bool:

@@ -63,7 +63,8 @@ def _place(root: Path, split: Split) -> Place | None:
     masks = next((name for name in _MASKS if any((root / name).glob("*.png"))), None)
     if masks is None or not (root / IMAGES).is_dir():
         return None
-    return place_in_lists(root, split, masks, "Segmentation")
+    whole = Place(root / IMAGES, root / masks)
+    return place_in_lists(whole, root / "ImageSets" / "Segmentation", split)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,8 @@ def roboflow(root: Path) -> None:
         (root / name).mkdir()
         for path in [*root.glob(f"JPEGImages/{part}*"), *root.glob(f"Annotations/{part}*")]:
             path.rename(root / name / path.name)
-    rmtree(root / "JPEGImages")
+    for name in ("JPEGImages", "Annotations", "ImageSets"):
+        rmtree(root / name)
 
 
 def folders_of_splits(root: Path, annotations: str = "annotations") -> None:
@@ -90,7 +91,8 @@ def folders_of_splits(root: Path, annotations: str = "annotations") -> None:
             (root / place / name).mkdir(parents=True, exist_ok=True)
             for path in root.glob(f"{kind}/{part}*"):
                 path.rename(root / place / name / path.name)
-    rmtree(root / "JPEGImages")
+    for name in ("JPEGImages", "Annotations", "ImageSets"):
+        rmtree(root / name)
 
 
 def in_folders_of_images(root: Path) -> None:
@@ -99,6 +101,11 @@ def in_folders_of_images(root: Path) -> None:
 
 def in_annots(root: Path) -> None:
     folders_of_splits(root, "annots")
+
+
+def in_capitals(root: Path) -> None:
+    voc(root)
+    (root / "JPEGImages").rename(root / "Images")
 
 
 def names_with_spaces(root: Path) -> None:
@@ -112,7 +119,7 @@ def names_with_spaces(root: Path) -> None:
 @pytest.mark.parametrize(
     "layout",
     [as_published, trainval_and_test, capital_letters, names_with_spaces, roboflow,
-     folders_of_splits, in_folders_of_images, in_annots],
+     folders_of_splits, in_folders_of_images, in_annots, in_capitals],
 )  # fmt: skip
 def test_other_layouts_are_the_same_data(tmp_path: Path, layout: Callable[[Path], None]) -> None:
     layout(tmp_path)
