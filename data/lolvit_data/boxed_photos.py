@@ -1,4 +1,4 @@
-"""Photos with boxes that were read before: what readers of files of annotations return."""
+"""Photos with boxes: what readers of files of annotations return."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from lolvit_runtimes.photos import load_photo
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoxedPhotos(WithoutMasks):
-    """The images of a split; `sizes` are the width and height that its annotations are for, where
-    they say so."""
+class PhotosWithBoxes(WithoutMasks):
+    """The files of a split, whose boxes a class of its own gives."""
 
     name: str
     classes: tuple[str, ...]
     files: tuple[Path, ...] = field(repr=False)
-    annotated: tuple[Objects, ...] = field(repr=False)
-    sizes: tuple[tuple[int, int] | None, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
     colors: None = None
 
@@ -38,9 +35,26 @@ class BoxedPhotos(WithoutMasks):
         """Return an image as 8-bit RGB, or in another `color`.
 
         Raises:
+            UserError: it can't be read; the message names it.
+        """
+        return load_photo(self.files[index], color)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxedPhotos(PhotosWithBoxes):
+    """The images of a split with their objects in pixels; `sizes` are the width and height that
+    these are for, where the annotations say so."""
+
+    annotated: tuple[Objects, ...] = field(repr=False)
+    sizes: tuple[tuple[int, int] | None, ...] = field(repr=False)
+
+    def image(self, index: int, color: Color = "RGB") -> Image.Image:
+        """Return an image, as `PhotosWithBoxes.image`.
+
+        Raises:
             UserError: it can't be read, or has another size than its annotations are for.
         """
-        photo, size = load_photo(self.files[index], color), self.sizes[index]
+        photo, size = super().image(index, color), self.sizes[index]
         if size is not None and photo.size != size:
             raise UserError(
                 f"has {photo.width}x{photo.height} pixels, its annotations are for"

@@ -17,48 +17,27 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import yaml
-from PIL import Image
 
 from lolvit.errors import UserError
-from lolvit.manifest import Color
 from lolvit.text import read_text
-from lolvit_data.annotations import SPLITS, Objects, WithoutMasks
+from lolvit_data.annotations import SPLITS, Objects
+from lolvit_data.boxed_photos import PhotosWithBoxes
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import list_photos
-from lolvit_runtimes.photos import load_photo, photo_size
+from lolvit_runtimes.photos import photo_size
 
 SUFFIXES: Final = (".yaml", ".yml")
 _BEYOND = 0.01  # of the image's side: that much a rounded coordinate may lie outside
 _FORMAT = "class, centre x and y, width, height, or an outline, as fractions of the image"
 
 
-@dataclass(frozen=True)
-class YoloDataset(WithoutMasks):
+@dataclass(frozen=True, kw_only=True)
+class YoloDataset(PhotosWithBoxes):
     """The images of a split; `boxes` (N, 4) are left, top, right, bottom as fractions of the
     image's width and height."""
 
-    name: str
-    classes: tuple[str, ...]
-    files: tuple[Path, ...] = field(repr=False)
     boxes: tuple[npt.NDArray[np.float64], ...] = field(repr=False)
     indices: tuple[npt.NDArray[np.int64], ...] = field(repr=False)
-    notes: tuple[str, ...] = ()
-    colors: None = None
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def identifier(self, index: int) -> str:
-        """Return the image's file name without suffix."""
-        return self.files[index].stem
-
-    def image(self, index: int, color: Color = "RGB") -> Image.Image:
-        """Return an image as 8-bit RGB, or in another `color`.
-
-        Raises:
-            UserError: it can't be read; the message names it.
-        """
-        return load_photo(self.files[index], color)
 
     def objects(self, index: int) -> Objects:
         """Return the boxes of an image.
@@ -117,8 +96,10 @@ def load(path: Path, split: Split) -> YoloDataset:
     if left_out.sum() and not kept:
         raise UserError(f"none of {left_out.sum()} boxes can be used: {'; '.join(notes)}",
                         where=str(path), remedy=f"give {_FORMAT}")  # fmt: skip
-    return YoloDataset(path.parent.name, classes, files, tuple(each.boxes for each in read),
-                       tuple(each.classes for each in read), notes)  # fmt: skip
+    return YoloDataset(
+        name=path.parent.name, classes=classes, files=files, notes=notes,
+        boxes=tuple(each.boxes for each in read), indices=tuple(each.classes for each in read),
+    )  # fmt: skip
 
 
 def _read(path: Path) -> Any:
