@@ -13,9 +13,7 @@ from lolvit.manifest import Color
 from lolvit_data.dataset import Split
 
 IGNORE = 255  # of a mask: the pixel has no class
-NOT_A_CLASS: Final = (
-    "__ignore__"  # in the name's place, as labelme writes it: such pixels have none
-)
+NOT_A_CLASS: Final = "__ignore__"  # labelme's name for pixels without a class
 # Metrics are computed without each of these groups of images, for intervals: image number i is in
 # group i modulo GROUPS.
 GROUPS: Final = 20

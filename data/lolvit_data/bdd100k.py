@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from lolvit.errors import UserError
+from lolvit_data.annotations import SPLITS
 from lolvit_data.dataset import Split
 from lolvit_data.masked_photos import MaskedPhotos, paired
 
 SEMANTIC, DRIVABLE = "sem_seg", "drivable"
-_SPLITS: dict[Split, str] = {"train": "train", "test": "val"}
 _SETS = {SEMANTIC: ("10k", "100k"), DRIVABLE: ("100k", "10k")}  # folders of images
 # Names and colours of Cityscapes, whose train ids BDD100K uses.
 _SEMANTIC_CLASSES = {
@@ -52,7 +52,7 @@ def load(root: Path, split: Split, kind: str | None = None) -> MaskedPhotos:
             f"has no labels/{chosen}/masks", where=str(root),
             remedy=f"it has {' and '.join(kinds) or 'none of ' + ' and '.join(CLASSES)}",
         )  # fmt: skip
-    name = _SPLITS[split]
+    name = SPLITS[split][0]
     masks = root / "labels" / chosen / "masks" / name
     folders = [root / "images" / each / name for each in _SETS[chosen]]
     images = next((folder for folder in folders if folder.is_dir()), None)

@@ -12,12 +12,11 @@ from typing import Final
 
 from lolvit.errors import UserError
 from lolvit_data import bdd100k
-from lolvit_data.annotations import IGNORE
+from lolvit_data.annotations import IGNORE, SPLITS
 from lolvit_data.dataset import Split
 from lolvit_data.masked_photos import Endings, MaskedPhotos, Values, paired
 
 _IMAGES, _MASKS = "leftImg8bit", "gtFine"
-_SPLITS: Final[dict[Split, str]] = {"train": "train", "test": "val"}
 _TRAIN_IDS, _IDS = "_gtFine_labelTrainIds", "_gtFine_labelIds"
 # The ids in the order of the classes' numbers.
 _CLASS_IDS: Final = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -36,7 +35,7 @@ def load(root: Path, split: Split) -> MaskedPhotos:
     Raises:
         UserError: a folder is missing, or no image has a mask.
     """
-    images, masks = (root / kind / _SPLITS[split] for kind in (_IMAGES, _MASKS))
+    images, masks = (root / kind / SPLITS[split][0] for kind in (_IMAGES, _MASKS))
     for folder in (images, masks):
         if not folder.is_dir():
             raise UserError(f"has no {folder.relative_to(root)}", where=str(root),

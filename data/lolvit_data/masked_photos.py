@@ -8,7 +8,7 @@ NAME_mask.png and _classes.csv.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,8 @@ def paired(
         UserError: no image has a mask.
     """
     targets = _by_name(sorted(masks.rglob("*.png")), masks, endings.mask)
-    photos = [path for path in list_photos(images).photos if path not in {*targets.values()}]
+    masks_there = {*targets.values()}
+    photos = [path for path in list_photos(images).photos if path not in masks_there]
     by_name = _by_name(photos, images, endings.image)
     if names is not None:
         targets, by_name = ({path: found[path] for path in found if path.as_posix() in names}
@@ -234,15 +235,24 @@ def load(root: Path, split: Split) -> MaskedPhotos:
             remedy=f"add {_IMAGES}/{SPLITS[split][0]} and {_MASKS}/{SPLITS[split][0]}",
         )  # fmt: skip
     classes, values = _read_classes(place.classes)
-    if not 2 <= len(classes) <= IGNORE:
-        raise UserError(f"has {len(classes)} classes", where=str(place.classes),
-                        remedy=f"give 2 to {IGNORE}, with the background if it is one")  # fmt: skip
+    check_number_of_classes(classes, place.classes)
     found = paired(
         root.name, place.images, place.masks, classes, endings=place.endings, values=values
     )
     if values is None:
         _check_foreground(found)
     return found
+
+
+def check_number_of_classes(names: Sized, path: Path) -> None:
+    """Check that the classes in a file fit in a mask.
+
+    Raises:
+        UserError: there are too few or too many.
+    """
+    if not 2 <= len(names) <= IGNORE:
+        raise UserError(f"has {len(names)} classes", where=str(path),
+                        remedy=f"give 2 to {IGNORE}, with the background if it is one")  # fmt: skip
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], Values | None]:

@@ -17,7 +17,12 @@ from lolvit.errors import UserError
 from lolvit.text import read_lines
 from lolvit_data.annotations import IGNORE, NOT_A_CLASS
 from lolvit_data.dataset import Split
-from lolvit_data.masked_photos import MaskedPhotos, Values, paired
+from lolvit_data.masked_photos import (
+    MaskedPhotos,
+    Values,
+    check_number_of_classes,
+    paired,
+)
 from lolvit_data.voc import IMAGES, Place, place_in_lists
 
 _MASKS: Final = ("SegmentationClass", "SegmentationClassPNG")
@@ -82,9 +87,7 @@ def _classes(root: Path) -> _Classes:
     lines = [line for line in lines if line and not line.startswith("#") and line != NOT_A_CLASS]
     colored = path.name == _COLORS and any(":" in line for line in lines)
     found = _with_colors(path, lines) if colored else _Classes(tuple(lines))
-    if not 2 <= len(found.names) <= IGNORE:
-        raise UserError(f"has {len(found.names)} classes", where=str(path),
-                        remedy=f"give 2 to {IGNORE}, with the background if it is one")  # fmt: skip
+    check_number_of_classes(found.names, path)
     return found
 
 
