@@ -49,6 +49,10 @@ class BoxCollector:
         """Return COCO's metrics."""
         return self.metrics.compute()
 
+    def without_groups(self) -> tuple[DetectionScore, ...]:
+        """Return the metrics of all images but those of each group."""
+        return self.metrics.matched().without_groups()
+
     def save(self, place: Path) -> Path:
         """Write a file in COCO's format of results."""
         path = place.with_name(f"{place.name}.json")
@@ -85,6 +89,10 @@ class MapCollector:
     def compute(self) -> SegmentationScore:
         """Return the mean intersection over union."""
         return self.metrics.compute()
+
+    def without_groups(self) -> tuple[SegmentationScore, ...]:
+        """Return the metrics of all images but those of each group."""
+        return self.metrics.without_groups()
 
     def save(self, place: Path) -> Path:
         """Write a folder of masks, as BDD100K's evaluation server takes them: class numbers in

@@ -20,6 +20,7 @@ from pydantic import Field
 from lolvit.documents import Frozen, validate
 from lolvit.drawing import draw_map, palette
 from lolvit.errors import DeviceError, UserError
+from lolvit.jackknife import jackknife_variance
 from lolvit.manifest import Meaning
 from lolvit.tasks import ONE_SIDED_95, Agreement, Array, Metric, Model, Outputs
 from lolvit.upsampling import upsample, upsampled_classes
@@ -248,13 +249,10 @@ def _ious(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _miou_error(confusions: npt.NDArray[np.int64], seen: npt.NDArray[np.bool_]) -> float:
-    """Return the standard error of the mean intersection over union of the seen classes, by the
-    jackknife over images (N, C, C) (Efron and Stein, Annals of Statistics 9, 1981); 0 of one."""
-    count = len(confusions)
-    if count < 2:
-        return 0.0
+    """Return the standard error of the mean intersection over union of the seen classes, over
+    images (N, C, C)."""
     without = _ious(confusions.sum(0) - confusions)[:, seen].mean(1)  # (N,)
-    return float(np.sqrt((count - 1) * without.var()))
+    return float(np.sqrt(jackknife_variance(without)))
 
 
 def _near_ties(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

@@ -128,6 +128,10 @@ def test_attention_and_its_divisor_stay_in_half_precision(folder, int8) -> None:
     assert len(adds) == 1  # of the residual; the other adds a constant to a divisor
 
 
+def test_only_the_classifier_gives_the_output(int8) -> None:
+    assert [each.operation for each in int8.layers() if each.is_output] == ["linear"]
+
+
 def test_layers_that_the_plan_leaves_keep_half_precision_weights(folder, w8a16) -> None:
     names = [each.name for each in w8a16.layers()]
     w8a16.quantize(plan("w8a16", float_layers=tuple(names[:2])), folder / "left.mlpackage")

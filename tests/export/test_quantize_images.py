@@ -209,8 +209,8 @@ def test_boxes_or_masks_are_known_of_a_model_of_the_task_and_classes_alone(
         images = open_images("digit-objects", PREPROCESS, classes, task=task)
         for truth, crops in ((images.truth, images.held_out), (images.tuning_truth, images.tuning)):
             assert isinstance(truth, Annotations)
-            assert len(truth) == len(crops) and truth.dataset.task == task
-            pixels = to_pixels(truth.dataset.image(truth.indices[1]), PREPROCESS)
+            assert len(truth.placements) == len(crops) and truth.dataset.task == task
+            pixels = to_pixels(truth.dataset.image(1), PREPROCESS)
             assert pixels.tobytes() == crops[1].tobytes()
         for other in (
             open_images("digit-objects", PREPROCESS, ("cat", "dog"), task=task),

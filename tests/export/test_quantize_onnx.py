@@ -116,6 +116,22 @@ def test_the_divisor_of_attention_is_no_layer(quantizer: OnnxQuantizer, fp32: Ar
     assert sum(layer.operation == "Add" for layer in quantizer.layers()) == 1
 
 
+def test_only_the_classifier_gives_the_output(quantizer: OnnxQuantizer) -> None:
+    assert [each.operation for each in quantizer.layers() if each.is_output] == ["Gemm"]
+
+
+def test_what_is_behind_the_last_convolutions_gives_the_output_too() -> None:
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["shared"], "shared"),
+        helper.make_node("Conv", ["shared", "w"], ["left"], "left"),
+        helper.make_node("Conv", ["shared", "w"], ["right"], "right"),
+        helper.make_node("Concat", ["left", "right"], ["joined"], "joined", axis=1),
+        helper.make_node("Sigmoid", ["joined"], ["result"], "scores"),
+    ]
+    graph = Graph(made_of(nodes, {"w": noise(4, 4, 1, 1)}))
+    assert graph.output_operations == {"left", "right", "joined", "scores"}
+
+
 def test_recipes_name_what_the_model_has(quantizer: OnnxQuantizer) -> None:
     kinds = {layer.operation for layer in quantizer.layers()}
     recipes = quantizer.recipes()

@@ -46,6 +46,7 @@ class Model:
     noise: dict[str, float] = field(default_factory=dict)
     gain: dict[str, float] = field(default_factory=dict)
     method_db: dict[str, float] = field(default_factory=dict)
+    failing: tuple[str, ...] = ()  # methods and kinds of operations that lose a class
     timed: bool = True
     corrects_biases: bool = False
     bias_db: float = 0.0
@@ -75,7 +76,8 @@ class Model:
         assert self.now is not None
         loss = sum(self.noise.get(name, 0.5) for name in self.quantized())
         gained = self.method_db.get(self.now.method, 0) + self.now.bias_correction * self.bias_db
-        return Score(40 - loss + gained, 1.0)
+        lost = {self.now.method, *self.now.operations} & set(self.failing)
+        return Score(40 - loss + gained, 1.0, failed=("worst_class_recall",) if lost else ())
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
         assert self.now is not None
@@ -118,6 +120,24 @@ def test_the_most_accurate_method_is_taken_and_missing_ones_are_passed_over() ->
     plan = found(Model(method_db={"mse": 2, "entropy": 9}))
     assert plan.method == "mse"
     assert "entropy" not in {candidate.method for candidate in plan.candidates}
+
+
+def test_a_method_that_loses_a_class_is_not_taken_however_accurate_the_rest_is() -> None:
+    plan = found(Model(method_db={"percentile": 2, "mse": 1}, failing=("percentile",)))
+    assert plan.method == "mse"
+    (percentile,) = [each for each in plan.candidates if each.method == "percentile"]
+    assert percentile.failed == ("worst_class_recall",)
+
+
+def test_a_recipe_that_loses_a_class_is_not_taken_however_fast_it_is() -> None:
+    plan = found(Model(gain={"product": 0.3}, failing=("Product",)))
+    assert plan.operations == ("Conv",)
+
+
+def test_of_recipes_below_the_thresholds_one_that_loses_a_class_comes_last() -> None:
+    model = Model(gain={"product": 0.3}, failing=("Product",))
+    assert found(model, Thresholds(100, 0.9)).operations == ("Conv",)
+    assert found(model, NO_THRESHOLDS).operations == ("Conv", "Product")
 
 
 def test_first_layers_that_are_slow_as_integers_stay_in_float() -> None:
@@ -218,6 +238,33 @@ def test_the_fewest_sensitive_layers_stay_in_float() -> None:
     costly = {"conv7": 8.0, "conv11": 6.0, "conv15": 1.0}
     plan = found(Model(noise=costly))  # 40 - 8 - 6 - 1 - 17.5 or - 18: below 20 dB
     assert plan.float_layers == ("conv7",)
+
+
+# As a detector's: a convolution and a join that gives the output, behind which nothing has weights.
+WITH_OUTPUTS = [*LAYERS, *(Layer(name, "Conv", 100, is_output=True) for name in ("head", "join"))]
+
+
+def test_layers_that_give_the_outputs_stay_in_float_where_that_reaches_the_thresholds() -> None:
+    model = Model(noise={"head": 8.0, "join": 6.0}, network=WITH_OUTPUTS)
+    plan = found(model)
+    assert plan.float_layers == ("head", "join") and plan.sensitivity == ()
+    assert found(Model(network=WITH_OUTPUTS)).float_layers == ()
+
+
+def test_where_outputs_in_float_are_not_enough_the_sensitive_layers_are_found() -> None:
+    plan = found(Model(noise={"conv7": 9.0, "conv11": 6.0}, network=WITH_OUTPUTS))
+    assert plan.float_layers == ("conv7",)
+    tried = [each.float_layers for each in plan.candidates]
+    assert ("head", "join") in tried
+
+
+def test_outputs_in_float_stay_so_beside_first_layers() -> None:
+    slow = {f"conv{i}": -0.1 for i in range(3)}
+    noise = {"head": 8.0, "join": 6.0, "product": 3.0}
+    plan = found(Model(noise=noise, gain=slow, network=WITH_OUTPUTS))
+    assert {*slow, "head", "join"} == set(plan.float_layers)
+    other = [each for each in plan.candidates if "Product" in each.operations and each.float_layers]
+    assert all({"head", "join"} <= set(each.float_layers) for each in other)
 
 
 def test_the_ranking_has_every_layer_the_most_sensitive_first() -> None:

@@ -104,6 +104,11 @@ def test_layers_that_the_plan_leaves_stay_float(folder, quantizer) -> None:
     assert found["CONV_2D int8"] == len(convolutions) - 2
 
 
+def test_only_the_classifier_gives_the_output(quantizer) -> None:
+    given = [each.operation for each in quantizer.layers() if each.is_output]
+    assert given == ["FULLY_CONNECTED"]
+
+
 def test_layers_are_named_once_and_in_the_order_of_execution(quantizer) -> None:
     layers = quantizer.layers()
     names = [each.name for each in layers]

@@ -21,6 +21,7 @@ from lolvit_export.verification.comparison import (
     max_abs_error,
     pooled_snr_db,
     worst_class_snr_db,
+    worst_found_class_snr_db,
     worst_snr_db,
 )
 from lolvit_export.verification.manifest_check import differences
@@ -214,6 +215,30 @@ def test_a_dead_class_of_a_detector_has_no_signal_where_nothing_is_found() -> No
     for broken in (dead, shifted):
         assert (worst_class_snr_db(scores, broken, ["scores"]) or 0) < 0
     assert pooled_snr_db(scores, dead, ["scores"])["scores"] > 45  # relative to full scale
+
+
+def test_a_rare_class_that_is_no_longer_found_has_no_signal_among_those_that_are() -> None:
+    """One object in 1,200 points is of the rare class; what is lost of it is a trifle of all."""
+    rng = np.random.default_rng(0)
+    background = rng.uniform(0, 0.01, (4, 1, 3, 300))
+    scores, good, lost = ([{"scores": each.copy()} for each in background] for _ in range(3))
+    for photo in range(4):
+        for outputs, rare in ((scores, 0.6), (good, 0.63), (lost, 0.2)):
+            outputs[photo]["scores"][0, 0, :20] = 0.8
+            outputs[photo]["scores"][0, 1, 0] = rare
+    assert worst_found_class_snr_db(scores, good, "scores") == pytest.approx(26.0, abs=0.1)
+    assert worst_found_class_snr_db(scores, lost, "scores") == pytest.approx(3.5, abs=0.1)
+    assert pooled_snr_db(scores, lost, ["scores"])["scores"] > 35
+    assert (worst_class_snr_db(scores, lost, ["scores"]) or 0) > 10
+
+
+def test_classes_are_not_compared_where_nothing_is_found() -> None:
+    nothing = [{"scores": np.full((1, 3, 300), 0.01)}]
+    assert worst_found_class_snr_db(nothing, nothing, "scores") is None
+    invented = [{"scores": np.full((1, 3, 300), 0.5)}]
+    assert (worst_found_class_snr_db(nothing, invented, "scores") or 0) < 0
+    broken = [{"scores": np.full((1, 3, 300), np.nan)}]
+    assert worst_found_class_snr_db(invented, broken, "scores") == -300
 
 
 def test_a_dead_class_of_a_map_has_no_signal() -> None:

@@ -17,6 +17,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from lolvit.jackknife import jackknife_variance
 from lolvit.student_t import t_quantile
 
 Right = npt.NDArray[np.bool_]
@@ -122,8 +123,8 @@ def difference_of(first: Right, second: Right) -> Estimate:
 def mean_of(runs: MetricOfRuns) -> Estimate:
     """Return the mean of a metric over a model's runs; its interval is cut at 0 and 1.
 
-    The variance over images is the jackknife's, of groups of images that are left out one at a time
-    (Shao and Wu, Annals of Statistics 17, 1989, on leaving out several).
+    The variance over images is the jackknife's, of groups of images that are left out one at a
+    time.
     """
     found = _interval(
         float(runs.whole.mean()),
@@ -163,8 +164,7 @@ def _over_images(per_image: Floats, added: _Added) -> _Variance:
 
 def _over_groups(without: Floats) -> _Variance:
     """Return the variance over images of a figure, from those without each group, (groups,)."""
-    groups = without.size
-    return _Variance(float(without.var() * (groups - 1)), groups - 1)
+    return _Variance(jackknife_variance(without), without.size - 1)
 
 
 def _over_seeds(figures: Floats) -> list[_Variance]:

@@ -76,6 +76,7 @@ class Candidates:
             snr_db=score.snr_db,
             top1_agreement=score.top1_agreement,
             accuracy_change=score.accuracy_change,
+            failed=score.failed,
             speedup_vs_fp32=speed,
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lolvit.files import staged_folder
-from lolvit_export.quantization.quantizer import Layer
+from lolvit_export.quantization.quantizer import Layer, output_operations
 from lolvit_runtimes.coreml_tools import coremltools as ct
 from lolvit_runtimes.mil_package import MAIN, ModelPackage
 
@@ -67,8 +67,15 @@ def layers(function: Any, kinds: tuple[str, ...]) -> list[Layer]:
     An addition of a constant is none, nor is one that gives a divisor: a small sum, rounded in 8
     bits, becomes zero.
     """
+    last = output_operations(
+        function.outputs,
+        lambda variable: variable.op,
+        lambda operation: list(activations(operation)),
+        lambda operation: operation.op_type in WEIGHTED,
+    )
+    names = {operation.name for operation in last}
     return [
-        Layer(str(operation.name), str(operation.op_type))
+        Layer(str(operation.name), str(operation.op_type), is_output=operation.name in names)
         for operation in function.operations
         if operation.op_type in kinds and _can_be_integer(operation)
     ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from lolvit.manifest import Artifact, Preprocessing, Signature
-from lolvit.tasks import Task
+from lolvit.tasks import Outputs, Task
 from lolvit_export.quantization.timing import speedup
 from lolvit_export.targets import find_target, runtimes_for
-from lolvit_export.verification.comparison import pooled_snr_db
+from lolvit_export.verification.comparison import (
+    pooled_snr_db,
+    worst_found_class_snr_db,
+)
 from lolvit_export.verification.reference import ReferenceData
 from lolvit_export.verification.verifiers import run_photos
 from lolvit_runtimes.preprocessing import Pixels, to_input
@@ -20,13 +24,15 @@ from lolvit_runtimes.table import RUNTIMES
 
 @dataclass(frozen=True)
 class Score:
-    """The SNR in dB over the outputs of all images together, of several outputs the lowest; how far
-    the task's predictions agree with the reference's (1 where the task has none); and by how many
-    percentage points the accuracy is above eager's, None where it is unknown."""
+    """The SNR in dB over the outputs of all images together, of several outputs and of a detector's
+    classes the lowest; how far the task's predictions agree with the reference's (1 where the task
+    has none); by how many percentage points the accuracy is above eager's, None where it is
+    unknown; and the task's other metrics that are below their thresholds."""
 
     snr_db: float
     top1_agreement: float
     accuracy_change: float | None = None
+    failed: tuple[str, ...] = ()
 
 
 class Evaluator:
@@ -57,9 +63,11 @@ class Evaluator:
             )
         found = self._task.compare(evidence.references, outputs, artifact.precision)
         agreed = 1.0 if found.value is None else found.value
-        pooled = pooled_snr_db(evidence.references, outputs, evidence.scores)
         return Score(
-            min(pooled.values(), default=300), agreed, evidence.accuracy_change(self._task, outputs)
+            _lowest_snr_db(evidence, outputs),
+            agreed,
+            evidence.accuracy_change(self._task, outputs),
+            tuple(each.name for each in found.others if each.value < each.threshold),
         )
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
@@ -89,3 +97,11 @@ class Evaluator:
     def _inputs(self, crop: Pixels, artifact: Artifact) -> dict[str, Array]:
         preprocessing: Preprocessing = self._evidence.preprocessing
         return {artifact.image.name: to_input(crop, preprocessing, artifact.image)}
+
+
+def _lowest_snr_db(evidence: ReferenceData, outputs: Sequence[Outputs]) -> float:
+    pooled = pooled_snr_db(evidence.references, outputs, evidence.scores)
+    found = [
+        worst_found_class_snr_db(evidence.references, outputs, each) for each in evidence.scores
+    ]
+    return min((*pooled.values(), *(each for each in found if each is not None)), default=300)

@@ -11,7 +11,7 @@ from pathlib import Path
 from lolvit.errors import UserError
 from lolvit.manifest import Preprocessing
 from lolvit_data.annotated import annotated_images
-from lolvit_data.annotations import AnnotatedDataset, spread
+from lolvit_data.annotations import AnnotatedDataset, AnnotatedSubset, spread
 from lolvit_data.dataset import Dataset, even_share
 from lolvit_data.table import open_dataset
 from lolvit_export.photos import (
@@ -164,7 +164,7 @@ def _with_annotations(
     for photo in (dataset.image(index, preprocessing.color) for index in indices):
         crops.append(to_pixels(photo, preprocessing))
         placements.append(placement_of((photo.height, photo.width), preprocessing))
-    return tuple(crops), Annotations(dataset, tuple(indices), tuple(placements))
+    return tuple(crops), Annotations(AnnotatedSubset(dataset, tuple(indices)), tuple(placements))
 
 
 def _refuse_one_class(source: str, split: str, images: Dataset, indices: Sequence[int]) -> None:

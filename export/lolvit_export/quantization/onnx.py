@@ -89,6 +89,7 @@ class OnnxQuantizer:
                 kind,
                 math.prod(self._graph.shapes.get(node.output[0], (0,))),
                 gemm_depth(self._graph, node) if self._bits == 8 else 0,
+                node.name in self._graph.output_operations,
             )
             for node in self._graph.nodes
             if (kind := self._graph.kind(node)) in KINDS

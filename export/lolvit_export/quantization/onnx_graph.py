@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from lolvit_export.quantization.quantizer import output_operations
 from lolvit_export.quantization.ranges import Values
 from lolvit_runtimes.ort import PROVIDER, session_options
 from lolvit_runtimes.preprocessing import Pixels
@@ -65,6 +66,17 @@ class Graph:
         """Return the kind of an operation: its type, or `Product`."""
         weighted = node.op_type != "MatMul" or node.input[1] in self.weights
         return str(node.op_type) if weighted else PRODUCT
+
+    @cached_property
+    def output_operations(self) -> frozenset[str]:
+        """The names of the operations that no other one with weights follows."""
+        found = output_operations(
+            self.outputs,
+            self.maker.get,
+            self.activations,
+            lambda node: self.kind(node) in WEIGHTED,
+        )
+        return frozenset(str(node.name) for node in found)
 
     def divides(self, node: onnx.NodeProto) -> bool:
         """Whether an operation gives a divisor: a small one, rounded, would change the quotient

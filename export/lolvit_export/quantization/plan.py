@@ -54,6 +54,11 @@ class Candidate(Frozen):
         default=None,
         description="percentage points of accuracy (AP, mIoU) above eager's; null: not measured",
     )
+    failed: tuple[str, ...] = Field(
+        default=(),
+        description="the task's other metrics that are below the thresholds of the gates, such as"
+        " worst_class_recall",
+    )
     speedup_vs_fp32: float | None = Field(
         description="latency of the fp32 artifact over this one's in the same runtime, interleaved;"
         " null: not timed"

@@ -3,8 +3,8 @@ enough, by measurement.
 
     1. kinds of operations   each of the quantizer's recipes; the fastest that meets the thresholds
     2. method of ranges      the others, with that recipe: the most accurate
-    3. sensitive layers      only where the thresholds are not met: the fewest in float, from the
-                             top of the ranking by sensitivity
+    3. sensitive layers      only where the thresholds are not met: those that give the outputs in
+                             float, or else the fewest from the top of the ranking by sensitivity
     4. first layers          few channels on large maps are slow as integers: as many of them in
                              float as makes the whole faster. Between floats and integers a map is
                              rounded, and in ONNX Runtime its layout changes: that takes least
@@ -20,8 +20,9 @@ Where speed can't be measured on this machine, the recipe that quantizes most is
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lolvit.errors import UserError
@@ -48,11 +49,12 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True)
 class Thresholds:
     """What a candidate has to reach on the tuning images; the change of accuracy only where it is
-    measured."""
+    measured, and with `all_metrics` the task's other metrics too."""
 
     snr_db: float
     top1_agreement: float
     accuracy_change: float = -math.inf
+    all_metrics: bool = True
 
     def met(self, candidate: Candidate) -> bool:
         """Whether a candidate reaches them."""
@@ -61,10 +63,11 @@ class Thresholds:
             candidate.snr_db >= self.snr_db
             and candidate.top1_agreement >= self.top1_agreement
             and (change is None or change >= self.accuracy_change)
+            and not (candidate.failed and self.all_metrics)
         )
 
 
-NO_THRESHOLDS = Thresholds(-math.inf, 0.0)
+NO_THRESHOLDS = Thresholds(-math.inf, 0.0, all_metrics=False)
 
 
 def search(candidates: Candidates, thresholds: Thresholds, progress: Progress) -> Plan:
@@ -101,7 +104,21 @@ def search_ranges(candidates: Candidates, progress: Progress) -> Plan:
 
 
 def _most_accurate(candidates: Sequence[Candidate]) -> Candidate:
-    return max(candidates, key=lambda each: each.snr_db)
+    return max(candidates, key=lambda each: (not each.failed, each.snr_db))
+
+
+def _as_accurate(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that are as accurate as the most accurate."""
+    best = _most_accurate(candidates)
+    return [
+        each
+        for each in candidates
+        if each.snr_db >= best.snr_db - _SAME_DB and (best.failed or not each.failed)
+    ]
+
+
+def _joined(*names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(itertools.chain(*names)))
 
 
 def _speed(candidate: Candidate) -> float:
@@ -152,6 +169,8 @@ class _Search:
         if not self._thresholds.met(best):
             best = self._best_bias_correction(best)
         if not self._thresholds.met(best):
+            best = self._outputs_in_float(best)
+        if not self._thresholds.met(best):
             given = best.operations, best.method
             sensitivity = rank_layers(self._candidates, *given, self._report_ranked)
             best = self._fewest_in_float(best, sensitivity)
@@ -187,7 +206,8 @@ class _Search:
         agreed = f", agrees on {found.top1_agreement:.0%}" if found.top1_agreement < 1 else ""
         change = found.accuracy_change
         accuracy = "" if change is None else f", accuracy {change:+.2f} points"
-        self._progress(f"{name}, {method}: {found.snr_db:.1f} dB{agreed}{accuracy}{speed}")
+        failed = "".join(f", {each} too low" for each in found.failed)
+        self._progress(f"{name}, {method}: {found.snr_db:.1f} dB{agreed}{accuracy}{failed}{speed}")
         return found
 
     def choose(self, candidates: Sequence[Candidate]) -> Candidate:
@@ -195,14 +215,12 @@ class _Search:
         accurate as any: other ranges and bias correction may still reach the thresholds."""
         good = [each for each in candidates if self._thresholds.met(each)]
         if not good:
-            best_db = _most_accurate(candidates).snr_db
-            good = [each for each in candidates if each.snr_db >= best_db - _SAME_DB]
+            good = _as_accurate(candidates)
         speeds = [each.speedup_vs_fp32 for each in good if each.speedup_vs_fp32 is not None]
         if not speeds:
             return good[0]
         near = [each for each in good if _speed(each) >= max(speeds) * (1 - _SAME_SPEED)]
-        accurate = [each for each in near if each.snr_db >= _most_accurate(near).snr_db - _SAME_DB]
-        return max(accurate, key=_speed)
+        return max(_as_accurate(near), key=_speed)
 
     def _best_method(self, best: Candidate) -> Candidate:
         """Return the candidate with the most accurate ranges. The method has no part in speed."""
@@ -235,6 +253,18 @@ class _Search:
             return best
         return found.model_copy(update={"speedup_vs_fp32": best.speedup_vs_fp32})
 
+    def _outputs_in_float(self, best: Candidate) -> Candidate:
+        """Return the candidate with the layers that give the outputs in float if it meets the
+        thresholds, or else `best`: what an output loses, no layer behind it makes up for."""
+        layers = self._candidates.layers(best.operations)
+        names = [layer.name for layer in layers if layer.is_output]
+        if not 0 < len(names) <= len(layers) * _LARGEST_FLOAT_SHARE:
+            return best
+        given = best.operations, best.method, names
+        name = f"{best.name}, output layers in float"
+        found = self.evaluate(name, *given, bias_correction=best.bias_correction)
+        return found if self._thresholds.met(found) else best
+
     def _best_first_layers(self, best: Candidate) -> Candidate:
         """Return the candidate with as many of the first layers in float as is fastest; none is
         timed once more, as the machine may have become faster or slower since."""
@@ -242,13 +272,14 @@ class _Search:
             return best
         layers = self._candidates.layers(best.operations)
         given = best.operations, best.method
-        candidates = {0: self.evaluate(best.name, *given, best.float_layers)}
+        kept = best.float_layers
+        candidates = {0: self.evaluate(best.name, *given, kept)}
 
         def evaluate(count: int) -> None:
             if count not in candidates and 0 < count <= len(layers) * _LARGEST_FLOAT_SHARE:
                 first = "first layer" if count == 1 else f"{count} first layers"
                 name = f"{best.name}, {first} in float"
-                names = [layer.name for layer in layers[:count]]
+                names = _joined((layer.name for layer in layers[:count]), kept)
                 candidates[count] = self.evaluate(name, *given, names)
 
         for count in self._counts_at_narrowings(best.operations):
@@ -262,20 +293,23 @@ class _Search:
         count, fastest_yet = max(candidates.items(), key=lambda item: _speed(item[1]))
         evaluated = list(candidates.values())
         if count:
-            evaluated += self._other_kinds(fastest_yet)
+            evaluated += self._other_kinds(fastest_yet, layers[count - 1], kept)
         return self._corrected(best, evaluated) if best.bias_correction else self.choose(evaluated)
 
-    def _other_kinds(self, fastest: Candidate) -> list[Candidate]:
-        """Return the other recipes with the same first layers in float: as integers, those layers
-        take so long that the recipes hardly differ."""
+    def _other_kinds(self, fastest: Candidate, last: Layer, kept: Sequence[str]) -> list[Candidate]:
+        """Return the other recipes with the same first layers in float, up to the `last`, and what
+        is `kept` in float of others: as integers, the first ones take so long that the recipes
+        hardly differ."""
         every = self._candidates.quantizer.layers()
-        place = max(i for i, each in enumerate(every, 1) if each.name in fastest.float_layers)
+        place = every.index(last) + 1
         found = []
         for name, operations in self._candidates.quantizer.recipes().items():
             first = [each.name for each in every[:place] if each.operation in operations]
+            others = {each.name for each in every if each.operation in operations} & {*kept}
             if operations != fastest.operations and first:
                 name = f"{name}, {len(first)} first layers in float"
-                found.append(self.evaluate(name, operations, fastest.method, first))
+                names = _joined(first, (each for each in kept if each in others))
+                found.append(self.evaluate(name, operations, fastest.method, names))
         return found
 
     def _best_gemm_layers(self, best: Candidate) -> Candidate:

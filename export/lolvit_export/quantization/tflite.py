@@ -32,14 +32,14 @@ from lolvit_export.quantization.selection import (
     reject_ranges,
 )
 from lolvit_export.quantization.tflite_bias_correction import correct_biases
-from lolvit_export.quantization.tflite_graph import KINDS, Graph
+from lolvit_export.quantization.tflite_graph import KINDS, WEIGHTED, Graph
 from lolvit_runtimes.preprocessing import Pixels, to_input
 
 _WEIGHT_BITS = 8
 _ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 _BIAS_IMAGES = 16  # every layer after another: each image counts once for each
 
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_CONVOLUTIONS = WEIGHTED
 _JOINS = ("ADD", "CONCATENATION", "PAD")
 _MOVES = ("MEAN", "RESHAPE", "TRANSPOSE")
 _DENSE = ("CONV_2D", "FULLY_CONNECTED")  # and pointwise ones

@@ -13,7 +13,7 @@ import numpy as np
 from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
-from lolvit_export.quantization.quantizer import Layer
+from lolvit_export.quantization.quantizer import Layer, output_operations
 
 # What the quantizer and the kernels of LiteRT both have in 8 and in 16 bits, of what classifiers
 # are made of.
@@ -22,7 +22,7 @@ KINDS = (
     "DIV", "FULLY_CONNECTED", "GELU", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "PAD", "RELU",
     "RESHAPE", "SLICE", "SOFTMAX", "SPLIT", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TRANSPOSE",
 )  # fmt: skip
-
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _PADV2 = "PADV2"  # padding with another value than zero
 # Operations with one divisor: its place among their inputs.
 _DIVISOR = {"DIV": 1, "RSQRT": 0, "SQRT": 0}
@@ -60,6 +60,7 @@ class Graph:
             if tensor.type == qtyping.TensorType.FLOAT32
             and model.buffers[tensor.buffer].data is None
         ]
+        self._outputs = [int(index) for index in subgraph.outputs]
         self.operations = [self._operation(model, each) for each in subgraph.operators]
         infinite = {
             each.outputs[0]
@@ -85,8 +86,14 @@ class Graph:
         What gives a divisor stays in float, and so does the division: a small sum, rounded in 8
         bits, becomes zero.
         """
+        last = self._output_operations
         return [
-            Layer(operation.name, operation.kind, int(self._elements[operation.outputs[0]]))
+            Layer(
+                operation.name,
+                operation.kind,
+                int(self._elements[operation.outputs[0]]),
+                is_output=operation.name in last,
+            )
             for operation in self.operations
             if operation.kind in KINDS
             and operation.name not in self._divisors
@@ -94,8 +101,22 @@ class Graph:
         ]
 
     @cached_property
+    def _makers(self) -> dict[int, Operation]:
+        return {index: each for each in self.operations for index in each.outputs}
+
+    @cached_property
+    def _output_operations(self) -> frozenset[str]:
+        found = output_operations(
+            self._outputs,
+            self._makers.get,
+            lambda each: each.inputs,
+            lambda each: each.kind in WEIGHTED,
+        )
+        return frozenset(each.name for each in found)
+
+    @cached_property
     def _divisors(self) -> frozenset[str]:
-        maker = {index: each for each in self.operations for index in each.outputs}
+        maker = self._makers
         found: set[str] = set()
         waiting = list(self._divided())
         while waiting:

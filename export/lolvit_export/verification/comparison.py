@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from lolvit.manifest import Gate
 from lolvit.tasks import Agreement, Array, Outputs, Task
@@ -27,7 +28,9 @@ USELESS_SNR_DB = 10.0  # no half precision that is worse than this passes
 LARGEST_DB = 300.0
 LARGEST_HALF = 65504.0  # the largest finite number of half precision
 _LEAST_CLASS_ENERGY = 0.1  # of the mean class's
+_LEAST_FOUND_ENERGY = 1.0  # a class with less counts as one object of full score
 _LEAST_SCORE = 1e-4  # smaller ones are equal
+_BACKGROUND_SCORE = 0.1  # lower ones are far from any threshold that apps use
 # Thresholds of outputs of integer or bool dtype (classes, masks): the fraction of equal elements.
 EQUAL_THRESHOLDS = {"fp32": 0.999, "fp16": 0.98, "int8": 0.94, "w8a16": 0.97, "w4": 0.94}
 
@@ -100,16 +103,46 @@ def worst_class_snr_db(
         expected, found = expected - mean, found - mean
     signal = np.square(expected).sum((0, 2))
     signal = np.maximum(signal, _LEAST_CLASS_ENERGY * signal.mean())
-    noise = np.square(found - expected).sum((0, 2))
+    return _worst_ratio_db(signal, np.square(found - expected).sum((0, 2)))
+
+
+def worst_found_class_snr_db(
+    references: Sequence[Outputs], outputs: Sequence[Outputs], name: str
+) -> float | None:
+    """Return the SNR over all photos of the one class's scores, (1, classes, points), where it is
+    the lowest, in dB, of the points where eager's or the artifact's are above the background; None
+    where none are.
+
+    Nearly all points are background, so that the SNR of all scores together, or of a class's
+    log-odds, hardly shows that a rare class is no longer found.
+    """
+    expected, found = (
+        np.stack([_rows(each[name]) for each in one]) for one in (references, outputs)
+    )  # (photos, classes, points)
+    above = ~(np.maximum(expected, found) < _BACKGROUND_SCORE)  # NaN too
+    if not above.any():
+        return None
+    signal = np.square(expected, where=above, out=np.zeros_like(expected)).sum((0, 2))
+    noise = np.square(found - expected, where=above, out=np.zeros_like(expected)).sum((0, 2))
+    return _worst_ratio_db(np.maximum(signal, _LEAST_FOUND_ENERGY), noise)
+
+
+def _worst_ratio_db(signal: np.ndarray, noise: np.ndarray) -> float:
+    """Return the lowest ratio of the classes' energies, in dB."""
     if not np.isfinite(noise).all():
         return -LARGEST_DB
     ratio = np.maximum(signal, 1e-300) / np.maximum(noise, 1e-300)
     return float(np.clip(10 * np.log10(ratio.min()), -LARGEST_DB, LARGEST_DB))
 
 
-def _by_class(values: Array, are_scores: bool) -> np.ndarray:
+def _rows(values: Array) -> npt.NDArray[np.float64]:
+    """Return an output (1, classes, ...) as float64 (classes, points)."""
+    return values.astype(np.float64).reshape(values.shape[1], -1)
+
+
+def _by_class(values: Array, are_scores: bool) -> npt.NDArray[np.float64]:
     """Return an output (1, classes, ...) as float64 (classes, points), scores as log-odds."""
-    array = values.astype(np.float64).reshape(values.shape[1], -1)
+    array = _rows(values)
     if not are_scores:
         return array
     inside = np.clip(array, _LEAST_SCORE, 1 - _LEAST_SCORE)

@@ -18,7 +18,7 @@ from lolvit.models.finite import check_outputs
 from lolvit.tasks import Array, Outputs, Task
 from lolvit_export.capture import named_outputs
 from lolvit_export.verification.comparison import LARGEST_HALF, worst_snr_db
-from lolvit_export.verification.truth import MIN_IMAGES, Truth
+from lolvit_export.verification.truth import Truth
 from lolvit_runtimes.preprocessing import Pixels, normalize
 
 # Larger in magnitude are constants that mask attention, such as the lowest float32: they become
@@ -197,8 +197,8 @@ class ReferenceData:
         return self._reference.outputs(self.photos, self.preprocessing)
 
     def accuracy(self, task: Task) -> float | None:
-        """Return eager's accuracy in per cent; None without the truth about `MIN_IMAGES` images."""
-        if self.truth is None or len(self.truth) < MIN_IMAGES:
+        """Return eager's accuracy in per cent; None without the truth about enough images."""
+        if self.truth is None or not self.truth.is_enough:
             return None
         if self._accuracy is None:
             self._accuracy = self.truth.accuracy(task, self.references)

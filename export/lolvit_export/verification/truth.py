@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
+import numpy as np
+
 from lolvit.accuracy import DetectionScore
+from lolvit.jackknife import jackknife_variance
 from lolvit.placement import Placement
 from lolvit.tasks import ONE_SIDED_95, Outputs, Task
-from lolvit_data.annotations import AnnotatedDataset
-from lolvit_data.collectors import collector_of
+from lolvit_data.annotations import AnnotatedDataset, AnnotatedSubset
+from lolvit_data.collectors import BoxCollector, DenseScore, MapCollector, collector_of
 
-# With fewer images, one of them is more than one percentage point.
-MIN_IMAGES = 100
+# With fewer images that are right or wrong, one of them is more than one percentage point; one with
+# boxes or masks has much in it.
+_MIN_LABELS, _MIN_ANNOTATED = 100, 30
 
 
 class Truth(Protocol):
@@ -25,8 +29,9 @@ class Truth(Protocol):
     def metric(self) -> str:
         """The name of the accuracy: top1, ap or miou."""
 
-    def __len__(self) -> int:
-        """Return the number of images."""
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are enough images to measure a change of the accuracy."""
 
     def first(self, count: int | None) -> Self:
         """Return the truth about the first `count` images; None: about all."""
@@ -39,7 +44,7 @@ class Truth(Protocol):
         self, task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs]
     ) -> float:
         """Return by how many percentage points an accuracy equal to the references' may be below it
-        by chance, with 95 % confidence; 0 where that isn't known."""
+        by chance, with 95 % confidence."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,10 @@ class Labels:
     values: tuple[int, ...]
     metric: str = field(default="top1", init=False)
 
-    def __len__(self) -> int:
-        return len(self.values)
+    @property
+    def is_enough(self) -> bool:
+        """Whether one image is at most a percentage point."""
+        return len(self.values) >= _MIN_LABELS
 
     def first(self, count: int | None) -> Labels:
         """Return the first labels."""
@@ -76,10 +83,9 @@ class Labels:
 
 @dataclass(frozen=True)
 class Annotations:
-    """The boxes or masks of images of a data set; `placements` are where they lie in the input."""
+    """The boxes or masks of a data set's images; `placements` are where they lie in the input."""
 
     dataset: AnnotatedDataset
-    indices: tuple[int, ...]
     placements: tuple[Placement, ...] = field(repr=False)
 
     @property
@@ -87,24 +93,37 @@ class Annotations:
         """COCO's average precision, or the mean intersection over union."""
         return "ap" if self.dataset.task == "detection" else "miou"
 
-    def __len__(self) -> int:
-        return len(self.indices)
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are as many images as the metrics vary little over."""
+        return len(self.placements) >= _MIN_ANNOTATED
 
     def first(self, count: int | None) -> Annotations:
         """Return the first images' annotations."""
-        return replace(self, indices=self.indices[:count], placements=self.placements[:count])
+        placements = self.placements[:count]
+        return Annotations(AnnotatedSubset(self.dataset, tuple(range(len(placements)))), placements)
 
     def accuracy(self, task: Task, outputs: Sequence[Outputs]) -> float:
         """Return the metric, on the photos."""
-        size = self.placements[0].size
-        collector = collector_of(self.dataset, size, task.postprocessing())
-        for index, found, placement in zip(self.indices, outputs, self.placements, strict=True):
-            collector.add(index, found, placement)
-        score = collector.compute()
-        return 100 * (score.ap if isinstance(score, DetectionScore) else score.miou)
+        return _per_cent(self._collected(task, outputs).compute())
 
     def chance(
         self, task: Task, references: Sequence[Outputs], outputs: Sequence[Outputs]
     ) -> float:
-        """Return 0: how far the metric varies is not known from its images."""
-        return 0.0
+        """Return it from the metrics without each of some groups of images."""
+        eager, own = (
+            np.array([_per_cent(each) for each in self._collected(task, found).without_groups()])
+            for found in (references, outputs)
+        )
+        return ONE_SIDED_95 * math.sqrt(jackknife_variance(own - eager))
+
+    def _collected(self, task: Task, outputs: Sequence[Outputs]) -> BoxCollector | MapCollector:
+        size = self.placements[0].size
+        collector = collector_of(self.dataset, size, task.postprocessing())
+        for index, (found, placement) in enumerate(zip(outputs, self.placements, strict=True)):
+            collector.add(index, found, placement)
+        return collector
+
+
+def _per_cent(score: DenseScore) -> float:
+    return 100 * (score.ap if isinstance(score, DetectionScore) else score.miou)
