@@ -221,12 +221,12 @@ class DetectionTask:
         """Return how far eager's detections and the artifact's are the same, one to one.
 
         Missed and invented ones count alike: 2 matched / (eager's + found). Those close to the
-        score threshold are left out, up to `MAX_LEFT_OUT` of all. None is claimed where both find
-        fewer than `MIN_OBJECTS`.
+        score threshold are left out, up to `MAX_LEFT_OUT` of all, and of each class's recall all of
+        them. None is claimed where both find fewer than `MIN_OBJECTS`.
         """
         total = left_out = matched = most = 0
-        support: Counter[int] = Counter()
         hits: Counter[int] = Counter()
+        missed: Counter[int] = Counter()
         limit = self.parameters.score_threshold + NEAR_THRESHOLD[precision]
         sums = np.zeros(2, np.int64)
         for reference, output in zip(references, outputs, strict=True):
@@ -237,15 +237,18 @@ class DetectionTask:
             used = [{pair[side] for pair in pairs} for side in (0, 1)]
             for side, found in enumerate((first, second)):
                 alone = [i for i in range(len(found.scores)) if i not in used[side]]
-                left_out += sum(found.scores[i] < limit for i in alone)
+                firm = [i for i in alone if found.scores[i] >= limit]
+                left_out += len(alone) - len(firm)
+                if side == 0:
+                    missed.update(found.classes[firm].tolist())
             sums += len(first.scores), len(second.scores)
             matched += len(pairs)
-            support.update(first.classes.tolist())
             hits.update(int(first.classes[row]) for row, _ in pairs)
         total, most = int(sums.sum()), int(sums.max())
         if most < MIN_OBJECTS:
             return Agreement(None)
         left_out = min(int(left_out), int(MAX_LEFT_OUT * total))
+        support = hits + missed
         worst = min(
             (hits[c] / n for c, n in support.items() if n >= MIN_OBJECTS_OF_CLASS), default=None
         )

@@ -261,3 +261,19 @@ def test_detections_near_the_threshold_are_left_out_up_to_a_twentieth() -> None:
         each["scores"][0, :, 3::20] = 0.301
     found = task().compare(outputs, near, "fp16")
     assert found.value is not None and found.value < 0.95
+
+
+@pytest.mark.parametrize(("score", "lost"), [(0.32, False), (0.6, True)])
+def test_a_class_is_lost_with_its_firm_detections_not_with_those_near_the_threshold(
+    score: float, lost: bool
+) -> None:
+    def with_class_1_at(value: float) -> list[Outputs]:
+        found = []
+        for each in references():
+            scores = each["scores"].copy()
+            scores[:, 1] = np.where(scores[:, 1] > 0.3, value, scores[:, 1])
+            found.append({**each, "scores": scores})
+        return found
+
+    (recall,) = task().compare(with_class_1_at(score), with_class_1_at(0.29), "int8").others
+    assert (recall.value < recall.threshold) == lost
