@@ -13,6 +13,7 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit.manifest import Color
 from lolvit_data.dataset import Dataset, Split, UnlabelledError
+from lolvit_data.imagenet_labels import published_labels
 from lolvit_data.splits import match_splits, open_split
 from lolvit_runtimes.photo_files import (
     PhotoFiles,
@@ -96,7 +97,8 @@ def _read(folder: Path, name: str) -> ImageFolder:
         UnlabelledError: there are fewer than two class folders, or none has an image.
         UserError: some have no image.
     """
-    members = _members(folder)
+    table = published_labels(folder)
+    members = _members(folder) if table is None else table.members(folder)
     if len(members) < 2:
         raise UnlabelledError(
             f"holds {len(members)} class folders",
@@ -119,7 +121,8 @@ def _read(folder: Path, name: str) -> ImageFolder:
         )
     files = [(photo, label) for label, parts in enumerate(members.values()) for part in parts
              for photo in part.photos]  # fmt: skip
-    note = left_out_note(str(folder), _left_out(folder, members))
+    beside = _beside(folder) if table is None else {}
+    note = left_out_note(str(folder), _left_out(members) | beside)
     return ImageFolder(
         name=name,
         root=folder,
@@ -140,15 +143,16 @@ def _members(folder: Path) -> dict[str, list[PhotoFiles]]:
     return dict(sorted(members.items()))
 
 
-def _left_out(folder: Path, members: dict[str, list[PhotoFiles]]) -> dict[str, tuple[Path, ...]]:
-    """Return the files of a split that are left out: in class folders, and beside them."""
+def _left_out(members: dict[str, list[PhotoFiles]]) -> dict[str, tuple[Path, ...]]:
+    """Return the files that are left out in class folders, by the reason."""
     found: dict[str, tuple[Path, ...]] = {}
     for part in (part for parts in members.values() for part in parts):
         for reason, files in part.left_out.items():
             found[reason] = found.get(reason, ()) + files
-    beside = tuple(
-        path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != "."
-    )
-    if beside:
-        found[_NO_CLASS] = beside
     return found
+
+
+def _beside(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the files beside class folders, which are left out."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != ".")
+    return {_NO_CLASS: tuple(files)}

@@ -217,3 +217,73 @@ def test_images_of_any_pixel_format_become_rgb(tmp_path: Path, mode: str) -> Non
         )
         < 3
     )
+
+
+def flat_validation(root: Path, place: str) -> tuple[Path, list[tuple[str, str]]]:
+    """Move a folder's test images into one folder, as ImageNet's validation images are published;
+    return it, and each file's name with its class."""
+    write_folder(root)
+    flat = root / place
+    flat.mkdir(parents=True)
+    rows = []
+    for number, path in enumerate(sorted((root / "test").rglob("*.png"))):
+        label = path.parent.name
+        path.rename(flat / f"val_{number}.png")
+        rows.append((f"val_{number}.png", label))
+    shutil.rmtree(root / "test")
+    return flat, rows
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_tiny_imagenets_validation_images_have_the_classes_of_their_table(
+    tmp_path: Path, newline: str
+) -> None:
+    root = tmp_path / "tiny-imagenet-200"
+    flat, rows = flat_validation(root, "val/images")
+    lines = [f"{name}\t{label}\t0\t32\t44\t62" for name, label in rows]
+    (flat.parent / "val_annotations.txt").write_bytes(newline.join([*lines, ""]).encode())
+    (root / "test" / "images").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(root / "test" / "images" / "test_0.png")
+    test = open_dataset(str(root), "test")
+    assert test.classes == open_dataset(str(root), "train").classes
+    assert [test.classes[label] for label in test.labels] == sorted(label for _, label in rows)
+    assert test.notes == (f"{root}/test: holds 1 class folders; left out",)
+
+
+def test_imagenet_as_kaggle_has_it_is_read(tmp_path: Path) -> None:
+    root = tmp_path / "ILSVRC" / "Data" / "CLS-LOC"
+    _, rows = flat_validation(root, "val")
+    lines = [f"{name.removesuffix('.png')},{label} 1 2 3 4 {label} 5 6 7 8" for name, label in rows]
+    table = tmp_path / "LOC_val_solution.csv"
+    table.write_text("\n".join(["ImageId,PredictionString", *lines]))
+    test = open_dataset(str(root), "test")
+    assert [test.classes[label] for label in test.labels] == sorted(label for _, label in rows)
+    assert test.notes == ()
+
+
+def test_images_that_the_table_does_not_name_are_left_out_and_counted(tmp_path: Path) -> None:
+    flat, rows = flat_validation(tmp_path / "d", "val/images")
+    (flat.parent / "val_annotations.txt").write_text(
+        "\n".join(f"{name}\t{label}" for name, label in rows[1:])
+    )
+    test = open_dataset(str(tmp_path / "d"), "test")
+    assert len(test.labels) == len(rows) - 1
+    assert test.notes == (
+        f"{flat.parent}: 1 file left out: 1 not in val_annotations.txt (val_0.png)",
+    )
+
+
+@pytest.mark.parametrize("line", ["val_1.png", "\t2", "val_1.png\t ", '"\x00'])
+def test_a_line_without_a_class_is_named(tmp_path: Path, line: str) -> None:
+    flat, rows = flat_validation(tmp_path / "d", "val/images")
+    name, label = rows[0]
+    (flat.parent / "val_annotations.txt").write_text(f"{name}\t{label}\n{line}\n")
+    with pytest.raises(UserError, match=r"val_annotations\.txt: line 2 has no image and class"):
+        open_dataset(str(tmp_path / "d"), "test")
+
+
+def test_a_table_that_is_not_text_is_one_line(tmp_path: Path) -> None:
+    flat, _ = flat_validation(tmp_path / "d", "val/images")
+    (flat.parent / "val_annotations.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="is not text"):
+        open_dataset(str(tmp_path / "d"), "test")
