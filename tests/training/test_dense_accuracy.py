@@ -24,7 +24,7 @@ from lolvit_training.accuracy_table import as_markdown
 from lolvit_training.dense_accuracy import DenseRun, compare_metrics
 from lolvit_training.jackknife import JACKKNIFE, Jackknife, JackknifedMetric, read_jackknife
 from lolvit_training.paired import MetricOfRuns, accuracy_of, difference_of_means, mean_of
-from tests.data.test_annotated import coco
+from tests.data.test_coco import coco
 
 Capture = pytest.CaptureFixture[str]
 STRETCHED = Preprocessing(size=(32, 32), resize="stretch", crop_pct=1.0, interpolation="bilinear",

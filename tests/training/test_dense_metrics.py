@@ -13,7 +13,7 @@ from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import Objects
 from lolvit_data.detection_metrics import DetectionMetrics, save_detections
 from lolvit_data.segmentation_metrics import SegmentationMetrics
-from tests.data.test_annotated import coco
+from tests.data.test_coco import coco
 
 BOXES = np.array([[10.0, 10, 50, 50], [60, 60, 90, 100]])
 LABELS = np.array([0, 1])

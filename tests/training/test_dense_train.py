@@ -31,7 +31,7 @@ from lolvit_training.distributed import ProcessGroup
 from lolvit_training.objectives.detection import OBJECTIVE
 from lolvit_training.recipe import read_recipe
 from lolvit_training.setup import Job, build_run
-from tests.data.test_annotated import coco
+from tests.data.test_coco import coco
 from tests.guides import blocks_of
 
 Capture = pytest.CaptureFixture[str]
