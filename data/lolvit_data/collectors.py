@@ -32,12 +32,16 @@ class BoxCollector:
     """Collects the detections of images."""
 
     def __init__(
-        self, dataset: AnnotatedDataset, size: tuple[int, int], parameters: dict[str, Any]
+        self,
+        dataset: AnnotatedDataset,
+        size: tuple[int, int],
+        parameters: dict[str, Any],
+        by_size: bool = True,
     ) -> None:
         task = find_task("detection").configure(size, parameters)
         assert isinstance(task, DetectionTask)
         self._task, self._dataset = task.with_options(OPTIONS), dataset
-        self.metrics = DetectionMetrics(dataset.classes)
+        self.metrics = DetectionMetrics(dataset.classes, by_size)
 
     def add(self, index: int, outputs: Outputs, placement: Placement) -> None:
         """Add an image's detections, on the photo."""
@@ -107,8 +111,9 @@ def collector_of(
     size: tuple[int, int],
     parameters: dict[str, Any],
     keep: bool = False,
+    by_size: bool = True,
 ) -> BoxCollector | MapCollector:
     """Return the collector of a data set's task, for a model of this input size."""
     if dataset.task == "detection":
-        return BoxCollector(dataset, size, parameters)
+        return BoxCollector(dataset, size, parameters, by_size)
     return MapCollector(dataset, size, parameters, keep)

@@ -31,6 +31,7 @@ class DetectionMetrics:
     """Ground truth and detections of images, by the index of the image."""
 
     classes: tuple[str, ...]
+    by_size: bool = True  # of small, medium and large objects too, which takes four times as long
     truth: dict[int, Objects] = field(default_factory=dict)
     found: dict[int, list[tuple[int, float, list[float]]]] = field(default_factory=dict)
 
@@ -50,7 +51,7 @@ class DetectionMetrics:
 
     def merge(self, others: Sequence[DetectionMetrics]) -> DetectionMetrics:
         """Return the metrics of all images of several processes."""
-        merged = DetectionMetrics(self.classes)
+        merged = DetectionMetrics(self.classes, self.by_size)
         for each in others:
             merged.truth |= each.truth
             merged.found |= each.found
@@ -120,17 +121,20 @@ class MatchedDetections:
             chosen = values[..., present]
             return float(chosen.mean()) if chosen.size else 0.0
 
-        by_size = [_mean_of_known(found["precision"][..., area, -1]) for area in _SIZES]
-
+        areas = found["precision"].shape[3]
+        small, medium, large = (
+            _mean_of_known(found["precision"][..., area, -1]) if area < areas else None
+            for area in _SIZES
+        )
         return DetectionScore(
             images=len(chosen),
             objects=int(counts.sum()),
             ap=mean(by_class),
             ap50=mean(by_class[_AT_50]),
             ap75=mean(by_class[_AT_75]),
-            ap_small=by_size[0],
-            ap_medium=by_size[1],
-            ap_large=by_size[2],
+            ap_small=small,
+            ap_medium=medium,
+            ap_large=large,
             ar=_mean_of_known(found["recall"][..., _ALL_AREAS, -1]),
             per_class=tuple(
                 ClassAveragePrecision(
@@ -173,6 +177,8 @@ def _evaluated(metrics: DetectionMetrics) -> Any:
         found.createIndex()
         evaluation = COCOeval(truth, found, "bbox")
         evaluation.params.maxDets = [_MOST]
+        if not metrics.by_size:
+            evaluation.params.areaRng = evaluation.params.areaRng[: _ALL_AREAS + 1]
         evaluation.evaluate()
     return evaluation
 

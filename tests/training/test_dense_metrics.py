@@ -44,6 +44,25 @@ def test_precision_is_told_by_the_size_of_objects() -> None:
     assert found.ap_medium == pytest.approx(0.5) and found.ar == pytest.approx(0.5)
 
 
+def test_without_sizes_all_other_metrics_are_the_same() -> None:
+    scores = []
+    for by_size in (True, False):
+        metrics, draw = DetectionMetrics(("a", "b"), by_size), np.random.default_rng(0)
+        for image in range(8):
+            corners = draw.uniform(0, 80, (4, 2))
+            truth = np.concatenate([corners, corners + draw.uniform(5, 120, (4, 2))], 1)
+            classes = draw.integers(0, 2, 4)
+            objects = Objects.of(truth, classes)
+            metrics.update(
+                image, objects, truth + draw.normal(0, 4, (4, 4)), draw.random(4), classes
+            )
+        scores.append(metrics.compute())
+    with_sizes, without = scores
+    assert 0.1 < without.ap < 0.9 and with_sizes.ap_small is not None
+    none = {"ap_small": None, "ap_medium": None, "ap_large": None}
+    assert without == with_sizes.model_copy(update=none)
+
+
 def test_a_box_that_overlaps_by_two_thirds_counts_at_half_alone() -> None:
     shifted = BOXES + np.array([[8.0, 0, 8, 0], [0, 0, 0, 0]])  # IoU 32 / 48 of the first
     found = score(shifted, LABELS, np.array([0.9, 0.8]))

@@ -119,7 +119,7 @@ class Annotations:
 
     def _collected(self, task: Task, outputs: Sequence[Outputs]) -> BoxCollector | MapCollector:
         size = self.placements[0].size
-        collector = collector_of(self.dataset, size, task.postprocessing())
+        collector = collector_of(self.dataset, size, task.postprocessing(), by_size=False)
         for index, (found, placement) in enumerate(zip(outputs, self.placements, strict=True)):
             collector.add(index, found, placement)
         return collector
