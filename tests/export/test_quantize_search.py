@@ -46,6 +46,7 @@ class Model:
     noise: dict[str, float] = field(default_factory=dict)
     gain: dict[str, float] = field(default_factory=dict)
     method_db: dict[str, float] = field(default_factory=dict)
+    method_change: dict[str, float] = field(default_factory=dict)
     failing: tuple[str, ...] = ()  # methods and kinds of operations that lose a class
     timed: bool = True
     corrects_biases: bool = False
@@ -77,7 +78,9 @@ class Model:
         loss = sum(self.noise.get(name, 0.5) for name in self.quantized())
         gained = self.method_db.get(self.now.method, 0) + self.now.bias_correction * self.bias_db
         lost = {self.now.method, *self.now.operations} & set(self.failing)
-        return Score(40 - loss + gained, 1.0, failed=("worst_class_recall",) if lost else ())
+        failed = ("worst_class_recall",) if lost else ()
+        change = self.method_change.get(self.now.method)
+        return Score(40 - loss + gained, 1.0, change, failed)
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
         assert self.now is not None
@@ -127,6 +130,13 @@ def test_a_method_that_loses_a_class_is_not_taken_however_accurate_the_rest_is()
     assert plan.method == "mse"
     (percentile,) = [each for each in plan.candidates if each.method == "percentile"]
     assert percentile.failed == ("worst_class_recall",)
+
+
+def test_a_method_with_more_decibels_that_loses_a_point_is_not_taken() -> None:
+    thresholds = Thresholds(20, 0.9, accuracy_change=-1)
+    model = Model(method_db={"percentile": 2}, method_change={"minmax": -0.9, "percentile": -1.1})
+    assert found(model, thresholds).method == "minmax"
+    assert found(model).method == "percentile"
 
 
 def test_a_recipe_that_loses_a_class_is_not_taken_however_fast_it_is() -> None:

@@ -223,14 +223,16 @@ class _Search:
         return max(_as_accurate(near), key=_speed)
 
     def _best_method(self, best: Candidate) -> Candidate:
-        """Return the candidate with the most accurate ranges. The method has no part in speed."""
+        """Return the candidate with the most accurate ranges, of those that meet the thresholds if
+        any do. The method has no part in speed."""
         candidates = [best]
         for method in METHODS:
             try:
                 candidates.append(self.evaluate(best.name, best.operations, method, timed=False))
             except UserError as error:  # the format's own tools have no such method
                 self._progress(f"{method}: {error.what}")
-        found = _most_accurate(candidates)
+        good = [each for each in candidates if self._thresholds.met(each)]
+        found = _most_accurate(good or candidates)
         return found.model_copy(update={"speedup_vs_fp32": best.speedup_vs_fp32})
 
     def _best_bias_correction(self, best: Candidate) -> Candidate:
