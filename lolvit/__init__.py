@@ -15,8 +15,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from lolvit import privacy as privacy
-
-__version__ = "0.1.0"
+from lolvit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from lolvit.models import create_model as create_model

@@ -14,7 +14,6 @@ from contextlib import nullcontext
 
 import click
 
-from lolvit import __version__
 from lolvit.cache import cache_folder
 from lolvit.commands import HIDDEN, SECTIONS
 from lolvit.error_handling import EXIT_BROKEN_PIPE, stop_on_signals, to_lolvit_error
@@ -26,6 +25,7 @@ from lolvit.output import (
     escape_unencodable,
     print_json,
 )
+from lolvit.version import __version__
 
 
 @click.group(

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lolvit import __version__
 from lolvit.errors import UserError
+from lolvit.version import __version__
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -121,3 +121,8 @@ def read_lines(path: Path, what: str) -> list[str]:
             f"{what}: line {lines.index('') + 1} is empty", where=str(path), remedy="remove it"
         )
     return lines
+
+
+def or_dash(value: float | None, form: str) -> str:
+    """Return a formatted value, or a dash for None."""
+    return "–" if value is None else form.format(value)

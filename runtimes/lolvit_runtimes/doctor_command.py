@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lolvit import __version__
 from lolvit.output import narrow, print_json, print_table, results
+from lolvit.version import __version__
 from lolvit_runtimes.probe import (
     Extra,
     Status,

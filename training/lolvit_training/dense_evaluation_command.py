@@ -21,15 +21,14 @@ from lolvit.files import sha256_of
 from lolvit.manifest import Manifest
 from lolvit.output import console, print_table, results
 from lolvit.tasks import configured
-from lolvit.text import one_line
+from lolvit.text import one_line, or_dash
 from lolvit.weights import find_weights
 from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import AnnotatedDataset, limited
 from lolvit_data.dataset import Split
 from lolvit_data.detection_errors import errors_of
 from lolvit_training.dense_evaluation import evaluate_artifacts
-from lolvit_training.evaluate import EAGER, check_classes
-from lolvit_training.evaluate_command import UNTRAINED, or_dash
+from lolvit_training.evaluate import EAGER, UNTRAINED, check_classes
 
 if TYPE_CHECKING:
     from lolvit.models.loading import LoadedCheckpoint

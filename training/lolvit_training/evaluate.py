@@ -26,6 +26,7 @@ from lolvit_training.metrics import DatasetMetrics
 Log = Callable[[str], None]
 Logits = npt.NDArray[np.float32]
 EAGER = "eager"
+UNTRAINED = "weights are untrained: the accuracy is that of chance"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import click
 
 from lolvit.errors import DeviceError, UserError
 from lolvit.output import console, print_json, print_table, results
-from lolvit.text import one_line
+from lolvit.text import one_line, or_dash
 from lolvit.variants import HEAD_TASKS
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Document = AccuracyDocument | DenseAccuracyDocument
 
 _MANIFEST = "manifest.json"
-UNTRAINED = "weights are untrained: the accuracy is that of chance"
 
 
 @click.command()
@@ -98,7 +97,12 @@ def _export(
     from lolvit.registry import choose_many
     from lolvit_data.table import open_dataset
     from lolvit_runtimes.table import RUNTIMES
-    from lolvit_training.evaluate import EvaluationSet, check_classes, evaluate_export
+    from lolvit_training.evaluate import (
+        UNTRAINED,
+        EvaluationSet,
+        check_classes,
+        evaluate_export,
+    )
 
     manifest = read_manifest(folder)
     chosen = choose_many("runtime", runtimes, RUNTIMES) if runtimes is not None else None
@@ -325,8 +329,3 @@ def _class_table(entry: EvaluationResult) -> Any:
             or_dash(one.precision, "{:.1%}"),
         )
     return table
-
-
-def or_dash(value: float | None, form: str) -> str:
-    """Return a formatted value, or a dash for None."""
-    return "–" if value is None else form.format(value)

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import lolvit
 from lolvit.files import write_atomic
 from lolvit.models.checkpoint import save_checkpoint
+from lolvit.version import __version__
 from lolvit_training.correctness import CORRECTNESS
 from lolvit_training.jackknife import JACKKNIFE
 from lolvit_training.loop import Epoch, Outcome
@@ -53,7 +53,7 @@ def _config(job: Job, outcome: Outcome, processes: int) -> dict[str, Any]:
         "colors": outcome.run.objective.colors(outcome.run.train_set),
         "metrics": metrics(outcome),
         "processes": processes,
-        "lolvit": lolvit.__version__,
+        "lolvit": __version__,
     }
 
 

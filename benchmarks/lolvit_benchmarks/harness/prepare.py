@@ -22,7 +22,6 @@ from typing import cast
 
 from PIL import Image
 
-import lolvit
 from lolvit.cache import cache_folder
 from lolvit.errors import GateFailedError, UserError
 from lolvit.files import FOLDER_ARTIFACTS, sha256_of
@@ -36,6 +35,7 @@ from lolvit.manifest import (
     read_manifest,
 )
 from lolvit.model_names import TIMM, check_name, is_function
+from lolvit.version import __version__
 from lolvit.weights import find_weights
 from lolvit_benchmarks.harness.child import run_module
 from lolvit_runtimes.photos import bundled_photo_path, load_photo
@@ -340,7 +340,7 @@ def _whole(place: Path) -> Prepared | None:
 
 def _made_by_these_tools(manifest: Manifest) -> bool:
     """Whether the tools that a manifest records have the versions that are installed."""
-    here = {"python": platform.python_version(), "lolvit": lolvit.__version__}
+    here = {"python": platform.python_version(), "lolvit": __version__}
     return all((here.get(n) or installed(n)) == v for n, v in manifest.tools.items())
 
 
@@ -394,7 +394,7 @@ def _key(wanted: ExportRequest) -> str:
         "precisions": sorted(wanted.all_precisions()),
         "weights": sha256_of(find_weights(wanted.weights)) if wanted.weights else None,
         "task": wanted.task,
-        "version": lolvit.__version__,
+        "version": __version__,
         "tools": sorted(with_dependencies(_EXPORTING_EXTRAS).items()),
         "sources": _sources(("lolvit", "lolvit_runtimes", "lolvit_data", "lolvit_export")),
     }

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-import lolvit
+from lolvit.version import __version__
 from lolvit_benchmarks.analysis.quality import Conditions
 from lolvit_benchmarks.results.document import Environment
 
@@ -204,8 +204,8 @@ def read_environment(machine: Machine | None = None) -> Environment:
         system=platform.platform(),
         python=platform.python_version(),
         packages=_versions(),
-        lolvit_version=lolvit.__version__,
-        lolvit_commit=_commit(Path(lolvit.__file__)),
+        lolvit_version=__version__,
+        lolvit_commit=_commit(Path(__file__)),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lolvit.accuracy import AccuracyDocument
+from lolvit.text import or_dash
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.reporting import text as words
 from lolvit_benchmarks.reporting.text import Grid
@@ -281,7 +282,7 @@ def stage_rows(profile: OperationProfile) -> tuple[tuple[str, ...], ...]:
             f"{time.ms:.3f}",
             f"{time.share:.1%}",
             _millions(time.macs),
-            f"{time.gmacs_per_s:.1f}" if time.gmacs_per_s is not None else "–",
+            or_dash(time.gmacs_per_s, "{:.1f}"),
         )
         for time in profile.stages
     )
