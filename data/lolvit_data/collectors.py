@@ -41,7 +41,7 @@ class BoxCollector:
         task = find_task("detection").configure(size, parameters)
         assert isinstance(task, DetectionTask)
         self._task, self._dataset = task.with_options(OPTIONS), dataset
-        self.metrics = DetectionMetrics(dataset.classes, by_size)
+        self.metrics = DetectionMetrics(dataset.classes, by_size=by_size)
 
     def add(self, index: int, outputs: Outputs, placement: Placement) -> None:
         """Add an image's detections, on the photo."""

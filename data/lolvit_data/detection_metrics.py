@@ -31,9 +31,9 @@ class DetectionMetrics:
     """Ground truth and detections of images, by the index of the image."""
 
     classes: tuple[str, ...]
-    by_size: bool = True  # of small, medium and large objects too, which takes four times as long
     truth: dict[int, Objects] = field(default_factory=dict)
     found: dict[int, list[tuple[int, float, list[float]]]] = field(default_factory=dict)
+    by_size: bool = True  # of small, medium and large objects too, which takes four times as long
 
     def update(
         self,
@@ -51,7 +51,7 @@ class DetectionMetrics:
 
     def merge(self, others: Sequence[DetectionMetrics]) -> DetectionMetrics:
         """Return the metrics of all images of several processes."""
-        merged = DetectionMetrics(self.classes, self.by_size)
+        merged = DetectionMetrics(self.classes, by_size=self.by_size)
         for each in others:
             merged.truth |= each.truth
             merged.found |= each.found

@@ -47,7 +47,7 @@ def test_precision_is_told_by_the_size_of_objects() -> None:
 def test_without_sizes_all_other_metrics_are_the_same() -> None:
     scores = []
     for by_size in (True, False):
-        metrics, draw = DetectionMetrics(("a", "b"), by_size), np.random.default_rng(0)
+        metrics, draw = DetectionMetrics(("a", "b"), by_size=by_size), np.random.default_rng(0)
         for image in range(8):
             corners = draw.uniform(0, 80, (4, 2))
             truth = np.concatenate([corners, corners + draw.uniform(5, 120, (4, 2))], 1)
