@@ -17,7 +17,7 @@ from lolvit_runtimes.photo_files import PhotoFiles, list_photos
 
 _TINY = "val_annotations.txt"
 _KAGGLE = "LOC_val_solution.csv"
-_KAGGLE_PLACE = ("ILSVRC", "Data", "CLS-LOC")
+_KAGGLE_PLACE = ("ILSVRC", "Data", "CLS-LOC", "val")
 _REMEDY = "take the file as it was published, or sort the images into one folder a class"
 
 
@@ -32,17 +32,15 @@ class LabelTable:
         """Return the images below a folder by their class; what is left out is with the first."""
         found = list_photos(folder)
         by_class: dict[str, list[Path]] = {}
+        unknown: list[Path] = []
         left_out = {
             reason: tuple(each for each in files if each != self.path)
             for reason, files in found.left_out.items()
         }
         for photo in found.photos:
             label = self.classes.get(photo.stem)
-            if label is None:
-                reason = f"not in {self.path.name}"
-                left_out[reason] = (*left_out.get(reason, ()), photo)
-            else:
-                by_class.setdefault(label, []).append(photo)
+            (unknown if label is None else by_class.setdefault(label, [])).append(photo)
+        left_out[f"not in {self.path.name}"] = tuple(unknown)
         members = {
             label: [PhotoFiles(folder, tuple(photos))] for label, photos in sorted(by_class.items())
         }
@@ -60,10 +58,11 @@ def published_labels(folder: Path) -> LabelTable | None:
     tiny = folder / _TINY
     if tiny.is_file():
         return _read(tiny, "\t")
-    place = folder.resolve().parent
-    kaggle = place.parents[2] / _KAGGLE if len(place.parents) > 2 else None
-    if place.parts[-3:] == _KAGGLE_PLACE and kaggle is not None and kaggle.is_file():
-        return _read(kaggle, ",", header=True)
+    place = folder.resolve()
+    if place.parts[-len(_KAGGLE_PLACE) :] == _KAGGLE_PLACE:
+        kaggle = place.parents[len(_KAGGLE_PLACE) - 1] / _KAGGLE
+        if kaggle.is_file():
+            return _read(kaggle, ",", header=True)
     return None
 
 
@@ -75,7 +74,10 @@ def _read(path: Path, delimiter: str, *, header: bool = False) -> LabelTable:
     except OSError as error:
         raise UserError(f"can't be read: {error.strerror}", where=str(path)) from error
     rows = enumerate(csv.reader(lines, delimiter=delimiter), start=1)
-    return LabelTable(path, dict(_pairs(path, rows, header)))
+    try:
+        return LabelTable(path, dict(_pairs(path, rows, header)))
+    except csv.Error as error:
+        raise UserError(f"is no table: {error}", where=str(path), remedy=_REMEDY) from error
 
 
 def _pairs(

@@ -256,7 +256,8 @@ def test_imagenet_as_kaggle_has_it_is_read(tmp_path: Path) -> None:
     lines = [f"{name.removesuffix('.png')},{label} 1 2 3 4 {label} 5 6 7 8" for name, label in rows]
     table = tmp_path / "LOC_val_solution.csv"
     table.write_text("\n".join(["ImageId,PredictionString", *lines]))
-    test = open_dataset(str(root), "test")
+    test, train = open_dataset(str(root), "test"), open_dataset(str(root), "train")
+    assert train.classes == test.classes and len(train.labels) == 48 and train.notes == ()
     assert [test.classes[label] for label in test.labels] == sorted(label for _, label in rows)
     assert test.notes == ()
 
@@ -271,6 +272,13 @@ def test_images_that_the_table_does_not_name_are_left_out_and_counted(tmp_path: 
     assert test.notes == (
         f"{flat.parent}: 1 file left out: 1 not in val_annotations.txt (val_0.png)",
     )
+
+
+def test_a_table_with_an_endless_line_is_one_line(tmp_path: Path) -> None:
+    flat, _ = flat_validation(tmp_path / "d", "val/images")
+    (flat.parent / "val_annotations.txt").write_text("x" * 200_000)
+    with pytest.raises(UserError, match="is no table: field larger than field limit"):
+        open_dataset(str(tmp_path / "d"), "test")
 
 
 @pytest.mark.parametrize("line", ["val_1.png", "\t2", "val_1.png\t ", '"\x00'])
