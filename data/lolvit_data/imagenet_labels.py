@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lolvit.errors import UserError
+from lolvit.text import read_text
 from lolvit_runtimes.photo_files import PhotoFiles, list_photos
 
 _TINY = "val_annotations.txt"
@@ -53,7 +54,7 @@ def published_labels(folder: Path) -> LabelTable | None:
     """Return the table of a folder of validation images; None if it has none.
 
     Raises:
-        UserError: a line of it has no class, or is not text.
+        UserError: it can't be read, or a line of it has no class.
     """
     tiny = folder / _TINY
     if tiny.is_file():
@@ -67,12 +68,7 @@ def published_labels(folder: Path) -> LabelTable | None:
 
 
 def _read(path: Path, delimiter: str, *, header: bool = False) -> LabelTable:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError("is not text", where=str(path), remedy=_REMEDY) from error
-    except OSError as error:
-        raise UserError(f"can't be read: {error.strerror}", where=str(path)) from error
+    lines = read_text(path, "the table of classes").split("\n")
     rows = enumerate(csv.reader(lines, delimiter=delimiter), start=1)
     try:
         return LabelTable(path, dict(_pairs(path, rows, header)))

@@ -293,5 +293,7 @@ def test_a_line_without_a_class_is_named(tmp_path: Path, line: str) -> None:
 def test_a_table_that_is_not_text_is_one_line(tmp_path: Path) -> None:
     flat, _ = flat_validation(tmp_path / "d", "val/images")
     (flat.parent / "val_annotations.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="is not text"):
+    with pytest.raises(
+        UserError, match="the table of classes cannot be read: line 1 is not UTF-16"
+    ):
         open_dataset(str(tmp_path / "d"), "test")

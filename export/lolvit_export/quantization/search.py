@@ -20,9 +20,8 @@ Where speed can't be measured on this machine, the recipe that quantizes most is
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lolvit.errors import UserError
@@ -115,10 +114,6 @@ def _as_accurate(candidates: Sequence[Candidate]) -> list[Candidate]:
         for each in candidates
         if each.snr_db >= best.snr_db - _SAME_DB and (best.failed or not each.failed)
     ]
-
-
-def _joined(*names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(itertools.chain(*names)))
 
 
 def _speed(candidate: Candidate) -> float:
@@ -281,7 +276,7 @@ class _Search:
             if count not in candidates and 0 < count <= len(layers) * _LARGEST_FLOAT_SHARE:
                 first = "first layer" if count == 1 else f"{count} first layers"
                 name = f"{best.name}, {first} in float"
-                names = _joined((layer.name for layer in layers[:count]), kept)
+                names = [e.name for i, e in enumerate(layers) if i < count or e.name in kept]
                 candidates[count] = self.evaluate(name, *given, names)
 
         for count in self._counts_at_narrowings(best.operations):
@@ -306,11 +301,11 @@ class _Search:
         place = every.index(last) + 1
         found = []
         for name, operations in self._candidates.quantizer.recipes().items():
-            first = [each.name for each in every[:place] if each.operation in operations]
-            others = {each.name for each in every if each.operation in operations} & {*kept}
+            layers = [(i, each) for i, each in enumerate(every) if each.operation in operations]
+            first = sum(i < place for i, _ in layers)
             if operations != fastest.operations and first:
-                name = f"{name}, {len(first)} first layers in float"
-                names = _joined(first, (each for each in kept if each in others))
+                name = f"{name}, {first} first layers in float"
+                names = [each.name for i, each in layers if i < place or each.name in kept]
                 found.append(self.evaluate(name, operations, fastest.method, names))
         return found
 
