@@ -48,12 +48,18 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/uv
 system-deps: ## install the Debian packages of lolvit/system/packages.txt: as root, or by sudo
 	@sh lolvit/system/install.sh --all
 
-# One after another: the virtual environment needs python3-venv, and Maven's downloads must not meet.
+# Debian's packages first: the virtual environment needs python3-venv. Then downloads, most of all.
 test-deps: system-deps ## all that the tests use and make install does not bring (1.1 GB the first time)
 	@$(MAKE) --no-print-directory install
+	@$(MAKE) --no-print-directory --jobs --output-sync=target $(DOWNLOADS)
+
+DOWNLOADS = browser-deps arm64-deps android-deps $(WEB_DEPS)
+.PHONY: browser-deps arm64-deps android-deps
+browser-deps: install
 	lolvit setup browser
-	@$(MAKE) --no-print-directory $(WEB_DEPS)
+arm64-deps: install
 	lolvit setup arm64
+android-deps: install
 	python android_demo/driver fetch --apk
 
 tensorflow: install ## TensorFlow's interpreter, for a second verification of .tflite files (1.3 GB on disk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -18,6 +19,11 @@ PACKAGES = {
     "zipalign": "zipalign",
     "apksigner": "apksigner",
 }
+
+# Builds and tests are over before code compiled with more optimization has paid for the compiling,
+# which other cores do: without these options, compiling the app takes 135 s of processor time
+# instead of 76, shrinking it 81 instead of 39, testing it an eighth more.
+SHORT_LIVED_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 
 
 def require(programs: Sequence[str]) -> None:
@@ -36,7 +42,8 @@ def require(programs: Sequence[str]) -> None:
 
 
 def run(command: Sequence[str | Path], *, log: Path, what: str, cwd: Path | None = None) -> None:
-    """Run a program with its output in a file.
+    """Run a program with its output in a file; the Java machines that it starts are set up for a
+    short life, unless JAVA_TOOL_OPTIONS says otherwise.
 
     Raises:
         DeviceError: it failed; the message has the reason from the log.
@@ -49,6 +56,7 @@ def run(command: Sequence[str | Path], *, log: Path, what: str, cwd: Path | None
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             cwd=cwd,
+            env=SHORT_LIVED_JAVA | os.environ,
         )
     if ended.returncode:
         raise DeviceError(f"{what} failed: {_reason(log)}", where=str(log), remedy="read this log")

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
+from android_build.tools import SHORT_LIVED_JAVA
 from tests.benchmarks.adb_daemon import app
 from tests.benchmarks.adb_daemon.phone import Phone, Say
 
@@ -31,7 +32,7 @@ class JvmApp:
             self._process = subprocess.Popen(
                 [*self._command, *(f"-Dlolvit.harness.{k}={v}" for k, v in settings.items())],
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=SHORT_LIVED_JAVA | os.environ | {"OMP_NUM_THREADS": "1"},
             )  # fmt: skip
             connection, _ = listening.accept()
         connection.settimeout(_START_S)
