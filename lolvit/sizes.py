@@ -9,14 +9,14 @@ from lolvit.errors import UserError
 
 Resize = Literal["crop", "stretch", "letterbox"]  # see lolvit.manifest.Preprocessing
 RESIZES: tuple[Resize, ...] = get_args(Resize)
-SMALLEST, LARGEST = 32, 4096
+SMALLEST, LARGEST = 8, 4096
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """Return (height, width) in pixels.
 
     Raises:
-        UserError: it is not one or two numbers, or is outside of 32 to 4096 pixels.
+        UserError: it is not one or two numbers, or is outside of 8 to 4096 pixels.
     """
     match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text.strip(), re.ASCII)
     if match is None:

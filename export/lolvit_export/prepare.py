@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lolvit.documents import validate
 from lolvit.errors import UserError
 from lolvit.labels import read_labels
 from lolvit.manifest import Preprocessing
@@ -40,6 +41,7 @@ from lolvit.models.names import resolve_name
 from lolvit.models.sizes import running_at
 from lolvit_export.photos import calibration_images
 from lolvit_export.user_function import build_model, size_unknown
+from lolvit_runtimes.preprocessing import one_per_channel
 
 SEED = 0
 DENORMAL_CHECK_PHOTOS = 4  # every layer's activations are checked on these
@@ -267,9 +269,14 @@ def _are_scores_of_pixels(outputs: list[torch.Tensor], size: tuple[int, int]) ->
 def _preprocessing(
     model: nn.Module, in_chans: int, options: ModelOptions
 ) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return a module's preprocessing, and notes about assumed values."""
+    """Return a module's preprocessing, and notes about assumed values.
+
+    Raises:
+        UserError: an option does not fit the model, or is impossible.
+    """
     assert options.size is not None
-    color, resize = color_of(in_chans, type(model).__name__), "crop"
+    name, resize = type(model).__name__, "crop"
+    color = color_of(in_chans, name)
     notes: tuple[str, ...] = ()
     if getattr(model, "pretrained_cfg", None):
         own = preprocessing_of(model, options.size)
@@ -285,17 +292,20 @@ def _preprocessing(
                 " trained with others",
             )
     return (
-        Preprocessing.model_validate(
+        validate(
+            Preprocessing,
             {
                 "size": options.size,
                 "resize": resize,
                 "crop_pct": options.crop_pct or crop_pct,
                 "interpolation": options.interpolation or interpolation,
-                "mean": options.mean or mean,
-                "std": options.std or std,
+                "mean": one_per_channel("--mean", options.mean or mean, in_chans, name),
+                "std": one_per_channel("--std", options.std or std, in_chans, name),
                 "color": color,
                 **_resizing(options),
-            }
+            },
+            name,
+            "give what the model was trained with",
         ),
         notes,
     )

@@ -28,7 +28,13 @@ from lolvit.registry import choose
 from lolvit.tasks import Model, Prediction, Task, configured, find_task
 from lolvit_runtimes.bare import format_of
 from lolvit_runtimes.photos import load_photo
-from lolvit_runtimes.preprocessing import placement_of, to_batches, to_input, to_pixels
+from lolvit_runtimes.preprocessing import (
+    one_per_channel,
+    placement_of,
+    to_batches,
+    to_input,
+    to_pixels,
+)
 from lolvit_runtimes.probe import runtime_status
 from lolvit_runtimes.session import Array, Session, open_session
 from lolvit_runtimes.table import RUNTIMES, opens
@@ -326,7 +332,7 @@ def _given_preprocessing(options: Options, spec: TensorSpec, path: Path) -> Prep
     takes pixels normalizes them itself: mean and std are not used then.
 
     Raises:
-        UserError: mean and std are not given, or do not have one value per channel.
+        UserError: mean and std are not given, or do not fit the channels.
     """
     if spec.meaning == "normalized" and not (options.mean and options.std):
         raise UserError(
@@ -335,13 +341,8 @@ def _given_preprocessing(options: Options, spec: TensorSpec, path: Path) -> Prep
             remedy="give --mean and --std, or the folder that lolvit export wrote",
         )
     channels = spec.shape[3] if spec.layout == "NHWC" else spec.shape[1]
-    mean, std = options.mean or (0.0,) * channels, options.std or (1.0,) * channels
-    if not len(mean) == len(std) == channels:
-        raise UserError(
-            f"its input has {channels} channels, --mean {len(mean)} values and --std {len(std)}",
-            where=str(path),
-            remedy="give one value per channel",
-        )
+    mean = one_per_channel("--mean", options.mean or (0.0,), channels, str(path))
+    std = one_per_channel("--std", options.std or (1.0,), channels, str(path))
     return Preprocessing(
         size=spec.image_size,
         crop_pct=options.crop_pct or DEFAULT_CROP_PCT,

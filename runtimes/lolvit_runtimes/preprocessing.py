@@ -25,6 +25,28 @@ PADDING = 128  # of a letterbox, in every channel
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
+def one_per_channel(
+    option: str, values: Sequence[float], channels: int, where: str
+) -> tuple[float, ...]:
+    """Return the values of `--mean` or `--std`, one for each channel; a single one is for all.
+
+    Raises:
+        UserError: there are as many as neither, or a value is impossible.
+    """
+    if len(values) not in (1, channels):
+        raise UserError(
+            f"{option} has {len(values)} values, the image {channels} channels",
+            where=where,
+            remedy="give one value for all channels, or one per channel",
+        )
+    if not all(map(math.isfinite, values)) or (option == "--std" and min(values) <= 0):
+        raise UserError(
+            f"{option} {','.join(map(str, values))} is impossible", where=where,
+            remedy="give the values that the model was trained with",
+        )  # fmt: skip
+    return tuple(values) if len(values) == channels else tuple(values) * channels
+
+
 def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize a photo, and crop its centre or pad it: uint8 of shape (H, W, channels).
 

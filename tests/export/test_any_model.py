@@ -158,6 +158,40 @@ def test_outputs_that_cannot_be_exported_are_one_line(
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
+def test_a_network_for_mnists_digits_is_exported_at_their_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 10),
+    )  # fmt: skip
+    exported = lolvit.export(
+        model, size=28, targets="onnx,tflite", mean=[0.1307], std=[0.3081], out=tmp_path
+    )
+    assert exported.manifest.preprocessing.mean == (0.1307,)
+    assert compared(exported, model, "ort")["logits"] < 1e-5
+
+
+def test_one_value_of_normalization_is_for_all_channels() -> None:
+    options = ModelOptions(size=(24, 24), mean=(0.5,), std=(0.25,))
+    preprocessing = prepare(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten()), options).preprocessing
+    assert (preprocessing.mean, preprocessing.std) == ((0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mean": (0.5,) * 4}, "--mean has 4 values, the image 3 channels"),
+        ({"std": (0.2, 0.0, 0.2)}, "--std 0.2,0.0,0.2 is impossible"),
+        ({"mean": (float("nan"),)}, "--mean nan is impossible"),
+        ({"interpolation": "nearest"}, "field 'interpolation'"),
+    ],
+)
+def test_an_impossible_preprocessing_is_one_line(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare(nn.Conv2d(3, 2, 3), ModelOptions(size=(24, 24), **given))
+
+
 def test_an_input_that_is_no_photo_is_rejected(tmp_path: Path) -> None:
     model = Gives(lambda x: x.mean((2, 3)), channels=7)
     with pytest.raises(

@@ -17,13 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
+from lolvit_export.rewrites import apply_all
+from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
 from lolvit_runtimes.coreml_tools import coremltools as ct
 
 Program = ct.converters.mil.mil.Program
+# After the static rewrites. Core ML has PReLU on maps, where it is one operation.
+_REWRITES = (PreluToRelu(maps=False),)
 _COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 _COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}
 
@@ -46,6 +51,8 @@ class _ScaledChannels(nn.Module):
 def lower(graph: nn.Module, request: LoweringRequest) -> list[Lowered]:
     """Write `model-PRECISION.mlpackage`: an image H x W in, the graph's outputs out, floats in
     float32."""
+    if isinstance(graph, GraphModule):  # and not a module around one
+        graph, _ = apply_all(_REWRITES, graph)
     shape = request.image.shape
     as_image = shape[0] == 1 and request.preprocessing.color in _COLORS
     module, given = (

@@ -22,6 +22,7 @@ from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
+from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
 from lolvit_runtimes.tflite_check import check_tflite
 
 # Weights are stored in half precision; the runtime chooses the precision of computation.
@@ -47,7 +48,12 @@ _FP16_RECIPE = [
 
 
 # After the static rewrites; none needs anything of the others.
-_REWRITES = (NearestResizeToGather(), PointsChannelsLast(), PaddedAvgPoolToDepthwiseConv())
+_REWRITES = (
+    NearestResizeToGather(),
+    PointsChannelsLast(),
+    PaddedAvgPoolToDepthwiseConv(),
+    PreluToRelu(),
+)
 
 # By layout: the layout with channels last, and the order of its axes.
 _CHANNELS_LAST = {"NCHW": ("NHWC", [0, 2, 3, 1]), "NCL": ("NLC", [0, 2, 1])}
