@@ -61,6 +61,14 @@ ARITHMETIC: dict[str, Row] = {
     "sin": ("sin", lambda x: x.sin()),
     "cos": ("cos", lambda x: x.cos()),
     "erf": ("erf", lambda x: x.erf()),
+    "tan": ("tan", lambda x: (x * 0.3).tan()),
+    "asin": ("asin", lambda x: x.tanh().asin()),
+    "acos": ("acos", lambda x: x.tanh().acos()),
+    "atan": ("atan", lambda x: x.atan()),
+    "sinh": ("sinh", lambda x: x.sinh()),
+    "cosh": ("cosh", lambda x: x.cosh()),
+    "atanh": ("atanh", lambda x: (x.tanh() * 0.9).atanh()),
+    "exp2": ("exp2", lambda x: x.exp2()),
     "floor": ("floor", lambda x: (x * 3).floor()),
     "ceil": ("ceil", lambda x: (x * 3).ceil()),
     "round": ("round", lambda x: (x * 3).round()),
@@ -89,6 +97,7 @@ ACTIVATIONS: dict[str, Row] = {
     "leaky_relu": ("leaky_relu", lambda x: F.leaky_relu(x, 0.1)),
     "prelu": ("prelu", _call, _slopes),
     "elu": ("elu", lambda x: F.elu(x, 0.7)),
+    "threshold": ("threshold linear_activation", lambda x: F.threshold(x, 0.1, 0.2)),
     "hardsigmoid": ("sigmoid_hard", lambda x: F.hardsigmoid(x * 3)),
     "hardswish": ("thresholded_relu sigmoid_hard mul", lambda x: F.hardswish(x * 3)),
     "sigmoid": ("sigmoid", lambda x: x.sigmoid()),
@@ -160,6 +169,15 @@ POOLS: dict[str, Row] = {
         "upsample_bilinear",
         lambda x: F.interpolate(x, (24, 25), mode="bilinear", align_corners=True),
     ),
+    "grid_sample": (
+        "resample", lambda x: F.grid_sample(x, x[:, :2].permute(0, 2, 3, 1), align_corners=False)
+    ),
+    "grid_sample_of_the_border": (
+        "resample",
+        lambda x: F.grid_sample(
+            x, x[:, 1:3].permute(0, 2, 3, 1), "nearest", "border", align_corners=True
+        ),
+    ),
     "nearest": ("upsample_nearest_neighbor", lambda x: F.interpolate(x, scale_factor=(2, 3))),
 }  # fmt: skip
 
@@ -170,6 +188,12 @@ REDUCTIONS: dict[str, Row] = {
     "reduce_min": ("reduce_min", lambda x: x.amin((2,))),
     "reduce_l2_norm": ("reduce_l2_norm maximum", lambda x: F.normalize(x, dim=1)),
     "reduce_argmax": ("reduce_argmax cast", lambda x: x.argmax(1).float()),
+    "reduce_argmin": ("reduce_argmin cast", lambda x: x.argmin(1).float()),
+    "reduce_log_sum_exp": ("reduce_log_sum_exp", lambda x: x.logsumexp((2, 3))),
+    "topk": ("topk", lambda x: x.flatten(1).topk(5).values),
+    "smallest": ("topk", lambda x: x.topk(3, 2, largest=False).values),
+    "places_of_the_largest": ("topk", lambda x: x.topk(2, 3).indices.float()),
+    "sort": ("argsort gather_along_axis", lambda x: x.sort(1).values),
     "cumsum": ("cumsum", lambda x: x.cumsum(1)),
 }
 
@@ -186,6 +210,7 @@ MOVES: dict[str, Row] = {
     "slice_strided": ("slice_by_index", lambda x: x[:, ::2, :, 1::3]),
     "slice_single": ("slice_by_index", lambda x: x[:, -3]),
     "gather": ("gather", lambda x: x[:, [2, 0, 7, 2]]),
+    "gather_of_two_axes": ("gather_nd", lambda x: x[:, :, [1, 3, 1], [2, 0, 7]]),
     "roll": ("gather", lambda x: x.roll((1, 2), (2, 3))),
     "tile": ("tile", lambda x: x.repeat(1, 2, 1, 3)),
     "expand": ("tile", lambda x: x.mean(1, keepdim=True).expand(-1, 8, -1, -1)),

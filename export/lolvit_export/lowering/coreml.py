@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,16 @@ from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
+from lolvit_export.rewrites.decompose_gelu_tanh import DecomposeGeluTanh
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
 from lolvit_runtimes.coreml_tools import coremltools as ct
 
 Program = ct.converters.mil.mil.Program
-# After the static rewrites. Core ML has PReLU on maps, where it is one operation.
-_REWRITES = (PreluToRelu(maps=False),)
+# After the static rewrites; neither needs anything of the other.
+_REWRITES = (
+    PreluToRelu(maps=False),  # Core ML has it on maps alone
+    DecomposeGeluTanh(),  # coremltools reads no arguments by name
+)
 _COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 _COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}
 
@@ -65,9 +69,31 @@ def lower(graph: nn.Module, request: LoweringRequest) -> list[Lowered]:
     program = torch.export.export(module, (torch.rand(shape),)).run_decompositions({})
     written = []
     for precision in request.precisions:
-        _convert(program, given, outputs, precision).save(str(request.path(precision)))
+        model, program = _converted(program, given, outputs, precision)
+        model.save(str(request.path(precision)))
         written.append(request.lowered(precision, inputs=(image,), outputs=outputs))
     return written
+
+
+def _converted(
+    program: ExportedProgram,
+    image: ct.ImageType | ct.TensorType,
+    outputs: tuple[TensorSpec, ...],
+    precision: str,
+) -> tuple[ct.models.MLModel, ExportedProgram]:
+    """Return the model, and the program that was converted: with its operations or, where
+    coremltools fails with them, with those that they consist of.
+
+    Raises:
+        Exception: it fails with either; the error is the first one.
+    """
+    try:
+        return _convert(program, image, outputs, precision), program
+    except Exception:
+        with suppress(Exception):
+            simpler = program.run_decompositions()
+            return _convert(simpler, image, outputs, precision), simpler
+        raise
 
 
 def _convert(

@@ -46,6 +46,7 @@ def _formatted(error: Exception) -> str:
 
 def _reason(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("raise ")]  # code in a traceback
     for rule in _REASON_PATTERNS:
         for line in lines:
             if match := rule.search(line):

@@ -68,6 +68,10 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return x.softmax(axis)
 
 
+def linear_activation(x: Tensor, alpha: float, beta: float = 0.0) -> Tensor:
+    return x * alpha + beta
+
+
 ACTIVATION: dict[str, Operation] = {
     "relu": relu,
     "relu6": relu6,
@@ -82,4 +86,5 @@ ACTIVATION: dict[str, Operation] = {
     "softplus": softplus,
     "tanh": tanh,
     "softmax": softmax,
+    "linear_activation": linear_activation,
 }

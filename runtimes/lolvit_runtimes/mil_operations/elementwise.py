@@ -164,6 +164,43 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
+def tan(x: Tensor) -> Tensor:
+    return x.tan()
+
+
+def asin(x: Tensor) -> Tensor:
+    return x.asin()
+
+
+def acos(x: Tensor) -> Tensor:
+    return x.acos()
+
+
+def atan(x: Tensor) -> Tensor:
+    return x.atan()
+
+
+def sinh(x: Tensor) -> Tensor:
+    return x.sinh()
+
+
+def cosh(x: Tensor) -> Tensor:
+    return x.cosh()
+
+
+def atanh(x: Tensor) -> Tensor:
+    return x.atanh()
+
+
+def exp2(x: Tensor) -> Tensor:
+    return x.exp2()
+
+
+def threshold(x: Tensor, alpha: float) -> Tensor:
+    """x where x > alpha, else alpha."""
+    return x.clamp(min=alpha)
+
+
 ELEMENTWISE: dict[str, Operation] = {
     "add": add,
     "sub": sub,
@@ -201,4 +238,13 @@ ELEMENTWISE: dict[str, Operation] = {
     "clip": clip,
     "cast": cast,
     "identity": identity,
+    "tan": tan,
+    "asin": asin,
+    "acos": acos,
+    "atan": atan,
+    "sinh": sinh,
+    "cosh": cosh,
+    "atanh": atanh,
+    "exp2": exp2,
+    "threshold": threshold,
 }

@@ -139,6 +139,24 @@ def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
     return F.pixel_unshuffle(x, int(downscale_factor))
 
 
+def gather_along_axis(
+    x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False
+) -> Tensor:
+    """Take one element for each of `indices`, which have `x`'s shape but along the axis; negative
+    ones count from its end."""
+    wanted = indices.to(torch.int64)
+    return x.gather(axis, torch.where(wanted < 0, wanted + x.shape[axis], wanted))
+
+
+def gather_nd(
+    x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool = False
+) -> Tensor:
+    """Take what the last axis of `indices` (..., K) names by its places in the first K axes."""
+    if batch_dims:
+        raise unsupported("batch_dims", batch_dims)
+    return x[tuple(tensor(indices).to(torch.int64).unbind(-1))]
+
+
 LAYOUT: dict[str, Operation] = {
     "reshape": reshape,
     "transpose": transpose,
@@ -154,4 +172,6 @@ LAYOUT: dict[str, Operation] = {
     "reverse": reverse,
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,
+    "gather_along_axis": gather_along_axis,
+    "gather_nd": gather_nd,
 }

@@ -1,4 +1,4 @@
-"""Average and maximum pooling, and resizing."""
+"""Average and maximum pooling, resizing and sampling."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, unsu
 from lolvit_runtimes.mil_operations.padding import Pairs, pad_last_axes, resolve_padding
 
 _AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+# torch's names of what lies beyond the border
+_PADDINGS = {"constant": "zeros", "border": "border", "reflection": "reflection"}
 _MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -113,9 +115,29 @@ def _interpolate(x: Tensor, size: list[int], **options: bool | str) -> Tensor:
     return F.interpolate(flat, size, **options).reshape(*x.shape[:-2], *size)  # type: ignore[arg-type]
 
 
+def resample(
+    x: Tensor,
+    coordinates: Tensor,
+    sampling_mode: str,
+    padding_mode: str,
+    padding_value: float,
+    coordinates_mode: str,
+    align_corners: bool,
+) -> Tensor:
+    """Take the values at `coordinates` (B, H, W, 2), x before y, from -1 to 1."""
+    if coordinates_mode != "normalized_minus_one_to_one":
+        raise unsupported("coordinates_mode", coordinates_mode)
+    if padding_mode not in _PADDINGS or padding_value != 0:
+        raise unsupported("padding_mode", f"{padding_mode} {padding_value}")
+    return F.grid_sample(
+        x, coordinates, sampling_mode, _PADDINGS[padding_mode], align_corners=align_corners
+    )
+
+
 POOLING: dict[str, Operation] = {
     "avg_pool": avg_pool,
     "max_pool": max_pool,
     "upsample_bilinear": upsample_bilinear,
     "upsample_nearest_neighbor": upsample_nearest_neighbor,
+    "resample": resample,
 }

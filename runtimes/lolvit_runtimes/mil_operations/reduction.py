@@ -48,6 +48,31 @@ def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = Fa
     return sums.flip(axis) if reverse else sums
 
 
+def reduce_argmin(x: Tensor, axis: int = -1, keep_dims: bool = False) -> Tensor:
+    return x.argmin(axis, keepdim=keep_dims)
+
+
+def reduce_log_sum_exp(x: Tensor, axes: Ints | None = None, keep_dims: bool = False) -> Tensor:
+    return x.logsumexp(_axes(x, axes), keepdim=keep_dims)
+
+
+def topk(
+    x: Tensor,
+    k: int,
+    axis: int = -1,
+    ascending: bool = False,
+    sort: bool = True,
+    return_indices: bool = True,
+) -> tuple[Tensor, ...]:
+    """The `k` largest, or smallest, along an axis in order, and their places."""
+    values, indices = x.topk(k, axis, largest=not ascending, sorted=sort)
+    return (values, indices) if return_indices else (values,)
+
+
+def argsort(x: Tensor, axis: int = -1, ascending: bool = False) -> Tensor:
+    return x.argsort(axis, descending=not ascending)
+
+
 REDUCTION: dict[str, Operation] = {
     "reduce_mean": reduce_mean,
     "reduce_sum": reduce_sum,
@@ -56,4 +81,8 @@ REDUCTION: dict[str, Operation] = {
     "reduce_l2_norm": reduce_l2_norm,
     "reduce_argmax": reduce_argmax,
     "cumsum": cumsum,
+    "reduce_argmin": reduce_argmin,
+    "reduce_log_sum_exp": reduce_log_sum_exp,
+    "topk": topk,
+    "argsort": argsort,
 }
