@@ -15,12 +15,14 @@ _PACKAGES = ("lolvit", "lolvit_export", "lolvit_runtimes", "lolvit_data")
 _REASON_PATTERNS = (
     re.compile(rf"^{AT_OPERATION} .*"),
     re.compile(r"(No ONNX function found|No decompositions registered|not registered).*"),
+    re.compile(r"Lowering not found.*"),
     re.compile(r"(PyTorch convert function for op|Unsupported fx node|unsupported op).*", re.I),
     re.compile(
         r"(failed to legalize|failed to export|cannot be converted|not implemented).*", re.I
     ),
     re.compile(r"(not supported|unsupported|illegal).*", re.I),
 )
+_RAISED = re.compile(r"[\w.]*(Error|Exception): .")  # the last line of a traceback
 _LONGEST = 240
 
 
@@ -51,7 +53,8 @@ def _reason(text: str) -> str:
         for line in lines:
             if match := rule.search(line):
                 return _shortened(line if len(line) < _LONGEST else match[0])
-    return _shortened(lines[-1])
+    raised = [line for line in lines if _RAISED.match(line)]
+    return _shortened((raised or lines)[-1])
 
 
 def _shortened(line: str) -> str:

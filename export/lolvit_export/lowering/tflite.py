@@ -20,6 +20,7 @@ from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
+from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
@@ -53,6 +54,7 @@ _REWRITES = (
     PointsChannelsLast(),
     PaddedAvgPoolToDepthwiseConv(),
     PreluToRelu(),
+    OutputPaddingToKernel(),
 )
 
 # By layout: the layout with channels last, and the order of its axes.

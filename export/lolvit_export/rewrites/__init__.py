@@ -6,6 +6,7 @@ them; what only one target needs is in that target's file.
 
 from __future__ import annotations
 
+from lolvit_export.rewrites.adaptive_max_pool_to_max_pool import AdaptiveMaxPoolToMaxPool
 from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
@@ -29,6 +30,7 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # early: copies and eval dropout would hide producers from all below
     CancelTransposes(),  # early: so would transposes that undo each other
     FoldBatchNorm(),  # before the heads are split: a split projection must own its BatchNorm
+    AdaptiveMaxPoolToMaxPool(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
     StridedSliceToReshape(),  # needs nothing of the others
     RemoveExpand(),  # after identities: only expands that change a shape are left
