@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel operations kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -102,6 +102,9 @@ type: install ## mypy --strict
 
 panel: install ## verify good artifacts of trained networks, and faulty ones: nothing good refused, every fault caught
 	python -m lolvit_export.verification.panel --out $(OUT)/panel
+
+operations: install ## export an operation of torch a network to onnx, tflite and coreml, print what is not (minutes)
+	python -m tests.export.operations
 
 COUNT ?= 200
 KILLS_FLAGS ?=

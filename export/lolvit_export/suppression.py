@@ -80,7 +80,8 @@ class Suppression:
                 )  # fmt: skip
 
     def _coreml(self, artifact: Artifact) -> str:
-        from lolvit_export.lowering.coreml import lower  # coremltools takes seconds to import
+        # coremltools takes seconds to import
+        from lolvit_export.lowering.coreml import convert, rewritten
         from lolvit_export.suppression_coreml import (
             CONFIDENCE,
             COORDINATES,
@@ -106,7 +107,7 @@ class Suppression:
                 signature=Signature(inputs=self.signature.inputs, outputs=outputs),
                 preprocessing=self.preprocessing,
             )
-            (lowered,) = lower(VisionBoxes(self.graph, size, strides), request)
+            (lowered,) = convert(VisionBoxes(rewritten(self.graph), size, strides), request)
             save_pipeline(lowered.path, self.folder / name, labels, self.task.parameters)
         return name
 

@@ -52,11 +52,19 @@ class _ScaledChannels(nn.Module):
         return outputs
 
 
-def lower(graph: nn.Module, request: LoweringRequest) -> list[Lowered]:
+def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     """Write `model-PRECISION.mlpackage`: an image H x W in, the graph's outputs out, floats in
     float32."""
-    if isinstance(graph, GraphModule):  # and not a module around one
-        graph, _ = apply_all(_REWRITES, graph)
+    return convert(rewritten(graph), request)
+
+
+def rewritten(graph: GraphModule) -> GraphModule:
+    """Return the graph in operations that Core ML has."""
+    return apply_all(_REWRITES, graph)[0]
+
+
+def convert(graph: nn.Module, request: LoweringRequest) -> list[Lowered]:
+    """Write the packages of a `rewritten` graph, or of a module around one."""
     shape = request.image.shape
     as_image = shape[0] == 1 and request.preprocessing.color in _COLORS
     module, given = (

@@ -1,0 +1,27 @@
+"""The survey of operations: its networks run, and a failure of one format has its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.export.operations import OPERATIONS, SIZE, Network, outcome
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_network_computes_its_operation(name: str) -> None:
+    torch.manual_seed(0)
+    network = Network(OPERATIONS[name]).eval()
+    with torch.no_grad():
+        first, second = (network(torch.rand(1, 3, *SIZE)) for _ in range(2))
+    assert bool(torch.isfinite(first.double()).all())
+    assert not torch.equal(first, second)  # it depends on the image
+
+
+@pytest.mark.slow
+def test_a_format_that_lacks_an_operation_is_named_with_the_reason(tmp_path: Path) -> None:
+    found = outcome("prod", ("onnx", "coreml"), tmp_path)
+    assert isinstance(found["onnx"], float) and found["onnx"] > 100
+    assert "Unsupported fx node prod" in str(found["coreml"])
