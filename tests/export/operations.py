@@ -176,7 +176,7 @@ REDUCTIONS = {
     "var": _of(lambda x: x.var((2, 3), correction=0)),
     "amax": _of(lambda x: x.amax((2, 3))),
     "max of channels": _of(lambda x: x.max(1).values),
-    "argmax": _of(lambda x: x.argmax(1)),
+    "argmax": _of(lambda x: x.argmax(1).float()),
     "log_softmax": _of(lambda x: F.log_softmax(x.mean((2, 3)), 1)),
     "logsumexp": _of(lambda x: x.logsumexp((2, 3))),
     "prod": _of(lambda x: x.tanh().mean((2, 3)).prod(1, keepdim=True)),

@@ -24,6 +24,7 @@ from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKerne
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
+from lolvit_export.rewrites.repeat_to_cat import RepeatToCat
 from lolvit_runtimes.tflite_check import check_tflite
 
 # Weights are stored in half precision; the runtime chooses the precision of computation.
@@ -55,6 +56,7 @@ _REWRITES = (
     PaddedAvgPoolToDepthwiseConv(),
     PreluToRelu(),
     OutputPaddingToKernel(),
+    RepeatToCat(),
 )
 
 # By layout: the layout with channels last, and the order of its axes.
