@@ -2,7 +2,7 @@
 
 `python -m tests.export.operations [--to onnx,tflite,coreml] [NAME ...]`, or `make operations` for
 all, exports and verifies, and prints a line for each: the SNR against eager PyTorch in dB, or why
-there is no artifact. A quarter of an hour of processor time for all.
+there is no artifact. Twenty minutes of processor time for all.
 """
 
 from __future__ import annotations
