@@ -48,7 +48,8 @@ $(STAMP): requirements.lock pyproject.toml | $(BIN)/uv
 system-deps: ## install the Debian packages of lolvit/system/packages.txt: as root, or by sudo
 	@sh lolvit/system/install.sh --all
 
-# Debian's packages first: the virtual environment needs python3-venv. Then downloads, most of all.
+# Debian's packages first: the virtual environment needs python3-venv. The downloads are beside each
+# other; only one of them may be Maven's.
 test-deps: system-deps ## all that the tests use and make install does not bring (1.1 GB the first time)
 	@$(MAKE) --no-print-directory install
 	@$(MAKE) --no-print-directory --jobs --output-sync=target $(DOWNLOADS)

@@ -59,8 +59,8 @@ def _grid_sample(module: Any, x: Tensor) -> Tensor:
     return F.grid_sample(x, module.grid(x)[:, :2].permute(0, 2, 3, 1), align_corners=False)
 
 
-def _of(function: Callable[[Tensor], Tensor], **parts: nn.Module) -> Operation:
-    return Operation(lambda _, x: function(x), parts)
+def _of(function: Callable[[Tensor], Tensor]) -> Operation:
+    return Operation(lambda _, x: function(x))
 
 
 def _layer(part: nn.Module) -> Operation:
@@ -226,32 +226,29 @@ OPERATIONS: dict[str, Operation] = (
 
 
 def outcome(name: str, targets: tuple[str, ...], out: Path) -> dict[str, str | float]:
-    """Return by target the smallest SNR in dB, or why there is no artifact."""
+    """Return by target the smallest SNR in dB, or why there is no artifact.
+
+    Raises:
+        LolvitError: the network cannot be exported to any target.
+    """
     torch.manual_seed(0)
+    network = Network(OPERATIONS[name]).eval()
     try:
         result: Any = lolvit.export(
-            Network(OPERATIONS[name]).eval(), size=SIZE, targets=targets, precision=["fp32"],
-            out=out, name="network",
-        )  # fmt: skip
-        failures: Mapping[str, LolvitError] = {}
-        reason = "no gate has an SNR"
+            network, size=SIZE, targets=targets, precision=["fp32"], out=out, name="network"
+        )
     except LolvitError as error:
         result = getattr(error, "result", None)
-        failures = dict(result.failures) if isinstance(result, ExportResult) else {}
-        reason = error.what
-    found: dict[str, str | float] = {}
-    for target in targets:
-        gates = [
-            gate.value
-            for artifact in (result.manifest.artifacts if result is not None else ())
-            if artifact.format == target
-            for gate in artifact.gates
-            if gate.name.endswith("snr_db")
-        ]
-        found[target] = (
-            min(gates) if gates else failures[target].what if target in failures else reason
+        if not isinstance(result, ExportResult):
+            raise
+    found: dict[str, str | float] = {target: each.what for target, each in result.failures.items()}
+    for artifact in result.withheld:
+        found[artifact.format] = "; ".join(artifact.failed_gates())
+    for artifact in result.manifest.artifacts:
+        found[artifact.format] = min(
+            gate.value for gate in artifact.gates if gate.name.endswith("snr_db")
         )
-    return found
+    return {target: found[target] for target in targets}
 
 
 @click.command()

@@ -114,8 +114,7 @@ def gather(
     if batch_dims:
         raise unsupported("batch_dims", batch_dims)
     axis %= x.dim()
-    wanted = tensor(indices).to(torch.int64)
-    wanted = torch.where(wanted < 0, wanted + x.shape[axis], wanted)
+    wanted = _from_the_start(tensor(indices), x.shape[axis])
     shape = (*x.shape[:axis], *wanted.shape, *x.shape[axis + 1 :])
     return x.index_select(axis, wanted.reshape(-1)).reshape(shape)
 
@@ -144,8 +143,13 @@ def gather_along_axis(
 ) -> Tensor:
     """Take one element for each of `indices`, which have `x`'s shape but along the axis; negative
     ones count from its end."""
+    return x.gather(axis, _from_the_start(indices, x.shape[axis]))
+
+
+def _from_the_start(indices: Tensor, extent: int) -> Tensor:
+    """Return integers of which negative ones counted from the end of an axis."""
     wanted = indices.to(torch.int64)
-    return x.gather(axis, torch.where(wanted < 0, wanted + x.shape[axis], wanted))
+    return torch.where(wanted < 0, wanted + extent, wanted)
 
 
 def gather_nd(

@@ -13,9 +13,9 @@ from lolvit_runtimes.mil_operations.arguments import Ints, Operation, ints, unsu
 from lolvit_runtimes.mil_operations.padding import Pairs, pad_last_axes, resolve_padding
 
 _AVG_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 # torch's names of what lies beyond the border
 _PADDINGS = {"constant": "zeros", "border": "border", "reflection": "reflection"}
-_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 def avg_pool(
