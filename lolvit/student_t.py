@@ -1,10 +1,10 @@
-"""Quantiles of Student's t, for 95 % intervals of means."""
+"""Quantiles of Student's t and of the normal distribution, for 95 % intervals of means."""
 
 from __future__ import annotations
 
 # Two-sided 95 % quantiles with 1 to 4 degrees of freedom.
 _T_975 = (12.706204736, 4.302652730, 3.182446305, 2.776445105)
-_Z_975 = 1.959963985
+Z_975 = 1.959963985  # of the normal distribution: with any number of degrees of freedom
 
 
 def t_quantile(freedom: int) -> float:
@@ -15,7 +15,7 @@ def t_quantile(freedom: int) -> float:
     """
     if freedom <= len(_T_975):
         return _T_975[freedom - 1]
-    z, v = _Z_975, freedom
+    z, v = Z_975, freedom
     return (
         z
         + (z**3 + z) / (4 * v)

@@ -15,6 +15,7 @@ from lolvit.errors import UserError
 from lolvit_benchmarks.reporting.grids import Point, accuracy_points
 from lolvit_benchmarks.reporting.html import as_html
 from lolvit_benchmarks.reporting.plots import NARROW, WIDE, accuracy_over_latency
+from lolvit_benchmarks.reporting.table import as_markdown
 from lolvit_benchmarks.results.document import Result
 from tests.benchmarks import documents
 
@@ -70,6 +71,8 @@ def test_the_page_shows_accuracy_only_where_it_was_counted() -> None:
     result = measured()
     with_it = as_html([documents.document(result)], evaluated=[counted(result, ort=0.975)])
     assert "Accuracy and speed" in with_it and "97.50%" in with_it
+    table = as_markdown([documents.document(result)], evaluated=[counted(result, ort=0.975)])
+    assert "### Accuracy and latency" in table and "97.50%" in table
     assert "Accuracy and speed" not in as_html([documents.document(result)])
 
 

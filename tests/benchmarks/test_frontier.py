@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lolvit.accuracy import AccuracyDifference, ComparisonDocument, TrainedAccuracy
+from lolvit.accuracy import (
+    AccuracyDifference,
+    AccuracyDocument,
+    ComparisonDocument,
+    EvaluationResult,
+    Score,
+    TrainedAccuracy,
+)
 from lolvit.cli import main
 from lolvit_benchmarks.reporting import plots
 from lolvit_benchmarks.reporting.frontier import frontiers
@@ -77,6 +84,48 @@ def test_figures_of_different_sizes_are_not_in_one_plot() -> None:
 def test_a_quantized_artifact_does_not_get_the_accuracy_of_eager_pytorch() -> None:
     found, notes = frontiers(measured(precision="int8"), [compared(lolvit_x=0.9, mobilevit_xs=0.9)])
     assert not found and "lolvit_x in int8 is not in a plot" in notes[0]
+
+
+def evaluated(eager: float, data: str = "digits", **int8: float) -> AccuracyDocument:
+    """Return the metrics of eager PyTorch and of the measured int8 artifact in some runtimes, of
+    which 2 % of the top classes are others than eager's."""
+
+    def entry(runtime: str, top1: float, sha256: str, agreement: float) -> EvaluationResult:
+        return EvaluationResult(
+            model="lolvit_x", target="a", sha256=sha256, runtime=runtime, precision="int8",
+            metrics=Score(images=10_000, top1=top1, top5=None, loss=0.1, per_class=()),
+            agreement=agreement,
+        )  # fmt: skip
+
+    return AccuracyDocument(
+        data=data, split="test", classes=("0", "1"), trained=True,
+        results=(
+            entry("eager", eager, "e" * 64, 1.0),
+            *(entry(runtime, top1, "1" * 64, 0.98) for runtime, top1 in int8.items()),
+        ),
+    )  # fmt: skip
+
+
+def test_a_quantized_artifact_has_the_mean_of_the_seeds_and_its_own_change() -> None:
+    accuracies = compared(lolvit_x=0.9, mobilevit_xs=0.8)
+    changed = evaluated(0.91, ort=0.905, litert=0.5)
+    (found,), notes = frontiers(measured(precision="int8"), [accuracies], [changed])
+    assert found.where == "digits, 64x64, int8, 1 thread" and not notes
+    top1 = found.points[0].top1
+    assert top1.value == pytest.approx(0.895)
+    # 1.96 standard errors of the change: the root of 2 % of 10,000 images over 10,000.
+    half = np.hypot(0.02, 1.959963985 * np.sqrt(0.02 / 10_000))
+    assert (top1.low, top1.high) == pytest.approx((0.895 - half, 0.895 + half))
+
+
+@pytest.mark.parametrize("data", ["crops", "digits"])
+def test_a_quantized_artifact_needs_eager_pytorch_on_the_same_data(data: str) -> None:
+    accuracies = compared(lolvit_x=0.9, mobilevit_xs=0.8)
+    document = evaluated(0.91, data, ort=0.905)
+    if data == "digits":
+        document = document.model_copy(update={"results": document.results[1:]})
+    found, notes = frontiers(measured(precision="int8"), [accuracies], [document])
+    assert not found and "lolvit evaluate --json of its folder" in notes[0]
 
 
 @pytest.mark.parametrize("option", ["--out", "--markdown"])

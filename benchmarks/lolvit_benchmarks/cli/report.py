@@ -65,7 +65,7 @@ def report(
         write_atomic(out, as_html(documents, manifests, of_artifacts, checks, of_models))
         written.append(out)
     if markdown is not None:
-        write_atomic(markdown, as_markdown(documents, checks, of_models))
+        write_atomic(markdown, as_markdown(documents, checks, of_models, of_artifacts))
         written.append(markdown)
     for path in written:
         output.console().print(f"written to {path}")

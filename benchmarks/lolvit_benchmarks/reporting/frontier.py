@@ -3,15 +3,18 @@ measured (`lolvit bench`), and which of them no other model beats in both."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from lolvit.accuracy import ComparisonDocument, TrainedAccuracy
+from lolvit.accuracy import AccuracyDocument, ComparisonDocument, TrainedAccuracy
 from lolvit.manifest import FLOAT_PRECISIONS
+from lolvit.student_t import Z_975
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.analysis.statistics import Interval
 from lolvit_benchmarks.reporting import text as words
+from lolvit_benchmarks.reporting.grids import evaluation
 from lolvit_benchmarks.reporting.text import HOST, Grid
 from lolvit_benchmarks.results.document import ModelResult, Result
 
@@ -58,10 +61,13 @@ class Frontier:
 
 
 def frontiers(
-    results: Sequence[Result], compared: Sequence[ComparisonDocument]
+    results: Sequence[Result],
+    compared: Sequence[ComparisonDocument],
+    evaluated: Sequence[AccuracyDocument] = (),
 ) -> tuple[list[Frontier], list[str]]:
     """Return a plot for each configuration and data set with at least two models of which both
-    figures are known, and a note on each model that was left out."""
+    figures are known, and a note on each model that was left out. Quantized artifacts are in it
+    where they were `evaluated`."""
     rows = [row for document in compared for row in document.rows]
     groups: dict[str, dict[tuple[str, str], FrontierPoint]] = {}
     notes: dict[str, None] = {}
@@ -70,17 +76,19 @@ def frontiers(
             for row in rows:
                 if row.model.removeprefix("timm/") != one.model:
                     continue
-                precision = one.precision or result.precision
-                if precision not in FLOAT_PRECISIONS:
-                    notes[_quantized(one.model, precision)] = None
-                    continue
                 if row.size is not None and row.size != one.size:
                     notes[_other_size(row, one)] = None
                     continue
+                precision = one.precision or result.precision
+                top1 = _top1(row)
+                if precision not in FLOAT_PRECISIONS:
+                    change = _change(one, result.runtime, row, evaluated)
+                    if change is None:
+                        notes[_not_evaluated(one.model, precision)] = None
+                        continue
+                    top1 = _changed(top1, change)
                 group = groups.setdefault(_where(result, one, row), {})
-                point = FrontierPoint(
-                    words.named(result, one), result.runtime, _latency(one), _top1(row)
-                )
+                point = FrontierPoint(words.named(result, one), result.runtime, _latency(one), top1)
                 group.setdefault((point.model, point.runtime), point)
     found = [
         Frontier(where, _marked(list(points.values())))
@@ -98,10 +106,40 @@ def _where(result: Result, one: ModelResult, row: TrainedAccuracy) -> str:
     )
 
 
-def _quantized(model: str, precision: str) -> str:
+def _change(
+    one: ModelResult, runtime: str, row: TrainedAccuracy, evaluated: Sequence[AccuracyDocument]
+) -> Interval | None:
+    """Return what quantization changed of the top-1 of the network that was exported: the
+    artifact's less that of eager PyTorch on the same images, with an interval that is too wide
+    rather than too narrow. None: not evaluated on the data set of `row`.
+
+    An image counts for or against the artifact only if its top class is another one than eager's,
+    so that the difference of one image has a variance of at most the share of such images.
+    """
+    found = evaluation(one, runtime, [each for each in evaluated if each.data == row.data])
+    if found is None:
+        return None
+    document, artifact = found
+    eager = next((each for each in document.results if each.runtime == "eager"), None)
+    if eager is None or artifact.agreement is None:
+        return None
+    change = artifact.metrics.top1 - eager.metrics.top1
+    half = Z_975 * math.sqrt((1 - artifact.agreement) / artifact.metrics.images)
+    return Interval(change, change - half, change + half)
+
+
+def _changed(top1: Interval, change: Interval) -> Interval:
+    """Return the sum of two independent figures: the squares of the half widths add up."""
+    below = math.hypot(top1.value - top1.low, change.value - change.low)
+    above = math.hypot(top1.high - top1.value, change.high - change.value)
+    value = top1.value + change.value
+    return Interval(value, value - below, value + above)
+
+
+def _not_evaluated(model: str, precision: str) -> str:
     return (
         f"{model} in {precision} is not in a plot: lolvit accuracy has the accuracy of eager"
-        " PyTorch; for that of artifacts, give the output of lolvit evaluate --json"
+        " PyTorch; give the output of lolvit evaluate --json of its folder too"
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lolvit.accuracy import AccuracyDocument
+from lolvit.accuracy import AccuracyDocument, EvaluationResult
 from lolvit.text import or_dash
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.reporting import text as words
@@ -347,19 +347,30 @@ def accuracy_points(
     return sorted(found.values(), key=lambda p: p.model != results[0].candidate.model)
 
 
-def _point(one: ModelResult, runtime: str, evaluated: Sequence[AccuracyDocument]) -> Point | None:
-    fitting = [
-        (document.data, entry)
+def evaluation(
+    one: ModelResult, runtime: str, evaluated: Sequence[AccuracyDocument]
+) -> tuple[AccuracyDocument, EvaluationResult] | None:
+    """Return the metrics of the artifact that was measured, and the document that has them: those
+    in the same runtime where it was evaluated in it, else in another one; None where it was not
+    evaluated."""
+    found = [
+        (document, entry)
         for document in evaluated
         for entry in document.results
         if entry.sha256 == one.artifact_sha256
     ]
-    fitting.sort(key=lambda pair: pair[1].runtime != runtime)
-    if not fitting:
+    return min(found, key=lambda pair: pair[1].runtime != runtime, default=None)
+
+
+def _point(one: ModelResult, runtime: str, evaluated: Sequence[AccuracyDocument]) -> Point | None:
+    found = evaluation(one, runtime, evaluated)
+    if found is None:
         return None
-    data, entry = fitting[0]
-    score = entry.metrics
-    return Point(one.model, runtime, entry.precision, one.median_ms, score.top1, score.images, data)
+    document, entry = found
+    score, precision = entry.metrics, entry.precision
+    return Point(
+        one.model, runtime, precision, one.median_ms, score.top1, score.images, document.data
+    )
 
 
 def accuracy(points: Sequence[Point]) -> Grid:

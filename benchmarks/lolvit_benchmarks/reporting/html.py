@@ -44,7 +44,7 @@ def as_html(
     page = environment.get_template("report.html.j2").render(
         _context(documents, manifests)
         | _accuracy(documents, evaluated)
-        | _frontiers(documents, compared)
+        | _frontiers(documents, compared, evaluated)
         | {"matrix": matrix.grid(documents, verified)}
     )
     return visible(page)
@@ -96,10 +96,12 @@ def _accuracy(
 
 
 def _frontiers(
-    documents: Sequence[Document], compared: Sequence[ComparisonDocument]
+    documents: Sequence[Document],
+    compared: Sequence[ComparisonDocument],
+    evaluated: Sequence[AccuracyDocument],
 ) -> dict[str, Any]:
     results = [result for document in documents for result in document.results]
-    found, notes = frontier.frontiers(results, compared)
+    found, notes = frontier.frontiers(results, compared, evaluated)
     differences = [each.line() for document in compared for each in document.differences]
     return {
         "frontier_plots": [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from lolvit.accuracy import ComparisonDocument
+from lolvit.accuracy import AccuracyDocument, ComparisonDocument
 from lolvit.output import print_table
 from lolvit.text import markdown
 from lolvit.verification import VerificationDocument
@@ -86,18 +86,21 @@ def as_markdown(
     documents: Sequence[Document],
     verified: Sequence[VerificationDocument] = (),
     compared: Sequence[ComparisonDocument] = (),
+    evaluated: Sequence[AccuracyDocument] = (),
 ) -> str:
     """Return the results of all documents as Markdown, with the conditions they hold under, what
-    was verified on devices where nothing is timed, and the accuracies of trained models."""
+    was verified on devices where nothing is timed, and the accuracies of trained models and of
+    evaluated artifacts."""
     results = [result for document in documents for result in document.results]
     lines = ["### Latency", "", *_markdown_table(results), ""] if results else []
     estimates = [estimate for document in documents for estimate in document.estimates]
     everywhere = matrix.grid(documents, verified)
-    accuracies = frontier.tables(frontier.frontiers(results, compared)[0])
+    points = grids.accuracy_points(results, evaluated)
     for grid in [
         *([everywhere] if everywhere else []),
         *_all_grids(results, estimates),
-        *accuracies,
+        *([grids.accuracy(points)] if points else []),
+        *frontier.tables(frontier.frontiers(results, compared, evaluated)[0]),
     ]:
         heading, note = markdown(grid.title), markdown(grid.note)
         lines += [f"### {heading}", "", *_markdown_grid(grid), "", note, ""]
