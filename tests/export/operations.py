@@ -7,20 +7,15 @@ there is no artifact. Twenty minutes of processor time for all.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import click
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import lolvit
-from lolvit.errors import LolvitError, UserError
-from lolvit_export.request import ExportResult
+from tests.export.survey import Outcome, command, exported
 
 SIZE, CHANNELS = (30, 40), 8
 Function = Callable[[Any, Tensor], Tensor]
@@ -225,50 +220,15 @@ OPERATIONS: dict[str, Operation] = (
 )  # fmt: skip
 
 
-def outcome(name: str, targets: tuple[str, ...], out: Path) -> dict[str, str | float]:
+def outcome(name: str, targets: tuple[str, ...]) -> Outcome:
     """Return by target the smallest SNR in dB, or why there is no artifact.
 
     Raises:
         LolvitError: the network cannot be exported to any target.
     """
     torch.manual_seed(0)
-    network = Network(OPERATIONS[name]).eval()
-    try:
-        result: Any = lolvit.export(
-            network, size=SIZE, targets=targets, precision=["fp32"], out=out, name="network"
-        )
-    except LolvitError as error:
-        result = getattr(error, "result", None)
-        if not isinstance(result, ExportResult):
-            raise
-    found: dict[str, str | float] = {target: each.what for target, each in result.failures.items()}
-    for artifact in result.withheld:
-        found[artifact.format] = "; ".join(artifact.failed_gates())
-    for artifact in result.manifest.artifacts:
-        found[artifact.format] = min(
-            gate.value for gate in artifact.gates if gate.name.endswith("snr_db")
-        )
-    return {target: found[target] for target in targets}
-
-
-@click.command()
-@click.option("--to", default="onnx,tflite,coreml", show_default=True)
-@click.argument("names", nargs=-1)
-def main(to: str, names: tuple[str, ...]) -> None:
-    """Export each operation, or those named, and print the outcome."""
-    targets = tuple(to.split(","))
-    if unknown := set(names) - set(OPERATIONS):
-        raise UserError(f"unknown: {', '.join(sorted(unknown))}")
-    failed = dict.fromkeys(targets, 0)
-    for name in names or OPERATIONS:
-        with tempfile.TemporaryDirectory() as scratch:
-            found = outcome(name, targets, Path(scratch))
-        for target, value in found.items():
-            failed[target] += isinstance(value, str)
-        texts = (v if isinstance(v, str) else f"{v:.0f} dB" for v in found.values())
-        click.echo(f"| {name} | {' | '.join(texts)} |")
-    click.echo(f"{len(names or OPERATIONS)} operations; not exported: {failed}")
+    return exported(Network(OPERATIONS[name]).eval(), targets, size=SIZE, trained=True)
 
 
 if __name__ == "__main__":
-    main()
+    command(OPERATIONS, outcome)()

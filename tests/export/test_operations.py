@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -21,7 +19,7 @@ def test_a_network_computes_its_operation(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_format_that_lacks_an_operation_is_named_with_the_reason(tmp_path: Path) -> None:
-    found = outcome("prod", ("onnx", "coreml"), tmp_path)
+def test_a_format_that_lacks_an_operation_is_named_with_the_reason() -> None:
+    found = outcome("prod", ("onnx", "coreml"))
     assert isinstance(found["onnx"], float) and found["onnx"] > 100
     assert "Unsupported fx node prod" in str(found["coreml"])

@@ -12,6 +12,7 @@ from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
+from lolvit_export.rewrites.fold_constants import FoldConstants
 from lolvit_export.rewrites.join_pointwise_convs import JoinPointwiseConvs
 from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
@@ -25,7 +26,8 @@ from lolvit_export.rewrites.transpose_relu_attention import TransposeReluAttenti
 
 # The order matters; each line says why it stands where it does.
 STATIC_REWRITE: tuple[Rewrite, ...] = (
-    NormalizeLayoutOps(),  # first: the others know two changes of layout, not twenty
+    FoldConstants(),  # first: the others want weights, not what is computed of them
+    NormalizeLayoutOps(),  # early: the others know two changes of layout, not twenty
     EinsumToMatmul(),  # before all that look for matmul
     RemoveIdentities(),  # early: copies and eval dropout would hide producers from all below
     CancelTransposes(),  # early: so would transposes that undo each other

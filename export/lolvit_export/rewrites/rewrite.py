@@ -57,8 +57,8 @@ def _apply_to(rewrite: Rewrite, result: GraphModule) -> RewriteRecord:
     """Rewrite a graph that is the caller's own."""
     applied: list[str] = []
     match_failures: list[str] = []
-    for node in [node for node in result.graph.nodes if rewrite.matches(node)]:
-        if node._erased or not rewrite.matches(node):  # an earlier match may have changed it
+    for node in list(result.graph.nodes):
+        if node._erased or not rewrite.matches(node):
             continue
         failure = rewrite.check(result, node)
         if failure is not None:
