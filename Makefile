@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel operations kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel operations timm-models kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -106,6 +106,9 @@ panel: install ## verify good artifacts of trained networks, and faulty ones: no
 
 operations: install ## export an operation of torch a network to onnx, tflite and coreml, print what is not (minutes)
 	python -m tests.export.operations
+
+timm-models: install ## export the smallest model of each of timm's files to onnx, tflite and coreml, print what is not (an hour)
+	python -m tests.export.timm_models
 
 COUNT ?= 200
 KILLS_FLAGS ?=

@@ -48,6 +48,16 @@ def _slice(x: Any, begin: list[int], end: list[int], **masks: Any) -> Any:
     return mb.slice_by_index(x=x, begin=begin, end=end, **masks)
 
 
+def _places(x: Any) -> Any:
+    """Return the rows of the two largest values of each column."""
+    rows = mb.topk(x=x, k=2, axis=2, ascending=False)[1]
+    return mb.cast(x=rows, dtype="int32")
+
+
+def _torch_places(x: Tensor) -> Tensor:
+    return x.topk(2, 2).indices
+
+
 def _fp32(x: Any) -> Any:
     return mb.cast(x=x, dtype="fp32")
 
@@ -132,6 +142,31 @@ FUNCTIONS: dict[str, Row] = {
         lambda x: mb.cumsum(x=x, axis=3, exclusive=True, reverse=True),
         lambda x: x.flip(3).cumsum(3).flip(3) - x,
     ),
+    "reduce_log_sum": (
+        lambda x: mb.reduce_log_sum(x=mb.exp(x=x), axes=[1, 3]), lambda x: x.exp().sum((1, 3)).log()
+    ),
+    "reduce_sum_square": (
+        lambda x: mb.reduce_sum_square(x=x, axes=[2], keep_dims=True),
+        lambda x: x.square().sum(2, keepdim=True),
+    ),
+    "reduce_prod": (lambda x: mb.reduce_prod(x=x, axes=[1, -1]), lambda x: x.prod(1).prod(-1)),
+    "reduce_l1_norm": (lambda x: mb.reduce_l1_norm(x=x, axes=[-1]), lambda x: x.abs().sum(3)),
+    "l2_norm": (
+        lambda x: mb.l2_norm(x=x, epsilon=0.5),
+        lambda x: x / (x.square().sum((1, 2, 3), keepdim=True) + 0.5).sqrt(),
+    ),
+    "local_response_norm": (
+        lambda x: mb.local_response_norm(x=x, size=3, alpha=0.3, beta=0.6, k=1.5),
+        lambda x: F.local_response_norm(x, 3, 0.3, 0.6, 1.5),
+    ),
+    "softsign": (lambda x: mb.softsign(x=x), F.softsign),
+    "scaled_tanh": (
+        lambda x: mb.scaled_tanh(x=x, alpha=1.3, beta=0.7), lambda x: 1.3 * (0.7 * x).tanh()
+    ),
+    "logical_xor": (
+        lambda x: _fp32(mb.logical_xor(x=mb.greater(x=x, y=0.5), y=mb.less(x=x, y=1.0))),
+        lambda x: ((x > 0.5) ^ (x < 1)).float(),
+    ),
     "reduce_sum_of_all": (
         lambda x: mb.reduce_sum(x=x, keep_dims=True), lambda x: x.sum().view(1, 1, 1, 1)
     ),
@@ -175,6 +210,56 @@ MOVES: dict[str, Row] = {
     "split_by_sizes": (
         lambda x: mb.concat(values=mb.split(x=x, split_sizes=[1, 4, 1], axis=2)[::2], axis=3),
         lambda x: torch.cat([x[:, :, :1], x[:, :, 5:]], 3),
+    ),
+    "slice_by_size": (
+        lambda x: mb.slice_by_size(x=x, begin=[0, 1, -3, 2], size=[1, 2, 2, -1]),
+        lambda x: x[:, 1:3, 3:5, 2:],
+    ),
+    "space_to_depth": (
+        lambda x: mb.space_to_depth(x=_slice(x, [0] * 4, [1, 4, 6, 4]), block_size=2),
+        lambda x: torch.cat([x[..., r::2, c:4:2] for r in (0, 1) for c in (0, 1)], 1),
+    ),
+    "depth_to_space": (
+        lambda x: mb.depth_to_space(
+            x=mb.space_to_depth(x=_slice(x, [0] * 4, [1, 4, 6, 4]), block_size=2), block_size=2
+        ),
+        lambda x: x[..., :4],
+    ),
+    "fill_like": (
+        lambda x: mb.add(x=x, y=_fp32(mb.fill_like(ref_tensor=x, value=3))), lambda x: x + 3
+    ),
+    "one_hot": (
+        lambda x: mb.one_hot(
+            indices=mb.reduce_argmax(x=x, axis=2), one_hot_vector_size=6, axis=1, on_value=2.0,
+            off_value=-1.0,
+        ),
+        lambda x: 3 * F.one_hot(x.argmax(2), 6).movedim(-1, 1).float() - 1,
+    ),
+    "upper_band": (lambda x: mb.band_part(x=x, lower=1, upper=-1), lambda x: x.triu(-1)),
+    "lower_band": (lambda x: mb.band_part(x=x, lower=-1, upper=2), lambda x: x.tril(2)),
+    **{
+        f"scatter_{mode}": (
+            lambda x, mode=mode: mb.scatter_along_axis(
+                data=x, indices=_places(x), updates=_slice(x, [0, 0, 2, 0], [1, 4, 4, 5]), axis=2,
+                mode=mode,
+            ),
+            expected,
+        )
+        for mode, expected in {
+            "update": lambda x: x.scatter(2, _torch_places(x), x[:, :, 2:4]),
+            "add": lambda x: x.scatter_add(2, _torch_places(x), x[:, :, 2:4]),
+            "max": lambda x: x.scatter_reduce(2, _torch_places(x), x[:, :, 2:4], "amax"),
+        }.items()
+    },
+    "scatter_nd": (
+        lambda x: mb.scatter_nd(
+            data=mb.squeeze(x=x, axes=[0]), indices=[[0, -1], [3, 2], [0, -1]],
+            updates=_slice(x, [0, 0, 0, 0], [1, 1, 3, 5], squeeze_mask=[True, True, False, False]),
+            mode="add",
+        ),
+        lambda x: x[0].index_put(
+            (torch.tensor([0, 3, 0]), torch.tensor([5, 2, 5])), x[0, 0, :3], accumulate=True
+        ),
     ),
     "tile": (lambda x: mb.tile(x=x, reps=[1, 2, 1, 3]), lambda x: x.tile(1, 2, 1, 3)),
 }  # fmt: skip

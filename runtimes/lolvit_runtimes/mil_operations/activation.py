@@ -72,6 +72,14 @@ def linear_activation(x: Tensor, alpha: float, beta: float = 0.0) -> Tensor:
     return x * alpha + beta
 
 
+def softsign(x: Tensor) -> Tensor:
+    return F.softsign(x)
+
+
+def scaled_tanh(x: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
+    return alpha * (beta * x).tanh()
+
+
 ACTIVATION: dict[str, Operation] = {
     "relu": relu,
     "relu6": relu6,
@@ -87,4 +95,6 @@ ACTIVATION: dict[str, Operation] = {
     "tanh": tanh,
     "softmax": softmax,
     "linear_activation": linear_activation,
+    "softsign": softsign,
+    "scaled_tanh": scaled_tanh,
 }

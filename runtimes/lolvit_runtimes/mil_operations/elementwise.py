@@ -83,6 +83,10 @@ def logical_or(x: Operand, y: Operand) -> Tensor:
     return torch.logical_or(tensor(x), tensor(y))
 
 
+def logical_xor(x: Operand, y: Operand) -> Tensor:
+    return torch.logical_xor(tensor(x), tensor(y))
+
+
 def logical_not(x: Tensor) -> Tensor:
     return torch.logical_not(x)
 
@@ -219,6 +223,7 @@ ELEMENTWISE: dict[str, Operation] = {
     "less_equal": less_equal,
     "logical_and": logical_and,
     "logical_or": logical_or,
+    "logical_xor": logical_xor,
     "logical_not": logical_not,
     "select": select,
     "abs": abs_,

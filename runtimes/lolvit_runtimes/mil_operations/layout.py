@@ -161,6 +161,92 @@ def gather_nd(
     return x[tuple(tensor(indices).to(torch.int64).unbind(-1))]
 
 
+def slice_by_size(x: Tensor, begin: Ints, size: Ints) -> Tensor:
+    """Take `size` elements from `begin` on of every axis; -1 takes all that follow."""
+    for axis, (first, count) in enumerate(zip(ints(begin), ints(size), strict=True)):
+        first %= x.shape[axis]
+        x = x.narrow(axis, first, x.shape[axis] - first if count == -1 else count)
+    return x
+
+
+def space_to_depth(x: Tensor, block_size: int) -> Tensor:
+    """(n, C, H * r, W * r) to (n, r * r * C, H, W), the places of a block before the channels."""
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, c, h // block_size, block_size, w // block_size, block_size)
+    return blocks.permute(0, 3, 5, 1, 2, 4).reshape(n, -1, h // block_size, w // block_size)
+
+
+def depth_to_space(x: Tensor, block_size: int) -> Tensor:
+    """The inverse of `space_to_depth`."""
+    n, _, h, w = x.shape
+    blocks = x.reshape(n, block_size, block_size, -1, h, w).permute(0, 3, 4, 1, 5, 2)
+    return blocks.reshape(n, -1, h * block_size, w * block_size)
+
+
+def fill_like(ref_tensor: Tensor, value: float = 0.0) -> Tensor:
+    """Fill a tensor of this shape; it has the value's type: bool, int32 or float32."""
+    dtype = {bool: torch.bool, int: torch.int32}.get(type(value), torch.float32)
+    return torch.full(ref_tensor.shape, value, dtype=dtype)
+
+
+def one_hot(
+    indices: Tensor,
+    one_hot_vector_size: int,
+    axis: int = -1,
+    on_value: float = 1,
+    off_value: float = 0,
+) -> Tensor:
+    """Add an axis on which the place that an index names has `on_value`."""
+    at = tensor(indices).to(torch.int64)
+    hot = F.one_hot(_from_the_start(at, one_hot_vector_size), one_hot_vector_size).bool()
+    values = torch.where(hot, tensor(on_value), tensor(off_value))
+    return values.movedim(-1, axis)
+
+
+def band_part(x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
+    """Keep so many diagonals below and above the main one of the last two axes; -1 keeps all."""
+    above = x if lower < 0 else x.triu(-lower)
+    return above if upper < 0 else above.tril(upper)
+
+
+_INTO = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}  # MIL's names, and torch's
+
+
+def scatter_along_axis(
+    data: Tensor,
+    indices: Tensor,
+    updates: Tensor,
+    axis: int = 0,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Tensor:
+    """Write each of `updates` to the place along the axis that `indices`, of its shape, names."""
+    places = _from_the_start(tensor(indices), data.shape[axis])
+    if mode == "update":
+        return data.scatter(axis, places, updates)
+    if mode not in _INTO:
+        raise unsupported("mode", mode)
+    return data.scatter_reduce(axis, places, updates, _INTO[mode])
+
+
+def scatter_nd(
+    data: Tensor,
+    indices: Tensor,
+    updates: Tensor,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Tensor:
+    """Write each of `updates` to where the last axis of `indices` (..., K) names its places in the
+    first K axes."""
+    if mode not in ("add", "update"):
+        raise unsupported("mode", mode)
+    places = tuple(
+        _from_the_start(each, extent)
+        for each, extent in zip(tensor(indices).unbind(-1), data.shape, strict=False)
+    )
+    return data.index_put(places, updates, accumulate=mode == "add")
+
+
 LAYOUT: dict[str, Operation] = {
     "reshape": reshape,
     "transpose": transpose,
@@ -178,4 +264,12 @@ LAYOUT: dict[str, Operation] = {
     "pixel_unshuffle": pixel_unshuffle,
     "gather_along_axis": gather_along_axis,
     "gather_nd": gather_nd,
+    "slice_by_size": slice_by_size,
+    "space_to_depth": space_to_depth,
+    "depth_to_space": depth_to_space,
+    "fill_like": fill_like,
+    "one_hot": one_hot,
+    "band_part": band_part,
+    "scatter_along_axis": scatter_along_axis,
+    "scatter_nd": scatter_nd,
 }

@@ -45,8 +45,22 @@ def layer_norm(
     return scaled if beta is None else scaled + beta.reshape(shape)
 
 
+def l2_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Divide by the root of the sum of squares over the last three axes."""
+    return x / (x.square().sum((-3, -2, -1), keepdim=True) + epsilon).sqrt()
+
+
+def local_response_norm(
+    x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """Divide by a power of the mean square of `size` neighbouring channels."""
+    return F.local_response_norm(x, size, alpha, beta, k)
+
+
 NORMALIZATION: dict[str, Operation] = {
     "batch_norm": batch_norm,
     "instance_norm": instance_norm,
     "layer_norm": layer_norm,
+    "l2_norm": l2_norm,
+    "local_response_norm": local_response_norm,
 }

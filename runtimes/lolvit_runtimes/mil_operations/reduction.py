@@ -73,6 +73,24 @@ def argsort(x: Tensor, axis: int = -1, ascending: bool = False) -> Tensor:
     return x.argsort(axis, descending=not ascending)
 
 
+def reduce_l1_norm(x: Tensor, axes: Ints | None = None, keep_dims: bool = False) -> Tensor:
+    return x.abs().sum(_axes(x, axes), keepdim=keep_dims)
+
+
+def reduce_log_sum(x: Tensor, axes: Ints | None = None, keep_dims: bool = False) -> Tensor:
+    return x.sum(_axes(x, axes), keepdim=keep_dims).log()
+
+
+def reduce_sum_square(x: Tensor, axes: Ints | None = None, keep_dims: bool = False) -> Tensor:
+    return x.square().sum(_axes(x, axes), keepdim=keep_dims)
+
+
+def reduce_prod(x: Tensor, axes: Ints | None = None, keep_dims: bool = False) -> Tensor:
+    for axis in sorted((axis % x.dim() for axis in _axes(x, axes)), reverse=True):
+        x = x.prod(axis, keepdim=keep_dims)
+    return x
+
+
 REDUCTION: dict[str, Operation] = {
     "reduce_mean": reduce_mean,
     "reduce_sum": reduce_sum,
@@ -85,4 +103,8 @@ REDUCTION: dict[str, Operation] = {
     "reduce_log_sum_exp": reduce_log_sum_exp,
     "topk": topk,
     "argsort": argsort,
+    "reduce_l1_norm": reduce_l1_norm,
+    "reduce_log_sum": reduce_log_sum,
+    "reduce_sum_square": reduce_sum_square,
+    "reduce_prod": reduce_prod,
 }

@@ -1,11 +1,14 @@
-"""The survey of operations: its networks run, and a failure of one format has its reason."""
+"""The surveys of operations and of timm's models: what they cover, that the networks of operations
+run, and that a failure of one format has its reason."""
 
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 
 from tests.export.operations import OPERATIONS, SIZE, Network, outcome
+from tests.export.timm_models import MODELS
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -23,3 +26,10 @@ def test_a_format_that_lacks_an_operation_is_named_with_the_reason() -> None:
     found = outcome("prod", ("onnx", "coreml"))
     assert isinstance(found["onnx"], float) and found["onnx"] > 100
     assert "Unsupported fx node prod" in str(found["coreml"])
+
+
+def test_each_file_of_timm_has_a_model_in_the_survey() -> None:
+    surveyed = {timm.model_entrypoint(name).__module__.rpartition(".")[2] for name in MODELS}
+    own = {"lolvit"}  # is registered with timm
+    assert set(timm.list_modules()) - surveyed - own == {"deepseek_vit", "gemma4_vit", "vgg"}
+    assert len(surveyed) == len(MODELS)
