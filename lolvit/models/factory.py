@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -243,7 +244,9 @@ def macs_of(model: nn.Module, size: tuple[int, int] = (256, 256), in_chans: int 
     """
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
     image = torch.zeros(1, in_chans, *size, dtype=dtype)
+    # The counter wants the gradients of what is passed between modules, also of parameters.
+    frozen = copy.deepcopy(model).requires_grad_(False)
     plain = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
-    with eval_mode(model), torch.no_grad(), plain, FlopCounterMode(display=False) as counter:
-        model(image)
+    with eval_mode(frozen), torch.no_grad(), plain, FlopCounterMode(display=False) as counter:
+        frozen(image)
     return int(counter.get_total_flops() // 2)

@@ -28,6 +28,16 @@ TEXTS = {
         ),
         "RuntimeError: Lowering not found: aten.median.dim",
     ),
+    "the exception behind that of torch's ONNX exporter": (
+        FRAME.format(
+            code="raise _errors.ConversionError(",
+            raised="torch.onnx._internal.exporter._errors.ConversionError: Failed to decompose the"
+            " FX graph. \x1b[96mThis is step 2/3\x1b[0m of exporting the model. Next steps:\n"
+            "- Create an issue\n## Exception summary\n\n"
+            "<class 'torch.fx.Odd'>: Cannot view a tensor with strides (2, 1)!\n\nWhile executing",
+        ),
+        "Odd: Cannot view a tensor with strides (2, 1)!",
+    ),
     "an error without a known pattern": (
         FRAME.format(
             code="values[0]",

@@ -47,11 +47,38 @@ def test_attention_keeps_a_scale_of_its_own() -> None:
     assert rewritten(DecomposeSdpa(), model)[1].applied == 1
 
 
-@pytest.mark.parametrize("options", [{"is_causal": True}, {"attn_mask": torch.ones(8, 8)}])
-def test_attention_with_a_mask_is_left(options: dict[str, Any]) -> None:
-    options = {k: v.double() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
-    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x, **options))
-    assert match_failures(DecomposeSdpa(), model) == ["it has a mask: a row may be empty"]
+@some_shapes
+@given(sizes, st.sampled_from(["causal", "booleans", "numbers"]), st.booleans())
+def test_attention_with_a_known_mask_is_products_and_softmax(
+    size: tuple[int, int], kind: str, masked: bool
+) -> None:
+    rows = size[0]
+    numbers = torch.randn(3, rows, rows, generator=torch.Generator().manual_seed(0))
+    options = {
+        "causal": {"is_causal": True},
+        "booleans": {"attn_mask": (numbers > 0) | torch.eye(rows, dtype=torch.bool)},
+        "numbers": {"attn_mask": numbers.double().masked_fill(numbers > 1, -torch.inf)},
+    }[kind]
+    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x.sin(), **options))
+    if bool((numbers > 1).all(-1).any()) and kind == "numbers":
+        assert match_failures(DecomposeSdpa(), model, size) == ["a row of its mask is empty"]
+        return
+    graph, record = rewritten(DecomposeSdpa(masked=masked), model, size)
+    assert record.applied == 1 and "softmax" in operations(graph)
+
+
+def test_attention_with_an_empty_row_or_a_computed_mask_is_left() -> None:
+    mask = torch.eye(8, dtype=torch.bool)
+    mask[3] = False
+    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x, mask))
+    assert match_failures(DecomposeSdpa(), model) == ["a row of its mask is empty"]
+    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x, x.cos()))
+    assert match_failures(DecomposeSdpa(), model) == ["its mask is computed: a row may be empty"]
+
+
+def test_only_attention_with_a_mask_is_written_so_where_that_is_wanted() -> None:
+    model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x))
+    assert rewritten(DecomposeSdpa(masked=True), model)[1].applied == 0
 
 
 @some_shapes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from lolvit.errors import UserError
 from lolvit.models import create_model, macs_of
@@ -36,6 +37,23 @@ def test_counting_multiply_adds_leaves_each_module_in_its_mode() -> None:
     frozen = next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).eval()
     macs_of(model, (64, 64))
     assert model.training and not frozen.training
+
+
+class PassesAParameter(nn.Module):
+    """Gives a view of a parameter to a module, as transformers do with their class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.layer = nn.Parameter(torch.zeros(1, 6, 4, 4)), nn.Conv2d(6, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layer(self.token.expand(len(image), -1, -1, -1)) + image.mean()
+
+
+def test_layers_of_a_view_of_a_parameter_are_counted() -> None:
+    model = PassesAParameter()
+    assert macs_of(model, (16, 16)) == 6 * 2 * 4 * 4
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_multiply_adds_include_the_products_of_attention() -> None:

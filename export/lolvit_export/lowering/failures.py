@@ -22,6 +22,9 @@ _REASON_PATTERNS = (
     ),
     re.compile(r"(not supported|unsupported|illegal).*", re.I),
 )
+# torch's ONNX exporter: the exception behind its own, in a section of its message.
+_SUMMARY = re.compile(r"^<class '(?:[\w.]*\.)?(?P<type>\w+)'>: (?P<reason>.+)")
+_COLOR = re.compile(r"\x1b\[[\d;]*m")
 _RAISED = re.compile(r"[\w.]*(Error|Exception): .")  # the last line of a traceback
 _LONGEST = 240
 
@@ -47,12 +50,15 @@ def _formatted(error: Exception) -> str:
 
 
 def _reason(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in _COLOR.sub("", text).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("raise ")]  # code in a traceback
     for rule in _REASON_PATTERNS:
         for line in lines:
             if match := rule.search(line):
                 return _shortened(line if len(line) < _LONGEST else match[0])
+    for line in lines:
+        if match := _SUMMARY.match(line):
+            return _shortened(f"{match['type']}: {match['reason']}")
     raised = [line for line in lines if _RAISED.match(line)]
     return _shortened((raised or lines)[-1])
 

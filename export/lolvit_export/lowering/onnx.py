@@ -18,10 +18,12 @@ from lolvit_export.capture import INPUT_NAME, MODEL_PATH, recapture
 from lolvit_export.lowering.onnx_names import name_added_nodes, name_by_module
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import CPU_REWRITES, INTEGER_REWRITES, apply_all
+from lolvit_export.rewrites.decompose_sdpa import DecomposeSdpa
 
 OPSET = 18
 # Explicit pads are kept: an average pool with padding is wrong on Qualcomm's HTP.
 _SKIPPED = ["fuse_pad_into_pool"]
+_REWRITES = (DecomposeSdpa(masked=True),)  # the exporter fails on some masks
 
 
 def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
@@ -62,6 +64,7 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """Return a captured graph as a simplified fp32 ONNX model, its operations named by module, its
     outputs named `outputs`. `unfused` are fusions of onnxsim that are left out."""
+    graph, _ = apply_all(_REWRITES, graph)
     program = torch.onnx.export(
         recapture(graph),
         dynamo=True,

@@ -26,11 +26,11 @@ from lolvit_export.rewrites.transpose_relu_attention import TransposeReluAttenti
 
 # The order matters; each line says why it stands where it does.
 STATIC_REWRITE: tuple[Rewrite, ...] = (
-    FoldConstants(),  # first: the others want weights, not what is computed of them
-    NormalizeLayoutOps(),  # early: the others know two changes of layout, not twenty
+    NormalizeLayoutOps(),  # first: the others know two changes of layout, not twenty
     EinsumToMatmul(),  # before all that look for matmul
     RemoveIdentities(),  # early: copies and eval dropout would hide producers from all below
     CancelTransposes(),  # early: so would transposes that undo each other
+    FoldConstants(),  # after dropout is gone; the others want weights, not what is computed of them
     FoldBatchNorm(),  # before the heads are split: a split projection must own its BatchNorm
     AdaptiveMaxPoolToMaxPool(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
