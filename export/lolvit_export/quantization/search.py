@@ -42,6 +42,7 @@ _WORTH_DB = 1.0  # with less gained, the simpler plan stays
 _SLOWER = 2  # counts in a row that are slower than the best: more layers in float are slower still
 # With more in float than this it is another model than the one that was asked for.
 _LARGEST_FLOAT_SHARE = 0.5
+_WITH_OUTPUTS = ", output layers in float"  # in a candidate's name
 Progress = Callable[[str], None]
 
 
@@ -258,7 +259,7 @@ class _Search:
         if not 0 < len(names) <= len(layers) * _LARGEST_FLOAT_SHARE:
             return best
         given = best.operations, best.method, names
-        name = f"{best.name}, output layers in float"
+        name = f"{best.name}{_WITH_OUTPUTS}"
         found = self.evaluate(name, *given, bias_correction=best.bias_correction)
         return found if self._thresholds.met(found) else best
 
@@ -304,7 +305,8 @@ class _Search:
             layers = [(i, each) for i, each in enumerate(every) if each.operation in operations]
             first = sum(i < place for i, _ in layers)
             if operations != fastest.operations and first:
-                name = f"{name}, {first} first layers in float"
+                outputs = _WITH_OUTPUTS if kept else ""
+                name = f"{name}{outputs}, {first} first layers in float"
                 names = [each.name for i, each in layers if i < place or each.name in kept]
                 found.append(self.evaluate(name, operations, fastest.method, names))
         return found
