@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
+from lolvit.denormals import MAX_DENORMAL_SHARE, denormal_share
 from lolvit.errors import UserError
 from lolvit.models.finite import check_outputs
-
-# The largest fraction of denormal activations that does not affect latency.
-MAX_DENORMAL_FRACTION = 1e-3
 
 
 def calibrate_batch_norm(model: nn.Module, photos: Tensor) -> nn.Module:
@@ -51,17 +49,15 @@ def _has_running_statistics(module: nn.Module) -> TypeGuard[_BatchNorm]:
     return isinstance(module, _BatchNorm) and module.track_running_stats
 
 
-def denormal_share(model: nn.Module, photos: Tensor) -> float:
-    """Return the largest fraction, over all modules, of denormal values in a module's float output
+def largest_denormal_share(model: nn.Module, photos: Tensor) -> float:
+    """Return the largest share, over all modules, of denormal values in a module's float output
     for `photos` (B, C, H, W)."""
     worst = 0.0
 
     def measure(_module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal worst
         if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
-            tiny = torch.finfo(output.dtype).tiny
-            denormal = (output != 0) & (output.abs() < tiny)
-            worst = max(worst, float(denormal.float().mean()))
+            worst = max(worst, denormal_share(output.numpy()))
 
     hooks = [module.register_forward_hook(measure) for module in model.modules()]
     try:
@@ -83,8 +79,8 @@ def check_denormals(model: nn.Module, photos: Tensor, where: str) -> None:
     with torch.no_grad():
         tensors = [leaf for leaf in tree_leaves(model(photos)) if isinstance(leaf, Tensor)]
     check_outputs(model, photos, tensors, where)
-    share = denormal_share(model, photos)
-    if share > MAX_DENORMAL_FRACTION:
+    share = largest_denormal_share(model, photos)
+    if share > MAX_DENORMAL_SHARE:
         raise UserError(
             f"outputs on photos: {share:.1%} of a layer's activations are denormal",
             where=where,

@@ -12,8 +12,8 @@ from lolvit.errors import DeviceError, GateFailedError, LolvitError, UserError
 from lolvit_benchmarks.harness.child import run_module
 from lolvit_benchmarks.harness.inspection import (
     check_denormals,
-    denormal_share,
     inspect_artifact,
+    largest_denormal_share,
     share_of_artifact,
 )
 from tests.benchmarks import tiny
@@ -61,17 +61,17 @@ def test_healthy_activations_and_formats_that_cannot_be_inspected_pass() -> None
 
 def test_one_denormal_layer_among_healthy_ones_counts() -> None:
     healthy, denormal = np.ones(4096, np.float32), np.full(4096, 1e-40, np.float32)
-    assert denormal_share(iter([healthy, denormal, healthy])) == 1.0
+    assert largest_denormal_share(iter([healthy, denormal, healthy])) == 1.0
 
 
 def test_zeros_and_small_normal_numbers_are_not_denormal() -> None:
     tiny_normal = np.full(4096, -np.finfo(np.float32).tiny, np.float32)
-    assert denormal_share(iter([np.zeros(4096, np.float32), tiny_normal])) == 0.0
+    assert largest_denormal_share(iter([np.zeros(4096, np.float32), tiny_normal])) == 0.0
 
 
 def test_values_that_are_not_finite_are_refused_in_tensors_of_any_size() -> None:
     for value in (np.nan, np.inf):
-        share = denormal_share(iter([np.array([1.0, value], np.float32)]))
+        share = largest_denormal_share(iter([np.array([1.0, value], np.float32)]))
         with pytest.raises(UserError, match="not finite"):
             check_denormals(share, where="model")
 
@@ -79,7 +79,7 @@ def test_values_that_are_not_finite_are_refused_in_tensors_of_any_size() -> None
 def test_small_tensors_and_other_types_are_passed_over() -> None:
     few = np.full(8, 1e-40, np.float32)
     half = np.full(4096, 1e-7, np.float16)  # normal again once it is computed with in float32
-    assert denormal_share(iter([few, half, np.zeros(4096, np.int8)])) == 0.0
+    assert largest_denormal_share(iter([few, half, np.zeros(4096, np.int8)])) == 0.0
 
 
 def test_an_artifact_that_was_changed_is_not_opened(

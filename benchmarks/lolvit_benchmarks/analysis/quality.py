@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lolvit.denormals import MAX_DENORMAL_SHARE
 from lolvit_benchmarks.analysis import statistics as stats
 from lolvit_benchmarks.analysis.statistics import Interval, RoundRatio
 
@@ -29,7 +30,7 @@ class Limits:
     # Beyond one of these a result is INVALID; the last is the range of the ratio's block medians
     # where the CPU throttled.
     min_blocks: int = 3
-    denormal_share: float = 1e-3
+    denormal_share: float = MAX_DENORMAL_SHARE
     ratio_change: float = 0.05
     # Beyond one of these there is a finding.
     variation: float = 0.05

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from lolvit.denormals import denormal_share
 from lolvit.errors import UserError
 from lolvit.manifest import Artifact, check_artifact, read_manifest
 from lolvit_benchmarks.analysis.quality import DEFAULT_LIMITS
@@ -33,13 +34,12 @@ from lolvit_runtimes.table import RUNTIMES, require_runtime
 
 # Smaller tensors take no time, and one denormal value of theirs can exceed the largest share.
 SMALLEST_TENSOR = 1024
-SMALLEST_NORMAL = np.finfo(np.float32).tiny
 _RUNS_FOR_MEMORY = 3
 
 Activations = Callable[[Path, Array], Iterator[Array]]
 
 
-def denormal_share(activations: Iterator[Array]) -> float:
+def largest_denormal_share(activations: Iterator[Array]) -> float:
     """Return the largest share of denormal values in any tensor of at least 1,024 values; 1 where
     a tensor of any size holds NaN or infinity. Other types than float32 are ignored."""
     return max((_share(tensor) for tensor in activations), default=0.0)
@@ -53,15 +53,14 @@ def _share(tensor: Array) -> float:
         return 1.0
     if values.size < SMALLEST_TENSOR:
         return 0.0
-    magnitudes = np.abs(values)
-    return float(((magnitudes > 0) & (magnitudes < SMALLEST_NORMAL)).mean())
+    return denormal_share(values)
 
 
 def share_of_artifact(path: Path, format: str, image: Array) -> float | None:
     """Return the largest share of denormal values in any tensor of a run on `image`, or None for a
     format whose intermediate tensors can't be read here."""
     read = _READERS.get(format)
-    return denormal_share(read(path, image)) if read is not None else None
+    return largest_denormal_share(read(path, image)) if read is not None else None
 
 
 def check_denormals(share: float | None, where: str) -> None:
