@@ -65,7 +65,8 @@ def export_model(
             job, records = export_job(prepared, request, staging)
         artifacts, failures = _lower_and_verify(job, lowering, verifiers, progress)
         if images is not None:
-            artifacts = _quantize(job, artifacts, images, plans, verifiers, progress)
+            quantization = _quantization(job, images, plans, verifiers)
+            artifacts = _quantize(job, artifacts, quantization, failures, progress)
         kept, withheld = _split_withheld(artifacts, request, staging)
         suppressed, unequal = _with_suppression(job, kept) if request.nms else ((), {})
         weights = save_weights(job, staging)
@@ -318,18 +319,18 @@ def _images(request: ExportRequest, prepared: Prepared, progress: Progress) -> I
 def _quantize(
     job: ExportJob,
     artifacts: Sequence[Artifact],
-    images: Images,
-    plans: Sequence[Plan],
-    verifiers: Verifiers,
+    quantization: QuantizationJob,
+    failures: dict[str, LolvitError],
     progress: Progress,
 ) -> list[Artifact]:
-    """Quantize, and return all artifacts in the order of the request.
+    """Quantize, and return all artifacts in the order of the request; record why one was not made,
+    by its target.
 
     Artifacts that were lowered only to be quantized from are dropped, with their files. An artifact
     that failed its gates is not quantized.
     """
+    images = quantization.images
     progress(f"eager PyTorch on {len(images.tuning) + len(images.held_out)} images")
-    quantization = _quantization(job, images, plans, verifiers)
     result: list[Artifact] = []
     for name in job.request.targets:
         target = find_target(name)
@@ -348,13 +349,35 @@ def _quantize(
                 result += [whole] * (whole not in result)
                 continue
             base = bases.get(wanted, whole)
-            made = quantization.quantize(base, precision, progress, compared=whole)
-            compiled = [each for each in job.compiled_variants(made) if each.path != made.path]
-            result += [made, *(quantization.verify(job.folder / c.path, c) for c in compiled)]
+            with _collect_failure(name, failures):
+                result += _quantized(job, quantization, base, precision, whole, progress)
         for each in own:
             if each not in result:
                 remove(job.folder / each.path)
     return result
+
+
+def _quantized(
+    job: ExportJob,
+    quantization: QuantizationJob,
+    base: Artifact,
+    precision: str,
+    compared: Artifact,
+    progress: Progress,
+) -> list[Artifact]:
+    """Return the quantized artifact, and what it is compiled to; on a failure none is left.
+
+    Raises:
+        DeviceError: a runtime refused it.
+    """
+    try:
+        made = quantization.quantize(base, precision, progress, compared=compared)
+        compiled = [each for each in job.compiled_variants(made) if each.path != made.path]
+        return [made, *(quantization.verify(job.folder / c.path, c) for c in compiled)]
+    except DeviceError:
+        for written in job.folder.glob(f"{find_target(base.format).file_name(precision)}*"):
+            remove(written)
+        raise
 
 
 def _quantization(

@@ -223,12 +223,14 @@ def per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 
 def channels_of(model: nn.Module) -> int:
-    """Return the channels of a model's input image, from its first convolution."""
+    """Return the channels of a model's input image: those of its first convolution, unless no
+    image has so many, and timm's configuration says otherwise (CSATv2 begins with a transform)."""
     config = getattr(model, "pretrained_cfg", None)
+    configured = int(config["input_size"][0]) if config and "input_size" in config else None
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    if first is not None:
+    if first is not None and (first.in_channels in CHANNELS.values() or configured is None):
         return first.in_channels
-    return int(config["input_size"][0]) if config and "input_size" in config else 3
+    return configured or 3
 
 
 def parameters_of(model: nn.Module) -> int:

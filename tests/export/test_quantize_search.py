@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lolvit.errors import UserError
+from lolvit.errors import DeviceError, UserError
 from lolvit.manifest import Artifact, TensorSpec
 from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.evaluator import Score
@@ -48,6 +48,7 @@ class Model:
     method_db: dict[str, float] = field(default_factory=dict)
     method_change: dict[str, float] = field(default_factory=dict)
     failing: tuple[str, ...] = ()  # methods and kinds of operations that lose a class
+    refused: tuple[str, ...] = ()  # kinds of operations that the runtime does not open
     timed: bool = True
     corrects_biases: bool = False
     bias_db: float = 0.0
@@ -75,6 +76,8 @@ class Model:
 
     def score(self, path: Path, artifact: Artifact, count: int | None = None) -> Score:
         assert self.now is not None
+        if {*self.now.operations} & {*self.refused}:
+            raise DeviceError("it cannot be opened")
         loss = sum(self.noise.get(name, 0.5) for name in self.quantized())
         gained = self.method_db.get(self.now.method, 0) + self.now.bias_correction * self.bias_db
         lost = {self.now.method, *self.now.operations} & set(self.failing)
@@ -142,6 +145,19 @@ def test_a_method_with_more_decibels_that_loses_a_point_is_not_taken() -> None:
 def test_a_recipe_that_loses_a_class_is_not_taken_however_fast_it_is() -> None:
     plan = found(Model(gain={"product": 0.3}, failing=("Product",)))
     assert plan.operations == ("Conv",)
+
+
+def test_a_recipe_that_the_runtime_does_not_open_is_left_out() -> None:
+    lines: list[str] = []
+    slow_first = {"conv0": -0.5, "product": 0.9}
+    model = Model(refused=("Product",), gain=slow_first)
+    plan = search(candidates_of(model), THRESHOLDS, lines.append)
+    assert plan.operations == ("Conv",) and "conv0" in plan.float_layers
+    assert [line for line in lines if "left out" in line] == [
+        "everything: left out, it cannot be opened"
+    ]
+    with pytest.raises(DeviceError, match="it cannot be opened"):
+        found(Model(refused=("Conv",)))
 
 
 def test_of_recipes_below_the_thresholds_one_that_loses_a_class_comes_last() -> None:

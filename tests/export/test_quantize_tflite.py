@@ -212,6 +212,30 @@ def test_a_max_pool_whose_padding_is_infinite_stays_in_float(tmp_path: Path, ima
     assert found["CONV_2D int8"] == 2 and found["MAX_POOL_2D float32"] == 1
 
 
+class ScaledLayer(nn.Module):
+    """A linear layer on channels, then a scale for each, as ConvNeXt's blocks have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.layer = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 8)
+        self.gamma, self.head = nn.Parameter(torch.linspace(0.1, 0.8, 8)), nn.Linear(8, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.stem(image).permute(0, 2, 3, 1)
+        return self.head((x + self.layer(x) * self.gamma).mean((1, 2)))
+
+
+def test_a_linear_layer_that_the_converter_scales_is_one_of_integers(
+    tmp_path: Path, images
+) -> None:
+    torch.manual_seed(0)
+    fp32 = small_net.lower(ScaledLayer().eval(), "tflite", tmp_path)
+    made = make(tmp_path, fp32, images, "int8").quantize(plan(), tmp_path / "model-int8.tflite")
+    reference = logits(tmp_path / fp32.path, fp32, images)
+    assert small_net.snr_db(reference, logits(tmp_path / made.path, made, images)) >= 25
+    assert kinds(tmp_path / made.path)["FULLY_CONNECTED int8"] == 2
+
+
 @pytest.mark.parametrize("precision", ["int8", "w8a16"])
 def test_bias_correction_takes_out_the_mean_error(folder, fp32, images, precision) -> None:
     quantizer = make(folder, fp32, images, precision)

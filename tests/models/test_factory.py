@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
 from lolvit.errors import UserError
 from lolvit.models import create_model, macs_of
-from lolvit.models.factory import default_size
+from lolvit.models.factory import channels_of, default_size
 from lolvit.models.lolvit import FastWindowAttention
 
 
@@ -30,6 +31,16 @@ def test_the_default_size_is_the_one_a_model_was_designed_for(
 def test_an_unknown_name_has_no_size() -> None:
     with pytest.raises(UserError, match="unknown model 'lolvit_y'"):
         default_size("lolvit_y")
+
+
+@pytest.mark.parametrize(("options", "channels"), [({}, 3), ({"in_chans": 1}, 1)])
+def test_channels_are_the_first_convolutions_where_an_image_can_have_so_many(
+    options: dict[str, int], channels: int
+) -> None:
+    with torch.device("meta"):
+        assert channels_of(timm.create_model("test_resnet", **options)) == channels
+        first = timm.create_model("csatv2")  # whose first convolution reads a cosine transform
+    assert channels_of(first) == 3
 
 
 def test_counting_multiply_adds_leaves_each_module_in_its_mode() -> None:

@@ -4,12 +4,14 @@ and points with their channels last too, as TFLite holds them."""
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import litert_torch
 import torch
-from ai_edge_quantizer import quantizer
+from ai_edge_quantizer import qtyping, quantizer
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
@@ -59,6 +61,9 @@ _REWRITES = (
     RepeatToCat(),
 )
 
+_Operator = qtyping.BuiltinOperator
+_WITH_BIAS = (_Operator.CONV_2D, _Operator.DEPTHWISE_CONV_2D, _Operator.FULLY_CONNECTED)
+
 # By layout: the layout with channels last, and the order of its axes.
 _CHANNELS_LAST = {"NCHW": ("NHWC", [0, 2, 3, 1]), "NCL": ("NLC", [0, 2, 1])}
 
@@ -92,6 +97,7 @@ def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:
     for precision in request.precisions:
         path = request.path(precision)
         fp32.export(str(path))
+        _flatten_biases(path)
         if precision == "fp16":
             write_atomic(path, _halve_weights(path))
         found = _as_written(outputs, path)
@@ -127,6 +133,25 @@ def _as_written(outputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, 
     int32."""
     found = {tensor.name: tensor.dtype for tensor in check_tflite(path).outputs}
     return tuple(spec.model_copy(update={"dtype": found[spec.name]}) for spec in outputs)
+
+
+def _flatten_biases(path: Path) -> None:
+    """Give biases of shape (1, …, C), which the converter makes of sums behind a linear layer, that
+    of the format, (C,). In floats either works; of integers, whose scales are C along the first
+    axis, LiteRT refuses the others."""
+    model = tfl_flatbuffer_utils.read_model(str(path))
+    codes = [code.builtinCode for code in model.operatorCodes]
+    changed = False
+    for graph in model.subgraphs:
+        for operation in graph.operators:
+            inputs = list(operation.inputs)
+            if codes[operation.opcodeIndex] in _WITH_BIAS and len(inputs) > 2 and inputs[2] >= 0:
+                bias = graph.tensors[inputs[2]]
+                if len(bias.shape) > 1:
+                    bias.shape = [math.prod(int(extent) for extent in bias.shape)]
+                    changed = True
+    if changed:
+        tfl_flatbuffer_utils.write_model(model, str(path))
 
 
 def _halve_weights(fp32: Path) -> bytes:

@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lolvit.errors import UserError
+from lolvit.errors import DeviceError, UserError
 from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.plan import Candidate, LayerSensitivity, Method, Plan
 from lolvit_export.quantization.quantizer import Layer
@@ -156,10 +156,10 @@ class _Search:
     def __init__(self, candidates: Candidates, thresholds: Thresholds, progress: Progress) -> None:
         self._candidates, self._thresholds, self._progress = candidates, thresholds, progress
         self._evaluated: list[Candidate] = []
+        self._recipes = candidates.quantizer.recipes()
 
     def run(self) -> Plan:
-        for name, operations in self._candidates.quantizer.recipes().items():
-            self.evaluate(name, operations)
+        self._evaluate_recipes()
         best = self._best_method(self.choose(self._evaluated))
         sensitivity: tuple[LayerSensitivity, ...] = ()
         if not self._thresholds.met(best):
@@ -175,6 +175,24 @@ class _Search:
         plan = _plan_of(self._candidates, self._best_bias_correction(best))
         history = {"candidates": tuple(self._evaluated), "sensitivity": sensitivity}
         return plan.model_copy(update=history)
+
+    def _evaluate_recipes(self) -> None:
+        """Evaluate all recipes. One that the runtime refuses, as LiteRT does some operations on
+        integers, is left out.
+
+        Raises:
+            DeviceError: the runtime refuses all of them.
+        """
+        refused: DeviceError | None = None
+        for name, operations in list(self._recipes.items()):
+            try:
+                self.evaluate(name, operations)
+            except DeviceError as error:
+                del self._recipes[name]
+                refused = refused or error
+                self._progress(f"{name}: left out, {error.what}")
+        if refused is not None and not self._recipes:
+            raise refused
 
     def evaluate(
         self,
@@ -301,7 +319,7 @@ class _Search:
         every = self._candidates.quantizer.layers()
         place = every.index(last) + 1
         found = []
-        for name, operations in self._candidates.quantizer.recipes().items():
+        for name, operations in self._recipes.items():
             layers = [(i, each) for i, each in enumerate(every) if each.operation in operations]
             first = sum(i < place for i, _ in layers)
             if operations != fastest.operations and first:
