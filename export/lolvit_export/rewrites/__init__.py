@@ -30,12 +30,12 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     EinsumToMatmul(),  # before all that look for matmul
     RemoveIdentities(),  # early: copies and eval dropout would hide producers from all below
     CancelTransposes(),  # early: so would transposes that undo each other
-    FoldConstants(),  # after dropout is gone; the others want weights, not what is computed of them
+    RemoveExpand(),  # after identities: only expands that change a shape are left
+    FoldConstants(),  # after dropout and expands; the others want weights, not what these give
     FoldBatchNorm(),  # before the heads are split: a split projection must own its BatchNorm
     AdaptiveMaxPoolToMaxPool(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
     StridedSliceToReshape(),  # needs nothing of the others
-    RemoveExpand(),  # after identities: only expands that change a shape are left
     SplitQkvProjection(),  # gives the query a projection of its own, which the scale is folded into
     FoldAttentionScale(),  # leaves ReLU right behind the product, which the next one looks for
     TransposeReluAttention(),  # adds transposes of its own
