@@ -110,6 +110,7 @@ def _channels_last_outputs(
 ) -> tuple[GraphModule, tuple[TensorSpec, ...]]:
     """Return a copy of the graph with the channels of maps and points last, and its outputs."""
     changed = copy.deepcopy(graph)
+    _make_contiguous(changed)
     (result,) = (node for node in changed.graph.nodes if node.op == "output")
     returned = result.args[0]
     several = isinstance(returned, (tuple, list))
@@ -126,6 +127,14 @@ def _channels_last_outputs(
     changed.graph.lint()
     changed.recompile()
     return apply_all(_REWRITES, changed)[0], tuple(specs)
+
+
+def _make_contiguous(graph: GraphModule) -> None:
+    """Give weights their plain strides, in place. litert-torch 0.10 remembers a constant by the
+    address of a contiguous copy, which it frees: of weights with other strides (`channels_last`),
+    one gets the values of an earlier one of its shape."""
+    for tensor in (*graph.parameters(), *graph.buffers()):
+        tensor.data = tensor.data.contiguous()
 
 
 def _as_written(outputs: Sequence[TensorSpec], path: Path) -> tuple[TensorSpec, ...]:

@@ -70,7 +70,7 @@ def add_constant(module: GraphModule, hint: str, value: Tensor) -> Node:
     while hasattr(module, name):
         count += 1
         name = f"{stem}_{count}"
-    module.register_buffer(name, value.detach().clone())
+    module.register_buffer(name, value.detach().clone(memory_format=torch.contiguous_format))
     node = module.graph.get_attr(name)
     anchor = next(other for other in module.graph.nodes if other.op == "placeholder")
     node.meta["val"] = anchor.meta["val"].new_empty(tuple(value.shape), dtype=value.dtype)
