@@ -107,7 +107,7 @@ panel: install ## verify good artifacts of trained networks, and faulty ones: no
 operations: install ## export an operation of torch a network to onnx, tflite and coreml, print what is not (minutes)
 	python -m tests.export.operations
 
-timm-models: install ## export the smallest model of each of timm's files to onnx, tflite and coreml, print what is not (an hour)
+timm-models: install ## export the smallest model of each of timm's files to onnx, tflite and coreml, print what is not (hours)
 	python -m tests.export.timm_models
 
 COUNT ?= 200
