@@ -57,7 +57,7 @@ def largest_denormal_share(model: nn.Module, photos: Tensor) -> float:
     def measure(_module: nn.Module, _inputs: object, output: object) -> None:
         nonlocal worst
         if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
-            worst = max(worst, denormal_share(output.numpy()))
+            worst = max(worst, denormal_share(output.detach().numpy()))
 
     hooks = [module.register_forward_hook(measure) for module in model.modules()]
     try:

@@ -166,6 +166,18 @@ def test_probabilities_of_masked_scores_are_accepted_and_what_is_not_is_not() ->
         check_denormals(MaskedAttention(0.5).eval(), images(), where="swin")
 
 
+def test_a_module_may_return_its_parameter() -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.values = nn.Parameter(torch.ones(4, 8, 8))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.values
+
+    check_denormals(nn.Sequential(Table()), images(), where="table")
+
+
 def test_a_calibrated_model_is_accepted() -> None:
     torch.manual_seed(0)
     model = calibrate_batch_norm(create_model("lolvit_xx"), images())
