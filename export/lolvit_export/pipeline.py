@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +21,11 @@ from lolvit_export.export_job import ExportJob, export_job
 from lolvit_export.export_manifest import manifest_of, save_weights
 from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
-from lolvit_export.lowering.request import Lowered, as_artifact, is_base
+from lolvit_export.lowering.request import BASE_PREFIX, Lowered, as_artifact, is_base
 from lolvit_export.prepare import ModelOptions, Prepared, export_name, prepare, resolve_size
 from lolvit_export.quantization.images import Images, open_images
 from lolvit_export.quantization.job import QuantizationJob, read_plans
-from lolvit_export.quantization.plan import Plan
+from lolvit_export.quantization.plan import Plan, plan_path
 from lolvit_export.quiet import quiet
 from lolvit_export.request import ExportRequest, ExportResult
 from lolvit_export.suppression import SUPPRESSION_FORMATS, Suppression
@@ -67,6 +67,7 @@ def export_model(
         if images is not None:
             quantization = _quantization(job, images, plans, verifiers)
             artifacts = _quantize(job, artifacts, quantization, failures, progress)
+        _remove_failed(staging, artifacts, failures)
         kept, withheld = _split_withheld(artifacts, request, staging)
         suppressed, unequal = _with_suppression(job, kept) if request.nms else ((), {})
         weights = save_weights(job, staging)
@@ -263,6 +264,16 @@ def _photo_data(job: ExportJob) -> ReferenceData:
     return data
 
 
+def _remove_failed(folder: Path, artifacts: Sequence[Artifact], failures: Collection[str]) -> None:
+    """Remove what targets that failed have written before: nothing unverified is left."""
+    kept = {folder / name for name in {each.path for each in artifacts} | _plans(artifacts)}
+    for target in map(find_target, failures):
+        for path in (folder / target.file_name(precision) for precision in target.precisions):
+            for written in (path, path.with_name(f"{BASE_PREFIX}{path.name}"), plan_path(path)):
+                if written.exists() and written not in kept:
+                    remove(written)
+
+
 def _split_withheld(
     artifacts: Sequence[Artifact], request: ExportRequest, folder: Path
 ) -> tuple[list[Artifact], tuple[Artifact, ...]]:
@@ -350,34 +361,13 @@ def _quantize(
                 continue
             base = bases.get(wanted, whole)
             with _collect_failure(name, failures):
-                result += _quantized(job, quantization, base, precision, whole, progress)
+                made = quantization.quantize(base, precision, progress, compared=whole)
+                compiled = [each for each in job.compiled_variants(made) if each.path != made.path]
+                result += [made, *(quantization.verify(job.folder / c.path, c) for c in compiled)]
         for each in own:
             if each not in result:
                 remove(job.folder / each.path)
     return result
-
-
-def _quantized(
-    job: ExportJob,
-    quantization: QuantizationJob,
-    base: Artifact,
-    precision: str,
-    compared: Artifact,
-    progress: Progress,
-) -> list[Artifact]:
-    """Return the quantized artifact, and what it is compiled to; on a failure none is left.
-
-    Raises:
-        DeviceError: a runtime refused it.
-    """
-    try:
-        made = quantization.quantize(base, precision, progress, compared=compared)
-        compiled = [each for each in job.compiled_variants(made) if each.path != made.path]
-        return [made, *(quantization.verify(job.folder / c.path, c) for c in compiled)]
-    except DeviceError:
-        for written in job.folder.glob(f"{find_target(base.format).file_name(precision)}*"):
-            remove(written)
-        raise
 
 
 def _quantization(

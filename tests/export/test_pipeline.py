@@ -11,11 +11,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
-from lolvit.errors import GateFailedError, UserError
+from lolvit.errors import DeviceError, GateFailedError, UserError
 from lolvit.manifest import (
     Artifact,
     Manifest,
@@ -33,6 +34,7 @@ from lolvit_export.pipeline import export_model
 from lolvit_export.targets import find_target
 from lolvit_export.verification.comparison import gate
 from lolvit_export.verification.reference import ReferenceData
+from lolvit_export.verification.verifiers import Verifiers
 from tests.export.requests import export, request
 from tests.lived_in import lived_in
 
@@ -180,6 +182,24 @@ def test_failed_gate_leaves_nothing_where_nothing_was(
     with pytest.raises(GateFailedError):
         export(request(tmp_path, model=ANY))
     assert not list(tmp_path.iterdir())
+
+
+def test_an_artifact_that_a_runtime_refuses_is_not_left_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = Verifiers.verify
+
+    def refused(self: Verifiers, path: Path, artifact: Artifact, *given: Any) -> Artifact:
+        if artifact.format == "tflite":
+            raise DeviceError("it cannot be opened")
+        return verify(self, path, artifact, *given)
+
+    monkeypatch.setattr(Verifiers, "verify", refused)
+    wanted = request(tmp_path, model=ANY, targets=("onnx", "tflite"))
+    result = export_model(wanted, lambda step: None)
+    assert result.failures["tflite"].what == "tflite: it cannot be opened"
+    assert [artifact.path for artifact in result.manifest.artifacts] == ["model-fp32.onnx"]
+    assert [path.name for path in result.folder.glob("model-*")] == ["model-fp32.onnx"]
 
 
 def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from lolvit.tasks import Task
 from lolvit_export.quantization.candidates import Candidates
 from lolvit_export.quantization.evaluator import Evaluator
 from lolvit_export.quantization.images import Images
-from lolvit_export.quantization.plan import Plan, read_plan, write_plan
+from lolvit_export.quantization.plan import Plan, plan_path, read_plan, write_plan
 from lolvit_export.quantization.quantizer import Quantizer
 from lolvit_export.quantization.search import NO_THRESHOLDS, Thresholds, search, search_ranges
 from lolvit_export.quiet import quiet
@@ -84,9 +84,9 @@ class QuantizationJob:
             speed = evaluator.speed(path, artifact, TIMED_S)
         if speed is not None:
             measurements[f"{evaluator.runtime}.speedup_vs_fp32"] = speed
-        plan_path = path.with_name(f"{path.name}.plan.json")
-        write_plan(plan_path, plan)
-        recorded = Quantization(plan=plan_path.name, calibration=self.images.source)
+        beside = plan_path(path)
+        write_plan(beside, plan)
+        recorded = Quantization(plan=beside.name, calibration=self.images.source)
         described = {"measurements": measurements, "quantization": recorded}
         return self.verify(path, artifact.model_copy(update=described))
 

@@ -121,6 +121,11 @@ def write_plan(path: Path, plan: Plan) -> None:
     write_atomic(path, plan.model_dump_json(indent=2) + "\n")
 
 
+def plan_path(artifact: Path) -> Path:
+    """Return the path of an artifact's plan, beside it."""
+    return artifact.with_name(f"{artifact.name}.plan.json")
+
+
 def read_plan(path: Path) -> Plan:
     """Read and validate a plan.
 

@@ -158,7 +158,12 @@ def gather_nd(
     """Take what the last axis of `indices` (..., K) names by its places in the first K axes."""
     if batch_dims:
         raise unsupported("batch_dims", batch_dims)
-    return x[tuple(tensor(indices).to(torch.int64).unbind(-1))]
+    return x[_places(indices)]
+
+
+def _places(indices: Tensor) -> tuple[Tensor, ...]:
+    """Return the index of each of the first axes; torch counts negative ones from the end."""
+    return tuple(tensor(indices).to(torch.int64).unbind(-1))
 
 
 def slice_by_size(x: Tensor, begin: Ints, size: Ints) -> Tensor:
@@ -240,11 +245,7 @@ def scatter_nd(
     first K axes."""
     if mode not in ("add", "update"):
         raise unsupported("mode", mode)
-    places = tuple(
-        _from_the_start(each, extent)
-        for each, extent in zip(tensor(indices).unbind(-1), data.shape, strict=False)
-    )
-    return data.index_put(places, updates, accumulate=mode == "add")
+    return data.index_put(_places(indices), updates, accumulate=mode == "add")
 
 
 LAYOUT: dict[str, Operation] = {
