@@ -29,6 +29,7 @@ from lolvit_export.quantization.onnx_graph import (
     attribute,
     rebuilt,
 )
+from lolvit_export.quantization.onnx_saturation import unclipped_scales
 from lolvit_export.quantization.ranges import Range
 from lolvit_export.quantization.rounding import (
     Floats,
@@ -57,7 +58,8 @@ def quantized_model(
     """Return a copy of the model in which the operations named in `chosen` are quantized.
 
     `ranges` holds the range of each of their activations; `bits` (8 or 16) are an activation's.
-    Weights are int8, symmetric, one scale an output channel; biases int32. `shifted` are the
+    Weights are int8, symmetric, one scale an output channel, with 8-bit activations such that no
+    processor clips (onnx_saturation); biases int32. `shifted` are the
     Concats of `onnx_joins` that share a scale alone, `gemm` the convolutions whose weights have the
     zero point 1.
     """
@@ -208,6 +210,9 @@ class _Writer:
         zero_point = int(node.name in self.gemm)
         if zero_point:  # one integer less on either side
             scales = scales * np.float32(qmax(_WEIGHT_BITS) / (qmax(_WEIGHT_BITS) - 1))
+        if self.bits == 8:  # with 16 there is no integer kernel
+            least = unclipped_scales(node, weight, axis=axis, zero_point=zero_point)
+            scales = np.maximum(scales, least).astype(np.float32)
         if bias is not None:  # a channel of tiny weights must not make its bias overflow
             smallest = np.abs(bias) / (float(scale) * LARGEST_BIAS)
             scales = np.maximum(scales, smallest).astype(np.float32)
