@@ -38,6 +38,27 @@ def odd_conv(channels: int, made: int, group: int = 1) -> bytes:
     return one("Conv", (1, channels, 8, 8), constants, kernel_shape=[1, 1], group=group)
 
 
+def integers(
+    kind: str, weight: np.ndarray, shape: tuple[int, ...] = MAP, data: str = "d", **attributes: int
+) -> bytes:
+    """An operation of a rounded weight on the activations `data`: "d", rounded, or "x"."""
+    constants = {
+        "scale": np.float32(0.1), "zero": np.uint8(0), "weight": weight,
+        "weight_scale": np.float32(0.1), "weight_zero": weight.dtype.type(0),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("DequantizeLinear", ["weight", "weight_scale", "weight_zero"], ["w"]),
+        helper.make_node(kind, [data, "w"], ["y"], **attributes),
+    ]
+    return onnx_file(nodes, {"x": shape}, constants)
+
+
+def of_neighbours(first: int, second: int, *shape: int) -> np.ndarray:
+    return np.resize(np.array([first, second], np.int8), shape)
+
+
 # name: (file, the rule that it breaks, or None)
 CASES: dict[str, tuple[bytes, str | None]] = {
     "conv": (chain(pointwise(), RELU), None),
@@ -66,6 +87,36 @@ ADVICE: dict[str, tuple[bytes, str | None]] = {
     "photo": (odd_conv(3, 16), None),  # fewer channels than a block are read as they are
     "even": (odd_conv(16, 18), None),
     "size_chosen_at_run_time": (one("Relu", ("N", 16, 8, 8)), "dynamic-shape"),
+    "int8_that_fits_16_bits": (integers("Conv", of_neighbours(64, 64, 16, 16, 1, 1)), None),
+    "int8_that_does_not": (integers("Conv", of_neighbours(64, 65, 16, 16, 1, 1)), "clipped-sums"),
+    "int8_less_than_zero": (
+        integers("Conv", of_neighbours(-127, -2, 16, 16, 1, 1)), "clipped-sums",
+    ),
+    "int8_of_opposite_signs": (integers("Conv", of_neighbours(127, -127, 16, 16, 1, 1)), None),
+    "int8_window": (integers("Conv", of_neighbours(99, 99, 16, 16, 3, 3)), "clipped-sums"),
+    "int8_depthwise": (integers("Conv", of_neighbours(99, 99, 16, 1, 3, 3), group=16), None),
+    "uint8_weights": (
+        integers("Conv", np.full((16, 16, 1, 1), 255, np.uint8)), None,
+    ),
+    "int8_product": (
+        integers("MatMul", of_neighbours(99, 99, 10, 16).T, (1, 16)), "clipped-sums",
+    ),
+    "int8_product_of_columns": (
+        integers("MatMul", of_neighbours(99, 0, 10, 16).T, (1, 16)), None,
+    ),
+    "int8_linear": (
+        integers("Gemm", of_neighbours(99, 99, 10, 16), (1, 16), transB=1), "clipped-sums",
+    ),
+    "int8_dynamic": (
+        onnx_file(
+            [helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+             helper.make_node("MatMulInteger", ["q", "w", "z"], ["y"])],
+            {"x": (1, 16)}, {"w": of_neighbours(99, 99, 10, 16).T},
+        ), "clipped-sums",
+    ),
+    "int8_weights_of_a_float_product": (
+        integers("MatMul", of_neighbours(99, 99, 10, 16).T, (1, 16), data="x"), None,
+    ),
     "half_precision": (
         one("MatMul", (4, 16), {"w": weights(16, 8).astype(np.float16)},
             element=TensorProto.FLOAT16), "half-precision",

@@ -1,4 +1,4 @@
-"""int8 weights give the same on every x86 processor, whether it adds products in 16 or in 32 bits."""
+"""int8 weights give the same on x86 processors that add products in 16 bits and in 32."""
 
 from __future__ import annotations
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from lolvit.manifest import Format
 
 Shape = tuple[int | None, ...]  # None: a size that is known only at run time
@@ -17,7 +20,8 @@ class Tensor:
     """A value between operations.
 
     `shape` is None where the file does not hold the rank. `values` holds the elements, in order,
-    of small constants only: axes, permutations, paddings.
+    of small constants only: axes, permutations, paddings. `integers` is a constant of int8, which
+    an ONNX file's reader keeps whole.
     """
 
     name: str
@@ -25,6 +29,7 @@ class Tensor:
     dtype: str
     constant: bool = False
     values: tuple[float, ...] | None = None
+    integers: npt.NDArray[np.int8] | None = field(default=None, compare=False, repr=False)
 
     @property
     def rank(self) -> int | None:

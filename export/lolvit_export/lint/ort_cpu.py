@@ -1,4 +1,5 @@
-"""ONNX Runtime's CPU provider: all of ONNX runs there, so the rules are about time.
+"""ONNX Runtime's CPU provider: all of ONNX runs there, so the rules are about time, and about what
+older x86 processors compute differently.
 
 Half precision is right on it and no faster: where it has no kernel, it computes in float32 between
 casts. That is advice and no finding, for the file may be meant for another device.
@@ -7,9 +8,14 @@ casts. That is advice and no finding, for the file may be meant for another devi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from lolvit_export.lint.graph import Graph, Operation
 from lolvit_export.lint.rules import Rule, Site, dynamic_sizes, on
+from lolvit_export.quantization.onnx_saturation import LARGEST_SUM, is_depthwise, largest_sums
 
 SOURCE = "microsoft/onnxruntime, onnxruntime/core"
 OWN_DOMAINS = ("com.microsoft.", "ai.onnx.ml.", "com.microsoft.nchwc.")
@@ -18,6 +24,13 @@ SHAPE_ARITHMETIC = ("Shape", "Size", "ConstantOfShape", "NonZero", "Range")
 CHANNEL_ALIGNMENT = 4
 LAYOUT_SENSITIVE = ("AveragePool", "Conv", "ConvTranspose", "MaxPool")
 LAYOUT_SWAPS = ((0, 2, 3, 1), (0, 3, 1, 2))
+# Operations of products of integers, once the session has fused those between DequantizeLinear and
+# QuantizeLinear: the place of the weight.
+INTEGER_PRODUCTS = {
+    "Conv": 1, "Gemm": 1, "MatMul": 1, "ConvInteger": 1, "MatMulInteger": 1,
+    "QLinearConv": 3, "QLinearMatMul": 3, "com.microsoft.DynamicQuantizeMatMul": 1,
+    "com.microsoft.MatMulIntegerToFloat": 1, "com.microsoft.QGemm": 3,
+}  # fmt: skip
 
 
 def _foreign(operation: Operation, _: Graph) -> str | None:
@@ -74,6 +87,40 @@ def _odd_channels(operation: Operation, graph: Graph) -> str | None:
     if count is None or count % CHANNEL_ALIGNMENT == 0 or (not grouped and count < 16):
         return None
     return f"its {count} channels are no multiple of {CHANNEL_ALIGNMENT}"
+
+
+def _clipped_sums(operation: Operation, graph: Graph) -> str | None:
+    weight = operation.input(INTEGER_PRODUCTS[operation.kind])
+    source = graph.producer(weight)
+    if source is not None and source.kind == "DequantizeLinear":
+        activation = graph.producer(operation.input(0))
+        if activation is None or activation.kind != "DequantizeLinear":
+            return None  # it computes on floats
+        weight = source.input(0)
+    if weight is None or weight.integers is None or weight.integers.ndim < 2:
+        return None
+    rows = _by_outputs(operation, weight.integers)
+    largest = 0 if rows is None else largest_sums(rows).max()
+    if largest <= LARGEST_SUM:
+        return None
+    return (
+        f"x86 processors without VNNI clip sums of two products above 2^15; this weight's reach "
+        f"{255 * int(largest) / 2**15:.1f} times that"
+    )
+
+
+def _by_outputs(
+    operation: Operation, integers: npt.NDArray[np.int8]
+) -> npt.NDArray[np.floating[Any]] | None:
+    """Return a weight with its outputs first, or None for a depthwise convolution's, whose kernel
+    adds in 32 bits."""
+    weight = integers.astype(np.float64)
+    if operation.kind.endswith(("Conv", "ConvInteger")):
+        groups = operation.attributes.get("group", 1)
+        return None if is_depthwise(integers.shape, groups) else weight
+    if operation.kind.endswith("Gemm") and operation.attributes.get("transB", 0):
+        return weight
+    return np.moveaxis(weight, -1, 0)
 
 
 def _half_precision(graph: Graph) -> Iterator[Site]:
@@ -135,6 +182,14 @@ RULES: tuple[Rule, ...] = (
         dynamic_sizes,
         "export at the one size that the app uses",
         "onnxruntime.ai, memory: buffers are planned ahead for known shapes only",
+        "advice",
+    ),
+    Rule(
+        "clipped-sums",
+        on(tuple(INTEGER_PRODUCTS), _clipped_sums),
+        "quantize with weights that cannot (lolvit export does; elsewhere reduce_range or uint8 "
+        "weights), or set session.x64quantprecision to 1",
+        "Intel 64 and IA-32 Architectures Software Developer's Manual, PMADDUBSW; own measurement",
         "advice",
     ),
     Rule(

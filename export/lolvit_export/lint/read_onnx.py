@@ -96,12 +96,17 @@ def _described(info: Any) -> Tensor:
 
 def _stored(name: str, stored: Any) -> Tensor:
     shape = tuple(stored.dims)
-    values = None
+    values = integers = None
     small = int(np.prod(shape, dtype=np.int64)) <= SMALL
-    if small and stored.data_location != onnx.TensorProto.EXTERNAL and stored.data_type:
+    int8 = stored.data_type == onnx.TensorProto.INT8
+    inside = stored.data_location != onnx.TensorProto.EXTERNAL
+    if (small or int8) and inside and stored.data_type:
         array = np.asarray(numpy_helper.to_array(stored))
-        values = tuple(array.ravel().tolist()) if array.dtype.kind in "fiub" else None
-    return Tensor(name, shape, _dtype(stored.data_type), constant=True, values=values)
+        integers = array if int8 else None
+        values = tuple(array.ravel().tolist()) if small and array.dtype.kind in "fiub" else None
+    return Tensor(
+        name, shape, _dtype(stored.data_type), constant=True, values=values, integers=integers
+    )
 
 
 def _dtype(number: int) -> str:

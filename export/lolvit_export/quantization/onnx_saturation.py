@@ -1,10 +1,10 @@
 """Weights with which ONNX Runtime's integer kernels are exact on every x86 processor.
 
-Processors without VNNI (AMD before Zen 4, Intel's desktops before Rocket Lake) multiply uint8
-activations by int8 weights with VPMADDUBSW, which adds the products of two neighbours in 16 bits and
-clips the sum: 255 * 127 + 255 * 127 becomes 32767. With weights of the full range logits are then
-garbage on such a processor, though exact on the one where the file was verified. No sum is clipped,
-whatever the activations are, if
+On processors without VNNI (AMD before Zen 4, Intel's desktops before Rocket Lake) its kernels
+multiply uint8 activations by int8 weights with VPMADDUBSW, which adds the products of two
+neighbours in 16 bits and clips the sum: 255 * 127 + 255 * 127 becomes 32767. Weights of the full
+range then give wrong logits there, though exact ones where the file was verified. No sum is
+clipped, whatever the activations are, if
 
     w0 + w1 <= 128     for two neighbours, of which each less than zero counts as zero
     w0 + w1 >= -128    likewise
@@ -32,10 +32,15 @@ def unclipped_scales(
     `zero_point` added, have a larger sum than LARGEST_SUM; 0 for depthwise convolutions, whose
     kernel adds in 32 bits. `axis` counts the outputs."""
     rows = np.moveaxis(weight.astype(np.float64), axis, 0)
-    if rows.ndim > 2 and rows.shape[1] == 1 and attribute(node, "group", 1) == len(rows):
+    if node.op_type == "Conv" and is_depthwise(rows.shape, attribute(node, "group", 1)):
         return np.zeros(len(rows))
     # Rounding adds a half to each at most.
     return largest_sums(rows) / (LARGEST_SUM - 1 - 2 * zero_point)
+
+
+def is_depthwise(shape: tuple[int, ...], groups: int) -> bool:
+    """Whether a convolution's weight of this shape computes each channel from one of its own."""
+    return shape[1] == 1 and shape[0] == groups
 
 
 def largest_sums(rows: Floats) -> Floats:
