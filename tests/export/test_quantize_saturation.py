@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from lolvit_export.quantization.onnx_graph import Graph
+from lolvit_export.quantization.onnx_graph import Graph, run_activations
 from lolvit_export.quantization.onnx_qdq import quantized_model
 from lolvit_runtimes.ort import session_options
 
@@ -120,3 +120,14 @@ def test_depthwise_weights_and_those_of_16_bit_activations_keep_their_range() ->
 def test_neighbours_of_opposite_signs_keep_their_range() -> None:
     weight = np.tile(np.array([0.1, -0.1], np.float32), (16, 16))[..., None, None]
     assert np.abs(stored_weight(quantized(CASES["pointwise"], weight))).max() == 127
+
+
+def test_activations_of_weights_of_the_full_range_are_exact_while_quantizing() -> None:
+    # HTP, whose weights have the full range, clips nothing: neither does bias correction.
+    case = CASES["pointwise"]
+    model = quantized(case, np.full(case[2], 0.1, np.float32))
+    (weight,) = (t for t in model.graph.initializer if t.name == "layer/weight/quantized")
+    weight.CopyFrom(numpy_helper.from_array(np.full(case[2], 127, np.int8), weight.name))
+    image = np.ones(case[1], np.float32)
+    ((_, found),) = run_activations(model, ["result"], [image])
+    assert np.abs(found - run(model, image, optimized=False)).max() < found.max() * 0.03

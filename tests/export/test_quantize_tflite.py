@@ -66,10 +66,10 @@ def test_int8_is_near_float_and_a_quarter_of_its_size(folder, fp32, images, quan
     found = logits(folder / artifact.path, artifact, images)
     assert small_net.snr_db(reference, found) >= 25
     right = [
-        np.mean([o.argmax() for o in each] == np.array(images.truth.values))
+        np.sum([o.argmax() for o in each] == np.array(images.truth.values))
         for each in (reference, found)
     ]
-    assert right[0] - right[1] <= 0.01
+    assert right[0] - right[1] <= 1
 
 
 def test_only_the_kinds_of_the_plan_become_integers(folder, quantizer) -> None:

@@ -143,9 +143,10 @@ def run_activations(
     shown.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner
     )
-    session = onnxruntime.InferenceSession(
-        shown.SerializeToString(), session_options(threads=1), providers=[PROVIDER]
-    )
+    options = session_options(threads=1)
+    # Weights for HTP have the full range: sums are not clipped (see onnx_saturation).
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=[PROVIDER])
     for image in images:
         if fed in tensors:
             yield fed, np.asarray(image, np.float32)
