@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
 from lolvit_export.lint import ACCELERATORS, lint, read
 from tests.export.lint_onnx import MAP, chain, one, onnx_file, pointwise, weights
@@ -149,3 +150,23 @@ def test_a_shape_that_depends_on_the_input_is_a_finding(tmp_path: Path) -> None:
 def test_every_rule_has_a_case() -> None:
     covered = {rule for _, rule in (*CASES.values(), *ADVICE.values()) if rule}
     assert covered == {rule.id for rule in ACCELERATORS["ort-cpu"].rules}
+
+
+class Photos(CalibrationDataReader):
+    def __init__(self) -> None:
+        draw = np.random.default_rng(0)
+        self._left = [draw.normal(size=MAP).astype(np.float32) for _ in range(4)]
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return {"x": self._left.pop()} if self._left else None
+
+
+@pytest.mark.parametrize("reduce_range", [False, True])
+def test_what_onnx_runtimes_own_quantizer_writes_may_be_clipped_unless_it_takes_a_bit(
+    reduce_range: bool, tmp_path: Path
+) -> None:
+    given, written = tmp_path / "given.onnx", tmp_path / "model.onnx"
+    given.write_bytes(chain(pointwise(), RELU, pointwise()))
+    quantize_static(given, written, Photos(), per_channel=True, reduce_range=reduce_range)
+    rules = rules_of(written.read_bytes(), tmp_path, "advice")
+    assert ("clipped-sums" in rules) == (not reduce_range)
