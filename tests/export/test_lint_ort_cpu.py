@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,11 +41,12 @@ def odd_conv(channels: int, made: int, group: int = 1) -> bytes:
 
 
 def integers(
-    kind: str, weight: np.ndarray, shape: tuple[int, ...] = MAP, data: str = "d", **attributes: int
-) -> bytes:
+    kind: str, weight: np.ndarray, shape: tuple[int, ...] = MAP, data: str = "d",
+    dtype: type[np.unsignedinteger[Any]] = np.uint8, **attributes: int,
+) -> bytes:  # fmt: skip
     """An operation of a rounded weight on the activations `data`: "d", rounded, or "x"."""
     constants = {
-        "scale": np.float32(0.1), "zero": np.uint8(0), "weight": weight,
+        "scale": np.float32(0.1), "zero": dtype(0), "weight": weight,
         "weight_scale": np.float32(0.1), "weight_zero": weight.dtype.type(0),
     }  # fmt: skip
     nodes = [
@@ -53,7 +55,7 @@ def integers(
         helper.make_node("DequantizeLinear", ["weight", "weight_scale", "weight_zero"], ["w"]),
         helper.make_node(kind, [data, "w"], ["y"], **attributes),
     ]
-    return onnx_file(nodes, {"x": shape}, constants)
+    return onnx_file(nodes, {"x": shape}, constants, opset=21)
 
 
 def of_neighbours(first: int, second: int, *shape: int) -> np.ndarray:
@@ -118,6 +120,10 @@ ADVICE: dict[str, tuple[bytes, str | None]] = {
     "int8_weights_of_a_float_product": (
         integers("MatMul", of_neighbours(99, 99, 10, 16).T, (1, 16), data="x"), None,
     ),
+    "int8_weights_of_16_bit_activations": (
+        integers("Conv", of_neighbours(99, 99, 16, 16, 1, 1), dtype=np.uint16), None,
+    ),
+    "int8_of_nothing": (integers("MatMul", np.zeros((16, 0), np.int8), (1, 16)), None),
     "half_precision": (
         one("MatMul", (4, 16), {"w": weights(16, 8).astype(np.float16)},
             element=TensorProto.FLOAT16), "half-precision",

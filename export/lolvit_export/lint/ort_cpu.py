@@ -93,11 +93,12 @@ def _clipped_sums(operation: Operation, graph: Graph) -> str | None:
     weight = operation.input(INTEGER_PRODUCTS[operation.kind])
     source = graph.producer(weight)
     if source is not None and source.kind == "DequantizeLinear":
-        activation = graph.producer(operation.input(0))
-        if activation is None or activation.kind != "DequantizeLinear":
+        if not _is_of_bytes(operation, graph):
             return None  # it computes on floats
         weight = source.input(0)
-    if weight is None or weight.integers is None or weight.integers.ndim < 2:
+    if weight is None or weight.integers is None:
+        return None
+    if weight.integers.ndim < 2 or not weight.integers.size:
         return None
     rows = _by_outputs(operation, weight.integers)
     largest = 0 if rows is None else largest_sums(rows).max()
@@ -107,6 +108,14 @@ def _clipped_sums(operation: Operation, graph: Graph) -> str | None:
         f"x86 processors without VNNI clip sums of two products above 2^15; this weight's reach "
         f"{255 * int(largest) / 2**15:.1f} times that"
     )
+
+
+def _is_of_bytes(operation: Operation, graph: Graph) -> bool:
+    activation = graph.producer(operation.input(0))
+    if activation is None or activation.kind != "DequantizeLinear":
+        return False
+    rounded = activation.input(0)
+    return rounded is not None and rounded.dtype in ("uint8", "int8")
 
 
 def _by_outputs(
