@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from lolvit.errors import UserError
+from lolvit.manifest import Manifest
 from lolvit_benchmarks.backends.browser.exchange import no_measurement
 from lolvit_benchmarks.backends.browser.server import Address, Site, lan_address, serving
 from lolvit_benchmarks.backends.browser.site import (
@@ -20,7 +22,7 @@ from lolvit_benchmarks.backends.browser.site import (
     page_files,
     runtime_files,
 )
-from lolvit_benchmarks.harness.prepare import default_photo, open_folder
+from lolvit_benchmarks.harness.prepare import Prepared, default_photo, open_folder
 from lolvit_runtimes.predict import Options, open_predictor
 from tests.benchmarks.chromium_page import Browser, Page, needs_chromium, needs_runtimes
 from tests.benchmarks.trial import CHOOSE_PHOTO, FOUND, ROWS, STATUS
@@ -182,3 +184,24 @@ def test_an_undecodable_photo_is_a_message_on_the_page(page: Page) -> None:
     )
     expected = "this browser can't decode that photo; save it as JPEG or PNG"
     page.until(f'{STATUS} === "letter.txt: {expected}"')
+
+
+def test_two_files_of_one_folder_are_two_models_and_a_folder_given_twice_is_one(
+    fast: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(fast, tmp_path / "fast")
+    first = open_folder(folder)
+    (artifact,) = first.manifest.artifacts
+    shutil.copy(folder / artifact.path, folder / "second.onnx")
+    other = artifact.model_copy(update={"path": "second.onnx"})
+    second = Prepared(folder, first.manifest.model_copy(update={"artifacts": (other,)}))
+    models = ServedModels([("first", first), ("second", second), ("third", open_folder(folder))])
+    assert [[one["path"] for one in each["artifacts"]] for each in models.described()] == [
+        [artifact.path], ["second.onnx"],
+    ]  # fmt: skip
+    files = models.files()
+    for prepared, path in ((first, artifact.path), (second, "second.onnx")):
+        served = models.folder(prepared)
+        manifest = Manifest.model_validate_json(files[f"{served}/manifest.json"])
+        assert [each.path for each in manifest.artifacts] == [path]
+        assert files[f"{served}/{path}"] == folder / path

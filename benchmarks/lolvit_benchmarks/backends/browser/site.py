@@ -45,18 +45,27 @@ def runtime_files() -> Files:
     return {f"lib/{name}": path for name, path in install.installed().items()}
 
 
+# A folder, and which of its artifacts: two files of one folder are two exports.
+_Export = tuple[Path, tuple[str, ...]]
+
+
+def _export(prepared: Prepared) -> _Export:
+    artifacts = tuple(artifact.path for artifact in prepared.manifest.artifacts)
+    return prepared.folder.resolve(), artifacts
+
+
 class ServedModels:
     """The export folders that a page may read: manifests, and artifacts in a browser's formats."""
 
     def __init__(self, exports: Iterable[tuple[str, Prepared]]) -> None:
-        self._exports: dict[Path, tuple[str, Prepared]] = {}
+        self._exports: dict[_Export, tuple[str, Prepared]] = {}
         for name, prepared in exports:
-            self._exports.setdefault(prepared.folder.resolve(), (name, prepared))
-        self._numbers = {folder: number for number, folder in enumerate(self._exports)}
+            self._exports.setdefault(_export(prepared), (name, prepared))
+        self._numbers = {export: number for number, export in enumerate(self._exports)}
 
     def folder(self, prepared: Prepared) -> str:
         """Return the served path of an export folder."""
-        return f"models/{self._numbers[prepared.folder.resolve()]}"
+        return f"models/{self._numbers[_export(prepared)]}"
 
     def files(self) -> Files:
         """Return every file, after checking its size and sha256.
