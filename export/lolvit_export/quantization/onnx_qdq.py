@@ -35,7 +35,6 @@ from lolvit_export.quantization.rounding import (
     Floats,
     QuantParams,
     channel_scales,
-    qmax,
     quant_params,
     round_per_channel,
     unsigned,
@@ -208,8 +207,6 @@ class _Writer:
         scale = self.params[node.input[0]].scale
         scales = channel_scales(weight, _WEIGHT_BITS, axis=axis)
         zero_point = int(node.name in self.gemm)
-        if zero_point:  # one integer less on either side
-            scales = scales * np.float32(qmax(_WEIGHT_BITS) / (qmax(_WEIGHT_BITS) - 1))
         if self.bits == 8:  # with 16 there is no integer kernel
             least = unclipped_scales(node, weight, axis=axis, zero_point=zero_point)
             scales = np.maximum(scales, least).astype(np.float32)
