@@ -41,11 +41,9 @@ def quantized(case: Case, weight: Floats, bits: int = 8, *, gemm: bool = False) 
     attributes: dict[str, int] = {"group": groups} if kind == "Conv" else {}
     if kind == "Gemm":
         attributes["transB"] = int(weight.shape[1] == shape[1])
-    layer = helper.make_node(kind, ["image", "w"], ["product"], "layer", **attributes)
-    # A Gemm that gives the output has a kernel of its own; this one rounds its result.
-    last = helper.make_node("Identity", ["product"], ["result"], "last")
+    layer = helper.make_node(kind, ["image", "w"], ["result"], "layer", **attributes)
     graph = helper.make_graph(
-        [layer, last],
+        [layer],
         "g",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("result", TensorProto.FLOAT, None)],
@@ -53,7 +51,7 @@ def quantized(case: Case, weight: Floats, bits: int = 8, *, gemm: bool = False) 
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     largest = float(np.abs(weight).sum())
-    ranges = {"image": (0.0, 1.0), "product": (-largest, largest)}
+    ranges = {"image": (0.0, 1.0), "result": (-largest, largest)}
     return quantized_model(Graph(model), ["layer"], ranges, bits, gemm=["layer"] if gemm else [])
 
 

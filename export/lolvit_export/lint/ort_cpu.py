@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lolvit_export.lint.graph import Graph, Operation
 from lolvit_export.lint.rules import Rule, Site, dynamic_sizes, on
-from lolvit_export.quantization.onnx_saturation import LARGEST_SUM, is_depthwise, largest_sums
+from lolvit_export.quantization.onnx_saturation import LARGEST_SUM, largest_sums
 
 SOURCE = "microsoft/onnxruntime, onnxruntime/core"
 OWN_DOMAINS = ("com.microsoft.", "ai.onnx.ml.", "com.microsoft.nchwc.")
@@ -101,7 +101,7 @@ def _clipped_sums(operation: Operation, graph: Graph) -> str | None:
     if weight.integers.ndim < 2 or not weight.integers.size:
         return None
     rows = _by_outputs(operation, weight.integers)
-    largest = 0 if rows is None else largest_sums(rows).max()
+    largest = largest_sums(rows, operation.attributes.get("group", 1)).max()
     if largest <= LARGEST_SUM:
         return None
     return (
@@ -120,14 +120,11 @@ def _is_of_bytes(operation: Operation, graph: Graph) -> bool:
 
 def _by_outputs(
     operation: Operation, integers: npt.NDArray[np.int8]
-) -> npt.NDArray[np.floating[Any]] | None:
-    """Return a weight with its outputs first, or None for a depthwise convolution's, whose kernel
-    adds in 32 bits."""
+) -> npt.NDArray[np.floating[Any]]:
+    """Return a weight with its outputs first."""
     weight = integers.astype(np.float64)
-    if operation.kind.endswith(("Conv", "ConvInteger")):
-        groups = operation.attributes.get("group", 1)
-        return None if is_depthwise(integers.shape, groups) else weight
-    if operation.kind.endswith("Gemm") and operation.attributes.get("transB", 0):
+    transposed = operation.kind.endswith("Gemm") and operation.attributes.get("transB", 0)
+    if transposed or operation.kind.endswith(("Conv", "ConvInteger")):
         return weight
     return np.moveaxis(weight, -1, 0)
 

@@ -16,6 +16,8 @@ Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, PMADDUBS
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 
@@ -29,26 +31,23 @@ def unclipped_scales(
     node: onnx.NodeProto, weight: Floats, *, axis: int, zero_point: int = 0
 ) -> Floats:
     """Return the least scales (outputs,) with which no two neighbours of a weight, rounded and with
-    `zero_point` added, have a larger sum than LARGEST_SUM; 0 for depthwise convolutions, whose
-    kernel adds in 32 bits. `axis` counts the outputs."""
+    `zero_point` added, have a larger sum than LARGEST_SUM. `axis` counts the outputs."""
     rows = np.moveaxis(weight.astype(np.float64), axis, 0)
-    if node.op_type == "Conv" and is_depthwise(rows.shape, attribute(node, "group", 1)):
-        return np.zeros(len(rows))
     # Rounding adds a half to each at most.
-    return largest_sums(rows) / (LARGEST_SUM - 1 - 2 * zero_point)
+    return largest_sums(rows, attribute(node, "group", 1)) / (LARGEST_SUM - 1 - 2 * zero_point)
 
 
-def is_depthwise(shape: tuple[int, ...], groups: int) -> bool:
-    """Whether a convolution's weight of this shape computes each channel from one of its own."""
-    return shape[1] == 1 and shape[0] == groups
-
-
-def largest_sums(rows: Floats) -> Floats:
+def largest_sums(rows: Floats, groups: int) -> Floats:
     """Return for each output (outputs,) of a weight (outputs, inputs, ...) the largest absolute sum
     of two neighbours of one sign, with channels last, as kernels read them, and with channels
-    first."""
+    first; 0 for a depthwise convolution, whose kernel adds in 32 bits."""
     found = np.zeros(len(rows))
-    for order in (rows, np.moveaxis(rows, 1, -1)):
+    if rows.shape[1] == 1 and len(rows) == groups:
+        return found
+    orders = [rows]
+    if math.prod(rows.shape[2:]) > 1:  # else both are the same
+        orders.append(np.moveaxis(rows, 1, -1))
+    for order in orders:
         flat = order.reshape(len(rows), -1)
         pairs = np.pad(flat, ((0, 0), (0, flat.shape[1] % 2))).reshape(len(rows), -1, 2)
         for sign in (1, -1):
