@@ -54,7 +54,7 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class PhotoCrops:
-    """The first `count` crops of a split; its photos take turns."""
+    """`count` crops of a split's photos, which take turns."""
 
     split: Split
     photos: tuple[Photo, ...] = field(repr=False)
@@ -95,7 +95,8 @@ def folder_of(source: str) -> Path | None:
 
 
 def load(source: str, split: Split, count: int | None = None) -> PhotoCrops:
-    """Return crops of a split's photos, every fifth of all; at most `count`.
+    """Return crops of a split's photos, every fifth of all; at most `count`. Of more photos than
+    crops it takes some evenly, because those of one folder are often of one kind.
 
     Raises:
         UserError: the folder is missing or has no photos.
@@ -111,8 +112,14 @@ def load(source: str, split: Split, count: int | None = None) -> PhotoCrops:
         if not found:
             raise UserError("has no photos", where=str(root), remedy="give a folder of photos")
         chosen += _of_split(found, split)
-    most = COUNTS[split]
-    return PhotoCrops(split, tuple(chosen), most if count is None else min(count, most), notes)
+    number = COUNTS[split] if count is None else min(count, COUNTS[split])
+    return PhotoCrops(split, tuple(_evenly(chosen, number)), number, notes)
+
+
+def _evenly(photos: Sequence[Photo], count: int) -> list[Photo]:
+    if len(photos) <= count:
+        return list(photos)
+    return [photos[place * len(photos) // count] for place in range(count)]
 
 
 def _of_split(photos: Sequence[Photo], split: Split) -> list[Photo]:

@@ -56,6 +56,19 @@ def test_splits_share_no_photo_and_sizes_of_one_photo_are_one(wallpapers: Path) 
     assert (train.count, test.count) == (16_000, 2_000)
 
 
+def test_of_more_photos_than_crops_some_of_every_folder_are_taken(few: None, tmp_path: Path) -> None:
+    for kind in ("cats", "dogs", "fish"):
+        for number in range(30):
+            path = tmp_path / kind / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (8, 8)).save(path)
+    for split in ("train", "test"):
+        crops = photo_crops.load(f"photo-crops:{tmp_path}", split)
+        assert len(crops.photos) == crops.count
+        kinds = {photo.name.split("/")[0] for photo in crops.photos if photo.path}
+        assert kinds == {"cats", "dogs", "fish"}
+
+
 def test_a_crop_is_a_square_part_of_its_photo_and_the_same_every_time() -> None:
     crops, again = photo_crops.load("photo-crops", "test"), photo_crops.load("photo-crops", "test")
     for index in range(9):
