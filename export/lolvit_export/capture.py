@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,29 +52,32 @@ class FlatOutputs(nn.Module):
 
 def named_outputs(outputs: Any) -> list[tuple[str, Tensor]]:
     """Return the tensors of a model's outputs with their names: keys of a dict, fields of a named
-    tuple, or output_0, output_1, …; nested names are joined by an underscore.
+    tuple, or output_0, output_1, …. Where two have one name, as in nested dicts, those of what
+    holds them come before it, joined by underscores. None is left out.
 
     Raises:
         UserError: there is no output, one is not a tensor, or a key is not an identifier.
     """
-    found = list(_flattened(outputs, ""))
+    found = list(_flattened(outputs, ()))
     if not found:
         raise UserError("returns no output", remedy="return one tensor or several")
     if len(found) == 1 and not found[0][0]:
         return [(ONLY_OUTPUT, found[0][1])]
-    names = [name for name, _ in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    last = Counter(path[-1] for path, _ in found)
+    names = [path[-1] if last[path[-1]] == 1 else "_".join(path) for path, _ in found]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise UserError(f"returns two outputs named '{twice}'", remedy="rename one")
-    return found
+    return [(name, tensor) for name, (_, tensor) in zip(names, found, strict=True)]
 
 
-def _flattened(outputs: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+def _flattened(outputs: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     if isinstance(outputs, Tensor):
-        yield name, outputs
+        yield path, outputs
         return
-    for key, value in _members(outputs, name or ONLY_OUTPUT):
-        yield from _flattened(value, f"{name}_{key}" if name and key.isdigit() else key)
+    for key, value in _members(outputs, path[-1] if path else ONLY_OUTPUT):
+        if value is not None:
+            yield from _flattened(value, (*path, key))
 
 
 def _members(outputs: Any, name: str) -> Iterator[tuple[str, Any]]:

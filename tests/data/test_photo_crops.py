@@ -56,7 +56,9 @@ def test_splits_share_no_photo_and_sizes_of_one_photo_are_one(wallpapers: Path) 
     assert (train.count, test.count) == (16_000, 2_000)
 
 
-def test_of_more_photos_than_crops_some_of_every_folder_are_taken(few: None, tmp_path: Path) -> None:
+def test_of_more_photos_than_crops_some_of_every_folder_are_taken(
+    few: None, tmp_path: Path
+) -> None:
     for kind in ("cats", "dogs", "fish"):
         for number in range(30):
             path = tmp_path / kind / f"{number}.png"

@@ -128,3 +128,67 @@ def test_a_peer_without_branches_is_copied_as_it_is() -> None:
     assert batch_norms(folded) == batch_norms(model)
     with torch.no_grad():
         assert torch.equal(folded(image), model(image))
+
+
+class Branch(nn.Module):
+    """Two branches, of which a method in `methods` makes one convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(3, 3, 1)
+        self.two = nn.Conv2d(3, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.one(image)
+        return result if self.two is None else result + self.two(image)
+
+    def merge(self) -> None:
+        self.one.weight.data += self.two.weight.data
+        self.one.bias.data += self.two.bias.data
+        self.two = None  # type: ignore[assignment]
+
+
+class Deployed(Branch):
+    def switch_to_deploy(self) -> None:
+        self.merge()
+
+
+class FusesItself(Branch):
+    def fuse(self) -> None:
+        self.merge()
+
+
+class FailsHalfway(Branch):
+    def reparameterize(self) -> None:
+        self.merge()
+        raise RuntimeError("a kernel is missing")
+
+
+class NeedsAnArgument(Branch):
+    def fuse(self, verbose: bool) -> nn.Module:
+        return self
+
+
+class HasAFlag(Branch):
+    fuse = True
+
+
+@pytest.mark.parametrize(
+    ("block", "merged"),
+    [
+        (Deployed, True),
+        (FusesItself, False),
+        (FailsHalfway, False),
+        (NeedsAnArgument, False),
+        (HasAFlag, False),
+    ],
+)
+def test_other_peoples_methods_merge_branches_or_leave_the_module_as_it_was(
+    block: type[Branch], merged: bool
+) -> None:
+    model = nn.Sequential(block(), nn.ReLU()).eval()
+    image = torch.rand(1, 3, 4, 4)
+    folded = reparameterize(model)
+    assert isinstance(folded[0], block) and (folded[0].two is None) == merged  # type: ignore[index]
+    with torch.no_grad():
+        assert relative_error(folded(image), model(image)) <= 1e-6
