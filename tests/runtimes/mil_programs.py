@@ -48,6 +48,10 @@ def _slice(x: Any, begin: list[int], end: list[int], **masks: Any) -> Any:
     return mb.slice_by_index(x=x, begin=begin, end=end, **masks)
 
 
+def _means(x: Any) -> Any:
+    return mb.reduce_mean(x=x, axes=[0, 1, 2], keep_dims=False)
+
+
 def _places(x: Any) -> Any:
     """Return the rows of the two largest values of each column."""
     rows = mb.topk(x=x, k=2, axis=2, ascending=False)[1]
@@ -205,6 +209,10 @@ MOVES: dict[str, Row] = {
     "gather_from_the_end": (
         lambda x: mb.gather(x=x, indices=[[-1, 0], [2, -3]], axis=1),
         lambda x: x[:, [[-1, 0], [2, -3]]],
+    ),
+    "gather_along_the_only_axis": (
+        lambda x: mb.gather_along_axis(x=_means(x), indices=[-1, 0, 2], axis=0),
+        lambda x: x.mean((0, 1, 2))[[-1, 0, 2]],
     ),
     "gather_one": (lambda x: mb.gather(x=x, indices=2, axis=-1), lambda x: x[..., 2]),
     "split_by_sizes": (

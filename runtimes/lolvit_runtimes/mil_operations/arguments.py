@@ -2,7 +2,7 @@
 
 A float tensor arrives as float32, whatever its type in the program: rounding to float16 is the
 interpreter's business. Constant integers and booleans of rank 1 arrive as tuples, constants of
-rank 0 as Python numbers.
+rank 0 as Python numbers, but where the parameter is a `Tensor`.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def gather_nd(
 
 def _places(indices: Tensor) -> tuple[Tensor, ...]:
     """Return the index of each of the first axes; torch counts negative ones from the end."""
-    return tuple(tensor(indices).to(torch.int64).unbind(-1))
+    return tuple(indices.to(torch.int64).unbind(-1))
 
 
 def slice_by_size(x: Tensor, begin: Ints, size: Ints) -> Tensor:
@@ -202,8 +202,7 @@ def one_hot(
     off_value: float = 0,
 ) -> Tensor:
     """Add an axis on which the place that an index names has `on_value`."""
-    at = tensor(indices).to(torch.int64)
-    hot = F.one_hot(_from_the_start(at, one_hot_vector_size), one_hot_vector_size).bool()
+    hot = F.one_hot(_from_the_start(indices, one_hot_vector_size), one_hot_vector_size).bool()
     values = torch.where(hot, tensor(on_value), tensor(off_value))
     return values.movedim(-1, axis)
 
@@ -226,7 +225,7 @@ def scatter_along_axis(
     validate_indices: bool = False,
 ) -> Tensor:
     """Write each of `updates` to the place along the axis that `indices`, of its shape, names."""
-    places = _from_the_start(tensor(indices), data.shape[axis])
+    places = _from_the_start(indices, data.shape[axis])
     if mode == "update":
         return data.scatter(axis, places, updates)
     if mode not in _INTO:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lolvit.errors import DeviceError
 from lolvit_runtimes.mil_operations import OPERATIONS
-from lolvit_runtimes.mil_operations.arguments import Operation
+from lolvit_runtimes.mil_operations.arguments import Operation, tensor
 from lolvit_runtimes.native import reason
 
 # Weights stored compressed: coremltools expands them, they are constants as `const` is one.
@@ -49,6 +49,7 @@ class Step:
     title: str
     function: Operation
     arguments: dict[str, Source]
+    tensors: frozenset[str]  # the arguments that must be tensors, also where they are constants
     outputs: tuple[int, ...]
     names: tuple[str, ...]  # of the outputs
     stores: tuple[Store, ...]
@@ -65,6 +66,7 @@ class Step:
             name: slots[source] if isinstance(source, int) else [slots[slot] for slot in source]
             for name, source in self.arguments.items()
         }
+        arguments |= {name: tensor(arguments[name]) for name in self.tensors}
         try:
             given = self.function(**arguments)
             values = [given] if isinstance(given, Tensor) else list(given)
@@ -211,20 +213,27 @@ def _step(slots: _Slots, operation: Any, finished: tuple[int, ...]) -> Step:
     title = f"{operation.op_type} {operation.name!r}"
     function = OPERATIONS[operation.op_type]
     arguments = {name: slots.source(given) for name, given in operation.inputs.items()}
+    signature = inspect.signature(function)
     try:
-        inspect.signature(function).bind(**arguments)
+        signature.bind(**arguments)
     except TypeError as error:
         raise DeviceError(f"operation {title} can't be executed: {error}") from error
     return Step(
         title,
         function,
         arguments,
+        frozenset(name for name in arguments if _takes_tensor(signature, name)),
         tuple(slots.find(variable) for variable in operation.outputs),
         tuple(variable.name for variable in operation.outputs),
         tuple(_store(title, variable) for variable in operation.outputs),
         tuple(tuple(variable.shape) for variable in operation.outputs),
         finished,
     )
+
+
+def _takes_tensor(signature: inspect.Signature, name: str) -> bool:
+    parameter = signature.parameters.get(name)
+    return parameter is not None and parameter.annotation in (Tensor, Tensor.__name__)
 
 
 def _store(title: str, variable: Any) -> Store:
