@@ -50,6 +50,20 @@ class FlatOutputs(nn.Module):
         return found[0] if len(found) == 1 else found
 
 
+class ChosenOutputs(nn.Module):
+    """Wraps a model: of its outputs, it returns those at `positions`, under their names."""
+
+    def __init__(self, model: nn.Module, positions: Sequence[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.positions = tuple(positions)
+
+    def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
+        found = named_outputs(self.model(image))
+        chosen = [found[position] for position in self.positions]
+        return chosen[0][1] if len(chosen) == 1 else dict(chosen)
+
+
 def named_outputs(outputs: Any) -> list[tuple[str, Tensor]]:
     """Return the tensors of a model's outputs with their names: keys of a dict, fields of a named
     tuple, or output_0, output_1, …. Where two have one name, as in nested dicts, those of what
@@ -132,6 +146,15 @@ def described_outputs(graph: GraphModule) -> tuple[OutputDescription, ...]:
     """Return name, shape and dtype of each output of a graph that `capture` returned."""
     found: tuple[OutputDescription, ...] = graph.meta[_OUTPUTS]
     return found
+
+
+def repeated_outputs(graph: GraphModule) -> dict[int, int]:
+    """Return, by the position of each output that is an earlier one again, that one's position."""
+    (node,) = (node for node in graph.graph.nodes if node.op == "output")
+    (outputs,) = node.args
+    values = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
+    first = [values.index(value) for value in values]
+    return {place: earlier for place, earlier in enumerate(first) if earlier != place}
 
 
 def run_once(model: nn.Module, image: Tensor, where: str) -> list[tuple[str, Tensor]]:

@@ -22,10 +22,12 @@ from lolvit.tasks.tensors import FEATURES
 from lolvit_export.capture import (
     INPUT_NAME,
     ONLY_OUTPUT,
+    ChosenOutputs,
     OutputDescription,
     capture,
     described_outputs,
     example_image,
+    repeated_outputs,
     run_once,
 )
 from lolvit_export.lowering.request import LoweringRequest
@@ -88,16 +90,10 @@ def export_job(
     """Capture the model and apply the static rewrites, unless they are disabled; return the job and
     the rewrites' records."""
     size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
-    model = prepared.exported
-    if request.rewrites:
-        model, notes = _reparameterized(model, size, channels, request.batch)
-        prepared = replace(prepared, notes=(*prepared.notes, *notes))
-    graph, records = capture(model, size, channels, request.batch), tuple[RewriteRecord, ...]()
+    prepared, graph, records = _captured(prepared, request)
     described = described_outputs(graph)
     if getattr(prepared.model, "num_classes", None) == 0:
         described = _named_as_features(described)
-    if request.rewrites:
-        graph, records = apply_all(STATIC_REWRITE, graph)
     postprocessing = (
         {"kind": CLASS_MAP, "num_classes": number_of_classes(prepared.model)}
         if prepared.class_map
@@ -114,6 +110,42 @@ def export_job(
     )
     signature = Signature(inputs=(image,), outputs=outputs)
     return ExportJob(graph, prepared, task, signature, request, folder), records
+
+
+def _captured(
+    prepared: Prepared, request: ExportRequest
+) -> tuple[Prepared, GraphModule, tuple[RewriteRecord, ...]]:
+    """Return the captured graph, rewritten if that is wanted, the records of the rewrites, and what
+    was prepared with notes. An output that is another one again is left out: LiteRT and coremltools
+    merge the two."""
+    size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
+    model, records = prepared.exported, tuple[RewriteRecord, ...]()
+    if request.rewrites:
+        model, notes = _reparameterized(model, size, channels, request.batch)
+        prepared = replace(prepared, notes=(*prepared.notes, *notes))
+    captured = capture(model, size, channels, request.batch)
+    graph = captured
+    if request.rewrites:
+        graph, records = apply_all(STATIC_REWRITE, captured)
+    repeated = repeated_outputs(graph)
+    if not repeated:
+        return prepared, graph, records
+    names = [name for name, *_ in described_outputs(captured)]
+    chosen = [place for place in range(len(names)) if place not in repeated]
+    notes = tuple(
+        f"output '{names[place]}' is '{names[earlier]}' again, and left out"
+        for place, earlier in repeated.items()
+    )
+    return _captured(
+        replace(
+            prepared,
+            model=ChosenOutputs(prepared.exported, chosen),
+            rebuilt=False,
+            class_map=False,
+            notes=(*prepared.notes, *notes),
+        ),
+        request,
+    )
 
 
 def _reparameterized(

@@ -158,6 +158,23 @@ def test_outputs_that_cannot_be_exported_are_one_line(
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
+def test_an_output_that_is_returned_twice_is_one_in_every_format(tmp_path: Path) -> None:
+    dropout = nn.Dropout().eval()
+    model = Gives(lambda x: ((x, x.mean((2, 3))), {"map": x, "dropped": dropout(x)}))
+    exported = lolvit.export(model, size=32, targets="onnx,tflite,coreml", out=tmp_path)
+    outputs = [spec.name for spec in exported.manifest.signature.outputs]
+    assert outputs == ["output_0_0", "output_0_1"]
+    assert exported.notes[-2:] == (
+        "output 'map' is 'output_0_0' again, and left out",
+        "output 'dropped' is 'output_0_0' again, and left out",
+    )
+    assert {artifact.format for artifact in exported.manifest.artifacts} == {
+        "onnx", "tflite", "coreml",
+    }  # fmt: skip
+    lolvit.verify(exported.folder).raise_on_failure()
+
+
 class FusesWrongly(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -259,6 +259,20 @@ MOVES: dict[str, Row] = {
             "max": lambda x: x.scatter_reduce(2, _torch_places(x), x[:, :, 2:4], "amax"),
         }.items()
     },
+    "scatter_slices": (
+        lambda x: mb.scatter(
+            data=x, indices=[3, -1, 0], updates=_slice(x, [0, 0, 0, 0], [1, 4, 3, 5]), axis=2,
+            mode="update",
+        ),
+        lambda x: x.index_copy(2, torch.tensor([3, 5, 0]), x[:, :, :3]),
+    ),
+    "scatter_added_slices": (
+        lambda x: mb.scatter(
+            data=x, indices=[3, 3], updates=_slice(x, [0, 0, 0, 0], [1, 4, 6, 2]), axis=-1,
+            mode="add",
+        ),
+        lambda x: x.index_add(3, torch.tensor([3, 3]), x[..., :2]),
+    ),
     "scatter_nd": (
         lambda x: mb.scatter_nd(
             data=mb.squeeze(x=x, axes=[0]), indices=[[0, -1], [3, 2], [0, -1]],

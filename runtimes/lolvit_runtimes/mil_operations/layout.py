@@ -233,6 +233,19 @@ def scatter_along_axis(
     return data.scatter_reduce(axis, places, updates, _INTO[mode])
 
 
+def scatter(
+    data: Tensor,
+    indices: Tensor,
+    updates: Tensor,
+    axis: int = 0,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Tensor:
+    """Write each slice of `updates` to the place along the axis that `indices` (C,) names."""
+    column = indices.reshape(-1, *[1] * (data.dim() - 1 - axis % data.dim()))
+    return scatter_along_axis(data, column.expand(updates.shape), updates, axis, mode)
+
+
 def scatter_nd(
     data: Tensor,
     indices: Tensor,
@@ -271,5 +284,6 @@ LAYOUT: dict[str, Operation] = {
     "one_hot": one_hot,
     "band_part": band_part,
     "scatter_along_axis": scatter_along_axis,
+    "scatter": scatter,
     "scatter_nd": scatter_nd,
 }
