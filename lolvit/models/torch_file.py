@@ -8,7 +8,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lolvit.errors import UserError
 from lolvit.models.pickled_numpy import stand_ins
+from lolvit.models.pickled_objects import PickledObject, stand_in, with_tensors
 
 # Keys of the state dict in training scripts' files; the moving average is preferred.
 _NESTED = (
@@ -45,7 +46,7 @@ def read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         document = load_torch_file(path)
     except pickle.UnpicklingError as error:
-        raise _not_loaded(path, error) from error
+        document = _with_stand_ins(path, error)
     except Exception as error:  # the unpickler raises many types at damaged bytes
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "unreadable"
         raise UserError(
@@ -56,16 +57,18 @@ def read_torch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return _tensors(document, path), _recorded(document)
 
 
-def load_torch_file(path: Path) -> Any:
+def load_torch_file(path: Path, known: Iterable[Any] = ()) -> Any:
     """Return what a torch file holds, on the CPU. Nothing in it is executed, and it takes no more
-    memory than the file has bytes. Beside tensors it may hold plain values and `_harmless` types.
+    memory than the file has bytes. Beside tensors it may hold plain values, `_harmless` types, and
+    `known` ones.
 
     Raises:
         pickle.UnpicklingError: it holds other types.
         Exception: of many types, if it is damaged.
     """
     check_stored(path)
-    with torch.serialization.safe_globals(list(_harmless())), warnings.catch_warnings():
+    allowed = [*_harmless(), *known]
+    with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, about damaged bytes: the error says it
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -100,23 +103,38 @@ def _harmless() -> Iterator[Any]:
         yield pathlib.PureWindowsPath, f"pathlib.{kind}"
 
 
-def _not_loaded(path: Path, error: Exception) -> UserError:
-    """Return the error for a file with other types, which it names, or with damaged bytes."""
+def _with_stand_ins(path: Path, error: Exception) -> object:
+    """Return what a file holds beside objects of unknown classes; of pickled modules, the tensors.
+
+    Raises:
+        UserError: it holds no tensors, is damaged, or is of torch's format before zip files.
+    """
+    names = _unknown_types(path)
+    refusal = _not_loaded(path, names or _GLOBAL.findall(str(error)))
+    try:
+        document = with_tensors(load_torch_file(path, [(stand_in(name), name) for name in names]))
+    except Exception as failure:  # as in read_torch
+        raise refusal from failure
+    if not _holds_tensors(document, _MAX_NESTING):
+        raise refusal from error
+    return document
+
+
+def _unknown_types(path: Path) -> list[str]:
+    """Return the full names of the types and functions that a file needs and that are not known;
+    none if that can't be told."""
     try:
         with torch.serialization.safe_globals(list(_harmless())):
-            found = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:  # noqa: BLE001 - damaged, or of torch's format before zip files
-        found = _GLOBAL.findall(str(error))
-    if not found:
-        return UserError(
-            "holds more than weights, or is damaged, and is not loaded",
-            where=str(path),
-            remedy=_AS_STATE,
-        )
+        return []
+
+
+def _not_loaded(path: Path, found: list[str]) -> UserError:
+    """Return the error for a file with other types, which it names, or with damaged bytes."""
+    what = f" ({_listed(found)})" if found else ", or is damaged"
     return UserError(
-        f"holds more than weights ({_listed(found)}), and is not loaded",
-        where=str(path),
-        remedy=_AS_STATE,
+        f"holds more than weights{what}, and is not loaded", where=str(path), remedy=_AS_STATE
     )
 
 
@@ -239,7 +257,11 @@ def _recorded(document: object) -> dict[str, Any]:
         value = document.get(key)
         value = vars(value) if isinstance(value, argparse.Namespace) else value
         if isinstance(value, Mapping):
-            options |= {str(name): each for name, each in value.items()}
+            options |= {
+                str(name): each
+                for name, each in value.items()
+                if not isinstance(each, PickledObject)
+            }
     if isinstance(document.get("arch"), str):
         options["model"] = document["arch"]
     return options

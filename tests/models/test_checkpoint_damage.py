@@ -20,6 +20,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
+from torch import nn
 
 from lolvit.errors import UserError
 from lolvit.models.checkpoint import read_state
@@ -192,9 +193,44 @@ def test_code_in_a_bare_pickle_is_not_run_either(tmp_path: Path, suffix: str) ->
     assert not mark.exists()
 
 
-def test_a_whole_pickled_model_is_rejected_with_what_to_save_instead(tmp_path: Path) -> None:
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
-    assert "save its state_dict() alone, best as safetensors" in error_line(tmp_path / "model.pth")
+class Runner:
+    """Unpickled carelessly, it runs a line of Python; `posix`, which torch blocks, is not named."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (exec, (f"open({str(self.mark)!r}, 'w').close()",))
+
+
+def test_code_beside_a_pickled_model_is_not_run(tmp_path: Path) -> None:
+    mark, path, model = tmp_path / "executed", tmp_path / "evil.pth", nn.Linear(2, 2)
+    torch.save({"model": model, "extra": Runner(mark)}, path)
+    state, _ = read_state(path)
+    assert state.keys() == model.state_dict().keys() and not mark.exists()
+    torch.load(path, weights_only=False)
+    assert mark.exists()  # the trap works
+
+
+@pytest.mark.parametrize("loops", [1, 2])
+def test_a_pickled_model_that_holds_itself_is_rejected(tmp_path: Path, loops: int) -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    for number in range(loops):
+        model._modules[f"again{number}"] = model
+    torch.save(model, tmp_path / "model.pth")
+    assert "is not loaded" in error_line(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("kind", ["legacy", "bare pickle"])
+def test_a_whole_model_in_an_old_format_is_rejected_with_what_to_save_instead(
+    tmp_path: Path, kind: str
+) -> None:
+    path, model = tmp_path / "model.pth", nn.Linear(2, 2)
+    if kind == "legacy":
+        torch.save(model, path, _use_new_zipfile_serialization=False)
+    else:
+        path.write_bytes(pickle.dumps(model, protocol=2))
+    assert "save its state_dict() alone, best as safetensors" in error_line(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import pathlib
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from lolvit.errors import UserError
 from lolvit.models.checkpoint import read_state
 from lolvit.models.loading import LoadedCheckpoint, load_checkpoint
 from lolvit.models.prefixes import match_names
+from tests.lived_in import lived_in
 
 NAME = "timm/test_resnet"  # timm's own for tests: 0.5 M parameters
 State = dict[str, Tensor]
@@ -162,6 +164,52 @@ def test_a_pickled_class_is_named_and_not_loaded(tmp_path: Path, zipped: bool) -
     )
     with pytest.raises(UserError, match=line):
         read_state(tmp_path / "best.pt")
+
+
+class AttributeDict(dict[str, Any]):
+    """As Lightning has one for hyperparameters."""
+
+
+class Block(nn.Module):
+    """A module with all that a pickled one may hold: other modules, functions, passing buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU())
+        self.act, self.trainer = torch.relu, Trainer()
+        self.register_buffer("grid", torch.arange(3.0), persistent=False)
+        self.register_parameter("nothing", None)
+
+
+PICKLED: dict[str, Callable[[nn.Module], Any]] = {
+    "a module": lambda model: model,
+    "a module in DataParallel": nn.DataParallel,
+    # As Ultralytics does when it strips the optimizer.
+    "Ultralytics": lambda model: {
+        "epoch": -1, "ema": None, "model": copy.deepcopy(model).half(), "train_args": {"lr": 0.01},
+    },
+    "a moving average": lambda model: {"model": Block(), "ema": model, "trainer": Trainer()},
+    "Lightning": lambda model: {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": AttributeDict(model="lolvit_xx", optimizer=Trainer()),
+        "callbacks": {"early": Trainer()},
+    },
+    "MMEngine": lambda model: {"meta": {"hook": Trainer()}, "state_dict": model.state_dict(),
+                               "message_hub": {"log_scalars": OrderedDict(a=Trainer())}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trainer", PICKLED)
+def test_tensors_of_pickled_modules_and_beside_pickled_objects_are_read(
+    tmp_path: Path, trainer: str
+) -> None:
+    model = lived_in(Block())
+    torch.save(PICKLED[trainer](model), tmp_path / "best.pt")
+    state, _ = read_state(tmp_path / "best.pt")
+    expected = model.state_dict()
+    assert state.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(state[name].to(tensor.dtype), tensor, atol=0, rtol=1e-3)
 
 
 OTHER_FILES = {
