@@ -75,26 +75,41 @@ def named_outputs(outputs: Any) -> list[tuple[str, Tensor]]:
     found = list(_flattened(outputs, ()))
     if not found:
         raise UserError("returns no output", remedy="return one tensor or several")
-    if len(found) == 1 and not found[0][0]:
-        return [(ONLY_OUTPUT, found[0][1])]
-    last = Counter(path[-1] for path, _ in found)
-    names = [path[-1] if last[path[-1]] == 1 else "_".join(path) for path, _ in found]
+    last = Counter(_name(path) for path, _ in found)
+    names = [_name(path) if last[_name(path)] == 1 else _whole_name(path) for path, _ in found]
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise UserError(f"returns two outputs named '{twice}'", remedy="rename one")
     return [(name, tensor) for name, (_, tensor) in zip(names, found, strict=True)]
 
 
-def _flattened(outputs: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+Keys = tuple[str | int, ...]  # keys, fields and indices that lead to a tensor
+
+
+def _name(path: Keys) -> str:
+    """Return the last key, with the indices behind it."""
+    if not path:
+        return ONLY_OUTPUT
+    key = path[-1]
+    return key if isinstance(key, str) else f"{_name(path[:-1])}_{key}"
+
+
+def _whole_name(path: Keys) -> str:
+    """Return all keys and indices."""
+    begun = () if isinstance(path[0], str) else (ONLY_OUTPUT,)
+    return "_".join(map(str, (*begun, *path)))
+
+
+def _flattened(outputs: Any, path: Keys) -> Iterator[tuple[Keys, Tensor]]:
     if isinstance(outputs, Tensor):
         yield path, outputs
         return
-    for key, value in _members(outputs, path[-1] if path else ONLY_OUTPUT):
+    for key, value in _members(outputs, path):
         if value is not None:
             yield from _flattened(value, (*path, key))
 
 
-def _members(outputs: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _members(outputs: Any, path: Keys) -> Iterator[tuple[str | int, Any]]:
     if isinstance(outputs, Mapping):
         for key, value in outputs.items():
             if not isinstance(key, str) or not _NAME.fullmatch(key):
@@ -104,13 +119,12 @@ def _members(outputs: Any, name: str) -> Iterator[tuple[str, Any]]:
                 )
             yield key, value
     elif isinstance(outputs, Sequence) and not isinstance(outputs, (str, bytes)):
-        fields = getattr(outputs, "_fields", None) or [
-            f"{name}_{index}" for index in range(len(outputs))
-        ]
-        yield from zip(fields, outputs, strict=True)
+        yield from zip(
+            getattr(outputs, "_fields", None) or range(len(outputs)), outputs, strict=True
+        )
     else:
         what = "nothing" if outputs is None else type(outputs).__name__
-        where = "" if name == ONLY_OUTPUT else f" as '{name}'"
+        where = f" as '{_name(path)}'" if path else ""
         raise UserError(f"returns {what}{where}, not a tensor", remedy="return only tensors")
 
 

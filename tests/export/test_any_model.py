@@ -142,7 +142,7 @@ REFUSED = {
     ),
     "a key that is a number": (lambda x: {1: x}, "the key 1, which is not an identifier"),
     "a string": (lambda x: {"x": x, "y": "text"}, "returns str as 'y', not a tensor"),
-    "a name twice": (lambda x: {"a_a_0": x, "a_0": x, "a": [x]}, "two outputs named 'a_a_0'"),
+    "a name twice": (lambda x: {"a_0": x, "a": [x]}, "two outputs named 'a_0'"),
     "no batch axis": (lambda x: x[0], "has no batch axis of 1"),
     "data-dependent control flow": (_branching, r"data-dependent.*torch\.where"),
 }
@@ -250,9 +250,9 @@ def test_a_module_needs_a_size() -> None:
         (Points(torch.zeros(1), torch.zeros(1)), ["boxes", "scores"]),
         ((torch.zeros(1), None), ["output_0"]),
         (
-            (torch.zeros(1), {"many": {"boxes": torch.zeros(1), "scores": torch.zeros(1)}},
-             {"one": {"boxes": torch.zeros(1)}}),
-            ["output_0", "output_1_many_boxes", "scores", "output_2_one_boxes"],
+            (torch.zeros(1), {"many": {"boxes": [torch.zeros(1)], "scores": torch.zeros(1)}},
+             {"one": {"boxes": [torch.zeros(1)]}}),
+            ["output_0", "output_1_many_boxes_0", "scores", "output_2_one_boxes_0"],
         ),
     ],
 )  # fmt: skip
