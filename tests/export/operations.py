@@ -150,6 +150,10 @@ MOVES = {
     "pad, constant": _of(lambda x: F.pad(x, (1, 2, 3, 1), value=0.5)),
     "pad, negative": _of(lambda x: F.pad(x, (-1, -2, -3, -1))),
     "unfold": _of(lambda x: F.unfold(x, 4, stride=4)),
+    "fold": _of(lambda x: F.fold(F.unfold(x, 4, stride=4).relu(), x.shape[-2:], 4, stride=4)),
+    "fold, overlapping": _of(
+        lambda x: F.fold(F.unfold(x, 3, padding=1).relu(), x.shape[-2:], 3, padding=1)
+    ),
     "roll": _of(lambda x: x.roll((2, 3), (2, 3))),
     "flip": _of(lambda x: x.flip(3)),
     "index": _of(lambda x: x[:, [3, 1, 7]]),

@@ -13,6 +13,7 @@ from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
 from lolvit_export.rewrites.fold_constants import FoldConstants
+from lolvit_export.rewrites.fold_to_pixel_shuffle import FoldToPixelShuffle
 from lolvit_export.rewrites.join_pointwise_convs import JoinPointwiseConvs
 from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
@@ -35,6 +36,7 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     FoldBatchNorm(),  # before the heads are split: a split projection must own its BatchNorm
     AdaptiveMaxPoolToMaxPool(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
+    FoldToPixelShuffle(),  # needs nothing of the others
     StridedSliceToReshape(),  # needs nothing of the others
     SplitQkvProjection(),  # gives the query a projection of its own, which the scale is folded into
     FoldAttentionScale(),  # leaves ReLU right behind the product, which the next one looks for
