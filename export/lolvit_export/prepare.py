@@ -181,13 +181,7 @@ def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Pr
     model = copy.deepcopy(module).float().eval()
     said = None
     if options.weights is not None:
-        from lolvit.models.checkpoint import load_weights, read_state
-        from lolvit.models.prefixes import match_names
-        from lolvit.weights import find_weights
-
-        matched = match_names(read_state(find_weights(options.weights))[0], model.state_dict())
-        load_weights(model, matched.state, str(options.weights))
-        said = matched.note(str(options.weights))
+        said = _load_weights(model, options.weights)
     in_chans = options.in_chans or channels_of(model)
     preprocessing, notes = _preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing)[:DENORMAL_CHECK_PHOTOS])
@@ -216,6 +210,28 @@ def _from_module(module: nn.Module, reference: str, options: ModelOptions) -> Pr
         rebuilt=False,
         notes=(*notes, said) if said else notes,
     )
+
+
+def _load_weights(model: nn.Module, weights: Path) -> str | None:
+    """Load a checkpoint into a user's module, or into the network that it wraps; return a note if
+    names differ.
+
+    Raises:
+        UserError: the file can't be read, or its tensors are not the module's.
+    """
+    from lolvit.models.checkpoint import load_weights, read_state
+    from lolvit.models.prefixes import find_wrapped, match_names
+    from lolvit.weights import find_weights
+
+    state, own, where = read_state(find_weights(weights))[0], model.state_dict(), str(weights)
+    wrapped = find_wrapped(state, own)
+    if wrapped is None:
+        matched = match_names(state, own)
+        load_weights(model, matched.state, where)
+        return matched.note(where)
+    inner = {wrapped.prefix + name: tensor for name, tensor in state.items()}
+    load_weights(model, own | inner, where)
+    return wrapped.note(where)
 
 
 def export_name(model: str | nn.Module, options: ModelOptions) -> str:

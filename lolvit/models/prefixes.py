@@ -56,7 +56,39 @@ def match_names(state: Mapping[str, Tensor], own: Collection[str]) -> Matched:
     )
 
 
-def _prefixes(state: Mapping[str, Tensor], needed: list[str]) -> set[str]:
+@dataclass(frozen=True)
+class Wrapped:
+    """Where a module has a checkpoint's tensors: under `prefix`; it has those `outside` too."""
+
+    prefix: str
+    outside: tuple[str, ...]
+
+    def note(self, where: str) -> str:
+        """Return one line about what is loaded, and what is not."""
+        line = f"{where}: its tensors are those of the module's '{self.prefix.removesuffix('.')}'"
+        if not self.outside:
+            return line
+        more = " …" if len(self.outside) > _LISTED else ""
+        names = ", ".join(self.outside[:_LISTED]) + more
+        return f"{line}; {len(self.outside)} outside of it keep the module's values: {names}"
+
+
+def find_wrapped(state: Collection[str], own: Collection[str]) -> Wrapped | None:
+    """Return where a module, with tensors of the names `own`, has all of a checkpoint's: it wraps
+    the network that they are of. None if they are its own, if it has not all, or has them twice."""
+    needed = [name for name in state if not name.endswith("num_batches_tracked")]
+    if not needed or all(name in own for name in needed):
+        return None
+    whole = [
+        prefix for prefix in _prefixes(own, needed) if all(prefix + name in own for name in needed)
+    ]
+    if len(whole) != 1:
+        return None
+    (prefix,) = whole
+    return Wrapped(prefix, tuple(name for name in own if not name.startswith(prefix)))
+
+
+def _prefixes(state: Collection[str], needed: list[str]) -> set[str]:
     """Return what stands before some of a model's names: before the first, middle and last one."""
     probes = {needed[0], needed[len(needed) // 2], needed[-1]}
     return {

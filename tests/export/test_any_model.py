@@ -24,6 +24,7 @@ from lolvit_export.capture import named_outputs
 from lolvit_export.prepare import PROBABILITIES, SCORES_OF_PIXELS, ModelOptions, prepare
 from lolvit_export.request import ExportResult
 from lolvit_runtimes.preprocessing import normalize, to_pixels
+from tests.lived_in import lived_in
 
 Points = namedtuple("Points", ["boxes", "scores"])
 
@@ -173,6 +174,20 @@ def test_an_output_that_is_returned_twice_is_one_in_every_format(tmp_path: Path)
         "onnx", "tflite", "coreml",
     }  # fmt: skip
     lolvit.verify(exported.folder).raise_on_failure()
+
+
+def test_weights_of_the_network_that_a_module_wraps_are_loaded(tmp_path: Path) -> None:
+    trained = lived_in(timm.create_model("test_resnet")).half()
+    torch.save({"epoch": 9, "ema": None, "model": trained}, tmp_path / "best.pt")
+    module = nn.Sequential()
+    module.network, module.scale = timm.create_model("test_resnet"), nn.Linear(1000, 3)
+    options = ModelOptions(size=(64, 64), weights=tmp_path / "best.pt")
+    prepared = prepare(module, options)
+    found = prepared.model.state_dict()
+    for name, tensor in trained.state_dict().items():
+        torch.testing.assert_close(found[f"network.{name}"], tensor, check_dtype=False)
+    assert torch.equal(found["scale.weight"], module.scale.weight)
+    assert "the module's 'network'; 2 outside of it keep" in prepared.notes[-1]
 
 
 class FusesWrongly(nn.Module):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lolvit.errors import UserError
 from lolvit.models.checkpoint import read_state
 from lolvit.models.loading import LoadedCheckpoint, load_checkpoint
-from lolvit.models.prefixes import match_names
+from lolvit.models.prefixes import Wrapped, find_wrapped, match_names
 from tests.lived_in import lived_in
 
 NAME = "timm/test_resnet"  # timm's own for tests: 0.5 M parameters
@@ -134,6 +134,16 @@ def test_a_prefix_is_removed_only_where_it_makes_names_the_models() -> None:
     assert match_names({**state, "extra.weight": torch.zeros(1)}, own).prefix == ""
     other = {"encoder.conv1.weight": torch.zeros(1), "encoder.conv1.bias": torch.zeros(1)}
     assert match_names(other, own).state.keys() == other.keys()
+
+
+def test_a_module_that_wraps_the_network_of_a_checkpoint_is_recognized() -> None:
+    names = ("stem.weight", "stem.bias", "head.weight")
+    own = [f"net.model.{name}" for name in names]
+    assert find_wrapped(names, own) == Wrapped("net.model.", ())
+    assert find_wrapped(names, [*own, "scale"]) == Wrapped("net.model.", ("scale",))
+    assert find_wrapped(names, names) is None  # they are its own
+    assert find_wrapped(names, own[:-1]) is None  # one is missing
+    assert find_wrapped(names, [*own, *(f"twin.{name}" for name in names)]) is None
 
 
 def test_a_backbone_without_the_models_classifier_is_refused(tmp_path: Path) -> None:
