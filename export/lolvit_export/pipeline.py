@@ -70,7 +70,8 @@ def export_model(
         _remove_failed(staging, artifacts, failures)
         kept, withheld = _split_withheld(artifacts, request, staging)
         suppressed, unequal = _with_suppression(job, kept) if request.nms else ((), {})
-        weights = save_weights(job, staging)
+        with quiet():
+            weights = save_weights(job, staging)
         manifest = manifest_of(job, kept, records, weights)
         if kept or (withheld and request.keep_failed):
             write_manifest(staging, manifest)
