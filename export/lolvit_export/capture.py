@@ -186,11 +186,13 @@ def run_once(model: nn.Module, image: Tensor, where: str) -> list[tuple[str, Ten
     except UserError as error:
         raise UserError(error.what, where=where, remedy=error.remedy) from error
     except Exception as error:
+        reason = _first_line(error)
         raise UserError(
-            f"cannot run on an image (1, {image.shape[1]}, {size.replace('x', ', ')}):"
-            f" {_first_line(error)}",
+            f"cannot run on an image (1, {image.shape[1]}, {size.replace('x', ', ')}): {reason}",
             where=where,
-            remedy="try another size, such as a multiple of 32, or check the number of channels",
+            remedy="try a larger size"
+            if "too small" in reason
+            else "try another size, such as a multiple of 32, or check the number of channels",
         ) from error
 
 

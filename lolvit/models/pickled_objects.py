@@ -31,7 +31,8 @@ class PickledObject:
 
 
 class PickledDict:
-    """What a subclass of dict becomes: an ordered one."""
+    """What a subclass of dict becomes: an ordered one, whose attributes are its state if it was an
+    object after all, such as a `ModuleDict`."""
 
     def __new__(cls, *_: object) -> Any:
         """Drop the arguments, such as a factory of default values."""
@@ -46,19 +47,25 @@ def stand_in(name: str) -> type:
 
 def with_tensors(document: object) -> object:
     """Return a document in which modules, and those that a dict holds, are their state dicts."""
-    if isinstance(document, PickledObject):
+    if _state(document) is not None:
         return state_dict(document)
     if isinstance(document, Mapping):
         return {
-            key: state_dict(value) if isinstance(value, PickledObject) else value
+            key: value if _state(value) is None else state_dict(value)
             for key, value in document.items()
         }
     return document
 
 
-def state_dict(module: PickledObject) -> dict[str, Tensor]:
-    """Return the parameters and buffers of a module by name, as `nn.Module.state_dict` does; empty
-    for other objects.
+def _state(value: object) -> Mapping[str, Any] | None:
+    """Return the attributes of a module; None for other values."""
+    state = vars(value) if isinstance(value, OrderedDict) else getattr(value, "state", None)
+    is_module = isinstance(state, Mapping) and "_modules" in state
+    return state if is_module and isinstance(value, (OrderedDict, PickledObject)) else None
+
+
+def state_dict(module: object) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a module by name, as `nn.Module.state_dict` does.
 
     Raises:
         ValueError: its modules have no end.
@@ -74,18 +81,15 @@ def state_dict(module: PickledObject) -> dict[str, Tensor]:
     return found
 
 
-def _modules(module: PickledObject) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _modules(module: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the state of a module and of all inside it, each with the prefix of its names."""
     pending = [("", module)]
     while pending:
         prefix, each = pending.pop()
-        if isinstance(each.state, Mapping):
-            yield prefix, each.state
-            pending += [
-                (f"{prefix}{name}.", child)
-                for name, child in _items(each.state, "_modules")
-                if isinstance(child, PickledObject)
-            ]
+        state = _state(each)
+        if state is not None:
+            yield prefix, state
+            pending += [(f"{prefix}{name}.", child) for name, child in _items(state, "_modules")]
 
 
 def _items(state: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:

@@ -187,6 +187,8 @@ class Block(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.SiLU())
         self.act, self.trainer = torch.relu, Trainer()
+        self.branches = nn.ModuleDict({"a": nn.Linear(2, 2)})
+        self.scales = nn.ParameterDict({"b": torch.ones(2)})
         self.register_buffer("grid", torch.arange(3.0), persistent=False)
         self.register_parameter("nothing", None)
 
