@@ -259,6 +259,10 @@ MOVES: dict[str, Row] = {
             "max": lambda x: x.scatter_reduce(2, _torch_places(x), x[:, :, 2:4], "amax"),
         }.items()
     },
+    "concat_interleaved": (
+        lambda x: mb.concat(values=(x, mb.mul(x=x, y=2.0), mb.relu(x=x)), axis=-3, interleave=True),
+        lambda x: torch.stack((x, 2 * x, x.relu()), 2).flatten(1, 2),
+    ),
     "scatter_slices": (
         lambda x: mb.scatter(
             data=x, indices=[3, -1, 0], updates=_slice(x, [0, 0, 0, 0], [1, 4, 3, 5]), axis=2,

@@ -35,8 +35,10 @@ def squeeze(x: Tensor, axes: Ints | None = None) -> Tensor:
 
 
 def concat(values: Sequence[Tensor], axis: int, interleave: bool = False) -> Tensor:
+    """Join tensors one behind the other; or interleaved, the first element of each first."""
     if interleave:
-        raise unsupported("interleave", interleave)
+        axis %= values[0].dim()
+        return torch.stack(list(values), axis + 1).flatten(axis, axis + 1)
     return torch.cat(list(values), axis)
 
 

@@ -62,8 +62,10 @@ class Step:
         Raises:
             DeviceError: it failed, or its result has another shape than in the program.
         """
-        arguments = {
-            name: slots[source] if isinstance(source, int) else [slots[slot] for slot in source]
+        arguments: dict[str, Any] = {
+            name: slots[source]
+            if isinstance(source, int)
+            else [tensor(slots[slot]) for slot in source]
             for name, source in self.arguments.items()
         }
         arguments |= {name: tensor(arguments[name]) for name in self.tensors}
