@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel operations timm-models kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
+.PHONY: help install system-deps test-deps tensorflow demo test test-fast fuzz lint type panel operations timm-models library-models kills privacy startup lock audit wheel web-package web-test android android-test ios-test docs release clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -109,6 +109,9 @@ operations: install ## export an operation of torch a network to onnx, tflite an
 
 timm-models: install ## export the smallest model of each of timm's files to onnx, tflite and coreml, print what is not (hours)
 	python -m tests.export.timm_models
+
+library-models: install ## the same with networks of torchvision and transformers (half an hour)
+	python -m tests.export.library_models
 
 COUNT ?= 200
 KILLS_FLAGS ?=

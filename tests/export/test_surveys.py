@@ -1,5 +1,5 @@
-"""The surveys of operations and of timm's models: what they cover, that the networks of operations
-run, and that a failure of one format has its reason."""
+"""The surveys of operations and of others' models: what they cover, that their networks run, and
+that a failure of one format has its reason."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 import timm
 import torch
 
+from lolvit_export.capture import named_outputs
+from tests.export.library_models import MODELS as LIBRARY_MODELS
 from tests.export.operations import OPERATIONS, SIZE, Network, outcome
 from tests.export.timm_models import MODELS
 
@@ -28,6 +30,13 @@ def test_a_format_that_lacks_an_operation_is_named_with_the_reason() -> None:
     found = outcome("prod", ("onnx", "coreml"))
     assert isinstance(found["onnx"], float) and found["onnx"] > 100
     assert "Unsupported fx node prod" in str(found["coreml"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIBRARY_MODELS)
+def test_a_network_of_a_library_runs(name: str) -> None:
+    model, size = LIBRARY_MODELS[name]()
+    assert named_outputs(model.eval()(torch.rand(1, 3, size, size)))
 
 
 def test_each_file_of_timm_has_a_model_in_the_survey() -> None:
