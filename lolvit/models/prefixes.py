@@ -28,9 +28,12 @@ class Matched:
         line = f"{where}: the prefix '{self.prefix}' of its tensors' names was removed"
         if not self.left_out:
             return line
-        more = " …" if len(self.left_out) > _LISTED else ""
-        names = ", ".join(self.left_out[:_LISTED]) + more
+        names = _listed(self.left_out)
         return f"{line}, {len(self.left_out)} tensors beside the model left out: {names}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_LISTED]) + (" …" if len(names) > _LISTED else "")
 
 
 def match_names(state: Mapping[str, Tensor], own: Collection[str]) -> Matched:
@@ -68,8 +71,7 @@ class Wrapped:
         line = f"{where}: its tensors are those of the module's '{self.prefix.removesuffix('.')}'"
         if not self.outside:
             return line
-        more = " …" if len(self.outside) > _LISTED else ""
-        names = ", ".join(self.outside[:_LISTED]) + more
+        names = _listed(self.outside)
         return f"{line}; {len(self.outside)} outside of it keep the module's values: {names}"
 
 
