@@ -67,7 +67,7 @@ class ChosenOutputs(nn.Module):
 def named_outputs(outputs: Any) -> list[tuple[str, Tensor]]:
     """Return the tensors of a model's outputs with their names: keys of a dict, fields of a named
     tuple, or output_0, output_1, …. Where two have one name, as in nested dicts, those of what
-    holds them come before it, joined by underscores. None is left out.
+    holds them come before it, joined by underscores. A `None` is ignored.
 
     Raises:
         UserError: there is no output, one is not a tensor, or a key is not an identifier.

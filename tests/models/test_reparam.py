@@ -131,7 +131,7 @@ def test_a_peer_without_branches_is_copied_as_it_is() -> None:
 
 
 class Branch(nn.Module):
-    """Two branches, of which a method in `methods` makes one convolution."""
+    """Two branches, of which `merge` makes one."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -107,7 +107,7 @@ def crop(x: Tensor, crop_height: Ints, crop_width: Ints) -> Tensor:
 
 def gather(
     x: Tensor,
-    indices: Ints | int,
+    indices: Tensor,
     axis: int = 0,
     batch_dims: int = 0,
     validate_indices: bool = False,
@@ -116,7 +116,7 @@ def gather(
     if batch_dims:
         raise unsupported("batch_dims", batch_dims)
     axis %= x.dim()
-    wanted = _from_the_start(tensor(indices), x.shape[axis])
+    wanted = _from_the_start(indices, x.shape[axis])
     shape = (*x.shape[:axis], *wanted.shape, *x.shape[axis + 1 :])
     return x.index_select(axis, wanted.reshape(-1)).reshape(shape)
 
