@@ -22,6 +22,7 @@ from PIL import Image
 from lolvit.errors import UserError
 from lolvit.manifest import Color
 from lolvit_data import crops
+from lolvit_data.annotations import spread
 from lolvit_data.bundled import bundled_photo
 from lolvit_data.dataset import Split
 from lolvit_runtimes.photo_files import as_unicode, left_out_note, list_photos
@@ -113,13 +114,8 @@ def load(source: str, split: Split, count: int | None = None) -> PhotoCrops:
             raise UserError("has no photos", where=str(root), remedy="give a folder of photos")
         chosen += _of_split(found, split)
     number = COUNTS[split] if count is None else min(count, COUNTS[split])
-    return PhotoCrops(split, tuple(_evenly(chosen, number)), number, notes)
-
-
-def _evenly(photos: Sequence[Photo], count: int) -> list[Photo]:
-    if len(photos) <= count:
-        return list(photos)
-    return [photos[place * len(photos) // count] for place in range(count)]
+    photos = tuple(chosen[place] for place in spread(len(chosen), number))
+    return PhotoCrops(split, photos, number, notes)
 
 
 def _of_split(photos: Sequence[Photo], split: Split) -> list[Photo]:
