@@ -30,6 +30,8 @@ from lolvit_runtimes.photos import load_photo
 
 NAME: Final = "photo-crops"
 COUNTS: Final[dict[Split, int]] = {"train": 16_000, "test": 2_000}
+# Crops of one photo are no independent test images, but of many photos each adds one.
+MOST_TEST_PHOTOS: Final = 10_000
 _TEST_EVERY = 5  # of the photos
 _LONGEST = 640  # pixels, of the side that photos are reduced to
 _SMALLEST_SHARE = 0.3  # of a photo's shorter side, of a crop's side
@@ -96,8 +98,9 @@ def folder_of(source: str) -> Path | None:
 
 
 def load(source: str, split: Split, count: int | None = None) -> PhotoCrops:
-    """Return crops of a split's photos, every fifth of all; at most `count`. Of more photos than
-    crops it takes some evenly, because those of one folder are often of one kind.
+    """Return crops of a split's photos, every fifth of all; at most `count`. The test split has as
+    many as it has photos, from 2,000 to 10,000. Of more photos than crops it takes some evenly,
+    because those of one folder are often of one kind.
 
     Raises:
         UserError: the folder is missing or has no photos.
@@ -113,7 +116,11 @@ def load(source: str, split: Split, count: int | None = None) -> PhotoCrops:
         if not found:
             raise UserError("has no photos", where=str(root), remedy="give a folder of photos")
         chosen += _of_split(found, split)
-    number = COUNTS[split] if count is None else min(count, COUNTS[split])
+    number = COUNTS[split]
+    if split == "test":
+        number = max(number, min(len(chosen), MOST_TEST_PHOTOS))
+    if count is not None:
+        number = min(count, number)
     photos = tuple(chosen[place] for place in spread(len(chosen), number))
     return PhotoCrops(split, photos, number, notes)
 

@@ -23,6 +23,7 @@ CLASSES = 7
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photo_crops, "COUNTS", {"train": 10, "test": 6})
+    monkeypatch.setattr(photo_crops, "MOST_TEST_PHOTOS", 15)
     monkeypatch.setattr(teacher_outputs, "PART", 4)
 
 
@@ -66,9 +67,20 @@ def test_of_more_photos_than_crops_some_of_every_folder_are_taken(
             Image.new("RGB", (8, 8)).save(path)
     for split in ("train", "test"):
         crops = photo_crops.load(f"photo-crops:{tmp_path}", split)
-        assert len(crops.photos) == crops.count
+        assert len(crops.photos) == crops.count == {"train": 10, "test": 15}[split]
         kinds = {photo.name.split("/")[0] for photo in crops.photos if photo.path}
         assert kinds == {"cats", "dogs", "fish"}
+
+
+def test_an_outputs_folder_of_fewer_test_crops_than_there_are_photos_now_is_opened(
+    few: None, tmp_path: Path
+) -> None:
+    for number in range(60):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number:02}.png")
+    source = f"photo-crops:{tmp_path}"
+    assert photo_crops.load(source, "test").count == 15
+    six = photo_crops.load(source, "test", 6)
+    assert six.count == len(six.photos) == 6
 
 
 def test_a_crop_is_a_square_part_of_its_photo_and_the_same_every_time() -> None:
