@@ -19,6 +19,7 @@ from lolvit_runtimes.probe import (
     runtime_status,
     tool_status,
     uncompiled_modules,
+    unoptimized_python,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+_OPTIMIZE = "PYTHON_CONFIGURE_OPTS='--enable-optimizations --with-lto' pyenv install"
 _OF_THE_REPOSITORY = "dev"  # an extra that users of the wheel don't need
 
 
@@ -34,9 +36,9 @@ _OF_THE_REPOSITORY = "dev"  # an extra that users of the wheel don't need
 def doctor(as_json: bool) -> None:
     """Show what can run on this machine, what is missing, and how to install it."""
     found, devices, host = extras(), [*runtime_status(), *tool_status()], machine()
-    uncompiled = uncompiled_modules()
+    uncompiled, unoptimized = uncompiled_modules(), unoptimized_python()
     if as_json:
-        print_json(_document(found, devices, host, uncompiled))
+        print_json(_document(found, devices, host, uncompiled, unoptimized))
         return
     found = [extra for extra in found if extra.ready or extra.name != _OF_THE_REPOSITORY]
     out = results()
@@ -49,6 +51,11 @@ def doctor(as_json: bool) -> None:
         out.print(
             f"the modules in {folder} are not compiled, and {reason}:"
             f" each command takes seconds longer; run: {command}"
+        )
+    if unoptimized is not None:
+        out.print(
+            f"the Python in {unoptimized} was compiled without optimizations: every command is"
+            f" slower than with the distribution's; pyenv compiles another with {_OPTIMIZE}"
         )
     if out.is_terminal:
         _print_short(found, devices, out)
@@ -76,6 +83,7 @@ def _document(
     devices: list[Status],
     host: dict[str, Any],
     uncompiled: tuple[Path, str] | None,
+    unoptimized: Path | None,
 ) -> dict[str, Any]:
     return {
         "lolvit": __version__,
@@ -93,6 +101,7 @@ def _document(
         "devices": [asdict(device) for device in devices],
         "uncompiled_modules": uncompiled
         and {"folder": str(uncompiled[0]), "reason": uncompiled[1]},
+        "unoptimized_python": unoptimized and str(unoptimized),
     }
 
 

@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -155,6 +156,18 @@ def uncompiled_modules() -> tuple[Path, str] | None:
     if not os.access(package, os.W_OK) and sys.pycache_prefix is None:
         return package.parent, "the folder is read-only"
     return None
+
+
+def unoptimized_python() -> Path | None:
+    """Return where the interpreter is if it was compiled without CPython's optimizations (profiles
+    of its own programs, and at linking), as pyenv does by default; None if not, or not known.
+
+    Distributions below /usr optimize without recording it.
+    """
+    arguments = sysconfig.get_config_var("CONFIG_ARGS")
+    if not arguments or "--enable-optimizations" in arguments or sys.base_prefix == "/usr":
+        return None
+    return Path(sys.base_prefix)
 
 
 def machine() -> dict[str, str | int | list[str]]:

@@ -160,6 +160,26 @@ def test_modules_that_every_command_compiles_again_are_said(
     assert document(capfd)["uncompiled_modules"] == expected
 
 
+@pytest.mark.parametrize(
+    ("prefix", "arguments", "said"),
+    [
+        ("/home/me/.pyenv/versions/3.11.7", "'--enable-shared'", True),
+        ("/home/me/.pyenv/versions/3.11.7", "'--enable-optimizations' '--with-lto'", False),
+        ("/usr", "'--enable-shared' '--prefix=/usr'", False),  # Debian's
+        ("C:\\Python311", None, False),
+    ],
+)
+def test_a_python_compiled_without_optimizations_is_said(
+    prefix, arguments, said, capfd, monkeypatch
+):
+    monkeypatch.setattr("sys.base_prefix", prefix)
+    monkeypatch.setattr("sysconfig.get_config_var", lambda name: arguments)
+    assert main(["doctor"]) == 0
+    printed = " ".join(capfd.readouterr().out.split())
+    assert (f"the Python in {prefix} was compiled without optimizations" in printed) == said
+    assert document(capfd)["unoptimized_python"] == (prefix if said else None)
+
+
 def test_nothing_heavy_is_loaded():
     code = (
         "import sys; from lolvit.cli import main; main(['doctor', '--json']);"
