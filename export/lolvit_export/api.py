@@ -12,7 +12,7 @@ from lolvit.errors import LolvitError
 from lolvit.registry import choose, choose_many
 from lolvit.sizes import RESIZES, parse_size
 from lolvit_export.pipeline import Progress, export_model
-from lolvit_export.prepare import ModelOptions
+from lolvit_export.prepared import ModelOptions
 from lolvit_export.request import ExportRequest, ExportResult
 from lolvit_export.targets import precision_names, require_precisions, target_names
 

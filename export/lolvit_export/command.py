@@ -211,7 +211,7 @@ def _export(targets: list[str], options: dict[str, Any], **request: Any) -> Expo
         progress("load PyTorch")
         _load_pytorch()
         from lolvit_export.pipeline import export_model
-        from lolvit_export.prepare import ModelOptions
+        from lolvit_export.prepared import ModelOptions
         from lolvit_export.request import ExportRequest
 
         return export_model(

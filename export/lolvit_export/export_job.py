@@ -31,7 +31,7 @@ from lolvit_export.capture import (
     run_once,
 )
 from lolvit_export.lowering.request import LoweringRequest
-from lolvit_export.prepare import Prepared
+from lolvit_export.prepared import Prepared
 from lolvit_export.request import ExportRequest
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets import find_target

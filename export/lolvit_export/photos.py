@@ -32,6 +32,7 @@ CALIBRATION = (
     "grass",
     "gravel",
 )
+DENORMAL_CHECK_PHOTOS = 4  # every layer's activations are checked on these
 _MAX_PHOTOS = 512  # that BatchNorm is calibrated on
 _CONTRAST = 2.5  # factor of the distance from the mean grey
 

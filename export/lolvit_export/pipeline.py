@@ -22,7 +22,8 @@ from lolvit_export.export_manifest import manifest_of, save_weights
 from lolvit_export.lowering.failures import conversion_failure
 from lolvit_export.lowering.lowerers import Lowerers, packed
 from lolvit_export.lowering.request import BASE_PREFIX, Lowered, as_artifact, is_base
-from lolvit_export.prepare import ModelOptions, Prepared, export_name, prepare, resolve_size
+from lolvit_export.prepare import export_name, prepare, resolve_size
+from lolvit_export.prepared import ModelOptions, Prepared
 from lolvit_export.quantization.images import Images, open_images
 from lolvit_export.quantization.job import QuantizationJob, read_plans
 from lolvit_export.quantization.plan import Plan, plan_path

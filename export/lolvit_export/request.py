@@ -10,7 +10,7 @@ from torch import nn
 
 from lolvit.errors import GateFailedError, LolvitError
 from lolvit.manifest import Artifact, Manifest
-from lolvit_export.prepare import ModelOptions
+from lolvit_export.prepared import ModelOptions
 from lolvit_export.targets import find_target
 from lolvit_export.verification.words import AFTER_QUANTIZING, AFTER_QUANTIZING_RANDOM
 from lolvit_runtimes.qnn_socs import Soc

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lolvit.manifest import Manifest
 from lolvit_export.pipeline import export_model
-from lolvit_export.prepare import ModelOptions
+from lolvit_export.prepared import ModelOptions
 from lolvit_export.request import ExportRequest
 
 _OF_MODEL = {field.name for field in fields(ModelOptions)}

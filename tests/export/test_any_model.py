@@ -21,8 +21,10 @@ import lolvit
 from lolvit.errors import UserError
 from lolvit_data.bundled import bundled_photo
 from lolvit_export.capture import named_outputs
-from lolvit_export.prepare import PROBABILITIES, SCORES_OF_PIXELS, ModelOptions, prepare
+from lolvit_export.prepare import prepare
+from lolvit_export.prepared import ModelOptions
 from lolvit_export.request import ExportResult
+from lolvit_export.user_module import PROBABILITIES, SCORES_OF_PIXELS
 from lolvit_runtimes.preprocessing import normalize, to_pixels
 from tests.lived_in import lived_in
 

@@ -11,7 +11,8 @@ import torch
 from lolvit.errors import UserError
 from lolvit.models.checkpoint import save_checkpoint
 from lolvit_data.bundled import bundled_photo
-from lolvit_export.prepare import ModelOptions, prepare
+from lolvit_export.prepare import prepare
+from lolvit_export.prepared import ModelOptions
 from lolvit_export.quantization.plan import Plan
 from lolvit_export.verification.panel import run
 from lolvit_export.verification.panel.faults import MODEL_FAULTS

@@ -13,7 +13,8 @@ import torch
 from lolvit.tasks import Task, find_task
 from lolvit_data.annotated import annotated_images
 from lolvit_data.annotations import AnnotatedSubset
-from lolvit_export.prepare import ModelOptions, prepare
+from lolvit_export.prepare import prepare
+from lolvit_export.prepared import ModelOptions
 from lolvit_export.verification.truth import Annotations, Labels
 from lolvit_runtimes.preprocessing import normalize, placement_of, to_pixels
 

@@ -13,7 +13,8 @@ from lolvit.models.checkpoint import save_checkpoint
 from lolvit.tasks.segmentation import SegmentationTask
 from lolvit_data.annotated import open_annotated
 from lolvit_data.annotations import spread
-from lolvit_export.prepare import ModelOptions, prepare
+from lolvit_export.prepare import prepare
+from lolvit_export.prepared import ModelOptions
 from lolvit_export.verification.images import TEST_IMAGES, verification_images
 from lolvit_export.verification.verification import verify
 from lolvit_runtimes.preprocessing import normalize, to_pixels

@@ -10,7 +10,7 @@ from lolvit.model_names import KNOWN, check_name
 from lolvit.models import VARIANTS, create_model
 from lolvit.models.names import resolve_name
 from lolvit_export.pipeline import folder_name
-from lolvit_export.prepare import ModelOptions
+from lolvit_export.prepared import ModelOptions
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from lolvit.errors import UserError
-from lolvit_export.prepare import ModelOptions, Prepared, prepare
+from lolvit_export.prepare import prepare
+from lolvit_export.prepared import ModelOptions, Prepared
 
 _EPOCHS, _SIZE = 3, 64  # on digits
 _OBJECTS_SIZE, _OBJECTS_EPOCHS = 192, {"detection": 6, "segmentation": 4}

@@ -20,7 +20,7 @@ from lolvit.tasks import Task
 from lolvit_export.capture import INPUT_NAME, capture, described_outputs
 from lolvit_export.export_job import task_of
 from lolvit_export.lowering.request import LoweringRequest, as_artifact, is_base
-from lolvit_export.prepare import Prepared
+from lolvit_export.prepared import Prepared
 from lolvit_export.quantization.images import open_images
 from lolvit_export.quantization.job import QuantizationJob
 from lolvit_export.quantization.plan import Plan
