@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,12 @@ _REASON_PATTERNS = (
     re.compile(r"not supported|unsupported", re.IGNORECASE),
 )
 _USER_CODE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\w+)')
+# By the first layer of a model: what it takes if not images.
+_OTHER_INPUTS: Final[dict[type[nn.Module], str]] = {
+    nn.Conv3d: "video or volumes",
+    nn.Conv1d: "sequences",
+    nn.Embedding: "tokens",
+}
 _DATA_DEPENDENT = (
     "replace the branch or the shape that depends on the image's values, for instance by"
     " torch.where, or export the part of the model before it"
@@ -190,10 +196,21 @@ def run_once(model: nn.Module, image: Tensor, where: str) -> list[tuple[str, Ten
         raise UserError(
             f"cannot run on an image (1, {image.shape[1]}, {size.replace('x', ', ')}): {reason}",
             where=where,
-            remedy="try a larger size"
-            if "too small" in reason
-            else "try another size, such as a multiple of 32, or check the number of channels",
+            remedy=_remedy(model, reason),
         ) from error
+
+
+def _remedy(model: nn.Module, reason: str) -> str:
+    first = next((layer for layer in model.modules() if [*layer.parameters(recurse=False)]), None)
+    other = next((what for kind, what in _OTHER_INPUTS.items() if isinstance(first, kind)), None)
+    if other is not None:
+        return (
+            f"its first layer, {type(first).__name__}, takes {other}: give a module whose forward"
+            " takes one image (batch, channels, height, width)"
+        )
+    if "too small" in reason:
+        return "try a larger size"
+    return "try another size, such as a multiple of 32, or check the number of channels"
 
 
 def _capture_error(error: Exception, size: tuple[int, int], where: str) -> UserError:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lolvit.errors import UserError
 from lolvit.models import create_model
-from lolvit_export.capture import INPUT_NAME, capture, described_outputs, recapture
+from lolvit_export.capture import INPUT_NAME, capture, described_outputs, recapture, run_once
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from tests.export.rewriting import Model, image_like, nodes, operations, relative_error
 from tests.lived_in import lived_in
@@ -200,6 +201,23 @@ def test_modes_are_kept_also_when_the_model_does_not_run() -> None:
     with pytest.raises(UserError, match=r"Sequential: cannot run on an image \(1, 3, 8, 6\): "):
         capture(model, (8, 6))
     assert model.training and model[1].training
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        (lambda: torchvision.models.video.r3d_18(weights=None), "Conv3d, takes video or volumes"),
+        (lambda: nn.Sequential(nn.Conv1d(40, 8, 3), nn.ReLU()), "Conv1d, takes sequences"),
+        (lambda: nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 2)), "Embedding, takes tokens"),
+    ],
+)
+def test_a_model_of_something_else_than_images_is_told_so(
+    network: Callable[[], nn.Module], what: str
+) -> None:
+    image = torch.zeros(1, 3, 64, 64)
+    with pytest.raises(UserError, match="cannot run on an image") as error:
+        run_once(network().eval(), image, "a model")
+    assert error.value.remedy is not None and what in error.value.remedy
 
 
 def test_a_branch_on_the_values_is_a_user_error() -> None:
