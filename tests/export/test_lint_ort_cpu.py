@@ -107,6 +107,9 @@ ADVICE: dict[str, tuple[bytes, str | None]] = {
     "int8_product_of_columns": (
         integers("MatMul", of_neighbours(99, 0, 10, 16).T, (1, 16)), None,
     ),
+    "int8_products_of_columns": (
+        integers("MatMul", of_neighbours(99, 0, 2, 10, 16).transpose(0, 2, 1), (2, 1, 16)), None,
+    ),
     "int8_linear": (
         integers("Gemm", of_neighbours(99, 99, 10, 16), (1, 16), transB=1), "clipped-sums",
     ),

@@ -121,12 +121,13 @@ def _is_of_bytes(operation: Operation, graph: Graph) -> bool:
 def _by_outputs(
     operation: Operation, integers: npt.NDArray[np.int8]
 ) -> npt.NDArray[np.floating[Any]]:
-    """Return a weight with its outputs first."""
+    """Return a weight with its outputs first; those of each matrix of a batch for themselves."""
     weight = integers.astype(np.float64)
     transposed = operation.kind.endswith("Gemm") and operation.attributes.get("transB", 0)
     if transposed or operation.kind.endswith(("Conv", "ConvInteger")):
         return weight
-    return np.moveaxis(weight, -1, 0)
+    by_outputs: npt.NDArray[np.floating[Any]] = weight.swapaxes(-1, -2)
+    return by_outputs.reshape(-1, by_outputs.shape[-1])
 
 
 def _half_precision(graph: Graph) -> Iterator[Site]:
