@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+import lolvit
 from lolvit.cli import main
 from lolvit_export.command import export
 from lolvit_export.rewrites.decompose_layer_norm import DecomposeLayerNorm
@@ -79,6 +80,19 @@ def test_attention_with_an_empty_row_or_a_computed_mask_is_left() -> None:
 def test_only_attention_with_a_mask_is_written_so_where_that_is_wanted() -> None:
     model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x))
     assert rewritten(DecomposeSdpa(masked=True), model)[1].applied == 0
+
+
+@pytest.mark.parametrize("axes", [3, 5])
+def test_attention_of_another_rank_reaches_onnx(axes: int, tmp_path: Path) -> None:
+    def attend(m: Any, x: Any) -> Any:
+        x = x.flatten(0, 1) if axes == 3 else x.unflatten(3, (2, -1)).transpose(2, 3)
+        return F.scaled_dot_product_attention(x, heads(x), x.sin()).reshape(1, -1)
+
+    model = Model(attend)
+    graph, record = rewritten(DecomposeSdpa(masked=True), model)
+    assert record.applied == 1 and operations(graph).count("matmul") == 2
+    done = lolvit.export(model, size=8, targets="onnx", out=tmp_path, name="attention")
+    assert [artifact.format for artifact in done.manifest.artifacts] == ["onnx"]
 
 
 @some_shapes

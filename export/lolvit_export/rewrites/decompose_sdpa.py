@@ -7,7 +7,8 @@ diagonal. A row of −∞ gives zeros in sdpa and no number in softmax, so that 
 
 Left whole, ExecuTorch's decomposition looks for empty rows of scores with eight operations that no
 delegate takes; they take half of MobileViT-XS's time. torch's ONNX exporter fails on some masks,
-with which the operation and its decomposition have results of different strides.
+with which the operation and its decomposition have results of different strides, and on attention
+of another rank than 4, such as Hiera's in windows.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class DecomposeSdpa(Rewrite):
     """Requires static shapes, and masks that are constants without an empty row.
 
     Args:
-        masked: only attention with a mask.
+        masked: only attention with a mask, or of another rank than 4.
     """
 
     name = "decompose_sdpa"
@@ -47,7 +48,8 @@ class DecomposeSdpa(Rewrite):
     def matches(self, node: Node) -> bool:
         if not is_call(node, aten.scaled_dot_product_attention.default):
             return False
-        return not self.masked or _is_masked(node)
+        other_rank = len(shape_of(argument(node, 0))) != 4
+        return not self.masked or _is_masked(node) or other_rank
 
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         if argument(node, _DROPOUT, 0.0) or argument(node, _GROUPED, False):
