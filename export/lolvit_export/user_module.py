@@ -9,7 +9,10 @@ import torch
 from torch import nn
 
 from lolvit.models.calibrate import calibrate_batch_norm, check_denormals
+from lolvit.models.checkpoint import load_weights, read_state
 from lolvit.models.factory import CLASSIFICATION, channels_of
+from lolvit.models.prefixes import find_wrapped, match_names
+from lolvit.weights import find_weights
 from lolvit_export.photos import DENORMAL_CHECK_PHOTOS, calibration_images
 from lolvit_export.prepared import ModelOptions, Prepared
 from lolvit_export.preprocessing_options import resolve_labels, resolve_preprocessing
@@ -71,10 +74,6 @@ def _load_weights(model: nn.Module, weights: Path) -> str | None:
     Raises:
         UserError: the file can't be read, or its tensors are not the module's.
     """
-    from lolvit.models.checkpoint import load_weights, read_state
-    from lolvit.models.prefixes import find_wrapped, match_names
-    from lolvit.weights import find_weights
-
     state, own, where = read_state(find_weights(weights))[0], model.state_dict(), str(weights)
     wrapped = find_wrapped(state, own)
     if wrapped is None:

@@ -211,7 +211,7 @@ def test_modes_are_kept_also_when_the_model_does_not_run() -> None:
         (lambda: nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 2)), "Embedding, takes tokens"),
     ],
 )
-def test_a_model_of_something_else_than_images_is_told_so(
+def test_a_model_of_something_else_than_images_is_named_as_such(
     network: Callable[[], nn.Module], what: str
 ) -> None:
     image = torch.zeros(1, 3, 64, 64)

@@ -51,7 +51,7 @@ def test_attention_keeps_a_scale_of_its_own() -> None:
 @some_shapes
 @given(sizes, st.sampled_from(["causal", "booleans", "numbers"]), st.booleans())
 def test_attention_with_a_known_mask_is_products_and_softmax(
-    size: tuple[int, int], kind: str, masked: bool
+    size: tuple[int, int], kind: str, keep_plain: bool
 ) -> None:
     rows = size[0]
     numbers = torch.randn(3, rows, rows, generator=torch.Generator().manual_seed(0))
@@ -64,7 +64,7 @@ def test_attention_with_a_known_mask_is_products_and_softmax(
     if bool((numbers > 1).all(-1).any()) and kind == "numbers":
         assert match_failures(DecomposeSdpa(), model, size) == ["a row of its mask is empty"]
         return
-    graph, record = rewritten(DecomposeSdpa(masked=masked), model, size)
+    graph, record = rewritten(DecomposeSdpa(keep_plain=keep_plain), model, size)
     assert record.applied == 1 and "softmax" in operations(graph)
 
 
@@ -79,7 +79,7 @@ def test_attention_with_an_empty_row_or_a_computed_mask_is_left() -> None:
 
 def test_only_attention_with_a_mask_is_written_so_where_that_is_wanted() -> None:
     model = Model(lambda m, x: F.scaled_dot_product_attention(x, heads(x), x))
-    assert rewritten(DecomposeSdpa(masked=True), model)[1].applied == 0
+    assert rewritten(DecomposeSdpa(keep_plain=True), model)[1].applied == 0
 
 
 @pytest.mark.parametrize("axes", [3, 5])
@@ -89,7 +89,7 @@ def test_attention_of_another_rank_reaches_onnx(axes: int, tmp_path: Path) -> No
         return F.scaled_dot_product_attention(x, heads(x), x.sin()).reshape(1, -1)
 
     model = Model(attend)
-    graph, record = rewritten(DecomposeSdpa(masked=True), model)
+    graph, record = rewritten(DecomposeSdpa(keep_plain=True), model)
     assert record.applied == 1 and operations(graph).count("matmul") == 2
     done = lolvit.export(model, size=8, targets="onnx", out=tmp_path, name="attention")
     assert [artifact.format for artifact in done.manifest.artifacts] == ["onnx"]

@@ -23,7 +23,7 @@ from lolvit_export.rewrites.decompose_sdpa import DecomposeSdpa
 OPSET = 18
 # Explicit pads are kept: an average pool with padding is wrong on Qualcomm's HTP.
 _SKIPPED = ["fuse_pad_into_pool"]
-_REWRITES = (DecomposeSdpa(masked=True),)  # the exporter fails on some masks and ranks
+_REWRITES = (DecomposeSdpa(keep_plain=True),)  # the exporter fails on some masks and ranks
 
 
 def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:

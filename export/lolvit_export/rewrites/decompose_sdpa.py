@@ -36,20 +36,20 @@ class DecomposeSdpa(Rewrite):
     """Requires static shapes, and masks that are constants without an empty row.
 
     Args:
-        masked: only attention with a mask, or of another rank than 4.
+        keep_plain: leave attention over four axes without a mask as it is.
     """
 
     name = "decompose_sdpa"
     ensures = "attention with a known mask or none is matmul, softmax, matmul"
 
-    def __init__(self, *, masked: bool = False) -> None:
-        self.masked = masked
+    def __init__(self, *, keep_plain: bool = False) -> None:
+        self.keep_plain = keep_plain
 
     def matches(self, node: Node) -> bool:
         if not is_call(node, aten.scaled_dot_product_attention.default):
             return False
-        other_rank = len(shape_of(argument(node, 0))) != 4
-        return not self.masked or _is_masked(node) or other_rank
+        is_plain = len(shape_of(argument(node, 0))) == 4 and not _is_masked(node)
+        return not (self.keep_plain and is_plain)
 
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         if argument(node, _DROPOUT, 0.0) or argument(node, _GROUPED, False):
