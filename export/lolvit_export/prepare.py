@@ -13,7 +13,7 @@ from torch import nn
 from lolvit.errors import UserError
 from lolvit.model_names import is_function
 from lolvit.models import create_model
-from lolvit.models.calibrate import calibrate_batch_norm, check_denormals
+from lolvit.models.calibrate import check_denormals, make_representative
 from lolvit.models.dense import DENSE_TASKS, STRIDES
 from lolvit.models.factory import (
     CLASSIFICATION,
@@ -187,7 +187,7 @@ def _untrained(name: str, options: ModelOptions) -> Prepared:
     preprocessing, _ = resolve_preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing, options.calibrate))
     with running_at(size, name):
-        calibrate_batch_norm(model, images)
+        make_representative(model, images)
     check_denormals(model, images[:DENORMAL_CHECK_PHOTOS], where=name)
     classes = number_of_classes(model)
     return Prepared(

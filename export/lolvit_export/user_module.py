@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lolvit.models.calibrate import calibrate_batch_norm, check_denormals
+from lolvit.models.calibrate import check_denormals, make_representative
 from lolvit.models.checkpoint import load_weights, read_state
 from lolvit.models.factory import CLASSIFICATION, channels_of
 from lolvit.models.prefixes import find_wrapped, match_names
@@ -51,7 +51,7 @@ def from_module(module: nn.Module, reference: str, name: str, options: ModelOpti
     if options.task is None and _are_scores_of_pixels(outputs, options.size):
         notes = (*notes, SCORES_OF_PIXELS)
     if not options.trained:
-        calibrate_batch_norm(model, images)
+        make_representative(model, images)
     check_denormals(model, images, where=name)
     features = getattr(model, "num_classes", None) == 0
     return Prepared(

@@ -7,6 +7,7 @@ import copy
 import pytest
 import timm
 import torch
+from timm.layers import Mlp
 from torch import Tensor, nn
 
 from lolvit.denormals import MAX_DENORMAL_SHARE
@@ -16,6 +17,8 @@ from lolvit.models.calibrate import (
     calibrate_batch_norm,
     check_denormals,
     largest_denormal_share,
+    make_representative,
+    randomize_ineffective,
 )
 
 TINY = torch.finfo(torch.float32).tiny
@@ -111,6 +114,60 @@ def test_a_batch_norm_without_statistics_is_left_alone() -> None:
     model = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False))
     calibrate_batch_norm(model, images())
     assert model[0].running_mean is None and model[0].momentum == 0.1
+
+
+def effect_of_blocks(name: str, *, representative: bool) -> float:
+    """Return, in dB relative to the outputs, by how much they change where the weights of each
+    block's first linear layer are halved."""
+    torch.manual_seed(0)
+    model = timm.create_model(name)
+    side = model.pretrained_cfg["input_size"][-1]
+    initialize = make_representative if representative else calibrate_batch_norm
+    initialize(model, images(side=side, count=2))
+    photos = images(seed=1, count=2, side=side)
+    with torch.no_grad():
+        before = model(photos)
+        for module in model.modules():
+            if isinstance(module, Mlp):
+                module.fc1.weight /= 2
+        change = model(photos) - before
+    signal, noise = before.square().sum(), change.square().sum()
+    return float(10 * torch.log10(noise.clamp(1e-30) / signal.clamp(1e-15)))
+
+
+@pytest.mark.parametrize(
+    "name", ["convnext_atto", "swinv2_tiny_window8_256", "mixer_s32_224", "cait_xxs24_224"]
+)
+def test_a_wrong_branch_of_a_network_that_begins_without_it_shows_in_the_outputs(name: str) -> None:
+    """LayerScale of 1e-6 and 1e-5, a last norm of weight zero, a classifier of zeros."""
+    assert effect_of_blocks(name, representative=False) < -80
+    assert effect_of_blocks(name, representative=True) > -20
+
+
+def test_scales_and_matrices_of_zeros_are_set_and_all_else_is_kept() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.GroupNorm(1, 4), nn.Linear(4, 5)
+    )
+    nn.init.zeros_(model[1].weight)
+    nn.init.constant_(model[2].weight, 1e-6)
+    nn.init.zeros_(model[2].bias)
+    nn.init.zeros_(model[3].weight)
+    before = copy.deepcopy(model.state_dict())
+    found = randomize_ineffective(model).state_dict()
+    changed = {name for name, tensor in found.items() if not torch.equal(tensor, before[name])}
+    assert changed == {"2.weight", "3.weight"}
+    assert 0.5 <= found["2.weight"].min() < found["2.weight"].max() <= 1.5
+    assert found["3.weight"].std() == pytest.approx(0.02, rel=0.5)
+
+
+def test_weights_that_are_set_are_the_same_ones_each_time_and_set_once() -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("convnext_atto")
+    first = randomize_ineffective(copy.deepcopy(model)).state_dict()
+    torch.manual_seed(1)
+    again = randomize_ineffective(randomize_ineffective(model)).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
 
 
 @pytest.mark.parametrize(
