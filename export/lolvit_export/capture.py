@@ -18,6 +18,7 @@ from lolvit_export.functional import functionalize
 from lolvit_export.module_paths import transfer_module_stacks
 
 INPUT_NAME = "image"
+OUTPUT_IMAGE = "output_image"
 ONLY_OUTPUT = "output"  # the name of a single unnamed output
 _OUTPUTS = "lolvit_outputs"  # key in a captured graph's meta
 MODEL_PATH = "model"  # of the model inside FlatOutputs, in nn_module_stack
@@ -73,7 +74,8 @@ class ChosenOutputs(nn.Module):
 def named_outputs(outputs: Any) -> list[tuple[str, Tensor]]:
     """Return the tensors of a model's outputs with their names: keys of a dict, fields of a named
     tuple, or output_0, output_1, …. Where two have one name, as in nested dicts, those of what
-    holds them come before it, joined by underscores. A `None` is ignored.
+    holds them come before it, joined by underscores. One named as the input, `image`, is named
+    `output_image`: in ONNX and Core ML they would be the same tensor. A `None` is ignored.
 
     Raises:
         UserError: there is no output, one is not a tensor, or a key is not an identifier.
@@ -83,6 +85,7 @@ def named_outputs(outputs: Any) -> list[tuple[str, Tensor]]:
         raise UserError("returns no output", remedy="return one tensor or several")
     last = Counter(_name(path) for path, _ in found)
     names = [_name(path) if last[_name(path)] == 1 else _whole_name(path) for path, _ in found]
+    names = [OUTPUT_IMAGE if name == INPUT_NAME else name for name in names]
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise UserError(f"returns two outputs named '{twice}'", remedy="rename one")

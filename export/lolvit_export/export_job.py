@@ -36,6 +36,7 @@ from lolvit_export.request import ExportRequest
 from lolvit_export.rewrites import STATIC_REWRITE, apply_all
 from lolvit_export.targets import find_target
 from lolvit_export.verification.images import VerificationImages, verification_images
+from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_runtimes.snr import snr_db
 
 # Of outputs in float32 with merged branches: 13 of timm's networks with such, random weights, have
@@ -59,6 +60,15 @@ class ExportJob:
         """The images that float artifacts are verified on."""
         prepared = self.prepared
         return verification_images(prepared.preprocessing, self.task.name, prepared.data)
+
+    @cached_property
+    def reference_data(self) -> ReferenceData:
+        """These images with eager PyTorch's outputs for them."""
+        reference = Reference(self.prepared.exported, self.signature, self.prepared.source)
+        images = self.verification_images.pixels
+        data = ReferenceData(reference, images, self.prepared.preprocessing)
+        assert data.references  # computed before threads share it
+        return data
 
     def lowering(self, target: str) -> LoweringRequest:
         """Return the lowering request of one target."""

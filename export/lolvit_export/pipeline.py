@@ -36,6 +36,10 @@ from lolvit_export.verification.verifiers import Verifiers
 
 Progress = Callable[[str], None]
 
+CONSTANT = (
+    "its outputs are the same for every photo, so that verification shows nothing: load trained"
+    " weights, or initialize its last layer with other values than zero"
+)
 FAILED_PREFIX = "FAILED-"  # of a withheld artifact that is kept
 
 
@@ -105,7 +109,8 @@ def _notes(job: ExportJob, manifest: Manifest) -> tuple[str, ...]:
     """Return the lines that are printed with the result."""
     verified_on = job.verification_images.note
     images = (verified_on,) if verified_on is not None else ()
-    return (*job.prepared.notes, *_unused_labels(job.request, manifest), *images)
+    constant = (CONSTANT,) if job.reference_data.is_constant else ()
+    return (*job.prepared.notes, *_unused_labels(job.request, manifest), *images, *constant)
 
 
 def _unused_labels(request: ExportRequest, manifest: Manifest) -> tuple[str, ...]:
@@ -209,7 +214,7 @@ def _lower_and_verify(
                 lowerers.load()
             for target in job.request.targets:
                 verifiers.start(target)
-            data.append(_photo_data(job))
+            data.append(job.reference_data)
         finally:  # otherwise its thread would wait forever
             ready.set()
         for target in lowerers.here:
@@ -255,15 +260,6 @@ def _collect_failure(target: str, failures: dict[str, LolvitError]) -> Iterator[
         if reason is None:
             raise
         failures[target] = UserError(f"{target}: its converter cannot convert the model: {reason}")
-
-
-def _photo_data(job: ExportJob) -> ReferenceData:
-    """Return the images of verification with eager PyTorch's outputs for them."""
-    reference = Reference(job.prepared.exported, job.signature, job.prepared.source)
-    images = job.verification_images.pixels
-    data = ReferenceData(reference, images, job.prepared.preprocessing)
-    assert data.references  # computed before threads share it
-    return data
 
 
 def _remove_failed(folder: Path, artifacts: Sequence[Artifact], failures: Collection[str]) -> None:

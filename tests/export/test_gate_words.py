@@ -109,6 +109,13 @@ def test_a_failed_gate_comes_with_what_to_try(
     assert has in advice(artifact(failed), quantized=quantized, trained=trained)
 
 
+def test_of_outputs_that_hardly_depend_on_the_image_that_is_said() -> None:
+    failed = artifact(gate("ort.boxes.snr_db", 80, 90))
+    raised = failed.model_copy(update={"measurements": {"ort.boxes.constant_snr_db": 89.0}})
+    said = advice(raised, quantized=False, trained=True)
+    assert "the same outputs for every image would agree to 89.0 dB" in said
+
+
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return read_manifest(make_folder(tmp_path_factory.mktemp("tiny") / "model"))

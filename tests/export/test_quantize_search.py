@@ -116,6 +116,21 @@ def test_among_equals_in_speed_the_more_accurate_is_taken() -> None:
     assert found(Model(gain={"product": 0.001}, noise=exact)).operations == ("Conv", "Product")
 
 
+def test_a_recipe_of_which_the_slow_first_layer_is_all_is_not_left_without_any() -> None:
+    network = (Layer("conv", "Conv", 400), Layer("product", "Product", 100))
+    plan = found(Model(network=network, gain={"conv": -0.5, "product": 0.1}))
+    assert (plan.operations, plan.float_layers) == (("Conv", "Product"), ("conv",))
+
+
+def test_a_network_with_nothing_to_quantize_is_one_line() -> None:
+    class Bare(Model):
+        def recipes(self) -> dict[str, tuple[str, ...]]:
+            return {}
+
+    with pytest.raises(UserError, match="no operation that is quantized"):
+        found(Bare())
+
+
 def test_where_nothing_is_timed_the_widest_recipe_is_taken() -> None:
     plan = found(Model(timed=False))
     assert plan.operations == ("Conv", "Product") and plan.float_layers == ()

@@ -81,4 +81,20 @@ def to_onnx(
         raise AssertionError("onnxsim changed the model's result")
     simplified: onnx.ModelProto = model
     name_added_nodes(simplified, known)
+    _give_constant_outputs_a_node(simplified.graph)
     return simplified
+
+
+def _give_constant_outputs_a_node(graph: onnx.GraphProto) -> None:
+    """Let an Identity give each output that is a constant, such as a detector's anchors: the
+    conversion to half precision takes an output for a node's."""
+    outputs = {output.name for output in graph.output}
+    for constant in graph.initializer:
+        if constant.name in outputs:
+            name = constant.name
+            constant.name = f"{name}_constant"
+            for node in graph.node:
+                node.input[:] = [constant.name if each == name else each for each in node.input]
+            graph.node.append(
+                onnx.helper.make_node("Identity", [constant.name], [name], name=f"{name}_identity")
+            )

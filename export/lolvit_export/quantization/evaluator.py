@@ -53,6 +53,7 @@ class Evaluator:
         self._base_path, self._base = base_path, base
         self._signature, self._task, self._evidence = signature, task, evidence
         self._base_session: Session | None = None
+        self._decided_by_snr = task.agreement is None
 
     def score(self, path: Path, artifact: Artifact, count: int | None = None) -> Score:
         """Run a candidate on the first `count` images, or on all."""
@@ -67,7 +68,10 @@ class Evaluator:
             _lowest_snr_db(evidence, outputs),
             agreed,
             evidence.accuracy_change(self._task, outputs),
-            tuple(each.name for each in found.others if each.value < each.threshold),
+            (
+                *(each.name for each in found.others if each.value < each.threshold),
+                *(_no_better_than_constant(evidence, outputs) if self._decided_by_snr else ()),
+            ),
         )
 
     def speed(self, path: Path, artifact: Artifact, seconds: float = 1.0) -> float | None:
@@ -105,3 +109,10 @@ def _lowest_snr_db(evidence: ReferenceData, outputs: Sequence[Outputs]) -> float
         worst_found_class_snr_db(evidence.references, outputs, each) for each in evidence.scores
     ]
     return min((*pooled.values(), *(each for each in found if each is not None)), default=300)
+
+
+def _no_better_than_constant(evidence: ReferenceData, outputs: Sequence[Outputs]) -> list[str]:
+    """Return the names of the outputs that the same one for every image would equal as well."""
+    pooled = pooled_snr_db(evidence.references, outputs, evidence.scores)
+    least = evidence.least_snr_db(pooled=True)
+    return [f"{name}.snr_db" for name, value in pooled.items() if value < least.get(name, value)]

@@ -152,6 +152,9 @@ def _plan_of(candidates: Candidates, best: Candidate) -> Plan:
     )
 
 
+_WITHOUT_INTEGERS = "leave out the precisions in integers: its file in floats is as small and fast"
+
+
 class _Search:
     def __init__(self, candidates: Candidates, thresholds: Thresholds, progress: Progress) -> None:
         self._candidates, self._thresholds, self._progress = candidates, thresholds, progress
@@ -181,8 +184,13 @@ class _Search:
         integers, is left out.
 
         Raises:
+            UserError: there is nothing to quantize.
             DeviceError: the runtime refuses all of them.
         """
+        if not self._recipes:
+            raise UserError(
+                "has no operation that is quantized", where="the model", remedy=_WITHOUT_INTEGERS
+            )
         refused: DeviceError | None = None
         for name, operations in list(self._recipes.items()):
             try:
@@ -296,7 +304,8 @@ class _Search:
                 first = "first layer" if count == 1 else f"{count} first layers"
                 name = f"{best.name}, {first} in float"
                 names = [e.name for i, e in enumerate(layers) if i < count or e.name in kept]
-                candidates[count] = self.evaluate(name, *given, names)
+                if len(names) < len(layers):  # something is left to quantize
+                    candidates[count] = self.evaluate(name, *given, names)
 
         for count in self._counts_at_narrowings(best.operations):
             evaluate(count)
@@ -326,7 +335,8 @@ class _Search:
                 outputs = _WITH_OUTPUTS if kept else ""
                 name = f"{name}{outputs}, {first} first layers in float"
                 names = [each.name for i, each in layers if i < place or each.name in kept]
-                found.append(self.evaluate(name, operations, fastest.method, names))
+                if len(names) < len(layers):
+                    found.append(self.evaluate(name, operations, fastest.method, names))
         return found
 
     def _best_gemm_layers(self, best: Candidate) -> Candidate:

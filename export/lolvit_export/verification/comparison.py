@@ -26,6 +26,7 @@ MIN_FP16_SNR_DB = 30.0
 NEAR_MINIMUM_MARGIN_DB = 6.0
 USELESS_SNR_DB = 10.0  # no half precision that is worse than this passes
 LARGEST_DB = 300.0
+CONSTANT_SNR = "constant_snr_db"  # the measurement of the same outputs for every image
 LARGEST_HALF = 65504.0  # the largest finite number of half precision
 _LEAST_CLASS_ENERGY = 0.1  # of the mean class's
 _LEAST_FOUND_ENERGY = 1.0  # a class with less counts as one object of full score
@@ -77,6 +78,20 @@ def pooled_snr_db(
 def _snr_db(reference: Array, found: Array, of_full_scale: bool) -> float:
     expected, given = reference.astype(np.float64), found.astype(np.float64)
     return (full_scale_snr_db if of_full_scale else snr_db)(expected, given)
+
+
+def mean_outputs(references: Sequence[Outputs]) -> list[Outputs]:
+    """Return for each photo the mean of the float outputs over all photos: what a model that does
+    not look at its image gives at best."""
+    names = [name for name in references[0] if is_float(references, name)]
+    mean = {name: _mean(references, name) for name in names}
+    return [mean] * len(references)
+
+
+def _mean(references: Sequence[Outputs], name: str) -> Array:
+    stacked = np.stack([each[name].astype(np.float64) for each in references])
+    mean: Array = stacked.mean(0)
+    return mean
 
 
 def worst_class_snr_db(

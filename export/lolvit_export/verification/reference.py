@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,13 +18,22 @@ from lolvit.manifest import Preprocessing, Signature
 from lolvit.models.finite import check_outputs
 from lolvit.tasks import Array, Outputs, Task
 from lolvit_export.capture import named_outputs
-from lolvit_export.verification.comparison import LARGEST_HALF, worst_snr_db
+from lolvit_export.verification.comparison import (
+    LARGEST_HALF,
+    mean_outputs,
+    pooled_snr_db,
+    worst_snr_db,
+)
 from lolvit_export.verification.truth import Truth
 from lolvit_runtimes.preprocessing import Pixels, normalize
 
 # Larger in magnitude are constants that mask attention, such as the lowest float32: they become
 # infinite in half precision, and their exponential is 0 in both.
 _MASK = 1e30
+# By how much an output's SNR must be above that of its mean over all photos.
+CONSTANT_MARGIN_DB = 1.0
+# In float64 the mean of outputs that do not depend on the image differs by rounding alone.
+SAME_DB = 200.0
 _HALF_FAILURES = (RuntimeError, NotImplementedError, TypeError)
 
 
@@ -195,6 +205,39 @@ class ReferenceData:
     def references(self) -> list[Outputs]:
         """Eager's outputs for each photo."""
         return self._reference.outputs(self.photos, self.preprocessing)
+
+    def constant_snr_db(self, *, pooled: bool) -> dict[str, float]:
+        """Return by float output, scores left out, the SNR in dB of its mean over the photos in
+        place of each photo's: the worst photo's, or that of all together. 300 is that of an output
+        that does not depend on the image; of one photo nothing can be said."""
+        if len(self.photos) < 2:
+            return {}
+        compare = pooled_snr_db if pooled else worst_snr_db
+        found = compare(self.references, mean_outputs(self.references))
+        return {name: value for name, value in found.items() if name not in self.scores}
+
+    def least_snr_db(self, *, pooled: bool) -> dict[str, float]:
+        """Return by output that depends on the image, as `constant_snr_db` does, the SNR in dB that
+        shows something: what is worse would be as good with the same outputs for every image."""
+        return {
+            name: value + CONSTANT_MARGIN_DB
+            for name, value in self.constant_snr_db(pooled=pooled).items()
+            if value < SAME_DB
+        }
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether no output depends on the image."""
+        first, constant = self.references[0], self.constant_snr_db(pooled=True)
+        return (
+            all(
+                constant[name] >= SAME_DB
+                if name in constant
+                else all(np.array_equal(each[name], first[name]) for each in self.references)
+                for name in first
+            )
+            and len(self.photos) > 1
+        )
 
     def accuracy(self, task: Task) -> float | None:
         """Return eager's accuracy in per cent; None without the truth about enough images."""

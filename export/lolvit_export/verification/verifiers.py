@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from lolvit.manifest import Artifact, Gate, Preprocessing, Signature, by_signatu
 from lolvit.tasks import Outputs, Task
 from lolvit_export.targets import HOST, find_target, runtimes_for
 from lolvit_export.verification.comparison import (
+    CONSTANT_SNR,
     EQUAL_THRESHOLDS,
     MIN_FP16_SNR_DB,
     NEAR_MINIMUM_MARGIN_DB,
@@ -229,11 +230,32 @@ class _Run:
 def _float_snr(run: _Run) -> Checked:
     """Check the worst photo's SNR of each output."""
     worst = worst_snr_db(run.references, run.outputs, run.data.scores)
+    thresholds = {output: _snr_threshold(run, output, value) for output, value in worst.items()}
+    thresholds, measured = _above_constant(run, thresholds, pooled=False)
     gates = [
-        gate(run.name(output, "snr_db"), value, _snr_threshold(run, output, value))
+        gate(run.name(output, "snr_db"), value, thresholds[output])
         for output, value in worst.items()
     ]
-    return gates, {}
+    return gates, measured
+
+
+def _above_constant(
+    run: _Run, thresholds: Mapping[str, float], *, pooled: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the SNR thresholds, raised where the same outputs for every image would reach them,
+    and as a measurement the SNR of these where one was raised."""
+    least = run.data.least_snr_db(pooled=pooled)
+    raised = {
+        output: max(threshold, least.get(output, threshold))
+        for output, threshold in thresholds.items()
+    }
+    constant = run.data.constant_snr_db(pooled=pooled)
+    measured = {
+        run.name(output, CONSTANT_SNR): constant[output]
+        for output, threshold in raised.items()
+        if threshold > thresholds[output]
+    }
+    return raised, measured
 
 
 def _snr_threshold(run: _Run, output: str, value: float) -> float:
@@ -260,19 +282,23 @@ def _quantized_snr(run: _Run) -> Checked:
 
     Where the artifact was verified before in this runtime, as `lolvit verify` does again, it is
     also compared with that figure, of the same images: a faulty scale may cost a few dB, and be far
-    from the threshold.
+    from the threshold. Where the task compares no predictions, the SNR alone decides.
     """
     pooled = pooled_snr_db(run.references, run.outputs, run.data.scores)
     worst = worst_snr_db(run.references, run.outputs, run.data.scores)
     before = {each.name: each.value for each in run.artifact.gates}
+    thresholds, measured = dict.fromkeys(pooled, run.nominal_threshold), dict[str, float]()
+    if run.task.agreement is None:
+        thresholds, measured = _above_constant(run, thresholds, pooled=True)
     gates: list[Gate] = []
     for output, value in pooled.items():
         name = run.name(output, "snr_db")
-        gates.append(gate(name, value, run.nominal_threshold))
+        gates.append(gate(name, value, thresholds[output]))
         if name in before:
             change = value - before[name]
             gates.append(gate(run.name(output, "snr_change"), change, SNR_CHANGE_THRESHOLD))
-    return gates, {run.name(output, "worst_snr_db"): value for output, value in worst.items()}
+    worst_by_name = {run.name(output, "worst_snr_db"): value for output, value in worst.items()}
+    return gates, worst_by_name | measured
 
 
 def _equality(run: _Run) -> Checked:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from lolvit.manifest import Artifact, Gate
 from lolvit_export.photos import VERIFICATION
-from lolvit_export.verification.comparison import LARGEST_DB, LARGEST_HALF
+from lolvit_export.verification.comparison import CONSTANT_SNR, LARGEST_DB, LARGEST_HALF
 
 AFTER_QUANTIZING = (
     "quantize trained weights (--weights), calibrated on the images that they were trained on"
@@ -22,6 +22,10 @@ _OVERFLOW = (
     " would be infinite"
 )
 _OFF_ACCELERATOR = "lolvit lint names the operations that the accelerator does not support"
+_HARDLY_DEPENDS = (
+    "its outputs depend on the image by less than this precision resolves (the same outputs for"
+    " every image would agree to {:.1f} dB): load trained weights, or leave out this precision"
+)
 _OTHER_COMPUTATION = (
     "add --no-rewrites, to see whether a rewrite is the cause, and --keep-failed, to look into the"
     " file; if only this format fails, report it with the model"
@@ -44,6 +48,9 @@ def advice(artifact: Artifact, *, quantized: bool, trained: bool) -> str:
         return _OVERFLOW
     if any(kind.startswith("on_") for kind in failed):
         return _OFF_ACCELERATOR
+    constant = [v for name, v in artifact.measurements.items() if name.endswith(CONSTANT_SNR)]
+    if constant and "snr_db" in failed:
+        return _HARDLY_DEPENDS.format(max(constant))
     if quantized:
         return AFTER_QUANTIZING if trained else AFTER_QUANTIZING_RANDOM
     return _OTHER_COMPUTATION
