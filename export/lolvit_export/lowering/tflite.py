@@ -26,6 +26,7 @@ from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKerne
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
+from lolvit_export.rewrites.product_conv1d_to_conv2d import ProductConv1dToConv2d
 from lolvit_export.rewrites.repeat_to_cat import RepeatToCat
 from lolvit_runtimes.tflite_check import check_tflite
 
@@ -58,6 +59,7 @@ _REWRITES = (
     PaddedAvgPoolToDepthwiseConv(),
     PreluToRelu(),
     OutputPaddingToKernel(),
+    ProductConv1dToConv2d(),
     RepeatToCat(),
 )
 
