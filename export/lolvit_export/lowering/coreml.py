@@ -24,14 +24,16 @@ from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.decompose_gelu_tanh import DecomposeGeluTanh
+from lolvit_export.rewrites.flatten_reduction import FlattenReduction
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
 from lolvit_runtimes.coreml_tools import coremltools as ct
 
 Program = ct.converters.mil.mil.Program
-# After the static rewrites; neither needs anything of the other.
+# After the static rewrites; none needs anything of the others.
 _REWRITES = (
     PreluToRelu(maps=False),  # Core ML has it on maps alone
     DecomposeGeluTanh(),  # coremltools reads no arguments by name
+    FlattenReduction(),
 )
 _COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 _COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}
