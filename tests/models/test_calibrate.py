@@ -177,6 +177,14 @@ def test_denormal_values_are_counted_and_zeros_are_not(factor: float, share: flo
     assert largest_denormal_share(scaling(factor), images()) == pytest.approx(share, abs=1e-3)
 
 
+def test_a_model_that_takes_one_image_at_a_time_is_checked() -> None:
+    class Fixed(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return image.view(1, -1)
+
+    check_denormals(Fixed(), images(), where="here")
+
+
 def test_the_worst_layer_counts() -> None:
     model = nn.Sequential(scaling(TINY / 1e3)[0], nn.BatchNorm2d(3)).eval()
     assert largest_denormal_share(model, images()) > 0.99
