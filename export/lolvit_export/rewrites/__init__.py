@@ -7,6 +7,7 @@ them; what only one target needs is in that target's file.
 from __future__ import annotations
 
 from lolvit_export.rewrites.adaptive_max_pool_to_max_pool import AdaptiveMaxPoolToMaxPool
+from lolvit_export.rewrites.antialiased_resize_to_matmul import AntialiasedResizeToMatmul
 from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
@@ -14,6 +15,7 @@ from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
 from lolvit_export.rewrites.fold_constants import FoldConstants
 from lolvit_export.rewrites.fold_to_pixel_shuffle import FoldToPixelShuffle
+from lolvit_export.rewrites.instance_norm_to_batch_norm import InstanceNormToBatchNorm
 from lolvit_export.rewrites.join_pointwise_convs import JoinPointwiseConvs
 from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
@@ -33,8 +35,10 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     CancelTransposes(),  # early: so would transposes that undo each other
     RemoveExpand(),  # after identities: only expands that change a shape are left
     FoldConstants(),  # after dropout and expands; the others want weights, not what these give
+    InstanceNormToBatchNorm(),  # before the next one, which folds what it gives
     FoldBatchNorm(),  # before the heads are split: a split projection must own its BatchNorm
     AdaptiveMaxPoolToMaxPool(),  # needs nothing of the others
+    AntialiasedResizeToMatmul(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
     FoldToPixelShuffle(),  # needs nothing of the others
     StridedSliceToReshape(),  # needs nothing of the others
