@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+from lolvit.errors import UserError
 from lolvit.models.calibrate import check_denormals, make_representative
 from lolvit.models.checkpoint import load_weights, read_state
 from lolvit.models.factory import CLASSIFICATION, channels_of
@@ -38,10 +40,11 @@ def from_module(module: nn.Module, reference: str, name: str, options: ModelOpti
         UserError: the weights do not match, or the model fails on photos.
     """
     assert options.size is not None
-    model = copy.deepcopy(module).float().eval()
+    model = _copied(module, name).float().eval()
     said = None
     if options.weights is not None:
         said = _load_weights(model, options.weights)
+    _compute_normalized_weights(model)
     in_chans = options.in_chans or channels_of(model)
     preprocessing, notes = resolve_preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing)[:DENORMAL_CHECK_PHOTOS])
@@ -65,6 +68,44 @@ def from_module(module: nn.Module, reference: str, name: str, options: ModelOpti
         rebuilt=False,
         notes=(*notes, said) if said else notes,
     )
+
+
+def _copied(module: nn.Module, where: str) -> nn.Module:
+    """Return a copy of a user's module, or of what it runs in parallel.
+
+    Raises:
+        UserError: it can't be captured: it is a TorchScript program, or has no values.
+    """
+    while isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        module = module.module
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise UserError(
+            "is, or has a part that is, a TorchScript program, whose operations are not captured",
+            where=where,
+            remedy="give the module that it was made from",
+        )
+    empty = [key for key, tensor in module.state_dict().items() if tensor.is_meta]
+    if empty:
+        raise UserError(
+            f"'{empty[0]}' is on the device meta, which holds no values",
+            where=where,
+            remedy="load its weights (load_state_dict with assign=True)",
+        )
+    computed = [
+        value
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    ]  # which deepcopy refuses: what torch.nn.utils.weight_norm computed last
+    return copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
+
+
+def _compute_normalized_weights(model: nn.Module) -> None:
+    """Replace each length and direction of `torch.nn.utils.weight_norm` by the weight, in place."""
+    for part in model.modules():
+        for hook in list(part._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                remove_weight_norm(part, hook.name)
 
 
 def _load_weights(model: nn.Module, weights: Path) -> str | None:
