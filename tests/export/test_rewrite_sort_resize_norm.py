@@ -16,6 +16,9 @@ from torch.nn import functional as F
 import lolvit
 from lolvit_export.rewrites.antialiased_resize_to_matmul import AntialiasedResizeToMatmul
 from lolvit_export.rewrites.instance_norm_to_batch_norm import InstanceNormToBatchNorm
+from lolvit_export.rewrites.median_to_sort import MedianToSort
+from lolvit_export.rewrites.round_to_floor import RoundToFloor
+from lolvit_export.rewrites.rrelu_to_leaky_relu import RreluToLeakyRelu
 from lolvit_export.rewrites.sort_to_topk import SortToTopk
 from lolvit_export.rewrites.topk_values_by_indices import TopkValuesByIndices
 from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
@@ -69,6 +72,37 @@ def test_the_largest_values_alone_are_taken_from_their_places(axis: int) -> None
     assert rewritten(TopkValuesByIndices(), both)[1].applied == 1
     same = Model(lambda m, x: torch.mul(*x.topk(2, axis)))
     assert match_failures(TopkValuesByIndices(), same) == ["its indices are read too"]
+
+
+@some_shapes
+@given(st.integers(-4, 3), st.booleans(), sides)
+def test_any_median_is_the_lower_middle_of_the_sorted(axis: int, kept: bool, width: int) -> None:
+    model = Model(lambda m, x: x.median(dim=axis, keepdim=kept).values)
+    assert rewritten(MedianToSort(), model, (5, width))[1].applied == 1
+    whole = Model(lambda m, x: x.median().expand(1, 1))
+    assert rewritten(MedianToSort(), whole, (5, width))[1].applied == 1
+
+
+def test_a_median_whose_place_is_read_stays() -> None:
+    model = Model(lambda m, x: torch.mul(*x.median(dim=1)))
+    (reason,) = match_failures(MedianToSort(), model)
+    assert reason.startswith("its place is read")
+
+
+@pytest.mark.parametrize("bounds", [(), (0.1,), (0.1, 0.3)])
+def test_a_random_slope_is_its_mean(bounds: tuple[float, ...]) -> None:
+    graph, _ = rewritten(RreluToLeakyRelu(), Model(lambda m, x: F.rrelu(x, *bounds)))
+    assert operations(graph) == ["leaky_relu"]
+
+
+NEAR = (0.5, 1.5, 2.5, 0.49999999999999994, 1e6 + 0.5, 3.0, 0.0, 2.4999)
+
+
+def test_halves_are_rounded_to_the_even_number() -> None:
+    values = torch.tensor([*NEAR, *(-each for each in NEAR)], dtype=torch.float64)
+    model = Model(lambda m, x: (values + 0 * x.flatten()[:16]).round() + x.flatten()[:16].round())
+    graph, record = rewritten(RoundToFloor(), model)
+    assert record.applied == 2 and "round" not in operations(graph)
 
 
 @pytest.mark.parametrize("affine", [True, False])

@@ -28,6 +28,7 @@ from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
 from lolvit_export.rewrites.product_conv1d_to_conv2d import ProductConv1dToConv2d
 from lolvit_export.rewrites.repeat_to_cat import RepeatToCat
+from lolvit_export.rewrites.round_to_floor import RoundToFloor
 from lolvit_export.rewrites.sort_to_topk import SortToTopk
 from lolvit_export.rewrites.topk_values_by_indices import TopkValuesByIndices
 from lolvit_runtimes.tflite_check import check_tflite
@@ -62,6 +63,7 @@ _REWRITES = (
     PreluToRelu(),
     OutputPaddingToKernel(),
     ProductConv1dToConv2d(),
+    RoundToFloor(),
     SortToTopk(),
     TopkValuesByIndices(),  # after the one before, which makes some
     RepeatToCat(),

@@ -17,11 +17,13 @@ from lolvit_export.rewrites.fold_constants import FoldConstants
 from lolvit_export.rewrites.fold_to_pixel_shuffle import FoldToPixelShuffle
 from lolvit_export.rewrites.instance_norm_to_batch_norm import InstanceNormToBatchNorm
 from lolvit_export.rewrites.join_pointwise_convs import JoinPointwiseConvs
+from lolvit_export.rewrites.median_to_sort import MedianToSort
 from lolvit_export.rewrites.normalize_layout_ops import NormalizeLayoutOps
 from lolvit_export.rewrites.pad_avg_pool_to_divisible import PadAvgPoolToDivisible
 from lolvit_export.rewrites.remove_expand import RemoveExpand
 from lolvit_export.rewrites.remove_identities import RemoveIdentities
 from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite, apply, apply_all
+from lolvit_export.rewrites.rrelu_to_leaky_relu import RreluToLeakyRelu
 from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
 from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
 from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
@@ -39,6 +41,8 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     FoldBatchNorm(),  # before the heads are split: a split projection must own its BatchNorm
     AdaptiveMaxPoolToMaxPool(),  # needs nothing of the others
     AntialiasedResizeToMatmul(),  # needs nothing of the others
+    RreluToLeakyRelu(),  # needs nothing of the others
+    MedianToSort(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
     FoldToPixelShuffle(),  # needs nothing of the others
     StridedSliceToReshape(),  # needs nothing of the others
