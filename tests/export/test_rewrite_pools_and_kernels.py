@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import lolvit
 from lolvit_export.rewrites.adaptive_max_pool_to_max_pool import AdaptiveMaxPoolToMaxPool
 from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
+from lolvit_export.rewrites.transposed_padding_to_slice import TransposedPaddingToSlice
 from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
 
 sides, counts = st.integers(1, 13), st.integers(1, 6)
@@ -36,23 +37,42 @@ def test_places_of_the_maxima_that_are_read_stay() -> None:
 
 @some_shapes
 @given(st.data())
-def test_any_output_padding_is_a_longer_kernel(data: st.DataObject) -> None:
+def test_any_output_padding_and_dilation_is_a_larger_kernel(data: st.DataObject) -> None:
     kernel, stride, padding = (data.draw(st.integers(1, 4)) for _ in range(3))
     more = data.draw(st.tuples(*[st.integers(0, stride - 1)] * 2))
     groups = data.draw(st.sampled_from([1, 3]))
+    dilation = data.draw(st.tuples(*[st.integers(1, 3)] * 2))
     if 7 * stride - 2 * padding + kernel < 1:
         return
-    layer = nn.ConvTranspose2d(3, 6, kernel, stride, padding, more, groups)
+    layer = nn.ConvTranspose2d(3, 6, kernel, stride, padding, more, groups, dilation=dilation)
     model = Model(lambda m, x: m.layer(x), layer=layer)
     _, record = rewritten(OutputPaddingToKernel(), model)
-    assert record.applied == int(any(more))
+    assert record.applied == int(any(more) or dilation != (1, 1))
 
 
-def test_padding_between_the_steps_of_a_dilation_stays() -> None:
-    layer = nn.ConvTranspose2d(3, 6, 3, 2, 1, 1, dilation=2)
-    assert match_failures(OutputPaddingToKernel(), Model(lambda m, x: m.layer(x), layer=layer)) == [
-        "its output padding is no multiple of its dilation"
-    ]
+@some_shapes
+@given(st.data())
+def test_any_padding_is_cut_off(data: st.DataObject) -> None:
+    kernel, stride = (data.draw(st.tuples(*[st.integers(1, 5)] * 2)) for _ in range(2))
+    padding = data.draw(st.tuples(*[st.integers(0, 2)] * 2))
+    if any(6 * s - 2 * p + k < 1 for k, s, p in zip(kernel, stride, padding, strict=True)):
+        return
+    layer = nn.ConvTranspose2d(3, 4, kernel, stride, padding)
+    _, record = rewritten(
+        TransposedPaddingToSlice(), Model(lambda m, x: m.layer(x), layer=layer), (7, 7)
+    )
+    kept = tuple(k - 2 * p for k, p in zip(kernel, padding, strict=True))
+    assert record.applied == int(any(padding) and kept != stride)
+
+
+@pytest.mark.slow
+def test_transposed_convolutions_of_any_padding_and_dilation_reach_tflite(tmp_path: Path) -> None:
+    """Those of kernels 3, 5 and 7 with the usual padding double the extent but for a pixel."""
+    torch.manual_seed(0)
+    layers = [nn.ConvTranspose2d(4, 4, k, 2, p) for k, p in ((3, 1), (5, 2), (7, 3))]
+    dilated = nn.ConvTranspose2d(4, 4, 3, 2, 1, dilation=2)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 4), *layers, dilated, nn.MaxPool2d(4))
+    assert lolvit.export(model, size=32, targets="tflite", out=tmp_path).complete
 
 
 class Decoder(nn.Module):

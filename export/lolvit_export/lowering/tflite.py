@@ -31,6 +31,7 @@ from lolvit_export.rewrites.repeat_to_cat import RepeatToCat
 from lolvit_export.rewrites.round_to_floor import RoundToFloor
 from lolvit_export.rewrites.sort_to_topk import SortToTopk
 from lolvit_export.rewrites.topk_values_by_indices import TopkValuesByIndices
+from lolvit_export.rewrites.transposed_padding_to_slice import TransposedPaddingToSlice
 from lolvit_runtimes.tflite_check import check_tflite
 
 # Weights are stored in half precision; the runtime chooses the precision of computation.
@@ -55,13 +56,14 @@ _FP16_RECIPE = [
 ]
 
 
-# After the static rewrites; none needs anything of the others.
+# After the static rewrites; each line that stands after another one for a reason says it.
 _REWRITES = (
     NearestResizeToGather(),
     PointsChannelsLast(),
     PaddedAvgPoolToDepthwiseConv(),
     PreluToRelu(),
     OutputPaddingToKernel(),
+    TransposedPaddingToSlice(),  # after the one before, which makes kernels larger
     ProductConv1dToConv2d(),
     RoundToFloor(),
     SortToTopk(),

@@ -1,10 +1,11 @@
-"""Write a transposed convolution with output padding as one with a longer kernel.
+"""Write a transposed convolution with output padding or dilation as one with a larger kernel.
 
     conv_transpose2d(x, w (I, O, kh, kw), stride, padding, output_padding (a, b), dilation d)
 becomes
-    conv_transpose2d(x, w with a/d rows and b/d columns of zeros behind it, stride, padding, 0, d)
+    conv_transpose2d(x, w with d - 1 zeros between its rows and columns, and a rows and b columns of
+                     zeros behind them, stride, padding, 0, 1)
 
-A kernel that is longer by n gives n·d rows more at the end, to which zeros add nothing.
+A kernel that is longer by n gives n rows more at the end, to which zeros add nothing.
 
 For litert-torch, which writes a convolution that TFLite's converter refuses.
 """
@@ -12,7 +13,6 @@ For litert-torch, which writes a convolution that TFLite's converter refuses.
 from __future__ import annotations
 
 from torch.fx import GraphModule, Node
-from torch.nn import functional as F
 
 from lolvit_export.rewrites.graph import (
     add_constant,
@@ -27,23 +27,22 @@ from lolvit_export.rewrites.graph import (
 from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _OUTPUT_PADDING, _DILATION = 5, 7  # places among the arguments
+# Of all arguments but the first two: bias, stride, padding, output padding, groups, dilation.
+_DEFAULTS = (None, None, None, 1, 0, 0, 1, 1)
 
 
 class OutputPaddingToKernel(Rewrite):
-    """Requires constant weights, and output padding that is a multiple of the dilation."""
+    """Requires constant weights."""
 
     name = "output_padding_to_kernel"
-    ensures = "no transposed convolution of constant weights has output padding without dilation"
+    ensures = "no transposed convolution of constant weights has output padding or dilation"
 
     def matches(self, node: Node) -> bool:
         return is_call(node, aten.conv_transpose2d.input)
 
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
-        padding, dilation = _both(node)
-        if padding == (0, 0):
-            return MatchFailure("it has no output padding")
-        if any(more % step for more, step in zip(padding, dilation, strict=True)):
-            return MatchFailure("its output padding is no multiple of its dilation")
+        if _both(node) == ((0, 0), (1, 1)):
+            return MatchFailure("it has no output padding, and no dilation")
         computed = constant(module, node.args[1]) is None
         return MatchFailure("its weight is computed") if computed else None
 
@@ -51,10 +50,14 @@ class OutputPaddingToKernel(Rewrite):
         (below, right), (down, across) = _both(node)
         weight = constant(module, node.args[1])  # (in, out / groups, kh, kw)
         assert weight is not None
-        longer = F.pad(weight, (0, right // across, 0, below // down))
-        args = [*node.args]
-        args[1] = add_constant(module, f"{node.name}_weight", longer)
-        args[_OUTPUT_PADDING] = [0, 0]
+        *channels, height, width = weight.shape
+        larger = weight.new_zeros(
+            *channels, (height - 1) * down + 1 + below, (width - 1) * across + 1 + right
+        )
+        larger[:, :, : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across] = weight
+        args = [*node.args, *_DEFAULTS[len(node.args) :]]
+        args[1] = add_constant(module, f"{node.name}_weight", larger)
+        args[_OUTPUT_PADDING], args[_DILATION] = [0, 0], [1, 1]
         result = call(module.graph, aten.conv_transpose2d.input, *args, **node.kwargs)
         assert shape_of(result) == shape_of(node)
         node.replace_all_uses_with(result)
