@@ -27,7 +27,8 @@ class Score:
     """The SNR in dB over the outputs of all images together, of several outputs and of a detector's
     classes the lowest; how far the task's predictions agree with the reference's (1 where the task
     has none); by how many percentage points the accuracy is above eager's, None where it is
-    unknown; and the task's other metrics that are below their thresholds."""
+    unknown; and the task's other metrics that are below their thresholds, or where the task has
+    none the outputs that are no better than the same ones for every image."""
 
     snr_db: float
     top1_agreement: float

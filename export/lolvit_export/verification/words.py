@@ -48,9 +48,13 @@ def advice(artifact: Artifact, *, quantized: bool, trained: bool) -> str:
         return _OVERFLOW
     if any(kind.startswith("on_") for kind in failed):
         return _OFF_ACCELERATOR
-    constant = [v for name, v in artifact.measurements.items() if name.endswith(CONSTANT_SNR)]
-    if constant and "snr_db" in failed:
-        return _HARDLY_DEPENDS.format(max(constant))
+    constant = [
+        artifact.measurements.get(f"{gate.name.rpartition('.')[0]}.{CONSTANT_SNR}")
+        for gate in artifact.gates
+        if _kind(gate) == "snr_db" and not gate.passed
+    ]
+    if constant and None not in constant:
+        return _HARDLY_DEPENDS.format(max(filter(None, constant)))
     if quantized:
         return AFTER_QUANTIZING if trained else AFTER_QUANTIZING_RANDOM
     return _OTHER_COMPUTATION
