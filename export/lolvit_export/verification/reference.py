@@ -194,6 +194,7 @@ class ReferenceData:
         self.truth, self.trained = truth, trained
         self._reference = reference
         self._noise: dict[str, dict[str, float]] = {}
+        self._constant: dict[bool, dict[str, float]] = {}  # by whether the photos are pooled
         self._accuracy: float | None = None
 
     @property
@@ -212,9 +213,13 @@ class ReferenceData:
         that does not depend on the image; of one photo nothing can be said."""
         if len(self.photos) < 2:
             return {}
-        compare = pooled_snr_db if pooled else worst_snr_db
-        found = compare(self.references, mean_outputs(self.references))
-        return {name: value for name, value in found.items() if name not in self.scores}
+        if pooled not in self._constant:  # asked for with every candidate of a search
+            compare = pooled_snr_db if pooled else worst_snr_db
+            found = compare(self.references, mean_outputs(self.references))
+            self._constant[pooled] = {
+                name: value for name, value in found.items() if name not in self.scores
+            }
+        return self._constant[pooled]
 
     def least_snr_db(self, *, pooled: bool) -> dict[str, float]:
         """Return by output that depends on the image, as `constant_snr_db` does, the SNR in dB that
