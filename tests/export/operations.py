@@ -26,7 +26,7 @@ class Operation:
     """What is computed of a map (1, 8, 30, 40), with the modules that it needs by name."""
 
     function: Function
-    parts: Mapping[str, nn.Module] = field(default_factory=dict)
+    parts: Mapping[str, nn.Module | nn.Parameter] = field(default_factory=dict)
 
 
 class Network(nn.Module):
@@ -52,6 +52,19 @@ def _rows(x: Tensor) -> Tensor:
 
 def _grid_sample(module: Any, x: Tensor) -> Tensor:
     return F.grid_sample(x, module.grid(x)[:, :2].permute(0, 2, 3, 1), align_corners=False)
+
+
+def _assign(x: Tensor) -> Tensor:
+    result = x.clone()
+    result[:, 2:5, 3:-3] = 0.5
+    result[:, 0] *= 2
+    return result
+
+
+def _with_coordinates(x: Tensor) -> Tensor:
+    height, width = (torch.linspace(-1, 1, extent) for extent in x.shape[2:])
+    rows, columns = torch.meshgrid(height, width, indexing="ij")
+    return torch.cat([x[:, :6], rows[None, None], columns[None, None]], 1)
 
 
 def _of(function: Callable[[Tensor], Tensor]) -> Operation:
@@ -106,6 +119,13 @@ CONVOLUTIONS = {
     ),
     "transposed, depthwise": _layer(nn.ConvTranspose2d(CHANNELS, 8, 2, 2, groups=8)),
     "conv1d": Operation(lambda m, x: m.part(x.flatten(2)), {"part": nn.Conv1d(CHANNELS, 6, 5)}),
+    "transposed, one axis": Operation(
+        lambda m, x: m.part(x.flatten(2)), {"part": nn.ConvTranspose1d(CHANNELS, 6, 4, 2, 1)}
+    ),
+    "circular": _layer(nn.Conv2d(CHANNELS, 8, 3, padding=1, padding_mode="circular")),
+    "of a computed kernel": _of(
+        lambda x: F.conv2d(x, F.adaptive_avg_pool2d(x, 3).transpose(0, 1), padding=1, groups=8)
+    ),
     "conv3d": Operation(
         lambda m, x: m.part(x.unsqueeze(1)).flatten(1, 2), {"part": nn.Conv3d(1, 2, 3, padding=1)}
     ),
@@ -122,6 +142,12 @@ POOLS = {
     "avg_pool, ceil": _of(lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True)),
     "max_pool, ceil": _of(lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True)),
     "max_pool, dilated": _of(lambda x: F.max_pool2d(x, 3, 1, 1, dilation=2)),
+    "max_pool, dilated, ceil": _of(lambda x: F.max_pool2d(x, 2, 2, 1, 3, ceil_mode=True)),
+    "max_pool, one axis": _of(lambda x: F.max_pool1d(x.flatten(2), 3, 2)),
+    "max_pool, three axes": _of(lambda x: F.max_pool3d(x.unsqueeze(1), 2).flatten(1, 2)),
+    "max_unpool": _of(lambda x: F.max_unpool2d(*F.max_pool2d(x.relu(), 2, return_indices=True), 2)),
+    "avg_pool, one axis": _of(lambda x: F.avg_pool1d(x.flatten(2), 3, 2, 1)),
+    "adaptive_avg_pool, one axis": _of(lambda x: F.adaptive_avg_pool1d(x.flatten(2), 7)),
     "lp_pool": _of(lambda x: F.lp_pool2d(x.abs(), 2, 2)),
 }
 
@@ -140,6 +166,23 @@ RESIZES = {
     ),
     "nearest-exact": _of(lambda x: F.interpolate(x, size=(50, 70), mode="nearest-exact")),
     "area": _of(lambda x: F.interpolate(x, size=(10, 10), mode="area")),
+    "nearest, 2.5 times": _of(lambda x: F.interpolate(x, scale_factor=2.5)),
+    "trilinear": _of(
+        lambda x: F.interpolate(x[:, None], size=(4, 15, 20), mode="trilinear").flatten(1, 2)
+    ),
+    "linear": _of(lambda x: F.interpolate(x.flatten(2), size=300, mode="linear")),
+    "affine_grid": Operation(
+        lambda m, x: F.grid_sample(
+            x, F.affine_grid(m.part(x).view(-1, 2, 3), [*x.shape], False), align_corners=False
+        ),
+        {"part": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CHANNELS, 6))},
+    ),
+    "grid_sample, nearest, border": Operation(
+        lambda m, x: F.grid_sample(
+            x, m.grid(x).tanh().permute(0, 2, 3, 1), "nearest", "border", align_corners=True
+        ),
+        {"grid": nn.Conv2d(CHANNELS, 2, 1)},
+    ),
     "grid_sample": Operation(_grid_sample, {"grid": nn.Conv2d(CHANNELS, 8, 1)}),
 }
 
@@ -162,6 +205,29 @@ MOVES = {
     "repeat": _of(lambda x: x.repeat(1, 1, 2, 1)),
     "repeat_interleave": _of(lambda x: x.repeat_interleave(2, 2)),
     "chunk": _of(lambda x: x.chunk(2, 1)[0] * x.chunk(2, 1)[1]),
+    "tensor unfold": _of(lambda x: x.unfold(2, 5, 5).unfold(3, 8, 4).flatten(4).mean(4)),
+    "index_fill": _of(lambda x: x.index_fill(1, torch.tensor([1, 3]), 0.5)),
+    "index_copy": _of(lambda x: x.index_copy(1, torch.tensor([3, 1]), x[:, :2] * 2)),
+    "index_add": _of(lambda x: x.index_add(1, torch.tensor([3, 1]), x[:, :2])),
+    "scatter": _of(lambda x: torch.zeros_like(x).scatter(1, x.argmax(1, keepdim=True), 1.0)),
+    "scatter_add": _of(
+        lambda x: torch.zeros_like(x).scatter_add(1, x.argmax(1, keepdim=True).expand_as(x), x)
+    ),
+    "assignment to a slice": _of(_assign),
+    "gather": _of(lambda x: x.gather(1, x.argmax(1, keepdim=True))),
+    "one_hot": _of(lambda x: F.one_hot(x.argmax(1), CHANNELS).permute(0, 3, 1, 2) * x),
+    "rot90": _of(lambda x: x.rot90(1, (2, 3))),
+    "tril": _of(lambda x: x.tril(2)),
+    "triu": _of(lambda x: x.triu(-1)),
+    "diagonal": _of(lambda x: x.diagonal(0, 2, 3)),
+    "meshgrid": _of(_with_coordinates),
+    "tensor_split": _of(lambda x: torch.cat(x.tensor_split(3, 2)[::-1], 2)),
+    "unbind, stack": _of(lambda x: torch.stack(x.unbind(1)[::-1], 1)),
+    "movedim": _of(lambda x: x.movedim(1, -1).contiguous().movedim(-1, 1)),
+    "as_strided": _of(lambda x: x.contiguous().as_strided((1, 8, 15, 20), (9600, 1200, 80, 2))),
+    "window partition": _of(
+        lambda x: x.view(1, 8, 3, 10, 4, 10).permute(0, 2, 4, 3, 5, 1).flatten(1, 4).softmax(1)
+    ),
     "where": _of(lambda x: torch.where(x > 0.1, x, x * x)),
     "masked_fill": _of(lambda x: x.masked_fill(x < 0, -2.0)),
     "embedding": Operation(
@@ -182,7 +248,20 @@ REDUCTIONS = {
     "median": _of(lambda x: x.mean((2, 3)).median(1).values),
     "topk": _of(lambda x: x.flatten(1).topk(5).values),
     "sort": _of(lambda x: x.mean((2, 3)).sort(1).values),
+    "prod of columns": _of(lambda x: (x.tanh() + 1).prod(3)),
+    "prod of all": _of(lambda x: (x.tanh().mean((2, 3)) + 1).prod().view(1, 1)),
+    "kthvalue": _of(lambda x: x.mean((2, 3)).kthvalue(3, 1).values),
+    "min": _of(lambda x: x.min(1).values),
+    "aminmax": _of(lambda x: x.aminmax(dim=1).max),
+    "any, all": _of(lambda x: (x > 0).any(1).float() + (x > 0).all(1).float()),
+    "norm": _of(lambda x: x.norm(dim=1)),
+    "norm of order 1": _of(lambda x: x.norm(p=1, dim=(2, 3))),
     "cumsum": _of(lambda x: x.cumsum(2)),
+    "cumprod": _of(lambda x: (x.tanh() + 1).cumprod(1)),
+    "softmin": _of(lambda x: F.softmin(x, 1)),
+    "softargmax": _of(lambda x: (x.flatten(2).softmax(2) * torch.linspace(0, 1, 1200)).sum(2)),
+    "cosine_similarity": _of(lambda x: F.cosine_similarity(x, x.roll(1, 1), 1)),
+    "cdist": _of(lambda x: torch.cdist(x.flatten(2), x.flatten(2).roll(1, 1))),
 }
 
 ARITHMETIC = {
@@ -194,10 +273,36 @@ ARITHMETIC = {
     "remainder": _of(lambda x: torch.remainder(x, 0.7)),
     "einsum": _of(lambda x: torch.einsum("bchw,bdhw->bcd", x, x)),
     "matmul": _of(lambda x: x.flatten(2) @ x.flatten(2).transpose(1, 2)),
+    "lerp": _of(lambda x: torch.lerp(x, x.roll(1, 1), 0.3)),
+    "addcmul": _of(lambda x: torch.addcmul(x, x, x.roll(1, 1), value=0.5)),
+    "baddbmm": _of(lambda x: torch.baddbmm(x[0], x[0, :, :, :4], x[0, :, :4])[None]),
+    "clamp by tensors": _of(lambda x: x.clamp(x.roll(1, 1) - 0.1, x.roll(1, 1) + 0.1)),
+    "nan_to_num": _of(lambda x: (x / x.relu()).nan_to_num(0.0, 1.0, -1.0)),
+    "floor division": _of(lambda x: (x * 5) // 2),
+    "fmod": _of(lambda x: torch.fmod(x, 0.7)),
+    "trunc, frac": _of(lambda x: (x * 3).trunc() + (x * 3).frac()),
+    "sign, rsqrt": _of(lambda x: x.sign() * x.abs().add(0.1).rsqrt()),
+    "sinh, atan": _of(lambda x: x.sinh() + x.cosh() + x.atan() + x.tanh().asin() + x.asinh()),
+    "log1p, expm1": _of(lambda x: x.abs().log1p() + x.expm1() + x.exp2() + x.abs().log2()),
+    "logical": _of(lambda x: ((x > 0) ^ (x > 0.1)).logical_not().float() * x),
+    "maximum, minimum": _of(lambda x: x.maximum(x.roll(1, 1)).minimum(x.new_tensor(0.3))),
+    "hypot": _of(lambda x: torch.hypot(x, x.roll(1, 1))),
+    "erfinv": _of(lambda x: x.tanh().mul(0.9).erfinv()),
+    "logit": _of(lambda x: x.sigmoid().logit(1e-6)),
+    "outer product": _of(lambda x: x.mean((2, 3))[:, :, None] * x.amax((2, 3))[:, None]),
+    "tensordot": _of(lambda x: torch.tensordot(x, x[0, :, 0], ([1], [0]))),
+    "cross": _of(lambda x: torch.linalg.cross(x[:, :3], x[:, 3:6], dim=1)),
+    "bucketize": _of(lambda x: torch.bucketize(x, torch.tensor([-0.1, 0.0, 0.2])).float()),
     "bilinear layer": Operation(
         lambda m, x: m.part(x.mean((2, 3)), x.amax((2, 3))), {"part": nn.Bilinear(8, 8, 5)}
     ),
     "fft": _of(lambda x: torch.fft.rfft2(x).abs()),
+    "fft, filtered": Operation(
+        lambda m, x: torch.fft.irfft2(
+            torch.fft.rfft2(x) * torch.view_as_complex(m.filter), x.shape[2:]
+        ),
+        {"filter": nn.Parameter(torch.randn(8, 30, 21, 2))},
+    ),
 }
 
 SEQUENCES = {
@@ -207,6 +312,12 @@ SEQUENCES = {
     ),
     "gru": Operation(
         lambda m, x: m.part(_rows(x))[0], {"part": nn.GRU(CHANNELS, 6, batch_first=True)}
+    ),
+    "rnn": Operation(
+        lambda m, x: m.part(_rows(x))[0], {"part": nn.RNN(CHANNELS, 6, batch_first=True)}
+    ),
+    "lstm cell": Operation(
+        lambda m, x: m.part(x.mean((2, 3)))[0], {"part": nn.LSTMCell(CHANNELS, 6)}
     ),
     "multihead attention": Operation(
         lambda m, x: m.part(*[_rows(x)] * 3)[0],

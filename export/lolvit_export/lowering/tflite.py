@@ -20,7 +20,9 @@ from lolvit.manifest import TensorSpec
 from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
+from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.graph import aten, call
+from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
 from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
@@ -69,6 +71,8 @@ _REWRITES = (
     SortToTopk(),
     TopkValuesByIndices(),  # after the one before, which makes some
     RepeatToCat(),
+    ComplexToPairs(),
+    MaxUnpoolToMasks(),
 )
 
 _Operator = qtyping.BuiltinOperator

@@ -9,12 +9,14 @@ from __future__ import annotations
 from lolvit_export.rewrites.adaptive_max_pool_to_max_pool import AdaptiveMaxPoolToMaxPool
 from lolvit_export.rewrites.antialiased_resize_to_matmul import AntialiasedResizeToMatmul
 from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
+from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
 from lolvit_export.rewrites.fold_constants import FoldConstants
 from lolvit_export.rewrites.fold_to_pixel_shuffle import FoldToPixelShuffle
+from lolvit_export.rewrites.index_fill_to_where import IndexFillToWhere
 from lolvit_export.rewrites.instance_norm_to_batch_norm import InstanceNormToBatchNorm
 from lolvit_export.rewrites.join_pointwise_convs import JoinPointwiseConvs
 from lolvit_export.rewrites.median_to_sort import MedianToSort
@@ -42,6 +44,8 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     AdaptiveMaxPoolToMaxPool(),  # needs nothing of the others
     AntialiasedResizeToMatmul(),  # needs nothing of the others
     RreluToLeakyRelu(),  # needs nothing of the others
+    BilinearToMatmul(),  # needs nothing of the others
+    IndexFillToWhere(),  # after constants are folded
     MedianToSort(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
     FoldToPixelShuffle(),  # needs nothing of the others
