@@ -142,6 +142,18 @@ def capture(
 ) -> GraphModule:
     """Return `model`, in eval mode, as an ATen graph for images (batch, in_chans, *size).
 
+    Raises:
+        UserError: as `capture_program`.
+    """
+    return capture_program(model, size, in_chans, batch)[1]
+
+
+def capture_program(
+    model: nn.Module, size: tuple[int, int], in_chans: int = 3, batch: int = 1
+) -> tuple[ExportedProgram, GraphModule]:
+    """Return `model`, in eval mode, as torch.export captures it for images (batch, in_chans, *size)
+    and as an ATen graph.
+
     The graph's input is `image`, its output a tensor or a tuple of them (`described_outputs`); its
     weights are attributes, and each node's shape is in `meta["val"]`. The model is not modified.
 
@@ -162,7 +174,7 @@ def capture(
         (name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in outputs
     )
-    return graph
+    return program, graph
 
 
 def described_outputs(graph: GraphModule) -> tuple[OutputDescription, ...]:

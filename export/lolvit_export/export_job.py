@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 from lolvit.errors import UserError
@@ -24,7 +25,7 @@ from lolvit_export.capture import (
     ONLY_OUTPUT,
     ChosenOutputs,
     OutputDescription,
-    capture,
+    capture_program,
     described_outputs,
     example_image,
     repeated_outputs,
@@ -54,6 +55,7 @@ class ExportJob:
     signature: Signature
     request: ExportRequest
     folder: Path
+    program: ExportedProgram | None  # of the prepared model; None: of one with merged branches
 
     @cached_property
     def verification_images(self) -> VerificationImages:
@@ -100,7 +102,7 @@ def export_job(
     """Capture the model and apply the static rewrites, unless they are disabled; return the job and
     the rewrites' records."""
     size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
-    prepared, graph, records = _captured(prepared, request)
+    prepared, program, graph, records = _captured(prepared, request)
     described = described_outputs(graph)
     if getattr(prepared.model, "num_classes", None) == 0:
         described = _named_as_features(described)
@@ -119,27 +121,29 @@ def export_job(
         meaning="normalized",
     )
     signature = Signature(inputs=(image,), outputs=outputs)
-    return ExportJob(graph, prepared, task, signature, request, folder), records
+    return ExportJob(graph, prepared, task, signature, request, folder, program), records
 
 
 def _captured(
     prepared: Prepared, request: ExportRequest
-) -> tuple[Prepared, GraphModule, tuple[RewriteRecord, ...]]:
-    """Return the captured graph, rewritten if that is wanted, the records of the rewrites, and what
-    was prepared with notes. An output that is another one again is left out: LiteRT and coremltools
-    merge the two."""
+) -> tuple[Prepared, ExportedProgram | None, GraphModule, tuple[RewriteRecord, ...]]:
+    """Return what was prepared with notes; as torch.export captured it, unless branches were merged
+    before; the captured graph, rewritten if that is wanted; the records of the rewrites.
+
+    An output that is another one again is left out: LiteRT and coremltools merge the two.
+    """
     size, channels = prepared.preprocessing.size, prepared.preprocessing.channels
     model, records = prepared.exported, tuple[RewriteRecord, ...]()
     if request.rewrites:
         model, notes = _reparameterized(model, size, channels, request.batch)
         prepared = replace(prepared, notes=(*prepared.notes, *notes))
-    captured = capture(model, size, channels, request.batch)
+    program, captured = capture_program(model, size, channels, request.batch)
     graph = captured
     if request.rewrites:
         graph, records = apply_all(STATIC_REWRITE, captured)
     repeated = repeated_outputs(graph)
     if not repeated:
-        return prepared, graph, records
+        return prepared, program if model is prepared.exported else None, graph, records
     names = [name for name, *_ in described_outputs(captured)]
     chosen = [place for place in range(len(names)) if place not in repeated]
     notes = tuple(

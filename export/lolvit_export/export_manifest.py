@@ -58,7 +58,7 @@ def save_weights(job: ExportJob, folder: Path) -> Weights:
         from lolvit_export.verification.program import save_model
 
         path = folder / PROGRAM_NAME
-        save_model(prepared.exported, job.signature, path)
+        save_model(prepared.exported, job.signature, path, job.program)
     return Weights(
         path=path.name, sha256=sha256_of(path), trained=prepared.trained, source=prepared.source
     )

@@ -14,10 +14,15 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from lolvit_export.module_paths import copy_module_stack
-from lolvit_export.shapes import refresh_shapes, update_shapes
+from lolvit_export.shapes import adopt_shapes, refresh_shapes, update_shapes
 
 aten = torch.ops.aten
 _VIEWS = (aten.view.default, aten._unsafe_view.default)
+# What gives a tensor of its own, whatever it is given.
+_NEW = (
+    aten.conv2d.default, aten.batch_norm.default, aten.linear.default, aten.cat.default,
+    aten.add.Tensor, aten.mul.Tensor, aten.layer_norm.default, aten.group_norm.default,
+)  # fmt: skip
 
 
 def functionalize(program: ExportedProgram) -> GraphModule:
@@ -31,6 +36,7 @@ def functionalize(program: ExportedProgram) -> GraphModule:
         module = _module(program.run_decompositions({}))
         _restore_batch_norm(module)
         assert _replace_in_place(module), "run_decompositions leaves no write but to buffers"
+    adopt_shapes(module)
     _reshape_for_view(module)
     module.graph.lint()
     module.recompile()
@@ -56,6 +62,8 @@ def _writes_are_aliased(module: GraphModule) -> bool:
     Usually it is not, because capture uses the operation's result. But a view taken before it, or
     the base of its input, changes too.
     """
+    if all(_writes_alone(node) for node in module.graph.nodes if _is_in_place(node)):
+        return False
     older: dict[int, list[Node]] = defaultdict(list)  # nodes so far, by the storage of their value
     order = {node: index for index, node in enumerate(module.graph.nodes)}
     for node, storage in _storages(module).items():
@@ -65,6 +73,13 @@ def _writes_are_aliased(module: GraphModule) -> bool:
             return True
         older[storage].append(node)
     return False
+
+
+def _writes_alone(node: Node) -> bool:
+    """Whether an in-place operation writes into what nothing else can read: a tensor of its own
+    that it alone takes, as an activation that takes a normalization's result."""
+    written = node.args[0]
+    return isinstance(written, Node) and written.target in _NEW and len(written.users) == 1
 
 
 def _storages(module: GraphModule) -> dict[Node, int]:

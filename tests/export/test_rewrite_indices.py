@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import lolvit
+from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
 from lolvit_export.rewrites.explicit_pool_stride import ExplicitPoolStride
@@ -21,6 +22,7 @@ from lolvit_export.rewrites.index_fill_to_where import IndexFillToWhere
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.negative_padding_to_slice import NegativePaddingToSlice
 from lolvit_export.rewrites.prod_to_products import ProdToProducts
+from lolvit_export.rewrites.unfold_to_reshape import UnfoldToReshape
 from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 sides = st.integers(1, 13)
@@ -79,6 +81,17 @@ def test_other_unpools_stay(pool: dict[str, Any], reason: str) -> None:
     assert match_failures(MaxUnpoolToMasks(), Model(forward)) == [reason]
 
 
+@some_shapes
+@given(sides, sides, sides, sides, st.booleans())
+def test_an_affine_grid_is_a_product(h: int, w: int, height: int, width: int, align: bool) -> None:
+    def forward(_module: Any, x: Tensor) -> Tensor:
+        theta = x.mean((2, 3))[:, :, None].expand(1, 3, 2).permute(0, 2, 1)
+        return F.affine_grid(theta.cos(), [1, 5, height, width], align)
+
+    graph, record = rewritten(AffineGridToMatmul(), Model(forward), (h, w))
+    assert record.applied == 1 and "affine_grid_generator" not in operations(graph)
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_a_pools_stride_is_its_window(axes: int) -> None:
     pool = getattr(F, f"max_pool{axes}d")
@@ -91,6 +104,15 @@ def test_a_pools_stride_is_its_window(axes: int) -> None:
         lambda m, x: torch.cat([*map(Tensor.double, F.max_pool2d(x, 2, return_indices=True))])
     )
     assert rewritten(ExplicitPoolStride(), with_places)[1].applied == 1
+
+
+@some_shapes
+@given(st.sampled_from([2, 3, -1, -2]), st.integers(1, 6), st.integers(1, 7), st.integers(6, 13))
+def test_windows_are_a_reshape(axis: int, size: int, step: int, width: int) -> None:
+    model = Model(lambda m, x: x.unfold(axis, size, step).unfold(1, 3, 3))
+    graph, record = rewritten(UnfoldToReshape(), model, (width, width))
+    assert record.applied == 2 and "unfold" not in operations(graph)
+    assert ("index_select" in operations(graph)) == (step != size)
 
 
 @some_shapes

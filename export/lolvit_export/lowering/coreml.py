@@ -23,6 +23,7 @@ from lolvit.manifest import Preprocessing, TensorSpec
 from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
+from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.decompose_gelu_tanh import DecomposeGeluTanh
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
@@ -32,6 +33,7 @@ from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.negative_padding_to_slice import NegativePaddingToSlice
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
 from lolvit_export.rewrites.prod_to_products import ProdToProducts
+from lolvit_export.rewrites.unfold_to_reshape import UnfoldToReshape
 from lolvit_runtimes.coreml_tools import coremltools as ct
 
 Program = ct.converters.mil.mil.Program
@@ -40,12 +42,14 @@ _REWRITES = (
     PreluToRelu(maps=False),  # Core ML has it on maps alone
     DecomposeGeluTanh(),  # coremltools reads no arguments by name
     FlattenReduction(),
+    AffineGridToMatmul(),
     ComplexToPairs(),
     DilatedMaxPoolToSlices(),
     ExplicitPoolStride(),
     MaxUnpoolToMasks(),
     NegativePaddingToSlice(),
     ProdToProducts(),
+    UnfoldToReshape(),
 )
 _COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 _COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}

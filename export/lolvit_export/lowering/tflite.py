@@ -34,6 +34,7 @@ from lolvit_export.rewrites.round_to_floor import RoundToFloor
 from lolvit_export.rewrites.sort_to_topk import SortToTopk
 from lolvit_export.rewrites.topk_values_by_indices import TopkValuesByIndices
 from lolvit_export.rewrites.transposed_padding_to_slice import TransposedPaddingToSlice
+from lolvit_export.rewrites.unfold_to_reshape import UnfoldToReshape
 from lolvit_runtimes.tflite_check import check_tflite
 
 # Weights are stored in half precision; the runtime chooses the precision of computation.
@@ -73,6 +74,7 @@ _REWRITES = (
     RepeatToCat(),
     ComplexToPairs(),
     MaxUnpoolToMasks(),
+    UnfoldToReshape(),
 )
 
 _Operator = qtyping.BuiltinOperator

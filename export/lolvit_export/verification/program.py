@@ -1,7 +1,7 @@
 """Save and load the eager model that an export's artifacts are verified against.
 
-A model that `create_model` can't create by name is saved as a torch.export program in float64, so
-that loading it runs none of the user's code.
+A model that `create_model` can't create by name is saved as a torch.export program, so that loading
+it runs none of the user's code.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
+from torch.utils._pytree import tree_leaves
 
 from lolvit.manifest import Manifest, Signature
 from lolvit.models.checkpoint import read_state
@@ -22,19 +24,43 @@ from lolvit_export.lowering.torch_export import write_program
 from lolvit_runtimes.torch_program import load_program
 
 
-def save_model(model: nn.Module, signature: Signature, path: Path) -> None:
-    """Write a model in eval mode as a program at the signature's shape, in float64, or in float32
-    if a part of it can't be converted."""
-    shape = signature.inputs[0].shape
+def save_model(
+    model: nn.Module, signature: Signature, path: Path, captured: ExportedProgram | None = None
+) -> None:
+    """Write a model in eval mode as a program at the signature's shape.
+
+    It is the one that was `captured`, in float32, if converting it to float64 gives what the model
+    gives there; else the model is captured in float64, or in float32 if a part of it can't be
+    converted.
+    """
+    if captured is None or not _follows_its_weights(captured):
+        captured = _in_highest_precision(model, signature.inputs[0].shape)
+    write_program(captured, path)
+
+
+def _follows_its_weights(program: ExportedProgram) -> bool:
+    """Whether all numbers of a program have the type of its weights and image: no operation names a
+    floating-point type, and no branch or loop is a program of its own."""
+    if [*program.graph_module.children()]:
+        return False
+    named = (
+        value
+        for node in program.graph.nodes
+        for value in tree_leaves((node.args, node.kwargs))
+        if isinstance(value, torch.dtype)
+    )
+    return not any(dtype.is_floating_point or dtype.is_complex for dtype in named)
+
+
+def _in_highest_precision(model: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
     double = copy.deepcopy(model).double().eval()
     try:
         with torch.no_grad():
-            program = torch.export.export(
+            return torch.export.export(
                 FlatOutputs(double), (torch.rand(shape, dtype=torch.float64),)
             )
     except Exception:  # noqa: BLE001 - torch raises many types for parts that need float32
-        program = torch.export.export(FlatOutputs(model), (torch.rand(shape),))
-    write_program(program, path)
+        return torch.export.export(FlatOutputs(model), (torch.rand(shape),))
 
 
 def training_data(path: Path) -> str | None:
