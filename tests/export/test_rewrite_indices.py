@@ -16,11 +16,14 @@ from torch.nn import functional as F
 import lolvit
 from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
+from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
 from lolvit_export.rewrites.explicit_pool_stride import ExplicitPoolStride
 from lolvit_export.rewrites.index_fill_to_where import IndexFillToWhere
+from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.negative_padding_to_slice import NegativePaddingToSlice
+from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
 from lolvit_export.rewrites.prod_to_products import ProdToProducts
 from lolvit_export.rewrites.unfold_to_reshape import UnfoldToReshape
 from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
@@ -113,6 +116,43 @@ def test_windows_are_a_reshape(axis: int, size: int, step: int, width: int) -> N
     graph, record = rewritten(UnfoldToReshape(), model, (width, width))
     assert record.applied == 2 and "unfold" not in operations(graph)
     assert ("index_select" in operations(graph)) == (step != size)
+
+
+@some_shapes
+@given(sides, sides, st.integers(-1, 1), st.permutations([1, 2, 3]))
+def test_a_diagonal_is_chosen(height: int, width: int, offset: int, order: list[int]) -> None:
+    model = Model(lambda m, x: x.diagonal(offset, *order[:2]))
+    graph, record = rewritten(DiagonalToIndexSelect(), model, (height, width))
+    assert record.applied == 1 and "diagonal" not in operations(graph)
+
+
+@some_shapes
+@given(axes, st.permutations([0, 1, 2]), st.booleans())
+def test_writes_to_constant_places_are_choices(axis: int, order: list[int], adds: bool) -> None:
+    def forward(module: Any, x: Tensor) -> Tensor:
+        moved = x.flatten(0, 1).unsqueeze(0)[:, :, :3]  # (1, 3, 3, 8)
+        written = moved.narrow(axis, 0, module.places.numel()).cos()
+        write = moved.index_add if adds else moved.index_copy
+        return write(axis, module.places, written)
+
+    model = Model(forward, places=torch.tensor(order[:2] if axis % 4 else [0]))
+    model.places = model.places.long()
+    graph, record = rewritten(IndexWritesToIndexSelect(), model)
+    assert record.applied == 1 and not {"index_copy", "index_add"} & {*operations(graph)}
+
+
+def test_places_that_are_written_twice_stay() -> None:
+    model = Model(lambda m, x: x.index_add(1, torch.tensor([1, 1]), x[:, :2]))
+    (reason,) = match_failures(IndexWritesToIndexSelect(), model)
+    assert reason in ("a place is written twice", "its places are computed")
+
+
+@some_shapes
+@given(st.integers(3, 9), sides)
+def test_one_hot_is_a_comparison(classes: int, width: int) -> None:
+    model = Model(lambda m, x: F.one_hot(x.argmax(1), classes).double())
+    graph, record = rewritten(OneHotToEqual(), model, (2, width))
+    assert record.applied == 1 and "one_hot" not in operations(graph)
 
 
 @some_shapes

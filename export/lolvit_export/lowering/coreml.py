@@ -26,9 +26,11 @@ from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.decompose_gelu_tanh import DecomposeGeluTanh
+from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
 from lolvit_export.rewrites.explicit_pool_stride import ExplicitPoolStride
 from lolvit_export.rewrites.flatten_reduction import FlattenReduction
+from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.negative_padding_to_slice import NegativePaddingToSlice
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
@@ -44,8 +46,10 @@ _REWRITES = (
     FlattenReduction(),
     AffineGridToMatmul(),
     ComplexToPairs(),
+    DiagonalToIndexSelect(),
     DilatedMaxPoolToSlices(),
     ExplicitPoolStride(),
+    IndexWritesToIndexSelect(),
     MaxUnpoolToMasks(),
     NegativePaddingToSlice(),
     ProdToProducts(),

@@ -22,8 +22,10 @@ from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.graph import aten, call
+from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
+from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
 from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
@@ -73,7 +75,9 @@ _REWRITES = (
     TopkValuesByIndices(),  # after the one before, which makes some
     RepeatToCat(),
     ComplexToPairs(),
+    IndexWritesToIndexSelect(),
     MaxUnpoolToMasks(),
+    OneHotToEqual(),
     UnfoldToReshape(),
 )
 
