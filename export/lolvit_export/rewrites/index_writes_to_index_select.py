@@ -30,7 +30,7 @@ class IndexWritesToIndexSelect(Rewrite):
         places = constant(module, argument(node, 2))
         if places is None:
             return MatchFailure("its places are computed")
-        if len(places.unique()) < places.numel():
+        if len({*places.tolist()}) < places.numel():
             return MatchFailure("a place is written twice")
         scaled = is_call(node, aten.index_add.default) and node.kwargs.get("alpha", 1) != 1
         return MatchFailure("it has a factor") if scaled else None
