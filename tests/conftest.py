@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import lowering_children
+from tests import lowering_children, onnx_operators
 from tests.skips import pytest_configure
 
 __all__ = ["pytest_configure"]
@@ -45,6 +45,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def lowering_child() -> Iterator[None]:
     """Exports of these processes share the one that lowers beside them."""
     with lowering_children.kept():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def onnx_operators_read_once() -> Iterator[None]:
+    """Exports to ONNX of these processes share torch's table of operators."""
+    with onnx_operators.read_once():
         yield
 
 
