@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
 from lolvit.errors import UserError
+from lolvit.manifest import CHANNELS
 from lolvit.models.calibrate import check_denormals, make_representative
 from lolvit.models.checkpoint import load_weights, read_state
 from lolvit.models.factory import CLASSIFICATION, channels_of
@@ -45,7 +47,7 @@ def from_module(module: nn.Module, reference: str, name: str, options: ModelOpti
     if options.weights is not None:
         said = _load_weights(model, options.weights)
     _compute_normalized_weights(model)
-    in_chans = options.in_chans or channels_of(model)
+    in_chans = options.in_chans or _channels(model, options.size, name)
     preprocessing, notes = resolve_preprocessing(model, in_chans, options)
     images = torch.from_numpy(calibration_images(preprocessing)[:DENORMAL_CHECK_PHOTOS])
     outputs = _outputs(model, images, name)
@@ -98,6 +100,20 @@ def _copied(module: nn.Module, where: str) -> nn.Module:
         if isinstance(value, torch.Tensor) and not value.is_leaf
     ]  # which deepcopy refuses: what torch.nn.utils.weight_norm computed last
     return copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
+
+
+def _channels(model: nn.Module, size: tuple[int, int], where: str) -> int:
+    """Return how many channels an image of `size` has for a model: as many as its first
+    convolution takes, if it runs on them. The convolution that comes first in the module need not
+    be the first one that runs, it may take pixels that were moved into channels (YOLOX's Focus),
+    and there may be none."""
+    first = channels_of(model)
+    for channels in dict.fromkeys((first, 3, 1, 4)):
+        if channels in CHANNELS.values():
+            with suppress(UserError):
+                _outputs(model, torch.zeros(1, channels, *size), where)
+                return channels
+    return first
 
 
 def _compute_normalized_weights(model: nn.Module) -> None:

@@ -253,6 +253,36 @@ def test_an_input_that_is_no_photo_is_rejected(tmp_path: Path) -> None:
         lolvit.export(model, size=32, targets="onnx", out=tmp_path)
 
 
+class Focus(nn.Module):
+    """Moves pixels into channels first (YOLOX, arXiv 2107.08430), and has attention, whose
+    convolution takes two channels, as the first of its modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.first = nn.Conv2d(2, 1, 7, padding=3), nn.Conv2d(12, 8, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        patches = [image[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        x = self.first(torch.cat(patches, 1))
+        pools = torch.stack([x.mean(1), x.amax(1)], 1)
+        return (x * self.attention(pools).sigmoid()).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "color"),
+    [
+        (Focus(), (32, 48), "RGB"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10)), 28, "L"),
+        (nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(64, 8, 3), nn.Flatten()), 32, "RGBA"),
+    ],
+)
+def test_channels_are_those_that_the_module_runs_on(
+    model: nn.Module, size: Any, color: str
+) -> None:
+    size = (size, size) if isinstance(size, int) else size
+    assert prepare(model, ModelOptions(size=size)).preprocessing.color == color
+
+
 def test_a_module_needs_a_size() -> None:
     with pytest.raises(UserError, match="its image size is unknown"):
         lolvit.export(nn.Conv2d(3, 4, 3))

@@ -24,6 +24,7 @@ from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToInd
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.negative_padding_to_slice import NegativePaddingToSlice
 from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
+from lolvit_export.rewrites.pow_to_products import PowToProducts
 from lolvit_export.rewrites.prod_to_products import ProdToProducts
 from lolvit_export.rewrites.unfold_to_reshape import UnfoldToReshape
 from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
@@ -116,6 +117,21 @@ def test_windows_are_a_reshape(axis: int, size: int, step: int, width: int) -> N
     graph, record = rewritten(UnfoldToReshape(), model, (width, width))
     assert record.applied == 2 and "unfold" not in operations(graph)
     assert ("index_select" in operations(graph)) == (step != size)
+
+
+@some_shapes
+@given(st.sampled_from([1, 2, 3, 5, 8, 2.0, -1, -3, 0.5, -0.5, 1.7, -2.3]), st.booleans())
+def test_a_power_is_products_or_one_of_a_vector(exponent: float, long: bool) -> None:
+    def forward(_module: Any, x: Tensor) -> Tensor:
+        x = x.tanh() + 2
+        return x.unsqueeze(4) ** exponent if long else x**exponent
+
+    model, other = Model(forward), exponent in (1.7, -2.3)
+    if other and not long:
+        assert match_failures(PowToProducts(), model) == ["its exponent is another one"]
+        return
+    graph, record = rewritten(PowToProducts(), model)
+    assert record.applied == 1 and ("pow" in operations(graph)) == other
 
 
 @some_shapes

@@ -29,6 +29,7 @@ from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
 from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
+from lolvit_export.rewrites.pow_to_products import PowToProducts
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
 from lolvit_export.rewrites.product_conv1d_to_conv2d import ProductConv1dToConv2d
 from lolvit_export.rewrites.repeat_to_cat import RepeatToCat
@@ -78,6 +79,7 @@ _REWRITES = (
     IndexWritesToIndexSelect(),
     MaxUnpoolToMasks(),
     OneHotToEqual(),
+    PowToProducts(),
     UnfoldToReshape(),
 )
 
