@@ -244,8 +244,8 @@ def macs_of(model: nn.Module, size: tuple[int, int] = (256, 256), in_chans: int 
     Attention is included: it is counted in its decomposed form, because torch does not count the
     fused CPU kernel.
     """
-    dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
-    image = torch.zeros(1, in_chans, *size, dtype=dtype)
+    floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+    image = torch.zeros(1, in_chans, *size, dtype=next(floats, torch.float32))
     # The counter wants the gradients of what is passed between modules, also of parameters.
     frozen = copy.deepcopy(model).requires_grad_(False)
     plain = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)

@@ -33,7 +33,7 @@ _CONFIGS = (
 )
 _PLAIN = re.compile(r"data/(weights/weight|constants/tensor)_\d+")
 _BOOKKEEPING = ("archive_format", "archive_version", "byteorder")
-_TARGET = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.getitem")
+_TARGET = re.compile(r"torch\.ops\.(?:aten|torchvision)\.\w+\.\w+|_operator\.getitem")
 
 
 def load_program(path: Path) -> nn.Module:

@@ -12,10 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import deform_conv2d
 
 import lolvit
 from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
+from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
 from lolvit_export.rewrites.explicit_pool_stride import ExplicitPoolStride
@@ -132,6 +134,32 @@ def test_a_power_is_products_or_one_of_a_vector(exponent: float, long: bool) -> 
         return
     graph, record = rewritten(PowToProducts(), model)
     assert record.applied == 1 and ("pow" in operations(graph)) == other
+
+
+@some_shapes
+@given(
+    st.integers(5, 9), st.tuples(st.integers(1, 3), st.integers(1, 3)), st.integers(1, 2),
+    st.integers(0, 2), st.integers(1, 2), st.sampled_from([1, 2]), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_a_deformable_convolution_is_samples_and_a_projection(
+    side: int, kernel: Any, stride: int, padding: int, dilation: int, parts: int, masked: bool,
+    grouped: bool,
+) -> None:  # fmt: skip
+    places = kernel[0] * kernel[1]
+
+    def forward(module: Any, x: Tensor) -> Tensor:
+        x = torch.cat([x, x.cos()[:, :1]], 1)
+        steps = {"stride": (stride, 1), "padding": (padding, 1), "dilation": (1, dilation)}
+        height, width = F.conv2d(x, module.weight[:1, :1].expand(1, 4, -1, -1), **steps).shape[2:]
+        moved = F.adaptive_avg_pool2d(module.move(x), (height, width))
+        mask = moved[:, : parts * places].sigmoid() if masked else None
+        return deform_conv2d(x, moved * 3, module.weight, module.bias, mask=mask, **steps)
+
+    weight = nn.Parameter(torch.empty(6, 2 if grouped else 4, *kernel))
+    move = nn.Conv2d(4, 2 * parts * places, 1)
+    model = Model(forward, move=move, weight=weight, bias=nn.Parameter(torch.empty(6)))
+    graph, record = rewritten(DeformConvToGridSample(), model, (side, side + 2))
+    assert record.applied == 1 and "deform_conv2d" not in operations(graph)
 
 
 @some_shapes

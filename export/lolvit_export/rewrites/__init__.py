@@ -11,6 +11,7 @@ from lolvit_export.rewrites.antialiased_resize_to_matmul import AntialiasedResiz
 from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
+from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
 from lolvit_export.rewrites.fold_batch_norm import FoldBatchNorm
@@ -45,6 +46,7 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     AntialiasedResizeToMatmul(),  # needs nothing of the others
     RreluToLeakyRelu(),  # needs nothing of the others
     BilinearToMatmul(),  # needs nothing of the others
+    DeformConvToGridSample(),  # needs nothing of the others
     IndexFillToWhere(),  # after constants are folded
     MedianToSort(),  # needs nothing of the others
     PadAvgPoolToDivisible(),  # needs nothing of the others
