@@ -3,6 +3,7 @@ one network in every format."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
+from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
 from lolvit_export.rewrites.explicit_pool_stride import ExplicitPoolStride
 from lolvit_export.rewrites.index_fill_to_where import IndexFillToWhere
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.negative_padding_to_slice import NegativePaddingToSlice
 from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
+from lolvit_export.rewrites.padded_max_pool_to_cat import PaddedMaxPoolToCat
 from lolvit_export.rewrites.pow_to_products import PowToProducts
 from lolvit_export.rewrites.prod_to_products import ProdToProducts
 from lolvit_export.rewrites.unfold_to_reshape import UnfoldToReshape
@@ -160,6 +163,89 @@ def test_a_deformable_convolution_is_samples_and_a_projection(
     model = Model(forward, move=move, weight=weight, bias=nn.Parameter(torch.empty(6)))
     graph, record = rewritten(DeformConvToGridSample(), model, (side, side + 2))
     assert record.applied == 1 and "deform_conv2d" not in operations(graph)
+
+
+@some_shapes
+@given(
+    st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    st.sampled_from([0.0, 0.5, None]),
+    st.booleans(),
+)
+def test_constants_are_joined_to_a_padded_map(
+    pads: list[int], value: float | None, short: bool
+) -> None:
+    pads = pads[:2] if short else pads
+    model = Model(lambda m, x: F.max_pool2d(F.pad(x - 1, pads, value=value), 3, 2))
+    assume(any(pads))
+    graph, record = rewritten(PaddedMaxPoolToCat(), model, (6, 7))
+    assert record.applied == 1 and "pad" not in operations(graph)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda x: F.pad(x.relu(), (1, 1, 1, 1)), "it has no negative values"),
+        (lambda x: F.pad(x, (1, -1, 1, 1)), "a pad is negative"),
+        (lambda x: F.pad(x, (1, 1, 1, 1), "replicate"), "it is not padded by a constant"),
+    ],
+)
+def test_padding_that_a_pool_may_have_itself_stays(function: Any, reason: str) -> None:
+    model = Model(lambda m, x: F.max_pool2d(function(x), 3, 2))
+    assert match_failures(PaddedMaxPoolToCat(), model) == [reason]
+
+
+def test_onnx_runtime_takes_a_padded_maximum_of_negative_values(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, 1))
+    nn.init.constant_(model[0].bias, -5.0)
+    exported = lolvit.export(model, size=16, targets="onnx", out=tmp_path)
+    assert len(exported.manifest.artifacts) == 1
+
+
+LONG: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "involution": lambda m, x: (
+        x.reshape(1, 3, 1, 2, 4, 8).mul(m.weight.sigmoid() + x.view(1, 3, 2, 4, 8).unsqueeze(2))
+    ).sum(3).flatten(1, 2),
+    "windows": lambda m, x: (
+        x.view(1, 3, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).softmax(-1).relu().flatten(1, 4) * 2
+    ),
+    "constants": lambda m, x: (x.view(1, 3, 2, 4, 2, 4) + m.weight).amax((2, 4)),
+    "expanded": lambda m, x: (
+        x.view(1, 3, 1, 8, 8).unsqueeze(1).expand(1, 2, 3, 2, 8, 8).mean(2).select(2, 1)
+    ),
+    "products": lambda m, x: (
+        x.view(1, 3, 2, 2, 2, 8) @ x.view(1, 3, 2, 2, 8, 2)
+    )[:, :, :, 1:].squeeze(3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("function", LONG.values(), ids=LONG)
+def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor]) -> None:
+    weight = nn.Parameter(torch.empty(1, 3, 1, 1, 2, 4))
+    if function is LONG["involution"]:
+        weight = nn.Parameter(torch.empty(1, 3, 1, 2, 1, 8))
+    graph, record = rewritten(DropBatchAxis(), Model(function, weight=weight))
+    assert record.applied and not record.match_failures
+    long = [
+        node
+        for node in graph.graph.nodes
+        if node.op == "call_function" and len(node.meta["val"].shape) > 5 and node.users
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda x: x.view(1, 3, 2, 4, 2, 4).cumsum(2), "aten.cumsum.default of more than"),
+        (lambda x: x.view(3, 1, 2, 4, 2, 4).relu(), "it has more than one image, or seven axes"),
+        (lambda x: x.view(1, 3, 2, 4, 2, 4).permute(1, 0, 2, 3, 4, 5), "it moves the batch axis"),
+        (lambda x: x.view(1, 3, 2, 4, 2, 4).sum(0), "it is along the batch axis"),
+    ],
+)
+def test_other_values_of_six_axes_stay(function: Any, reason: str) -> None:
+    _, record = rewritten(DropBatchAxis(), Model(lambda m, x: function(x).flatten(1)))
+    assert any(reason in line for line in record.match_failures)
 
 
 @some_shapes

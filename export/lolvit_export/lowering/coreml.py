@@ -28,6 +28,7 @@ from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.decompose_gelu_tanh import DecomposeGeluTanh
 from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
+from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
 from lolvit_export.rewrites.explicit_pool_stride import ExplicitPoolStride
 from lolvit_export.rewrites.flatten_reduction import FlattenReduction
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
@@ -54,6 +55,7 @@ _REWRITES = (
     NegativePaddingToSlice(),
     ProdToProducts(),
     UnfoldToReshape(),
+    DropBatchAxis(),  # after the one before, which makes windows of maps
 )
 _COMPUTE = {"fp32": ct.precision.FLOAT32, "fp16": ct.precision.FLOAT16}
 _COLORS = {"RGB": ct.colorlayout.RGB, "L": ct.colorlayout.GRAYSCALE}

@@ -19,11 +19,15 @@ from lolvit_export.lowering.onnx_names import name_added_nodes, name_by_module
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import CPU_REWRITES, INTEGER_REWRITES, apply_all
 from lolvit_export.rewrites.decompose_sdpa import DecomposeSdpa
+from lolvit_export.rewrites.padded_max_pool_to_cat import PaddedMaxPoolToCat
 
 OPSET = 18
 # Explicit pads are kept: an average pool with padding is wrong on Qualcomm's HTP.
 _SKIPPED = ["fuse_pad_into_pool"]
-_REWRITES = (DecomposeSdpa(keep_plain=True),)  # the exporter fails on some masks and ranks
+_REWRITES = (
+    DecomposeSdpa(keep_plain=True),  # the exporter fails on some masks and ranks
+    PaddedMaxPoolToCat(),
+)
 
 
 def lower(graph: GraphModule, request: LoweringRequest) -> list[Lowered]:

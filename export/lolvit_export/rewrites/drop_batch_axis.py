@@ -1,0 +1,123 @@
+"""Compute without a batch of one where a value has more than five axes.
+
+    x ── reshape (1, b, c, d, e, f) ── … ── sum over axis 3 ── …
+becomes
+    x ── reshape (b, c, d, e, f) ── … ── sum over axis 2 ── …
+
+in the order of the graph: what gives such a value gives it as `unsqueeze(y, 0)`, and what reads one
+reads y. For Core ML, whose tensors have five axes at most (involution, windows with heads).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.fx import GraphModule, Node
+
+from lolvit_export.rewrites.graph import (
+    RESHAPES,
+    add_constant,
+    argument,
+    aten,
+    call,
+    constant,
+    is_call,
+)
+from lolvit_export.rewrites.graph import shape_of as shape
+from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
+
+_MOST_AXES = 5
+_SHAPES = (*RESHAPES, aten.flatten.using_ints, aten.unflatten.int, aten.expand.default)
+_ELEMENTWISE = (
+    aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.matmul.default,
+    aten.relu.default, aten.sigmoid.default, aten.tanh.default, aten.exp.default,
+    aten.gelu.default, aten.neg.default, aten.clone.default, aten.contiguous.default,
+)  # fmt: skip
+# With the axes as their second argument.
+_ALONG_AXES = (
+    aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default, aten.softmax.int,
+    aten.select.int, aten.slice.Tensor, aten.unsqueeze.default, aten.squeeze.dim,
+)  # fmt: skip
+
+
+class DropBatchAxis(Rewrite):
+    """Requires static shapes, and a batch of one."""
+
+    name = "drop_batch_axis"
+    ensures = "no known operation on a batch of one gives or reads six axes"
+
+    def matches(self, node: Node) -> bool:
+        if node.op != "call_function" or _dropped(node) is not None:
+            return False
+        return any(_is_long(each) for each in (node, *node.all_input_nodes))
+
+    def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
+        permuted = is_call(node, aten.permute.default)
+        if not (permuted or is_call(node, *_SHAPES, *_ELEMENTWISE, *_ALONG_AXES)):
+            return MatchFailure(f"{node.target} of more than five axes is not known")
+        if any(_is_long(each) and _dropped(each) is None and _constant(module, each) is None
+               for each in node.all_input_nodes):  # fmt: skip
+            return MatchFailure("it reads what has its batch axis")
+        if _is_long(node) and (shape(node)[0] != 1 or len(shape(node)) > _MOST_AXES + 1):
+            return MatchFailure("it has more than one image, or seven axes")
+        if permuted and _positive(node)[0] != 0:
+            return MatchFailure("it moves the batch axis")
+        if is_call(node, *_ALONG_AXES) and 0 in _positive(node):
+            return MatchFailure("it is along the batch axis")
+        return None
+
+    def rewrite(self, module: GraphModule, node: Node) -> None:
+        graph = module.graph
+        args: list[Any] = [_without_batch(module, node, each) for each in node.args]
+        if is_call(node, *_SHAPES):
+            target = node.target if is_call(node, aten.expand.default) else aten.reshape.default
+            result = call(graph, target, args[0], [*shape(node)[1 if _is_long(node) else 0 :]])
+        elif is_call(node, aten.permute.default):
+            result = call(graph, node.target, args[0], [axis - 1 for axis in _positive(node)[1:]])
+        elif is_call(node, *_ALONG_AXES):
+            axes = [axis - 1 for axis in _positive(node)]
+            args[1] = axes if isinstance(node.args[1], (list, tuple)) else axes[0]
+            result = call(graph, node.target, *args, **node.kwargs)
+        else:
+            result = call(graph, node.target, *args, **node.kwargs)
+        if len(shape(result)) < len(shape(node)):
+            result = call(graph, aten.unsqueeze.default, result, 0)
+        node.replace_all_uses_with(result)
+
+
+def _is_long(node: object) -> bool:
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return len(getattr(value, "shape", ())) > _MOST_AXES
+
+
+def _dropped(node: Node) -> Node | None:
+    """Return a long value without its batch axis, where it is written as one."""
+    if not (_is_long(node) and is_call(node, aten.unsqueeze.default) and node.args[1] == 0):
+        return None
+    source = node.args[0]
+    return source if isinstance(source, Node) and not _is_long(source) else None
+
+
+def _constant(module: GraphModule, node: Node) -> Any:
+    value = constant(module, node)
+    return value if value is not None and value.shape[0] == 1 else None
+
+
+def _without_batch(module: GraphModule, reader: Node, value: Any) -> Any:
+    """Return what is read in place of a long value, or of one that `reader` makes long."""
+    if not isinstance(value, Node):
+        return value
+    if (source := _dropped(value)) is not None:
+        return source
+    if _is_long(value):
+        return add_constant(module, f"{value.name}_of_one", _constant(module, value)[0])
+    if is_call(reader, aten.unsqueeze.default, aten.expand.default) and shape(value)[0] == 1:
+        return call(module.graph, aten.squeeze.dim, value, 0)
+    return value
+
+
+def _positive(node: Node) -> list[int]:
+    """Return the axes of a permute, or of what is along some, from 0 on."""
+    axes = argument(node, 1)
+    rank = len(shape(node.args[0])) + is_call(node, aten.unsqueeze.default)  # type: ignore[arg-type]
+    return [int(axis) % rank for axis in (axes if isinstance(axes, (list, tuple)) else [axes])]
