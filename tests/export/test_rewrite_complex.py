@@ -87,6 +87,19 @@ def test_arithmetic_of_complex_numbers() -> None:
     is_real(whole, (6, 8), table=table)
 
 
+def test_frequencies_that_are_written_in_place() -> None:
+    def forward(module: Any, x: Tensor) -> Tensor:  # arXiv 2010.08895
+        there = torch.fft.rfft2(x)
+        mixed = torch.zeros(1, 2, 6, 5, dtype=torch.cdouble)
+        mixed[:, :, :3, :2] = (
+            there[:, :, :3, :2].permute(0, 2, 3, 1).matmul(module.mix).movedim(-1, 1)
+        )
+        mixed[:, 0, -1] = there[:, 0, 0]
+        return torch.fft.irfft2(mixed, s=(6, 8))
+
+    is_real(forward, (6, 8), mix=torch.randn(3, 2, dtype=torch.cdouble))
+
+
 def test_what_is_not_known_stays_complex() -> None:
     model = Model(lambda m, x: torch.fft.fft(x).exp().sqrt().abs())
     _, record = rewritten(ComplexToPairs(), model)

@@ -83,6 +83,15 @@ def test_any_median_is_the_lower_middle_of_the_sorted(axis: int, kept: bool, wid
     assert rewritten(MedianToSort(), whole, (5, width))[1].applied == 1
 
 
+@some_shapes
+@given(st.integers(-4, 3), st.booleans(), st.integers(1, 3))
+def test_a_kth_value_is_one_of_the_sorted(axis: int, kept: bool, place: int) -> None:
+    model = Model(
+        lambda m, x: x.flatten(0, 1)[None].kthvalue(place if axis % 4 else 1, axis, kept)[0]
+    )
+    assert rewritten(MedianToSort(), model)[1].applied == 1
+
+
 def test_a_median_whose_place_is_read_stays() -> None:
     model = Model(lambda m, x: torch.mul(*x.median(dim=1)))
     (reason,) = match_failures(MedianToSort(), model)

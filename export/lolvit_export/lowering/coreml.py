@@ -24,7 +24,6 @@ from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
-from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.decompose_gelu_tanh import DecomposeGeluTanh
 from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
@@ -46,7 +45,6 @@ _REWRITES = (
     DecomposeGeluTanh(),  # coremltools reads no arguments by name
     FlattenReduction(),
     AffineGridToMatmul(),
-    ComplexToPairs(),
     DiagonalToIndexSelect(),
     DilatedMaxPoolToSlices(),
     ExplicitPoolStride(),

@@ -20,7 +20,6 @@ from lolvit.manifest import TensorSpec
 from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
-from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
@@ -75,7 +74,6 @@ _REWRITES = (
     SortToTopk(),
     TopkValuesByIndices(),  # after the one before, which makes some
     RepeatToCat(),
-    ComplexToPairs(),
     IndexWritesToIndexSelect(),
     MaxUnpoolToMasks(),
     OneHotToEqual(),

@@ -11,6 +11,7 @@ from lolvit_export.rewrites.antialiased_resize_to_matmul import AntialiasedResiz
 from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
+from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
@@ -46,6 +47,7 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     AntialiasedResizeToMatmul(),  # needs nothing of the others
     RreluToLeakyRelu(),  # needs nothing of the others
     BilinearToMatmul(),  # needs nothing of the others
+    ComplexToPairs(),  # after products are matmul and constants are folded
     DeformConvToGridSample(),  # needs nothing of the others
     IndexFillToWhere(),  # after constants are folded
     MedianToSort(),  # needs nothing of the others

@@ -8,8 +8,8 @@
 and so on, in the order of the graph, so that each operation reads pairs; what is left at the end,
 real parts or magnitudes, reads none of the `complex` nodes any more.
 
-For litert-torch and coremltools, which have no complex numbers (GFNet's filters, LaMa's Fourier
-units).
+litert-torch and coremltools have no complex numbers, and torch's ONNX exporter fails on some that
+are written in place (GFNet's filters, LaMa's Fourier units, Fourier neural operators).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.fourier import Pair, transform
@@ -39,6 +40,9 @@ _LAYOUTS = (
     aten.contiguous.default, aten.clone.default, aten.neg.default, aten.mean.dim, aten.mean.default,
     aten.sum.dim_IntList, aten.sum.default, aten.cat.default, aten.stack.default, aten.flip.default,
 )  # fmt: skip
+_ZEROS = (aten.zeros.default, aten.new_zeros.default, aten.zeros_like.default)
+_SCATTERS = (aten.slice_scatter.default, aten.select_scatter.default, aten.copy.default)
+_PRODUCTS = (aten.mul.Tensor, aten.matmul.default, aten.bmm.default)
 _SUMS = (aten.add.Tensor, aten.sub.Tensor)
 _CONJUGATES = (aten.conj.default, aten._conj.default, aten.conj_physical.default)
 _SAME = (aten.resolve_conj.default, aten.resolve_neg.default, aten.alias.default)
@@ -59,7 +63,7 @@ class ComplexToPairs(Rewrite):
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         if node.target not in _TRANSFORMS and _KNOWN.get(node.target) is None:
             return MatchFailure(f"{node.target} of complex numbers is not known")
-        if node.kwargs.get("dtype") is not None:
+        if node.kwargs.get("dtype") is not None and not is_call(node, *_ZEROS):
             return MatchFailure("the type is changed")
         if node.target in _SUMS and argument(node, 2, node.kwargs.get("alpha", 1)) != 1:
             return MatchFailure("it has a factor")
@@ -173,17 +177,32 @@ def _sum(module: GraphModule, node: Node) -> Pair:
     return real, call(graph, node.target, first, second)
 
 
+def _zeros(module: GraphModule, node: Node) -> Pair:
+    dtype = node.meta["val"].dtype.to_real()
+    zero = add_constant(module, node.name, torch.zeros(shape(node), dtype=dtype))
+    return zero, zero
+
+
+def _scattered(module: GraphModule, node: Node) -> Pair:
+    whole, part = (_whole(module, _parts(module, each)) for each in node.args[:2])
+    real, imaginary = (
+        call(module.graph, node.target, *both, *node.args[2:], **node.kwargs)
+        for both in zip(whole, part, strict=True)
+    )
+    return real, imaginary
+
+
 def _multiplied(module: GraphModule, node: Node) -> Pair:
-    (a, b), (c, d) = (_parts(module, each) for each in node.args[:2])
-    return _product(module, (a, b), (c, d))
+    first, second = (_parts(module, each) for each in node.args[:2])
+    return _product(module, first, second, node.target)
 
 
-def _product(module: GraphModule, first: Pair, second: Pair) -> Pair:
+def _product(module: GraphModule, first: Pair, second: Pair, target: Any = aten.mul.Tensor) -> Pair:
     (a, b), (c, d) = first, second
 
     def times(left: Any, right: Any) -> Node:
         values = (left, right) if isinstance(left, Node) else (right, left)
-        return call(module.graph, aten.mul.Tensor, *values)
+        return call(module.graph, target, *values)
 
     if b is None:
         return times(a, c), times(a, d)
@@ -255,7 +274,9 @@ _KNOWN: dict[Any, Callable[[GraphModule, Node], Pair]] = {
     **dict.fromkeys(_SUMS, _sum),
     **dict.fromkeys(_CONJUGATES, _conjugated),
     **dict.fromkeys(_SAME, lambda module, node: _parts(module, node.args[0])),
-    aten.mul.Tensor: _multiplied,
+    **dict.fromkeys(_ZEROS, _zeros),
+    **dict.fromkeys(_SCATTERS, _scattered),
+    **dict.fromkeys(_PRODUCTS, _multiplied),
     aten.div.Tensor: _divided,
     aten.abs.default: _absolute,
     aten.angle.default: _angle,

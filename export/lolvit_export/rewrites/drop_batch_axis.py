@@ -58,10 +58,10 @@ class DropBatchAxis(Rewrite):
         if any(_is_long(each) and _dropped(each) is None and _constant(module, each) is None
                for each in node.all_input_nodes):  # fmt: skip
             return MatchFailure("it reads what has its batch axis")
-        if _is_long(node) and (shape(node)[0] != 1 or len(shape(node)) > _MOST_AXES + 1):
-            return MatchFailure("it has more than one image, or seven axes")
         if permuted and _positive(node)[0] != 0:
             return MatchFailure("it moves the batch axis")
+        if _is_long(node) and (shape(node)[0] != 1 or len(shape(node)) > _MOST_AXES + 1):
+            return MatchFailure("it has more than one image, or seven axes")
         if is_call(node, *_ALONG_AXES) and 0 in _positive(node):
             return MatchFailure("it is along the batch axis")
         return None
