@@ -18,6 +18,8 @@ from torchvision.ops import deform_conv2d
 import lolvit
 from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
+from lolvit_export.rewrites.cumprod_to_products import CumprodToProducts
+from lolvit_export.rewrites.decompose_distances import DecomposeDistances
 from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
 from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSlices
@@ -246,6 +248,32 @@ def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor
 def test_other_values_of_six_axes_stay(function: Any, reason: str) -> None:
     _, record = rewritten(DropBatchAxis(), Model(lambda m, x: function(x).flatten(1)))
     assert any(reason in line for line in record.match_failures)
+
+
+@some_shapes
+@given(axes, sides)
+def test_a_product_up_to_each_place_is_few_products(axis: int, width: int) -> None:
+    model = Model(lambda m, x: x.cumprod(axis))
+    graph, record = rewritten(CumprodToProducts(), model, (3, width))
+    assert record.applied == 1 and operations(graph).count("mul") <= 4
+
+
+@some_shapes
+@given(st.integers(-4, 3), st.sampled_from([1e-8, 2.0]), sides)
+def test_a_cosine_is_a_sum_of_products(axis: int, least: float, width: int) -> None:
+    model = Model(lambda m, x: F.cosine_similarity(x, x.roll(1, 1) * 0.5, axis, least).unsqueeze(0))
+    graph, record = rewritten(DecomposeDistances(), model, (3, width))
+    assert record.applied == 1 and "cosine_similarity" not in operations(graph)
+
+
+@pytest.mark.parametrize("order", [1.0, 2.0])
+@pytest.mark.parametrize("mode", ["use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist"])
+def test_distances_are_sums_of_differences(order: float, mode: str) -> None:
+    model = Model(lambda m, x: torch.cdist(x, x.cos()[..., :5, :], order, mode))
+    graph, record = rewritten(DecomposeDistances(), model)
+    assert record.applied == 1 and "cdist" not in operations(graph)
+    other = Model(lambda m, x: torch.cdist(x, x.cos(), 3.0))
+    assert match_failures(DecomposeDistances(), other) == ["its order is neither 1 nor 2"]
 
 
 @some_shapes

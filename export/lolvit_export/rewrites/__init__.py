@@ -12,6 +12,8 @@ from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwise
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
+from lolvit_export.rewrites.cumprod_to_products import CumprodToProducts
+from lolvit_export.rewrites.decompose_distances import DecomposeDistances
 from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
 from lolvit_export.rewrites.fold_attention_scale import FoldAttentionScale
@@ -48,6 +50,8 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     RreluToLeakyRelu(),  # needs nothing of the others
     BilinearToMatmul(),  # needs nothing of the others
     ComplexToPairs(),  # after products are matmul and constants are folded
+    CumprodToProducts(),  # needs nothing of the others
+    DecomposeDistances(),  # needs nothing of the others
     DeformConvToGridSample(),  # needs nothing of the others
     IndexFillToWhere(),  # after constants are folded
     MedianToSort(),  # needs nothing of the others
