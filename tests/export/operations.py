@@ -269,6 +269,7 @@ ARITHMETIC = {
     "pow": _of(lambda x: x.abs() ** 1.7),
     "atan2": _of(lambda x: torch.atan2(x, x.roll(1, 1) + 3)),
     "round": _of(lambda x: torch.round(x * 3)),
+    "ceil": _of(lambda x: torch.ceil(x * 3) / 3),
     "floor": _of(lambda x: torch.floor(x * 3) / 3),
     "remainder": _of(lambda x: torch.remainder(x, 0.7)),
     "einsum": _of(lambda x: torch.einsum("bchw,bdhw->bcd", x, x)),

@@ -18,7 +18,9 @@ from torchvision.ops import deform_conv2d
 import lolvit
 from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
+from lolvit_export.rewrites.bitwise_to_logical import BitwiseToLogical
 from lolvit_export.rewrites.cumprod_to_products import CumprodToProducts
+from lolvit_export.rewrites.decompose_arithmetic import DecomposeArithmetic
 from lolvit_export.rewrites.decompose_distances import DecomposeDistances
 from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.diagonal_to_index_select import DiagonalToIndexSelect
@@ -209,7 +211,8 @@ LONG: dict[str, Callable[[Any, Tensor], Tensor]] = {
         x.reshape(1, 3, 1, 2, 4, 8).mul(m.weight.sigmoid() + x.view(1, 3, 2, 4, 8).unsqueeze(2))
     ).sum(3).flatten(1, 2),
     "windows": lambda m, x: (
-        x.view(1, 3, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).softmax(-1).relu().flatten(1, 4) * 2
+        x.view(1, 3, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).softmax(-1).relu()
+        .transpose(1, -1).flatten(1, 4) * 2
     ),
     "constants": lambda m, x: (x.view(1, 3, 2, 4, 2, 4) + m.weight).amax((2, 4)),
     "expanded": lambda m, x: (
@@ -241,13 +244,48 @@ def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor
     [
         (lambda x: x.view(1, 3, 2, 4, 2, 4).cumsum(2), "aten.cumsum.default of more than"),
         (lambda x: x.view(3, 1, 2, 4, 2, 4).relu(), "it has more than one image, or seven axes"),
-        (lambda x: x.view(1, 3, 2, 4, 2, 4).permute(1, 0, 2, 3, 4, 5), "it moves the batch axis"),
+        (lambda x: x.view(1, 3, 2, 4, 2, 4).transpose(0, 1), "it moves the batch axis"),
         (lambda x: x.view(1, 3, 2, 4, 2, 4).sum(0), "it is along the batch axis"),
     ],
 )
 def test_other_values_of_six_axes_stay(function: Any, reason: str) -> None:
     _, record = rewritten(DropBatchAxis(), Model(lambda m, x: function(x).flatten(1)))
     assert any(reason in line for line in record.match_failures)
+
+
+FORMULAS: dict[str, Callable[[Tensor], Tensor]] = {
+    "lerp": lambda x: torch.lerp(x, x.cos(), 0.3) + torch.lerp(x, x.cos(), x.sigmoid()),
+    "addcmul": lambda x: torch.addcmul(x, x.cos(), x) + torch.addcmul(x, x, x, value=-0.5),
+    "addcdiv": lambda x: torch.addcdiv(x, x.sin(), x.cos() + 2, value=3),
+    "trunc": lambda x: (x * 4).trunc() + torch.fix(x * 3),
+    "frac": lambda x: (x * 4).frac(),
+    "fmod": lambda x: torch.fmod(x * 4, 0.7) + torch.fmod(x * 4, x.cos() + 2),
+    "ceil": lambda x: (x * 4).ceil(),
+    "exp2": torch.exp2,
+    "asinh": torch.asinh,
+    "acosh": lambda x: torch.acosh(x.abs() + 1.5),
+    "atanh": lambda x: torch.atanh(x.sin() * 0.9),
+    "hypot": lambda x: torch.hypot(x, x.cos()),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_arithmetic_is_what_it_consists_of(name: str) -> None:
+    graph, record = rewritten(DecomposeArithmetic(), Model(lambda m, x: FORMULAS[name](x)))
+    assert record.applied and name not in operations(graph)
+
+
+def test_bits_of_booleans_are_logic() -> None:
+    def forward(_module: Any, x: Tensor) -> Tensor:
+        a, b = x > 0, x > 0.3
+        c = x.roll(1, 1) < 0.2
+        return torch.stack([a & c, a | c, a ^ c, ~b, torch.logical_xor(b, c)]).double()
+
+    graph, record = rewritten(BitwiseToLogical(), Model(forward))
+    assert record.applied == 5
+    assert not any("bitwise" in name or "xor" in name for name in operations(graph))
+    integers = Model(lambda m, x: ((x * 9).long() & 3).double() + ((x * 9).long() ^ x.long()))
+    assert "it is of integers" in match_failures(BitwiseToLogical(), integers)
 
 
 @some_shapes

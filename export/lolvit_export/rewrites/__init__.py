@@ -10,9 +10,11 @@ from lolvit_export.rewrites.adaptive_max_pool_to_max_pool import AdaptiveMaxPool
 from lolvit_export.rewrites.antialiased_resize_to_matmul import AntialiasedResizeToMatmul
 from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
+from lolvit_export.rewrites.bitwise_to_logical import BitwiseToLogical
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.cumprod_to_products import CumprodToProducts
+from lolvit_export.rewrites.decompose_arithmetic import DecomposeArithmetic
 from lolvit_export.rewrites.decompose_distances import DecomposeDistances
 from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
 from lolvit_export.rewrites.einsum_to_matmul import EinsumToMatmul
@@ -51,6 +53,8 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     BilinearToMatmul(),  # needs nothing of the others
     ComplexToPairs(),  # after products are matmul and constants are folded
     CumprodToProducts(),  # needs nothing of the others
+    BitwiseToLogical(),  # needs nothing of the others
+    DecomposeArithmetic(),  # needs nothing of the others
     DecomposeDistances(),  # needs nothing of the others
     DeformConvToGridSample(),  # needs nothing of the others
     IndexFillToWhere(),  # after constants are folded

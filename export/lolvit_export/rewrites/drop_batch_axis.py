@@ -16,9 +16,11 @@ from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import (
     RESHAPES,
+    TRANSPOSES,
     add_constant,
     argument,
     aten,
+    axis_order,
     call,
     constant,
     is_call,
@@ -52,13 +54,13 @@ class DropBatchAxis(Rewrite):
         return any(_is_long(each) for each in (node, *node.all_input_nodes))
 
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
-        permuted = is_call(node, aten.permute.default)
-        if not (permuted or is_call(node, *_SHAPES, *_ELEMENTWISE, *_ALONG_AXES)):
-            return MatchFailure(f"{node.target} of more than five axes is not known")
+        permuted = is_call(node, *TRANSPOSES)
+        if (unknown := _unknown(node)) is not None:
+            return MatchFailure(f"{unknown.target} of more than five axes is not known")
         if any(_is_long(each) and _dropped(each) is None and _constant(module, each) is None
                for each in node.all_input_nodes):  # fmt: skip
             return MatchFailure("it reads what has its batch axis")
-        if permuted and _positive(node)[0] != 0:
+        if permuted and axis_order(node)[0] != 0:
             return MatchFailure("it moves the batch axis")
         if _is_long(node) and (shape(node)[0] != 1 or len(shape(node)) > _MOST_AXES + 1):
             return MatchFailure("it has more than one image, or seven axes")
@@ -72,8 +74,9 @@ class DropBatchAxis(Rewrite):
         if is_call(node, *_SHAPES):
             target = node.target if is_call(node, aten.expand.default) else aten.reshape.default
             result = call(graph, target, args[0], [*shape(node)[1 if _is_long(node) else 0 :]])
-        elif is_call(node, aten.permute.default):
-            result = call(graph, node.target, args[0], [axis - 1 for axis in _positive(node)[1:]])
+        elif is_call(node, *TRANSPOSES):
+            order = [axis - 1 for axis in axis_order(node)[1:]]
+            result = call(graph, aten.permute.default, args[0], order)
         elif is_call(node, *_ALONG_AXES):
             axes = [axis - 1 for axis in _positive(node)]
             args[1] = axes if isinstance(node.args[1], (list, tuple)) else axes[0]
@@ -83,6 +86,21 @@ class DropBatchAxis(Rewrite):
         if len(shape(result)) < len(shape(node)):
             result = call(graph, aten.unsqueeze.default, result, 0)
         node.replace_all_uses_with(result)
+
+
+def _unknown(node: Node) -> Node | None:
+    """Return an operation, of those that compute with a long value up to where it is short again,
+    that is not known: coremltools itself has some forms of six axes, but none that half is left
+    of."""
+    waiting, seen = [node], {node}
+    while waiting:
+        each = waiting.pop()
+        if not is_call(each, *TRANSPOSES, *_SHAPES, *_ELEMENTWISE, *_ALONG_AXES):
+            return each
+        more = [*each.users] if _is_long(each) else []
+        waiting += [user for user in more if user not in seen]
+        seen |= {*more}
+    return None
 
 
 def _is_long(node: object) -> bool:
@@ -117,7 +135,7 @@ def _without_batch(module: GraphModule, reader: Node, value: Any) -> Any:
 
 
 def _positive(node: Node) -> list[int]:
-    """Return the axes of a permute, or of what is along some, from 0 on."""
+    """Return the axes that an operation is along, from 0 on."""
     axes = argument(node, 1)
     rank = len(shape(node.args[0])) + is_call(node, aten.unsqueeze.default)  # type: ignore[arg-type]
     return [int(axis) % rank for axis in (axes if isinstance(axes, (list, tuple)) else [axes])]
