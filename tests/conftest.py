@@ -19,9 +19,9 @@ __all__ = ["pytest_configure"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that have slow tests: at the end one process would wait for another
-    one's."""
+    one's. Of these come Android's last, one of which may wait for another build."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name == "android"))
 
 
 def pytest_collection_finish() -> None:

@@ -33,7 +33,7 @@ def test_every_command_is_a_make_target_that_help_lists() -> None:
 
 def test_the_workflow_calls_what_the_continuous_integration_of_this_repository_calls() -> None:
     script = (ROOT / ".ci/run").read_text()
-    called = re.findall(rf"^(?: *|exec )(make [a-z-]+|{BOOTSTRAP})", script, re.MULTILINE)
+    called = re.findall(rf"^(?: *|flock \S+ )(make [a-z-]+|{BOOTSTRAP})", script, re.MULTILINE)
     runs = [step["run"] for step in WORKFLOW["jobs"]["test"]["steps"] if "run" in step]
     assert len(called) > 3
     assert [run for run in runs if run in called] == called
