@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.bitwise_to_logical import BitwiseToLogical
+from lolvit_export.rewrites.bucketize_to_sum import BucketizeToSum
 from lolvit_export.rewrites.cumprod_to_products import CumprodToProducts
 from lolvit_export.rewrites.decompose_arithmetic import DecomposeArithmetic
 from lolvit_export.rewrites.decompose_distances import DecomposeDistances
@@ -52,6 +53,9 @@ FORMULAS: dict[str, Callable[[Tensor], Tensor]] = {
     "asinh": torch.asinh,
     "acosh": lambda x: torch.acosh(x.abs() + 1.5),
     "atanh": lambda x: torch.atanh(x.sin() * 0.9),
+    "nan_to_num": lambda x: (
+        (x / x.relu()).nan_to_num(2.0, 3.0, -4.0) + (x.sign() / 0).nan_to_num().clamp(-1, 1)
+    ),
     "hypot": lambda x: torch.hypot(x, x.cos()),
 }
 
@@ -60,6 +64,17 @@ FORMULAS: dict[str, Callable[[Tensor], Tensor]] = {
 def test_arithmetic_is_what_it_consists_of(name: str) -> None:
     graph, record = rewritten(DecomposeArithmetic(), Model(lambda m, x: FORMULAS[name](x)))
     assert record.applied and name not in operations(graph)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_search_in_boundaries_is_a_count(right: bool) -> None:
+    def forward(module: Any, x: Tensor) -> Tensor:
+        whole = torch.bucketize((x * 2).round() / 2, module.boundaries, right=right)
+        return whole + torch.bucketize(x, module.boundaries, right=right, out_int32=True).double()
+
+    model = Model(forward, boundaries=torch.tensor([-1.0, -0.5, 0.0, 0.5, 3.0]))
+    graph, record = rewritten(BucketizeToSum(), model)
+    assert record.applied == 2 and "bucketize" not in operations(graph)
 
 
 def test_bits_of_booleans_are_logic() -> None:

@@ -13,7 +13,8 @@ from torchvision.ops import deform_conv2d
 
 from lolvit_export.rewrites.affine_grid_to_matmul import AffineGridToMatmul
 from lolvit_export.rewrites.deform_conv_to_grid_sample import DeformConvToGridSample
-from tests.export.rewriting import Model, operations, rewritten, some_shapes
+from lolvit_export.rewrites.nearest_sample_to_bilinear import NearestSampleToBilinear
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 sides = st.integers(1, 13)
 
@@ -53,3 +54,24 @@ def test_a_deformable_convolution_is_samples_and_a_projection(
     model = Model(forward, move=move, weight=weight, bias=nn.Parameter(torch.empty(6)))
     graph, record = rewritten(DeformConvToGridSample(), model, (side, side + 2))
     assert record.applied == 1 and "deform_conv2d" not in operations(graph)
+
+
+@some_shapes
+@given(sides, sides, st.sampled_from(["zeros", "border"]), st.booleans())
+def test_nearest_pixels_are_mixtures_at_whole_coordinates(
+    height: int, width: int, padding: str, align: bool
+) -> None:
+    def forward(_module: Any, x: Tensor) -> Tensor:
+        grid = (x[:, :2] * 1.5).permute(0, 2, 3, 1)
+        return x + F.grid_sample(x, grid, "nearest", padding, align)
+
+    graph, record = rewritten(NearestSampleToBilinear(), Model(forward), (height, width))
+    (sample,) = nodes(graph, "grid_sampler")
+    assert record.applied == 1 and sample.args[2] == 0
+
+
+def test_nearest_pixels_of_a_reflection_stay() -> None:
+    model = Model(
+        lambda m, x: F.grid_sample(x, x[:, :2].permute(0, 2, 3, 1), "nearest", "reflection", True)
+    )
+    assert match_failures(NearestSampleToBilinear(), model) == ["it is reflected"]

@@ -24,6 +24,7 @@ from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
+from lolvit_export.rewrites.nearest_sample_to_bilinear import NearestSampleToBilinear
 from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
 from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
@@ -70,7 +71,8 @@ _REWRITES = (
     OutputPaddingToKernel(),
     TransposedPaddingToSlice(),  # after the one before, which makes kernels larger
     ProductConv1dToConv2d(),
-    RoundToFloor(),
+    NearestSampleToBilinear(),
+    RoundToFloor(),  # after the one before, which rounds
     SortToTopk(),
     TopkValuesByIndices(),  # after the one before, which makes some
     RepeatToCat(),

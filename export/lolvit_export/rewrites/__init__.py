@@ -11,6 +11,7 @@ from lolvit_export.rewrites.antialiased_resize_to_matmul import AntialiasedResiz
 from lolvit_export.rewrites.avg_pool_to_depthwise_conv import AvgPoolToDepthwiseConv
 from lolvit_export.rewrites.bilinear_to_matmul import BilinearToMatmul
 from lolvit_export.rewrites.bitwise_to_logical import BitwiseToLogical
+from lolvit_export.rewrites.bucketize_to_sum import BucketizeToSum
 from lolvit_export.rewrites.cancel_transposes import CancelTransposes
 from lolvit_export.rewrites.complex_to_pairs import ComplexToPairs
 from lolvit_export.rewrites.cumprod_to_products import CumprodToProducts
@@ -54,6 +55,7 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     ComplexToPairs(),  # after products are matmul and constants are folded
     CumprodToProducts(),  # needs nothing of the others
     BitwiseToLogical(),  # needs nothing of the others
+    BucketizeToSum(),  # after constants are folded
     DecomposeArithmetic(),  # needs nothing of the others
     DecomposeDistances(),  # needs nothing of the others
     DeformConvToGridSample(),  # needs nothing of the others

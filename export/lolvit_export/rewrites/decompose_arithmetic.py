@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch.fx import GraphModule, Node
 
 from lolvit_export.rewrites.graph import argument, aten, call, is_call
@@ -112,6 +113,18 @@ def _hypot(write: _Call, _node: Node, x: Any, y: Any) -> Node:
     return write(aten.sqrt.default, write(aten.add.Tensor, *squares))
 
 
+def _nan_to_num(
+    write: _Call, node: Node, x: Any, nan: Any = None, above: Any = None, below: Any = None
+) -> Node:
+    dtype = node.meta["val"].dtype
+    limits = torch.finfo(dtype)
+    above = limits.max if above is None else above
+    below = limits.min if below is None else below
+    result = write(aten.where.ScalarSelf, write(aten.eq.Scalar, x, math.inf), above, x)
+    result = write(aten.where.ScalarSelf, write(aten.eq.Scalar, x, -math.inf), below, result)
+    return write(aten.where.ScalarSelf, write(aten.ne.Tensor, x, x), nan or 0.0, result)
+
+
 _FORMULAS: dict[Any, Callable[..., Node]] = {
     aten.lerp.Scalar: _lerp,
     aten.lerp.Tensor: _lerp,
@@ -128,4 +141,5 @@ _FORMULAS: dict[Any, Callable[..., Node]] = {
     aten.acosh.default: _acosh,
     aten.atanh.default: _atanh,
     aten.hypot.default: _hypot,
+    aten.nan_to_num.default: _nan_to_num,
 }
