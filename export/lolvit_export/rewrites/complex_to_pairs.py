@@ -31,6 +31,7 @@ _TRANSFORMS = {
     for name in ("fft", "ifft", "rfft", "irfft")
     for axes in ("", "2", "n")
 }
+_MOST_VALUES = 2048  # along an axis: two matrices of 16 MB
 _SHIFTS = (aten.fft_fftshift.default, aten.fft_ifftshift.default)
 # The same is done to both parts.
 _LAYOUTS = (
@@ -67,8 +68,10 @@ class ComplexToPairs(Rewrite):
             return MatchFailure("the type is changed")
         if node.target in _SUMS and argument(node, 2, node.kwargs.get("alpha", 1)) != 1:
             return MatchFailure("it has a factor")
-        computed = any(_is_complex(each) and not _known(module, each) for each in _read(node))
-        return MatchFailure("it reads what was left complex") if computed else None
+        if any(_is_complex(each) and not _known(module, each) for each in node.all_input_nodes):
+            return MatchFailure("it reads what was left complex")
+        long = node.target in _TRANSFORMS and max(shape(node)) > _MOST_VALUES
+        return MatchFailure(f"it is of more than {_MOST_VALUES} values") if long else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         write = _transformed if node.target in _TRANSFORMS else _KNOWN[node.target]
@@ -78,10 +81,6 @@ class ComplexToPairs(Rewrite):
         else:
             both = call(module.graph, aten.complex.default, real, imaginary)
             node.replace_all_uses_with(both)
-
-
-def _read(node: Node) -> list[Node]:
-    return node.all_input_nodes
 
 
 def _is_complex(node: object) -> bool:
