@@ -20,7 +20,8 @@ from lolvit_export.rewrites.decompose_arithmetic import DecomposeArithmetic
 from lolvit_export.rewrites.decompose_distances import DecomposeDistances
 from lolvit_export.rewrites.pow_to_products import PowToProducts
 from lolvit_export.rewrites.prod_to_products import ProdToProducts
-from tests.export.rewriting import Model, match_failures, operations, rewritten, some_shapes
+from lolvit_export.rewrites.vector_linear_to_matrix import VectorLinearToMatrix
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten, some_shapes
 
 sides = st.integers(1, 13)
 axes = st.integers(-4, 3)
@@ -56,6 +57,7 @@ FORMULAS: dict[str, Callable[[Tensor], Tensor]] = {
     "nan_to_num": lambda x: (
         (x / x.relu()).nan_to_num(2.0, 3.0, -4.0) + (x.sign() / 0).nan_to_num().clamp(-1, 1)
     ),
+    "reciprocal": lambda x: (x.abs() + 1).reciprocal(),
     "hypot": lambda x: torch.hypot(x, x.cos()),
 }
 
@@ -75,6 +77,18 @@ def test_a_search_in_boundaries_is_a_count(right: bool) -> None:
     model = Model(forward, boundaries=torch.tensor([-1.0, -0.5, 0.0, 0.5, 3.0]))
     graph, record = rewritten(BucketizeToSum(), model)
     assert record.applied == 2 and "bucketize" not in operations(graph)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_vector_of_weights_is_a_row(bias: bool) -> None:
+    def forward(module: Any, x: Tensor) -> Tensor:
+        return F.linear(x.softmax(-1), module.weight, module.bias if bias else None)
+
+    weight, offset = nn.Parameter(torch.empty(8)), nn.Parameter(torch.empty(()))
+    graph, record = rewritten(VectorLinearToMatrix(), Model(forward, weight=weight, bias=offset))
+    assert record.applied == 1
+    (linear,) = nodes(graph, "linear")
+    assert linear.args[1].meta["val"].shape == (1, 8)
 
 
 def test_bits_of_booleans_are_logic() -> None:

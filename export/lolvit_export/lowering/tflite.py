@@ -20,6 +20,7 @@ from lolvit.manifest import TensorSpec
 from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
+from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
 from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
@@ -81,6 +82,7 @@ _REWRITES = (
     OneHotToEqual(),
     PowToProducts(),
     UnfoldToReshape(),
+    DropBatchAxis(),  # after the one before, which makes windows of maps
 )
 
 _Operator = qtyping.BuiltinOperator

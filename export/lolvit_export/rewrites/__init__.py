@@ -37,6 +37,7 @@ from lolvit_export.rewrites.split_concat_conv import SplitConcatConv
 from lolvit_export.rewrites.split_qkv_projection import SplitQkvProjection
 from lolvit_export.rewrites.strided_slice_to_reshape import StridedSliceToReshape
 from lolvit_export.rewrites.transpose_relu_attention import TransposeReluAttention
+from lolvit_export.rewrites.vector_linear_to_matrix import VectorLinearToMatrix
 
 # The order matters; each line says why it stands where it does.
 STATIC_REWRITE: tuple[Rewrite, ...] = (
@@ -44,6 +45,7 @@ STATIC_REWRITE: tuple[Rewrite, ...] = (
     EinsumToMatmul(),  # before all that look for matmul
     RemoveIdentities(),  # early: copies and eval dropout would hide producers from all below
     CancelTransposes(),  # early: so would transposes that undo each other
+    VectorLinearToMatrix(),  # before constants are folded, of which its matrix is one
     RemoveExpand(),  # after identities: only expands that change a shape are left
     FoldConstants(),  # after dropout and expands; the others want weights, not what these give
     InstanceNormToBatchNorm(),  # before the next one, which folds what it gives

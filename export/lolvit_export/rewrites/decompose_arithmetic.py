@@ -108,6 +108,10 @@ def _atanh(write: _Call, _node: Node, x: Any) -> Node:
     )
 
 
+def _reciprocal(write: _Call, _node: Node, x: Any) -> Node:
+    return write(aten.div.Tensor, write(aten.ones_like.default, x), x)
+
+
 def _hypot(write: _Call, _node: Node, x: Any, y: Any) -> Node:
     squares = (write(aten.mul.Tensor, each, each) for each in (x, y))
     return write(aten.sqrt.default, write(aten.add.Tensor, *squares))
@@ -141,5 +145,6 @@ _FORMULAS: dict[Any, Callable[..., Node]] = {
     aten.acosh.default: _acosh,
     aten.atanh.default: _atanh,
     aten.hypot.default: _hypot,
+    aten.reciprocal.default: _reciprocal,
     aten.nan_to_num.default: _nan_to_num,
 }
