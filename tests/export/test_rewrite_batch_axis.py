@@ -1,8 +1,9 @@
-"""Values of six axes, the first of which is a batch of one."""
+"""Values of six axes, the first of which is a batch of one, and other forms of few axes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,12 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import lolvit
 from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
-from tests.export.rewriting import Model, rewritten
+from lolvit_export.rewrites.flatten_single_matmul import FlattenSingleMatmul
+from lolvit_export.rewrites.float_scatter_value import FloatScatterValue
+from lolvit_export.rewrites.permute_before_expand import PermuteBeforeExpand
+from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten
 
 axes = st.integers(-4, 3)
 
@@ -61,3 +66,58 @@ def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor
 def test_other_values_of_six_axes_stay(function: Any, reason: str) -> None:
     _, record = rewritten(DropBatchAxis(), Model(lambda m, x: function(x).flatten(1)))
     assert any(reason in line for line in record.match_failures)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.unsqueeze(2).expand(1, 3, 5, 8, 8).permute(0, 1, 3, 4, 2),
+        lambda x: x.mean((0, 1)).expand(2, 4, 8, 8).permute(2, 0, 3, 1)[None],
+        lambda x: x.amax(2, keepdim=True).expand(-1, -1, 6, -1).transpose(1, 3),
+    ],
+)
+def test_the_order_is_changed_before_a_value_is_repeated(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    graph, record = rewritten(PermuteBeforeExpand(), Model(lambda m, x: function(x)))
+    names = operations(graph)
+    assert record.applied == 1 and names.index("expand") == names.index("permute") + 1
+
+
+def test_a_product_of_two_matrices_has_three_axes() -> None:
+    model = Model(lambda m, x: x[:, :1] @ x[:, 1:2, :, :1])
+    graph, record = rewritten(FlattenSingleMatmul(), model)
+    assert record.applied == 1
+    (product,) = nodes(graph, "matmul")
+    assert product.meta["val"].shape == (1, 8, 1)
+    batch = Model(lambda m, x: x @ x.transpose(2, 3))
+    assert match_failures(FlattenSingleMatmul(), batch) == ["it has a batch"]
+
+
+def test_a_whole_number_is_scattered_as_a_floating_one() -> None:
+    model = Model(lambda m, x: torch.zeros_like(x).scatter(1, x.argmax(1, keepdim=True), 1))
+    graph, record = rewritten(FloatScatterValue(), model)
+    (scattered,) = nodes(graph, "scatter")
+    assert record.applied == 1 and isinstance(scattered.args[3], float)
+
+
+class Context(nn.Module):
+    """The context of GCNet, and windows' positions relative to each other (BoTNet)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.mask = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 1, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.conv(image)
+        weights = self.mask(x).flatten(2).softmax(2).unsqueeze(-1)
+        context = x.flatten(2).unsqueeze(1) @ weights
+        rows = x.mean(2).unsqueeze(2).expand(-1, -1, 6, -1).permute(0, 1, 3, 2).flatten(2)
+        return context.flatten(1), rows
+
+
+@pytest.mark.slow
+def test_litert_computes_what_it_would_drop(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    exported = lolvit.export(Context(), size=16, targets="tflite", out=tmp_path)
+    assert len(exported.manifest.artifacts) == 1

@@ -30,6 +30,7 @@ from lolvit_export.rewrites.dilated_max_pool_to_slices import DilatedMaxPoolToSl
 from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
 from lolvit_export.rewrites.explicit_pool_stride import ExplicitPoolStride
 from lolvit_export.rewrites.flatten_reduction import FlattenReduction
+from lolvit_export.rewrites.float_scatter_value import FloatScatterValue
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.negative_padding_to_slice import NegativePaddingToSlice
@@ -44,6 +45,7 @@ _REWRITES = (
     PreluToRelu(maps=False),  # Core ML has it on maps alone
     DecomposeGeluTanh(),  # coremltools reads no arguments by name
     FlattenReduction(),
+    FloatScatterValue(),
     AffineGridToMatmul(),
     DiagonalToIndexSelect(),
     DilatedMaxPoolToSlices(),

@@ -21,6 +21,7 @@ from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
+from lolvit_export.rewrites.flatten_single_matmul import FlattenSingleMatmul
 from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
@@ -29,6 +30,7 @@ from lolvit_export.rewrites.nearest_sample_to_bilinear import NearestSampleToBil
 from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
 from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
+from lolvit_export.rewrites.permute_before_expand import PermuteBeforeExpand
 from lolvit_export.rewrites.points_channels_last import PointsChannelsLast
 from lolvit_export.rewrites.pow_to_products import PowToProducts
 from lolvit_export.rewrites.prelu_to_relu import PreluToRelu
@@ -83,6 +85,8 @@ _REWRITES = (
     PowToProducts(),
     UnfoldToReshape(),
     DropBatchAxis(),  # after the one before, which makes windows of maps
+    PermuteBeforeExpand(),  # after both, which permute
+    FlattenSingleMatmul(),
 )
 
 _Operator = qtyping.BuiltinOperator
