@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import lolvit
 from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
-from lolvit_export.rewrites.flatten_single_matmul import FlattenSingleMatmul
 from lolvit_export.rewrites.float_scatter_value import FloatScatterValue
 from lolvit_export.rewrites.permute_before_expand import PermuteBeforeExpand
+from lolvit_export.rewrites.vector_matmul_to_sum import VectorMatmulToSum
 from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten
 
 axes = st.integers(-4, 3)
@@ -84,14 +84,12 @@ def test_the_order_is_changed_before_a_value_is_repeated(
     assert record.applied == 1 and names.index("expand") == names.index("permute") + 1
 
 
-def test_a_product_of_two_matrices_has_three_axes() -> None:
+def test_a_product_with_one_vector_is_a_sum() -> None:
     model = Model(lambda m, x: x[:, :1] @ x[:, 1:2, :, :1])
-    graph, record = rewritten(FlattenSingleMatmul(), model)
-    assert record.applied == 1
-    (product,) = nodes(graph, "matmul")
-    assert product.meta["val"].shape == (1, 8, 1)
-    batch = Model(lambda m, x: x @ x.transpose(2, 3))
-    assert match_failures(FlattenSingleMatmul(), batch) == ["it has a batch"]
+    graph, record = rewritten(VectorMatmulToSum(), model)
+    assert record.applied == 1 and "matmul" not in operations(graph)
+    batch = Model(lambda m, x: x @ x[..., :1])
+    assert match_failures(VectorMatmulToSum(), batch) == ["it has a batch"]
 
 
 def test_a_whole_number_is_scattered_as_a_floating_one() -> None:
@@ -107,13 +105,14 @@ class Context(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.mask = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 1, 1)
+        self.last = nn.Conv2d(8, 8, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         x = self.conv(image)
         weights = self.mask(x).flatten(2).softmax(2).unsqueeze(-1)
         context = x.flatten(2).unsqueeze(1) @ weights
         rows = x.mean(2).unsqueeze(2).expand(-1, -1, 6, -1).permute(0, 1, 3, 2).flatten(2)
-        return context.flatten(1), rows
+        return self.last(context.view(1, 8, 1, 1)).flatten(1), rows
 
 
 @pytest.mark.slow

@@ -21,7 +21,6 @@ from lolvit_export.capture import INPUT_NAME
 from lolvit_export.lowering.request import Lowered, LoweringRequest
 from lolvit_export.rewrites import apply_all
 from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
-from lolvit_export.rewrites.flatten_single_matmul import FlattenSingleMatmul
 from lolvit_export.rewrites.graph import aten, call
 from lolvit_export.rewrites.index_writes_to_index_select import IndexWritesToIndexSelect
 from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
@@ -41,6 +40,7 @@ from lolvit_export.rewrites.sort_to_topk import SortToTopk
 from lolvit_export.rewrites.topk_values_by_indices import TopkValuesByIndices
 from lolvit_export.rewrites.transposed_padding_to_slice import TransposedPaddingToSlice
 from lolvit_export.rewrites.unfold_to_reshape import UnfoldToReshape
+from lolvit_export.rewrites.vector_matmul_to_sum import VectorMatmulToSum
 from lolvit_runtimes.tflite_check import check_tflite
 
 # Weights are stored in half precision; the runtime chooses the precision of computation.
@@ -86,7 +86,7 @@ _REWRITES = (
     UnfoldToReshape(),
     DropBatchAxis(),  # after the one before, which makes windows of maps
     PermuteBeforeExpand(),  # after both, which permute
-    FlattenSingleMatmul(),
+    VectorMatmulToSum(),
 )
 
 _Operator = qtyping.BuiltinOperator
