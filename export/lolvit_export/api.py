@@ -69,8 +69,8 @@ def export(
         progress: called with each step as it begins.
         weights: a checkpoint to load, with its size, labels and preprocessing.
         calibrate: calibration images: a folder, digits, crops or hf:OWNER/NAME.
-        num_classes, in_chans: of a model that is created by name; `in_chans` of a module is read
-            from its first convolution.
+        num_classes, in_chans: of a model that is created by name; a module's channels are those
+            that it runs on.
         labels: names of the classes, or a text file with one a line.
         task: classification, detection, segmentation or tensors; default: the model's own, or
             inferred from the outputs. A model that is created by name gets the task's head.
