@@ -60,6 +60,7 @@ def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor
         (lambda x: x.view(1, 3, 2, 4, 2, 4).cumsum(2), "aten.cumsum.default of more than"),
         (lambda x: x.view(3, 1, 2, 4, 2, 4).relu(), "it has more than one image, or seven axes"),
         (lambda x: x.view(1, 3, 2, 4, 2, 4).transpose(0, 1), "it moves the batch axis"),
+        (lambda x: x.view(1, 3, 2, 4, 2, 4).amax().view(1, 1), "it is along the batch axis"),
         (lambda x: x.view(1, 3, 2, 4, 2, 4).sum(0), "it is along the batch axis"),
     ],
 )

@@ -18,7 +18,6 @@ from lolvit_export.rewrites.graph import (
     RESHAPES,
     TRANSPOSES,
     add_constant,
-    argument,
     aten,
     axis_order,
     call,
@@ -64,9 +63,8 @@ class DropBatchAxis(Rewrite):
             return MatchFailure("it moves the batch axis")
         if _is_long(node) and (shape(node)[0] != 1 or len(shape(node)) > _MOST_AXES + 1):
             return MatchFailure("it has more than one image, or seven axes")
-        if is_call(node, *_ALONG_AXES) and 0 in _positive(node):
-            return MatchFailure("it is along the batch axis")
-        return None
+        along = is_call(node, *_ALONG_AXES) and (not _positive(node) or 0 in _positive(node))
+        return MatchFailure("it is along the batch axis") if along else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         graph = module.graph
@@ -135,7 +133,8 @@ def _without_batch(module: GraphModule, reader: Node, value: Any) -> Any:
 
 
 def _positive(node: Node) -> list[int]:
-    """Return the axes that an operation is along, from 0 on."""
-    axes = argument(node, 1)
+    """Return the axes that an operation is along, from 0 on; none if none are given."""
+    axes: Any = node.args[1] if len(node.args) > 1 else []
     rank = len(shape(node.args[0])) + is_call(node, aten.unsqueeze.default)  # type: ignore[arg-type]
-    return [int(axis) % rank for axis in (axes if isinstance(axes, (list, tuple)) else [axes])]
+    along = axes if isinstance(axes, (list, tuple)) else [axes]
+    return [int(axis) % rank for axis in along if axis is not None]
