@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from lolvit_export.module_paths import copy_module_stack
-from lolvit_export.shapes import adopt_shapes, refresh_shapes, update_shapes
+from lolvit_export.shapes import refresh_shapes, update_shapes
 
 aten = torch.ops.aten
 _VIEWS = (aten.view.default, aten._unsafe_view.default)
@@ -36,7 +36,6 @@ def functionalize(program: ExportedProgram) -> GraphModule:
         module = _module(program.run_decompositions({}))
         _restore_batch_norm(module)
         assert _replace_in_place(module), "run_decompositions leaves no write but to buffers"
-    adopt_shapes(module)
     _reshape_for_view(module)
     module.graph.lint()
     module.recompile()

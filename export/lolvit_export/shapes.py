@@ -21,17 +21,12 @@ class _Shapes(FakeTensorProp):
     Weights are faked as well, so that in-place writes do not change the real ones.
     """
 
-    def __init__(
-        self, module: GraphModule, mode: FakeTensorMode, *, keep: bool = False, adopt: bool = False
-    ) -> None:
+    def __init__(self, module: GraphModule, mode: FakeTensorMode, *, keep: bool = False) -> None:
         super().__init__(module, mode)
-        self._keep, self._adopt = keep, adopt
+        self._keep = keep
 
     def run_node(self, n: Node) -> Any:
         called = self._described_call(n)
-        if self._adopt and "val" in n.meta:
-            n.meta[_PROPAGATED] = called, n.meta["val"]
-            return n.meta["val"]
         if self._keep and "val" in n.meta:
             before, value = n.meta.get(_PROPAGATED, (None, None))
             if before == called and value is n.meta["val"]:
@@ -85,14 +80,6 @@ def refresh_shapes(module: GraphModule) -> None:
     _Shapes(module, FakeTensorMode(allow_non_fake_inputs=True)).propagate(
         torch.empty(tuple(image.shape), dtype=image.dtype)
     )
-
-
-def adopt_shapes(module: GraphModule) -> None:
-    """Take the values that torch.export recorded, as if they had been computed here: a captured
-    graph is not propagated through once more."""
-    placeholder = next(node for node in module.graph.nodes if node.op == "placeholder")
-    image = placeholder.meta["val"]
-    _Shapes(module, image.fake_mode, adopt=True).propagate_dont_convert_inputs(image)
 
 
 def update_shapes(module: GraphModule) -> None:
