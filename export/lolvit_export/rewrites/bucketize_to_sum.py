@@ -33,7 +33,7 @@ class BucketizeToSum(Rewrite):
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
         graph = module.graph
-        right = bool(node.kwargs.get("right", argument(node, 3, False)))
+        right = bool(argument(node, 3, False))
         column = call(graph, aten.unsqueeze.default, node.args[0], -1)
         compare = aten.ge.Tensor if right else aten.gt.Tensor
         above = call(graph, compare, column, node.args[1])

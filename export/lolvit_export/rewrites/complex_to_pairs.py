@@ -66,7 +66,7 @@ class ComplexToPairs(Rewrite):
             return MatchFailure(f"{node.target} of complex numbers is not known")
         if node.kwargs.get("dtype") is not None and not is_call(node, *_ZEROS):
             return MatchFailure("the type is changed")
-        if node.target in _SUMS and argument(node, 2, node.kwargs.get("alpha", 1)) != 1:
+        if node.target in _SUMS and argument(node, 2, 1) != 1:
             return MatchFailure("it has a factor")
         if any(_is_complex(each) and not _known(module, each) for each in node.all_input_nodes):
             return MatchFailure("it reads what was left complex")

@@ -32,7 +32,7 @@ class IndexWritesToIndexSelect(Rewrite):
             return MatchFailure("its places are computed")
         if len({*places.tolist()}) < places.numel():
             return MatchFailure("a place is written twice")
-        scaled = is_call(node, aten.index_add.default) and node.kwargs.get("alpha", 1) != 1
+        scaled = is_call(node, aten.index_add.default) and argument(node, 4, 1) != 1
         return MatchFailure("it has a factor") if scaled else None
 
     def rewrite(self, module: GraphModule, node: Node) -> None:
