@@ -15,6 +15,7 @@ aten = torch.ops.aten
 RESHAPES = (aten.reshape.default, aten.view.default)
 TRANSPOSES = (aten.permute.default, aten.transpose.int)
 CONVOLUTIONS = (aten.conv2d.default, aten.conv2d.padding)
+PADS = (aten.pad.default, aten.constant_pad_nd.default)
 PROJECTIONS = (*CONVOLUTIONS, aten.linear.default)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.fx import GraphModule, Node
 
-from lolvit_export.rewrites.graph import aten, call, is_call, shape_of
+from lolvit_export.rewrites.graph import PADS, aten, call, is_call, shape_of
 from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 
@@ -22,9 +22,7 @@ class NegativePaddingToSlice(Rewrite):
     ensures = "no negative padding"
 
     def matches(self, node: Node) -> bool:
-        return (
-            is_call(node, aten.pad.default, aten.constant_pad_nd.default) and min(_pads(node)) < 0
-        )
+        return is_call(node, *PADS) and min(_pads(node)) < 0
 
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         return None

@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from lolvit_export.rewrites.graph import add_constant, argument, aten, call, is_call, shape_of
+from lolvit_export.rewrites.graph import PADS, add_constant, argument, aten, call, is_call, shape_of
 from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _NOT_NEGATIVE = (aten.relu.default, aten.relu6.default, aten.sigmoid.default)
-_PADS = (aten.pad.default, aten.constant_pad_nd.default)
 
 
 class PaddedMaxPoolToCat(Rewrite):
@@ -29,7 +28,7 @@ class PaddedMaxPoolToCat(Rewrite):
     )
 
     def matches(self, node: Node) -> bool:
-        return is_call(node, aten.max_pool2d.default) and is_call(node.args[0], *_PADS)
+        return is_call(node, aten.max_pool2d.default) and is_call(node.args[0], *PADS)
 
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         pad: Any = node.args[0]
