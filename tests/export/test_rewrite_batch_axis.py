@@ -10,10 +10,12 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import lolvit
 from lolvit_export.rewrites.drop_batch_axis import DropBatchAxis
 from lolvit_export.rewrites.float_scatter_value import FloatScatterValue
+from lolvit_export.rewrites.outer_product_to_mul import OuterProductToMul
 from lolvit_export.rewrites.permute_before_expand import PermuteBeforeExpand
 from lolvit_export.rewrites.vector_matmul_to_sum import VectorMatmulToSum
 from tests.export.rewriting import Model, match_failures, nodes, operations, rewritten
@@ -36,6 +38,10 @@ LONG: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "products": lambda m, x: (
         x.view(1, 3, 2, 2, 2, 8) @ x.view(1, 3, 2, 2, 8, 2)
     )[:, :, :, 1:].squeeze(3),
+    "cosine transform": lambda m, x: F.linear(
+        F.linear(x.view(1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5), m.weight).transpose(-1, -2),
+        m.weight,
+    ).reshape(4, 3, 4, 4),
 }  # fmt: skip
 
 
@@ -44,6 +50,8 @@ def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor
     weight = nn.Parameter(torch.empty(1, 3, 1, 1, 2, 4))
     if function is LONG["involution"]:
         weight = nn.Parameter(torch.empty(1, 3, 1, 2, 1, 8))
+    if function is LONG["cosine transform"]:
+        weight = nn.Parameter(torch.empty(4, 4))
     graph, record = rewritten(DropBatchAxis(), Model(function, weight=weight))
     assert record.applied and not record.match_failures
     long = [
@@ -93,6 +101,26 @@ def test_a_product_with_one_vector_is_a_sum() -> None:
     assert match_failures(VectorMatmulToSum(), batch) == ["it has a batch"]
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[0, 0, :, :1] @ x[0, 1, :1],
+        lambda x: x[:, 0, :, :1] @ x[0, 1, :1],
+        lambda x: x[0, ..., 2:3].bmm(x[0, :, :1]),
+    ],
+)
+def test_a_product_of_a_column_and_a_row_is_one_by_broadcasting(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    graph, record = rewritten(OuterProductToMul(), Model(lambda m, x: function(x)))
+    assert record.applied == 1 and not {"matmul", "bmm"} & {*operations(graph)}
+
+
+def test_a_product_of_a_column_and_a_vector_stays() -> None:
+    vector = Model(lambda m, x: x[..., :1] @ x[0, 0, 0, :1])
+    assert match_failures(OuterProductToMul(), vector) == ["a vector has no second axis"]
+
+
 def test_a_whole_number_is_scattered_as_a_floating_one() -> None:
     model = Model(lambda m, x: torch.zeros_like(x).scatter(1, x.argmax(1, keepdim=True), 1))
     graph, record = rewritten(FloatScatterValue(), model)
@@ -101,19 +129,23 @@ def test_a_whole_number_is_scattered_as_a_floating_one() -> None:
 
 
 class Context(nn.Module):
-    """The context of GCNet, and windows' positions relative to each other (BoTNet)."""
+    """The context of GCNet, windows' positions relative to each other (BoTNet), and attention of
+    one head of one channel (CSATv2)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.mask = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 1, 1)
         self.last = nn.Conv2d(8, 8, 1)
+        self.qkv = nn.Linear(1, 3, bias=False)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.conv(image)
         weights = self.mask(x).flatten(2).softmax(2).unsqueeze(-1)
         context = x.flatten(2).unsqueeze(1) @ weights
         rows = x.mean(2).unsqueeze(2).expand(-1, -1, 6, -1).permute(0, 1, 3, 2).flatten(2)
-        return self.last(context.view(1, 8, 1, 1)).flatten(1), rows
+        query, key, value = self.qkv(self.mask(x).flatten(2).transpose(1, 2)).unbind(-1)
+        one = (query @ key.transpose(-1, -2)).softmax(-1) @ value
+        return self.last(context.view(1, 8, 1, 1)).flatten(1), rows, one
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from lolvit_export.rewrites.max_unpool_to_masks import MaxUnpoolToMasks
 from lolvit_export.rewrites.nearest_resize_to_gather import NearestResizeToGather
 from lolvit_export.rewrites.nearest_sample_to_bilinear import NearestSampleToBilinear
 from lolvit_export.rewrites.one_hot_to_equal import OneHotToEqual
+from lolvit_export.rewrites.outer_product_to_mul import OuterProductToMul
 from lolvit_export.rewrites.output_padding_to_kernel import OutputPaddingToKernel
 from lolvit_export.rewrites.padded_avg_pool_to_depthwise_conv import PaddedAvgPoolToDepthwiseConv
 from lolvit_export.rewrites.permute_before_expand import PermuteBeforeExpand
@@ -86,6 +87,7 @@ _REWRITES = (
     UnfoldToReshape(),
     DropBatchAxis(),  # after the one before, which makes windows of maps
     PermuteBeforeExpand(),  # after both, which permute
+    OuterProductToMul(),
     VectorMatmulToSum(),
 )
 

@@ -29,10 +29,11 @@ from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _MOST_AXES = 5
 _SHAPES = (*RESHAPES, aten.flatten.using_ints, aten.unflatten.int, aten.expand.default)
-_ELEMENTWISE = (
+_ON_LAST_AXES = (
     aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.matmul.default,
-    aten.relu.default, aten.sigmoid.default, aten.tanh.default, aten.exp.default,
-    aten.gelu.default, aten.neg.default, aten.clone.default, aten.contiguous.default,
+    aten.linear.default, aten.relu.default, aten.sigmoid.default, aten.tanh.default,
+    aten.exp.default, aten.gelu.default, aten.neg.default, aten.clone.default,
+    aten.contiguous.default,
 )  # fmt: skip
 # With the axes as their second argument.
 _ALONG_AXES = (
@@ -93,7 +94,7 @@ def _unknown(node: Node) -> Node | None:
     waiting, seen = [node], {node}
     while waiting:
         each = waiting.pop()
-        if not is_call(each, *TRANSPOSES, *_SHAPES, *_ELEMENTWISE, *_ALONG_AXES):
+        if not is_call(each, *TRANSPOSES, *_SHAPES, *_ON_LAST_AXES, *_ALONG_AXES):
             return each
         more = [*each.users] if _is_long(each) else []
         waiting += [user for user in more if user not in seen]
