@@ -19,9 +19,15 @@ from lolvit.tasks import find_task
 from lolvit_export.photos import verification_pixels
 from lolvit_export.pipeline import CONSTANT
 from lolvit_export.request import ExportResult
-from lolvit_export.verification.comparison import mean_outputs, pooled_snr_db, worst_snr_db
+from lolvit_export.verification.comparison import (
+    USELESS_SNR_DB,
+    mean_outputs,
+    pooled_snr_db,
+    worst_snr_db,
+)
 from lolvit_export.verification.reference import Reference, ReferenceData
 from lolvit_export.verification.verifiers import Verifiers
+from lolvit_export.verification.words import advice
 
 
 class Gives(nn.Module):
@@ -140,3 +146,27 @@ def test_an_int8_artifact_whose_snr_alone_decides_must_be_better_than_the_mean(
     assert snr.value > 9.5 and not snr.passed
     constant = found.measurements["ort.constant_snr_db"]
     assert snr.threshold == pytest.approx(constant + 1) and constant > 9.5
+
+
+class AmplifiesRounding(nn.Module):
+    """Iterates x -> 4 x (1 - x), which doubles a difference each time, beside the image itself."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        colors = nn.functional.adaptive_avg_pool2d(image, 8).flatten(1)
+        x = colors.sigmoid()
+        for _ in range(60):
+            x = 4 * x * (1 - x)
+        return x - 0.5 + 1.5 * colors
+
+
+def test_a_network_that_amplifies_rounding_is_withheld_with_the_reason(tmp_path: Path) -> None:
+    """Eager float32 itself is as far from float64 as any wrong artifact would be."""
+    with pytest.raises(GateFailedError) as caught:
+        exported(AmplifiesRounding(), tmp_path)
+    (artifact,) = caught.value.result.withheld
+    (snr,) = artifact.gates
+    assert snr.threshold == USELESS_SNR_DB and not snr.passed
+    eager = artifact.measurements["ort.eager_snr_db"]
+    assert eager < USELESS_SNR_DB
+    said = advice(artifact, quantized=False, trained=True)
+    assert f"eager PyTorch itself reaches {eager:.1f} dB" in said

@@ -18,6 +18,7 @@ from lolvit.tasks import Outputs, Task
 from lolvit_export.targets import HOST, find_target, runtimes_for
 from lolvit_export.verification.comparison import (
     CONSTANT_SNR,
+    EAGER_SNR,
     EQUAL_THRESHOLDS,
     MIN_FP16_SNR_DB,
     NEAR_MINIMUM_MARGIN_DB,
@@ -236,7 +237,7 @@ def _float_snr(run: _Run) -> Checked:
         gate(run.name(output, "snr_db"), value, thresholds[output])
         for output, value in worst.items()
     ]
-    return gates, measured
+    return gates, measured | _low_eager_snr(run, worst)
 
 
 def _above_constant(
@@ -272,9 +273,23 @@ def _snr_threshold(run: _Run, output: str, value: float) -> float:
     eager = run.data.noise_db(precision, output)
     relative = eager - run.noise_margin_db
     if precision == "fp16":
-        minimum = max(USELESS_SNR_DB, min(MIN_FP16_SNR_DB, eager - NEAR_MINIMUM_MARGIN_DB))
-        relative = max(relative, minimum)
-    return min(nominal, relative)
+        relative = max(relative, min(MIN_FP16_SNR_DB, eager - NEAR_MINIMUM_MARGIN_DB))
+    return min(nominal, max(relative, USELESS_SNR_DB))
+
+
+def _low_eager_snr(run: _Run, worst: Mapping[str, float]) -> dict[str, float]:
+    """Return as measurements the SNR of eager PyTorch in this precision, of the outputs of which it
+    is so low that an artifact may differ in its predictions."""
+    precision = run.artifact.precision
+    below = [output for output, value in worst.items() if value < MIN_FP16_SNR_DB]
+    if precision not in NOISE_MARGIN_DB:
+        return {}
+    eager = {output: run.data.noise_db(precision, output) for output in below}
+    return {
+        run.name(output, EAGER_SNR): value
+        for output, value in eager.items()
+        if value < MIN_FP16_SNR_DB
+    }
 
 
 def _quantized_snr(run: _Run) -> Checked:

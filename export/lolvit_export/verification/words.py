@@ -7,7 +7,7 @@ from itertools import groupby
 
 from lolvit.manifest import Artifact, Gate
 from lolvit_export.photos import VERIFICATION
-from lolvit_export.verification.comparison import CONSTANT_SNR, LARGEST_DB, LARGEST_HALF
+from lolvit_export.verification.comparison import CONSTANT_SNR, EAGER_SNR, LARGEST_DB, LARGEST_HALF
 
 AFTER_QUANTIZING = (
     "quantize trained weights (--weights), calibrated on the images that they were trained on"
@@ -25,6 +25,11 @@ _OFF_ACCELERATOR = "lolvit lint names the operations that the accelerator does n
 _HARDLY_DEPENDS = (
     "its outputs depend on the image by less than this precision resolves (the same outputs for"
     " every image would agree to {:.1f} dB): load trained weights, or leave out this precision"
+)
+_AMPLIFIES_ROUNDING = (
+    "eager PyTorch itself reaches {:.1f} dB in this precision: the network amplifies rounding, as"
+    " random weights may make it; load trained weights (--weights), leave out this precision, or"
+    " add --for-timing if the artifacts are only benchmarked"
 )
 _OTHER_COMPUTATION = (
     "add --no-rewrites, to see whether a rewrite is the cause, and --keep-failed, to look into the"
@@ -55,9 +60,19 @@ def advice(artifact: Artifact, *, quantized: bool, trained: bool) -> str:
     ]
     if constant and None not in constant:
         return _HARDLY_DEPENDS.format(max(filter(None, constant)))
+    if eager := _values(artifact, EAGER_SNR):
+        return _AMPLIFIES_ROUNDING.format(min(eager))
     if quantized:
         return AFTER_QUANTIZING if trained else AFTER_QUANTIZING_RANDOM
     return _OTHER_COMPUTATION
+
+
+def _values(artifact: Artifact, measurement: str) -> list[float]:
+    return [
+        value
+        for name, value in artifact.measurements.items()
+        if name.rpartition(".")[2] == measurement
+    ]
 
 
 def _runtime(gate: Gate) -> str:
