@@ -59,6 +59,9 @@ def print_artifacts(manifest: Manifest, withheld: Sequence[Artifact], out: Conso
     artifacts = (*manifest.artifacts, *withheld)
     if not out.is_terminal:
         print_table(gate_table(artifacts), out)
+        for artifact in withheld:
+            tried = _to_try(artifact, manifest)
+            out.print(f"{artifact.path}: to try: {tried}", soft_wrap=True)
         return
     print_table(_artifact_table(artifacts, withheld), out)
     for artifact in artifacts:
@@ -67,9 +70,12 @@ def print_artifacts(manifest: Manifest, withheld: Sequence[Artifact], out: Conso
         for sentence in sentences(artifact):
             print_indented(sentence, out)
         if artifact in withheld:
-            quantized = artifact.precision in find_target(artifact.format).quantized
-            tried = advice(artifact, quantized=quantized, trained=manifest.weights.trained)
-            print_indented(f"to try: {tried}", out)
+            print_indented(f"to try: {_to_try(artifact, manifest)}", out)
+
+
+def _to_try(artifact: Artifact, manifest: Manifest) -> str:
+    quantized = artifact.precision in find_target(artifact.format).quantized
+    return advice(artifact, quantized=quantized, trained=manifest.weights.trained)
 
 
 def _artifact_table(artifacts: Sequence[Artifact], withheld: Sequence[Artifact]) -> Any:
@@ -92,8 +98,11 @@ def _artifact_table(artifacts: Sequence[Artifact], withheld: Sequence[Artifact])
 
 
 def _print_rewrites(manifest: Manifest, out: Console) -> None:
+    """Print the rewrites that found something; the manifest lists the others too."""
     for record in manifest.rewrites:
         failures = record.match_failures
+        if not record.applied and not failures:
+            continue
         failed = f", match failed {len(failures)} times" if failures else ""
         out.print(f"rewrite {record.name}: applied {record.applied} times{failed}")
         for reason in sorted({line.split(": ", 1)[-1] for line in record.match_failures}):

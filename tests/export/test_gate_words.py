@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from lolvit.manifest import Artifact, Gate, Manifest, Quantization, TensorSpec, read_manifest
+from lolvit.manifest import (
+    Artifact,
+    Gate,
+    Manifest,
+    Quantization,
+    RewriteRecord,
+    TensorSpec,
+    read_manifest,
+)
 from lolvit.tasks import find_task, task_names
-from lolvit_export.outcome import next_commands
+from lolvit_export import outcome
+from lolvit_export.outcome import next_commands, print_artifacts, show
 from lolvit_export.quantization.recommend import recommendations
+from lolvit_export.request import ExportResult
 from lolvit_export.verification import words
 from lolvit_export.verification.comparison import gate
 from lolvit_export.verification.words import advice, sentences
@@ -107,6 +119,34 @@ def test_a_failed_gate_comes_with_what_to_try(
     failed: Gate, quantized: bool, trained: bool, has: str
 ) -> None:
     assert has in advice(artifact(failed), quantized=quantized, trained=trained)
+
+
+def test_in_a_file_of_output_what_to_try_stands_behind_the_table(tmp_path: Path) -> None:
+    out = Console(file=StringIO(), width=80)
+    withheld = artifact(gate("ort.snr_db", 50, 100))
+    print_artifacts(read_manifest(make_folder(tmp_path / "export")), (withheld,), out)
+    (line,) = [line for line in out.file.getvalue().splitlines() if "to try" in line]  # type: ignore[attr-defined]
+    assert line.startswith("model-fp32.onnx: to try: add --no-rewrites, ")
+
+
+def test_rewrites_that_found_nothing_are_in_the_manifest_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = (
+        RewriteRecord(name="cancel_transposes", applied=2),
+        RewriteRecord(name="remove_expand", applied=0),
+        RewriteRecord(name="sum_to_matmul", applied=0, match_failures=("sum: it is long",)),
+    )
+    manifest = read_manifest(make_folder(tmp_path / "export")).model_copy(
+        update={"rewrites": records}
+    )
+    out = Console(file=StringIO(), width=80)
+    monkeypatch.setattr(outcome, "results", lambda: out)
+    show(ExportResult(folder=tmp_path, manifest=manifest))
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "rewrite cancel_transposes: applied 2 times" in text
+    assert "rewrite sum_to_matmul: applied 0 times, match failed 1 times" in text
+    assert "remove_expand" not in text
 
 
 def test_of_outputs_that_hardly_depend_on_the_image_that_is_said() -> None:
