@@ -29,7 +29,8 @@ from lolvit_export.rewrites.rewrite import MatchFailure, Rewrite
 
 _MOST_AXES = 5
 _SHAPES = (*RESHAPES, aten.flatten.using_ints, aten.unflatten.int, aten.expand.default)
-_ON_LAST_AXES = (
+# Element by element, or on the last axes alone: no axis is an argument.
+_WITHOUT_AXES = (
     aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.matmul.default,
     aten.linear.default, aten.relu.default, aten.sigmoid.default, aten.tanh.default,
     aten.exp.default, aten.gelu.default, aten.neg.default, aten.clone.default,
@@ -94,7 +95,7 @@ def _unknown(node: Node) -> Node | None:
     waiting, seen = [node], {node}
     while waiting:
         each = waiting.pop()
-        if not is_call(each, *TRANSPOSES, *_SHAPES, *_ON_LAST_AXES, *_ALONG_AXES):
+        if not is_call(each, *TRANSPOSES, *_SHAPES, *_WITHOUT_AXES, *_ALONG_AXES):
             return each
         more = [*each.users] if _is_long(each) else []
         waiting += [user for user in more if user not in seen]
