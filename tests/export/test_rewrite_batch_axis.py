@@ -67,7 +67,7 @@ def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor
     [
         (lambda x: x.view(1, 3, 2, 4, 2, 4).cumsum(2), "aten.cumsum.default of more than"),
         (lambda x: x.view(3, 1, 2, 4, 2, 4).relu(), "it has more than one image, or seven axes"),
-        (lambda x: x.view(1, 3, 2, 4, 2, 4).transpose(0, 1), "it moves the batch axis"),
+        (lambda x: x.view(1, 1, 6, 4, 2, 4).transpose(0, 1), "it moves the batch axis"),
         (lambda x: x.view(1, 3, 2, 4, 2, 4).amax().view(1, 1), "it is along the batch axis"),
         (lambda x: x.view(1, 3, 2, 4, 2, 4).sum(0), "it is along the batch axis"),
     ],
@@ -75,6 +75,20 @@ def test_six_axes_of_one_image_are_five(function: Callable[[Any, Tensor], Tensor
 def test_other_values_of_six_axes_stay(function: Any, reason: str) -> None:
     _, record = rewritten(DropBatchAxis(), Model(lambda m, x: function(x).flatten(1)))
     assert any(reason in line for line in record.match_failures)
+
+
+def test_nothing_is_dropped_of_what_becomes_a_batch_of_windows_behind() -> None:
+    """Hiera orders its patches so; coremltools takes the whole of it, and no half."""
+    _, record = rewritten(
+        DropBatchAxis(),
+        Model(
+            lambda m, x: (
+                x.view(1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5)
+                .reshape(4, 3, 2, 2, 2, 2).permute(0, 2, 4, 1, 3, 5).flatten(1)
+            )
+        ),
+    )  # fmt: skip
+    assert record.applied == 0
 
 
 @pytest.mark.parametrize(

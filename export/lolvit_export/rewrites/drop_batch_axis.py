@@ -56,15 +56,13 @@ class DropBatchAxis(Rewrite):
 
     def check(self, module: GraphModule, node: Node) -> MatchFailure | None:
         permuted = is_call(node, *TRANSPOSES)
-        if (unknown := _unknown(node)) is not None:
-            return MatchFailure(f"{unknown.target} of more than five axes is not known")
+        if (reason := _kept_somewhere(node)) is not None:
+            return MatchFailure(reason)
         if any(_is_long(each) and _dropped(each) is None and _constant(module, each) is None
                for each in node.all_input_nodes):  # fmt: skip
             return MatchFailure("it reads what has its batch axis")
         if permuted and axis_order(node)[0] != 0:
             return MatchFailure("it moves the batch axis")
-        if _is_long(node) and (shape(node)[0] != 1 or len(shape(node)) > _MOST_AXES + 1):
-            return MatchFailure("it has more than one image, or seven axes")
         along = is_call(node, *_ALONG_AXES) and (not _positive(node) or 0 in _positive(node))
         return MatchFailure("it is along the batch axis") if along else None
 
@@ -88,15 +86,17 @@ class DropBatchAxis(Rewrite):
         node.replace_all_uses_with(result)
 
 
-def _unknown(node: Node) -> Node | None:
-    """Return an operation, of those that compute with a long value up to where it is short again,
-    that is not known: coremltools itself has some forms of six axes, but none that half is left
-    of."""
+def _kept_somewhere(node: Node) -> str | None:
+    """Return why a long value keeps its batch axis, of those that are computed of this one up to
+    where it is short again: coremltools itself has some forms of six axes (the order of Hiera's
+    patches), but none that half is left of."""
     waiting, seen = [node], {node}
     while waiting:
         each = waiting.pop()
         if not is_call(each, *TRANSPOSES, *_SHAPES, *_WITHOUT_AXES, *_ALONG_AXES):
-            return each
+            return f"{each.target} of more than five axes is not known"
+        if _is_long(each) and (shape(each)[0] != 1 or len(shape(each)) > _MOST_AXES + 1):
+            return "it has more than one image, or seven axes"
         more = [*each.users] if _is_long(each) else []
         waiting += [user for user in more if user not in seen]
         seen |= {*more}
