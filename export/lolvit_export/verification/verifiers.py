@@ -281,10 +281,13 @@ def _low_eager_snr(run: _Run, worst: Mapping[str, float]) -> dict[str, float]:
     """Return as measurements the SNR of eager PyTorch in this precision, of the outputs of which it
     is so low that an artifact may differ in its predictions."""
     precision = run.artifact.precision
-    below = [output for output, value in worst.items() if value < MIN_FP16_SNR_DB]
     if precision not in NOISE_MARGIN_DB:
         return {}
-    eager = {output: run.data.noise_db(precision, output) for output in below}
+    eager = {
+        output: run.data.noise_db(precision, output)
+        for output, value in worst.items()
+        if value < MIN_FP16_SNR_DB
+    }
     return {
         run.name(output, EAGER_SNR): value
         for output, value in eager.items()
